@@ -1,0 +1,284 @@
+//! The words of the command line; every value is parsed here, nothing later.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, value_parser};
+
+use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
+use crate::geo::MAX_ZOOM;
+use crate::sources::FIRST_LINES;
+use crate::{Bbox, Error, Fields, OwnerId, Quality};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage: a flag, a table, a missing token
+  3    done, but some records failed; <output>/failures.csv names them
+  130  interrupted; the files are valid and hold what was done so far
+
+The token is read from MAPILLARY_TOKEN, MAPILLARY_CLIENT_TOKEN, MAPILLARY_ACCESS_TOKEN or --token-file.
+Pictures from Mapillary are CC BY-SA 4.0: name Mapillary and link to it where you show them.";
+
+const EXAMPLES: &str = "\
+Examples:
+  streetflow crawl --sandbox
+  streetflow crawl --bbox 32.19,34.52,34.18,35.49 --org-id 803468386961584
+  streetflow download --quality 2048";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Turns any part of Mapillary into a dataset: sequences, images, metadata and pictures.
+#[derive(Debug, Parser)]
+#[command(name = "streetflow", version, styles = STYLES, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    #[command(flatten)]
+    pub(super) screen: ScreenArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Find the sequences in a box: writes seq_dataset.csv
+    Sequences(SequencesArgs),
+    /// List the images of sequences: seq_dataset.csv to img_dataset.csv
+    Images(ImagesArgs),
+    /// Fetch what is known of images: img_dataset.csv to img_meta_dataset.csv
+    Metadata(MetadataArgs),
+    /// Download pictures: img_meta_dataset.csv to downloaded_images/
+    Download(DownloadArgs),
+    /// All four steps in one, overlapping
+    Crawl(CrawlArgs),
+    /// Serve a small Mapillary on this machine until stopped
+    #[cfg(feature = "sandbox")]
+    Sandbox(SandboxArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SequencesArgs {
+    #[command(flatten)]
+    pub(super) area: AreaArgs,
+    #[command(flatten)]
+    pub(super) files: OutputArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImagesArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    #[command(flatten)]
+    pub(super) files: OutputArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MetadataArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    #[command(flatten)]
+    pub(super) ask: AskArgs,
+    #[command(flatten)]
+    pub(super) files: OutputArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DownloadArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    #[command(flatten)]
+    pub(super) pictures: PictureArgs,
+    #[command(flatten)]
+    pub(super) files: OutputArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CrawlArgs {
+    #[command(flatten)]
+    pub(super) area: AreaArgs,
+    #[command(flatten)]
+    pub(super) ask: AskArgs,
+    #[command(flatten)]
+    pub(super) pictures: PictureArgs,
+    /// Stop at metadata: no pictures
+    #[arg(long, help_heading = "Pictures")]
+    pub(super) no_download: bool,
+    #[command(flatten)]
+    pub(super) files: OutputArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Area")]
+pub(super) struct AreaArgs {
+    /// The box in degrees; with --sandbox it is Cyprus unless given
+    #[arg(long, value_name = "W,S,E,N", value_parser = box_of, allow_hyphen_values = true)]
+    pub(super) bbox: Option<Bbox>,
+    /// Only sequences of this organisation or user
+    #[arg(long, value_name = "ID", value_parser = owner_of)]
+    pub(super) org_id: Option<OwnerId>,
+    /// The coarsest tile level to ask
+    #[arg(long, value_name = "Z", default_value_t = 1, value_parser = value_parser!(u8).range(0..=i64::from(MAX_ZOOM)))]
+    pub(super) min_zoom: u8,
+    /// The tile level where sequences are collected, 6 to 14; below 14 only lines count
+    #[arg(long, value_name = "Z", default_value_t = MAX_ZOOM, value_parser = value_parser!(u8).range(i64::from(FIRST_LINES)..=i64::from(MAX_ZOOM)))]
+    pub(super) max_zoom: u8,
+    /// Rule no tile out: more requests, and sequences that draw no line are found too
+    #[arg(long)]
+    pub(super) exhaustive: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Metadata")]
+pub(super) struct AskArgs {
+    /// What to ask of each image, in the order of the columns
+    #[arg(long, value_name = "FIELD,…", default_value = Fields::DEFAULT, value_parser = fields_of)]
+    pub(super) fields: Fields,
+    /// Images a request
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u16).range(1..=MAX_BATCH as i64))]
+    pub(super) batch_size: u16,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Pictures")]
+pub(super) struct PictureArgs {
+    /// Width in pixels: 256, 1024, 2048 or original
+    #[arg(long, value_name = "Q", default_value_t = Quality::Q256, value_parser = quality_of)]
+    pub(super) quality: Quality,
+    /// Look into pictures that are there, and download broken ones anew
+    #[arg(long)]
+    pub(super) check_existing: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+pub(super) struct InputArgs {
+    /// The table to read [default: what the step before wrote]; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) input: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+pub(super) struct OutputArgs {
+    /// The folder for everything that is written
+    #[arg(short, long, value_name = "DIR", default_value = "outputs")]
+    pub(super) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
+pub(super) struct NetworkArgs {
+    /// Ask a small Mapillary inside this program instead; needs no token
+    #[cfg(feature = "sandbox")]
+    #[arg(long)]
+    pub(super) sandbox: bool,
+    /// Requests of a kind under way at once
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY as u16, value_parser = value_parser!(u16).range(1..=1024))]
+    pub(super) concurrency: u16,
+    /// Tiles a minute; Mapillary's own host gets 40 at random times after a burst of 20 unless this is given
+    #[arg(long, value_name = "N", value_parser = rate_of)]
+    pub(super) tile_rate: Option<f64>,
+    /// How often a request is sent before it counts as failed
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=20))]
+    pub(super) attempts: u32,
+    /// Read the token from a file
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Another Graph, such as one's own mirror
+    #[arg(long, value_name = "URL", env = "MAPILLARY_GRAPH_URL", default_value = GRAPH_URL, hide_env_values = true)]
+    pub(super) graph_url: String,
+    /// Another tile host
+    #[arg(long, value_name = "URL", env = "MAPILLARY_TILES_URL", default_value = TILES_URL, hide_env_values = true)]
+    pub(super) tiles_url: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Display")]
+pub(super) struct ScreenArgs {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say also what is retried and why
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+    /// How progress is shown
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    pub(super) progress: ProgressArg,
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: ColorChoice,
+}
+
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// The port of Graph and tile host [default: any that is free]
+    #[arg(long, value_name = "N")]
+    pub(super) port: Option<u16>,
+    /// How long each answer takes, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(super) latency: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressArg {
+    /// Live lines on a terminal, else plain ones
+    Auto,
+    /// A line now and then
+    Plain,
+    /// Nothing
+    None,
+}
+
+/// clap shows one line, so the causes and the hint go into it.
+fn one_line(error: &Error) -> String {
+    match error.advice() {
+        Some(hint) => format!("{}\n\nhint: {hint}", error.chain()),
+        None => error.chain(),
+    }
+}
+
+fn box_of(text: &str) -> Result<Bbox, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+fn owner_of(text: &str) -> Result<OwnerId, String> {
+    OwnerId::new(text).map_err(|error| one_line(&error))
+}
+
+fn fields_of(text: &str) -> Result<Fields, String> {
+    let fields: Fields = text.parse().map_err(|error| one_line(&error))?;
+    if fields.names().is_empty() {
+        return Err(format!("name at least one field: {}", Fields::known().join(", ")));
+    }
+    Ok(fields)
+}
+
+fn quality_of(text: &str) -> Result<Quality, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+fn rate_of(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("it must be more than zero".to_owned()) }
+}

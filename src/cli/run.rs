@@ -1,0 +1,130 @@
+//! What a command runs with: the client, the screen, and the signal to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::NetworkArgs;
+use super::screen::Screen;
+use super::steps;
+use crate::{Bbox, Client, Error, ErrorKind, Event, Observer, Pace, Result, Token};
+
+const TOKEN_VARIABLES: [&str; 3] = ["MAPILLARY_TOKEN", "MAPILLARY_CLIENT_TOKEN", "MAPILLARY_ACCESS_TOKEN"];
+
+/// No token file is larger.
+const MOST_TOKEN: u64 = 4096;
+
+pub(super) struct Run {
+    pub(super) client: Client,
+    pub(super) screen: Arc<Screen>,
+    pub(super) stop: CancellationToken,
+    /// The area of the embedded sandbox.
+    pub(super) default_bbox: Option<Bbox>,
+    #[cfg(feature = "sandbox")]
+    _sandbox: Option<crate::sandbox::Sandbox>,
+}
+
+impl Run {
+    /// Makes the client, with the sandbox behind it if that is asked for.
+    pub(super) async fn new(args: &NetworkArgs, needs_token: bool, screen: Arc<Screen>) -> Result<Self> {
+        raise_file_limit(args.concurrency.into());
+        let builder = Client::builder()
+            .graph_url(&args.graph_url)
+            .tiles_url(&args.tiles_url)
+            .concurrency(args.concurrency.into())
+            .attempts(args.attempts)
+            .observer(Arc::clone(&screen) as _);
+        let builder = match args.tile_rate {
+            Some(rate) => builder.tile_pace(Pace::per_minute(rate).burst(burst(rate)).jittered()),
+            None => builder,
+        };
+        let stop = CancellationToken::new();
+        #[cfg(feature = "sandbox")]
+        if args.sandbox {
+            let sandbox = embedded().await?;
+            let builder = builder
+                .graph_url(sandbox.graph_url())
+                .tiles_url(sandbox.tiles_url())
+                .image_proxy(sandbox.images_url())
+                .token(Token::new(crate::sandbox::Sandbox::TOKEN)?);
+            let default_bbox = Some("32.19,34.52,34.18,35.49".parse()?);
+            return Ok(Self { client: builder.build()?, screen, stop, default_bbox, _sandbox: Some(sandbox) });
+        }
+        let builder = match token(args.token_file.as_deref(), needs_token)? {
+            Some(token) => builder.token(token),
+            None => builder,
+        };
+        Ok(Self {
+            client: builder.build()?,
+            screen,
+            stop,
+            default_bbox: None,
+            #[cfg(feature = "sandbox")]
+            _sandbox: None,
+        })
+    }
+
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.screen) as _
+    }
+
+    /// An observer that hears of failures only.
+    pub(super) fn failures(&self) -> Arc<dyn Observer> {
+        let screen = Arc::clone(&self.screen);
+        Arc::new(move |event: &Event<'_>| {
+            if let Event::Failed { .. } = event {
+                screen.on_event(event);
+            }
+        })
+    }
+
+    /// Tells the screen how much a step has before it.
+    pub(super) fn expect(&self, step: &str, given: Option<&PathBuf>, default: &Path) {
+        let path = given.map_or(default, |path| path);
+        if let (Some(step), Ok(rows)) = (self.screen.step(step), steps::count_rows(path)) {
+            step.expect(rows);
+        }
+    }
+}
+
+/// Picture URLs name a host that only this run's proxy knows, so that tables are the same in every run.
+#[cfg(feature = "sandbox")]
+async fn embedded() -> Result<crate::sandbox::Sandbox> {
+    crate::sandbox::Sandbox::builder().image_base("http://images.sandbox.test").record(false).start().await.map_err(
+        |error| Error::new(ErrorKind::Usage, "start the sandbox").because(error),
+    )
+}
+
+fn token(file: Option<&Path>, needed: bool) -> Result<Option<Token>> {
+    if let Some(path) = file {
+        let refuse = |why: std::io::Error| {
+            Error::new(ErrorKind::Usage, "read the token file").subject(path.display().to_string()).because(why)
+        };
+        let size = std::fs::metadata(path).map_err(refuse)?.len();
+        if size > MOST_TOKEN {
+            return Err(refuse(std::io::Error::other("it is larger than any token")));
+        }
+        return Token::new(&std::fs::read_to_string(path).map_err(refuse)?).map(Some);
+    }
+    let found = TOKEN_VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.trim().is_empty()));
+    match found {
+        Some(text) => Token::new(&text).map(Some),
+        None if needed => Err(Error::new(ErrorKind::Usage, "find a token")
+            .because("MAPILLARY_TOKEN is not set and no `--token-file` was given")
+            .hint("make a token at https://www.mapillary.com/dashboard/developers, or try `--sandbox`, which needs none")),
+        None => Ok(None),
+    }
+}
+
+/// Half a minute's worth may go at once, but never more than the default burst.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+fn burst(rate: f64) -> u32 {
+    (rate / 2.0).clamp(1.0, 20.0) as u32
+}
+
+/// Connections and files at once: three hosts, and a file for each picture. Where the limit can't be raised, the
+/// operating system will say what is wrong.
+fn raise_file_limit(concurrency: u64) {
+    rlimit::increase_nofile_limit(concurrency * 8 + 256).ok();
+}

@@ -1,0 +1,371 @@
+//! What a person sees while it runs: one line a step, warnings, and nothing else.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anstream::AutoStream;
+use clap::ColorChoice;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::{ProgressArg, ScreenArgs};
+use super::ledger::Ledger;
+use crate::{Class, Error, Event, Observer};
+
+/// Without a terminal, a line so often.
+const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// On a terminal the lines are drawn anew so often.
+const DRAW_EVERY: Duration = Duration::from_millis(120);
+
+/// So many failures are told one by one; the rest stand in `failures.csv`.
+const TOLD_FAILURES: u64 = 20;
+
+/// The counts of a step.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    /// Rows of the table it reads, where that is known.
+    total: AtomicU64,
+    done: AtomicU64,
+    present: AtomicU64,
+    gone: AtomicU64,
+    failed: AtomicU64,
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn add(counter: &AtomicU64, more: u64) -> u64 {
+    counter.fetch_add(more, Ordering::Relaxed) + more
+}
+
+impl Step {
+    fn new(name: &'static str) -> Self {
+        let [total, done, present, gone, failed] = [0; 5].map(AtomicU64::new);
+        Self { name, total, done, present, gone, failed }
+    }
+
+    pub(super) fn done(&self) -> u64 {
+        get(&self.done)
+    }
+    pub(super) fn present(&self) -> u64 {
+        get(&self.present)
+    }
+    pub(super) fn gone(&self) -> u64 {
+        get(&self.gone)
+    }
+    pub(super) fn failed(&self) -> u64 {
+        get(&self.failed)
+    }
+    pub(super) fn expect(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+}
+
+/// Everything that is counted, and where it is shown.
+pub(super) struct Screen {
+    pub(super) steps: Vec<Step>,
+    pub(super) ledger: Ledger,
+    requests: [AtomicU64; 4],
+    bytes: [AtomicU64; 4],
+    retries: AtomicU64,
+    ruled_out: AtomicU64,
+    /// When the wait for the tile pace that began last is over, in milliseconds after `started`.
+    paced_until: AtomicU64,
+    started: Instant,
+    quiet: bool,
+    verbose: bool,
+    color: ColorChoice,
+    how: How,
+    finished: AtomicBool,
+    plain_at: Mutex<Instant>,
+}
+
+enum How {
+    Live(MultiProgress, Vec<ProgressBar>),
+    Plain,
+    Nothing,
+}
+
+impl Screen {
+    pub(super) fn new(args: &ScreenArgs, steps: &[&'static str], ledger: Ledger) -> Arc<Self> {
+        let live = io::stderr().is_terminal() && args.progress == ProgressArg::Auto;
+        let how = match args.progress {
+            _ if args.quiet || steps.is_empty() => How::Nothing,
+            ProgressArg::None => How::Nothing,
+            _ if live => live_lines(steps.len()),
+            _ => How::Plain,
+        };
+        Arc::new(Self {
+            steps: steps.iter().map(|name| Step::new(name)).collect(),
+            ledger,
+            requests: [0; 4].map(AtomicU64::new),
+            bytes: [0; 4].map(AtomicU64::new),
+            retries: AtomicU64::new(0),
+            ruled_out: AtomicU64::new(0),
+            paced_until: AtomicU64::new(0),
+            started: Instant::now(),
+            quiet: args.quiet,
+            verbose: args.verbose,
+            color: args.color,
+            how,
+            finished: AtomicBool::new(false),
+            plain_at: Mutex::new(Instant::now() + PLAIN_EVERY),
+        })
+    }
+
+    pub(super) fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
+    pub(super) fn ruled_out(&self) -> u64 {
+        get(&self.ruled_out)
+    }
+
+    pub(super) fn gone(&self) -> u64 {
+        self.steps.iter().map(Step::gone).sum()
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.steps.iter().map(Step::failed).sum()
+    }
+
+    /// Draws until the run is over; to be spawned.
+    pub(super) async fn draw(self: Arc<Self>) {
+        while !self.finished.load(Ordering::Relaxed) {
+            tokio::time::sleep(DRAW_EVERY).await;
+            self.redraw();
+        }
+    }
+
+    fn redraw(&self) {
+        match &self.how {
+            How::Live(_, bars) => {
+                for (step, bar) in self.steps.iter().zip(bars) {
+                    bar.set_message(self.line(step));
+                    bar.tick();
+                }
+            }
+            How::Plain => {
+                let mut at = self.plain_at.lock().unwrap_or_else(PoisonError::into_inner);
+                if *at <= Instant::now() {
+                    *at = Instant::now() + PLAIN_EVERY;
+                    let begun = self.steps.iter().filter(|step| step.done() + step.failed() + step.present() > 0);
+                    begun.for_each(|step| self.print(&self.line(step)));
+                }
+            }
+            How::Nothing => {}
+        }
+    }
+
+    /// Ends the live lines; what follows stands below them.
+    pub(super) fn finish(&self) {
+        self.finished.store(true, Ordering::Relaxed);
+        if let How::Live(lines, bars) = &self.how {
+            bars.iter().for_each(ProgressBar::finish_and_clear);
+            lines.clear().ok();
+        }
+    }
+
+    fn line(&self, step: &Step) -> String {
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
+        let all = step.done() + step.present() + step.failed() + step.gone();
+        #[expect(clippy::cast_precision_loss, reason = "for show")]
+        let rate = (step.done() + step.present()) as f64 / seconds;
+        let mut line = format!("{:<9} {:>9}  {:>8}/s", step.name, grouped(step.done()), rounded(rate));
+        let mut more = |text: String| write!(line, "  {text}").unwrap_or_default();
+        for (count, what) in [(step.present(), "there already"), (step.gone(), "gone"), (step.failed(), "failed")] {
+            if count > 0 {
+                more(format!("{} {what}", grouped(count)));
+            }
+        }
+        match step.name {
+            "sequences" => more(self.tile_words()),
+            "download" => more(human_bytes(get(&self.bytes[Class::Bytes as usize]))),
+            _ => {}
+        }
+        let total = get(&step.total);
+        if total > all && rate > 0.0 {
+            #[expect(clippy::cast_precision_loss, reason = "for show")]
+            let left = (total - all) as f64 / rate;
+            more(format!("of {}, {} left", grouped(total), human_time(left)));
+        }
+        line
+    }
+
+    fn tile_words(&self) -> String {
+        let tiles = get(&self.requests[Class::Tile as usize]);
+        let mut words = format!("{} {}", grouped(tiles), plural(tiles, "tile", "tiles"));
+        let until = Duration::from_millis(get(&self.paced_until));
+        if let Some(wait) = until.checked_sub(self.started.elapsed()) {
+            write!(words, ", the next in {:.1} s (pace)", wait.as_secs_f64()).unwrap_or_default();
+        }
+        words
+    }
+
+    /// Says something; with `-q` nothing is said.
+    pub(super) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.print(text);
+        }
+    }
+
+    /// Says it whatever was asked for; a broken pipe is nobody's fault.
+    pub(super) fn print(&self, text: &str) {
+        let print = || {
+            let mut err = AutoStream::new(io::stderr(), color_choice(self.color));
+            writeln!(err, "{text}").ok();
+        };
+        match &self.how {
+            How::Live(lines, _) if !self.finished.load(Ordering::Relaxed) => lines.suspend(print),
+            _ => print(),
+        }
+    }
+
+    /// An error, its causes, and what to do.
+    pub(super) fn error(&self, error: &Error) {
+        self.print(&error_text(error));
+    }
+
+    fn warn(&self, what: &str) {
+        self.say(&format!("\x1b[33mwarning:\x1b[0m {what}"));
+    }
+
+    fn failed_one(&self, step: &'static str, error: &Error) {
+        let count = self.step(step).map_or(0, |step| add(&step.failed, 1));
+        if let Err(failure) = self.ledger.add(step, error) {
+            self.warn(&failure.chain());
+        }
+        if self.verbose || count <= TOLD_FAILURES {
+            self.warn(&error.chain());
+        } else if count == TOLD_FAILURES + 1 {
+            self.warn(&format!("more failures of `{step}` follow; they are written to `{}`", self.ledger.path().display()));
+        }
+    }
+}
+
+impl Observer for Screen {
+    fn on_event(&self, event: &Event<'_>) {
+        match event {
+            Event::Request { class } => {
+                add(&self.requests[*class as usize], 1);
+            }
+            Event::Answer { class, bytes } => {
+                add(&self.bytes[*class as usize], *bytes);
+            }
+            Event::Retry { error, wait, .. } => {
+                add(&self.retries, 1);
+                if self.verbose {
+                    self.say(&format!("retrying in {:.1} s: {}", wait.as_secs_f64(), error.chain()));
+                }
+            }
+            Event::Pace { class: Class::Tile, wait } => {
+                let until = (self.started.elapsed() + *wait).as_millis();
+                self.paced_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+            Event::Record { step } => {
+                self.step(step).map(|step| add(&step.done, 1));
+            }
+            Event::Present { step } => {
+                self.step(step).map(|step| add(&step.present, 1));
+            }
+            Event::Gone { step, error } => {
+                self.step(step).map(|step| add(&step.gone, 1));
+                if self.verbose {
+                    self.say(&format!("gone: {}", error.about().unwrap_or_default()));
+                }
+            }
+            Event::Failed { step, error } => self.failed_one(step, error),
+            Event::RuledOut { .. } => {
+                add(&self.ruled_out, 1);
+            }
+            Event::Pace { .. } => {}
+        }
+    }
+}
+
+fn live_lines(count: usize) -> How {
+    let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bars = (0..count).map(|_| lines.add(ProgressBar::new_spinner().with_style(style.clone()))).collect();
+    How::Live(lines, bars)
+}
+
+/// An error as it stands on the screen.
+pub(super) fn error_text(error: &Error) -> String {
+    let mut text = format!("\x1b[31;1merror:\x1b[0m {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        write!(text, "\n  caused by: {inner}").unwrap_or_default();
+        cause = inner.source();
+    }
+    if let Some(hint) = error.advice() {
+        write!(text, "\n\n\x1b[36mhint:\x1b[0m {hint}").unwrap_or_default();
+    }
+    text
+}
+
+pub(super) fn color_choice(choice: ColorChoice) -> anstream::ColorChoice {
+    match choice {
+        ColorChoice::Auto => AutoStream::choice(&io::stderr()),
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+}
+
+pub(super) fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+/// 1234567 as `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn rounded(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for show")]
+pub(super) fn human_bytes(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        1e9.. => format!("{:.2} GB", bytes / 1e9),
+        1e6.. => format!("{:.1} MB", bytes / 1e6),
+        1e3.. => format!("{:.0} kB", bytes / 1e3),
+        _ => format!("{bytes} B"),
+    }
+}
+
+pub(super) fn human_time(seconds: f64) -> String {
+    match seconds {
+        86_400.0.. => format!("{:.1} days", seconds / 86_400.0),
+        3600.0.. => format!("{:.0} h {:.0} min", (seconds / 3600.0).floor(), seconds % 3600.0 / 60.0),
+        60.0.. => format!("{:.0} min", seconds / 60.0),
+        10.0.. => format!("{seconds:.0} s"),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([12, 1500, 2_500_000, 3_210_000_000].map(human_bytes), ["12 B", "2 kB", "2.5 MB", "3.21 GB"]);
+        assert_eq!([0.4, 42.0, 90.0, 5400.0, 180_000.0].map(human_time), ["0.4 s", "42 s", "2 min", "1 h 30 min", "2.1 days"]);
+    }
+}

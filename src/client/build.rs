@@ -1,0 +1,206 @@
+//! Making a client: hosts, paces, limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::quota::{Pace, Quota};
+use super::retry::Retry;
+use super::secret::Token;
+use super::send::Timeouts;
+use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, Lane, TILES_URL};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{Event, Observer};
+
+/// Tiles may be 10 MB each and are decoded as they come, so fewer are under way at once.
+const MOST_TILES: usize = 32;
+
+/// What makes a [`Client`].
+///
+/// ```
+/// use streetflow::{Client, Pace, Token};
+///
+/// let client = Client::builder()
+///     .token(Token::new("MLY|1234|abcd")?)
+///     .tile_pace(Pace::per_minute(10.0).burst(5).jittered())
+///     .concurrency(16)
+///     .build()?;
+/// assert_eq!(client.concurrency(), 16);
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct ClientBuilder {
+    token: Option<Token>,
+    graph_url: String,
+    tiles_url: String,
+    proxy: Option<String>,
+    concurrency: usize,
+    retry: Retry,
+    timeouts: Timeouts,
+    tile_pace: Option<Pace>,
+    prior_http2: bool,
+    observer: Arc<dyn Observer>,
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self {
+            token: None,
+            graph_url: GRAPH_URL.to_owned(),
+            tiles_url: TILES_URL.to_owned(),
+            proxy: None,
+            concurrency: DEFAULT_CONCURRENCY,
+            retry: Retry { attempts: 6, first_wait: Duration::from_millis(500) },
+            timeouts: Timeouts::default(),
+            tile_pace: None,
+            prior_http2: false,
+            observer: Arc::new(|_: &Event<'_>| ()),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// The access token; without it only pictures can be fetched.
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Another Graph than `https://graph.mapillary.com`: a mirror, the sandbox.
+    pub fn graph_url(mut self, url: impl Into<String>) -> Self {
+        self.graph_url = url.into();
+        self
+    }
+
+    /// Another tile host than `https://tiles.mapillary.com`.
+    pub fn tiles_url(mut self, url: impl Into<String>) -> Self {
+        self.tiles_url = url.into();
+        self
+    }
+
+    /// The HTTP proxy for pictures, as a URL; otherwise the environment's settings hold.
+    pub fn image_proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
+    /// How many requests of a class may be under way at once; at least 1.
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.concurrency = requests.max(1);
+        self
+    }
+
+    /// The pace of tiles; by default [`Pace::TILES`] on Mapillary's own host and none elsewhere.
+    pub fn tile_pace(mut self, pace: Pace) -> Self {
+        self.tile_pace = Some(pace);
+        self
+    }
+
+    /// How often a request is sent at the most, the first time included; default 6.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.retry.attempts = attempts.max(1);
+        self
+    }
+
+    /// The pause after the first failure of a request; it doubles with each. Default half a second.
+    pub fn first_wait(mut self, wait: Duration) -> Self {
+        self.retry.first_wait = wait;
+        self
+    }
+
+    /// How long an answer may go without a byte; default a minute.
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.stall = timeout;
+        self
+    }
+
+    /// Speaks HTTP/2 to Graph and tile host without asking, also over plain `http:`; over `https:` it is agreed anyway.
+    pub fn http2_prior_knowledge(mut self) -> Self {
+        self.prior_http2 = true;
+        self
+    }
+
+    /// Who is told of requests, retries and waits.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Makes the client; a URL that is none is a usage error.
+    pub fn build(self) -> Result<Client> {
+        let graph_url = base(&self.graph_url, "Graph")?;
+        let tiles_url = base(&self.tiles_url, "tile")?;
+        let api = || {
+            let client = plain().redirect(Policy::none()).connect_timeout(self.timeouts.connect);
+            if self.prior_http2 { client.http2_prior_knowledge() } else { client }
+        };
+        // HTTP/2 would put all pictures on one connection, with one congestion window.
+        let mut images = plain().http1_only().no_gzip().redirect(Policy::limited(3));
+        images = images.connect_timeout(self.timeouts.connect);
+        if let Some(proxy) = &self.proxy {
+            let proxy = reqwest::Proxy::all(proxy)
+                .map_err(|error| Error::new(ErrorKind::Usage, "use the proxy").because(error.without_url()))?;
+            images = images.proxy(proxy);
+        }
+        let real = |url: &Url| url.host_str().is_some_and(|host| host.ends_with("mapillary.com"));
+        let paced = |url: &Url, pace| real(url).then_some(pace);
+        let lane = |class| {
+            let (pace, most) = match class {
+                Class::Tile => (self.tile_pace.or(paced(&tiles_url, Pace::TILES)), self.concurrency.min(MOST_TILES)),
+                Class::Entity => (paced(&graph_url, Pace::ENTITIES), self.concurrency),
+                Class::Search => (paced(&graph_url, Pace::SEARCHES), self.concurrency),
+                Class::Bytes => (None, self.concurrency),
+            };
+            Lane { permits: Semaphore::new(most), quota: Quota::new(pace), block: std::sync::OnceLock::new() }
+        };
+        Ok(Client(Arc::new(Inner {
+            lanes: [Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(lane),
+            graph: made(api())?,
+            tiles: made(api())?,
+            images: made(images)?,
+            token: self.token,
+            graph_url,
+            tiles_url,
+            concurrency: self.concurrency,
+            retry: self.retry,
+            timeouts: self.timeouts,
+            observer: self.observer,
+            stop: CancellationToken::new(),
+        })))
+    }
+}
+
+fn plain() -> reqwest::ClientBuilder {
+    // One process has one provider of cryptography; the first to name it wins, and all do the same for us.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+    }
+    reqwest::Client::builder().user_agent(concat!("streetflow/", env!("CARGO_PKG_VERSION")))
+}
+
+fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    builder.build().map_err(|error| {
+        Error::new(ErrorKind::Usage, "set up the network client")
+            .because(error.without_url())
+            .hint("if no certificates are installed, install `ca-certificates` or set SSL_CERT_FILE")
+    })
+}
+
+fn base(text: &str, what: &str) -> Result<Url> {
+    let refuse = |why: String| {
+        Error::new(ErrorKind::Usage, format!("use the {what} URL")).subject(text.to_owned()).because(why)
+    };
+    let url = Url::parse(text.trim()).map_err(|error| refuse(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(refuse("it must begin with `https://` or `http://` and name a host".into()));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("it must end with the host or a path".into()));
+    }
+    Ok(url)
+}

@@ -1,0 +1,203 @@
+//! What an answer means: by its body first, for the API's statuses mislead.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Class;
+use super::retry::LIMIT_WAIT;
+use super::secret::redact;
+use crate::error::{Error, ErrorKind};
+
+/// The API's error envelope; its other keys come and go.
+#[derive(Deserialize)]
+struct Envelope {
+    error: Option<Said>,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Said {
+    message: String,
+    code: i64,
+    error_subcode: i64,
+    is_transient: bool,
+}
+
+/// The outside of an answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outside {
+    pub(super) status: u16,
+    pub(super) content_type: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What is wrong with an answer, if something is. `body` may be the beginning only where the status is bad.
+pub(super) fn classify(class: Class, outside: &Outside, body: &[u8]) -> Option<Error> {
+    let said = envelope(body);
+    let (kind, why) = match &said {
+        Some(said) => (by_code(outside.status, said), tidy(&said.message)),
+        None => by_status(class, outside, body)?,
+    };
+    let waits = outside.retry_after.or_else(|| {
+        let limited = said.is_some_and(|said| matches!(said.code, 4 | 17 | 32 | 613));
+        limited.then_some(LIMIT_WAIT)
+    });
+    let why = if why.is_empty() { format!("status {}", outside.status) } else { why };
+    let error = Error::new(kind, "").because(why).answered(outside.status);
+    Some(match kind {
+        ErrorKind::Throttled | ErrorKind::Unavailable => error.retry_after(waits),
+        ErrorKind::Auth => error.hint(
+            "the token was refused: set a working one in MAPILLARY_TOKEN (https://www.mapillary.com/dashboard/developers)",
+        ),
+        ErrorKind::Blocked if class == Class::Tile => error.hint(
+            "Mapillary has blocked this address on its tile host; that lasts about a day, and every request prolongs it: run the same command again tomorrow",
+        ),
+        ErrorKind::Blocked => error.hint("Mapillary blocks this address or token for now; try again tomorrow"),
+        _ => error,
+    })
+}
+
+/// An error can hide in a 200, so every JSON body is looked into; one that never says "error" needs no parsing.
+fn envelope(body: &[u8]) -> Option<Said> {
+    let json = body.trim_ascii_start();
+    let may_be = json.first() == Some(&b'{') && memchr::memmem::find(json, b"\"error\"").is_some();
+    may_be.then(|| serde_json::from_slice::<Envelope>(json).ok()?.error).flatten()
+}
+
+fn by_code(status: u16, said: &Said) -> ErrorKind {
+    match (said.code, said.error_subcode) {
+        (190, _) => ErrorKind::Auth,
+        (368, _) => ErrorKind::Blocked,
+        (100, 33) => ErrorKind::Gone,
+        (100, _) => ErrorKind::Refused,
+        (4 | 17 | 32 | 613, _) => ErrorKind::Throttled,
+        (1, _) if said.message.contains("reduce") => ErrorKind::TooMuch,
+        (-2 | 2, _) => ErrorKind::Unavailable,
+        _ if status == 429 => ErrorKind::Throttled,
+        _ if said.is_transient || status >= 500 || status == 408 => ErrorKind::Unavailable,
+        _ => ErrorKind::Refused,
+    }
+}
+
+fn by_status(class: Class, outside: &Outside, body: &[u8]) -> Option<(ErrorKind, String)> {
+    let status = outside.status;
+    let page = is_page(class, outside, body);
+    let says = |text: &str| format!("status {status}: {text}");
+    Some(match (class, status) {
+        (_, 429) => (ErrorKind::Throttled, says("too many requests")),
+        (_, 408 | 500..=u16::MAX) => (ErrorKind::Unavailable, says("the server is in trouble")),
+        (Class::Tile | Class::Entity | Class::Search, 300..=399) => {
+            (ErrorKind::Blocked, says("a redirect to a login page"))
+        }
+        (Class::Tile, _) if page => (ErrorKind::Blocked, says("a page instead of a tile")),
+        (Class::Tile, 400 | 401 | 403) => (ErrorKind::Auth, says("the token was refused")),
+        // Seen on a tile that later had two million features: transient until proven otherwise.
+        (Class::Tile, 404) => (ErrorKind::Unavailable, says("no such tile, for now")),
+        (Class::Entity | Class::Search, 401) => (ErrorKind::Auth, says("the token was refused")),
+        (Class::Entity | Class::Search, 200) if page => (ErrorKind::Malformed, "a page instead of JSON".into()),
+        (_, 200..=299) => return None,
+        _ => (ErrorKind::Refused, says(&excerpt(body))),
+    })
+}
+
+/// HTML or XML, or JSON where a tile is expected; nothing at all is no page.
+fn is_page(class: Class, outside: &Outside, body: &[u8]) -> bool {
+    let tile = class == Class::Tile;
+    let named = ["text/html", "text/xml", "application/xml"].iter().any(|kind| outside.content_type.starts_with(kind))
+        || tile && outside.content_type.starts_with("application/json");
+    match body.trim_ascii_start().first() {
+        Some(b'<') => true,
+        Some(b'{') if tile => true,
+        first => named && first.is_some(),
+    }
+}
+
+/// A server's words, made fit to be shown: one line, no tokens, not endless.
+fn tidy(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    redact(line.trim())
+}
+
+fn excerpt(body: &[u8]) -> String {
+    match body.trim_ascii_start().first() {
+        None => "refused".to_owned(),
+        Some(b'<') => "a page that says no".to_owned(),
+        Some(_) => tidy(&String::from_utf8_lossy(&body[..body.len().min(300)])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(class: Class, status: u16, body: &str) -> Option<ErrorKind> {
+        let outside = Outside { status, ..Outside::default() };
+        classify(class, &outside, body.as_bytes()).map(|error| error.kind())
+    }
+
+    fn envelope(code: i64, subcode: i64, message: &str) -> String {
+        format!(r#"{{"error":{{"message":"{message}","type":"MLYApiException","code":{code},"error_subcode":{subcode},"fbtrace_id":"A"}}}}"#)
+    }
+
+    #[test]
+    fn the_body_rules_over_the_status() {
+        use ErrorKind::{Auth, Blocked, Gone, Refused, Throttled, TooMuch, Unavailable};
+        for (status, code, subcode, message, expected) in [
+            (500, 190, 0, "Invalid OAuth 2.0 Access Token", Auth),
+            (401, 190, 0, "Failed to decode", Auth),
+            (400, 190, 0, "Error validating application", Auth),
+            (200, 190, 0, "hidden in a success", Auth),
+            (400, 100, 33, "Unsupported get request", Gone),
+            (500, 100, 0, "Tried accessing nonexisting field (x)", Refused),
+            (500, 1, 0, "Please reduce the amount of data", TooMuch),
+            (500, 1, 0, "An unknown error occurred", Unavailable),
+            (500, 2, 0, "Service temporarily unavailable", Unavailable),
+            (400, -2, 3_404_014, "Timeout", Unavailable),
+            (403, 4, 0, "Application request limit reached", Throttled),
+            (400, 368, 1_348_007, "log in to see this page", Blocked),
+            (400, 613, 0, "rate", Throttled),
+            (400, 99, 0, "never seen", Refused),
+        ] {
+            let body = envelope(code, subcode, message);
+            assert_eq!(kind(Class::Entity, status, &body), Some(expected), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_tile_host_is_judged_harder() {
+        use ErrorKind::{Auth, Blocked, Throttled, Unavailable};
+        for (status, body, expected) in [
+            (200, "", None),
+            (204, "", None),
+            (200, "\u{1a}\u{5}", None),
+            (302, "", Some(Blocked)),
+            (200, "<!doctype html>", Some(Blocked)),
+            (200, "{\"a\":1}", Some(Blocked)),
+            (401, "", Some(Auth)),
+            (403, "no", Some(Auth)),
+            (404, "", Some(Unavailable)),
+            (429, "<?xml", Some(Throttled)),
+            (503, "<html>", Some(Unavailable)),
+        ] {
+            assert_eq!(kind(Class::Tile, status, body), expected, "{status} {body:?}");
+        }
+    }
+
+    #[test]
+    fn pages_and_refusals_elsewhere() {
+        assert_eq!(kind(Class::Entity, 200, "<html>"), Some(ErrorKind::Malformed));
+        assert_eq!(kind(Class::Search, 302, ""), Some(ErrorKind::Blocked));
+        assert_eq!(kind(Class::Bytes, 403, "URL signature expired"), Some(ErrorKind::Refused));
+        assert_eq!(kind(Class::Bytes, 502, "<html>"), Some(ErrorKind::Unavailable));
+        assert_eq!(kind(Class::Search, 200, r#"{"data":[{"make":"\"error\""}]}"#), None);
+    }
+
+    #[test]
+    fn a_limit_without_a_wait_gets_a_minute() {
+        let outside = Outside { status: 403, ..Outside::default() };
+        let limit = classify(Class::Entity, &outside, envelope(4, 0, "limit").as_bytes()).expect("an error");
+        assert_eq!(limit.asked_wait(), Some(Duration::from_secs(60)));
+    }
+}

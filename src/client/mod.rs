@@ -1,0 +1,294 @@
+//! The network side: one client through which all requests pass.
+//!
+//! - `send` is the one door: permit, pace, send, classify, retry
+//! - `quota` says how fast requests of a class follow one another
+//! - `retry` says which failures get another attempt, and when
+//! - `classify` says what an answer means
+//! - `wire` turns JSON into records
+//! - `secret` holds the token
+
+mod build;
+mod classify;
+mod quota;
+mod retry;
+mod secret;
+mod send;
+mod wire;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::io::Read;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub use self::build::ClientBuilder;
+pub use self::quota::Pace;
+use self::quota::Quota;
+use self::retry::Retry;
+pub use self::secret::Token;
+pub(crate) use self::send::Answer;
+use self::send::{Ask, Timeouts};
+use self::wire::{Batch, IdPage, WireImage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::geo::TileId;
+use crate::model::{Image, ImageId, Metadata, SequenceId};
+use crate::observe::{Event, Observer};
+use crate::record::Fields;
+
+const MIB: usize = 1 << 20;
+
+/// How many images one batch request may name; more than the API's other users dare.
+pub const MAX_BATCH: usize = 50;
+
+/// How many requests of a class may be under way at once, unless the builder says otherwise.
+pub const DEFAULT_CONCURRENCY: usize = 64;
+
+/// The Graph of Mapillary.
+pub const GRAPH_URL: &str = "https://graph.mapillary.com";
+
+/// The tile host of Mapillary.
+pub const TILES_URL: &str = "https://tiles.mapillary.com";
+
+/// The kinds of requests, each with its own pace and its own bound on how many are under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A vector tile.
+    Tile,
+    /// An image, or a batch of images, by id.
+    Entity,
+    /// The images of a sequence.
+    Search,
+    /// The bytes of a picture.
+    Bytes,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tile => "tile",
+            Self::Entity => "entity",
+            Self::Search => "search",
+            Self::Bytes => "bytes",
+        })
+    }
+}
+
+/// What asks Mapillary; cheap to clone, and all clones share their limits.
+///
+/// ```
+/// use streetflow::{Client, Token};
+///
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// let client = Client::new(Token::new("MLY|1234|abcd")?)?;
+/// # let _ = client; Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    graph: reqwest::Client,
+    tiles: reqwest::Client,
+    images: reqwest::Client,
+    token: Option<Token>,
+    graph_url: Url,
+    tiles_url: Url,
+    concurrency: usize,
+    lanes: [Lane; 4],
+    retry: Retry,
+    timeouts: Timeouts,
+    observer: Arc<dyn Observer>,
+    stop: CancellationToken,
+}
+
+/// What requests of one class share.
+struct Lane {
+    permits: Semaphore,
+    quota: Quota,
+    block: OnceLock<Block>,
+}
+
+struct Block {
+    why: String,
+    hint: Option<String>,
+}
+
+impl Lane {
+    fn block(&self, error: &Error) {
+        let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+        self.block.get_or_init(|| Block { why, hint: error.advice().map(str::to_owned) });
+    }
+}
+
+impl Client {
+    /// A client for Mapillary itself with all limits as documented.
+    pub fn new(token: Token) -> Result<Self> {
+        Self::builder().token(token).build()
+    }
+
+    /// A client with other hosts, paces or limits.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// How many requests of a class may be under way at once.
+    pub fn concurrency(&self) -> usize {
+        self.0.concurrency
+    }
+
+    /// Ends all requests under way, and every later one, with [`ErrorKind::Interrupted`].
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.0.observer.on_event(event);
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.0.observer
+    }
+
+    /// The bytes of a vector tile of `mly1_public`, uncompressed; empty where nothing is.
+    pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>> {
+        self.tile_as(tile, |bytes| Ok(bytes.to_vec())).await
+    }
+
+    /// A tile as `parse` reads it; bytes that can't be read are asked for again.
+    pub(crate) async fn tile_as<T: Send + 'static>(
+        &self,
+        tile: TileId,
+        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let url = self.url(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
+        let ask = Ask { class: Class::Tile, url, doing: "read the tile", subject: tile.to_string() };
+        let (client, parse) = (self.clone(), Arc::new(parse));
+        self.send(ask, move |answer| {
+            let (client, parse) = (client.clone(), Arc::clone(&parse));
+            async move {
+                let body = unzip(answer.whole(Class::Tile).await?)?;
+                let parsed = parse(&body)?;
+                client.answered(Class::Tile, body.len());
+                Ok(parsed)
+            }
+        })
+        .await
+    }
+
+    /// The ids of a sequence's images in capture order; none where the sequence exists no longer.
+    pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
+        let mut all = Vec::new();
+        let mut next = self.url(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
+        loop {
+            let page: IdPage =
+                self.json(Class::Search, next.clone(), "list the images of sequence", sequence.to_string()).await?;
+            let ids = wire::ids(page.data).map_err(|why| {
+                Error::new(ErrorKind::Malformed, "list the images of sequence").subject(sequence.as_str()).because(why)
+            })?;
+            let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
+            all.extend(ids);
+            match more.and_then(|more| self.same_host(&more)) {
+                Some(more) if more != next => next = more,
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// What the API knows of some images of one kind, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
+    pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
+        let ids: Vec<_> = images.iter().map(|image| image.img_id.as_str()).collect();
+        let path = format!("/?ids={}&fields={}", ids.join(","), asked(fields));
+        let url = self.url(&self.0.graph_url, &path)?;
+        let subject = match ids[..] {
+            [only] => only.to_owned(),
+            _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
+        };
+        let mut batch: Batch = self.json(Class::Entity, url, "fetch metadata of images", subject).await?;
+        let found = |image: &Image| Some(batch.remove(image.img_id.as_str())?.0?.record(image));
+        Ok(images.iter().map(found).collect())
+    }
+
+    /// What the API knows of one image.
+    pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
+        let url = self.url(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(fields)))?;
+        let found: WireImage =
+            self.json(Class::Entity, url, "fetch metadata of image", image.img_id.to_string()).await?;
+        Ok(found.record(image))
+    }
+
+    /// Fetches a picture; `read` takes the body of each attempt, and its failure is an attempt that failed.
+    pub(crate) async fn picture<T, R, F>(&self, url: &str, subject: String, read: R) -> Result<T>
+    where
+        T: Send + 'static,
+        R: FnMut(Answer) -> F + Send + 'static,
+        F: Future<Output = Result<T>> + Send,
+    {
+        const DOING: &str = "download image";
+        let refuse = |why: &'static str| {
+            Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why)
+        };
+        let url = Url::parse(url).map_err(|_| refuse("its URL is none"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse("its URL is neither `https:` nor `http:`"));
+        }
+        self.send(Ask { class: Class::Bytes, url, doing: DOING, subject }, read).await
+    }
+
+    pub(crate) fn answered(&self, class: Class, bytes: usize) {
+        self.tell(&Event::Answer { class, bytes: bytes as u64 });
+    }
+
+    async fn json<T>(&self, class: Class, url: Url, doing: &'static str, subject: String) -> Result<T>
+    where
+        T: serde::de::DeserializeOwned + Send + 'static,
+    {
+        let client = self.clone();
+        self.send(Ask { class, url, doing, subject }, move |answer| {
+            let client = client.clone();
+            async move {
+                let body = answer.whole(class).await?;
+                let parsed = serde_json::from_slice(&body)
+                    .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error))?;
+                client.answered(class, body.len());
+                Ok(parsed)
+            }
+        })
+        .await
+    }
+
+    fn url(&self, base: &Url, path: &str) -> Result<Url> {
+        let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
+        Url::parse(&whole).map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
+    }
+
+    /// A next page is followed only on the host that we asked: the header would go wherever it points.
+    fn same_host(&self, next: &str) -> Option<Url> {
+        Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())
+    }
+}
+
+/// The `fields=` of a request; the id comes always.
+fn asked(fields: &Fields) -> Cow<'static, str> {
+    if fields.names().is_empty() { Cow::Borrowed("id") } else { Cow::Owned(fields.to_string()) }
+}
+
+/// Some clients met gzip that no header announced.
+fn unzip(body: Bytes) -> Result<Bytes> {
+    if !body.starts_with(&[0x1f, 0x8b]) {
+        return Ok(body);
+    }
+    let limit = 64 * MIB;
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(&body[..])
+        .take(limit as u64 + 1)
+        .read_to_end(&mut plain)
+        .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error))?;
+    if plain.len() > limit {
+        return Err(Error::new(ErrorKind::Refused, "").because("the tile unpacks to more than 64 MiB"));
+    }
+    Ok(plain.into())
+}

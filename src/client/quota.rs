@@ -1,0 +1,167 @@
+//! How fast requests of a class may follow one another.
+
+use std::sync::Mutex as StdMutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How fast requests may follow one another: an average, and a burst that may go ahead of it.
+///
+/// ```
+/// use streetflow::Pace;
+///
+/// let gentle = Pace::per_minute(40.0).burst(20).jittered();
+/// # let _ = gentle;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    per_minute: f64,
+    burst: u32,
+    jittered: bool,
+}
+
+impl Pace {
+    /// The pace for `tiles.mapillary.com`: that host blocks addresses for a day, and no rate is known to be safe.
+    pub const TILES: Self = Self { per_minute: 40.0, burst: 20, jittered: true };
+
+    /// The pace for entities of `graph.mapillary.com`: below the older documented limit of 50,000 a minute.
+    pub const ENTITIES: Self = Self { per_minute: 48_000.0, burst: 1_000, jittered: false };
+
+    /// The pace for searches of `graph.mapillary.com`: below the documented 10,000 a minute.
+    pub const SEARCHES: Self = Self { per_minute: 9_000.0, burst: 500, jittered: false };
+
+    /// So many requests a minute on average, evenly spaced; it must be more than zero.
+    pub fn per_minute(rate: f64) -> Self {
+        Self { per_minute: rate.max(f64::MIN_POSITIVE), burst: 1, jittered: false }
+    }
+
+    /// How many requests may go at once after a pause.
+    pub fn burst(mut self, requests: u32) -> Self {
+        self.burst = requests.max(1);
+        self
+    }
+
+    /// Spaces requests at random instead of evenly; the average stays.
+    pub fn jittered(mut self) -> Self {
+        self.jittered = true;
+        self
+    }
+}
+
+/// Where requests of one class wait for their turn.
+pub(super) struct Quota {
+    pace: Option<Pace>,
+    // Held while waiting, so that requests go in the order they came.
+    bucket: Mutex<Bucket>,
+    paused_until: StdMutex<Option<Instant>>,
+}
+
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Quota {
+    pub(super) fn new(pace: Option<Pace>) -> Self {
+        let tokens = pace.map_or(0.0, |pace| f64::from(pace.burst));
+        Self { pace, bucket: Mutex::new(Bucket { tokens, at: Instant::now() }), paused_until: StdMutex::default() }
+    }
+
+    /// Waits until a request may go; `told` is called with each wait before it begins.
+    pub(super) async fn turn(&self, told: impl Fn(Duration)) {
+        if let Some(pace) = self.pace {
+            let mut bucket = self.bucket.lock().await;
+            if let Some(wait) = bucket.take(pace, Instant::now(), fastrand::f64()) {
+                told(wait);
+                tokio::time::sleep(wait).await;
+                bucket.at = Instant::now();
+            }
+        }
+        while let Some(wait) = self.pause() {
+            told(wait);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Lets no request of the class go before so long.
+    pub(super) fn pause_for(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut paused = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *paused = Some(paused.map_or(until, |already| already.max(until)));
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        let paused = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = paused?.saturating_duration_since(Instant::now());
+        (!wait.is_zero()).then_some(wait)
+    }
+}
+
+impl Bucket {
+    /// Takes a token, or says how long until there is one and takes that. `chance` is uniform in 0..1.
+    fn take(&mut self, pace: Pace, now: Instant, chance: f64) -> Option<Duration> {
+        let per_second = pace.per_minute / 60.0;
+        let refilled = self.tokens + now.duration_since(self.at).as_secs_f64() * per_second;
+        self.tokens = refilled.min(f64::from(pace.burst));
+        self.at = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return None;
+        }
+        let mean = (1.0 - self.tokens) / per_second;
+        self.tokens = 0.0;
+        // Exponential gaps have the given mean and no rhythm.
+        let gap = if pace.jittered { -(1.0 - chance).ln() } else { 1.0 };
+        Some(Duration::try_from_secs_f64(mean * gap).unwrap_or(Duration::from_secs(60)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn times(pace: Pace, requests: usize) -> Vec<f64> {
+        let quota = Quota::new(Some(pace));
+        let started = Instant::now();
+        let mut times = Vec::new();
+        for _ in 0..requests {
+            quota.turn(|_| ()).await;
+            times.push(started.elapsed().as_secs_f64());
+        }
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tile_pace_is_forty_a_minute_after_a_burst_of_twenty() {
+        let times = times(Pace::TILES, 2020).await;
+        assert!(times[19] < 0.001, "the burst goes at once");
+        assert!(times[20] > 0.0, "and ends after twenty");
+        let minutes = times[2019] / 60.0;
+        assert!((45.0..56.0).contains(&minutes), "2,000 requests took {minutes} minutes");
+        let gaps: Vec<f64> = times[20..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().any(|gap| *gap < 0.5) && gaps.iter().any(|gap| *gap > 3.0), "no rhythm");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_of_searches_exceeds_the_documented_quota() {
+        let times = times(Pace::SEARCHES, 30_000).await;
+        let most = (0..times.len())
+            .map(|from| times[from..].iter().take_while(|time| **time < times[from] + 60.0).count())
+            .step_by(50)
+            .max();
+        assert!(most.is_some_and(|most| most <= 10_000), "{most:?} in one minute");
+        assert!(times[29_999] < 250.0, "and the pace is used: {} s", times[29_999]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_everyone_back() {
+        let quota = Quota::new(None);
+        quota.pause_for(Duration::from_secs(60));
+        quota.pause_for(Duration::from_secs(1));
+        let started = Instant::now();
+        quota.turn(|_| ()).await;
+        assert!(started.elapsed() >= Duration::from_secs(60));
+    }
+}

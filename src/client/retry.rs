@@ -1,0 +1,81 @@
+//! Which failures are worth another attempt, and after how long.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+
+/// How often a failed request is sent again, and how long between.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    /// Attempts in all, the first included.
+    pub(super) attempts: u32,
+    /// The pause after the first failure; it doubles with each.
+    pub(super) first_wait: Duration,
+}
+
+/// No pause of our own is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Nor do we wait longer because a server says so: it would look like a hang.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
+
+/// Being over a limit passes with time alone, so it gets more patience than a failing server.
+const THROTTLED_ATTEMPTS: u32 = 30;
+
+/// The pause after "application request limit reached" without a `Retry-After`.
+pub(super) const LIMIT_WAIT: Duration = Duration::from_secs(60);
+
+impl Retry {
+    /// How long to wait before the next attempt; `None` gives up. `chance` is uniform in 0..1.
+    pub(super) fn wait(&self, error: &Error, attempts_made: u32, chance: f64) -> Option<Duration> {
+        let allowed = match error.kind() {
+            ErrorKind::Unavailable | ErrorKind::Malformed => self.attempts,
+            ErrorKind::Throttled => self.attempts.max(THROTTLED_ATTEMPTS),
+            _ => 0,
+        };
+        if attempts_made >= allowed {
+            return None;
+        }
+        let doubled = self.first_wait.saturating_mul(1 << (attempts_made - 1).min(16)).min(LONGEST_WAIT);
+        // Half of it is random, so that requests that failed together do not come back together.
+        let own = doubled.mul_f64(0.5 + chance / 2.0);
+        let asked = error.asked_wait().unwrap_or_default().min(LONGEST_ASKED);
+        Some(own.max(asked))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETRY: Retry = Retry { attempts: 5, first_wait: Duration::from_millis(500) };
+
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(kind, "do it")
+    }
+
+    #[test]
+    fn waits_double_and_keep_within_their_jitter() {
+        for (made, low, high) in [(1, 0.25, 0.5), (2, 0.5, 1.0), (3, 1.0, 2.0), (4, 2.0, 4.0)] {
+            for chance in [0.0, 0.5, 1.0] {
+                let wait = RETRY.wait(&error(ErrorKind::Unavailable), made, chance).expect("another attempt");
+                assert!((low..=high).contains(&wait.as_secs_f64()), "{made}: {wait:?}");
+            }
+        }
+        assert_eq!(RETRY.wait(&error(ErrorKind::Unavailable), 5, 0.5), None);
+    }
+
+    #[test]
+    fn what_would_fail_again_is_not_sent_again() {
+        for kind in [ErrorKind::Auth, ErrorKind::Blocked, ErrorKind::Gone, ErrorKind::Refused, ErrorKind::TooMuch] {
+            assert_eq!(RETRY.wait(&error(kind), 1, 0.5), None, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_server_may_ask_for_longer_but_not_for_ever() {
+        let asked = |secs| error(ErrorKind::Throttled).retry_after(Some(Duration::from_secs(secs)));
+        assert_eq!(RETRY.wait(&asked(7), 1, 0.5), Some(Duration::from_secs(7)));
+        assert_eq!(RETRY.wait(&asked(86_400), 1, 0.5), Some(Duration::from_secs(600)));
+    }
+}

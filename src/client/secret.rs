@@ -1,0 +1,128 @@
+//! The token, and what keeps it out of everything a person sees.
+
+use std::fmt;
+
+use reqwest::header::HeaderValue;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A Mapillary access token; it can be sent but not printed.
+///
+/// ```
+/// use streetflow::Token;
+///
+/// let token = Token::new(" MLY|1234|abcd\n")?;
+/// assert_eq!(format!("{token:?}"), "Token(…)");
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes a token as read from a file or the environment; white space around it is cut off.
+    pub fn new(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let refuse = |why| {
+            Error::new(ErrorKind::Usage, "read the token")
+                .because(why)
+                .hint("a token looks like `MLY|<digits>|<letters and digits>`; make one at https://www.mapillary.com/dashboard/developers")
+        };
+        if text.is_empty() {
+            return Err(refuse("it is empty"));
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(refuse("it has spaces or characters that no token has"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The header for the Graph.
+    pub(super) fn header(&self) -> Result<HeaderValue> {
+        let mut value = HeaderValue::from_str(&format!("OAuth {}", self.0))
+            .map_err(|_| Error::new(ErrorKind::Usage, "put the token into a header"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// The token for the query of a tile; the URL type escapes it.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+const MASK: &str = "[token]";
+
+/// Cuts tokens out of a text that came from a server, also percent-encoded once or twice.
+///
+/// The login redirect of the tile host repeats the request's URL with the token in it, encoded anew.
+pub(crate) fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, len)) = find_secret(rest) {
+        out.push_str(&rest[..at]);
+        out.push_str(MASK);
+        rest = &rest[at + len..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where the first secret begins and how long it is.
+fn find_secret(text: &str) -> Option<(usize, usize)> {
+    let parameter = text.match_indices("access_token").find_map(|(at, name)| {
+        let begin = at + name.len() + separator(&text[at + name.len()..], &["=", "%3D", "%253D"])?;
+        Some((begin, value_len(&text[begin..])))
+    });
+    let bare = text.match_indices("MLY").find_map(|(at, name)| {
+        separator(&text[at + name.len()..], &["|", "%7C", "%257C"])?;
+        Some((at, value_len(&text[at..])))
+    });
+    [parameter, bare].into_iter().flatten().filter(|(_, len)| *len > 0).min()
+}
+
+fn separator(text: &str, separators: &[&str]) -> Option<usize> {
+    let begins = |s: &&&str| text.get(..s.len()).is_some_and(|head| head.eq_ignore_ascii_case(s));
+    separators.iter().find(begins).map(|s| s.len())
+}
+
+/// A value ends where neither a token nor its encoded form goes on.
+fn value_len(text: &str) -> usize {
+    text.find(|c: char| !(c.is_ascii_alphanumeric() || "|%_-.".contains(c))).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_form_of_the_token_survives() {
+        let token = "MLY|1234567890123456|0123456789abcdef0123456789abcdef";
+        let once = token.replace('|', "%7C");
+        let twice = once.replace('%', "%25");
+        for form in [token, &once, &twice] {
+            for text in [
+                format!("see https://x/?access_token={form}&a=b"),
+                format!("/login/?next=https%3A%2F%2Fx%3Faccess_token%3D{form}"),
+                format!("said {form}, twice: {form}."),
+            ] {
+                let clean = redact(&text);
+                assert!(!clean.contains("0123456789abcdef"), "{clean}");
+                assert!(clean.contains(MASK));
+            }
+        }
+        assert_eq!(redact("nothing to hide, access_token is a word"), "nothing to hide, access_token is a word");
+    }
+
+    #[test]
+    fn a_token_has_no_spaces_inside() {
+        assert!(Token::new("").is_err());
+        assert!(Token::new("MLY|1|a b").is_err());
+        assert!(Token::new("\tMLY|1|ab\n").is_ok());
+    }
+}

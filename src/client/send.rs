@@ -1,0 +1,256 @@
+//! The one door to the network: permit, pace, send, classify, retry.
+
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+use super::classify::{Outside, classify};
+use super::{Class, Client, MIB};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Event;
+
+/// What to ask, and how to speak of it.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) class: Class,
+    /// Without the token; it is added at the last moment.
+    pub(super) url: Url,
+    /// Completes "failed to …".
+    pub(super) doing: &'static str,
+    pub(super) subject: String,
+}
+
+/// Enough of a bad answer to know what it says.
+const EXCERPT: usize = 64 << 10;
+
+impl Client {
+    /// Sends a request until it succeeds or is not worth another attempt; `read` takes each good answer's body.
+    ///
+    /// It runs in a task of its own, so that a slow consumer can't stall it into its timeout; dropping the future
+    /// ends the task.
+    pub(super) async fn send<T, R, F>(&self, ask: Ask, read: R) -> Result<T>
+    where
+        T: Send + 'static,
+        R: FnMut(Answer) -> F + Send + 'static,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let (doing, subject, client) = (ask.doing, ask.subject.clone(), self.clone());
+        let stopped = self.0.stop.clone();
+        let task = AbortOnDropHandle::new(tokio::spawn(async move { client.attempts(ask, read).await }));
+        let ended = tokio::select! {
+            ended = task => ended,
+            () = stopped.cancelled() => {
+                return Err(Error::new(ErrorKind::Interrupted, doing).subject(subject).because("the run was stopped"));
+            }
+        };
+        ended.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Unavailable, doing).because(panic.to_string())))
+    }
+
+    async fn attempts<T, R, F>(&self, ask: Ask, mut read: R) -> Result<T>
+    where
+        R: FnMut(Answer) -> F,
+        F: Future<Output = Result<T>>,
+    {
+        let (class, started) = (ask.class, Instant::now());
+        let lane = &self.0.lanes[class as usize];
+        for made in 1.. {
+            let permit = lane.permits.acquire().await;
+            lane.quota.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
+            let sent = match self.blocked(&ask) {
+                Some(error) => Err(error),
+                None => self.once(&ask, &mut read).await,
+            };
+            drop(permit);
+            let error = match sent {
+                Ok(value) => return Ok(value),
+                Err(error) => error.tried(made, started.elapsed()),
+            };
+            if error.kind() == ErrorKind::Blocked {
+                lane.block(&error);
+            }
+            let Some(wait) = self.0.retry.wait(&error, made, fastrand::f64()) else { return Err(error) };
+            self.tell(&Event::Retry { class, error: &error, attempt: made, wait });
+            if error.kind() == ErrorKind::Throttled {
+                lane.quota.pause_for(error.asked_wait().unwrap_or(wait));
+            }
+            tokio::time::sleep(wait).await;
+        }
+        Err(Error::new(ErrorKind::Unavailable, ask.doing).subject(ask.subject))
+    }
+
+    /// After the first login page nothing more goes to that host: every request would prolong the block.
+    fn blocked(&self, ask: &Ask) -> Option<Error> {
+        let block = self.0.lanes[ask.class as usize].block.get()?;
+        let error = Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(block.why.clone());
+        Some(match &block.hint {
+            Some(hint) => error.hint(hint.clone()),
+            None => error,
+        })
+    }
+
+    async fn once<T, R, F>(&self, ask: &Ask, read: &mut R) -> Result<T>
+    where
+        R: FnMut(Answer) -> F,
+        F: Future<Output = Result<T>>,
+    {
+        let class = ask.class;
+        let name = |error: Error| error.rename(ask.doing, &ask.subject);
+        let request = self.request(ask).map_err(name)?;
+        self.tell(&Event::Request { class });
+        let attempt = async {
+            let response = request.send().await.map_err(network)?;
+            let outside = outside(&response);
+            let limit = body_limit(class);
+            let mut answer = Answer { response, outside, limit, seen: 0, timeouts: self.0.timeouts };
+            if !(200..300).contains(&answer.outside.status) {
+                let excerpt = answer.excerpt().await;
+                let unknown = || Error::new(ErrorKind::Refused, "").because("an answer that says nothing");
+                return Err(classify(class, &answer.outside, &excerpt).unwrap_or_else(unknown));
+            }
+            read(answer).await
+        };
+        let limit = self.0.timeouts.total(class);
+        let late = |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")));
+        tokio::time::timeout(limit, attempt).await.unwrap_or_else(late).map_err(name)
+    }
+
+    fn request(&self, ask: &Ask) -> Result<reqwest::RequestBuilder> {
+        if ask.class == Class::Bytes {
+            return Ok(self.0.images.get(ask.url.clone()));
+        }
+        let token = self.0.token.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Auth, "")
+                .because("no token was given")
+                .hint("set MAPILLARY_TOKEN; make a token at https://www.mapillary.com/dashboard/developers")
+        })?;
+        if ask.class == Class::Tile {
+            // This host refuses the header with a 403.
+            let mut url = ask.url.clone();
+            url.query_pairs_mut().append_pair("access_token", token.expose());
+            return Ok(self.0.tiles.get(url));
+        }
+        Ok(self.0.graph.get(ask.url.clone()).header(AUTHORIZATION, token.header()?))
+    }
+}
+
+/// The outside of an answer, with its body still to come.
+pub(crate) struct Answer {
+    response: reqwest::Response,
+    outside: Outside,
+    limit: usize,
+    seen: usize,
+    timeouts: Timeouts,
+}
+
+impl Answer {
+    /// The length that the server declared for what [`Answer::chunk`] gives.
+    pub(crate) fn declared_len(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The next piece of the body.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let stall = self.timeouts.stall;
+        let late = |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no byte for {stall:?}")));
+        let next = async { self.response.chunk().await.map_err(network) };
+        let chunk = tokio::time::timeout(stall, next).await.unwrap_or_else(late)?;
+        self.seen += chunk.as_ref().map_or(0, Bytes::len);
+        if self.seen > self.limit {
+            let why = format!("the answer is larger than {} MiB", self.limit / MIB);
+            return Err(Error::new(ErrorKind::Refused, "").because(why).answered(self.outside.status));
+        }
+        Ok(chunk)
+    }
+
+    /// The whole body, if it is what its class should be.
+    pub(super) async fn whole(mut self, class: Class) -> Result<Bytes> {
+        let first = self.chunk().await?.unwrap_or_default();
+        let Some(second) = self.chunk().await? else { return self.checked(class, first) };
+        let mut body = Vec::with_capacity(first.len() + second.len());
+        body.extend_from_slice(&first);
+        body.extend_from_slice(&second);
+        while let Some(chunk) = self.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        self.checked(class, body.into())
+    }
+
+    fn checked(&self, class: Class, body: Bytes) -> Result<Bytes> {
+        classify(class, &self.outside, &body).map_or(Ok(body), Err)
+    }
+
+    async fn excerpt(&mut self) -> Vec<u8> {
+        let mut excerpt = Vec::new();
+        // What can't be read of a bad answer changes nothing: it is judged by its status.
+        while let Ok(Some(chunk)) = self.chunk().await {
+            excerpt.extend_from_slice(&chunk);
+            if excerpt.len() > EXCERPT {
+                break;
+            }
+        }
+        excerpt
+    }
+}
+
+fn body_limit(class: Class) -> usize {
+    match class {
+        Class::Bytes => 200 * MIB,
+        Class::Tile | Class::Entity | Class::Search => 64 * MIB,
+    }
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    pub(super) connect: Duration,
+    /// Without a byte.
+    pub(super) stall: Duration,
+}
+
+impl Timeouts {
+    /// From the reports of other collectors: dense tiles take two minutes, a trickling image gets four.
+    fn total(self, class: Class) -> Duration {
+        Duration::from_secs(match class {
+            Class::Entity => 60,
+            Class::Search | Class::Tile => 120,
+            Class::Bytes => 240,
+        })
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(20), stall: Duration::from_secs(60) }
+    }
+}
+
+fn outside(response: &reqwest::Response) -> Outside {
+    let headers = response.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Outside {
+        status: response.status().as_u16(),
+        content_type: text(CONTENT_TYPE).to_ascii_lowercase(),
+        retry_after: retry_after(headers),
+    }
+}
+
+/// Seconds or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok()
+}
+
+/// A failure below HTTP; the URL is cut off, for a tile's holds the token.
+fn network(error: reqwest::Error) -> Error {
+    let malformed = error.is_builder();
+    let kind = if malformed { ErrorKind::Refused } else { ErrorKind::Unavailable };
+    Error::new(kind, "").because(error.without_url())
+}

@@ -1,0 +1,255 @@
+//! The flow: a source with stages, not yet running.
+
+mod tap;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use futures::stream::{Stream, StreamExt};
+
+use self::tap::{Taps, tapped};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::{Observer, tell};
+use crate::sinks::{Sink, Written};
+use crate::sources::{RecordStream, Source};
+use crate::stages::Stage;
+
+/// Records on their way: a source with the stages behind it.
+///
+/// Nothing runs until [`Flow::into_sink`] (or until it is polled as a stream),
+/// and dropping it stops everything and abandons what it had begun to write.
+///
+/// ```
+/// use streetflow::{CsvSink, Flow, Image, ImageId, Result, SequenceId};
+///
+/// # #[tokio::main] async fn main() -> Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("images.csv");
+/// let images = ["1", "2", "2", "3"].map(|id| {
+///     Ok(Image { seq_id: SequenceId::new("abc")?, img_id: ImageId::new(id)? })
+/// });
+/// let report = Flow::from(futures::stream::iter(images))
+///     .dedup_by(|image: &Image| image.img_id.clone())
+///     .into_sink(CsvSink::create(&path))
+///     .await?;
+/// assert_eq!(report.records, 3);
+/// # Ok(()) }
+/// ```
+pub struct Flow<T> {
+    records: RecordStream<T>,
+    run: Arc<Run>,
+    ending: Option<BoxFuture<'static, Result<()>>>,
+}
+
+/// What the parts of one flow share.
+#[derive(Default)]
+struct Run {
+    gone: AtomicU64,
+    failed: AtomicU64,
+    stopped: AtomicBool,
+    taps: Taps,
+}
+
+/// What happens to a record that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The flow stops with that error.
+    #[default]
+    Stop,
+    /// The record is left out and counted; fatal errors still stop the flow.
+    Skip,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Records that reached the sink.
+    pub records: u64,
+    /// Sequences and images that exist no longer at Mapillary.
+    pub gone: u64,
+    /// Records that failed and were left out.
+    pub failed: u64,
+    /// Whether [`Flow::until`] ended it early.
+    pub stopped: bool,
+    /// What the sink wrote.
+    pub written: Written,
+    /// What the taps wrote, in the order they stand.
+    pub taps: Vec<Written>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl<T: Send + 'static> Flow<T> {
+    /// A flow from a source.
+    pub fn from(source: impl Source<Item = T>) -> Self {
+        Self { records: source.stream(), run: Arc::default(), ending: None }
+    }
+
+    fn with<U: Send + 'static>(self, change: impl FnOnce(RecordStream<T>, &Arc<Run>) -> RecordStream<U>) -> Flow<U> {
+        Flow { records: change(self.records, &self.run), run: self.run, ending: None }
+    }
+
+    /// Sends the records through a stage.
+    pub fn then<S: Stage<T>>(self, stage: S) -> Flow<S::Out> {
+        self.with(|records, _| stage.apply(records))
+    }
+
+    /// Keeps only the records for which `keep` is true.
+    pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
+        self.with(|records, _| {
+            records.filter(move |item| std::future::ready(item.as_ref().map_or(true, &mut keep))).boxed()
+        })
+    }
+
+    /// Ends well after `count` records.
+    pub fn take(self, count: u64) -> Self {
+        self.with(|records, _| {
+            let cut = futures::stream::unfold((records, count), |(mut records, left)| async move {
+                if left == 0 {
+                    return None;
+                }
+                let item = records.next().await?;
+                let left = left - u64::from(item.is_ok());
+                Some((item, (records, left)))
+            });
+            cut.boxed()
+        })
+    }
+
+    /// Keeps the first record of each key; memory grows with the number of keys.
+    pub fn dedup_by<K: Hash + Eq + Send + 'static>(self, key: impl Fn(&T) -> K + Send + 'static) -> Self {
+        let mut seen = HashSet::new();
+        self.filter(move |record| seen.insert(key(record)))
+    }
+
+    /// Gives a copy of every record that passes here to a sink on the side.
+    ///
+    /// The side sink commits when the records end here, or when the whole flow
+    /// ends well; it aborts when the flow fails or is dropped. If it fails itself,
+    /// the flow fails with its error.
+    pub fn tap(self, sink: impl Sink<T> + 'static) -> Self
+    where
+        T: Clone,
+    {
+        self.with(|records, run| tapped(records, Box::new(sink), &run.taps))
+    }
+
+    /// Says what happens to records that failed before this place; without it they stop the flow.
+    ///
+    /// What is gone at Mapillary never stops a flow: it is counted.
+    pub fn on_error(self, policy: OnError) -> Self {
+        self.with(|records, run| {
+            let run = Arc::clone(run);
+            let skip = policy == OnError::Skip;
+            records.filter(move |item| std::future::ready(run.lets_pass(item, skip))).boxed()
+        })
+    }
+
+    /// Ends the flow well, but early, when `signal` is ready: files become valid, shorter ones.
+    ///
+    /// Put it last: what stands before it is dropped at that moment, with its requests.
+    pub fn until(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.with(|records, run| {
+            let run = Arc::clone(run);
+            let signal = async move {
+                signal.await;
+                run.stopped.store(true, Ordering::Relaxed);
+            };
+            records.take_until(signal).boxed()
+        })
+    }
+
+    /// Tells an observer of each record that passes here, and of each failure not told before.
+    ///
+    /// `step` names what was done so far: `sequences`, `images`.
+    pub fn observe(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+        self.with(|records, _| {
+            let told = records.map(move |mut item| {
+                match &mut item {
+                    Ok(_) => observer.on_event(&crate::observe::Event::Record { step }),
+                    Err(error) => tell(&*observer, step, error),
+                }
+                item
+            });
+            told.boxed()
+        })
+    }
+
+    /// Runs the flow into a sink, to the end.
+    ///
+    /// The sink sees no `Err` but the one that ends the flow.
+    pub async fn into_sink(self, sink: impl Sink<T>) -> Result<Report> {
+        let started = Instant::now();
+        let Self { records, run, .. } = self;
+        let count = Arc::new(AtomicU64::new(0));
+        let records = {
+            let (run, count) = (Arc::clone(&run), Arc::clone(&count));
+            records.filter(move |item| {
+                count.fetch_add(u64::from(item.is_ok()), Ordering::Relaxed);
+                std::future::ready(run.lets_pass(item, false))
+            })
+        };
+        let written = match Box::new(sink).drain(records.boxed()).await {
+            Ok(written) => written,
+            Err(error) => {
+                run.taps.abort().await;
+                return Err(error);
+            }
+        };
+        run.taps.commit().await?;
+        Ok(Report {
+            records: count.load(Ordering::Relaxed),
+            gone: run.gone.load(Ordering::Relaxed),
+            failed: run.failed.load(Ordering::Relaxed),
+            stopped: run.stopped.load(Ordering::Relaxed),
+            written,
+            taps: run.taps.written(),
+            elapsed: started.elapsed(),
+        })
+    }
+}
+
+impl Run {
+    /// Counts what failed; false where it is left out with that.
+    fn lets_pass<T>(&self, item: &Result<T>, skip: bool) -> bool {
+        let counter = match item.as_ref().err().map(Error::kind) {
+            Some(ErrorKind::Gone) => &self.gone,
+            Some(kind) if skip && !kind.is_fatal() => &self.failed,
+            _ => return true,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+}
+
+/// A flow is a stream, so all of `futures` is there too; at its end the taps commit.
+impl<T: Send + 'static> Stream for Flow<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(ending) = &mut self.ending {
+                return ending.as_mut().poll(cx).map(|ended| {
+                    self.ending = Some(Box::pin(async { Ok(()) }));
+                    ended.err().map(Err)
+                });
+            }
+            match futures::ready!(self.records.poll_next_unpin(cx)) {
+                Some(item) => return Poll::Ready(Some(item)),
+                None => {
+                    let run = Arc::clone(&self.run);
+                    self.records = futures::stream::empty().boxed();
+                    self.ending = Some(Box::pin(async move { run.taps.commit().await }));
+                }
+            }
+        }
+    }
+}

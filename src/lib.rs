@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+pub mod client;
+mod error;
+mod flow;
+pub mod geo;
+mod model;
+pub mod observe;
+pub mod record;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod sinks;
+pub mod sources;
+pub mod stages;
+
+#[cfg(feature = "cli")]
+// CLI
+pub mod cli;
+
+pub use crate::client::{Class, Client, ClientBuilder, Pace, Token};
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::flow::{Flow, OnError, Report};
+pub use crate::geo::{Bbox, LonLat, TileId};
+pub use crate::model::{Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
+pub use crate::observe::{Event, Observer, Tally};
+pub use crate::record::{Column, Fields, Kind, Record, Value};
+pub use crate::sinks::{CsvSink, Encoder, FileSink, Format, ImageSink, Quality, Sink, Tee, Written};
+pub use crate::sources::{CsvSource, RecordStream, Source, TileSource};
+pub use crate::stages::{FetchMetadata, ListImages, Stage};

@@ -1,0 +1,188 @@
+//! Watching a run: events for progress, logs and counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::client::Class;
+use crate::error::{Error, ErrorKind};
+use crate::geo::TileId;
+
+/// Something that happened in a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A request goes out; each attempt is one.
+    Request {
+        /// Which kind of request.
+        class: Class,
+    },
+    /// An answer came in whole and was good.
+    Answer {
+        /// Which kind of request.
+        class: Class,
+        /// Length of the body, decompressed.
+        bytes: u64,
+    },
+    /// An attempt failed and another will follow.
+    Retry {
+        /// Which kind of request.
+        class: Class,
+        /// Why it failed.
+        error: &'a Error,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// How long until the next one.
+        wait: Duration,
+    },
+    /// A request waits for its turn under the pace of its class.
+    Pace {
+        /// Which kind of request.
+        class: Class,
+        /// How long.
+        wait: Duration,
+    },
+    /// A record passed the place where [`Flow::observe`](crate::Flow::observe) stands.
+    Record {
+        /// The step that made it.
+        step: &'static str,
+    },
+    /// A picture was already there and was not asked for.
+    Present {
+        /// The step that found it.
+        step: &'static str,
+    },
+    /// A sequence or image exists no longer at Mapillary.
+    Gone {
+        /// The step that found out.
+        step: &'static str,
+        /// Which one, as an error of kind [`ErrorKind::Gone`].
+        error: &'a Error,
+    },
+    /// A record failed.
+    Failed {
+        /// The step that failed.
+        step: &'static str,
+        /// Which record, and why.
+        error: &'a Error,
+    },
+    /// A tile was ruled out with all that lies below it.
+    RuledOut {
+        /// The tile.
+        tile: TileId,
+    },
+}
+
+/// Somebody who is told what happens in a run, from any thread.
+///
+/// Closures are observers. What an observer does must be quick: it is called
+/// on the path of every record.
+pub trait Observer: Send + Sync {
+    /// Takes note of an event.
+    fn on_event(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
+    fn on_event(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// An observer that only counts.
+///
+/// ```
+/// use streetflow::{Event, Observer, Tally};
+///
+/// let tally = Tally::default();
+/// tally.on_event(&Event::Record { step: "images" });
+/// assert_eq!(tally.records(), 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct Tally {
+    requests: [AtomicU64; 4],
+    bytes: [AtomicU64; 4],
+    retries: AtomicU64,
+    records: AtomicU64,
+    present: AtomicU64,
+    gone: AtomicU64,
+    failed: AtomicU64,
+    ruled_out: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+impl Tally {
+    /// Requests sent of a class, every attempt counted.
+    pub fn requests(&self, class: Class) -> u64 {
+        read(&self.requests[class as usize])
+    }
+
+    /// Bytes received in good answers of a class, decompressed.
+    pub fn bytes(&self, class: Class) -> u64 {
+        read(&self.bytes[class as usize])
+    }
+
+    /// Attempts that failed and were followed by another.
+    pub fn retries(&self) -> u64 {
+        read(&self.retries)
+    }
+
+    /// Records seen, of all steps together.
+    pub fn records(&self) -> u64 {
+        read(&self.records)
+    }
+
+    /// Pictures that were already there.
+    pub fn present(&self) -> u64 {
+        read(&self.present)
+    }
+
+    /// Sequences and images that exist no longer.
+    pub fn gone(&self) -> u64 {
+        read(&self.gone)
+    }
+
+    /// Records that failed.
+    pub fn failed(&self) -> u64 {
+        read(&self.failed)
+    }
+
+    /// Tiles ruled out without looking at what lies below them.
+    pub fn ruled_out(&self) -> u64 {
+        read(&self.ruled_out)
+    }
+}
+
+impl Observer for Tally {
+    fn on_event(&self, event: &Event<'_>) {
+        match event {
+            Event::Request { class } => add(&self.requests[*class as usize], 1),
+            Event::Answer { class, bytes } => add(&self.bytes[*class as usize], *bytes),
+            Event::Retry { .. } => add(&self.retries, 1),
+            Event::Pace { .. } => {}
+            Event::Record { .. } => add(&self.records, 1),
+            Event::Present { .. } => add(&self.present, 1),
+            Event::Gone { .. } => add(&self.gone, 1),
+            Event::Failed { .. } => add(&self.failed, 1),
+            Event::RuledOut { .. } => add(&self.ruled_out, 1),
+        }
+    }
+}
+
+/// Tells of a failed record as what it is: gone, or failed; each error is told once.
+pub(crate) fn tell(observer: &dyn Observer, step: &'static str, error: &mut Error) {
+    if !error.tell_once() {
+        return;
+    }
+    let error = &*error;
+    match error.kind() {
+        ErrorKind::Gone => observer.on_event(&Event::Gone { step, error }),
+        kind if kind.is_fatal() => {}
+        _ => observer.on_event(&Event::Failed { step, error }),
+    }
+}

@@ -1,0 +1,238 @@
+//! How a record describes itself, so that a file format is written once.
+//!
+//! Every record kind has one table of [`Column`]s. From it come headers, rows,
+//! schemas, readers, `--fields` and the `fields=` of the API.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::geo::LonLat;
+use crate::model::Metadata;
+
+/// One row of a table, described by its columns.
+///
+/// ```
+/// use streetflow::{Image, Record};
+///
+/// let names: Vec<_> = Image::COLUMNS.iter().map(|column| column.name).collect();
+/// assert_eq!(names, ["seq_id", "img_id"]);
+/// ```
+pub trait Record: Default + Clone + Send + Sync + 'static {
+    /// What one such record is called in a message.
+    const NAME: &'static str;
+
+    /// All columns that such a record can have, keys first.
+    const COLUMNS: &'static [Column<Self>];
+
+    /// Where the record lies, if it lies anywhere.
+    fn position(&self) -> Option<LonLat> {
+        None
+    }
+}
+
+/// One column of a record's table: its name, its kind and the way to its value.
+#[derive(Debug)]
+pub struct Column<R: 'static> {
+    /// Name in every file.
+    pub name: &'static str,
+    /// The API's field that it comes from; `None` for a key, which every file carries.
+    pub field: Option<&'static str>,
+    /// Type and unit.
+    pub kind: Kind,
+    /// Whether a file without this column is of no use.
+    pub required: bool,
+    /// Reads the value.
+    pub get: for<'a> fn(&'a R) -> Value<'a>,
+    /// Stores a value, or says why it can't be one.
+    pub set: fn(&mut R, Value<'_>) -> std::result::Result<(), &'static str>,
+}
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Unicode text; ids too.
+    Text,
+    /// A whole number, 64 bits signed.
+    Integer,
+    /// A double.
+    Float,
+    /// True or false.
+    Bool,
+    /// Milliseconds since 1970 in UTC.
+    Time,
+    /// A list of doubles.
+    Floats,
+    /// A list of texts.
+    Texts,
+}
+
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// No value.
+    Null,
+    /// Of [`Kind::Text`].
+    Text(Cow<'a, str>),
+    /// Of [`Kind::Integer`] or [`Kind::Time`].
+    Integer(i64),
+    /// Of [`Kind::Float`].
+    Float(f64),
+    /// Of [`Kind::Bool`].
+    Bool(bool),
+    /// Of [`Kind::Floats`].
+    Floats(Cow<'a, [f64]>),
+    /// Of [`Kind::Texts`].
+    Texts(Cow<'a, [String]>),
+}
+
+impl Kind {
+    /// Reads a value from the text of a cell; an empty cell is no value.
+    pub fn parse(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        Ok(match self {
+            Self::Text => Value::Text(Cow::Borrowed(text)),
+            Self::Integer | Self::Time => {
+                Value::Integer(whole(text).ok_or("it is not a whole number of 64 bits")?)
+            }
+            Self::Float => Value::Float(text.parse().map_err(|_| "it is not a number")?),
+            Self::Bool => match text {
+                "true" | "True" | "TRUE" | "1" => Value::Bool(true),
+                "false" | "False" | "FALSE" | "0" => Value::Bool(false),
+                _ => return Err("it is neither `true` nor `false`"),
+            },
+            Self::Floats => Value::Floats(Cow::Owned(
+                serde_json::from_str(text).map_err(|_| "it is not a JSON list of numbers")?,
+            )),
+            Self::Texts => Value::Texts(Cow::Owned(
+                serde_json::from_str(text).map_err(|_| "it is not a JSON list of texts")?,
+            )),
+        })
+    }
+}
+
+/// A whole number, also one that another tool's table turned into `2560.0`.
+fn whole(text: &str) -> Option<i64> {
+    let digits = text.split_once('.').map_or(
+        text,
+        |(int, fraction)| {
+            if fraction.bytes().all(|b| b == b'0') { int } else { text }
+        },
+    );
+    digits.parse().ok()
+}
+
+impl fmt::Display for Value<'_> {
+    /// The text of a cell: empty for no value, JSON for a list, else the shortest that reads back to the same bits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Float(number) => write!(f, "{number}"),
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Floats(numbers) => {
+                f.write_str("[")?;
+                for (i, number) in numbers.iter().enumerate() {
+                    write!(f, "{}{number}", if i == 0 { "" } else { "," })?;
+                }
+                f.write_str("]")
+            }
+            Self::Texts(texts) => f.write_str(&serde_json::to_string(texts).map_err(|_| fmt::Error)?),
+        }
+    }
+}
+
+/// The fields of images to ask the API for, in order.
+///
+/// ```
+/// use streetflow::Fields;
+///
+/// let fields: Fields = "captured_at,geometry,creator".parse()?;
+/// assert_eq!(fields.columns(), ["captured_at", "lon", "lat", "creator_id", "creator_username"]);
+/// assert!("captured_at,colour".parse::<Fields>().is_err());
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields(Vec<&'static str>);
+
+impl Fields {
+    /// The fields that the command asks for when it is not told: the Python toolset's.
+    pub const DEFAULT: &'static str = "captured_at,compass_angle,thumb_256_url,width";
+
+    /// All fields that are known, in the order of the table.
+    pub fn known() -> Vec<&'static str> {
+        let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
+        names.dedup();
+        names
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> &[&'static str] {
+        &self.0
+    }
+
+    /// The columns that the fields fill, in order, without the keys.
+    pub fn columns(&self) -> Vec<&'static str> {
+        let of = |field: &'static str| Metadata::COLUMNS.iter().filter(move |c| c.field == Some(field));
+        self.0.iter().flat_map(|field| of(field)).map(|column| column.name).collect()
+    }
+
+    /// The same with one more field, unless it is already there.
+    pub fn and(mut self, field: &str) -> Result<Self> {
+        if !self.0.contains(&field) {
+            self.0.push(lookup(field)?);
+        }
+        Ok(self)
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self(vec!["captured_at", "compass_angle", "thumb_256_url", "width"])
+    }
+}
+
+impl FromStr for Fields {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut names = Vec::new();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let name = lookup(name)?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(Self(names))
+    }
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+fn lookup(name: &str) -> Result<&'static str> {
+    let known = Fields::known();
+    known.iter().find(|field| **field == name).copied().ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "find the field")
+            .subject(name)
+            .because("the API has no such field of an image")
+            .hint(format!("the fields are {}", known.join(", ")))
+    })
+}
+
+/// The columns of a table: the keys, then those of the fields in their order.
+pub(crate) fn select<R: Record>(fields: Option<&Fields>) -> Vec<&'static Column<R>> {
+    let keys = R::COLUMNS.iter().filter(|column| column.field.is_none());
+    let names = fields.map(Fields::columns).unwrap_or_default();
+    let chosen = names.iter().filter_map(|name| R::COLUMNS.iter().find(|column| column.name == *name));
+    keys.chain(chosen).collect()
+}

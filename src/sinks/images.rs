@@ -1,0 +1,284 @@
+//! Pictures to a folder.
+
+use std::fmt;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tempfile::{NamedTempFile, PersistError};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::file::{output_error, sweep, sync_folder, temporary};
+use super::{JpegCheck, Sink, Written};
+use crate::client::{Answer, Class, Client};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Metadata;
+use crate::observe::{Event, tell};
+use crate::sources::RecordStream;
+
+/// The step's name in events.
+const STEP: &str = "download";
+
+/// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
+const PIECE: usize = 1 << 20;
+
+/// Downloads under way for each request that the client allows: those that wait for a retry hold no permit.
+const AHEAD: usize = 4;
+
+/// The size of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Quality {
+    /// 256 pixels wide.
+    #[default]
+    Q256,
+    /// 1024 pixels wide.
+    Q1024,
+    /// 2048 pixels wide.
+    Q2048,
+    /// As large as Mapillary has it.
+    Original,
+}
+
+impl Quality {
+    /// All of them, small to large.
+    pub const ALL: [Self; 4] = [Self::Q256, Self::Q1024, Self::Q2048, Self::Original];
+
+    /// The name in files and on the command line: `256`, `1024`, `2048`, `original`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Q256 => "256",
+            Self::Q1024 => "1024",
+            Self::Q2048 => "2048",
+            Self::Original => "original",
+        }
+    }
+
+    /// The field of metadata that holds the URL of such a picture.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Q256 => "thumb_256_url",
+            Self::Q1024 => "thumb_1024_url",
+            Self::Q2048 => "thumb_2048_url",
+            Self::Original => "thumb_original_url",
+        }
+    }
+
+    /// The URL of such a picture of an image.
+    pub fn url(self, image: &Metadata) -> Option<&str> {
+        match self {
+            Self::Q256 => &image.thumb_256_url,
+            Self::Q1024 => &image.thumb_1024_url,
+            Self::Q2048 => &image.thumb_2048_url,
+            Self::Original => &image.thumb_original_url,
+        }
+        .as_deref()
+    }
+}
+
+impl fmt::Display for Quality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Quality {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|quality| quality.name() == text).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "read the quality").subject(text).hint("it is 256, 1024, 2048 or original")
+        })
+    }
+}
+
+/// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`.
+///
+/// A file that is there is skipped without a request. Bytes go to a temporary
+/// name, are checked (length, a JPEG from its first to its last marker), and
+/// then get their name; so a file under its name is a whole picture. One that
+/// can't be had is counted in [`Written::failed`] and told to the client's
+/// observer; the others go on.
+#[derive(Clone)]
+#[must_use]
+pub struct ImageSink {
+    client: Client,
+    folder: PathBuf,
+    quality: Quality,
+    check_present: bool,
+}
+
+impl ImageSink {
+    /// Pictures 256 pixels wide, to a folder that is made if need be.
+    pub fn new(client: &Client, folder: impl Into<PathBuf>) -> Self {
+        Self { client: client.clone(), folder: folder.into(), quality: Quality::default(), check_present: false }
+    }
+
+    /// Pictures of another size.
+    pub fn quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+
+    /// Looks into files that are there, and downloads those anew that are no whole JPEG.
+    pub fn check_present(mut self) -> Self {
+        self.check_present = true;
+        self
+    }
+
+    fn target(&self, image: &Metadata) -> PathBuf {
+        self.folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
+    }
+
+    fn is_there(&self, path: &Path) -> bool {
+        if !self.check_present {
+            return path.exists();
+        }
+        fs::read(path).is_ok_and(|bytes| {
+            let mut check = JpegCheck::default();
+            check.push(&bytes);
+            check.finish().is_ok()
+        })
+    }
+
+    /// What became of one image: `None` where the picture was there, else its length.
+    async fn have(self: Arc<Self>, image: Metadata) -> Result<Option<u64>> {
+        let target = self.target(&image);
+        let there = {
+            let (sink, target) = (Arc::clone(&self), target.clone());
+            spawn_blocking(move || sink.is_there(&target)).await.map_err(crashed)?
+        };
+        if there {
+            return Ok(None);
+        }
+        let id = image.img_id.to_string();
+        let url = self.quality.url(&image).ok_or_else(|| {
+            let why = format!("Mapillary gives no `{}` for it", self.quality.field());
+            Error::new(ErrorKind::Refused, "download image").subject(id.clone()).because(why)
+        })?;
+        let client = self.client.clone();
+        let receive = move |answer| {
+            let (sink, target) = (Arc::clone(&self), target.clone());
+            async move { sink.receive(answer, target).await }
+        };
+        client.picture(url, id, receive).await.map(Some)
+    }
+
+    /// Takes the bytes of one attempt and makes them the file, if they are a whole picture.
+    async fn receive(&self, mut answer: Answer, target: PathBuf) -> Result<u64> {
+        let declared = answer.declared_len();
+        let mut check = JpegCheck::default();
+        let (mut length, mut held) = (0, 0);
+        let mut pieces = Vec::new();
+        let mut file = None;
+        while let Some(piece) = answer.chunk().await? {
+            check.push(&piece);
+            length += piece.len() as u64;
+            held += piece.len();
+            pieces.push(piece);
+            if held >= PIECE {
+                let (name, pieces) = (target.clone(), std::mem::take(&mut pieces));
+                file = Some(spawn_blocking(move || append(file, &name, &pieces)).await.map_err(crashed)??);
+                held = 0;
+            }
+        }
+        let malformed = |why: String| Error::new(ErrorKind::Malformed, "").because(why);
+        if let Some(declared) = declared.filter(|declared| *declared != length) {
+            return Err(malformed(format!("{length} bytes came, {declared} were declared")));
+        }
+        check.finish().map_err(|why| malformed(why.to_owned()))?;
+        let finish = move || -> Result<()> {
+            let file = append(file, &target, &pieces)?;
+            let persisted = file.persist(&target).map_err(|PersistError { error, .. }| error);
+            persisted.map(drop).map_err(|error| output_error("write the picture", &target, error))
+        };
+        spawn_blocking(finish).await.map_err(crashed)??;
+        self.client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
+        Ok(length)
+    }
+
+    fn prepare(&self) -> Result<()> {
+        fs::create_dir_all(&self.folder).map_err(|error| output_error("make the folder", &self.folder, error))?;
+        sweep(&self.folder, "");
+        // Better to learn it now than after a day of crawling.
+        temporary(&self.folder, "probe").map_err(|error| output_error("write to the folder", &self.folder, error))?;
+        Ok(())
+    }
+}
+
+fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Result<NamedTempFile> {
+    let write = || {
+        let (folder, name) = (target.parent().unwrap_or(Path::new(".")), target.file_name().unwrap_or_default());
+        let mut file = file.map_or_else(|| temporary(folder, &name.to_string_lossy()), Ok)?;
+        pieces.iter().try_for_each(|piece| file.write_all(piece))?;
+        Ok(file)
+    };
+    write().map_err(|error| output_error("write the picture", target, error))
+}
+
+fn crashed(panic: JoinError) -> Error {
+    Error::new(ErrorKind::Output, "write the picture").because(panic.to_string())
+}
+
+#[async_trait]
+impl Sink<Metadata> for ImageSink {
+    async fn drain(self: Box<Self>, mut images: RecordStream<Metadata>) -> Result<Written> {
+        let sink = Arc::new(*self);
+        let preparing = Arc::clone(&sink);
+        spawn_blocking(move || preparing.prepare()).await.map_err(crashed)??;
+        let mut written = Written { paths: vec![sink.folder.clone()], ..Written::default() };
+        let most = sink.client.concurrency() * AHEAD;
+        let mut under_way = FuturesUnordered::new();
+        let mut more = true;
+        while more || !under_way.is_empty() {
+            tokio::select! {
+                biased;
+                Some(had) = under_way.next() => sink.count(&mut written, had)?,
+                image = images.next(), if more && under_way.len() < most => match image.transpose()? {
+                    Some(image) => {
+                        let download = tokio::spawn(Arc::clone(&sink).have(image));
+                        let download = AbortOnDropHandle::new(download);
+                        under_way.push(async { download.await.unwrap_or_else(|panic| Err(crashed(panic))) });
+                    }
+                    None => more = false,
+                },
+            }
+        }
+        let folder = sink.folder.clone();
+        let synced = spawn_blocking(move || sync_folder(&folder).map_err(|error| output_error("write to the folder", &folder, error)));
+        synced.await.map_err(crashed)??;
+        Ok(written)
+    }
+}
+
+impl ImageSink {
+    /// Counts what became of an image; an error comes back only if it is the end of everything.
+    fn count(&self, written: &mut Written, had: Result<Option<u64>>) -> Result<()> {
+        let observer = self.client.observer();
+        match had {
+            Ok(Some(bytes)) => {
+                observer.on_event(&Event::Record { step: STEP });
+                written.records += 1;
+                written.bytes += bytes;
+            }
+            Ok(None) => {
+                observer.on_event(&Event::Present { step: STEP });
+                written.present += 1;
+            }
+            // Stopped, not failed: the picture is not there and the next run will ask for it.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(mut error) => {
+                tell(observer, STEP, &mut error);
+                written.failed += 1;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Where records go.
+
+mod csv;
+mod file;
+mod images;
+mod jpeg;
+mod tee;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+pub use self::csv::{CsvEncoder, CsvSink};
+pub use self::file::FileSink;
+pub use self::images::{ImageSink, Quality};
+#[doc(hidden)]
+pub use self::jpeg::JpegCheck;
+pub use self::tee::Tee;
+use crate::error::Result;
+use crate::record::{Fields, Record};
+use crate::sources::RecordStream;
+
+/// Something that takes a whole stream of records.
+///
+/// - The first `Err` it sees is the end: it aborts, leaves nothing under the
+///   final name, and returns that error.
+/// - `Ok(Written)` means durable and visible under the final name.
+/// - Dropping the future of `drain` abandons the output; dropping never commits.
+/// - An empty stream still gives a valid, empty file: the schema is fixed by the
+///   record's columns, never by the first record.
+#[async_trait]
+pub trait Sink<T>: Send {
+    /// Takes all records and says what became of them.
+    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written>;
+}
+
+#[async_trait]
+impl<T: Send + 'static> Sink<T> for Box<dyn Sink<T>> {
+    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
+        (*self).drain(records).await
+    }
+}
+
+/// Turns batches of records into the bytes of one format.
+///
+/// An encoder is plain and synchronous: it is made over an [`io::Write`], gets
+/// the records in order, and ends with `finish`. Files, threads and commits are
+/// [`FileSink`]'s matter.
+pub trait Encoder<T>: Send {
+    /// Writes a batch.
+    fn encode(&mut self, batch: &[T]) -> io::Result<()>;
+
+    /// Writes what belongs at the end and flushes.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// What a sink did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// Records written; pictures downloaded.
+    pub records: u64,
+    /// Pictures that were already there.
+    pub present: u64,
+    /// Records that could not be written; pictures that could not be had.
+    pub failed: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// The files or folders written to.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Written {
+    /// What two sinks did that took the same records.
+    pub fn and(mut self, other: Self) -> Self {
+        self.records = self.records.max(other.records);
+        self.present += other.present;
+        self.failed += other.failed;
+        self.bytes += other.bytes;
+        self.paths.extend(other.paths);
+        self
+    }
+}
+
+/// A format of tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// Comma-separated, with a header.
+    Csv,
+}
+
+impl Format {
+    /// The ending of a file's name, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+        }
+    }
+}
+
+/// A sink that writes a table of a format to a path.
+pub fn sink_for<T: Record>(path: &Path, format: Format, fields: Option<&Fields>) -> Box<dyn Sink<T>> {
+    match format {
+        Format::Csv => {
+            let sink = CsvSink::create(path);
+            Box::new(match fields {
+                Some(fields) => sink.fields(fields),
+                None => sink,
+            })
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Where records come from.
+
+mod csv;
+mod mvt;
+mod tiles;
+
+use futures::stream::{BoxStream, Stream, StreamExt};
+
+pub use self::csv::CsvSource;
+#[cfg(feature = "cli")]
+pub(crate) use self::tiles::FIRST_LINES;
+pub use self::tiles::TileSource;
+use crate::error::Result;
+
+/// What flows: records, or the errors of records that failed.
+///
+/// An `Err` is one record that failed and the stream may go on; a fatal one
+/// ([`Error::is_fatal`](crate::Error::is_fatal)) is the last item.
+pub type RecordStream<T> = BoxStream<'static, Result<T>>;
+
+/// Something that records come from.
+///
+/// Nothing happens before the stream is polled, and dropping it stops whatever
+/// it had begun. Any `Stream` of `Result<T>` is a source:
+///
+/// ```
+/// use streetflow::{Flow, Image, ImageId, SequenceId};
+///
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// let image = Image { seq_id: SequenceId::new("abc")?, img_id: ImageId::new("1")? };
+/// let flow = Flow::from(futures::stream::iter([Ok(image)]));
+/// # let _ = flow; Ok(()) }
+/// ```
+pub trait Source {
+    /// The records.
+    type Item: Send + 'static;
+
+    /// Begins: gives the stream of records.
+    fn stream(self) -> RecordStream<Self::Item>;
+}
+
+impl<S, T> Source for S
+where
+    S: Stream<Item = Result<T>> + Send + 'static,
+    T: Send + 'static,
+{
+    type Item = T;
+
+    fn stream(self) -> RecordStream<T> {
+        self.boxed()
+    }
+}

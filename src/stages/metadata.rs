@@ -1,0 +1,168 @@
+//! Images to what the API knows of them.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Stage;
+use super::images::crashed;
+use crate::client::{Client, MAX_BATCH};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Image, Metadata};
+use crate::record::Fields;
+use crate::sources::RecordStream;
+
+/// Fields that make batches fail with "service unavailable", and cost the server dearly: they are asked for singly.
+const HEAVY: [&str; 3] = ["sfm_cluster", "mesh", "detections"];
+
+/// How many failing requests a batch may cost while looking for the image that spoils it.
+const SEARCH_BUDGET: u32 = 14;
+
+/// Fetches the metadata of images, in batches, and gives the records in the order of the images.
+///
+/// An image that an answer lacks is asked for alone; a batch that fails is
+/// halved until the image that spoils it is found. An image that exists no
+/// longer gives one error of kind [`ErrorKind::Gone`] in its place.
+#[derive(Clone)]
+#[must_use]
+pub struct FetchMetadata {
+    client: Client,
+    fields: Fields,
+    batch_size: usize,
+}
+
+impl FetchMetadata {
+    /// Asks through a client for the default fields, 50 images at a time.
+    pub fn new(client: &Client) -> Self {
+        Self { client: client.clone(), fields: Fields::default(), batch_size: MAX_BATCH }
+    }
+
+    /// The fields to ask for.
+    pub fn fields(mut self, fields: Fields) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// How many images one request names, 1 to 50; other sizes are brought into that range.
+    pub fn batch_size(mut self, images: usize) -> Self {
+        self.batch_size = images.clamp(1, MAX_BATCH);
+        self
+    }
+}
+
+impl Stage<Image> for FetchMetadata {
+    type Out = Metadata;
+
+    fn apply(self, images: RecordStream<Image>) -> RecordStream<Metadata> {
+        let heavy = self.fields.names().iter().any(|field| HEAVY.contains(field));
+        let size = if heavy { 1 } else { self.batch_size };
+        let ahead = self.client.concurrency();
+        batches(images, size)
+            .map(move |batch| {
+                let task = tokio::spawn(Fetch::run(self.client.clone(), self.fields.clone(), batch));
+                let task = AbortOnDropHandle::new(task);
+                async { task.await.unwrap_or_else(|panic| vec![Err(crashed(&panic))]) }
+            })
+            .buffered(ahead)
+            .flat_map(stream::iter)
+            .boxed()
+    }
+}
+
+/// Cuts a stream into batches of so many images. Errors travel along in place and take no room in the request.
+fn batches(images: RecordStream<Image>, size: usize) -> impl futures::Stream<Item = Vec<Result<Image>>> + Send {
+    stream::unfold(Some(images), move |images| async move {
+        let mut images = images?;
+        let (mut batch, mut good) = (Vec::new(), 0);
+        while good < size && batch.len() < 4 * size {
+            let Some(item) = images.next().await else {
+                return (!batch.is_empty()).then_some((batch, None));
+            };
+            let fatal = item.as_ref().is_err_and(Error::is_fatal);
+            good += usize::from(item.is_ok());
+            batch.push(item);
+            if fatal {
+                return Some((batch, None));
+            }
+        }
+        Some((batch, Some(images)))
+    })
+}
+
+/// One batch being fetched.
+struct Fetch {
+    client: Client,
+    fields: Fields,
+    /// Failing requests that the search may still cost.
+    budget: AtomicU32,
+}
+
+impl Fetch {
+    async fn run(client: Client, fields: Fields, batch: Vec<Result<Image>>) -> Vec<Result<Metadata>> {
+        let images: Vec<Image> = batch.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
+        let fetch = Self { client, fields, budget: AtomicU32::new(SEARCH_BUDGET) };
+        let mut records = fetch.all(&images).await.into_iter();
+        let in_place = |item: Result<Image>| match item {
+            Ok(_) => records.next(),
+            Err(error) => Some(Err(error)),
+        };
+        batch.into_iter().filter_map(in_place).collect()
+    }
+
+    /// One result an image, in order; a fatal error may stand for all that come after it.
+    fn all<'a>(&'a self, images: &'a [Image]) -> BoxFuture<'a, Vec<Result<Metadata>>> {
+        let fetch = async move {
+            let found = match images {
+                [] => return Vec::new(),
+                [only] => return vec![self.one(only).await],
+                _ => self.client.images(images, &self.fields).await,
+            };
+            match found {
+                Ok(found) => self.complete(images, found).await,
+                Err(error) if self.worth_halving(&error) => {
+                    let (left, right) = images.split_at(images.len() / 2);
+                    let (mut results, rest) = futures::join!(self.all(left), self.all(right));
+                    results.extend(rest);
+                    results
+                }
+                Err(error) if error.is_fatal() => vec![Err(error)],
+                Err(error) => images.iter().map(|image| failed_with(image, &error)).collect(),
+            }
+        };
+        fetch.boxed()
+    }
+
+    /// Asks alone for each image that the answer lacks.
+    async fn complete(&self, images: &[Image], found: Vec<Option<Metadata>>) -> Vec<Result<Metadata>> {
+        let each = images.iter().zip(found).map(|(image, found)| async move {
+            match found {
+                Some(record) => Ok(record),
+                None => self.one(image).await,
+            }
+        });
+        futures::future::join_all(each).await
+    }
+
+    async fn one(&self, image: &Image) -> Result<Metadata> {
+        self.client.image(image, &self.fields).await
+    }
+
+    /// Whether one image may spoil the batch. A server in trouble looks the same, so for that the search is short.
+    fn worth_halving(&self, error: &Error) -> bool {
+        match error.kind() {
+            ErrorKind::Gone | ErrorKind::Refused | ErrorKind::TooMuch => true,
+            ErrorKind::Unavailable | ErrorKind::Malformed if error.status().is_some() => {
+                let left = |left: u32| left.checked_sub(1);
+                self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The error of a batch, said of one of its images.
+fn failed_with(image: &Image, error: &Error) -> Result<Metadata> {
+    Err(Error::new(error.kind(), "fetch metadata of image").subject(image.img_id.as_str()).because(error.chain()))
+}

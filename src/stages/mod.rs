@@ -1,0 +1,45 @@
+//! What happens to records on their way.
+
+mod images;
+mod metadata;
+
+pub use self::images::ListImages;
+pub use self::metadata::FetchMetadata;
+use crate::sources::RecordStream;
+
+/// Something that turns a stream of records into another.
+///
+/// A stage passes `Err` items on unchanged and in place, keeps the order of
+/// records, and never buffers without a bound. Closures from stream to stream
+/// are stages:
+///
+/// ```
+/// use futures::StreamExt;
+/// use streetflow::{Flow, Image, RecordStream, Result};
+///
+/// let every_tenth = |images: RecordStream<Image>| -> RecordStream<Image> { images.step_by(10) };
+/// # trait Ext: Sized { fn step_by(self, n: usize) -> RecordStream<Image>; }
+/// # impl Ext for RecordStream<Image> { fn step_by(self, n: usize) -> RecordStream<Image> {
+/// #   self.enumerate().filter(move |(i, r)| futures::future::ready(r.is_err() || i % n == 0)).map(|(_, r)| r).boxed() } }
+/// let flow = Flow::from(futures::stream::empty::<Result<Image>>()).then(every_tenth);
+/// # let _ = flow;
+/// ```
+pub trait Stage<In> {
+    /// The records that come out.
+    type Out: Send + 'static;
+
+    /// Puts itself behind a stream.
+    fn apply(self, records: RecordStream<In>) -> RecordStream<Self::Out>;
+}
+
+impl<F, In, Out> Stage<In> for F
+where
+    F: FnOnce(RecordStream<In>) -> RecordStream<Out>,
+    Out: Send + 'static,
+{
+    type Out = Out;
+
+    fn apply(self, records: RecordStream<In>) -> RecordStream<Out> {
+        self(records)
+    }
+}
