@@ -14,8 +14,10 @@ pub mod sources;
 pub mod stages;
 
 #[cfg(feature = "cli")]
-// CLI
 pub mod cli;
+
+/// For implementing [`Sink`] without naming the crate that it comes from.
+pub use async_trait::async_trait;
 
 pub use crate::client::{Class, Client, ClientBuilder, Pace, Token};
 pub use crate::error::{Error, ErrorKind, Result};

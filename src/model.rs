@@ -253,11 +253,10 @@ slot!(Vec<f64>, Floats, |numbers| Cow::Borrowed(Vec::as_slice(numbers)), Cow::in
 slot!(Vec<String>, Texts, |texts| Cow::Borrowed(Vec::as_slice(texts)), Cow::into_owned);
 
 /// One half of a point; the other half is set by the column beside it.
-fn store_degrees(point: &mut Option<LonLat>, value: &Value<'_>, half: fn(&mut LonLat) -> &mut f64) -> Stored {
+fn store_degrees(point: &mut Option<LonLat>, value: &Value<'_>, half: fn(&mut LonLat) -> &mut f64) {
     if let Value::Float(degrees) = value {
         *half(point.get_or_insert_default()) = *degrees;
     }
-    Ok(())
 }
 
 // The lines of a record's table: a key, a field of the API, one half of a point.
@@ -299,7 +298,10 @@ macro_rules! degrees {
             kind: Kind::Float,
             required: false,
             get: |record| record.$point.map_or(Value::Null, |point| Value::Float(point.$half)),
-            set: |record, value| store_degrees(&mut record.$point, &value, |point| &mut point.$half),
+            set: |record, value| {
+                store_degrees(&mut record.$point, &value, |point| &mut point.$half);
+                Ok(())
+            },
         }
     };
 }
@@ -400,7 +402,7 @@ mod tests {
                 Kind::Integer | Kind::Time => "-9007199254740993",
                 Kind::Float => "184.43365478516",
                 Kind::Bool => "true",
-                Kind::Floats => "[0.85,-0.000066499673206348,0]",
+                Kind::Floats => "[0.85,-6.6499673206348e-05,0]",
                 Kind::Texts => r#"["1463368450678096"]"#,
             };
             let mut record = Metadata { img_id: ImageId::new("728019821979741").expect("an id"), ..Metadata::default() };

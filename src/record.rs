@@ -134,18 +134,31 @@ impl fmt::Display for Value<'_> {
             Self::Null => Ok(()),
             Self::Text(text) => f.write_str(text),
             Self::Integer(number) => write!(f, "{number}"),
-            Self::Float(number) => write!(f, "{number}"),
+            Self::Float(number) => write_float(f, *number),
             Self::Bool(truth) => write!(f, "{truth}"),
             Self::Floats(numbers) => {
                 f.write_str("[")?;
                 for (i, number) in numbers.iter().enumerate() {
-                    write!(f, "{}{number}", if i == 0 { "" } else { "," })?;
+                    f.write_str(if i == 0 { "" } else { "," })?;
+                    write_float(f, *number)?;
                 }
                 f.write_str("]")
             }
             Self::Texts(texts) => f.write_str(&serde_json::to_string(texts).map_err(|_| fmt::Error)?),
         }
     }
+}
+
+/// The shortest digits that read back to the same bits, in the form that the API and the Python toolset use:
+/// `184.43365478516`, but `4.546427159383e+18` and `-3.30559e-05`.
+fn write_float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
+    if number == 0.0 || (1e-4..1e16).contains(&number.abs()) || !number.is_finite() {
+        return write!(f, "{number}");
+    }
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    write!(f, "{digits}e{sign}{exponent:0>2}")
 }
 
 /// The fields of images to ask the API for, in order.
@@ -203,8 +216,8 @@ impl FromStr for Fields {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut names = Vec::new();
-        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let name = lookup(name)?;
+        for name in text.split(',') {
+            let name = lookup(name.trim())?;
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -235,4 +248,37 @@ pub(crate) fn select<R: Record>(fields: Option<&Fields>) -> Vec<&'static Column<
     let names = fields.map(Fields::columns).unwrap_or_default();
     let chosen = names.iter().filter_map(|name| R::COLUMNS.iter().find(|column| column.name == *name));
     keys.chain(chosen).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_as_the_api_writes_it_and_reads_back_to_the_same_bits() {
+        for text in ["184.43365478516", "180", "-0.0019509766093401", "4.546427159383e+18", "-3.8067981992196e-05", "0", "1e-300"] {
+            let number: f64 = text.parse().expect(text);
+            let written = Value::Float(number).to_string();
+            assert_eq!(written, text);
+            assert_eq!(written.parse::<f64>().map(f64::to_bits), Ok(number.to_bits()));
+        }
+    }
+
+    #[test]
+    fn fields_keep_their_order_and_come_once() {
+        let fields: Fields = "width, captured_at,width".parse().expect("fields");
+        assert_eq!(fields.names(), ["width", "captured_at"]);
+        let error = "wdith".parse::<Fields>().expect_err("no such field");
+        assert!(error.advice().is_some_and(|hint| hint.contains("captured_at")));
+        assert!("".parse::<Fields>().is_err() && "width,,height".parse::<Fields>().is_err());
+        assert_eq!(Fields::default().to_string(), Fields::DEFAULT);
+    }
+
+    #[test]
+    fn cells_of_other_tools_are_understood() {
+        assert_eq!(Kind::Bool.parse("True"), Ok(Value::Bool(true)));
+        assert_eq!(Kind::Integer.parse("2560.0"), Ok(Value::Integer(2560)));
+        assert!(Kind::Integer.parse("2560.5").is_err());
+        assert_eq!(Kind::Float.parse(""), Ok(Value::Null));
+    }
 }

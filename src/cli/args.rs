@@ -1,5 +1,7 @@
 //! The words of the command line; every value is parsed here, nothing later.
 
+#![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
+
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -192,7 +194,7 @@ pub(super) struct NetworkArgs {
     #[cfg(feature = "sandbox")]
     #[arg(long)]
     pub(super) sandbox: bool,
-    /// Requests of a kind under way at once
+    /// Requests under way at once
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY as u16, value_parser = value_parser!(u16).range(1..=1024))]
     pub(super) concurrency: u16,
     /// Tiles a minute; Mapillary's own host gets 40 at random times after a burst of 20 unless this is given
@@ -267,11 +269,7 @@ fn owner_of(text: &str) -> Result<OwnerId, String> {
 }
 
 fn fields_of(text: &str) -> Result<Fields, String> {
-    let fields: Fields = text.parse().map_err(|error| one_line(&error))?;
-    if fields.names().is_empty() {
-        return Err(format!("name at least one field: {}", Fields::known().join(", ")));
-    }
-    Ok(fields)
+    text.parse().map_err(|error| one_line(&error))
 }
 
 fn quality_of(text: &str) -> Result<Quality, String> {

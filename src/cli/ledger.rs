@@ -31,7 +31,7 @@ impl Ledger {
     /// Notes a failure of a step.
     pub(super) fn add(&self, step: &str, error: &Error) -> Result<()> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let note = || -> io::Result<()> {
+        let mut note = || -> io::Result<()> {
             if rows.is_none() {
                 *rows = Some(self.open()?);
             }
@@ -41,7 +41,6 @@ impl Ledger {
             rows.write_record([step, error.about().unwrap_or_default(), &reason, &attempts, &status.unwrap_or_default()])?;
             Ok(())
         };
-        let mut note = note;
         note().map_err(|error| self.failed(error))
     }
 

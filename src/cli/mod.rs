@@ -153,14 +153,17 @@ impl Job<'_> {
         for (name, path) in steps::paths(self.output) {
             let Some(step) = screen.step(name) else { continue };
             screen.say(&if name == steps::DOWNLOAD {
-                let in_table = report.records;
+                let lacking = match step.gone() {
+                    0 => String::new(),
+                    gone => format!(", {} that Mapillary has no picture of", grouped(gone)),
+                };
                 format!(
-                    "{name}: {} in the table, {} downloaded, {} already there, {} failed ({}) in `{}`",
-                    grouped(in_table),
+                    "{name}: {} in the table, {} downloaded ({}), {} already there{lacking}, {} failed; in `{}`",
+                    grouped(report.records),
                     grouped(step.done()),
+                    human_bytes(report.written.bytes),
                     grouped(step.present()),
                     grouped(step.failed()),
-                    human_bytes(report.written.bytes),
                     path.display(),
                 )
             } else {
@@ -177,15 +180,16 @@ impl Job<'_> {
     }
 
     fn afterwords(&self, screen: &Screen, report: &Report) {
-        let (gone, failed, ruled_out) = (screen.gone(), screen.failed(), screen.ruled_out());
-        if gone > 0 {
-            let by_step: Vec<_> = screen.steps.iter().filter(|step| step.gone() > 0).collect();
-            let where_ = by_step.iter().map(|step| match step.name {
-                steps::IMAGES => format!("{} {}", grouped(step.gone()), plural(step.gone(), "sequence", "sequences")),
-                _ => format!("{} {}", grouped(step.gone()), plural(step.gone(), "image", "images")),
-            });
-            let listed = where_.collect::<Vec<_>>().join(" and ");
-            screen.say(&format!("gone at Mapillary: {listed}; `--verbose` names them"));
+        let (failed, ruled_out) = (screen.failed(), screen.ruled_out());
+        for step in screen.steps.iter().filter(|step| step.gone() > 0) {
+            let (one, many) = match step.name {
+                steps::IMAGES => ("sequence", "sequences"),
+                steps::DOWNLOAD => ("picture", "pictures"),
+                _ => ("image", "images"),
+            };
+            let what = plural(step.gone(), one, many);
+            let named = if step.gone() > 3 { "; `--verbose` names all" } else { "" };
+            screen.say(&format!("gone at Mapillary: {} {what} ({}){named}", grouped(step.gone()), step.gone_names()));
         }
         if failed > 0 {
             let path = screen.ledger.path().display();

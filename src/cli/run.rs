@@ -10,8 +10,6 @@ use super::screen::Screen;
 use super::steps;
 use crate::{Bbox, Client, Error, ErrorKind, Event, Observer, Pace, Result, Token};
 
-const TOKEN_VARIABLES: [&str; 3] = ["MAPILLARY_TOKEN", "MAPILLARY_CLIENT_TOKEN", "MAPILLARY_ACCESS_TOKEN"];
-
 /// No token file is larger.
 const MOST_TOKEN: u64 = 4096;
 
@@ -107,13 +105,11 @@ fn token(file: Option<&Path>, needed: bool) -> Result<Option<Token>> {
         }
         return Token::new(&std::fs::read_to_string(path).map_err(refuse)?).map(Some);
     }
-    let found = TOKEN_VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.trim().is_empty()));
-    match found {
-        Some(text) => Token::new(&text).map(Some),
+    match Token::from_env()? {
         None if needed => Err(Error::new(ErrorKind::Usage, "find a token")
             .because("MAPILLARY_TOKEN is not set and no `--token-file` was given")
             .hint("make a token at https://www.mapillary.com/dashboard/developers, or try `--sandbox`, which needs none")),
-        None => Ok(None),
+        token => Ok(token),
     }
 }
 

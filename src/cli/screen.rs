@@ -23,6 +23,9 @@ const DRAW_EVERY: Duration = Duration::from_millis(120);
 /// So many failures are told one by one; the rest stand in `failures.csv`.
 const TOLD_FAILURES: u64 = 20;
 
+/// So many of those that are gone are named at the end.
+const NAMED_GONE: usize = 3;
+
 /// The counts of a step.
 pub(super) struct Step {
     pub(super) name: &'static str,
@@ -32,6 +35,8 @@ pub(super) struct Step {
     present: AtomicU64,
     gone: AtomicU64,
     failed: AtomicU64,
+    /// The first of those that are gone, by name.
+    gone_names: Mutex<Vec<String>>,
 }
 
 fn get(counter: &AtomicU64) -> u64 {
@@ -45,7 +50,7 @@ fn add(counter: &AtomicU64, more: u64) -> u64 {
 impl Step {
     fn new(name: &'static str) -> Self {
         let [total, done, present, gone, failed] = [0; 5].map(AtomicU64::new);
-        Self { name, total, done, present, gone, failed }
+        Self { name, total, done, present, gone, failed, gone_names: Mutex::default() }
     }
 
     pub(super) fn done(&self) -> u64 {
@@ -60,6 +65,23 @@ impl Step {
     pub(super) fn failed(&self) -> u64 {
         get(&self.failed)
     }
+
+    /// Names of things gone: the first few, and how many there are besides.
+    pub(super) fn gone_names(&self) -> String {
+        let names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = self.gone().saturating_sub(names.len() as u64);
+        let listed = names.join(", ");
+        if more > 0 { format!("{listed} and {} more", grouped(more)) } else { listed }
+    }
+
+    fn note_gone(&self, name: &str) {
+        add(&self.gone, 1);
+        let mut names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < NAMED_GONE {
+            names.push(name.to_owned());
+        }
+    }
+
     pub(super) fn expect(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }
@@ -123,10 +145,6 @@ impl Screen {
 
     pub(super) fn ruled_out(&self) -> u64 {
         get(&self.ruled_out)
-    }
-
-    pub(super) fn gone(&self) -> u64 {
-        self.steps.iter().map(Step::gone).sum()
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -273,7 +291,9 @@ impl Observer for Screen {
                 self.step(step).map(|step| add(&step.present, 1));
             }
             Event::Gone { step, error } => {
-                self.step(step).map(|step| add(&step.gone, 1));
+                if let Some(step) = self.step(step) {
+                    step.note_gone(error.about().unwrap_or_default());
+                }
                 if self.verbose {
                     self.say(&format!("gone: {}", error.about().unwrap_or_default()));
                 }

@@ -1,6 +1,6 @@
 //! Making a client: hosts, paces, limits.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -15,9 +15,6 @@ use super::send::Timeouts;
 use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, Lane, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
-
-/// Tiles may be 10 MB each and are decoded as they come, so fewer are under way at once.
-const MOST_TILES: usize = 32;
 
 /// What makes a [`Client`].
 ///
@@ -65,6 +62,19 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
+    /// A builder with what the environment says: the token as in [`Token::from_env`], and
+    /// `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL` where they are set.
+    pub fn from_env() -> Result<Self> {
+        let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let default = Self::default();
+        Ok(Self {
+            token: Token::from_env()?,
+            graph_url: set("MAPILLARY_GRAPH_URL").unwrap_or(default.graph_url),
+            tiles_url: set("MAPILLARY_TILES_URL").unwrap_or(default.tiles_url),
+            ..Self::default()
+        })
+    }
+
     /// The access token; without it only pictures can be fetched.
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);
@@ -89,7 +99,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How many requests of a class may be under way at once; at least 1.
+    /// How many requests may be under way at once, of all classes together; at least 1.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self
@@ -150,15 +160,16 @@ impl ClientBuilder {
         let real = |url: &Url| url.host_str().is_some_and(|host| host.ends_with("mapillary.com"));
         let paced = |url: &Url, pace| real(url).then_some(pace);
         let lane = |class| {
-            let (pace, most) = match class {
-                Class::Tile => (self.tile_pace.or(paced(&tiles_url, Pace::TILES)), self.concurrency.min(MOST_TILES)),
-                Class::Entity => (paced(&graph_url, Pace::ENTITIES), self.concurrency),
-                Class::Search => (paced(&graph_url, Pace::SEARCHES), self.concurrency),
-                Class::Bytes => (None, self.concurrency),
+            let pace = match class {
+                Class::Tile => self.tile_pace.or(paced(&tiles_url, Pace::TILES)),
+                Class::Entity => paced(&graph_url, Pace::ENTITIES),
+                Class::Search => paced(&graph_url, Pace::SEARCHES),
+                Class::Bytes => None,
             };
-            Lane { permits: Semaphore::new(most), quota: Quota::new(pace), block: std::sync::OnceLock::new() }
+            Lane { quota: Quota::new(pace), block: OnceLock::new() }
         };
         Ok(Client(Arc::new(Inner {
+            permits: Semaphore::new(self.concurrency),
             lanes: [Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(lane),
             graph: made(api())?,
             tiles: made(api())?,

@@ -96,6 +96,10 @@ fn by_status(class: Class, outside: &Outside, body: &[u8]) -> Option<(ErrorKind,
         // Seen on a tile that later had two million features: transient until proven otherwise.
         (Class::Tile, 404) => (ErrorKind::Unavailable, says("no such tile, for now")),
         (Class::Entity | Class::Search, 401) => (ErrorKind::Auth, says("the token was refused")),
+        // An envelope that can't be read: it may say anything.
+        (Class::Entity | Class::Search, 400..=499) if body.trim_ascii_start().starts_with(b"{") => {
+            (ErrorKind::Malformed, says("an answer that breaks off"))
+        }
         (Class::Entity | Class::Search, 200) if page => (ErrorKind::Malformed, "a page instead of JSON".into()),
         (_, 200..=299) => return None,
         _ => (ErrorKind::Refused, says(&excerpt(body))),
@@ -198,6 +202,6 @@ mod tests {
     fn a_limit_without_a_wait_gets_a_minute() {
         let outside = Outside { status: 403, ..Outside::default() };
         let limit = classify(Class::Entity, &outside, envelope(4, 0, "limit").as_bytes()).expect("an error");
-        assert_eq!(limit.asked_wait(), Some(Duration::from_secs(60)));
+        assert_eq!(limit.asked_wait(), Some(Duration::from_mins(1)));
     }
 }

@@ -45,7 +45,7 @@ const MIB: usize = 1 << 20;
 /// How many images one batch request may name; more than the API's other users dare.
 pub const MAX_BATCH: usize = 50;
 
-/// How many requests of a class may be under way at once, unless the builder says otherwise.
+/// How many requests may be under way at once, unless the builder says otherwise.
 pub const DEFAULT_CONCURRENCY: usize = 64;
 
 /// The Graph of Mapillary.
@@ -54,7 +54,7 @@ pub const GRAPH_URL: &str = "https://graph.mapillary.com";
 /// The tile host of Mapillary.
 pub const TILES_URL: &str = "https://tiles.mapillary.com";
 
-/// The kinds of requests, each with its own pace and its own bound on how many are under way.
+/// The kinds of requests, each with its own pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A vector tile.
@@ -98,6 +98,7 @@ struct Inner {
     graph_url: Url,
     tiles_url: Url,
     concurrency: usize,
+    permits: Semaphore,
     lanes: [Lane; 4],
     retry: Retry,
     timeouts: Timeouts,
@@ -107,7 +108,6 @@ struct Inner {
 
 /// What requests of one class share.
 struct Lane {
-    permits: Semaphore,
     quota: Quota,
     block: OnceLock<Block>,
 }
@@ -130,12 +130,18 @@ impl Client {
         Self::builder().token(token).build()
     }
 
+    /// A client with what the environment says: the token in `MAPILLARY_TOKEN`, other hosts in
+    /// `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL`.
+    pub fn from_env() -> Result<Self> {
+        ClientBuilder::from_env()?.build()
+    }
+
     /// A client with other hosts, paces or limits.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
-    /// How many requests of a class may be under way at once.
+    /// How many requests may be under way at once.
     pub fn concurrency(&self) -> usize {
         self.0.concurrency
     }
@@ -164,7 +170,7 @@ impl Client {
         tile: TileId,
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
-        let url = self.url(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
+        let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
         let ask = Ask { class: Class::Tile, url, doing: "read the tile", subject: tile.to_string() };
         let (client, parse) = (self.clone(), Arc::new(parse));
         self.send(ask, move |answer| {
@@ -182,7 +188,7 @@ impl Client {
     /// The ids of a sequence's images in capture order; none where the sequence exists no longer.
     pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
         let mut all = Vec::new();
-        let mut next = self.url(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
+        let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
         loop {
             let page: IdPage =
                 self.json(Class::Search, next.clone(), "list the images of sequence", sequence.to_string()).await?;
@@ -202,7 +208,7 @@ impl Client {
     pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
         let ids: Vec<_> = images.iter().map(|image| image.img_id.as_str()).collect();
         let path = format!("/?ids={}&fields={}", ids.join(","), asked(fields));
-        let url = self.url(&self.0.graph_url, &path)?;
+        let url = below(&self.0.graph_url, &path)?;
         let subject = match ids[..] {
             [only] => only.to_owned(),
             _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
@@ -214,7 +220,7 @@ impl Client {
 
     /// What the API knows of one image.
     pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
-        let url = self.url(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(fields)))?;
+        let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(fields)))?;
         let found: WireImage =
             self.json(Class::Entity, url, "fetch metadata of image", image.img_id.to_string()).await?;
         Ok(found.record(image))
@@ -260,15 +266,16 @@ impl Client {
         .await
     }
 
-    fn url(&self, base: &Url, path: &str) -> Result<Url> {
-        let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
-        Url::parse(&whole).map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
-    }
-
     /// A next page is followed only on the host that we asked: the header would go wherever it points.
     fn same_host(&self, next: &str) -> Option<Url> {
         Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())
     }
+}
+
+/// A path below a base URL, which may have a path of its own.
+fn below(base: &Url, path: &str) -> Result<Url> {
+    let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
+    Url::parse(&whole).map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
 }
 
 /// The `fields=` of a request; the id comes always.

@@ -114,7 +114,7 @@ impl Bucket {
         self.tokens = 0.0;
         // Exponential gaps have the given mean and no rhythm.
         let gap = if pace.jittered { -(1.0 - chance).ln() } else { 1.0 };
-        Some(Duration::try_from_secs_f64(mean * gap).unwrap_or(Duration::from_secs(60)))
+        Some(Duration::try_from_secs_f64(mean * gap).unwrap_or(Duration::from_mins(1)))
     }
 }
 
@@ -158,10 +158,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_everyone_back() {
         let quota = Quota::new(None);
-        quota.pause_for(Duration::from_secs(60));
+        quota.pause_for(Duration::from_mins(1));
         quota.pause_for(Duration::from_secs(1));
         let started = Instant::now();
         quota.turn(|_| ()).await;
-        assert!(started.elapsed() >= Duration::from_secs(60));
+        assert!(started.elapsed() >= Duration::from_mins(1));
     }
 }

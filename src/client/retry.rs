@@ -14,16 +14,16 @@ pub(super) struct Retry {
 }
 
 /// No pause of our own is longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Nor do we wait longer because a server says so: it would look like a hang.
-const LONGEST_ASKED: Duration = Duration::from_secs(600);
+const LONGEST_ASKED: Duration = Duration::from_mins(10);
 
 /// Being over a limit passes with time alone, so it gets more patience than a failing server.
 const THROTTLED_ATTEMPTS: u32 = 30;
 
 /// The pause after "application request limit reached" without a `Retry-After`.
-pub(super) const LIMIT_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT_WAIT: Duration = Duration::from_mins(1);
 
 impl Retry {
     /// How long to wait before the next attempt; `None` gives up. `chance` is uniform in 0..1.
@@ -76,6 +76,6 @@ mod tests {
     fn the_server_may_ask_for_longer_but_not_for_ever() {
         let asked = |secs| error(ErrorKind::Throttled).retry_after(Some(Duration::from_secs(secs)));
         assert_eq!(RETRY.wait(&asked(7), 1, 0.5), Some(Duration::from_secs(7)));
-        assert_eq!(RETRY.wait(&asked(86_400), 1, 0.5), Some(Duration::from_secs(600)));
+        assert_eq!(RETRY.wait(&asked(86_400), 1, 0.5), Some(Duration::from_mins(10)));
     }
 }

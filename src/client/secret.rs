@@ -6,6 +6,9 @@ use reqwest::header::HeaderValue;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Where a token may stand in the environment; the first that is set counts.
+const VARIABLES: [&str; 3] = ["MAPILLARY_TOKEN", "MAPILLARY_CLIENT_TOKEN", "MAPILLARY_ACCESS_TOKEN"];
+
 /// A Mapillary access token; it can be sent but not printed.
 ///
 /// ```
@@ -34,6 +37,14 @@ impl Token {
             return Err(refuse("it has spaces or characters that no token has"));
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// The token in the environment: `MAPILLARY_TOKEN`, `MAPILLARY_CLIENT_TOKEN` or `MAPILLARY_ACCESS_TOKEN`.
+    ///
+    /// `None` if none of them is set, or all are empty.
+    pub fn from_env() -> Result<Option<Self>> {
+        let set = |name: &&str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+        VARIABLES.iter().find_map(set).map(|text| Self::new(&text)).transpose()
     }
 
     /// The header for the Graph.

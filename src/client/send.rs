@@ -59,8 +59,9 @@ impl Client {
         let (class, started) = (ask.class, Instant::now());
         let lane = &self.0.lanes[class as usize];
         for made in 1.. {
-            let permit = lane.permits.acquire().await;
+            // Nobody holds a permit while waiting: a slow pace of one class must not starve the others.
             lane.quota.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
+            let permit = self.0.permits.acquire().await;
             let sent = match self.blocked(&ask) {
                 Some(error) => Err(error),
                 None => self.once(&ask, &mut read).await,
@@ -108,13 +109,13 @@ impl Client {
             let limit = body_limit(class);
             let mut answer = Answer { response, outside, limit, seen: 0, timeouts: self.0.timeouts };
             if !(200..300).contains(&answer.outside.status) {
-                let excerpt = answer.excerpt().await;
+                let excerpt = answer.excerpt().await?;
                 let unknown = || Error::new(ErrorKind::Refused, "").because("an answer that says nothing");
                 return Err(classify(class, &answer.outside, &excerpt).unwrap_or_else(unknown));
             }
             read(answer).await
         };
-        let limit = self.0.timeouts.total(class);
+        let limit = total_timeout(class);
         let late = |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")));
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(late).map_err(name)
     }
@@ -184,16 +185,18 @@ impl Answer {
         classify(class, &self.outside, &body).map_or(Ok(body), Err)
     }
 
-    async fn excerpt(&mut self) -> Vec<u8> {
+    /// The beginning of a bad answer. One that breaks off may have been about to say what it means, so it counts as
+    /// a failure of the network, unless its status says enough.
+    async fn excerpt(&mut self) -> Result<Vec<u8>> {
         let mut excerpt = Vec::new();
-        // What can't be read of a bad answer changes nothing: it is judged by its status.
-        while let Ok(Some(chunk)) = self.chunk().await {
-            excerpt.extend_from_slice(&chunk);
-            if excerpt.len() > EXCERPT {
-                break;
+        while excerpt.len() < EXCERPT {
+            match self.chunk().await {
+                Ok(Some(chunk)) => excerpt.extend_from_slice(&chunk),
+                Err(error) if (400..429).contains(&self.outside.status) => return Err(error),
+                _ => break,
             }
         }
-        excerpt
+        Ok(excerpt)
     }
 }
 
@@ -204,7 +207,17 @@ fn body_limit(class: Class) -> usize {
     }
 }
 
-/// How long an attempt may take.
+/// How long an attempt may take in all. From the reports of other collectors: dense tiles take two minutes, a
+/// trickling image gets four.
+fn total_timeout(class: Class) -> Duration {
+    match class {
+        Class::Entity => Duration::from_mins(1),
+        Class::Search | Class::Tile => Duration::from_mins(2),
+        Class::Bytes => Duration::from_mins(4),
+    }
+}
+
+/// How long an attempt may go without a sign of life.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
     pub(super) connect: Duration,
@@ -212,20 +225,9 @@ pub(super) struct Timeouts {
     pub(super) stall: Duration,
 }
 
-impl Timeouts {
-    /// From the reports of other collectors: dense tiles take two minutes, a trickling image gets four.
-    fn total(self, class: Class) -> Duration {
-        Duration::from_secs(match class {
-            Class::Entity => 60,
-            Class::Search | Class::Tile => 120,
-            Class::Bytes => 240,
-        })
-    }
-}
-
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(20), stall: Duration::from_secs(60) }
+        Self { connect: Duration::from_secs(20), stall: Duration::from_mins(1) }
     }
 }
 

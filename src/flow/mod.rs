@@ -132,9 +132,9 @@ impl<T: Send + 'static> Flow<T> {
 
     /// Gives a copy of every record that passes here to a sink on the side.
     ///
-    /// The side sink commits when the records end here, or when the whole flow
-    /// ends well; it aborts when the flow fails or is dropped. If it fails itself,
-    /// the flow fails with its error.
+    /// The side sink commits when the whole flow has ended well, and aborts when
+    /// the flow fails or is dropped: the files of one flow belong together. If it
+    /// fails itself, the flow fails with its error.
     pub fn tap(self, sink: impl Sink<T> + 'static) -> Self
     where
         T: Clone,
@@ -242,14 +242,12 @@ impl<T: Send + 'static> Stream for Flow<T> {
                     ended.err().map(Err)
                 });
             }
-            match futures::ready!(self.records.poll_next_unpin(cx)) {
-                Some(item) => return Poll::Ready(Some(item)),
-                None => {
-                    let run = Arc::clone(&self.run);
-                    self.records = futures::stream::empty().boxed();
-                    self.ending = Some(Box::pin(async move { run.taps.commit().await }));
-                }
+            if let Some(item) = futures::ready!(self.records.poll_next_unpin(cx)) {
+                return Poll::Ready(Some(item));
             }
+            let run = Arc::clone(&self.run);
+            self.records = futures::stream::empty().boxed();
+            self.ending = Some(Box::pin(async move { run.taps.commit().await }));
         }
     }
 }

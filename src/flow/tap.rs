@@ -132,7 +132,7 @@ struct Tapped<T> {
     side: Option<(Box<dyn Sink<T>>, RecordStream<T>)>,
     tap: Arc<Tap>,
     ending: Option<BoxFuture<'static, Result<()>>>,
-    /// The side sink has finished.
+    /// The side sink has finished before the flow.
     ended: bool,
 }
 
@@ -149,10 +149,8 @@ impl<T: Clone + Send + 'static> Tapped<T> {
         Poll::Ready(())
     }
 
-    /// Waits for the side sink to finish; its failure ends the stream.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        ready!(self.poll_flush(cx));
-        self.lane.close();
+    /// Why the side sink takes no more: it has failed, or it has enough and the rest flows on without it.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let tap = &self.tap;
         let ending = self.ending.get_or_insert_with(|| {
             let tap = Arc::clone(tap);
@@ -173,15 +171,15 @@ impl<T: Clone + Send + 'static> Stream for Tapped<T> {
             *lock(&this.tap.task) = Some(tokio::spawn(sink.drain(records)));
         }
         loop {
-            if this.batch.len() >= BATCH {
+            if this.batch.len() >= BATCH || this.records.is_none() {
                 ready!(this.poll_flush(cx));
             }
-            // A lane closed from its far end: the side sink has failed, or it has enough and the rest flows on.
-            if !this.ended && (this.records.is_none() || this.lane.is_closed()) {
-                if let Err(error) = ready!(this.poll_end(cx)) {
-                    this.records = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
+            if !this.ended
+                && this.lane.is_closed()
+                && let Err(error) = ready!(this.poll_closed(cx))
+            {
+                this.records = None;
+                return Poll::Ready(Some(Err(error)));
             }
             let Some(records) = &mut this.records else { return Poll::Ready(None) };
             match records.poll_next_unpin(cx) {

@@ -103,8 +103,9 @@ impl FromStr for Quality {
 /// A file that is there is skipped without a request. Bytes go to a temporary
 /// name, are checked (length, a JPEG from its first to its last marker), and
 /// then get their name; so a file under its name is a whole picture. One that
-/// can't be had is counted in [`Written::failed`] and told to the client's
-/// observer; the others go on.
+/// can't be had is counted in [`Written::failed`], one that Mapillary does not
+/// have in [`Written::gone`]; both are told to the client's observer, and the
+/// others go on.
 #[derive(Clone)]
 #[must_use]
 pub struct ImageSink {
@@ -159,8 +160,8 @@ impl ImageSink {
         }
         let id = image.img_id.to_string();
         let url = self.quality.url(&image).ok_or_else(|| {
-            let why = format!("Mapillary gives no `{}` for it", self.quality.field());
-            Error::new(ErrorKind::Refused, "download image").subject(id.clone()).because(why)
+            let why = format!("Mapillary has no such picture: its `{}` is empty", self.quality.field());
+            Error::new(ErrorKind::Gone, "download image").subject(id.clone()).because(why)
         })?;
         let client = self.client.clone();
         let receive = move |answer| {
@@ -222,6 +223,7 @@ fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Resul
     write().map_err(|error| output_error("write the picture", target, error))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn crashed(panic: JoinError) -> Error {
     Error::new(ErrorKind::Output, "write the picture").because(panic.to_string())
 }
@@ -276,7 +278,10 @@ impl ImageSink {
             Err(error) if error.is_fatal() => return Err(error),
             Err(mut error) => {
                 tell(observer, STEP, &mut error);
-                written.failed += 1;
+                match error.kind() {
+                    ErrorKind::Gone => written.gone += 1,
+                    _ => written.failed += 1,
+                }
             }
         }
         Ok(())

@@ -5,6 +5,14 @@
 /// A picture is whole when its end marker stands where the structure has its
 /// end. That a file ends in the same two bytes proves less: the thumbnail inside
 /// an EXIF block has an end marker too. Bytes after the end are padding.
+///
+/// ```
+/// use streetflow::sinks::JpegCheck;
+///
+/// let mut check = JpegCheck::default();
+/// check.push(b"<!doctype html>");
+/// assert_eq!(check.finish(), Err("it is a page, not a JPEG"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct JpegCheck {
     at: At,

@@ -14,7 +14,6 @@ use async_trait::async_trait;
 pub use self::csv::{CsvEncoder, CsvSink};
 pub use self::file::FileSink;
 pub use self::images::{ImageSink, Quality};
-#[doc(hidden)]
 pub use self::jpeg::JpegCheck;
 pub use self::tee::Tee;
 use crate::error::Result;
@@ -63,6 +62,8 @@ pub struct Written {
     pub records: u64,
     /// Pictures that were already there.
     pub present: u64,
+    /// Pictures that Mapillary does not have.
+    pub gone: u64,
     /// Records that could not be written; pictures that could not be had.
     pub failed: u64,
     /// Bytes written.
@@ -76,6 +77,7 @@ impl Written {
     pub fn and(mut self, other: Self) -> Self {
         self.records = self.records.max(other.records);
         self.present += other.present;
+        self.gone += other.gone;
         self.failed += other.failed;
         self.bytes += other.bytes;
         self.paths.extend(other.paths);

@@ -25,7 +25,8 @@ const LONGEST_ROW: usize = 16 << 20;
 ///
 /// Columns are found by name, in any order; others are left alone. A byte order
 /// mark, CRLF and quoted cells are fine. A row that can't be read is an error
-/// of kind [`ErrorKind::Malformed`] and the next row follows.
+/// of kind [`ErrorKind::Malformed`] and the next row follows; if it is the first
+/// one, the table is of no use and the error is one of usage.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -94,7 +95,7 @@ impl<T: Record> CsvSource<T> {
             return Ok(());
         }
         let has = if self.header.is_empty() || self.header == [""] {
-            "it is empty".to_owned()
+            format!("it is empty: not even a column `{column}`")
         } else {
             format!("it has no column `{column}`, only {}", shorten(&self.header))
         };
@@ -120,8 +121,8 @@ impl<T: Record> CsvSource<T> {
                 }
                 Ok(false) => true,
                 Err(error) => {
-                    let line = self.rows.position().line();
-                    batch.push(Err(unreadable(&self.name, line, &error)));
+                    let at = self.rows.position().line();
+                    batch.push(Err(unreadable(&self.name, at, &error)));
                     true
                 }
             };
@@ -136,12 +137,14 @@ impl<T: Record> CsvSource<T> {
 
     fn record(&self, row: &ByteRecord) -> Result<T> {
         let line = row.position().map_or(0, csv::Position::line);
+        // A table that is wrong from its first row on is wrong in all of them.
+        let first = row.position().is_none_or(|position| position.record() <= 1);
+        let kind = if first { ErrorKind::Usage } else { ErrorKind::Malformed };
+        let refuse = |why: String| {
+            Error::new(kind, "read the table").subject(self.name.clone()).because(format!("line {line}{why}"))
+        };
         if row.len() != self.header.len() {
-            let why = format!("line {line} has {} cells, the header names {}", row.len(), self.header.len());
-            // From the first row on it is the header that is wrong, and no row can be trusted.
-            let first = row.position().is_none_or(|position| position.record() <= 1);
-            let kind = if first { ErrorKind::Usage } else { ErrorKind::Malformed };
-            let error = Error::new(kind, "read the table").subject(self.name.clone()).because(why);
+            let error = refuse(format!(" has {} cells, the header names {}", row.len(), self.header.len()));
             return Err(if first { error.hint("correct the header, so that each cell has its name") } else { error });
         }
         let mut record = T::default();
@@ -156,9 +159,7 @@ impl<T: Record> CsvSource<T> {
             });
             set.map_err(|why| {
                 let shown: String = String::from_utf8_lossy(cell).chars().take(60).collect();
-                Error::new(ErrorKind::Malformed, "read the table")
-                    .subject(self.name.clone())
-                    .because(format!("line {line}, column `{}`: `{shown}`: {why}", column.name))
+                refuse(format!(", column `{}`: `{shown}`: {why}", column.name))
             })?;
         }
         Ok(record)

@@ -7,6 +7,7 @@ mod tiles;
 use futures::stream::{BoxStream, Stream, StreamExt};
 
 pub use self::csv::CsvSource;
+pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "cli")]
 pub(crate) use self::tiles::FIRST_LINES;
 pub use self::tiles::TileSource;

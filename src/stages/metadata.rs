@@ -146,7 +146,12 @@ impl Fetch {
     }
 
     async fn one(&self, image: &Image) -> Result<Metadata> {
-        self.client.image(image, &self.fields).await
+        let found = self.client.image(image, &self.fields).await;
+        found.map_err(|error| match error.kind() {
+            // Where a gone image was is worth more than its id.
+            ErrorKind::Gone => error.subject(format!("{} of sequence {}", image.img_id, image.seq_id)),
+            _ => error,
+        })
     }
 
     /// Whether one image may spoil the batch. A server in trouble looks the same, so for that the search is short.

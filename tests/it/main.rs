@@ -1,1 +1,13 @@
+//! All integration tests in one binary: each link is dear.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests panic to fail")]
 
+mod cli;
+mod crawl;
+mod door;
+mod examples;
+mod flow;
+mod real;
+mod sinks;
+mod sources;
+mod stages;
+mod support;

@@ -1,0 +1,231 @@
+//! What every sink must do, whatever it writes: one macro line a sink.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use streetflow::sinks::CsvEncoder;
+use streetflow::{
+    CsvSink, CsvSource, Encoder, ErrorKind, Fields, FileSink, Flow, Metadata, Record, RecordStream, Result, Sink,
+    Source, Tee, Value, Written,
+};
+
+use crate::support::{eventually, failure, images, metadata, names};
+
+const ODD_TEXT: &str = "Ünï, \"quoted\"\nand\r\nbroken; 日本\t'=1+1";
+
+fn all_fields() -> Fields {
+    Fields::known().join(",").parse().unwrap()
+}
+
+/// A record with an odd value in every column, and one with none but the key.
+fn odd_records() -> Vec<Metadata> {
+    let mut full = metadata("26774514888887982");
+    for column in Metadata::COLUMNS.iter().filter(|column| column.field.is_some()) {
+        let value = match column.kind {
+            streetflow::Kind::Text => Value::Text(ODD_TEXT.into()),
+            streetflow::Kind::Integer | streetflow::Kind::Time => Value::Integer(i64::MIN),
+            streetflow::Kind::Float => Value::Float(-1.234_567_890_123_456_7e-300),
+            streetflow::Kind::Bool => Value::Bool(false),
+            streetflow::Kind::Floats => Value::Floats(vec![0.1, -0.0, 1e300].into()),
+            streetflow::Kind::Texts => Value::Texts(vec![ODD_TEXT.to_owned()].into()),
+            kind => panic!("a new kind: {kind:?}"),
+        };
+        (column.set)(&mut full, value).unwrap();
+    }
+    vec![full, metadata("1")]
+}
+
+fn many() -> impl Iterator<Item = Metadata> {
+    images(100_000).map(|image| Metadata { img_id: image.img_id, ..Metadata::default() })
+}
+
+async fn drain(sink: impl Sink<Metadata>, records: impl IntoIterator<Item = Result<Metadata>>) -> Result<u64> {
+    let records: Vec<_> = records.into_iter().collect();
+    Ok(Box::new(sink).drain(stream::iter(records).boxed()).await?.records)
+}
+
+async fn read(path: &Path) -> Vec<Metadata> {
+    CsvSource::open(path).unwrap().stream().try_collect().await.unwrap()
+}
+
+macro_rules! conforms {
+    ($name:ident, $sink:expr) => {
+        mod $name {
+            use super::*;
+
+            fn sink(path: &Path) -> impl Sink<Metadata> + 'static {
+                let make: fn(&Path) -> _ = $sink;
+                make(path)
+            }
+
+            #[tokio::test]
+            async fn an_empty_input_gives_a_valid_file() {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("new/folder/table");
+                assert_eq!(drain(sink(&path), []).await.unwrap(), 0);
+                assert_eq!(read(&path).await, []);
+                assert_eq!(names(path.parent().unwrap()), ["table"]);
+            }
+
+            #[tokio::test]
+            async fn odd_values_and_none_come_back_equal() {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("table");
+                assert_eq!(drain(sink(&path), odd_records().into_iter().map(Ok)).await.unwrap(), 2);
+                assert_eq!(read(&path).await, odd_records());
+            }
+
+            #[tokio::test]
+            async fn a_hundred_thousand_records_come_back_in_order_and_the_same_every_time() {
+                let folder = tempfile::tempdir().unwrap();
+                let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+                for path in [&first, &second] {
+                    assert_eq!(drain(sink(path), many().map(Ok)).await.unwrap(), 100_000);
+                }
+                let ids = |records: Vec<Metadata>| records.into_iter().map(|record| record.img_id).collect::<Vec<_>>();
+                assert_eq!(ids(read(&first).await), ids(many().collect()));
+                assert!(fs::read(&first).unwrap() == fs::read(&second).unwrap());
+            }
+
+            #[tokio::test]
+            async fn an_error_in_the_middle_leaves_the_old_file_and_comes_back() {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("table");
+                fs::write(&path, "old").unwrap();
+                let records = many().take(5000).map(Ok).chain([Err(failure("row 5001"))]).chain(many().take(9).map(Ok));
+                let error = drain(sink(&path), records).await.unwrap_err();
+                assert_eq!((error.kind(), error.about()), (ErrorKind::Malformed, Some("row 5001")));
+                assert_eq!(fs::read(&path).unwrap(), b"old");
+                eventually("nothing else is left", || names(folder.path()) == ["table"]).await;
+            }
+
+            #[tokio::test]
+            async fn dropped_half_way_it_leaves_nothing() {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("table");
+                let endless = stream::iter(many().take(5000).map(Ok)).chain(stream::pending()).boxed();
+                let draining = Box::new(sink(&path)).drain(endless);
+                let dropped = tokio::time::timeout(std::time::Duration::from_millis(200), draining).await;
+                assert!(dropped.is_err(), "it waits for more");
+                eventually("nothing is left", || names(folder.path()).is_empty()).await;
+            }
+
+            #[tokio::test]
+            async fn a_flow_that_is_stopped_leaves_a_valid_shorter_file() {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("table");
+                let endless = stream::iter(many().take(3000).map(Ok)).chain(stream::pending());
+                let soon = tokio::time::sleep(std::time::Duration::from_millis(300));
+                let report = Flow::from(endless).until(soon).into_sink(sink(&path)).await.unwrap();
+                assert!(report.stopped);
+                assert_eq!((report.records, read(&path).await.len()), (3000, 3000));
+            }
+
+            #[tokio::test]
+            async fn a_folder_that_cannot_be_written_to_is_an_output_error_without_any_reading() {
+                let folder = tempfile::tempdir().unwrap();
+                fs::write(folder.path().join("file"), "no folder").unwrap();
+                let polled = Arc::new(AtomicUsize::new(0));
+                let counter = Arc::clone(&polled);
+                let records = stream::iter(many().map(Ok)).inspect(move |_| {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                });
+                let error = Box::new(sink(&folder.path().join("file/table"))).drain(records.boxed()).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Output);
+                assert!(error.chain().contains("file/table"), "{}", error.chain());
+                assert!(polled.load(Ordering::Relaxed) < 2000, "it stopped early");
+            }
+        }
+    };
+}
+
+conforms!(csv, |path| CsvSink::create(path).fields(&all_fields()));
+conforms!(csv_by_format, |path| streetflow::sinks::sink_for(path, streetflow::Format::Csv, Some(&all_fields())));
+conforms!(first_of_a_tee, |path| Tee(CsvSink::create(path).fields(&all_fields()), Swallow));
+conforms!(second_of_a_tee, |path| Tee(Swallow, CsvSink::create(path).fields(&all_fields())));
+
+/// Takes everything and writes nothing.
+struct Swallow;
+
+#[streetflow::async_trait]
+impl Sink<Metadata> for Swallow {
+    async fn drain(self: Box<Self>, records: RecordStream<Metadata>) -> Result<Written> {
+        records.try_for_each(|_| async { Ok(()) }).await?;
+        Ok(Written::default())
+    }
+}
+
+#[tokio::test]
+async fn a_tee_whose_second_sink_fails_leaves_nothing_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
+    let tee = Tee(CsvSink::create(&good), full_disk_after(&bad, 50_000));
+    let error = drain(tee, many().map(Ok)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Output);
+    eventually("nothing is left", || names(folder.path()).is_empty()).await;
+}
+
+/// A disk that has room for so many bytes.
+struct Disk<W> {
+    inner: W,
+    room: usize,
+}
+
+impl<W: Write> Write for Disk<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.room = self.room.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn full_disk_after(path: &Path, room: usize) -> impl Sink<Metadata> + 'static {
+    FileSink::create(path, move |inner| {
+        let encoder = CsvEncoder::<Metadata, _>::new(Disk { inner, room }, &Fields::default())?;
+        Ok(Box::new(encoder) as Box<dyn Encoder<Metadata>>)
+    })
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
+    for room in [0, 50_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = drain(full_disk_after(&folder.path().join("table"), room), many().map(Ok)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Output);
+        assert!(error.advice().unwrap().contains("make room"), "{error:?}");
+        eventually("nothing is left", || names(folder.path()).is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn streamed_bytes_equal_encoded_bytes() {
+    for count in [0, 1, 2, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        let records: Vec<_> = odd_records().into_iter().cycle().take(count).collect();
+        drain(CsvSink::create(&path).fields(&all_fields()), records.iter().cloned().map(Ok)).await.unwrap();
+        let mut bytes = Vec::new();
+        let mut encoder = Box::new(CsvEncoder::new(&mut bytes, &all_fields()).unwrap());
+        records.iter().for_each(|record| encoder.encode(std::slice::from_ref(record)).unwrap());
+        encoder.finish().unwrap();
+        assert!(fs::read(&path).unwrap() == bytes, "{count} records");
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dead, alive) = (folder.path().join(".table.dead.partial"), folder.path().join(".table.alive.partial"));
+    fs::write(&dead, "half").unwrap();
+    let held = fs::File::create(&alive).unwrap();
+    held.lock().unwrap();
+    drain(CsvSink::create(folder.path().join("table")), []).await.unwrap();
+    assert_eq!(names(folder.path()), [".table.alive.partial", "table"]);
+}

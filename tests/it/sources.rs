@@ -1,0 +1,108 @@
+//! Tables as people bring them.
+
+use futures::{StreamExt, TryStreamExt};
+use streetflow::{CsvSource, ErrorKind, Image, Metadata, Record, Result, Sequence, Source};
+
+async fn rows<T: Record>(text: &str) -> Vec<Result<T>> {
+    match CsvSource::<T>::read("a text", std::io::Cursor::new(text.to_owned())) {
+        Ok(source) => source.stream().collect().await,
+        Err(error) => vec![Err(error)],
+    }
+}
+
+#[tokio::test]
+async fn order_extra_columns_bom_crlf_and_quotes_do_not_matter() {
+    let text = "\u{feff}note,img_id,\"seq_id\"\r\n\"a,\nb\",\"26774514888887982\",-qe-JIXxphhaeodoDQNWvM\r\n,1,x\r\n";
+    let images: Vec<Image> = rows(text).await.into_iter().collect::<Result<_>>().unwrap();
+    assert_eq!(images[0].img_id.as_str(), "26774514888887982");
+    assert_eq!(images[0].seq_id.as_str(), "-qe-JIXxphhaeodoDQNWvM");
+    assert_eq!(images.len(), 2);
+}
+
+#[tokio::test]
+async fn a_table_without_the_column_is_refused_by_name() {
+    for text in ["img_id,id\n1,2\n", "", "\n\n", "seq\nabc\n"] {
+        let error = rows::<Image>(text).await.pop().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{text:?}");
+        assert!(error.chain().contains("`seq_id`") && error.chain().contains("a text"), "{}", error.chain());
+    }
+    let error = rows::<Image>("seq_id,img_id,img_id\na,1,2\n").await.pop().unwrap().unwrap_err();
+    assert!(error.chain().contains("`img_id` twice"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_table_that_is_wrong_from_its_first_row_on_is_refused() {
+    for (text, why) in [
+        ("seq_id,img_id,width\na,1\n", "line 2 has 2 cells, the header names 3"),
+        ("seq_id,img_id\na,1.463e15\n", "loses digits"),
+        ("seq_id,img_id\na,1463097064038568.0\n", "loses digits"),
+        ("seq_id,img_id\na,../../etc/passwd\n", "line 2, column `img_id`"),
+        ("seq_id,img_id\n,1\n", "column `seq_id`: ``: it is empty"),
+    ] {
+        let items = rows::<Image>(text).await;
+        let error = items[0].as_ref().unwrap_err();
+        assert_eq!((error.kind(), items.len()), (ErrorKind::Usage, 1), "{text:?}");
+        assert!(error.chain().contains(why), "{}", error.chain());
+    }
+}
+
+#[tokio::test]
+async fn a_bad_row_further_down_is_named_and_the_next_one_follows() {
+    let items = rows::<Metadata>("img_id,width\n1,10\n2,wide\n3\n4,40\n").await;
+    let chains: Vec<_> = items.iter().map(|item| item.as_ref().err().map(streetflow::Error::chain)).collect();
+    assert!(chains[1].as_ref().unwrap().contains("line 3, column `width`: `wide`: it is not a whole number"), "{chains:?}");
+    assert!(chains[2].as_ref().unwrap().contains("line 4 has 1 cells"), "{chains:?}");
+    assert_eq!(items[3].as_ref().unwrap().width, Some(40));
+    assert!(items[1..3].iter().all(|item| item.as_ref().unwrap_err().kind() == ErrorKind::Malformed));
+}
+
+#[tokio::test]
+async fn a_table_with_a_header_only_is_an_empty_one() {
+    assert!(rows::<Sequence>("org_id,seq_id\n").await.is_empty());
+    assert!(rows::<Sequence>("seq_id").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_and_a_folder_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("none.csv"), folder.path().to_owned()] {
+        let error = CsvSource::<Image>::open(&path).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert_eq!(error.about(), Some(path.display().to_string().as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_million_rows_stream_without_being_held() {
+    let rows = (0..1_000_000).map(|n| format!("{n},a\n"));
+    let text = Lines { rows, rest: Vec::new(), header: Some("img_id,seq_id\n") };
+    let count = CsvSource::<Image>::read("rows", text).unwrap().stream().try_fold(0, |n, _| async move { Ok(n + 1) });
+    assert_eq!(count.await.unwrap(), 1_000_000);
+}
+
+/// Makes rows as they are read.
+struct Lines<I> {
+    rows: I,
+    rest: Vec<u8>,
+    header: Option<&'static str>,
+}
+
+impl<I: Iterator<Item = String>> std::io::Read for Lines<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.rest.is_empty() {
+            let next = self.header.take().map(str::to_owned).or_else(|| self.rows.next());
+            self.rest = next.unwrap_or_default().into_bytes();
+        }
+        let count = self.rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.rest[..count]);
+        self.rest.drain(..count);
+        Ok(count)
+    }
+}
+
+#[tokio::test]
+async fn a_quote_that_is_never_closed_ends_in_an_error_not_in_all_memory() {
+    let endless = std::io::Read::chain("seq_id,img_id\n\"a".as_bytes(), std::io::repeat(b'x'));
+    let items: Vec<Result<Image>> = CsvSource::read("endless", endless).unwrap().stream().collect().await;
+    assert!(items[0].as_ref().unwrap_err().chain().contains("16 MiB"), "{items:?}");
+}

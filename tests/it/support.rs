@@ -1,0 +1,94 @@
+//! What several tests need.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use streetflow::sandbox::{Drive, Sandbox};
+use streetflow::{Client, ClientBuilder, Error, ErrorKind, Image, ImageId, Metadata, Sequence, SequenceId, Token};
+
+/// A builder for a client that asks a sandbox and is quick to try again.
+pub(crate) fn builder(sandbox: &Sandbox) -> ClientBuilder {
+    Client::builder()
+        .token(Token::new(Sandbox::TOKEN).unwrap())
+        .graph_url(sandbox.graph_url())
+        .tiles_url(sandbox.tiles_url())
+        .first_wait(Duration::from_millis(2))
+}
+
+pub(crate) fn client(sandbox: &Sandbox) -> Client {
+    builder(sandbox).build().unwrap()
+}
+
+pub(crate) fn sequence(drive: &Drive) -> Sequence {
+    Sequence { org_id: None, seq_id: SequenceId::new(drive.id()).unwrap() }
+}
+
+pub(crate) fn image(id: &str) -> Image {
+    Image { seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy").unwrap(), img_id: ImageId::new(id).unwrap() }
+}
+
+pub(crate) fn images(count: u64) -> impl Iterator<Item = Image> {
+    (0..count).map(|number| image(&(1_000_000_000_000_000 + number).to_string()))
+}
+
+pub(crate) fn metadata(id: &str) -> Metadata {
+    Metadata { img_id: ImageId::new(id).unwrap(), ..Metadata::default() }
+}
+
+/// A record that failed.
+pub(crate) fn failure(name: &str) -> Error {
+    Error::new(ErrorKind::Malformed, "read").subject(name)
+}
+
+/// The names in a folder, sorted; none if it is not there.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Waits until something holds that threads and tasks bring about by themselves.
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never happened: {what}");
+}
+
+/// The built command, with nothing of the caller's environment that it would heed.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streetflow"));
+    command.current_dir(folder);
+    for name in [
+        "MAPILLARY_TOKEN",
+        "MAPILLARY_CLIENT_TOKEN",
+        "MAPILLARY_ACCESS_TOKEN",
+        "MAPILLARY_GRAPH_URL",
+        "MAPILLARY_TILES_URL",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The same, pointed at a sandbox.
+pub(crate) fn command_on(sandbox: &Sandbox, folder: &Path) -> Command {
+    let mut command = command(folder);
+    command
+        .env("MAPILLARY_TOKEN", Sandbox::TOKEN)
+        .env("MAPILLARY_GRAPH_URL", sandbox.graph_url())
+        .env("MAPILLARY_TILES_URL", sandbox.tiles_url());
+    command
+}
+
+/// Runs it to its end, off the runtime that serves the sandbox.
+pub(crate) async fn output(mut command: Command) -> (i32, String) {
+    let Output { status, stderr, .. } =
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    (status.code().unwrap_or(-1), String::from_utf8(stderr).unwrap())
+}
