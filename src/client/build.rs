@@ -111,7 +111,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How often a request is sent at the most, the first time included; default 6.
+    /// How often a request is sent at the most, the first time included; default 6. Being over a limit of the API
+    /// passes with time alone and is waited out up to 30 times.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.retry.attempts = attempts.max(1);
         self

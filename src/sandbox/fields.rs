@@ -10,7 +10,7 @@ use crate::geo::LonLat;
 /// All fields that an image can be asked for, besides `id`.
 pub(super) const IMAGE_FIELDS: &str = "sequence geometry computed_geometry captured_at compass_angle \
     computed_compass_angle altitude computed_altitude computed_rotation atomic_scale camera_type camera_parameters \
-    make model exif_orientation width height is_pano quality_score creator organization thumb_256_url \
+    make model exif_orientation width height is_pano on_foot quality_score creator organization thumb_256_url \
     thumb_1024_url thumb_2048_url thumb_original_url merge_cc mesh sfm_cluster detections";
 
 /// A field asked for, with the sub-fields asked for.
@@ -123,6 +123,7 @@ fn value(out: &mut String, shot: &Shot<'_>, field: &Field, links: &Links) -> Opt
         "exif_orientation" => out.push('1'),
         "width" => json::push(out, format_args!("{}", camera.size.0)),
         "height" => json::push(out, format_args!("{}", camera.size.1)),
+        "on_foot" => out.push_str(if drive.on_foot { "true" } else { "false" }),
         "is_pano" => out.push_str(if drive.is_pano() { "true" } else { "false" }),
         "quality_score" => {
             (shot.chance(4) > 0.02).then_some(())?;

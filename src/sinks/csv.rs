@@ -63,7 +63,7 @@ impl<T: Record, W: Write> CsvEncoder<T, W> {
     pub fn new(out: W, fields: &Fields) -> io::Result<Self> {
         let columns = select::<T>(Some(fields));
         let mut out = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(out);
-        out.write_record(columns.iter().map(|column| column.name))?;
+        out.write_record(columns.iter().map(|column| column.name)).map_err(plain)?;
         Ok(Self { columns, out, cell: String::new() })
     }
 }
@@ -73,20 +73,28 @@ impl<T: Record, W: Write + Send> Encoder<T> for CsvEncoder<T, W> {
         for record in batch {
             for column in &self.columns {
                 match (column.get)(record) {
-                    Value::Text(text) => self.out.write_field(text.as_bytes())?,
+                    Value::Text(text) => self.out.write_field(text.as_bytes()).map_err(plain)?,
                     value => {
                         self.cell.clear();
                         write!(self.cell, "{value}").map_err(io::Error::other)?;
-                        self.out.write_field(&self.cell)?;
+                        self.out.write_field(&self.cell).map_err(plain)?;
                     }
                 }
             }
-            self.out.write_record(None::<&[u8]>)?;
+            self.out.write_record(None::<&[u8]>).map_err(plain)?;
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// What the disk said, without the wrapping that would hide it: a full disk gets other advice than a missing right.
+fn plain(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }

@@ -121,8 +121,8 @@ impl<T: Record> CsvSource<T> {
                 }
                 Ok(false) => true,
                 Err(error) => {
-                    let at = self.rows.position().line();
-                    batch.push(Err(unreadable(&self.name, at, &error)));
+                    let number = self.rows.position().record() + 1;
+                    batch.push(Err(unreadable(&self.name, number, &error)));
                     true
                 }
             };
@@ -136,12 +136,13 @@ impl<T: Record> CsvSource<T> {
     }
 
     fn record(&self, row: &ByteRecord) -> Result<T> {
-        let line = row.position().map_or(0, csv::Position::line);
+        // Counted as a spreadsheet does, the header being row 1.
+        let number = row.position().map_or(0, csv::Position::record) + 1;
         // A table that is wrong from its first row on is wrong in all of them.
-        let first = row.position().is_none_or(|position| position.record() <= 1);
+        let first = number <= 2;
         let kind = if first { ErrorKind::Usage } else { ErrorKind::Malformed };
         let refuse = |why: String| {
-            Error::new(kind, "read the table").subject(self.name.clone()).because(format!("line {line}{why}"))
+            Error::new(kind, "read the table").subject(self.name.clone()).because(format!("row {number}{why}"))
         };
         if row.len() != self.header.len() {
             let error = refuse(format!(" has {} cells, the header names {}", row.len(), self.header.len()));
@@ -205,8 +206,8 @@ fn cant_open(path: &Path, error: io::Error) -> Error {
     if missing { error.hint("run the step before first, or name the file with `--input`") } else { error }
 }
 
-fn unreadable(name: &str, line: u64, error: &csv::Error) -> Error {
-    Error::new(ErrorKind::Usage, "read the table").subject(name).because(format!("line {line}: {error}"))
+fn unreadable(name: &str, row: u64, error: &csv::Error) -> Error {
+    Error::new(ErrorKind::Usage, "read the table").subject(name).because(format!("row {row}: {error}"))
 }
 
 fn shorten(header: &[String]) -> String {

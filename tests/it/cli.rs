@@ -194,7 +194,8 @@ async fn tokens_are_looked_for_checked_and_never_shown() {
     let (exit, said) = output(refused).await;
     assert_eq!(exit, 1, "{said}");
     assert!(said.contains("the token was refused") && !said.contains("ffffffff"), "{said}");
-    assert_eq!(names(&folder.path().join("outputs")), Vec::<String>::new());
+    assert_eq!(names(&folder.path().join("outputs")), ["downloaded_images"], "an empty folder at the most");
+    assert_eq!(names(&folder.path().join("outputs/downloaded_images")), Vec::<String>::new());
 
     fs::write(folder.path().join("token"), format!("  {}\n", Sandbox::TOKEN)).unwrap();
     let mut from_file = with(command_on(&sandbox, folder.path()), ["sequences", NICOSIA, "--token-file=token"]);
