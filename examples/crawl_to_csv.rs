@@ -4,7 +4,9 @@
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
-use streetflow::{Bbox, Client, CsvSink, FetchMetadata, Fields, Flow, ListImages, OnError, OwnerId, Result, TileSource};
+use streetflow::{
+    Bbox, Client, CsvSink, FetchMetadata, Fields, Flow, ListImages, OnError, OwnerId, Result, TileSource,
+};
 
 #[tokio::main]
 async fn main() -> Result<()> {

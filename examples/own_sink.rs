@@ -2,14 +2,19 @@
 //!
 //! Needs MAPILLARY_TOKEN in the environment.
 
-#![allow(clippy::print_stdout, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an example")]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an example"
+)]
 
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
 use streetflow::{
-    Client, FetchMetadata, Flow, ListImages, Metadata, OnError, RecordStream, Result, Sink, TileSource, Written,
-    async_trait,
+    Client, FetchMetadata, Flow, ListImages, Metadata, OnError, RecordStream, Result, Sink, TileSource,
+    Written, async_trait,
 };
 
 struct CompassRose;

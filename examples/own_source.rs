@@ -6,7 +6,8 @@
 
 use futures::StreamExt;
 use streetflow::{
-    Client, CsvSink, Error, ErrorKind, Flow, ListImages, OnError, RecordStream, Result, Sequence, SequenceId, Source,
+    Client, CsvSink, Error, ErrorKind, Flow, ListImages, OnError, RecordStream, Result, Sequence, SequenceId,
+    Source,
 };
 
 struct Lines(String);

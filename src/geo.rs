@@ -127,7 +127,11 @@ impl Bbox {
     }
 
     /// How many tiles of a zoom touch the box.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "brought into the range of tiles")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "brought into the range of tiles"
+    )]
     pub fn cover_len(&self, zoom: u8) -> u64 {
         let scale = f64::from(1_u32 << zoom);
         let span = |low: f64, high: f64| {
@@ -291,7 +295,11 @@ impl TileId {
     pub const WORLD: Self = Self { z: 0, x: 0, y: 0 };
 
     /// The tile of a zoom in which a point lies.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "brought into the range of tiles")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "brought into the range of tiles"
+    )]
     pub fn of(point: LonLat, zoom: u8) -> Self {
         let (x, y) = point.mercator();
         let scale = f64::from(1_u32 << zoom);

@@ -30,7 +30,8 @@ fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
 
 /// Image and owner ids are decimal; a table that a spreadsheet or pandas wrote as floats has lost digits.
 fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
-    let looks_float = text.bytes().next().is_some_and(|b| b.is_ascii_digit()) && text.contains(['.', 'e', 'E', '+']);
+    let looks_float =
+        text.bytes().next().is_some_and(|b| b.is_ascii_digit()) && text.contains(['.', 'e', 'E', '+']);
     if looks_float && text.parse::<f64>().is_ok() {
         return Err("the id was written as a floating-point number, which loses digits; write ids as text");
     }
@@ -405,7 +406,8 @@ mod tests {
                 Kind::Floats => "[0.85,-6.6499673206348e-05,0]",
                 Kind::Texts => r#"["1463368450678096"]"#,
             };
-            let mut record = Metadata { img_id: ImageId::new("728019821979741").expect("an id"), ..Metadata::default() };
+            let mut record =
+                Metadata { img_id: ImageId::new("728019821979741").expect("an id"), ..Metadata::default() };
             (column.set)(&mut record, column.kind.parse(text).expect(text)).expect(column.name);
             assert_eq!((column.get)(&record).to_string(), text, "{}", column.name);
         }

@@ -118,12 +118,9 @@ impl Kind {
 
 /// A whole number, also one that another tool's table turned into `2560.0`.
 fn whole(text: &str) -> Option<i64> {
-    let digits = text.split_once('.').map_or(
-        text,
-        |(int, fraction)| {
-            if fraction.bytes().all(|b| b == b'0') { int } else { text }
-        },
-    );
+    let digits = text
+        .split_once('.')
+        .map_or(text, |(int, fraction)| if fraction.bytes().all(|b| b == b'0') { int } else { text });
     digits.parse().ok()
 }
 
@@ -256,7 +253,15 @@ mod tests {
 
     #[test]
     fn a_number_is_written_as_the_api_writes_it_and_reads_back_to_the_same_bits() {
-        for text in ["184.43365478516", "180", "-0.0019509766093401", "4.546427159383e+18", "-3.8067981992196e-05", "0", "1e-300"] {
+        for text in [
+            "184.43365478516",
+            "180",
+            "-0.0019509766093401",
+            "4.546427159383e+18",
+            "-3.8067981992196e-05",
+            "0",
+            "1e-300",
+        ] {
             let number: f64 = text.parse().expect(text);
             let written = Value::Float(number).to_string();
             assert_eq!(written, text);

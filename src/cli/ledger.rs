@@ -37,8 +37,15 @@ impl Ledger {
             }
             let Some(rows) = rows.as_mut() else { return Ok(()) };
             let reason = error.chain();
-            let (attempts, status) = (error.attempts().to_string(), error.status().map(|status| status.to_string()));
-            rows.write_record([step, error.about().unwrap_or_default(), &reason, &attempts, &status.unwrap_or_default()])?;
+            let (attempts, status) =
+                (error.attempts().to_string(), error.status().map(|status| status.to_string()));
+            rows.write_record([
+                step,
+                error.about().unwrap_or_default(),
+                &reason,
+                &attempts,
+                &status.unwrap_or_default(),
+            ])?;
             Ok(())
         };
         note().map_err(|error| self.failed(error))
@@ -87,7 +94,9 @@ impl Ledger {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        Error::new(ErrorKind::Output, "write the failures to").subject(self.path.display().to_string()).because(error)
+        Error::new(ErrorKind::Output, "write the failures to")
+            .subject(self.path.display().to_string())
+            .because(error)
     }
 }
 

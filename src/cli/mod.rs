@@ -67,19 +67,35 @@ async fn command(cli: Cli) -> Exit {
     let screen = &cli.screen;
     match &cli.command {
         Command::Sequences(args) => {
-            let step = Job { args: &args.network, output: &args.files.output, steps: &[steps::SEQUENCES], token: true };
+            let step = Job {
+                args: &args.network,
+                output: &args.files.output,
+                steps: &[steps::SEQUENCES],
+                token: true,
+            };
             step.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
-            let step = Job { args: &args.network, output: &args.files.output, steps: &[steps::IMAGES], token: true };
+            let step =
+                Job { args: &args.network, output: &args.files.output, steps: &[steps::IMAGES], token: true };
             step.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let step = Job { args: &args.network, output: &args.files.output, steps: &[steps::METADATA], token: true };
+            let step = Job {
+                args: &args.network,
+                output: &args.files.output,
+                steps: &[steps::METADATA],
+                token: true,
+            };
             step.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {
-            let step = Job { args: &args.network, output: &args.files.output, steps: &[steps::DOWNLOAD], token: false };
+            let step = Job {
+                args: &args.network,
+                output: &args.files.output,
+                steps: &[steps::DOWNLOAD],
+                token: false,
+            };
             step.run(screen, async |run| steps::download(run, args).await).await
         }
         Command::Crawl(args) => {
@@ -127,7 +143,12 @@ impl Job<'_> {
         };
         let drawing = tokio::spawn(Arc::clone(&screen).draw());
         let abandon = CancellationToken::new();
-        let signals = tokio::spawn(heed_signals(run.stop.clone(), abandon.clone(), run.client.clone(), Arc::clone(&screen)));
+        let signals = tokio::spawn(heed_signals(
+            run.stop.clone(),
+            abandon.clone(),
+            run.client.clone(),
+            Arc::clone(&screen),
+        ));
         let ended = tokio::select! {
             ended = step(&run) => ended,
             () = abandon.cancelled() => {
@@ -189,14 +210,23 @@ impl Job<'_> {
             };
             let what = plural(step.gone(), one, many);
             let named = if step.gone() > 3 { "; `--verbose` names all" } else { "" };
-            screen.say(&format!("gone at Mapillary: {} {what} ({}){named}", grouped(step.gone()), step.gone_names()));
+            screen.say(&format!(
+                "gone at Mapillary: {} {what} ({}){named}",
+                grouped(step.gone()),
+                step.gone_names()
+            ));
         }
         if failed > 0 {
             let path = screen.ledger.path().display();
-            screen.say(&format!("failed: {}, named in `{path}`; run the same command again to try them", grouped(failed)));
+            screen.say(&format!(
+                "failed: {}, named in `{path}`; run the same command again to try them",
+                grouped(failed)
+            ));
         }
         if report.stopped {
-            screen.say("stopped early: the files hold what was done so far; run the same command again for the rest");
+            screen.say(
+                "stopped early: the files hold what was done so far; run the same command again for the rest",
+            );
         }
         if self.steps.contains(&steps::SEQUENCES) && ruled_out > 0 {
             let tiles = plural(ruled_out, "tile was", "tiles were");
@@ -209,7 +239,12 @@ impl Job<'_> {
 }
 
 /// The first signal ends the run well, the second abandons it.
-async fn heed_signals(stop: CancellationToken, abandon: CancellationToken, client: crate::Client, screen: Arc<Screen>) {
+async fn heed_signals(
+    stop: CancellationToken,
+    abandon: CancellationToken,
+    client: crate::Client,
+    screen: Arc<Screen>,
+) {
     signal().await;
     screen.say("stopping: finishing the files (Ctrl-C again abandons them)");
     stop.cancel();
@@ -246,7 +281,9 @@ async fn serve(args: &args::SandboxArgs) -> Result<()> {
         None => builder,
     };
     let sandbox = builder.start().await.map_err(|error| {
-        Error::new(ErrorKind::Usage, "start the sandbox").because(error).hint("choose another port with `--port`")
+        Error::new(ErrorKind::Usage, "start the sandbox")
+            .because(error)
+            .hint("choose another port with `--port`")
     })?;
     let words = format!(
         "export MAPILLARY_GRAPH_URL={}\nexport MAPILLARY_TILES_URL={}\nexport MAPILLARY_TOKEN='{}'\n",

@@ -47,7 +47,13 @@ impl Run {
                 .image_proxy(sandbox.images_url())
                 .token(Token::new(crate::sandbox::Sandbox::TOKEN)?);
             let default_bbox = Some("32.19,34.52,34.18,35.49".parse()?);
-            return Ok(Self { client: builder.build()?, screen, stop, default_bbox, _sandbox: Some(sandbox) });
+            return Ok(Self {
+                client: builder.build()?,
+                screen,
+                stop,
+                default_bbox,
+                _sandbox: Some(sandbox),
+            });
         }
         let builder = match token(args.token_file.as_deref(), needs_token)? {
             Some(token) => builder.token(token),
@@ -89,15 +95,20 @@ impl Run {
 /// Picture URLs name a host that only this run's proxy knows, so that tables are the same in every run.
 #[cfg(feature = "sandbox")]
 async fn embedded() -> Result<crate::sandbox::Sandbox> {
-    crate::sandbox::Sandbox::builder().image_base("http://images.sandbox.test").record(false).start().await.map_err(
-        |error| Error::new(ErrorKind::Usage, "start the sandbox").because(error),
-    )
+    crate::sandbox::Sandbox::builder()
+        .image_base("http://images.sandbox.test")
+        .record(false)
+        .start()
+        .await
+        .map_err(|error| Error::new(ErrorKind::Usage, "start the sandbox").because(error))
 }
 
 fn token(file: Option<&Path>, needed: bool) -> Result<Option<Token>> {
     if let Some(path) = file {
         let refuse = |why: std::io::Error| {
-            Error::new(ErrorKind::Usage, "read the token file").subject(path.display().to_string()).because(why)
+            Error::new(ErrorKind::Usage, "read the token file")
+                .subject(path.display().to_string())
+                .because(why)
         };
         let size = std::fs::metadata(path).map_err(refuse)?.len();
         if size > MOST_TOKEN {

@@ -171,7 +171,8 @@ impl Screen {
                 let mut at = self.plain_at.lock().unwrap_or_else(PoisonError::into_inner);
                 if *at <= Instant::now() {
                     *at = Instant::now() + PLAIN_EVERY;
-                    let begun = self.steps.iter().filter(|step| step.done() + step.failed() + step.present() > 0);
+                    let begun =
+                        self.steps.iter().filter(|step| step.done() + step.failed() + step.present() > 0);
                     begun.for_each(|step| self.print(&self.line(step)));
                 }
             }
@@ -195,7 +196,9 @@ impl Screen {
         let rate = (step.done() + step.present()) as f64 / seconds;
         let mut line = format!("{:<9} {:>9}  {:>8}/s", step.name, grouped(step.done()), rounded(rate));
         let mut more = |text: String| write!(line, "  {text}").unwrap_or_default();
-        for (count, what) in [(step.present(), "there already"), (step.gone(), "gone"), (step.failed(), "failed")] {
+        for (count, what) in
+            [(step.present(), "there already"), (step.gone(), "gone"), (step.failed(), "failed")]
+        {
             if count > 0 {
                 more(format!("{} {what}", grouped(count)));
             }
@@ -260,7 +263,10 @@ impl Screen {
         if self.verbose || count <= TOLD_FAILURES {
             self.warn(&error.chain());
         } else if count == TOLD_FAILURES + 1 {
-            self.warn(&format!("more failures of `{step}` follow; they are written to `{}`", self.ledger.path().display()));
+            self.warn(&format!(
+                "more failures of `{step}` follow; they are written to `{}`",
+                self.ledger.path().display()
+            ));
         }
     }
 }
@@ -309,7 +315,8 @@ impl Observer for Screen {
 
 fn live_lines(count: usize) -> How {
     let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let bars = (0..count).map(|_| lines.add(ProgressBar::new_spinner().with_style(style.clone()))).collect();
     How::Live(lines, bars)
 }
@@ -385,7 +392,13 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([12, 1500, 2_500_000, 3_210_000_000].map(human_bytes), ["12 B", "2 kB", "2.5 MB", "3.21 GB"]);
-        assert_eq!([0.4, 42.0, 90.0, 5400.0, 180_000.0].map(human_time), ["0.4 s", "42 s", "2 min", "1 h 30 min", "2.1 days"]);
+        assert_eq!(
+            [12, 1500, 2_500_000, 3_210_000_000].map(human_bytes),
+            ["12 B", "2 kB", "2.5 MB", "3.21 GB"]
+        );
+        assert_eq!(
+            [0.4, 42.0, 90.0, 5400.0, 180_000.0].map(human_time),
+            ["0.4 s", "42 s", "2 min", "1 h 30 min", "2.1 days"]
+        );
     }
 }

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::args::{AreaArgs, AskArgs, CrawlArgs, DownloadArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs};
+use super::args::{
+    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
+};
 use super::run::Run;
 use crate::{
-    CsvSource, Error, ErrorKind, FetchMetadata, Fields, Flow, Format, ImageSink, ListImages, Metadata, OnError, Quality, Record, Report, Result, Sink, TileSource,
+    CsvSource, Error, ErrorKind, FetchMetadata, Fields, Flow, Format, ImageSink, ListImages, Metadata,
+    OnError, Quality, Record, Report, Result, Sink, TileSource,
 };
 
 pub(super) const SEQUENCES: &str = "sequences";
@@ -36,7 +39,8 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     let source = input(args.input.input.as_deref(), &args.files.output, IMAGE_TABLE)?;
     run.expect(METADATA, args.input.input.as_ref(), &args.files.output.join(file_name(IMAGE_TABLE)));
-    let flow = Flow::from(source).then(fetch(run, &args.ask, &args.ask.fields)).observe(METADATA, run.observer());
+    let flow =
+        Flow::from(source).then(fetch(run, &args.ask, &args.ask.fields)).observe(METADATA, run.observer());
     finish(run, flow, table(&args.files.output, METADATA_TABLE, Some(&args.ask.fields))).await
 }
 
@@ -121,8 +125,10 @@ fn input<T: Record>(given: Option<&Path>, output: &Path, table: &str) -> Result<
 /// The command that would make the table whole: its own fields, and the one that is lacking.
 fn hint_for(quality: Quality, header: &[String]) -> String {
     let known = Fields::known();
-    let columns: Vec<_> = Metadata::COLUMNS.iter().filter(|column| header.iter().any(|cell| cell == column.name)).collect();
-    let mut fields: Vec<&str> = columns.iter().filter_map(|column| column.field).filter(|f| known.contains(f)).collect();
+    let columns: Vec<_> =
+        Metadata::COLUMNS.iter().filter(|column| header.iter().any(|cell| cell == column.name)).collect();
+    let mut fields: Vec<&str> =
+        columns.iter().filter_map(|column| column.field).filter(|f| known.contains(f)).collect();
     fields.dedup();
     fields.push(quality.field());
     format!("run `streetflow metadata --fields {}` first", fields.join(","))

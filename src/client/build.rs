@@ -154,8 +154,9 @@ impl ClientBuilder {
         let mut images = plain().http1_only().no_gzip().redirect(Policy::limited(3));
         images = images.connect_timeout(self.timeouts.connect);
         if let Some(proxy) = &self.proxy {
-            let proxy = reqwest::Proxy::all(proxy)
-                .map_err(|error| Error::new(ErrorKind::Usage, "use the proxy").because(error.without_url()))?;
+            let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
+                Error::new(ErrorKind::Usage, "use the proxy").because(error.without_url())
+            })?;
             images = images.proxy(proxy);
         }
         let real = |url: &Url| url.host_str().is_some_and(|host| host.ends_with("mapillary.com"));

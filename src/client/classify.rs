@@ -100,7 +100,9 @@ fn by_status(class: Class, outside: &Outside, body: &[u8]) -> Option<(ErrorKind,
         (Class::Entity | Class::Search, 400..=499) if body.trim_ascii_start().starts_with(b"{") => {
             (ErrorKind::Malformed, says("an answer that breaks off"))
         }
-        (Class::Entity | Class::Search, 200) if page => (ErrorKind::Malformed, "a page instead of JSON".into()),
+        (Class::Entity | Class::Search, 200) if page => {
+            (ErrorKind::Malformed, "a page instead of JSON".into())
+        }
         (_, 200..=299) => return None,
         _ => (ErrorKind::Refused, says(&excerpt(body))),
     })
@@ -109,7 +111,9 @@ fn by_status(class: Class, outside: &Outside, body: &[u8]) -> Option<(ErrorKind,
 /// HTML or XML, or JSON where a tile is expected; nothing at all is no page.
 fn is_page(class: Class, outside: &Outside, body: &[u8]) -> bool {
     let tile = class == Class::Tile;
-    let named = ["text/html", "text/xml", "application/xml"].iter().any(|kind| outside.content_type.starts_with(kind))
+    let named = ["text/html", "text/xml", "application/xml"]
+        .iter()
+        .any(|kind| outside.content_type.starts_with(kind))
         || tile && outside.content_type.starts_with("application/json");
     match body.trim_ascii_start().first() {
         Some(b'<') => true,
@@ -142,7 +146,9 @@ mod tests {
     }
 
     fn envelope(code: i64, subcode: i64, message: &str) -> String {
-        format!(r#"{{"error":{{"message":"{message}","type":"MLYApiException","code":{code},"error_subcode":{subcode},"fbtrace_id":"A"}}}}"#)
+        format!(
+            r#"{{"error":{{"message":"{message}","type":"MLYApiException","code":{code},"error_subcode":{subcode},"fbtrace_id":"A"}}}}"#
+        )
     }
 
     #[test]

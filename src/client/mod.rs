@@ -190,10 +190,13 @@ impl Client {
         let mut all = Vec::new();
         let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
         loop {
-            let page: IdPage =
-                self.json(Class::Search, next.clone(), "list the images of sequence", sequence.to_string()).await?;
+            let page: IdPage = self
+                .json(Class::Search, next.clone(), "list the images of sequence", sequence.to_string())
+                .await?;
             let ids = wire::ids(page.data).map_err(|why| {
-                Error::new(ErrorKind::Malformed, "list the images of sequence").subject(sequence.as_str()).because(why)
+                Error::new(ErrorKind::Malformed, "list the images of sequence")
+                    .subject(sequence.as_str())
+                    .because(why)
             })?;
             let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
             all.extend(ids);
@@ -234,9 +237,8 @@ impl Client {
         F: Future<Output = Result<T>> + Send,
     {
         const DOING: &str = "download image";
-        let refuse = |why: &'static str| {
-            Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why)
-        };
+        let refuse =
+            |why: &'static str| Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why);
         let url = Url::parse(url).map_err(|_| refuse("its URL is none"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refuse("its URL is neither `https:` nor `http:`"));
@@ -275,7 +277,8 @@ impl Client {
 /// A path below a base URL, which may have a path of its own.
 fn below(base: &Url, path: &str) -> Result<Url> {
     let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    Url::parse(&whole).map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
+    Url::parse(&whole)
+        .map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
 }
 
 /// The `fields=` of a request; the id comes always.

@@ -66,7 +66,11 @@ struct Bucket {
 impl Quota {
     pub(super) fn new(pace: Option<Pace>) -> Self {
         let tokens = pace.map_or(0.0, |pace| f64::from(pace.burst));
-        Self { pace, bucket: Mutex::new(Bucket { tokens, at: Instant::now() }), paused_until: StdMutex::default() }
+        Self {
+            pace,
+            bucket: Mutex::new(Bucket { tokens, at: Instant::now() }),
+            paused_until: StdMutex::default(),
+        }
     }
 
     /// Waits until a request may go; `told` is called with each wait before it begins.

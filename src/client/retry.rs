@@ -67,7 +67,9 @@ mod tests {
 
     #[test]
     fn what_would_fail_again_is_not_sent_again() {
-        for kind in [ErrorKind::Auth, ErrorKind::Blocked, ErrorKind::Gone, ErrorKind::Refused, ErrorKind::TooMuch] {
+        for kind in
+            [ErrorKind::Auth, ErrorKind::Blocked, ErrorKind::Gone, ErrorKind::Refused, ErrorKind::TooMuch]
+        {
             assert_eq!(RETRY.wait(&error(kind), 1, 0.5), None, "{kind:?}");
         }
     }

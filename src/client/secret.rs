@@ -127,7 +127,10 @@ mod tests {
                 assert!(clean.contains(MASK));
             }
         }
-        assert_eq!(redact("nothing to hide, access_token is a word"), "nothing to hide, access_token is a word");
+        assert_eq!(
+            redact("nothing to hide, access_token is a word"),
+            "nothing to hide, access_token is a word"
+        );
     }
 
     #[test]

@@ -48,7 +48,8 @@ impl Client {
                 return Err(Error::new(ErrorKind::Interrupted, doing).subject(subject).because("the run was stopped"));
             }
         };
-        ended.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Unavailable, doing).because(panic.to_string())))
+        ended
+            .unwrap_or_else(|panic| Err(Error::new(ErrorKind::Unavailable, doing).because(panic.to_string())))
     }
 
     async fn attempts<T, R, F>(&self, ask: Ask, mut read: R) -> Result<T>
@@ -87,7 +88,8 @@ impl Client {
     /// After the first login page nothing more goes to that host: every request would prolong the block.
     fn blocked(&self, ask: &Ask) -> Option<Error> {
         let block = self.0.lanes[ask.class as usize].block.get()?;
-        let error = Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(block.why.clone());
+        let error =
+            Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(block.why.clone());
         Some(match &block.hint {
             Some(hint) => error.hint(hint.clone()),
             None => error,
@@ -116,7 +118,8 @@ impl Client {
             read(answer).await
         };
         let limit = total_timeout(class);
-        let late = |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")));
+        let late =
+            |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")));
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(late).map_err(name)
     }
 

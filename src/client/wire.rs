@@ -137,7 +137,10 @@ impl WireImage {
             mesh_url: mesh.url.0,
             sfm_cluster_id: cluster.id.0,
             sfm_cluster_url: cluster.url.0,
-            detections: self.detections.0.map(|found| found.data.into_iter().filter_map(|one| one.id.0).collect()),
+            detections: self
+                .detections
+                .0
+                .map(|found| found.data.into_iter().filter_map(|one| one.id.0).collect()),
         }
     }
 }
@@ -200,7 +203,10 @@ impl FromJson for f64 {
     fn float(number: f64) -> Option<Self> {
         Some(number)
     }
-    #[expect(clippy::cast_precision_loss, reason = "a whole number in a float field lost its point on the way")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a whole number in a float field lost its point on the way"
+    )]
     fn integer(number: i64) -> Option<Self> {
         Some(number as Self)
     }
@@ -306,7 +312,9 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_bits() {
-        let record = record(r#"{"compass_angle":184.43365478516,"merge_cc":4.546427159383e+18,"altitude":4294967281,"atomic_scale":1}"#);
+        let record = record(
+            r#"{"compass_angle":184.43365478516,"merge_cc":4.546427159383e+18,"altitude":4294967281,"atomic_scale":1}"#,
+        );
         assert_eq!(record.compass_angle, Some(184.433_654_785_16));
         assert_eq!(record.merge_cc, Some(4.546_427_159_383e18));
         assert_eq!(record.altitude, Some(4_294_967_281.0));

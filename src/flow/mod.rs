@@ -93,7 +93,10 @@ impl<T: Send + 'static> Flow<T> {
         Self { records: source.stream(), run: Arc::default(), ending: None }
     }
 
-    fn with<U: Send + 'static>(self, change: impl FnOnce(RecordStream<T>, &Arc<Run>) -> RecordStream<U>) -> Flow<U> {
+    fn with<U: Send + 'static>(
+        self,
+        change: impl FnOnce(RecordStream<T>, &Arc<Run>) -> RecordStream<U>,
+    ) -> Flow<U> {
         Flow { records: change(self.records, &self.run), run: self.run, ending: None }
     }
 

@@ -88,11 +88,8 @@ pub(super) fn tapped<T: Clone + Send + 'static>(
     let (word, heard) = oneshot::channel();
     let (lane, inbox) = mpsc::channel(BATCHES_AHEAD);
     let rest = Rest::default();
-    let tap = Arc::new(Tap {
-        commit: Mutex::new(Some(word)),
-        task: Mutex::default(),
-        written: Mutex::default(),
-    });
+    let tap =
+        Arc::new(Tap { commit: Mutex::new(Some(word)), task: Mutex::default(), written: Mutex::default() });
     lock(&taps.0).push(Arc::clone(&tap));
     let side = Some((sink, receive(inbox, heard, Arc::clone(&rest))));
     let records = Some(records);
@@ -115,7 +112,9 @@ fn receive<T: Send + 'static>(
         let last = match word.await {
             Ok(()) => std::mem::take(&mut *lock(&rest)).into_iter().map(Ok).collect(),
             Err(_) => {
-                vec![Err(Error::new(ErrorKind::Interrupted, "write on the side").because("the flow was abandoned"))]
+                vec![Err(
+                    Error::new(ErrorKind::Interrupted, "write on the side").because("the flow was abandoned")
+                )]
             }
         };
         Some((last, None))

@@ -46,7 +46,8 @@ impl CsvSink {
 impl<T: Record> Sink<T> for CsvSink {
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
         let fields = self.fields;
-        let encoder = move |out| -> io::Result<Box<dyn Encoder<T>>> { Ok(Box::new(CsvEncoder::new(out, &fields)?)) };
+        let encoder =
+            move |out| -> io::Result<Box<dyn Encoder<T>>> { Ok(Box::new(CsvEncoder::new(out, &fields)?)) };
         Box::new(FileSink::create(self.path, encoder)).drain(records).await
     }
 }

@@ -93,7 +93,9 @@ impl FromStr for Quality {
 
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|quality| quality.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "read the quality").subject(text).hint("it is 256, 1024, 2048 or original")
+            Error::new(ErrorKind::Usage, "read the quality")
+                .subject(text)
+                .hint("it is 256, 1024, 2048 or original")
         })
     }
 }
@@ -118,7 +120,12 @@ pub struct ImageSink {
 impl ImageSink {
     /// Pictures 256 pixels wide, to a folder that is made if need be.
     pub fn new(client: &Client, folder: impl Into<PathBuf>) -> Self {
-        Self { client: client.clone(), folder: folder.into(), quality: Quality::default(), check_present: false }
+        Self {
+            client: client.clone(),
+            folder: folder.into(),
+            quality: Quality::default(),
+            check_present: false,
+        }
     }
 
     /// Pictures of another size.
@@ -205,17 +212,20 @@ impl ImageSink {
     }
 
     fn prepare(&self) -> Result<()> {
-        fs::create_dir_all(&self.folder).map_err(|error| output_error("make the folder", &self.folder, error))?;
+        fs::create_dir_all(&self.folder)
+            .map_err(|error| output_error("make the folder", &self.folder, error))?;
         sweep(&self.folder, "");
         // Better to learn it now than after a day of crawling.
-        temporary(&self.folder, "probe").map_err(|error| output_error("write to the folder", &self.folder, error))?;
+        temporary(&self.folder, "probe")
+            .map_err(|error| output_error("write to the folder", &self.folder, error))?;
         Ok(())
     }
 }
 
 fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Result<NamedTempFile> {
     let write = || {
-        let (folder, name) = (target.parent().unwrap_or(Path::new(".")), target.file_name().unwrap_or_default());
+        let (folder, name) =
+            (target.parent().unwrap_or(Path::new(".")), target.file_name().unwrap_or_default());
         let mut file = file.map_or_else(|| temporary(folder, &name.to_string_lossy()), Ok)?;
         pieces.iter().try_for_each(|piece| file.write_all(piece))?;
         Ok(file)
@@ -253,7 +263,9 @@ impl Sink<Metadata> for ImageSink {
             }
         }
         let folder = sink.folder.clone();
-        let synced = spawn_blocking(move || sync_folder(&folder).map_err(|error| output_error("write to the folder", &folder, error)));
+        let synced = spawn_blocking(move || {
+            sync_folder(&folder).map_err(|error| output_error("write to the folder", &folder, error))
+        });
         synced.await.map_err(crashed)??;
         Ok(written)
     }

@@ -38,7 +38,9 @@ where
         match (first, second) {
             (Ok(first), Ok(second)) => Ok(first.and(second)),
             (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
-            (Err(first), Err(second)) => Err(if first.kind() == ErrorKind::Interrupted { second } else { first }),
+            (Err(first), Err(second)) => {
+                Err(if first.kind() == ErrorKind::Interrupted { second } else { first })
+            }
         }
     }
 }
@@ -67,7 +69,8 @@ fn receive<T: Send + 'static>(inbox: mpsc::Receiver<Option<T>>) -> RecordStream<
             Some(Some(record)) => Some((Ok(record), Some(inbox))),
             Some(None) => None,
             None => Some((
-                Err(Error::new(ErrorKind::Interrupted, "take all records").because("the other sink or the flow failed")),
+                Err(Error::new(ErrorKind::Interrupted, "take all records")
+                    .because("the other sink or the flow failed")),
                 None,
             )),
         }

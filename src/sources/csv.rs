@@ -64,13 +64,17 @@ impl<T: Record> CsvSource<T> {
         let from: Box<dyn Read + Send> = Box::new(Limited { inner: from, since_row: 0 });
         let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(from);
         let header = rows.headers().map_err(|error| unreadable(&name, 1, &error))?;
-        let header: Vec<String> = header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
-        let columns = header.iter().map(|cell| T::COLUMNS.iter().find(|column| column.name == cell)).collect();
+        let header: Vec<String> =
+            header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+        let columns =
+            header.iter().map(|cell| T::COLUMNS.iter().find(|column| column.name == cell)).collect();
         let source = Self { name, rows, header, columns };
         for column in T::COLUMNS.iter().filter(|column| column.required) {
             source.need(column.name, None)?;
         }
-        if let Some(twice) = source.header.iter().enumerate().find(|(i, cell)| source.header[..*i].contains(cell)) {
+        if let Some(twice) =
+            source.header.iter().enumerate().find(|(i, cell)| source.header[..*i].contains(cell))
+        {
             let known = T::COLUMNS.iter().any(|column| column.name == twice.1);
             if known {
                 return Err(source.refuse(&format!("it has the column `{}` twice", twice.1)));
@@ -100,7 +104,9 @@ impl<T: Record> CsvSource<T> {
             format!("it has no column `{column}`, only {}", shorten(&self.header))
         };
         let error = self.refuse(&has);
-        Err(error.hint(hint.unwrap_or_else(|| format!("a table of {}s begins with a header that names its columns", T::NAME))))
+        Err(error.hint(hint.unwrap_or_else(|| {
+            format!("a table of {}s begins with a header that names its columns", T::NAME)
+        })))
     }
 
     fn refuse(&self, why: &str) -> Error {
@@ -142,11 +148,17 @@ impl<T: Record> CsvSource<T> {
         let first = number <= 2;
         let kind = if first { ErrorKind::Usage } else { ErrorKind::Malformed };
         let refuse = |why: String| {
-            Error::new(kind, "read the table").subject(self.name.clone()).because(format!("row {number}{why}"))
+            Error::new(kind, "read the table")
+                .subject(self.name.clone())
+                .because(format!("row {number}{why}"))
         };
         if row.len() != self.header.len() {
             let error = refuse(format!(" has {} cells, the header names {}", row.len(), self.header.len()));
-            return Err(if first { error.hint("correct the header, so that each cell has its name") } else { error });
+            return Err(if first {
+                error.hint("correct the header, so that each cell has its name")
+            } else {
+                error
+            });
         }
         let mut record = T::default();
         for (cell, column) in row.iter().zip(&self.columns) {
@@ -175,7 +187,8 @@ impl<T: Record> Source for CsvSource<T> {
             let (lane, inbox) = mpsc::channel(BATCHES_AHEAD);
             // The thread ends by itself: with the file, or when nobody listens any more.
             std::thread::spawn(move || self.pump(&lane));
-            let batches = futures::stream::unfold(inbox, |mut inbox| async { Some((inbox.recv().await?, inbox)) });
+            let batches =
+                futures::stream::unfold(inbox, |mut inbox| async { Some((inbox.recv().await?, inbox)) });
             batches.map(futures::stream::iter).flatten()
         });
         lazy.flatten().boxed()
@@ -202,7 +215,9 @@ impl<R: Read> Read for Limited<R> {
 
 fn cant_open(path: &Path, error: io::Error) -> Error {
     let missing = error.kind() == io::ErrorKind::NotFound;
-    let error = Error::new(ErrorKind::Usage, "open the table").subject(PathBuf::from(path).display().to_string()).because(error);
+    let error = Error::new(ErrorKind::Usage, "open the table")
+        .subject(PathBuf::from(path).display().to_string())
+        .because(error);
     if missing { error.hint("run the step before first, or name the file with `--input`") } else { error }
 }
 
@@ -211,7 +226,11 @@ fn unreadable(name: &str, row: u64, error: &csv::Error) -> Error {
 }
 
 fn shorten(header: &[String]) -> String {
-    let shown: Vec<String> = header.iter().take(12).map(|cell| format!("`{}`", cell.chars().take(40).collect::<String>())).collect();
+    let shown: Vec<String> = header
+        .iter()
+        .take(12)
+        .map(|cell| format!("`{}`", cell.chars().take(40).collect::<String>()))
+        .collect();
     let more = header.len().saturating_sub(12);
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }

@@ -173,7 +173,13 @@ impl<'a> Found<'a> {
         }
         let place = self.seen.len();
         let (organization, creator) = (Value::None, Value::None);
-        self.seen.push(Seen { id: SequenceId::check(id).ok()?, organization, creator, owned: false, inside: false });
+        self.seen.push(Seen {
+            id: SequenceId::check(id).ok()?,
+            organization,
+            creator,
+            owned: false,
+            inside: false,
+        });
         self.index.insert(id, place);
         Some(place)
     }
@@ -212,10 +218,14 @@ impl<'a> Layer<'a> {
         let mut layer = Self { name: "", extent: 4096, keys: Vec::new(), values: Vec::new(), bytes };
         for field in Message(bytes) {
             match field? {
-                (1, Field::Bytes(name)) => layer.name = std::str::from_utf8(name).map_err(|_| "a layer's name is no text")?,
+                (1, Field::Bytes(name)) => {
+                    layer.name = std::str::from_utf8(name).map_err(|_| "a layer's name is no text")?
+                }
                 (3, Field::Bytes(key)) => layer.keys.push(key),
                 (4, Field::Bytes(value)) => layer.values.push(value),
-                (5, Field::Varint(extent)) => layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is absurd")?,
+                (5, Field::Varint(extent)) => {
+                    layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is absurd")?
+                }
                 _ => {}
             }
         }
@@ -271,7 +281,8 @@ impl Keys {
         let mut pairs = Varints(feature.tags);
         while let Some(key) = pairs.next() {
             let value = pairs.next().ok_or("a feature's tags are odd")??;
-            let meaning = *usize::try_from(key?).ok().and_then(|key| self.0.get(key)).ok_or("a tag names no key")?;
+            let meaning =
+                *usize::try_from(key?).ok().and_then(|key| self.0.get(key)).ok_or("a tag names no key")?;
             let index = usize::try_from(value).map_err(|_| "a tag names no value")?;
             let bytes = *layer.values.get(index).ok_or("a tag names no value")?;
             match meaning {
@@ -303,7 +314,9 @@ impl<'a> Value<'a> {
         let mut value = Self::None;
         for field in Message(bytes) {
             value = match field? {
-                (1, Field::Bytes(text)) => Self::Text(std::str::from_utf8(text).map_err(|_| "a value is no text")?),
+                (1, Field::Bytes(text)) => {
+                    Self::Text(std::str::from_utf8(text).map_err(|_| "a value is no text")?)
+                }
                 (2, Field::Fixed32(bits)) => Self::Double(f32::from_bits(bits).into()),
                 (3, Field::Fixed64(bits)) => Self::Double(f64::from_bits(bits)),
                 (4 | 5, Field::Varint(number)) => Self::Whole(number),
@@ -320,7 +333,11 @@ impl<'a> Value<'a> {
     }
 
     /// The id in text, if the value still has all of its digits.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, positive and below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, positive and below 2^53"
+    )]
     fn id(self) -> Option<OwnerId> {
         let whole = match self {
             Self::None => return None,
@@ -438,7 +455,11 @@ struct Varints<'a>(&'a [u8]);
 impl Varints<'_> {
     /// The next signed step of a geometry.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "steps are 32 bits by definition")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "steps are 32 bits by definition"
+    )]
     fn step(&mut self) -> Result<i32, Fault> {
         let zigzag = self.next().ok_or("a geometry is cut short")?? as u32;
         Ok((zigzag >> 1) as i32 ^ -((zigzag & 1) as i32))
@@ -549,7 +570,10 @@ mod tests {
         let rounded = Value::Double(26_774_514_888_887_984.0);
         assert!(owner("26774514888887982").is(rounded));
         assert_eq!(rounded.id(), None);
-        assert_eq!(Value::Double(9_007_199_254_740_991.0).id().map(|id| id.to_string()).as_deref(), Some("9007199254740991"));
+        assert_eq!(
+            Value::Double(9_007_199_254_740_991.0).id().map(|id| id.to_string()).as_deref(),
+            Some("9007199254740991")
+        );
     }
 
     #[test]

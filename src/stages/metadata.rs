@@ -72,7 +72,10 @@ impl Stage<Image> for FetchMetadata {
 }
 
 /// Cuts a stream into batches of so many images. Errors travel along in place and take no room in the request.
-fn batches(images: RecordStream<Image>, size: usize) -> impl futures::Stream<Item = Vec<Result<Image>>> + Send {
+fn batches(
+    images: RecordStream<Image>,
+    size: usize,
+) -> impl futures::Stream<Item = Vec<Result<Image>>> + Send {
     stream::unfold(Some(images), move |images| async move {
         let mut images = images?;
         let (mut batch, mut good) = (Vec::new(), 0);
@@ -169,5 +172,7 @@ impl Fetch {
 
 /// The error of a batch, said of one of its images.
 fn failed_with(image: &Image, error: &Error) -> Result<Metadata> {
-    Err(Error::new(error.kind(), "fetch metadata of image").subject(image.img_id.as_str()).because(error.chain()))
+    Err(Error::new(error.kind(), "fetch metadata of image")
+        .subject(image.img_id.as_str())
+        .because(error.chain()))
 }

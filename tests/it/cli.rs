@@ -36,7 +36,10 @@ async fn four_steps_and_crawl_write_the_same_files() {
     let (exit, said) = run(&sandbox, crawl.path(), ["crawl", NICOSIA, fields]).await;
     assert_eq!(exit, 0, "{said}");
     let (steps, crawl) = (steps.path().join("outputs"), crawl.path().join("outputs"));
-    assert_eq!(names(&steps), ["downloaded_images", "img_dataset.csv", "img_meta_dataset.csv", "seq_dataset.csv"]);
+    assert_eq!(
+        names(&steps),
+        ["downloaded_images", "img_dataset.csv", "img_meta_dataset.csv", "seq_dataset.csv"]
+    );
     for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
         assert!(read(&steps, table) == read(&crawl, table), "{table} differs");
     }
@@ -49,7 +52,10 @@ async fn four_steps_and_crawl_write_the_same_files() {
         assert!(fs::read(crawl.join("downloaded_images").join(&name)).unwrap() == truth, "{name}");
     }
     let header = read(&steps, "img_meta_dataset.csv").lines().next().unwrap().to_owned();
-    assert_eq!(header, "seq_id,img_id,captured_at,compass_angle,creator_id,creator_username,thumb_256_url,width");
+    assert_eq!(
+        header,
+        "seq_id,img_id,captured_at,compass_angle,creator_id,creator_username,thumb_256_url,width"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +75,8 @@ async fn a_second_download_asks_for_nothing_and_says_so() {
 async fn pictures_come_long_before_the_last_tile() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(20)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--exhaustive"]).await;
+    let (exit, said) =
+        run(&sandbox, folder.path(), ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--exhaustive"]).await;
     assert_eq!(exit, 0, "{said}");
     let first_picture = sandbox.requests_to(Host::Images)[0].at;
     let last_tile = sandbox.requests_to(Host::Tiles).last().unwrap().at;
@@ -84,12 +91,20 @@ async fn crawl_without_pictures_and_with_a_quality_of_its_own() {
     let (exit, _) = run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download", "-o", "tables"]).await;
     assert_eq!((exit, names(&folder.path().join("tables")).len()), (0, 3));
     assert!(sandbox.requests_to(Host::Images).is_empty());
-    let (exit, said) =
-        run(&sandbox, folder.path(), ["crawl", NICOSIA, "--fields=width", "--quality=1024", "--org-id", World::USER_ID]).await;
+    let (exit, said) = run(
+        &sandbox,
+        folder.path(),
+        ["crawl", NICOSIA, "--fields=width", "--quality=1024", "--org-id", World::USER_ID],
+    )
+    .await;
     assert_eq!(exit, 0, "{said}");
     let table = read(folder.path(), "outputs/img_meta_dataset.csv");
     assert_eq!(table.lines().next(), Some("seq_id,img_id,width,thumb_1024_url"));
-    assert!(names(&folder.path().join("outputs/downloaded_images")).iter().all(|name| name.ends_with("_1024.jpg")));
+    assert!(
+        names(&folder.path().join("outputs/downloaded_images"))
+            .iter()
+            .all(|name| name.ends_with("_1024.jpg"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +139,10 @@ async fn what_failed_is_named_and_the_next_run_has_it() {
     assert!(said.contains("3 failed") && said.contains("outputs/failures.csv"), "{said}");
     let failures = read(folder.path(), "outputs/failures.csv");
     assert_eq!(failures.lines().next(), Some("step,id,reason,attempts,last_status"));
-    assert!(failures.lines().skip(1).all(|row| row.starts_with("download,") && row.ends_with(",1,404")), "{failures}");
+    assert!(
+        failures.lines().skip(1).all(|row| row.starts_with("download,") && row.ends_with(",1,404")),
+        "{failures}"
+    );
     assert_eq!(failures.lines().count(), 4);
     let (exit, said) = run(&sandbox, folder.path(), ["download"]).await;
     assert_eq!(exit, 0, "{said}");
@@ -136,7 +154,8 @@ async fn what_failed_is_named_and_the_next_run_has_it() {
 async fn what_is_gone_is_counted_and_named() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--no-download"]).await;
+    let (exit, said) =
+        run(&sandbox, folder.path(), ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--no-download"]).await;
     assert_eq!(exit, 0, "{said}");
     let gone = sandbox.world().sequences().iter().find(|drive| drive.is_gone()).unwrap();
     assert!(said.contains(&format!("gone at Mapillary: 1 sequence ({})", gone.id())), "{said}");
@@ -159,11 +178,15 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
         (&["metadata", "--batch-size=51"], table, &["--batch-size", "1..=50"]),
         (&["metadata", "-i", "none.csv"], table, &["`none.csv`", "--input"]),
         (&["images", "-i", "table.csv"], "id,img_id\n1,2\n", &["`table.csv`", "no column `seq_id`"]),
-        (&["download", "-i", "table.csv", "--quality=1024"], metadata, &[
-            "`table.csv`",
-            "no column `thumb_1024_url`",
-            "streetflow metadata --fields captured_at,thumb_256_url,thumb_1024_url",
-        ]),
+        (
+            &["download", "-i", "table.csv", "--quality=1024"],
+            metadata,
+            &[
+                "`table.csv`",
+                "no column `thumb_1024_url`",
+                "streetflow metadata --fields captured_at,thumb_256_url,thumb_1024_url",
+            ],
+        ),
         (&["download", "--quality=512"], metadata, &["--quality", "256, 1024, 2048 or original"]),
     ];
     for (args, input, expected) in cases {
@@ -198,7 +221,8 @@ async fn tokens_are_looked_for_checked_and_never_shown() {
     assert_eq!(names(&folder.path().join("outputs/downloaded_images")), Vec::<String>::new());
 
     fs::write(folder.path().join("token"), format!("  {}\n", Sandbox::TOKEN)).unwrap();
-    let mut from_file = with(command_on(&sandbox, folder.path()), ["sequences", NICOSIA, "--token-file=token"]);
+    let mut from_file =
+        with(command_on(&sandbox, folder.path()), ["sequences", NICOSIA, "--token-file=token"]);
     from_file.env_remove("MAPILLARY_TOKEN");
     let (exit, said) = output(from_file).await;
     assert_eq!(exit, 0, "{said}");
@@ -234,7 +258,10 @@ async fn interrupted(sandbox: &Sandbox, folder: &Path, signal: &str) -> (i32, St
     let mut command = with(command_on(sandbox, folder), ["crawl", NICOSIA, "--concurrency=4"]);
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
     let pictures = folder.join("outputs/downloaded_images");
-    crate::support::eventually("pictures arrive", || names(&pictures).iter().any(|name| !name.starts_with('.'))).await;
+    crate::support::eventually("pictures arrive", || {
+        names(&pictures).iter().any(|name| !name.starts_with('.'))
+    })
+    .await;
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     let started = Instant::now();
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
@@ -269,7 +296,8 @@ async fn a_kill_leaves_no_half_file_and_the_next_run_sweeps_up() {
     let folder = tempfile::tempdir().unwrap();
     interrupted(&sandbox, folder.path(), "-KILL").await;
     let outputs = folder.path().join("outputs");
-    let visible = |folder: &Path| names(folder).into_iter().filter(|name| !name.starts_with('.')).collect::<Vec<_>>();
+    let visible =
+        |folder: &Path| names(folder).into_iter().filter(|name| !name.starts_with('.')).collect::<Vec<_>>();
     assert_eq!(visible(&outputs), ["downloaded_images"]);
     for name in visible(&outputs.join("downloaded_images")) {
         let truth = sandbox.world().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
@@ -290,7 +318,9 @@ async fn quiet_is_quiet_and_help_tells_the_exit_codes() {
     assert_eq!((exit, said.as_str()), (0, ""));
     let help = command(folder.path()).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for line in ["  0    done", "  3    done, but some records failed", "  130  interrupted", "MAPILLARY_TOKEN"] {
+    for line in
+        ["  0    done", "  3    done, but some records failed", "  130  interrupted", "MAPILLARY_TOKEN"]
+    {
         assert!(help.contains(line), "{help}");
     }
     let help = command(folder.path()).args(["sequences", "--help"]).output().unwrap();
@@ -307,5 +337,8 @@ async fn standard_input_is_an_input() {
     command.stdin(fs::File::open(folder.path().join("in")).unwrap());
     let (exit, said) = output(command).await;
     assert_eq!(exit, 0, "{said}");
-    assert_eq!(read(folder.path(), "outputs/img_dataset.csv").lines().count(), drive.image_count() as usize + 1);
+    assert_eq!(
+        read(folder.path(), "outputs/img_dataset.csv").lines().count(),
+        drive.image_count() as usize + 1
+    );
 }

@@ -71,9 +71,16 @@ async fn ruling_out_saves_requests_and_loses_only_what_draws_no_line() {
     let sequences = ids(&found(TileSource::within(&client, cyprus()).owned_by(owner)).await);
     let drawn = |drive: &Drive| drive.organization() == Some(World::ORGANIZATION) && drive.image_count() > 3;
     assert!(sequences.is_superset(&truth(sandbox.world(), drawn)));
-    assert!(sequences.is_subset(&truth(sandbox.world(), |drive| drive.organization() == Some(World::ORGANIZATION))));
+    assert!(
+        sequences
+            .is_subset(&truth(sandbox.world(), |drive| drive.organization() == Some(World::ORGANIZATION)))
+    );
     assert!(tally.ruled_out() > 20, "{}", tally.ruled_out());
-    assert!((sandbox.requests().len() as u64) < cyprus().cover_len(14) / 5, "{} requests", sandbox.requests().len());
+    assert!(
+        (sandbox.requests().len() as u64) < cyprus().cover_len(14) / 5,
+        "{} requests",
+        sandbox.requests().len()
+    );
     assert_eq!(zooms(&sandbox), (9..=14).collect(), "35 tiles of level 10 are more than 32");
     let mut asked: Vec<_> = sandbox.requests().into_iter().map(|asked| asked.path).collect();
     asked.sort();
@@ -101,7 +108,11 @@ async fn the_order_is_the_same_every_time_however_many_are_asked_at_once() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut orders = Vec::new();
     for concurrency in [1, 64, 7] {
-        sandbox.script(Rule::on(Host::Tiles).share(concurrency as u64 + 2).fault(Fault::Delay(std::time::Duration::from_millis(30))));
+        sandbox.script(
+            Rule::on(Host::Tiles)
+                .share(concurrency as u64 + 2)
+                .fault(Fault::Delay(std::time::Duration::from_millis(30))),
+        );
         let client = builder(&sandbox).concurrency(concurrency).build().unwrap();
         orders.push(found(TileSource::within(&client, cyprus())).await);
     }
@@ -120,13 +131,23 @@ async fn below_level_14_only_lines_count() {
 async fn a_tile_that_fails_is_one_error_and_the_rest_goes_on() {
     let sandbox = Sandbox::start().await.unwrap();
     let whole = found(TileSource::within(&client(&sandbox), cyprus()).exhaustive()).await;
-    let tile = streetflow::TileId::of(sandbox.world().images_of(&sandbox.world().sequences()[0]).next().unwrap().place(), 14);
-    sandbox.script(Rule::on(Host::Tiles).path(&format!("/maps/vtp/mly1_public/2/{tile}")).fault(Fault::status(200, "\u{1a}\u{7f}")));
+    let tile = streetflow::TileId::of(
+        sandbox.world().images_of(&sandbox.world().sequences()[0]).next().unwrap().place(),
+        14,
+    );
+    sandbox.script(
+        Rule::on(Host::Tiles)
+            .path(&format!("/maps/vtp/mly1_public/2/{tile}"))
+            .fault(Fault::status(200, "\u{1a}\u{7f}")),
+    );
     let client = builder(&sandbox).attempts(2).build().unwrap();
     let items: Vec<_> = TileSource::within(&client, cyprus()).exhaustive().stream().collect().await;
     let errors: Vec<_> = items.iter().filter_map(|item| item.as_ref().err()).collect();
     assert_eq!(errors.len(), 1);
-    assert_eq!((errors[0].kind(), errors[0].about()), (ErrorKind::Malformed, Some(tile.to_string().as_str())));
+    assert_eq!(
+        (errors[0].kind(), errors[0].about()),
+        (ErrorKind::Malformed, Some(tile.to_string().as_str()))
+    );
     assert!(items.len() > whole.len() / 2);
 }
 

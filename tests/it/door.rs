@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 use streetflow::sandbox::{Fault, Host, Rule, Sandbox};
 use streetflow::{
-    Class, Client, ErrorKind, Image, ImageId, ImageSink, Metadata, Pace, Quality, SequenceId, Sink, Tally, TileId,
+    Class, Client, ErrorKind, Image, ImageId, ImageSink, Metadata, Pace, Quality, SequenceId, Sink, Tally,
+    TileId,
 };
 
 use crate::support::{builder, client, metadata, names};
@@ -22,7 +23,8 @@ fn known_sequence(sandbox: &Sandbox) -> SequenceId {
 async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Metadata> {
     let fields = "thumb_256_url,thumb_1024_url,thumb_2048_url,thumb_original_url".parse().unwrap();
     let world = sandbox.world();
-    let shots = world.sequences().iter().filter(|drive| !drive.is_gone()).flat_map(|drive| world.images_of(drive));
+    let shots =
+        world.sequences().iter().filter(|drive| !drive.is_gone()).flat_map(|drive| world.images_of(drive));
     let images: Vec<_> = shots
         .filter(|shot| shot.has_picture() && !shot.is_gone())
         .take(count)
@@ -52,9 +54,14 @@ async fn the_token_goes_in_the_query_to_tiles_in_the_header_to_the_graph_and_now
     for asked in sandbox.requests() {
         let in_query = asked.param("access_token");
         match asked.host {
-            Host::Tiles => assert_eq!((in_query.as_deref(), asked.authorization), (Some(Sandbox::TOKEN), None)),
+            Host::Tiles => {
+                assert_eq!((in_query.as_deref(), asked.authorization), (Some(Sandbox::TOKEN), None))
+            }
             Host::Graph => {
-                assert_eq!((in_query, asked.authorization), (None, Some(format!("OAuth {}", Sandbox::TOKEN))));
+                assert_eq!(
+                    (in_query, asked.authorization),
+                    (None, Some(format!("OAuth {}", Sandbox::TOKEN)))
+                );
             }
             Host::Images => {
                 assert_eq!(asked.authorization, None);
@@ -176,7 +183,8 @@ async fn the_first_login_page_ends_all_tile_traffic() {
 #[tokio::test]
 async fn retry_after_is_heeded_by_the_whole_class() {
     let sandbox = Sandbox::start().await.unwrap();
-    let limit = Fault::graph_error(403, 4, None, "Application request limit reached").header("Retry-After", "1");
+    let limit =
+        Fault::graph_error(403, 4, None, "Application request limit reached").header("Retry-After", "1");
     sandbox.script(Rule::on(Host::Graph).times(1).fault(limit));
     let client = client(&sandbox);
     let (id, started) = (known_sequence(&sandbox), Instant::now());
@@ -214,8 +222,11 @@ async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let images = with_urls(&sandbox, &client, 3).await;
-    for (quality, width) in [(Quality::Q256, Some(256)), (Quality::Q1024, Some(1024)), (Quality::Original, None)] {
-        let written = download(ImageSink::new(&client, folder.path()).quality(quality), &images).await.unwrap();
+    for (quality, width) in
+        [(Quality::Q256, Some(256)), (Quality::Q1024, Some(1024)), (Quality::Original, None)]
+    {
+        let written =
+            download(ImageSink::new(&client, folder.path()).quality(quality), &images).await.unwrap();
         assert_eq!((written.records, written.present, written.failed), (3, 0, 0));
         for image in &images {
             let path = folder.path().join(format!("{}_{quality}.jpg", image.img_id));
@@ -260,12 +271,14 @@ async fn no_bad_download_becomes_a_file() {
         let client = builder(&sandbox).attempts(3).build().unwrap();
         let images = with_urls(&sandbox, &client, 4).await;
         // One picture recovers, one never does.
-        let paths: Vec<String> = images.iter().map(|image| path_of(image.thumb_256_url.as_deref().unwrap())).collect();
+        let paths: Vec<String> =
+            images.iter().map(|image| path_of(image.thumb_256_url.as_deref().unwrap())).collect();
         sandbox.script(Rule::on(Host::Images).path(&paths[0]).fault(fault()));
         sandbox.script(Rule::on(Host::Images).path(&paths[1]).times(2).fault(fault()));
         let written = download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
         assert_eq!((written.records, written.failed), (3, 1), "{:?}", fault());
-        let expected: HashSet<_> = images[1..].iter().map(|image| format!("{}_256.jpg", image.img_id)).collect();
+        let expected: HashSet<_> =
+            images[1..].iter().map(|image| format!("{}_256.jpg", image.img_id)).collect();
         assert_eq!(names(folder.path()).into_iter().collect::<HashSet<_>>(), expected, "{:?}", fault());
     }
 }

@@ -32,7 +32,10 @@ async fn every_example_runs() {
     let folder = tempfile::tempdir().unwrap();
     let said = run(&sandbox, folder.path(), "crawl_to_csv").await;
     assert!(said.contains(" images, ") && said.contains(" gone, 0 failed"), "{said}");
-    assert_eq!(names(&folder.path().join("outputs")), ["img_dataset.csv", "img_meta_dataset.csv", "seq_dataset.csv"]);
+    assert_eq!(
+        names(&folder.path().join("outputs")),
+        ["img_dataset.csv", "img_meta_dataset.csv", "seq_dataset.csv"]
+    );
 
     let said = run(&sandbox, folder.path(), "csv_to_images").await;
     let pictures = names(&folder.path().join("outputs/downloaded_images")).len();
@@ -53,5 +56,8 @@ fn readme_shows_the_first_example_word_for_word() {
     let example = std::fs::read_to_string(root.join("examples/crawl_to_csv.rs")).unwrap();
     let program = example.split_once("\nuse ").map(|(_, rest)| format!("use {rest}")).unwrap();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    assert!(readme.contains(program.trim()), "README.md does not hold the program of examples/crawl_to_csv.rs");
+    assert!(
+        readme.contains(program.trim()),
+        "README.md does not hold the program of examples/crawl_to_csv.rs"
+    );
 }

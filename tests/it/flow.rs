@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::{
-    CsvSink, Error, ErrorKind, Flow, Image, OnError, RecordStream, Report, Result, Sink, Tally, Written, async_trait,
+    CsvSink, Error, ErrorKind, Flow, Image, OnError, RecordStream, Report, Result, Sink, Tally, Written,
+    async_trait,
 };
 
 use crate::support::{eventually, failure, image, images, names};
@@ -48,7 +49,9 @@ async fn a_fatal_error_is_not_skipped() {
 
 #[tokio::test]
 async fn filter_take_and_dedup_leave_the_rest_alone() {
-    let doubled = numbered(10).flat_map(|item| stream::iter([Ok(item.unwrap()), Err(failure("x"))])).chain(numbered(10));
+    let doubled = numbered(10)
+        .flat_map(|item| stream::iter([Ok(item.unwrap()), Err(failure("x"))]))
+        .chain(numbered(10));
     let report = Flow::from(doubled)
         .dedup_by(|image: &Image| image.img_id.clone())
         .filter(|image| !image.img_id.as_str().ends_with('0'))

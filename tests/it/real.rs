@@ -40,7 +40,9 @@ fn both_tiles_decode_to_their_known_counts() {
     let Some(tiles) = real("tiles") else { return };
     let counts = |name: &str| {
         let layers = tile_layers(&fs::read(tiles.join(name)).unwrap()).unwrap();
-        let of = |name| layers.iter().find(|layer| layer.name == name).map(|layer| (layer.features, layer.sequences));
+        let of = |name| {
+            layers.iter().find(|layer| layer.name == name).map(|layer| (layer.features, layer.sequences))
+        };
         (of("sequence").unwrap(), of("image").unwrap())
     };
     assert_eq!(counts("14-3251-6257.mvt"), ((331, 331), (31_261, 383)));
@@ -110,7 +112,9 @@ async fn every_good_answer_decodes() {
         let judged = judged(200, &body.to_string()).await;
         match judged {
             Ok(record) => {
-                let same = |field: &str, got: Option<f64>| assert_eq!(got, body[field].as_f64(), "{field} of {body}");
+                let same = |field: &str, got: Option<f64>| {
+                    assert_eq!(got, body[field].as_f64(), "{field} of {body}")
+                };
                 same("compass_angle", record.compass_angle);
                 same("merge_cc", record.merge_cc);
                 assert_eq!(record.thumb_256_url.as_deref(), body["thumb_256_url"].as_str());
@@ -130,7 +134,8 @@ async fn a_real_list_of_images_keeps_its_order() {
     sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &text)));
     let client = builder(&sandbox).build().unwrap();
     let ids = client.image_ids(&SequenceId::new("7nfcwfvjdtphz7yj6zat6a").unwrap()).await.unwrap();
-    let expected: Vec<_> = said["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    let expected: Vec<_> =
+        said["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert_eq!(ids.iter().map(streetflow::ImageId::as_str).collect::<Vec<_>>(), expected);
 }
 

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::sinks::CsvEncoder;
 use streetflow::{
-    CsvSink, CsvSource, Encoder, ErrorKind, Fields, FileSink, Flow, Metadata, Record, RecordStream, Result, Sink,
-    Source, Tee, Value, Written,
+    CsvSink, CsvSource, Encoder, ErrorKind, Fields, FileSink, Flow, Metadata, Record, RecordStream, Result,
+    Sink, Source, Tee, Value, Written,
 };
 
 use crate::support::{eventually, failure, images, metadata, names};
@@ -43,7 +43,10 @@ fn many() -> impl Iterator<Item = Metadata> {
     images(100_000).map(|image| Metadata { img_id: image.img_id, ..Metadata::default() })
 }
 
-async fn drain(sink: impl Sink<Metadata>, records: impl IntoIterator<Item = Result<Metadata>>) -> Result<u64> {
+async fn drain(
+    sink: impl Sink<Metadata>,
+    records: impl IntoIterator<Item = Result<Metadata>>,
+) -> Result<u64> {
     let records: Vec<_> = records.into_iter().collect();
     Ok(Box::new(sink).drain(stream::iter(records).boxed()).await?.records)
 }
@@ -86,7 +89,9 @@ macro_rules! conforms {
                 for path in [&first, &second] {
                     assert_eq!(drain(sink(path), many().map(Ok)).await.unwrap(), 100_000);
                 }
-                let ids = |records: Vec<Metadata>| records.into_iter().map(|record| record.img_id).collect::<Vec<_>>();
+                let ids = |records: Vec<Metadata>| {
+                    records.into_iter().map(|record| record.img_id).collect::<Vec<_>>()
+                };
                 assert_eq!(ids(read(&first).await), ids(many().collect()));
                 assert!(fs::read(&first).unwrap() == fs::read(&second).unwrap());
             }
@@ -96,7 +101,8 @@ macro_rules! conforms {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 fs::write(&path, "old").unwrap();
-                let records = many().take(5000).map(Ok).chain([Err(failure("row 5001"))]).chain(many().take(9).map(Ok));
+                let records =
+                    many().take(5000).map(Ok).chain([Err(failure("row 5001"))]).chain(many().take(9).map(Ok));
                 let error = drain(sink(&path), records).await.unwrap_err();
                 assert_eq!((error.kind(), error.about()), (ErrorKind::Malformed, Some("row 5001")));
                 assert_eq!(fs::read(&path).unwrap(), b"old");
@@ -134,7 +140,10 @@ macro_rules! conforms {
                 let records = stream::iter(many().map(Ok)).inspect(move |_| {
                     counter.fetch_add(1, Ordering::Relaxed);
                 });
-                let error = Box::new(sink(&folder.path().join("file/table"))).drain(records.boxed()).await.unwrap_err();
+                let error = Box::new(sink(&folder.path().join("file/table")))
+                    .drain(records.boxed())
+                    .await
+                    .unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Output);
                 assert!(error.chain().contains("file/table"), "{}", error.chain());
                 assert!(polled.load(Ordering::Relaxed) < 2000, "it stopped early");
@@ -144,7 +153,11 @@ macro_rules! conforms {
 }
 
 conforms!(csv, |path| CsvSink::create(path).fields(&all_fields()));
-conforms!(csv_by_format, |path| streetflow::sinks::sink_for(path, streetflow::Format::Csv, Some(&all_fields())));
+conforms!(csv_by_format, |path| streetflow::sinks::sink_for(
+    path,
+    streetflow::Format::Csv,
+    Some(&all_fields())
+));
 conforms!(first_of_a_tee, |path| Tee(CsvSink::create(path).fields(&all_fields()), Swallow));
 conforms!(second_of_a_tee, |path| Tee(Swallow, CsvSink::create(path).fields(&all_fields())));
 
@@ -197,7 +210,8 @@ fn full_disk_after(path: &Path, room: usize) -> impl Sink<Metadata> + 'static {
 async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
     for room in [0, 50_000] {
         let folder = tempfile::tempdir().unwrap();
-        let error = drain(full_disk_after(&folder.path().join("table"), room), many().map(Ok)).await.unwrap_err();
+        let error =
+            drain(full_disk_after(&folder.path().join("table"), room), many().map(Ok)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Output);
         assert!(error.advice().unwrap().contains("make room"), "{error:?}");
         eventually("nothing is left", || names(folder.path()).is_empty()).await;
@@ -222,7 +236,8 @@ async fn streamed_bytes_equal_encoded_bytes() {
 #[tokio::test]
 async fn what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let (dead, alive) = (folder.path().join(".table.dead.partial"), folder.path().join(".table.alive.partial"));
+    let (dead, alive) =
+        (folder.path().join(".table.dead.partial"), folder.path().join(".table.alive.partial"));
     fs::write(&dead, "half").unwrap();
     let held = fs::File::create(&alive).unwrap();
     held.lock().unwrap();

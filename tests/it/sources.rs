@@ -50,7 +50,10 @@ async fn a_table_that_is_wrong_from_its_first_row_on_is_refused() {
 async fn a_bad_row_further_down_is_named_and_the_next_one_follows() {
     let items = rows::<Metadata>("img_id,width\n1,10\n2,wide\n3\n4,40\n").await;
     let chains: Vec<_> = items.iter().map(|item| item.as_ref().err().map(streetflow::Error::chain)).collect();
-    assert!(chains[1].as_ref().unwrap().contains("row 3, column `width`: `wide`: it is not a whole number"), "{chains:?}");
+    assert!(
+        chains[1].as_ref().unwrap().contains("row 3, column `width`: `wide`: it is not a whole number"),
+        "{chains:?}"
+    );
     assert!(chains[2].as_ref().unwrap().contains("row 4 has 1 cells"), "{chains:?}");
     assert_eq!(items[3].as_ref().unwrap().width, Some(40));
     assert!(items[1..3].iter().all(|item| item.as_ref().unwrap_err().kind() == ErrorKind::Malformed));
@@ -76,7 +79,8 @@ async fn a_file_that_is_not_there_and_a_folder_are_named() {
 async fn a_million_rows_stream_without_being_held() {
     let rows = (0..1_000_000).map(|n| format!("{n},a\n"));
     let text = Lines { rows, rest: Vec::new(), header: Some("img_id,seq_id\n") };
-    let count = CsvSource::<Image>::read("rows", text).unwrap().stream().try_fold(0, |n, _| async move { Ok(n + 1) });
+    let count =
+        CsvSource::<Image>::read("rows", text).unwrap().stream().try_fold(0, |n, _| async move { Ok(n + 1) });
     assert_eq!(count.await.unwrap(), 1_000_000);
 }
 

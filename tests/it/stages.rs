@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::sandbox::{Asked, Fault, Host, Rule, Sandbox};
 use streetflow::{
-    Client, Error, ErrorKind, FetchMetadata, Fields, Image, ImageId, ListImages, Metadata, Record, Result, SequenceId, Stage,
+    Client, Error, ErrorKind, FetchMetadata, Fields, Image, ImageId, ListImages, Metadata, Record, Result,
+    SequenceId, Stage,
 };
 
 use crate::support::{builder, client, failure, image, sequence};
@@ -17,7 +18,10 @@ fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
     let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
     let images = drives.flat_map(|drive| {
         let ids = world.images_of(drive).filter(|shot| !shot.is_gone()).map(|shot| shot.id());
-        ids.map(|id| Image { seq_id: SequenceId::new(drive.id()).unwrap(), img_id: ImageId::new(&id).unwrap() })
+        ids.map(|id| Image {
+            seq_id: SequenceId::new(drive.id()).unwrap(),
+            img_id: ImageId::new(&id).unwrap(),
+        })
     });
     images.take(count).collect()
 }
@@ -48,10 +52,16 @@ async fn images_come_in_capture_order_sequence_by_sequence() {
     let sandbox = Sandbox::start().await.unwrap();
     // The first sequence's answer comes last.
     let first = sandbox.world().sequences()[0].id().to_owned();
-    sandbox.script(Rule::on(Host::Graph).query("sequence_id", &first).fault(Fault::Delay(Duration::from_millis(200))));
+    sandbox.script(
+        Rule::on(Host::Graph).query("sequence_id", &first).fault(Fault::Delay(Duration::from_millis(200))),
+    );
     let drives = &sandbox.world().sequences()[..20];
-    let expected: Vec<String> =
-        drives.iter().filter(|drive| !drive.is_gone()).flat_map(|drive| sandbox.world().images_of(drive)).map(|shot| shot.id()).collect();
+    let expected: Vec<String> = drives
+        .iter()
+        .filter(|drive| !drive.is_gone())
+        .flat_map(|drive| sandbox.world().images_of(drive))
+        .map(|shot| shot.id())
+        .collect();
     let sequences: Vec<_> = drives.iter().map(|drive| Ok(sequence(drive))).collect();
     let listed: Vec<Result<Image>> =
         ListImages::new(&client(&sandbox)).apply(stream::iter(sequences).boxed()).collect().await;
@@ -112,7 +122,8 @@ async fn every_field_arrives_as_the_graph_says_it() {
                 serde_json::Value::Null => String::new(),
                 serde_json::Value::String(text) => text,
                 serde_json::Value::Object(list) => {
-                    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+                    let ids: Vec<_> =
+                        list["data"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
                     serde_json::to_string(&ids).unwrap()
                 }
                 other => other.to_string(),
@@ -121,9 +132,9 @@ async fn every_field_arrives_as_the_graph_says_it() {
             let numbers = |text: &str| serde_json::from_str::<Vec<f64>>(text).ok();
             let same = numbers(&got).is_some() && numbers(&got) == numbers(&expected)
                 || match (got.parse::<f64>(), expected.parse::<f64>()) {
-                (Ok(got), Ok(expected)) => got.to_bits() == expected.to_bits(),
-                _ => got == expected,
-            };
+                    (Ok(got), Ok(expected)) => got.to_bits() == expected.to_bits(),
+                    _ => got == expected,
+                };
             assert!(same, "{}: {got} is not {expected}", column.name);
         }
     }
@@ -138,7 +149,12 @@ async fn an_image_that_an_answer_lacks_is_asked_for_alone_and_only_that_one() {
     sandbox.script(Rule::on(Host::Graph).fault(Fault::MissingIds(missing.clone())));
     let records = fetch(&client(&sandbox), images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records), images.iter().map(|image| image.img_id.as_str()).collect::<Vec<_>>());
-    let singles: HashSet<_> = sandbox.requests_to(Host::Graph).into_iter().filter(|asked| asked.ids().is_empty()).map(|asked| asked.path).collect();
+    let singles: HashSet<_> = sandbox
+        .requests_to(Host::Graph)
+        .into_iter()
+        .filter(|asked| asked.ids().is_empty())
+        .map(|asked| asked.path)
+        .collect();
     assert_eq!(singles, missing.iter().map(|id| format!("/{id}")).collect());
     assert_eq!(sandbox.requests_to(Host::Graph).len(), 3 + 2);
 }
@@ -150,7 +166,8 @@ async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() 
         let world = sandbox.world();
         let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
         let shots: Vec<_> = drives.flat_map(|drive| world.images_of(drive)).collect();
-        let at: Vec<_> = shots.iter().enumerate().filter(|(_, shot)| shot.is_gone()).map(|(at, _)| at).collect();
+        let at: Vec<_> =
+            shots.iter().enumerate().filter(|(_, shot)| shot.is_gone()).map(|(at, _)| at).collect();
         assert_eq!(at.len(), 3);
         let records = fetch(&client(&sandbox), shots.iter().map(|shot| Ok(image(&shot.id())))).await;
         for (place, (record, shot)) in records.iter().zip(&shots).enumerate() {
@@ -164,7 +181,8 @@ async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() 
             }
         }
         assert_eq!(records.iter().filter(|record| record.is_err()).count(), 3);
-        let repeated: Vec<_> = answers(&sandbox.requests_to(Host::Graph)).into_iter().filter(|(_, times)| *times > 1).collect();
+        let repeated: Vec<_> =
+            answers(&sandbox.requests_to(Host::Graph)).into_iter().filter(|(_, times)| *times > 1).collect();
         assert!(repeated.is_empty() || !spoils, "asked again: {repeated:?}");
     }
 }
@@ -186,11 +204,20 @@ async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else()
 #[tokio::test]
 async fn an_outage_does_not_become_a_storm() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::graph_error(500, 2, None, "Service temporarily unavailable")));
+    sandbox.script(Rule::on(Host::Graph).fault(Fault::graph_error(
+        500,
+        2,
+        None,
+        "Service temporarily unavailable",
+    )));
     let client = builder(&sandbox).attempts(2).build().unwrap();
     let records = fetch(&client, present(&sandbox, 50).into_iter().map(Ok)).await;
     assert_eq!(records.len(), 50);
-    assert!(records.iter().all(|record| record.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable)));
+    assert!(
+        records
+            .iter()
+            .all(|record| record.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable))
+    );
     assert!(sandbox.requests().len() <= 2 * 40, "{} requests", sandbox.requests().len());
 }
 
@@ -201,7 +228,8 @@ async fn errors_pass_unchanged_and_in_place_and_cost_no_room_in_a_batch() {
     input.insert(10, Err(failure("ten")));
     input.push(Err(failure("last")));
     let records = fetch(&client(&sandbox), input).await;
-    let failures: Vec<_> = records.iter().enumerate().filter_map(|(at, r)| Some((at, r.as_ref().err()?.about()?))).collect();
+    let failures: Vec<_> =
+        records.iter().enumerate().filter_map(|(at, r)| Some((at, r.as_ref().err()?.about()?))).collect();
     assert_eq!(failures, [(10, "ten"), (51, "last")]);
     assert_eq!(sandbox.requests().len(), 1);
 }
@@ -211,8 +239,11 @@ async fn heavy_fields_are_asked_for_singly() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 10);
     let stage = FetchMetadata::new(&client(&sandbox)).fields("sfm_cluster,width".parse().unwrap());
-    let records: Vec<Metadata> =
-        stage.apply(stream::iter(images.into_iter().map(Ok).collect::<Vec<_>>()).boxed()).try_collect().await.unwrap();
+    let records: Vec<Metadata> = stage
+        .apply(stream::iter(images.into_iter().map(Ok).collect::<Vec<_>>()).boxed())
+        .try_collect()
+        .await
+        .unwrap();
     assert!(records.iter().all(|record| record.width.is_some()));
     assert!(sandbox.requests().iter().all(|asked| asked.ids().is_empty()));
 }

@@ -5,7 +5,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use streetflow::sandbox::{Drive, Sandbox};
-use streetflow::{Client, ClientBuilder, Error, ErrorKind, Image, ImageId, Metadata, Sequence, SequenceId, Token};
+use streetflow::{
+    Client, ClientBuilder, Error, ErrorKind, Image, ImageId, Metadata, Sequence, SequenceId, Token,
+};
 
 /// A builder for a client that asks a sandbox and is quick to try again.
 pub(crate) fn builder(sandbox: &Sandbox) -> ClientBuilder {
