@@ -1,6 +1,6 @@
 //! From a box to tables: the sequences of an organisation, their images and what is known of them.
 //!
-//! Needs MAPILLARY_TOKEN in the environment.
+//! Needs `MAPILLARY_TOKEN` in the environment.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 

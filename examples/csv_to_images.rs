@@ -1,6 +1,6 @@
 //! From a metadata table to pictures: those of summer days, 1024 pixels wide.
 //!
-//! Reads outputs/img_meta_dataset.csv with the columns captured_at and thumb_1024_url.
+//! Reads `outputs/img_meta_dataset.csv` with the columns `captured_at` and `thumb_1024_url`.
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, reason = "an example")]
 

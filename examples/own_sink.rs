@@ -1,6 +1,6 @@
 //! A sink of one's own: how many images look each way.
 //!
-//! Needs MAPILLARY_TOKEN in the environment.
+//! Needs `MAPILLARY_TOKEN` in the environment.
 
 #![allow(
     clippy::print_stdout,
@@ -32,7 +32,9 @@ impl Sink<Metadata> for CompassRose {
             *rose.entry(direction).or_insert(0) += 1;
             written.records += 1;
         }
-        rose.iter().for_each(|(direction, count)| println!("{direction}: {count}"));
+        for (direction, count) in rose {
+            println!("{direction}: {count}");
+        }
         Ok(written)
     }
 }

@@ -1,6 +1,6 @@
 //! A source of one's own: sequences whose ids stand in a text file, one a line.
 //!
-//! Reads sequences.txt; needs MAPILLARY_TOKEN in the environment.
+//! Reads sequences.txt; needs `MAPILLARY_TOKEN` in the environment.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 

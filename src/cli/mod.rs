@@ -3,7 +3,7 @@
 //! - `args` parses the command line, all of it
 //! - `run` makes what a command runs with
 //! - `steps` composes the flows
-//! - `screen` is all that a person sees
+//! - `screen` is all that a person sees while it runs, `words` how things read
 //! - `ledger` writes `failures.csv`
 
 mod args;
@@ -11,6 +11,7 @@ mod ledger;
 mod run;
 mod screen;
 mod steps;
+mod words;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use self::args::{Cli, Command, NetworkArgs, ScreenArgs};
 use self::ledger::Ledger;
 use self::run::Run;
-use self::screen::{Screen, color_choice, error_text, grouped, human_bytes, human_time, plural};
+use self::screen::Screen;
+use self::words::{color_choice, error_text, grouped, human_bytes, human_time, plural};
 use crate::{Error, ErrorKind, Report, Result};
 
 /// How the command ends; documented in `--help`.

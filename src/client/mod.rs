@@ -209,7 +209,13 @@ impl Client {
 
     /// What the API knows of some images of one kind, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
     pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
-        let ids: Vec<_> = images.iter().map(|image| image.img_id.as_str()).collect();
+        let mut ids: Vec<_> = Vec::with_capacity(images.len());
+        // A table may name an image twice; one answer serves both rows.
+        for id in images.iter().map(|image| image.img_id.as_str()) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
         let path = format!("/?ids={}&fields={}", ids.join(","), asked(fields));
         let url = below(&self.0.graph_url, &path)?;
         let subject = match ids[..] {
@@ -217,8 +223,17 @@ impl Client {
             _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
         };
         let mut batch: Batch = self.json(Class::Entity, url, "fetch metadata of images", subject).await?;
-        let found = |image: &Image| Some(batch.remove(image.img_id.as_str())?.0?.record(image));
-        Ok(images.iter().map(found).collect())
+        let mut found: Vec<Option<Metadata>> = Vec::with_capacity(images.len());
+        for image in images {
+            let record = if let Some(answer) = batch.remove(image.img_id.as_str()) {
+                answer.0.map(|answer| answer.record(image))
+            } else {
+                let same = found.iter().flatten().find(|record| record.img_id == image.img_id);
+                same.map(|record| Metadata { seq_id: image.seq_id.clone(), ..record.clone() })
+            };
+            found.push(record);
+        }
+        Ok(found)
     }
 
     /// What the API knows of one image.

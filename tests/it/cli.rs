@@ -195,7 +195,9 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
         let (exit, said) = run(&sandbox, folder.path(), args.iter().copied()).await;
         assert_eq!(exit, 2, "{args:?}: {said}");
         assert_eq!(said.matches("error:").count(), 1, "{said}");
-        expected.iter().for_each(|part| assert!(said.contains(part), "{args:?} lacks {part}: {said}"));
+        for part in expected {
+            assert!(said.contains(part), "{args:?} lacks {part}: {said}");
+        }
         assert_eq!(names(folder.path()), ["table.csv"], "{args:?}");
     }
     assert!(sandbox.requests().is_empty());

@@ -227,7 +227,9 @@ async fn streamed_bytes_equal_encoded_bytes() {
         drain(CsvSink::create(&path).fields(&all_fields()), records.iter().cloned().map(Ok)).await.unwrap();
         let mut bytes = Vec::new();
         let mut encoder = Box::new(CsvEncoder::new(&mut bytes, &all_fields()).unwrap());
-        records.iter().for_each(|record| encoder.encode(std::slice::from_ref(record)).unwrap());
+        for record in &records {
+            encoder.encode(std::slice::from_ref(record)).unwrap();
+        }
         encoder.finish().unwrap();
         assert!(fs::read(&path).unwrap() == bytes, "{count} records");
     }

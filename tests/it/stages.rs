@@ -235,6 +235,15 @@ async fn errors_pass_unchanged_and_in_place_and_cost_no_room_in_a_batch() {
 }
 
 #[tokio::test]
+async fn an_image_named_twice_in_a_batch_is_asked_for_once() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let mut images = present(&sandbox, 20);
+    images.push(images[3].clone());
+    let records = fetch(&client(&sandbox), images.into_iter().map(Ok)).await;
+    assert_eq!((ids(&records)[20], sandbox.requests().len()), (ids(&records)[3], 1));
+}
+
+#[tokio::test]
 async fn heavy_fields_are_asked_for_singly() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 10);

@@ -3,10 +3,16 @@
 //! Degrees are WGS84, longitude before latitude. Tiles are the standard
 //! web-mercator scheme: `y` grows southwards, `z` from 0 to [`MAX_ZOOM`].
 
+mod clip;
+mod tile;
+
 use std::f64::consts::PI;
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use self::clip::Clip;
+use self::clip::Window;
+pub use self::tile::TileId;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The deepest zoom that Mapillary serves.
@@ -172,8 +178,7 @@ impl Bbox {
             .into_iter()
             .map(|w| Window { x0: w.x0 * extent, y0: w.y0 * extent, x1: w.x1 * extent, y1: w.y1 * extent })
             .collect();
-        let whole = windows.iter().any(|w| w.x0 <= 0.0 && w.y0 <= 0.0 && w.x1 >= extent && w.y1 >= extent);
-        Clip { windows, whole }
+        Clip::new(windows, extent)
     }
 
     fn unit_squares(&self, inset: f64) -> Vec<Window> {
@@ -217,120 +222,6 @@ impl FromStr for Bbox {
 impl fmt::Display for Bbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{},{},{}", self.west, self.south, self.east, self.north)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    x0: f64,
-    y0: f64,
-    x1: f64,
-    y1: f64,
-}
-
-/// A box in the integer coordinates of one tile, ready for many tests.
-#[derive(Debug, Clone)]
-pub(crate) struct Clip {
-    windows: Vec<Window>,
-    whole: bool,
-}
-
-impl Clip {
-    /// A clip that nothing lies in.
-    pub(crate) fn nowhere() -> Self {
-        Self { windows: Vec::new(), whole: false }
-    }
-
-    /// Whether the tile lies inside the box altogether, so that no test is needed.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.whole
-    }
-
-    /// Whether a point of the tile lies in the box, edges included.
-    pub(crate) fn has_point(&self, x: i32, y: i32) -> bool {
-        let (x, y) = (f64::from(x), f64::from(y));
-        self.whole || self.windows.iter().any(|w| (w.x0..=w.x1).contains(&x) && (w.y0..=w.y1).contains(&y))
-    }
-
-    /// Whether a piece of a line lies in the box or passes through it.
-    pub(crate) fn has_segment(&self, from: (i32, i32), to: (i32, i32)) -> bool {
-        self.whole || self.windows.iter().any(|w| w.meets(from, to))
-    }
-}
-
-impl Window {
-    /// Liang–Barsky: the stretch of the segment that lies within all four edges is not empty.
-    fn meets(&self, from: (i32, i32), to: (i32, i32)) -> bool {
-        let (x, y) = (f64::from(from.0), f64::from(from.1));
-        let (dx, dy) = (f64::from(to.0) - x, f64::from(to.1) - y);
-        let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
-        for (step, gap) in [(-dx, x - self.x0), (dx, self.x1 - x), (-dy, y - self.y0), (dy, self.y1 - y)] {
-            if step == 0.0 {
-                if gap < 0.0 {
-                    return false;
-                }
-            } else if step < 0.0 {
-                enter = enter.max(gap / step);
-            } else {
-                leave = leave.min(gap / step);
-            }
-        }
-        enter <= leave
-    }
-}
-
-/// A tile of the web-mercator scheme.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TileId {
-    /// Zoom, 0 to [`MAX_ZOOM`].
-    pub z: u8,
-    /// Column, from the west.
-    pub x: u32,
-    /// Row, from the north.
-    pub y: u32,
-}
-
-impl TileId {
-    /// The one tile of zoom 0.
-    pub const WORLD: Self = Self { z: 0, x: 0, y: 0 };
-
-    /// The tile of a zoom in which a point lies.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "brought into the range of tiles"
-    )]
-    pub fn of(point: LonLat, zoom: u8) -> Self {
-        let (x, y) = point.mercator();
-        let scale = f64::from(1_u32 << zoom);
-        let index = |at: f64| ((at * scale).max(0.0) as u32).min((1 << zoom) - 1);
-        Self { z: zoom, x: index(x), y: index(y) }
-    }
-
-    /// The four tiles of the next zoom, in quadkey order.
-    pub fn children(self) -> [Self; 4] {
-        let (z, x, y) = (self.z + 1, self.x * 2, self.y * 2);
-        [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| Self { z, x: x + dx, y: y + dy })
-    }
-
-    /// The place on the globe of a point of the tile, in units of 1/`extent` of its side.
-    pub fn lonlat(self, x: f64, y: f64, extent: f64) -> LonLat {
-        let scale = f64::from(1_u32 << self.z);
-        let lon = ((f64::from(self.x) + x / extent) / scale - 0.5) * 360.0;
-        let lat = (PI * (1.0 - 2.0 * (f64::from(self.y) + y / extent) / scale)).sinh().atan().to_degrees();
-        LonLat { lon, lat }
-    }
-
-    /// Where the tile begins in quadkey order: the quadkey of its first descendant at [`MAX_ZOOM`], as a number.
-    pub(crate) fn order(self) -> u32 {
-        let spread = |v: u32| (0..u32::from(self.z)).fold(0, |acc, bit| acc | ((v >> bit) & 1) << (2 * bit));
-        (spread(self.x) | spread(self.y) << 1) << (2 * u32::from(MAX_ZOOM - self.z))
-    }
-}
-
-impl fmt::Display for TileId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.z, self.x, self.y)
     }
 }
 

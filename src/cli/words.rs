@@ -1,0 +1,91 @@
+//! How errors, numbers and times read.
+
+use std::fmt::Write as _;
+use std::io;
+
+use anstream::AutoStream;
+use clap::ColorChoice;
+
+use crate::Error;
+
+/// An error as it stands on the screen.
+pub(super) fn error_text(error: &Error) -> String {
+    let mut text = format!("\x1b[31;1merror:\x1b[0m {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        write!(text, "\n  caused by: {inner}").unwrap_or_default();
+        cause = inner.source();
+    }
+    if let Some(hint) = error.advice() {
+        write!(text, "\n\n\x1b[36mhint:\x1b[0m {hint}").unwrap_or_default();
+    }
+    text
+}
+
+pub(super) fn color_choice(choice: ColorChoice) -> anstream::ColorChoice {
+    match choice {
+        ColorChoice::Auto => AutoStream::choice(&io::stderr()),
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+}
+
+pub(super) fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+/// 1234567 as `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+pub(super) fn rounded(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for show")]
+pub(super) fn human_bytes(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        1e9.. => format!("{:.2} GB", bytes / 1e9),
+        1e6.. => format!("{:.1} MB", bytes / 1e6),
+        1e3.. => format!("{:.0} kB", bytes / 1e3),
+        _ => format!("{bytes} B"),
+    }
+}
+
+pub(super) fn human_time(seconds: f64) -> String {
+    match seconds {
+        86_400.0.. => format!("{:.1} days", seconds / 86_400.0),
+        3600.0.. => format!("{:.0} h {:.0} min", (seconds / 3600.0).floor(), seconds % 3600.0 / 60.0),
+        60.0.. => format!("{:.0} min", seconds / 60.0),
+        10.0.. => format!("{seconds:.0} s"),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [12, 1500, 2_500_000, 3_210_000_000].map(human_bytes),
+            ["12 B", "2 kB", "2.5 MB", "3.21 GB"]
+        );
+        assert_eq!(
+            [0.4, 42.0, 90.0, 5400.0, 180_000.0].map(human_time),
+            ["0.4 s", "42 s", "2 min", "1 h 30 min", "2.1 days"]
+        );
+    }
+}

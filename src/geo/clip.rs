@@ -1,0 +1,67 @@
+//! What of a tile lies in a box.
+
+/// A rectangle in mercator units, y southwards.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) x0: f64,
+    pub(super) y0: f64,
+    pub(super) x1: f64,
+    pub(super) y1: f64,
+}
+
+/// A box in the integer coordinates of one tile, ready for many tests.
+#[derive(Debug, Clone)]
+pub(crate) struct Clip {
+    windows: Vec<Window>,
+    whole: bool,
+}
+
+impl Clip {
+    /// The part of a tile of `extent` units a side that lies in one of the windows.
+    pub(super) fn new(windows: Vec<Window>, extent: f64) -> Self {
+        let whole = windows.iter().any(|w| w.x0 <= 0.0 && w.y0 <= 0.0 && w.x1 >= extent && w.y1 >= extent);
+        Self { windows, whole }
+    }
+
+    /// A clip that nothing lies in.
+    pub(crate) fn nowhere() -> Self {
+        Self { windows: Vec::new(), whole: false }
+    }
+
+    /// Whether the tile lies inside the box altogether, so that no test is needed.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether a point of the tile lies in the box, edges included.
+    pub(crate) fn has_point(&self, x: i32, y: i32) -> bool {
+        let (x, y) = (f64::from(x), f64::from(y));
+        self.whole || self.windows.iter().any(|w| (w.x0..=w.x1).contains(&x) && (w.y0..=w.y1).contains(&y))
+    }
+
+    /// Whether a piece of a line lies in the box or passes through it.
+    pub(crate) fn has_segment(&self, from: (i32, i32), to: (i32, i32)) -> bool {
+        self.whole || self.windows.iter().any(|w| w.meets(from, to))
+    }
+}
+
+impl Window {
+    /// Liang–Barsky: the stretch of the segment that lies within all four edges is not empty.
+    fn meets(&self, from: (i32, i32), to: (i32, i32)) -> bool {
+        let (x, y) = (f64::from(from.0), f64::from(from.1));
+        let (dx, dy) = (f64::from(to.0) - x, f64::from(to.1) - y);
+        let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
+        for (step, gap) in [(-dx, x - self.x0), (dx, self.x1 - x), (-dy, y - self.y0), (dy, self.y1 - y)] {
+            if step == 0.0 {
+                if gap < 0.0 {
+                    return false;
+                }
+            } else if step < 0.0 {
+                enter = enter.max(gap / step);
+            } else {
+                leave = leave.min(gap / step);
+            }
+        }
+        enter <= leave
+    }
+}

@@ -1,0 +1,241 @@
+//! The protobuf of a vector tile: layers, features, values, and the numbers below them.
+
+use super::Fault;
+use crate::geo::Clip;
+use crate::model::OwnerId;
+
+/// The largest whole number up to which a double tells all whole numbers apart.
+const EXACT: f64 = 9_007_199_254_740_991.0;
+
+/// A layer's tables, and its bytes for the features.
+pub(super) struct Layer<'a> {
+    pub(super) name: &'a str,
+    pub(super) extent: u32,
+    pub(super) keys: Vec<&'a [u8]>,
+    pub(super) values: Vec<&'a [u8]>,
+    bytes: &'a [u8],
+}
+
+pub(super) fn layers(tile: &[u8]) -> impl Iterator<Item = Result<Layer<'_>, Fault>> {
+    Message(tile).filter_map(|field| match field {
+        Ok((3, Field::Bytes(bytes))) => Some(Layer::read(bytes)),
+        Ok(_) => None,
+        Err(fault) => Some(Err(fault)),
+    })
+}
+
+impl<'a> Layer<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let mut layer = Self { name: "", extent: 4096, keys: Vec::new(), values: Vec::new(), bytes };
+        for field in Message(bytes) {
+            match field? {
+                (1, Field::Bytes(name)) => {
+                    layer.name = std::str::from_utf8(name).map_err(|_| "a layer's name is no text")?;
+                }
+                (3, Field::Bytes(key)) => layer.keys.push(key),
+                (4, Field::Bytes(value)) => layer.values.push(value),
+                (5, Field::Varint(extent)) => {
+                    layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is absurd")?;
+                }
+                _ => {}
+            }
+        }
+        Ok(layer)
+    }
+
+    pub(super) fn features(&self) -> impl Iterator<Item = Result<Feature<'a>, Fault>> + use<'a> {
+        Message(self.bytes).filter_map(|field| match field {
+            Ok((2, Field::Bytes(bytes))) => Some(Feature::read(bytes)),
+            Ok(_) => None,
+            Err(fault) => Some(Err(fault)),
+        })
+    }
+}
+
+/// A property's value, as far as ids go; empty text and zero are none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Value<'a> {
+    None,
+    Text(&'a str),
+    Whole(u64),
+    Double(f64),
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let mut value = Self::None;
+        for field in Message(bytes) {
+            value = match field? {
+                (1, Field::Bytes(text)) => {
+                    Self::Text(std::str::from_utf8(text).map_err(|_| "a value is no text")?)
+                }
+                (2, Field::Fixed32(bits)) => Self::Double(f32::from_bits(bits).into()),
+                (3, Field::Fixed64(bits)) => Self::Double(f64::from_bits(bits)),
+                (4 | 5, Field::Varint(number)) => Self::Whole(number),
+                // Zigzag; an id is never negative.
+                (6, Field::Varint(number)) if number & 1 == 0 => Self::Whole(number >> 1),
+                _ => continue,
+            };
+        }
+        Ok(match value {
+            Self::Text("") | Self::Whole(0) => Self::None,
+            Self::Double(double) if double.is_nan() || double <= 0.0 => Self::None,
+            value => value,
+        })
+    }
+
+    /// The id in text, if the value still has all of its digits.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, positive and below 2^53"
+    )]
+    pub(super) fn id(self) -> Option<OwnerId> {
+        let whole = match self {
+            Self::None => return None,
+            Self::Text(text) => return OwnerId::check(text).ok(),
+            Self::Whole(whole) => whole,
+            Self::Double(double) if double.fract() == 0.0 && double <= EXACT => double as u64,
+            Self::Double(_) => return None,
+        };
+        OwnerId::check(&whole.to_string()).ok()
+    }
+}
+
+pub(super) struct Feature<'a> {
+    pub(super) tags: &'a [u8],
+    geometry: &'a [u8],
+}
+
+impl<'a> Feature<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let mut feature = Self { tags: &[], geometry: &[] };
+        for field in Message(bytes) {
+            match field? {
+                (2, Field::Bytes(tags)) => feature.tags = tags,
+                (4, Field::Bytes(geometry)) => feature.geometry = geometry,
+                _ => {}
+            }
+        }
+        Ok(feature)
+    }
+
+    /// Whether one of its points lies in the box, or a line between two of them passes through it.
+    pub(super) fn lies_in(&self, clip: &Clip) -> Result<bool, Fault> {
+        let mut numbers = Varints(self.geometry);
+        let (mut x, mut y) = (0_i32, 0_i32);
+        while let Some(command) = numbers.next() {
+            let command = command?;
+            let (verb, count) = (command & 7, command >> 3);
+            if verb == 7 {
+                continue;
+            }
+            if !matches!(verb, 1 | 2) {
+                return Err("a geometry has an unknown command");
+            }
+            for _ in 0..count {
+                let from = (x, y);
+                x = x.wrapping_add(numbers.step()?);
+                y = y.wrapping_add(numbers.step()?);
+                if clip.has_point(x, y) || verb == 2 && clip.has_segment(from, (x, y)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The fields of a protobuf message, one after the other; after a fault there is nothing more.
+struct Message<'a>(&'a [u8]);
+
+enum Field<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+    Fixed32(u32),
+}
+
+impl<'a> Iterator for Message<'a> {
+    type Item = Result<(u32, Field<'a>), Fault>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+const CUT: Fault = "the tile is cut short";
+
+impl<'a> Message<'a> {
+    #[inline]
+    fn field(&mut self) -> Result<(u32, Field<'a>), Fault> {
+        let tag = varint(&mut self.0)?;
+        let number = u32::try_from(tag >> 3).map_err(|_| "a field's number is absurd")?;
+        let field = match tag & 7 {
+            0 => Field::Varint(varint(&mut self.0)?),
+            1 => Field::Fixed64(u64::from_le_bytes(self.fixed()?)),
+            2 => {
+                let len = usize::try_from(varint(&mut self.0)?).map_err(|_| CUT)?;
+                let (bytes, rest) = self.0.split_at_checked(len).ok_or(CUT)?;
+                self.0 = rest;
+                Field::Bytes(bytes)
+            }
+            5 => Field::Fixed32(u32::from_le_bytes(self.fixed()?)),
+            _ => return Err("it is no vector tile"),
+        };
+        Ok((number, field))
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(CUT)?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+}
+
+/// Packed numbers.
+pub(super) struct Varints<'a>(pub(super) &'a [u8]);
+
+impl Varints<'_> {
+    /// The next signed step of a geometry.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "steps are 32 bits by definition"
+    )]
+    fn step(&mut self) -> Result<i32, Fault> {
+        let zigzag = self.next().ok_or("a geometry is cut short")?? as u32;
+        Ok((zigzag >> 1) as i32 ^ -((zigzag & 1) as i32))
+    }
+}
+
+impl Iterator for Varints<'_> {
+    type Item = Result<u64, Fault>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.0.is_empty()).then(|| varint(&mut self.0))
+    }
+}
+
+#[inline]
+fn varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
+    let mut number = 0;
+    for (place, byte) in bytes.iter().take(10).enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            *bytes = &bytes[place + 1..];
+            return Ok(number);
+        }
+    }
+    Err(CUT)
+}
