@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::{ProgressArg, ScreenArgs};
 use super::ledger::Ledger;
 use super::words::{color_choice, error_text, grouped, human_bytes, human_time, plural, rounded};
-use crate::{Class, Error, Event, Observer};
+use crate::{Class, Error, Event, Observer, Tally};
 
 /// Without a terminal, a line so often.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
@@ -92,10 +92,7 @@ impl Step {
 pub(super) struct Screen {
     pub(super) steps: Vec<Step>,
     pub(super) ledger: Ledger,
-    requests: [AtomicU64; 4],
-    bytes: [AtomicU64; 4],
-    retries: AtomicU64,
-    ruled_out: AtomicU64,
+    tally: Tally,
     /// When the wait for the tile pace that began last is over, in milliseconds after `started`.
     paced_until: AtomicU64,
     started: Instant,
@@ -125,10 +122,7 @@ impl Screen {
         Arc::new(Self {
             steps: steps.iter().map(|name| Step::new(name)).collect(),
             ledger,
-            requests: [0; 4].map(AtomicU64::new),
-            bytes: [0; 4].map(AtomicU64::new),
-            retries: AtomicU64::new(0),
-            ruled_out: AtomicU64::new(0),
+            tally: Tally::default(),
             paced_until: AtomicU64::new(0),
             started: Instant::now(),
             quiet: args.quiet,
@@ -145,7 +139,7 @@ impl Screen {
     }
 
     pub(super) fn ruled_out(&self) -> u64 {
-        get(&self.ruled_out)
+        self.tally.ruled_out()
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -206,7 +200,7 @@ impl Screen {
         }
         match step.name {
             "sequences" => more(self.tile_words()),
-            "download" => more(human_bytes(get(&self.bytes[Class::Bytes as usize]))),
+            "download" => more(human_bytes(self.tally.bytes(Class::Bytes))),
             _ => {}
         }
         let total = get(&step.total);
@@ -219,7 +213,7 @@ impl Screen {
     }
 
     fn tile_words(&self) -> String {
-        let tiles = get(&self.requests[Class::Tile as usize]);
+        let tiles = self.tally.requests(Class::Tile);
         let mut words = format!("{} {}", grouped(tiles), plural(tiles, "tile", "tiles"));
         let until = Duration::from_millis(get(&self.paced_until));
         if let Some(wait) = until.checked_sub(self.started.elapsed()) {
@@ -274,18 +268,10 @@ impl Screen {
 
 impl Observer for Screen {
     fn on_event(&self, event: &Event<'_>) {
+        self.tally.on_event(event);
         match event {
-            Event::Request { class } => {
-                add(&self.requests[*class as usize], 1);
-            }
-            Event::Answer { class, bytes } => {
-                add(&self.bytes[*class as usize], *bytes);
-            }
-            Event::Retry { error, wait, .. } => {
-                add(&self.retries, 1);
-                if self.verbose {
-                    self.say(&format!("retrying in {:.1} s: {}", wait.as_secs_f64(), error.chain()));
-                }
+            Event::Retry { error, wait, .. } if self.verbose => {
+                self.say(&format!("retrying in {:.1} s: {}", wait.as_secs_f64(), error.chain()));
             }
             Event::Pace { class: Class::Tile, wait } => {
                 let until = (self.started.elapsed() + *wait).as_millis();
@@ -306,10 +292,7 @@ impl Observer for Screen {
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
-            Event::RuledOut { .. } => {
-                add(&self.ruled_out, 1);
-            }
-            Event::Pace { .. } => {}
+            _ => {}
         }
     }
 }

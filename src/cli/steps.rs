@@ -18,6 +18,9 @@ pub(super) const IMAGES: &str = "images";
 pub(super) const METADATA: &str = "metadata";
 pub(super) const DOWNLOAD: &str = "download";
 
+/// The steps of `crawl`, in order.
+pub(super) const ALL: [&str; 4] = [SEQUENCES, IMAGES, METADATA, DOWNLOAD];
+
 const SEQUENCE_TABLE: &str = "seq_dataset";
 const IMAGE_TABLE: &str = "img_dataset";
 const METADATA_TABLE: &str = "img_meta_dataset";

@@ -60,11 +60,15 @@ impl Client {
         let (class, started) = (ask.class, Instant::now());
         let lane = &self.0.lanes[class as usize];
         for made in 1.. {
+            if let Some(error) = self.blocked(&ask) {
+                return Err(error);
+            }
             // Nobody holds a permit while waiting: a slow pace of one class must not starve the others.
             lane.quota.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
             let permit = self.0.permits.acquire().await;
+            // The block may have come while this request waited for its turn.
             let sent = match self.blocked(&ask) {
-                Some(error) => Err(error),
+                Some(error) => return Err(error),
                 None => self.once(&ask, &mut read).await,
             };
             drop(permit);
@@ -258,4 +262,20 @@ fn network(error: reqwest::Error) -> Error {
     let malformed = error.is_builder();
     let kind = if malformed { ErrorKind::Refused } else { ErrorKind::Unavailable };
     Error::new(kind, "").because(error.without_url())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_asked_for_in_seconds_or_by_date() {
+        let headers = |text: &str| HeaderMap::from_iter([(RETRY_AFTER, text.parse().expect("a header"))]);
+        assert_eq!(retry_after(&headers(" 7 ")), Some(Duration::from_secs(7)));
+        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
+        let wait = retry_after(&headers(&soon)).expect("a date");
+        assert!((80..=90).contains(&wait.as_secs()), "{wait:?}");
+        assert_eq!(retry_after(&headers("Sun, 06 Nov 1994 08:49:37 GMT")), None, "a date that is past");
+        assert_eq!(retry_after(&headers("soon")), None);
+    }
 }

@@ -1,0 +1,175 @@
+//! What all crawling commands have in common: signals, the last lines, the exit code.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::{NetworkArgs, OutputArgs, ScreenArgs};
+use super::ledger::Ledger;
+use super::run::Run;
+use super::screen::Screen;
+use super::words::{grouped, human_bytes, human_time, plural};
+use super::{Exit, exit_of, steps};
+use crate::{Error, ErrorKind, Report, Result};
+
+/// What all crawling commands have in common.
+pub(super) struct Job<'a> {
+    network: &'a NetworkArgs,
+    output: &'a Path,
+    steps: &'a [&'static str],
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
+        Self { network, output: &files.output, steps }
+    }
+
+    pub(super) async fn run(self, args: &ScreenArgs, step: impl AsyncFnOnce(&Run) -> Result<Report>) -> Exit {
+        let ledger = Ledger::new(self.output, self.steps);
+        let screen = Screen::new(args, self.steps, ledger);
+        let run = match Run::new(self.network, self.needs_token(), Arc::clone(&screen)).await {
+            Ok(run) => run,
+            Err(error) => {
+                screen.finish();
+                screen.error(&error);
+                return exit_of(&error);
+            }
+        };
+        let drawing = tokio::spawn(Arc::clone(&screen).draw());
+        let abandon = CancellationToken::new();
+        let signals = tokio::spawn(heed_signals(
+            run.stop.clone(),
+            abandon.clone(),
+            run.client.clone(),
+            Arc::clone(&screen),
+        ));
+        let ended = tokio::select! {
+            ended = step(&run) => ended,
+            () = abandon.cancelled() => {
+                Err(Error::new(ErrorKind::Interrupted, "finish").because("the run was abandoned; unfinished files were left out"))
+            }
+        };
+        signals.abort();
+        drawing.abort();
+        screen.finish();
+        self.close(&screen, ended)
+    }
+
+    /// Pictures come from another host, to which no token goes.
+    fn needs_token(&self) -> bool {
+        self.steps != [steps::DOWNLOAD]
+    }
+
+    /// The last lines, and the exit code that fits them.
+    fn close(self, screen: &Screen, ended: Result<Report>) -> Exit {
+        let recorded = screen.ledger.finish();
+        let report = match ended.and_then(|report| recorded.map(|()| report)) {
+            Ok(report) => report,
+            Err(error) => {
+                screen.error(&error);
+                return exit_of(&error);
+            }
+        };
+        for (name, path) in steps::paths(self.output) {
+            let Some(step) = screen.step(name) else { continue };
+            screen.say(&if name == steps::DOWNLOAD {
+                let lacking = match step.gone() {
+                    0 => String::new(),
+                    gone => format!(", {} that Mapillary has no picture of", grouped(gone)),
+                };
+                format!(
+                    "{name}: {} in the table, {} downloaded ({}), {} already there{lacking}, {} failed; in `{}`",
+                    grouped(report.records),
+                    grouped(step.done()),
+                    human_bytes(report.written.bytes),
+                    grouped(step.present()),
+                    grouped(step.failed()),
+                    path.display(),
+                )
+            } else {
+                format!("{name}: {} in `{}`", grouped(step.done()), path.display())
+            });
+        }
+        screen.say(&format!("took {}", human_time(report.elapsed.as_secs_f64())));
+        self.afterwords(screen, &report);
+        match (report.stopped, screen.failed()) {
+            (true, _) => Exit::Interrupted,
+            (false, 0) => Exit::Done,
+            (false, _) => Exit::SomeFailed,
+        }
+    }
+
+    fn afterwords(&self, screen: &Screen, report: &Report) {
+        let (failed, ruled_out) = (screen.failed(), screen.ruled_out());
+        for step in screen.steps.iter().filter(|step| step.gone() > 0) {
+            let (one, many) = match step.name {
+                steps::IMAGES => ("sequence", "sequences"),
+                steps::DOWNLOAD => ("picture", "pictures"),
+                _ => ("image", "images"),
+            };
+            let what = plural(step.gone(), one, many);
+            let named = if step.gone() > 3 { "; `--verbose` names all" } else { "" };
+            screen.say(&format!(
+                "gone at Mapillary: {} {what} ({}){named}",
+                grouped(step.gone()),
+                step.gone_names()
+            ));
+        }
+        if failed > 0 {
+            let path = screen.ledger.path().display();
+            screen.say(&format!(
+                "failed: {}, named in `{path}`; run the same command again to try them",
+                grouped(failed)
+            ));
+        }
+        if report.stopped {
+            screen.say(
+                "stopped early: the files hold what was done so far; run the same command again for the rest",
+            );
+        }
+        if self.steps.contains(&steps::SEQUENCES) && ruled_out > 0 {
+            let tiles = plural(ruled_out, "tile was", "tiles were");
+            screen.say(&format!(
+                "{} {tiles} ruled out unseen; a sequence that draws no line can hide there, and `--exhaustive` looks into them too",
+                grouped(ruled_out)
+            ));
+        }
+    }
+}
+
+/// The first signal ends the run well, the second abandons it.
+async fn heed_signals(
+    stop: CancellationToken,
+    abandon: CancellationToken,
+    client: crate::Client,
+    screen: Arc<Screen>,
+) {
+    signal().await;
+    screen.say("stopping: finishing the files (Ctrl-C again abandons them)");
+    stop.cancel();
+    client.stop();
+    signal().await;
+    abandon.cancel();
+}
+
+/// Waits for Ctrl-C or a request to terminate.
+#[cfg(unix)]
+pub(super) async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                interrupted = tokio::signal::ctrl_c() => drop(interrupted),
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+/// Waits for Ctrl-C.
+#[cfg(not(unix))]
+pub(super) async fn signal() {
+    drop(tokio::signal::ctrl_c().await);
+}
