@@ -107,10 +107,14 @@ async fn command(cli: Cli) -> Exit {
 
 #[cfg(feature = "sandbox")]
 async fn serve(args: &args::SandboxArgs) -> Result<()> {
-    use crate::sandbox::Sandbox;
+    use crate::sandbox::{Sandbox, World};
     let builder = Sandbox::builder().record(false).latency(std::time::Duration::from_millis(args.latency));
     let builder = match args.port {
         Some(port) => builder.port(port),
+        None => builder,
+    };
+    let builder = match args.images {
+        Some(images) => builder.world(World::of_size(images, 1)),
         None => builder,
     };
     let sandbox = builder.start().await.map_err(|error| {
