@@ -18,7 +18,7 @@ async fn main() -> Result<()> {
         .tap(CsvSink::create("outputs/seq_dataset.csv"))
         .then(ListImages::new(&client))
         .tap(CsvSink::create("outputs/img_dataset.csv"))
-        .then(FetchMetadata::new(&client).fields(fields.clone()))
+        .then(FetchMetadata::new(&client).fields(&fields))
         .on_error(OnError::Skip)
         .into_sink(CsvSink::create("outputs/img_meta_dataset.csv").fields(&fields))
         .await?;

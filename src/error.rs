@@ -122,6 +122,16 @@ impl Error {
         self
     }
 
+    /// The same failure, said of another thing that it befell.
+    pub(crate) fn again(&self, doing: &'static str, subject: &str) -> Self {
+        let mut error = Self::new(self.0.kind, doing).subject(subject).because(self.chain());
+        error.0.attempts = self.0.attempts;
+        error.0.elapsed = self.0.elapsed;
+        error.0.status = self.0.status;
+        error.0.hint.clone_from(&self.0.hint);
+        error
+    }
+
     pub(crate) fn answered(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self

@@ -253,10 +253,13 @@ slot!(bool, Bool, |truth: &bool| *truth, |truth| truth);
 slot!(Vec<f64>, Floats, |numbers| Cow::Borrowed(Vec::as_slice(numbers)), Cow::into_owned);
 slot!(Vec<String>, Texts, |texts| Cow::Borrowed(Vec::as_slice(texts)), Cow::into_owned);
 
+/// A point of which neither half is known yet.
+const NOWHERE: LonLat = LonLat { lon: f64::NAN, lat: f64::NAN };
+
 /// One half of a point; the other half is set by the column beside it.
 fn store_degrees(point: &mut Option<LonLat>, value: &Value<'_>, half: fn(&mut LonLat) -> &mut f64) {
     if let Value::Float(degrees) = value {
-        *half(point.get_or_insert_default()) = *degrees;
+        *half(point.get_or_insert(NOWHERE)) = *degrees;
     }
 }
 
@@ -366,6 +369,13 @@ impl Record for Metadata {
         field!(sfm_cluster_url: Text from "sfm_cluster"),
         field!(detections: Texts),
     ];
+
+    /// Half a point is none: zero would be a place.
+    fn settle(&mut self) {
+        for point in [&mut self.geometry, &mut self.computed_geometry] {
+            *point = point.filter(|point| point.lon.is_finite() && point.lat.is_finite());
+        }
+    }
 
     fn position(&self) -> Option<LonLat> {
         self.geometry

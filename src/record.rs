@@ -26,6 +26,9 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
     /// All columns that such a record can have, keys first.
     const COLUMNS: &'static [Column<Self>];
 
+    /// Puts right what its columns can't see one by one; readers call it when all are set.
+    fn settle(&mut self) {}
+
     /// Where the record lies, if it lies anywhere.
     fn position(&self) -> Option<LonLat> {
         None
@@ -240,7 +243,16 @@ fn lookup(name: &str) -> Result<&'static str> {
 }
 
 /// The columns of a table: the keys, then those of the fields in their order.
-pub(crate) fn select<R: Record>(fields: Option<&Fields>) -> Vec<&'static Column<R>> {
+///
+/// ```
+/// use streetflow::{Fields, Metadata, record};
+///
+/// let columns = record::select::<Metadata>(Some(&"creator".parse::<Fields>()?));
+/// let names: Vec<_> = columns.iter().map(|column| column.name).collect();
+/// assert_eq!(names, ["seq_id", "img_id", "creator_id", "creator_username"]);
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+pub fn select<R: Record>(fields: Option<&Fields>) -> Vec<&'static Column<R>> {
     let keys = R::COLUMNS.iter().filter(|column| column.field.is_none());
     let names = fields.map(Fields::columns).unwrap_or_default();
     let chosen = names.iter().filter_map(|name| R::COLUMNS.iter().find(|column| column.name == *name));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +64,7 @@ impl<'a> Job<'a> {
 
     /// The last lines, and the exit code that fits them.
     fn close(self, screen: &Screen, ended: Result<Report>) -> Exit {
-        let recorded = screen.ledger.finish();
+        let recorded = screen.ledger.finish(ended.as_ref().is_ok_and(|report| !report.stopped));
         let report = match ended.and_then(|report| recorded.map(|()| report)) {
             Ok(report) => report,
             Err(error) => {
@@ -92,7 +93,7 @@ impl<'a> Job<'a> {
             });
         }
         screen.say(&format!("took {}", human_time(report.elapsed.as_secs_f64())));
-        self.afterwords(screen, &report);
+        Self::afterwords(screen, &report);
         match (report.stopped, screen.failed()) {
             (true, _) => Exit::Interrupted,
             (false, 0) => Exit::Done,
@@ -100,7 +101,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn afterwords(&self, screen: &Screen, report: &Report) {
+    fn afterwords(screen: &Screen, report: &Report) {
         let (failed, ruled_out) = (screen.failed(), screen.ruled_out());
         for step in screen.steps.iter().filter(|step| step.gone() > 0) {
             let (one, many) = match step.name {
@@ -128,10 +129,16 @@ impl<'a> Job<'a> {
                 "stopped early: the files hold what was done so far; run the same command again for the rest",
             );
         }
-        if self.steps.contains(&steps::SEQUENCES) && ruled_out > 0 {
+        if let Some(hint) = screen.failure_hint() {
+            screen.say(&format!("\x1b[36mhint:\x1b[0m {hint}"));
+        }
+        if screen.step(steps::SEQUENCES).is_some_and(|step| step.done() == 0) && !report.stopped {
+            screen.say("nothing was found: are the box and the id of the owner right?");
+        }
+        if ruled_out > 0 {
             let tiles = plural(ruled_out, "tile was", "tiles were");
             screen.say(&format!(
-                "{} {tiles} ruled out unseen; a sequence that draws no line can hide there, and `--exhaustive` looks into them too",
+                "{} {tiles} ruled out, for they show no such sequence; a single image draws no line and can hide there: `--exhaustive` looks into them too",
                 grouped(ruled_out)
             ));
         }
@@ -149,6 +156,8 @@ async fn heed_signals(
     screen.say("stopping: finishing the files (Ctrl-C again abandons them)");
     stop.cancel();
     client.stop();
+    // Some programs send the same signal twice at once; a person needs a moment.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     signal().await;
     abandon.cancel();
 }

@@ -128,6 +128,7 @@ async fn serve(args: &args::SandboxArgs) -> Result<()> {
         sandbox.tiles_url(),
         Sandbox::TOKEN,
     );
+    let words = format!("{words}# then, for example: streetflow crawl --bbox 32.19,34.52,34.18,35.49\n");
     io::stdout().write_all(words.as_bytes()).and_then(|()| io::stdout().flush()).ok();
     signal().await;
     Ok(())

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstream::AutoStream;
@@ -93,6 +93,8 @@ pub(super) struct Screen {
     pub(super) steps: Vec<Step>,
     pub(super) ledger: Ledger,
     tally: Tally,
+    /// What the first failure that knew advice advised.
+    hint: OnceLock<String>,
     /// When the wait for the tile pace that began last is over, in milliseconds after `started`.
     paced_until: AtomicU64,
     started: Instant,
@@ -123,6 +125,7 @@ impl Screen {
             steps: steps.iter().map(|name| Step::new(name)).collect(),
             ledger,
             tally: Tally::default(),
+            hint: OnceLock::new(),
             paced_until: AtomicU64::new(0),
             started: Instant::now(),
             quiet: args.quiet,
@@ -140,6 +143,10 @@ impl Screen {
 
     pub(super) fn ruled_out(&self) -> u64 {
         self.tally.ruled_out()
+    }
+
+    pub(super) fn failure_hint(&self) -> Option<&str> {
+        self.hint.get().map(String::as_str)
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -251,6 +258,9 @@ impl Screen {
     }
 
     fn failed_one(&self, step: &'static str, error: &Error) {
+        if let Some(hint) = error.advice() {
+            self.hint.get_or_init(|| hint.to_owned());
+        }
         let count = self.step(step).map_or(0, |step| add(&step.failed, 1));
         if let Err(failure) = self.ledger.add(step, error) {
             self.warn(&failure.chain());

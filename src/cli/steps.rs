@@ -1,16 +1,20 @@
 //! From arguments to flows: what each command does.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::StreamExt;
 
 use super::args::{
     AreaArgs, AskArgs, CrawlArgs, DownloadArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
 };
 use super::run::Run;
+use super::screen::Screen;
 use crate::{
     CsvSource, Error, ErrorKind, FetchMetadata, Fields, Flow, Format, ImageSink, ListImages, Metadata,
-    OnError, Quality, Record, Report, Result, Sink, TileSource,
+    OnError, Quality, Record, RecordStream, Report, Result, Sink, TileSource,
 };
 
 pub(super) const SEQUENCES: &str = "sequences";
@@ -79,7 +83,32 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.
 async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>) -> Result<Report> {
-    flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned()).into_sink(sink).await
+    let screen = Arc::clone(&run.screen);
+    let flow = flow.on_error(OnError::Skip).then(move |records| refuse_total_failure(records, screen));
+    flow.until(run.stop.clone().cancelled_owned()).into_sink(sink).await
+}
+
+/// A run in which everything failed must not put an empty table in the place of a good one.
+fn refuse_total_failure<T: Send + 'static>(records: RecordStream<T>, screen: Arc<Screen>) -> RecordStream<T> {
+    let whole = futures::stream::unfold(Some((records, false)), move |state| {
+        let screen = Arc::clone(&screen);
+        async move {
+            let (mut records, any) = state?;
+            match records.next().await {
+                Some(item) => Some((item, Some((records, true)))),
+                None if !any && screen.failed() > 0 => {
+                    let why = format!("nothing came, and {} failed", screen.failed());
+                    let error = Error::new(ErrorKind::Unavailable, "get anything").because(why);
+                    Some((
+                        Err(error.hint("the warnings above say why; the files are left as they were")),
+                        None,
+                    ))
+                }
+                None => None,
+            }
+        }
+    });
+    whole.boxed()
 }
 
 fn tiles(run: &Run, area: &AreaArgs) -> Result<TileSource> {
@@ -101,7 +130,7 @@ fn tiles(run: &Run, area: &AreaArgs) -> Result<TileSource> {
 }
 
 fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
-    FetchMetadata::new(&run.client).fields(fields.clone()).batch_size(ask.batch_size.into())
+    FetchMetadata::new(&run.client).fields(fields).batch_size(ask.batch_size.into())
 }
 
 fn pictures(run: &Run, args: &PictureArgs, output: &Path) -> ImageSink {
@@ -119,7 +148,7 @@ fn table<T: Record>(output: &Path, table: &str, fields: Option<&Fields>) -> Box<
 
 fn input<T: Record>(given: Option<&Path>, output: &Path, table: &str) -> Result<CsvSource<T>> {
     match given {
-        Some(path) if path == Path::new("-") => CsvSource::read("standard input", io::stdin()),
+        Some(path) if path == Path::new("-") => CsvSource::new("standard input", io::stdin()),
         Some(path) => CsvSource::open(path),
         None => CsvSource::open(output.join(file_name(table))),
     }
@@ -139,7 +168,11 @@ fn hint_for(quality: Quality, header: &[String]) -> String {
 
 /// How many rows a file has, for the time left; a guess where cells have line ends.
 pub(super) fn count_rows(path: &Path) -> io::Result<u64> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    // A pipe can be read but once, and not by us.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let mut file = File::open(path)?;
     let (mut buffer, mut lines) = (vec![0; 1 << 16], 0);
     loop {
         match file.read(&mut buffer)? {

@@ -65,8 +65,11 @@ pub(super) fn human_bytes(bytes: u64) -> String {
 pub(super) fn human_time(seconds: f64) -> String {
     match seconds {
         86_400.0.. => format!("{:.1} days", seconds / 86_400.0),
-        3600.0.. => format!("{:.0} h {:.0} min", (seconds / 3600.0).floor(), seconds % 3600.0 / 60.0),
-        60.0.. => format!("{:.0} min", seconds / 60.0),
+        3600.0.. => {
+            let minutes = (seconds / 60.0).round();
+            format!("{:.0} h {:.0} min", (minutes / 60.0).floor(), minutes % 60.0)
+        }
+        60.0.. => format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor()),
         10.0.. => format!("{seconds:.0} s"),
         _ => format!("{seconds:.1} s"),
     }
@@ -84,8 +87,8 @@ mod tests {
             ["12 B", "2 kB", "2.5 MB", "3.21 GB"]
         );
         assert_eq!(
-            [0.4, 42.0, 90.0, 5400.0, 180_000.0].map(human_time),
-            ["0.4 s", "42 s", "2 min", "1 h 30 min", "2.1 days"]
+            [0.4, 42.0, 90.0, 7190.0, 180_000.0].map(human_time),
+            ["0.4 s", "42 s", "1 min 30 s", "2 h 0 min", "2.1 days"]
         );
     }
 }

@@ -1,18 +1,18 @@
 //! Making a client: hosts, paces, limits.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use url::{Host, Url};
 
 use super::quota::{Pace, Quota};
 use super::retry::Retry;
 use super::secret::Token;
 use super::send::Timeouts;
-use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, Lane, TILES_URL};
+use super::{Block, Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, Lane, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
 
@@ -101,7 +101,7 @@ impl ClientBuilder {
 
     /// How many requests may be under way at once, of all classes together; at least 1.
     pub fn concurrency(mut self, requests: usize) -> Self {
-        self.concurrency = requests.max(1);
+        self.concurrency = requests.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
@@ -146,8 +146,10 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client> {
         let graph_url = base(&self.graph_url, "Graph")?;
         let tiles_url = base(&self.tiles_url, "tile")?;
-        let api = || {
-            let client = plain().redirect(Policy::none()).connect_timeout(self.timeouts.connect);
+        let api = |url: &Url| {
+            // A proxy in the environment is for the world outside, not for a mirror on this machine.
+            let client = if is_loopback(url) { plain().no_proxy() } else { plain() };
+            let client = client.redirect(Policy::none()).connect_timeout(self.timeouts.connect);
             if self.prior_http2 { client.http2_prior_knowledge() } else { client }
         };
         // HTTP/2 would put all pictures on one connection, with one congestion window.
@@ -168,13 +170,13 @@ impl ClientBuilder {
                 Class::Search => paced(&graph_url, Pace::SEARCHES),
                 Class::Bytes => None,
             };
-            Lane { quota: Quota::new(pace), block: OnceLock::new() }
+            Lane { quota: Quota::new(pace), block: Block::default() }
         };
         Ok(Client(Arc::new(Inner {
             permits: Semaphore::new(self.concurrency),
             lanes: [Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(lane),
-            graph: made(api())?,
-            tiles: made(api())?,
+            graph: made(api(&graph_url))?,
+            tiles: made(api(&tiles_url))?,
             images: made(images)?,
             token: self.token,
             graph_url,
@@ -185,6 +187,15 @@ impl ClientBuilder {
             observer: self.observer,
             stop: CancellationToken::new(),
         })))
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -12,17 +12,34 @@ use crate::error::{Error, ErrorKind};
 /// The API's error envelope; its other keys come and go.
 #[derive(Deserialize)]
 struct Envelope {
-    error: Option<Said>,
+    #[serde(default)]
+    error: serde_json::Value,
 }
 
-#[derive(Deserialize)]
-#[serde(default)]
 #[derive(Default)]
 struct Said {
     message: String,
     code: i64,
     error_subcode: i64,
     is_transient: bool,
+}
+
+impl Said {
+    /// Reads what is there, in whatever type: an error of a new shape is still an error.
+    fn read(error: &serde_json::Value) -> Option<Self> {
+        let number = |key: &str| {
+            let value = &error[key];
+            value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
+        };
+        let message = error["message"].as_str().or(error.as_str()).unwrap_or_default().to_owned();
+        let said = Self {
+            message,
+            code: number("code"),
+            error_subcode: number("error_subcode"),
+            is_transient: error["is_transient"].as_bool().unwrap_or_default(),
+        };
+        (!error.is_null()).then_some(said)
+    }
 }
 
 /// The outside of an answer.
@@ -54,6 +71,9 @@ pub(super) fn classify(class: Class, outside: &Outside, body: &[u8]) -> Option<E
         ErrorKind::Blocked if class == Class::Tile => error.hint(
             "Mapillary has blocked this address on its tile host; that lasts about a day, and every request prolongs it: run the same command again tomorrow",
         ),
+        ErrorKind::Refused if class == Class::Bytes && outside.status == 403 => {
+            error.hint("picture URLs expire: `streetflow metadata` fetches fresh ones")
+        }
         ErrorKind::Blocked => error.hint("Mapillary blocks this address or token for now; try again tomorrow"),
         _ => error,
     })
@@ -63,7 +83,7 @@ pub(super) fn classify(class: Class, outside: &Outside, body: &[u8]) -> Option<E
 fn envelope(body: &[u8]) -> Option<Said> {
     let json = body.trim_ascii_start();
     let may_be = json.first() == Some(&b'{') && memchr::memmem::find(json, b"\"error\"").is_some();
-    may_be.then(|| serde_json::from_slice::<Envelope>(json).ok()?.error).flatten()
+    may_be.then(|| Said::read(&serde_json::from_slice::<Envelope>(json).ok()?.error)).flatten()
 }
 
 fn by_code(status: u16, said: &Said) -> ErrorKind {
@@ -91,10 +111,10 @@ fn by_status(class: Class, outside: &Outside, body: &[u8]) -> Option<(ErrorKind,
         (Class::Tile | Class::Entity | Class::Search, 300..=399) => {
             (ErrorKind::Blocked, says("a redirect to a login page"))
         }
-        (Class::Tile, _) if page => (ErrorKind::Blocked, says("a page instead of a tile")),
         (Class::Tile, 400 | 401 | 403) => (ErrorKind::Auth, says("the token was refused")),
         // Seen on a tile that later had two million features: transient until proven otherwise.
         (Class::Tile, 404) => (ErrorKind::Unavailable, says("no such tile, for now")),
+        (Class::Tile, _) if page => (ErrorKind::Blocked, says("a page instead of a tile")),
         (Class::Entity | Class::Search, 401) => (ErrorKind::Auth, says("the token was refused")),
         // An envelope that can't be read: it may say anything.
         (Class::Entity | Class::Search, 400..=499) if body.trim_ascii_start().starts_with(b"{") => {
@@ -169,6 +189,7 @@ mod tests {
             (400, 368, 1_348_007, "log in to see this page", Blocked),
             (400, 613, 0, "rate", Throttled),
             (400, 99, 0, "never seen", Refused),
+            (200, 0, 0, "hidden and without a code", Refused),
         ] {
             let body = envelope(code, subcode, message);
             assert_eq!(kind(Class::Entity, status, &body), Some(expected), "{status} {body}");
@@ -188,6 +209,7 @@ mod tests {
             (401, "", Some(Auth)),
             (403, "no", Some(Auth)),
             (404, "", Some(Unavailable)),
+            (404, "<html>", Some(Unavailable)),
             (429, "<?xml", Some(Throttled)),
             (503, "<html>", Some(Unavailable)),
         ] {
@@ -202,6 +224,18 @@ mod tests {
         assert_eq!(kind(Class::Bytes, 403, "URL signature expired"), Some(ErrorKind::Refused));
         assert_eq!(kind(Class::Bytes, 502, "<html>"), Some(ErrorKind::Unavailable));
         assert_eq!(kind(Class::Search, 200, r#"{"data":[{"make":"\"error\""}]}"#), None);
+    }
+
+    #[test]
+    fn an_envelope_of_another_shape_is_still_an_error() {
+        assert_eq!(
+            kind(Class::Entity, 500, r#"{"error":{"code":"190","message":null}}"#),
+            Some(ErrorKind::Auth)
+        );
+        assert_eq!(kind(Class::Entity, 200, r#"{"error":"something"}"#), Some(ErrorKind::Refused));
+        let gone = r#"{"error":{"code":100,"error_subcode":33,"is_transient":"no"}}"#;
+        assert_eq!(kind(Class::Entity, 400, gone), Some(ErrorKind::Gone));
+        assert_eq!(kind(Class::Entity, 200, r#"{"error":null,"id":"1"}"#), None);
     }
 
     #[test]

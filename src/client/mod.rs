@@ -16,6 +16,7 @@ mod send;
 mod wire;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::io::Read;
@@ -42,6 +43,9 @@ use crate::record::Fields;
 
 const MIB: usize = 1 << 20;
 
+/// No sequence comes near so many pages; none is known to have two.
+const MOST_PAGES: usize = 1000;
+
 /// How many images one batch request may name; more than the API's other users dare.
 pub const MAX_BATCH: usize = 50;
 
@@ -56,6 +60,7 @@ pub const TILES_URL: &str = "https://tiles.mapillary.com";
 
 /// The kinds of requests, each with its own pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Class {
     /// A vector tile.
     Tile,
@@ -109,18 +114,21 @@ struct Inner {
 /// What requests of one class share.
 struct Lane {
     quota: Quota,
-    block: OnceLock<Block>,
+    block: Block,
 }
 
-struct Block {
-    why: String,
-    hint: Option<String>,
-}
+/// The login page of a host, once it has come: why, and what to do.
+#[derive(Default)]
+struct Block(OnceLock<(String, Option<String>)>);
 
-impl Lane {
-    fn block(&self, error: &Error) {
+impl Block {
+    fn set(&self, error: &Error) {
         let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
-        self.block.get_or_init(|| Block { why, hint: error.advice().map(str::to_owned) });
+        self.0.get_or_init(|| (why, error.advice().map(str::to_owned)));
+    }
+
+    fn get(&self) -> Option<(String, Option<String>)> {
+        self.0.get().cloned()
     }
 }
 
@@ -187,28 +195,38 @@ impl Client {
 
     /// The ids of a sequence's images in capture order; none where the sequence exists no longer.
     pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
-        let mut all = Vec::new();
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
         let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
         loop {
             let page: IdPage = self
                 .json(Class::Search, next.clone(), "list the images of sequence", sequence.to_string())
                 .await?;
-            let ids = wire::ids(page.data).map_err(|why| {
+            let malformed = |why: &'static str| {
                 Error::new(ErrorKind::Malformed, "list the images of sequence")
                     .subject(sequence.as_str())
                     .because(why)
-            })?;
+            };
+            let ids = wire::ids(page.data).map_err(malformed)?;
             let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
             all.extend(ids);
-            match more.and_then(|more| self.same_host(&more)) {
-                Some(more) if more != next => next = more,
-                _ => return Ok(all),
+            let Some(more) = more else { return Ok(all) };
+            seen.insert(next);
+            next = self.same_host(&more).ok_or_else(|| malformed("its next page is on another host"))?;
+            if seen.contains(&next) || seen.len() > MOST_PAGES {
+                return Err(malformed("its pages never end"));
             }
         }
     }
 
-    /// What the API knows of some images of one kind, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
+    /// What the API knows of some images, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
     pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        if images.len() > MAX_BATCH {
+            let why = format!("{} are more than {MAX_BATCH} at a time", images.len());
+            return Err(Error::new(ErrorKind::Usage, "fetch metadata of images").because(why));
+        }
         let mut ids: Vec<_> = Vec::with_capacity(images.len());
         // A table may name an image twice; one answer serves both rows.
         for id in images.iter().map(|image| image.img_id.as_str()) {
@@ -226,7 +244,7 @@ impl Client {
         let mut found: Vec<Option<Metadata>> = Vec::with_capacity(images.len());
         for image in images {
             let record = if let Some(answer) = batch.remove(image.img_id.as_str()) {
-                answer.0.map(|answer| answer.record(image))
+                answer.0.and_then(|answer| answer.record(image))
             } else {
                 let same = found.iter().flatten().find(|record| record.img_id == image.img_id);
                 same.map(|record| Metadata { seq_id: image.seq_id.clone(), ..record.clone() })
@@ -241,7 +259,12 @@ impl Client {
         let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(fields)))?;
         let found: WireImage =
             self.json(Class::Entity, url, "fetch metadata of image", image.img_id.to_string()).await?;
-        Ok(found.record(image))
+        found.record(image).ok_or_else(|| {
+            Error::new(ErrorKind::Malformed, "fetch metadata of image")
+                .subject(image.img_id.as_str())
+                .because("the answer is not about this image")
+                .answered(200)
+        })
     }
 
     /// Fetches a picture; `read` takes the body of each attempt, and its failure is an attempt that failed.
@@ -254,7 +277,7 @@ impl Client {
         const DOING: &str = "download image";
         let refuse =
             |why: &'static str| Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why);
-        let url = Url::parse(url).map_err(|_| refuse("its URL is none"))?;
+        let url = Url::parse(url).map_err(|_| refuse("its URL can't be read"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refuse("its URL is neither `https:` nor `http:`"));
         }
@@ -275,7 +298,7 @@ impl Client {
             async move {
                 let body = answer.whole(class).await?;
                 let parsed = serde_json::from_slice(&body)
-                    .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error))?;
+                    .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error).answered(200))?;
                 client.answered(class, body.len());
                 Ok(parsed)
             }

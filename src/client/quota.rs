@@ -75,17 +75,21 @@ impl Quota {
 
     /// Waits until a request may go; `told` is called with each wait before it begins.
     pub(super) async fn turn(&self, told: impl Fn(Duration)) {
-        if let Some(pace) = self.pace {
-            let mut bucket = self.bucket.lock().await;
-            if let Some(wait) = bucket.take(pace, Instant::now(), fastrand::f64()) {
+        let pause = async || {
+            while let Some(wait) = self.pause() {
                 told(wait);
                 tokio::time::sleep(wait).await;
-                bucket.at = Instant::now();
             }
-        }
-        while let Some(wait) = self.pause() {
+        };
+        let Some(pace) = self.pace else { return pause().await };
+        // A pause is waited out under the lock, or all that wait would go at once when it ends.
+        let mut bucket = self.bucket.lock().await;
+        pause().await;
+        if let Some(wait) = bucket.take(pace, Instant::now(), fastrand::f64()) {
             told(wait);
             tokio::time::sleep(wait).await;
+            bucket.at = Instant::now();
+            pause().await;
         }
     }
 
@@ -157,6 +161,24 @@ mod tests {
             .max();
         assert!(most.is_some_and(|most| most <= 10_000), "{most:?} in one minute");
         assert!(times[29_999] < 250.0, "and the pace is used: {} s", times[29_999]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_pause_the_pace_goes_on_without_a_spike() {
+        let quota = std::sync::Arc::new(Quota::new(Some(Pace::per_minute(60.0).burst(2))));
+        quota.pause_for(Duration::from_mins(1));
+        let started = Instant::now();
+        let waiting = (0..10).map(|_| {
+            let quota = std::sync::Arc::clone(&quota);
+            tokio::spawn(async move {
+                quota.turn(|_| ()).await;
+                started.elapsed().as_secs_f64()
+            })
+        });
+        let times: Vec<f64> =
+            futures::future::join_all(waiting).await.into_iter().map(Result::unwrap).collect();
+        assert!(times.iter().all(|time| *time >= 60.0), "{times:?}");
+        assert_eq!(times.iter().filter(|time| **time < 60.5).count(), 2, "{times:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,7 +26,8 @@ const THROTTLED_ATTEMPTS: u32 = 30;
 pub(super) const LIMIT_WAIT: Duration = Duration::from_mins(1);
 
 impl Retry {
-    /// How long to wait before the next attempt; `None` gives up. `chance` is uniform in 0..1.
+    /// How long to wait before the next attempt; `None` gives up. `attempts_made` are those that failed in the same
+    /// way, by a limit or otherwise; `chance` is uniform in 0..1.
     pub(super) fn wait(&self, error: &Error, attempts_made: u32, chance: f64) -> Option<Duration> {
         let allowed = match error.kind() {
             ErrorKind::Unavailable | ErrorKind::Malformed => self.attempts,

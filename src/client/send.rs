@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::classify::{Outside, classify};
-use super::{Class, Client, MIB};
+use super::{Block, Class, Client, MIB};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Event;
 
@@ -59,6 +59,8 @@ impl Client {
     {
         let (class, started) = (ask.class, Instant::now());
         let lane = &self.0.lanes[class as usize];
+        // Waiting out a limit must not use up the patience with a failing server.
+        let (mut throttled, mut failed) = (0, 0);
         for made in 1.. {
             if let Some(error) = self.blocked(&ask) {
                 return Err(error);
@@ -77,12 +79,14 @@ impl Client {
                 Err(error) => error.tried(made, started.elapsed()),
             };
             if error.kind() == ErrorKind::Blocked {
-                lane.block(&error);
+                self.block(class).set(&error);
             }
-            let Some(wait) = self.0.retry.wait(&error, made, fastrand::f64()) else { return Err(error) };
+            let count = if error.kind() == ErrorKind::Throttled { &mut throttled } else { &mut failed };
+            *count += 1;
+            let Some(wait) = self.0.retry.wait(&error, *count, fastrand::f64()) else { return Err(error) };
             self.tell(&Event::Retry { class, error: &error, attempt: made, wait });
             if error.kind() == ErrorKind::Throttled {
-                lane.quota.pause_for(error.asked_wait().unwrap_or(wait));
+                lane.quota.pause_for(wait);
             }
             tokio::time::sleep(wait).await;
         }
@@ -91,13 +95,18 @@ impl Client {
 
     /// After the first login page nothing more goes to that host: every request would prolong the block.
     fn blocked(&self, ask: &Ask) -> Option<Error> {
-        let block = self.0.lanes[ask.class as usize].block.get()?;
-        let error =
-            Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(block.why.clone());
-        Some(match &block.hint {
-            Some(hint) => error.hint(hint.clone()),
+        let (why, hint) = self.block(ask.class).get()?;
+        let error = Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(why);
+        Some(match hint {
+            Some(hint) => error.hint(hint),
             None => error,
         })
+    }
+
+    /// Entities and searches share a host, and so a block.
+    fn block(&self, class: Class) -> &Block {
+        let class = if class == Class::Search { Class::Entity } else { class };
+        &self.0.lanes[class as usize].block
     }
 
     async fn once<T, R, F>(&self, ask: &Ask, read: &mut R) -> Result<T>
@@ -110,7 +119,7 @@ impl Client {
         let request = self.request(ask).map_err(name)?;
         self.tell(&Event::Request { class });
         let attempt = async {
-            let response = request.send().await.map_err(network)?;
+            let response = self.headers(class, request).await?;
             let outside = outside(&response);
             let limit = body_limit(class);
             let mut answer = Answer { response, outside, limit, seen: 0, timeouts: self.0.timeouts };
@@ -125,6 +134,16 @@ impl Client {
         let late =
             |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")));
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(late).map_err(name)
+    }
+
+    /// Sends it and waits for the headers. Tiles and pictures begin at once or not at all; a search may think.
+    async fn headers(&self, class: Class, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let sent = async { request.send().await.map_err(network) };
+        if !matches!(class, Class::Tile | Class::Bytes) {
+            return sent.await;
+        }
+        let stall = self.0.timeouts.stall;
+        tokio::time::timeout(stall, sent).await.unwrap_or_else(|_| Err(stalled(stall)))
     }
 
     fn request(&self, ask: &Ask) -> Result<reqwest::RequestBuilder> {
@@ -164,9 +183,8 @@ impl Answer {
     /// The next piece of the body.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let stall = self.timeouts.stall;
-        let late = |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no byte for {stall:?}")));
         let next = async { self.response.chunk().await.map_err(network) };
-        let chunk = tokio::time::timeout(stall, next).await.unwrap_or_else(late)?;
+        let chunk = tokio::time::timeout(stall, next).await.unwrap_or_else(|_| Err(stalled(stall)))?;
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
         if self.seen > self.limit {
             let why = format!("the answer is larger than {} MiB", self.limit / MIB);
@@ -255,6 +273,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok()
+}
+
+fn stalled(stall: Duration) -> Error {
+    Error::new(ErrorKind::Unavailable, "").because(format!("no byte for {stall:?}"))
 }
 
 /// A failure below HTTP; the URL is cut off, for a tile's holds the token.

@@ -38,6 +38,7 @@ pub(super) type Batch = HashMap<String, Soft<WireImage>>;
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 pub(super) struct WireImage {
+    id: Soft<String>,
     sequence: Soft<String>,
     geometry: Soft<Point>,
     computed_geometry: Soft<Point>,
@@ -93,16 +94,21 @@ struct Point {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Detections {
-    data: Vec<Linked>,
+    data: Soft<Vec<Linked>>,
 }
 
 impl WireImage {
-    /// The record of an image that was asked for.
-    pub(super) fn record(self, image: &Image) -> Metadata {
+    /// The record of the image that was asked for; none if this is not about it.
+    ///
+    /// The id comes always, so an answer without it is an outage in disguise, and no image without values.
+    pub(super) fn record(self, image: &Image) -> Option<Metadata> {
+        if self.id.0.as_deref() != Some(image.img_id.as_str()) {
+            return None;
+        }
         let creator = self.creator.0.unwrap_or_default();
         let mesh = self.mesh.0.unwrap_or_default();
         let cluster = self.sfm_cluster.0.unwrap_or_default();
-        Metadata {
+        Some(Metadata {
             seq_id: image.seq_id.clone(),
             img_id: image.img_id.clone(),
             sequence: self.sequence.0,
@@ -137,11 +143,10 @@ impl WireImage {
             mesh_url: mesh.url.0,
             sfm_cluster_id: cluster.id.0,
             sfm_cluster_url: cluster.url.0,
-            detections: self
-                .detections
-                .0
-                .map(|found| found.data.into_iter().filter_map(|one| one.id.0).collect()),
-        }
+            detections: self.detections.0.map(|found| {
+                found.data.0.unwrap_or_default().into_iter().filter_map(|one| one.id.0).collect()
+            }),
+        })
     }
 }
 
@@ -209,6 +214,16 @@ impl FromJson for f64 {
     )]
     fn integer(number: i64) -> Option<Self> {
         Some(number as Self)
+    }
+}
+
+impl FromJson for Vec<Linked> {
+    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        let mut all = Self::new();
+        while let Some(Soft(one)) = list.next_element::<Soft<Linked>>()? {
+            all.extend(one);
+        }
+        Ok(Some(all))
     }
 }
 
@@ -307,13 +322,13 @@ mod tests {
             seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy").expect("an id"),
             img_id: ImageId::new("1463097064038568").expect("an id"),
         };
-        serde_json::from_str::<WireImage>(json).expect("JSON").record(&image)
+        serde_json::from_str::<WireImage>(json).expect("JSON").record(&image).expect("about this image")
     }
 
     #[test]
     fn numbers_keep_their_bits() {
         let record = record(
-            r#"{"compass_angle":184.43365478516,"merge_cc":4.546427159383e+18,"altitude":4294967281,"atomic_scale":1}"#,
+            r#"{"id":"1463097064038568","compass_angle":184.43365478516,"merge_cc":4.546427159383e+18,"altitude":4294967281,"atomic_scale":1}"#,
         );
         assert_eq!(record.compass_angle, Some(184.433_654_785_16));
         assert_eq!(record.merge_cc, Some(4.546_427_159_383e18));
@@ -324,9 +339,9 @@ mod tests {
     #[test]
     fn a_value_of_another_type_is_absent_and_costs_nothing_else() {
         let record = record(
-            r#"{"id":"1","width":"wide","height":1440.0,"geometry":{"type":"Point","coordinates":["a"]},"creator":[1],
+            r#"{"id":"1463097064038568","width":"wide","height":1440.0,"geometry":{"type":"Point","coordinates":["a"]},"creator":[1],
                "captured_at":null,"make":"","camera_parameters":[],"is_pano":1,"organization":{"id":1805883732926354},
-               "detections":{"data":[{"id":"7"},{}]},"thumb_256_url":"https:\/\/x\/y","new_field":{"a":[{}]}}"#,
+               "detections":{"data":[{"id":"7"},{},"8"]},"thumb_256_url":"https:\/\/x\/y","new_field":{"a":[{}]}}"#,
         );
         assert_eq!((record.width, record.height, record.geometry), (None, Some(1440), None));
         assert_eq!((record.captured_at, record.make, record.creator_id), (None, None, None));

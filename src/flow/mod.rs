@@ -1,6 +1,7 @@
 //! The flow: a source with stages, not yet running.
 
 mod tap;
+mod until;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
 
@@ -44,13 +46,15 @@ use crate::stages::Stage;
 /// ```
 pub struct Flow<T> {
     records: RecordStream<T>,
-    run: Arc<Run>,
+    run: Arc<Shared>,
     ending: Option<BoxFuture<'static, Result<()>>>,
+    /// A fatal error went by, so that the taps must not commit.
+    failed: bool,
 }
 
 /// What the parts of one flow share.
 #[derive(Default)]
-struct Run {
+struct Shared {
     gone: AtomicU64,
     failed: AtomicU64,
     stopped: AtomicBool,
@@ -77,7 +81,7 @@ pub struct Report {
     pub gone: u64,
     /// Records that failed and were left out.
     pub failed: u64,
-    /// Whether [`Flow::until`] ended it early.
+    /// Whether [`Flow::until`] or [`Client::stop`](crate::Client::stop) ended it early.
     pub stopped: bool,
     /// What the sink wrote.
     pub written: Written,
@@ -90,14 +94,14 @@ pub struct Report {
 impl<T: Send + 'static> Flow<T> {
     /// A flow from a source.
     pub fn from(source: impl Source<Item = T>) -> Self {
-        Self { records: source.stream(), run: Arc::default(), ending: None }
+        Self { records: source.stream(), run: Arc::default(), ending: None, failed: false }
     }
 
     fn with<U: Send + 'static>(
         self,
-        change: impl FnOnce(RecordStream<T>, &Arc<Run>) -> RecordStream<U>,
+        change: impl FnOnce(RecordStream<T>, &Arc<Shared>) -> RecordStream<U>,
     ) -> Flow<U> {
-        Flow { records: change(self.records, &self.run), run: self.run, ending: None }
+        Flow { records: change(self.records, &self.run), run: self.run, ending: None, failed: self.failed }
     }
 
     /// Sends the records through a stage.
@@ -158,15 +162,14 @@ impl<T: Send + 'static> Flow<T> {
 
     /// Ends the flow well, but early, when `signal` is ready: files become valid, shorter ones.
     ///
-    /// Put it last: what stands before it is dropped at that moment, with its requests.
+    /// Put it last: what stands before it is dropped when the sink next asks, with its requests.
     pub fn until(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         self.with(|records, run| {
-            let run = Arc::clone(run);
-            let signal = async move {
-                signal.await;
-                run.stopped.store(true, Ordering::Relaxed);
+            let stopped = {
+                let run = Arc::clone(run);
+                move || run.stopped.store(true, Ordering::Relaxed)
             };
-            records.take_until(signal).boxed()
+            until::stoppable(records, signal.boxed(), stopped)
         })
     }
 
@@ -212,7 +215,7 @@ impl<T: Send + 'static> Flow<T> {
             records: count.load(Ordering::Relaxed),
             gone: run.gone.load(Ordering::Relaxed),
             failed: run.failed.load(Ordering::Relaxed),
-            stopped: run.stopped.load(Ordering::Relaxed),
+            stopped: run.stopped.load(Ordering::Relaxed) || written.interrupted > 0,
             written,
             taps: run.taps.written(),
             elapsed: started.elapsed(),
@@ -220,7 +223,7 @@ impl<T: Send + 'static> Flow<T> {
     }
 }
 
-impl Run {
+impl Shared {
     /// Counts what failed; false where it is left out with that.
     fn lets_pass<T>(&self, item: &Result<T>, skip: bool) -> bool {
         let counter = match item.as_ref().err().map(Error::kind) {
@@ -246,11 +249,18 @@ impl<T: Send + 'static> Stream for Flow<T> {
                 });
             }
             if let Some(item) = futures::ready!(self.records.poll_next_unpin(cx)) {
+                self.failed |= item.as_ref().is_err_and(Error::is_fatal);
                 return Poll::Ready(Some(item));
             }
-            let run = Arc::clone(&self.run);
+            let (run, failed) = (Arc::clone(&self.run), self.failed);
             self.records = futures::stream::empty().boxed();
-            self.ending = Some(Box::pin(async move { run.taps.commit().await }));
+            self.ending = Some(Box::pin(async move {
+                if failed {
+                    run.taps.abort().await;
+                    return Ok(());
+                }
+                run.taps.commit().await
+            }));
         }
     }
 }

@@ -41,12 +41,16 @@ impl Taps {
         lock(&self.0).clone()
     }
 
-    /// Lets every side sink commit, and returns the first failure of one.
+    /// Lets every side sink commit, from the source on; after the first that fails, the rest abort.
     pub(super) async fn commit(&self) -> Result<()> {
+        let mut committed = Ok(());
         for tap in self.all() {
-            tap.end(true).await?;
+            match committed {
+                Ok(()) => committed = tap.end(true).await,
+                Err(_) => drop(tap.end(false).await),
+            }
         }
-        Ok(())
+        committed
     }
 
     /// Makes every side sink that has not committed abort, and waits until it has.
@@ -140,7 +144,7 @@ impl<T> Unpin for Tapped<T> {}
 
 impl<T: Clone + Send + 'static> Tapped<T> {
     /// Hands the batch over, if the side sink still takes any.
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.batch.is_empty() && !self.lane.is_closed() && ready!(self.lane.poll_reserve(cx)).is_ok() {
             self.lane.send_item(std::mem::take(&mut self.batch)).ok();
         }
@@ -171,7 +175,7 @@ impl<T: Clone + Send + 'static> Stream for Tapped<T> {
         }
         loop {
             if this.batch.len() >= BATCH || this.records.is_none() {
-                ready!(this.poll_flush(cx));
+                ready!(this.poll_hand_over(cx));
             }
             if !this.ended
                 && this.lane.is_closed()
@@ -191,7 +195,7 @@ impl<T: Clone + Send + 'static> Stream for Tapped<T> {
                 Poll::Ready(None) => this.records = None,
                 Poll::Pending => {
                     // A lull is the time to hand over what is there; a full lane wakes this task when it has room.
-                    let _flushed = this.poll_flush(cx);
+                    let _handed = this.poll_hand_over(cx);
                     return Poll::Pending;
                 }
             }

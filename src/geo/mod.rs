@@ -86,8 +86,12 @@ impl Bbox {
             return refuse("south lies north of north: are edges swapped?");
         }
         let (south, north) = (south.max(-MAX_LATITUDE), north.min(MAX_LATITUDE));
-        if west.total_cmp(&east).is_eq() || south >= north {
-            return refuse("it is empty");
+        let width = if west <= east { east - west } else { east + 360.0 - west };
+        if width <= 0.0 || given.south >= given.north {
+            return refuse("it is empty: two edges are equal");
+        }
+        if south >= north {
+            return refuse("it lies beyond ±85.0511 degrees, where the tiles end: nothing but empty ground");
         }
         if west > east && east + 360.0 - west > 180.0 {
             return refuse(
@@ -132,13 +136,14 @@ impl Bbox {
         self.windows(tile, SLIVER).iter().any(|w| w.x1 > 0.0 && w.y1 > 0.0 && w.x0 < 1.0 && w.y0 < 1.0)
     }
 
-    /// How many tiles of a zoom touch the box.
+    /// How many tiles of a zoom touch the box; levels beyond [`MAX_ZOOM`] count as that.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "brought into the range of tiles"
     )]
     pub fn cover_len(&self, zoom: u8) -> u64 {
+        let zoom = zoom.min(MAX_ZOOM);
         let scale = f64::from(1_u32 << zoom);
         let span = |low: f64, high: f64| {
             let last = (1_u64 << zoom) - 1;
@@ -159,7 +164,7 @@ impl Bbox {
     /// The box in the coordinates of one tile, whose sides run from 0 to 1: one window, or two over the
     /// antimeridian. `inset` (degrees) shrinks it.
     fn windows(&self, tile: TileId, inset: f64) -> Vec<Window> {
-        let scale = f64::from(1_u32 << tile.z);
+        let scale = f64::from(tile.z).exp2();
         let (tx, ty) = (f64::from(tile.x), f64::from(tile.y));
         let local = |w: Window| Window {
             x0: w.x0 * scale - tx,
@@ -283,7 +288,8 @@ mod tests {
             ("1,2,x,4", "`x` is not a number"),
             ("1,4,3,2", "swapped"),
             ("1,2,1,4", "empty"),
-            ("1,86,3,88", "empty"),
+            ("180,2,-180,4", "empty"),
+            ("1,86,3,88", "where the tiles end"),
             ("34.18,34.52,32.19,35.49", "wider than half the world"),
             ("1,2,3,nan", "not a number"),
             ("1,2,333,4", "-180 and 180"),

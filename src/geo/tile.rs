@@ -20,14 +20,14 @@ impl TileId {
     /// The one tile of zoom 0.
     pub const WORLD: Self = Self { z: 0, x: 0, y: 0 };
 
-    /// The tile of a zoom in which a point lies.
+    /// The tile of a zoom in which a point lies; levels beyond [`MAX_ZOOM`] count as that.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "brought into the range of tiles"
     )]
     pub fn of(point: LonLat, zoom: u8) -> Self {
-        let (x, y) = point.mercator();
+        let ((x, y), zoom) = (point.mercator(), zoom.min(MAX_ZOOM));
         let scale = f64::from(1_u32 << zoom);
         let index = |at: f64| ((at * scale).max(0.0) as u32).min((1 << zoom) - 1);
         Self { z: zoom, x: index(x), y: index(y) }
@@ -41,7 +41,7 @@ impl TileId {
 
     /// The place on the globe of a point of the tile, in units of 1/`extent` of its side.
     pub fn lonlat(self, x: f64, y: f64, extent: f64) -> LonLat {
-        let scale = f64::from(1_u32 << self.z);
+        let scale = f64::from(self.z).exp2();
         let lon = ((f64::from(self.x) + x / extent) / scale - 0.5) * 360.0;
         let lat = (PI * (1.0 - 2.0 * (f64::from(self.y) + y / extent) / scale)).sinh().atan().to_degrees();
         LonLat { lon, lat }

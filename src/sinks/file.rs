@@ -93,7 +93,7 @@ fn write<T>(
     let failed = |error| output_error("write the table", path, error);
     let file = temporary_beside(path).map_err(|error| output_error("create the file", path, error))?;
     let bytes = Arc::new(AtomicU64::new(0));
-    let out = Counted { inner: file.reopen().map_err(failed)?, bytes: Arc::clone(&bytes) };
+    let out = Counted { inner: file.as_file().try_clone().map_err(failed)?, bytes: Arc::clone(&bytes) };
     let mut encoder = encoder(Box::new(BufWriter::with_capacity(1 << 16, out))).map_err(failed)?;
     let mut records = 0;
     open.send(()).ok(); // If the run was abandoned meanwhile, the inbox says so.
@@ -138,7 +138,7 @@ const PARTIAL: &str = ".partial";
 
 /// Opens a temporary file in the target's folder, which is made if need be. It vanishes unless it is committed,
 /// and is locked so that [`sweep`] can tell it from one that a killed process left behind.
-pub(super) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = folder_of(path);
     let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?.to_string_lossy();
     fs::create_dir_all(folder)?;
@@ -146,17 +146,23 @@ pub(super) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     temporary(folder, &name)
 }
 
-pub(super) fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> {
+pub(crate) fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> {
     // Plain permissions: what a person's other programs would give a new file.
     let open = |path: &Path| File::options().write(true).read(true).create_new(true).open(path);
-    let file = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(PARTIAL).make_in(folder, open)?;
-    let (file, path) = file.into_parts();
-    // Where a file system knows no locks, leftovers are not told apart and stay.
-    file.lock().or_else(|error| match error.kind() {
-        io::ErrorKind::Unsupported => Ok(()),
-        _ => Err(error),
-    })?;
-    Ok(NamedTempFile::from_parts(file, path))
+    loop {
+        let file =
+            tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(PARTIAL).make_in(folder, open)?;
+        let (file, path) = file.into_parts();
+        // Where a file system knows no locks, leftovers are not told apart and stay.
+        file.lock().or_else(|error| match error.kind() {
+            io::ErrorKind::Unsupported => Ok(()),
+            _ => Err(error),
+        })?;
+        // Between the two calls, another process may have swept it away as nobody's.
+        if path.exists() {
+            return Ok(NamedTempFile::from_parts(file, path));
+        }
+    }
 }
 
 /// Removes what killed processes left of the files whose names begin so: nobody holds their lock any more.

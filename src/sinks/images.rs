@@ -286,7 +286,7 @@ impl ImageSink {
                 written.present += 1;
             }
             // Stopped, not failed: the picture is not there and the next run will ask for it.
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => written.interrupted += 1,
             Err(error) if error.is_fatal() => return Err(error),
             Err(mut error) => {
                 tell(observer, STEP, &mut error);

@@ -17,6 +17,8 @@
 pub struct JpegCheck {
     at: At,
     any: bool,
+    /// A scan has begun: without one there is no picture.
+    scanned: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,7 +45,7 @@ enum At {
 
 impl Default for JpegCheck {
     fn default() -> Self {
-        Self { at: At::Start(0), any: false }
+        Self { at: At::Start(0), any: false, scanned: false }
     }
 }
 
@@ -52,6 +54,7 @@ impl JpegCheck {
     pub fn push(&mut self, mut bytes: &[u8]) {
         self.any |= !bytes.is_empty();
         while let Some((&first, rest)) = bytes.split_first() {
+            self.scanned |= self.at == At::Scan;
             match self.at {
                 At::Segment(scan, left) => {
                     let skip = left.min(bytes.len());
@@ -81,7 +84,8 @@ impl JpegCheck {
     /// Whether the picture is whole, or what is wrong with it.
     pub fn finish(&self) -> Result<(), &'static str> {
         match self.at {
-            At::End => Ok(()),
+            At::End if self.scanned => Ok(()),
+            At::End => Err("there is no picture in it"),
             At::Broken(why) => Err(why),
             _ if self.any => Err("the picture is cut short"),
             _ => Err("the answer is empty"),
@@ -151,6 +155,7 @@ mod tests {
 
     #[test]
     fn other_things_are_named() {
+        assert_eq!(check(&[0xff, 0xd8, 0xff, 0xd9], 1), Err("there is no picture in it"));
         assert_eq!(check(b"", 1), Err("the answer is empty"));
         assert_eq!(check(b"<!doctype html>", 4), Err("it is a page, not a JPEG"));
         assert_eq!(check(b"\x89PNG", 4), Err("it does not begin like a JPEG"));

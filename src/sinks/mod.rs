@@ -1,7 +1,7 @@
 //! Where records go.
 
 mod csv;
-mod file;
+pub(crate) mod file;
 mod images;
 mod jpeg;
 mod tee;
@@ -64,6 +64,8 @@ pub struct Written {
     pub present: u64,
     /// Pictures that Mapillary does not have.
     pub gone: u64,
+    /// Pictures given up because the run was stopped.
+    pub interrupted: u64,
     /// Records that could not be written; pictures that could not be had.
     pub failed: u64,
     /// Bytes written.
@@ -78,6 +80,7 @@ impl Written {
         self.records = self.records.max(other.records);
         self.present += other.present;
         self.gone += other.gone;
+        self.interrupted += other.interrupted;
         self.failed += other.failed;
         self.bytes += other.bytes;
         self.paths.extend(other.paths);

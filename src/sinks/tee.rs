@@ -1,5 +1,7 @@
 //! One flow into two sinks.
 
+use std::pin::pin;
+
 use async_trait::async_trait;
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -13,8 +15,9 @@ const AHEAD: usize = 256;
 
 /// A sink that gives every record to two others.
 ///
-/// An error of the stream or of either sink ends both. The slower one sets the
-/// pace. Tees nest: `Tee(a, Tee(b, c))`.
+/// An error of the stream or of either sink ends both; only a failure at the
+/// very end, when one has committed and the other can't, leaves the one. The
+/// slower sink sets the pace. Tees nest: `Tee(a, Tee(b, c))`.
 pub struct Tee<A, B>(pub A, pub B);
 
 #[async_trait]
@@ -28,34 +31,40 @@ where
         let Self(first, second) = *self;
         let (first_end, first_records) = mpsc::channel(AHEAD);
         let (second_end, second_records) = mpsc::channel(AHEAD);
-        let (fed, first, second) = futures::join!(
-            feed(records, first_end, second_end),
-            Box::new(first).drain(receive(first_records)),
-            Box::new(second).drain(receive(second_records)),
-        );
-        // The stream's own error is the story; where a sink failed, the other one only heard of the end.
-        fed?;
-        match (first, second) {
-            (Ok(first), Ok(second)) => Ok(first.and(second)),
-            (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
-            (Err(first), Err(second)) => {
-                Err(if first.kind() == ErrorKind::Interrupted { second } else { first })
+        let mut feeding = pin!(feed(records, first_end, second_end));
+        let mut first = Box::new(first).drain(receive(first_records));
+        let mut second = Box::new(second).drain(receive(second_records));
+        let (mut fed, mut first_written, mut second_written) = (false, None, None);
+        // The first failure of any of the three ends all: dropping a drain abandons its output.
+        loop {
+            tokio::select! {
+                ended = &mut feeding, if !fed => {
+                    ended?;
+                    fed = true;
+                }
+                written = &mut first, if first_written.is_none() => first_written = Some(written?),
+                written = &mut second, if second_written.is_none() => second_written = Some(written?),
+                else => break,
             }
         }
+        Ok(first_written.unwrap_or_default().and(second_written.unwrap_or_default()))
     }
 }
 
 type Lane<T> = mpsc::Sender<Option<T>>;
 
 /// Sends each record down both lanes, and `None` at a good end: a lane that merely closes was cut.
+///
+/// A sink that has enough closes its lane, and the other goes on.
 async fn feed<T: Clone>(mut records: RecordStream<T>, first: Lane<T>, second: Lane<T>) -> Result<()> {
     while let Some(record) = records.next().await {
         let record = record?;
-        if first.send(Some(record.clone())).await.is_err() || second.send(Some(record)).await.is_err() {
+        let first = first.send(Some(record.clone())).await;
+        let second = second.send(Some(record)).await;
+        if first.is_err() && second.is_err() {
             return Ok(());
         }
     }
-    // A sink that needs no more has closed its lane; that is its own business.
     for lane in [first, second] {
         lane.send(None).await.ok();
     }

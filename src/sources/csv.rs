@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use csv::ByteRecord;
 use futures::StreamExt;
@@ -34,13 +36,15 @@ const LONGEST_ROW: usize = 16 << 20;
 ///
 /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
 /// let rows = "img_id,seq_id\n728019821979741,OtUBS2gd0HrkNqTDa8Ezxh\n";
-/// let images: Vec<Image> = CsvSource::read("a text", rows.as_bytes())?.stream().try_collect().await?;
+/// let images: Vec<Image> = CsvSource::new("a text", rows.as_bytes())?.stream().try_collect().await?;
 /// assert_eq!(images[0].img_id.as_str(), "728019821979741");
 /// # Ok(()) }
 /// ```
 pub struct CsvSource<T: 'static> {
     name: String,
     rows: csv::Reader<Box<dyn Read + Send>>,
+    /// Bytes read since the last row was whole.
+    since_row: Arc<AtomicUsize>,
     header: Vec<String>,
     /// For each cell of a row, the column it fills.
     columns: Vec<Option<&'static Column<T>>>,
@@ -55,20 +59,20 @@ impl<T: Record> CsvSource<T> {
         if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
             return Err(cant_open(path, io::Error::from(io::ErrorKind::IsADirectory)));
         }
-        Self::read(path.display().to_string(), file)
+        Self::new(path.display().to_string(), file)
     }
 
     /// Reads from anything, such as standard input; `name` is how messages call it.
-    pub fn read(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        let name = name.into();
-        let from: Box<dyn Read + Send> = Box::new(Limited { inner: from, since_row: 0 });
+    pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
+        let (name, since_row) = (name.into(), Arc::default());
+        let from: Box<dyn Read + Send> = Box::new(Limited { inner: from, since_row: Arc::clone(&since_row) });
         let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(from);
         let header = rows.headers().map_err(|error| unreadable(&name, 1, &error))?;
         let header: Vec<String> =
             header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         let columns =
             header.iter().map(|cell| T::COLUMNS.iter().find(|column| column.name == cell)).collect();
-        let source = Self { name, rows, header, columns };
+        let source = Self { name, rows, since_row, header, columns };
         for column in T::COLUMNS.iter().filter(|column| column.required) {
             source.need(column.name, None)?;
         }
@@ -118,6 +122,7 @@ impl<T: Record> CsvSource<T> {
         let mut row = ByteRecord::new();
         let (mut batch, mut size) = (Vec::new(), 1);
         loop {
+            self.since_row.store(0, Ordering::Relaxed);
             let last = match self.rows.read_byte_record(&mut row) {
                 Ok(true) => {
                     let record = self.record(&row);
@@ -155,7 +160,7 @@ impl<T: Record> CsvSource<T> {
         if row.len() != self.header.len() {
             let error = refuse(format!(" has {} cells, the header names {}", row.len(), self.header.len()));
             return Err(if first {
-                error.hint("correct the header, so that each cell has its name")
+                error.hint("correct the header or the row, so that each cell has its name")
             } else {
                 error
             });
@@ -171,10 +176,13 @@ impl<T: Record> CsvSource<T> {
                 (column.set)(&mut record, value)
             });
             set.map_err(|why| {
-                let shown: String = String::from_utf8_lossy(cell).chars().take(60).collect();
+                let shown = String::from_utf8_lossy(cell);
+                let shown: String =
+                    shown.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect();
                 refuse(format!(", column `{}`: `{shown}`: {why}", column.name))
             })?;
         }
+        record.settle();
         Ok(record)
     }
 }
@@ -198,16 +206,15 @@ impl<T: Record> Source for CsvSource<T> {
 /// Guards against a quote that is never closed: the reader would take the rest of the file for one cell.
 struct Limited<R> {
     inner: R,
-    since_row: usize,
+    since_row: Arc<AtomicUsize>,
 }
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        let line_ends = memchr::memchr(b'\n', &buffer[..read]).is_some();
-        self.since_row = if line_ends { 0 } else { self.since_row + read };
-        if self.since_row > LONGEST_ROW {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a row is longer than 16 MiB"));
+        if self.since_row.fetch_add(read, Ordering::Relaxed) > LONGEST_ROW {
+            let why = "a row is longer than 16 MiB: is a quote never closed?";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         Ok(read)
     }

@@ -2,9 +2,8 @@
 
 use futures::StreamExt;
 use futures::stream;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::Stage;
+use super::{Stage, end_after_fatal};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Sequence};
@@ -32,20 +31,17 @@ impl Stage<Sequence> for ListImages {
 
     fn apply(self, sequences: RecordStream<Sequence>) -> RecordStream<Image> {
         let ahead = self.client.concurrency();
-        sequences
+        let listed = sequences
             .map(move |sequence| {
                 let client = self.client.clone();
-                // In a task of its own, it goes on while the records before it are dealt with.
-                let task = async move { list(&client, sequence?).await };
-                let task = AbortOnDropHandle::new(tokio::spawn(task));
-                async { task.await.unwrap_or_else(|panic| Err(crashed(&panic))) }
+                async move { list(&client, sequence?).await }
             })
             .buffered(ahead)
             .flat_map(|listed| match listed {
                 Ok(images) => stream::iter(images.into_iter().map(Ok)).left_stream(),
                 Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
-            })
-            .boxed()
+            });
+        end_after_fatal(listed.boxed())
     }
 }
 
@@ -57,8 +53,4 @@ async fn list(client: &Client, sequence: Sequence) -> Result<Vec<Image>> {
             .because("the sequence exists no longer, or has no images"));
     }
     Ok(ids.into_iter().map(|img_id| Image { seq_id: sequence.seq_id.clone(), img_id }).collect())
-}
-
-pub(super) fn crashed(panic: &tokio::task::JoinError) -> Error {
-    Error::new(ErrorKind::Unavailable, "finish a request").because(panic.to_string())
 }

@@ -6,8 +6,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Stage;
-use super::images::crashed;
+use super::{Stage, end_after_fatal};
 use crate::client::{Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
@@ -40,8 +39,8 @@ impl FetchMetadata {
     }
 
     /// The fields to ask for.
-    pub fn fields(mut self, fields: Fields) -> Self {
-        self.fields = fields;
+    pub fn fields(mut self, fields: &Fields) -> Self {
+        self.fields = fields.clone();
         self
     }
 
@@ -59,16 +58,21 @@ impl Stage<Image> for FetchMetadata {
         let heavy = self.fields.names().iter().any(|field| HEAVY.contains(field));
         let size = if heavy { 1 } else { self.batch_size };
         let ahead = self.client.concurrency();
-        batches(images, size)
+        let fetched = batches(images, size)
             .map(move |batch| {
+                // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
                 let task = tokio::spawn(Fetch::run(self.client.clone(), self.fields.clone(), batch));
                 let task = AbortOnDropHandle::new(task);
                 async { task.await.unwrap_or_else(|panic| vec![Err(crashed(&panic))]) }
             })
             .buffered(ahead)
-            .flat_map(stream::iter)
-            .boxed()
+            .flat_map(stream::iter);
+        end_after_fatal(fetched.boxed())
     }
+}
+
+fn crashed(panic: &tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Unavailable, "finish a request").because(panic.to_string())
 }
 
 /// Cuts a stream into batches of so many images. Errors travel along in place and take no room in the request.
@@ -172,7 +176,5 @@ impl Fetch {
 
 /// The error of a batch, said of one of its images.
 fn failed_with(image: &Image, error: &Error) -> Result<Metadata> {
-    Err(Error::new(error.kind(), "fetch metadata of image")
-        .subject(image.img_id.as_str())
-        .because(error.chain()))
+    Err(error.again("fetch metadata of image", image.img_id.as_str()))
 }

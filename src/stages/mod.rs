@@ -5,6 +5,9 @@ mod metadata;
 
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
+use futures::StreamExt;
+
+use crate::error::Error;
 use crate::sources::RecordStream;
 
 /// Something that turns a stream of records into another.
@@ -42,4 +45,15 @@ where
     fn apply(self, records: RecordStream<In>) -> RecordStream<Out> {
         self(records)
     }
+}
+
+/// Ends a stream with its first fatal error, and with that what is still under way for it.
+fn end_after_fatal<T: Send + 'static>(records: RecordStream<T>) -> RecordStream<T> {
+    let ended = futures::stream::unfold(Some(records), |records| async {
+        let mut records = records?;
+        let item = records.next().await?;
+        let last = item.as_ref().is_err_and(Error::is_fatal);
+        Some((item, (!last).then_some(records)))
+    });
+    ended.boxed()
 }

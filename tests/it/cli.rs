@@ -113,7 +113,7 @@ async fn the_embedded_sandbox_needs_nothing() {
     let owner = format!("--org-id={}", World::ORGANIZATION);
     let (exit, said) = output(with(command(folder.path()), ["crawl", "--sandbox", &owner])).await;
     assert_eq!(exit, 0, "{said}");
-    assert!(said.contains("ruled out unseen") && said.contains("`--exhaustive`"), "{said}");
+    assert!(said.contains("ruled out") && said.contains("`--exhaustive`"), "{said}");
     let (exit, said) = output(with(command(folder.path()), ["download", "--sandbox"])).await;
     assert_eq!(exit, 0, "{said}");
     assert!(said.contains("0 downloaded"), "a later run reads the same URLs: {said}");
@@ -253,15 +253,20 @@ async fn an_output_that_cannot_be_written_is_told_before_any_request() {
     assert!(sandbox.requests().is_empty());
 }
 
-/// Starts a slow crawl, waits until pictures arrive, sends a signal, and gives exit code and words.
+/// Starts a slow crawl and sends a signal when pictures arrive.
 #[cfg(unix)]
 async fn interrupted(sandbox: &Sandbox, folder: &Path, signal: &str) -> (i32, String) {
     sandbox.script(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(400))));
-    let mut command = with(command_on(sandbox, folder), ["crawl", NICOSIA, "--concurrency=4"]);
+    let command = with(command_on(sandbox, folder), ["crawl", NICOSIA, "--concurrency=4"]);
+    signalled(command, &folder.join("outputs/downloaded_images"), signal).await
+}
+
+/// Runs a command, sends a signal when a picture is there, and gives exit code and words.
+#[cfg(unix)]
+async fn signalled(mut command: Command, pictures: &Path, signal: &str) -> (i32, String) {
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let pictures = folder.join("outputs/downloaded_images");
     crate::support::eventually("pictures arrive", || {
-        names(&pictures).iter().any(|name| !name.starts_with('.'))
+        names(pictures).iter().any(|name| !name.starts_with('.'))
     })
     .await;
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
@@ -289,6 +294,67 @@ async fn a_signal_ends_it_well_with_valid_shorter_files() {
         let (exit, said) = run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
         assert_eq!(exit, 0, "{said}");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_when_only_pictures_are_left_is_no_success() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
+    sandbox.script(Rule::on(Host::Images).skip(3).fault(Fault::Delay(Duration::from_secs(30))));
+    // All rows of the table are under way at once, so the table is at its end.
+    let command = with(command_on(&sandbox, folder.path()), ["download", "--concurrency=1000"]);
+    let (exit, said) = signalled(command, &folder.path().join("outputs/downloaded_images"), "-INT").await;
+    assert_eq!(exit, 130, "{said}");
+    assert!(said.contains("stopped early"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_in_which_everything_failed_leaves_the_tables_alone() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
+    let before = read(folder.path(), "outputs/img_dataset.csv");
+    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(503, "")));
+    let (exit, said) = run(&sandbox, folder.path(), ["images", "--attempts=1"]).await;
+    assert_eq!(exit, 1, "{said}");
+    assert!(said.contains("left as they were"), "{said}");
+    assert!(read(folder.path(), "outputs/img_dataset.csv") == before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_could_not_try_keeps_the_failures_of_the_one_before() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    sandbox.script(Rule::on(Host::Images).times(2).fault(Fault::status(404, "")));
+    run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
+    let failures = read(folder.path(), "outputs/failures.csv");
+    let (exit, _) = run(&sandbox, folder.path(), ["download", "-i", "typo.csv"]).await;
+    assert_eq!((exit, read(folder.path(), "outputs/failures.csv")), (2, failures));
+    run(&sandbox, folder.path(), ["download"]).await;
+    assert!(!folder.path().join("outputs/failures.csv").exists());
+    fs::write(folder.path().join("outputs/failures.csv"), "mine\n").unwrap();
+    run(&sandbox, folder.path(), ["download"]).await;
+    assert_eq!(read(folder.path(), "outputs/failures.csv"), "mine\n");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_is_read_to_its_end_once() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run(&sandbox, folder.path(), ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--no-download"]).await;
+    let rows = read(folder.path(), "outputs/img_meta_dataset.csv");
+    let mut shell = Command::new("bash");
+    let binary = env!("CARGO_BIN_EXE_streetflow");
+    shell
+        .args(["-c", &format!("{binary} metadata -o piped -i <(cat outputs/img_dataset.csv)")])
+        .current_dir(folder.path());
+    shell.env("MAPILLARY_TOKEN", Sandbox::TOKEN).env("MAPILLARY_GRAPH_URL", sandbox.graph_url());
+    let (exit, said) = output(shell).await;
+    assert_eq!(exit, 0, "{said}");
+    assert!(read(folder.path(), "piped/img_meta_dataset.csv") == rows, "rows are lost: {said}");
 }
 
 #[cfg(unix)]

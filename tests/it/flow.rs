@@ -152,6 +152,30 @@ async fn a_flow_is_a_stream_and_commits_its_taps_at_its_end() {
     assert_eq!((records.len(), std::fs::read_to_string(&path).unwrap().lines().count()), (300, 301));
 }
 
+#[tokio::test]
+async fn a_flow_as_a_stream_abandons_its_taps_after_a_fatal_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let failing = numbered(500).chain(stream::iter([Err(Error::new(ErrorKind::Blocked, "ask"))]));
+    let items: Vec<_> =
+        Flow::from(failing).tap(CsvSink::create(folder.path().join("tap.csv"))).collect().await;
+    assert_eq!(items.len(), 501);
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_echo_of_a_signal_is_no_failure() {
+    // The record that is being made when the signal comes ends as interrupted, as requests of a stopped client do.
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let mut tell = Some(tell);
+    let echo = stream::poll_fn(move |_| {
+        tell.take().unwrap().send(()).unwrap();
+        std::task::Poll::Ready(Some(Err(Error::new(ErrorKind::Interrupted, "ask"))))
+    });
+    let flow = Flow::from(numbered(5).chain(echo)).until(async { told.await.unwrap() });
+    let report = flow.into_sink(Count).await.unwrap();
+    assert_eq!((report.records, report.stopped), (5, true));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_signal_ends_a_flow_at_its_time_and_not_before() {
     let slow = numbered(1000).then(|item| async {

@@ -182,6 +182,65 @@ async fn a_tee_whose_second_sink_fails_leaves_nothing_of_the_first() {
     eventually("nothing is left", || names(folder.path()).is_empty()).await;
 }
 
+/// Takes one record and is content.
+struct One;
+
+#[streetflow::async_trait]
+impl Sink<Metadata> for One {
+    async fn drain(self: Box<Self>, mut records: RecordStream<Metadata>) -> Result<Written> {
+        records.try_next().await?;
+        Ok(Written::default())
+    }
+}
+
+#[tokio::test]
+async fn a_tee_goes_on_where_one_sink_has_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    for tee in [true, false] {
+        let table = CsvSink::create(&path);
+        let written = if tee {
+            drain(Tee(One, table), many().map(Ok)).await
+        } else {
+            drain(Tee(table, One), many().map(Ok)).await
+        };
+        assert_eq!(written.unwrap(), 100_000);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    #[test]
+    fn any_values_come_back_to_the_bit(
+        text in ".{1,40}", number in proptest::num::f64::NORMAL | proptest::num::f64::ZERO, whole: i64, truth: bool,
+        list in proptest::collection::vec(proptest::num::f64::NORMAL, 0..4),
+    ) {
+        let mut record = metadata("1");
+        for column in Metadata::COLUMNS.iter().filter(|column| column.field.is_some()) {
+            let value = match column.kind {
+                streetflow::Kind::Text => Value::Text(text.clone().into()),
+                streetflow::Kind::Integer | streetflow::Kind::Time => Value::Integer(whole),
+                streetflow::Kind::Float => Value::Float(number),
+                streetflow::Kind::Bool => Value::Bool(truth),
+                streetflow::Kind::Floats => Value::Floats(list.clone().into()),
+                _ => Value::Texts(vec![text.clone()].into()),
+            };
+            (column.set)(&mut record, value).unwrap();
+        }
+        let mut bytes = Vec::new();
+        let mut encoder = Box::new(CsvEncoder::new(&mut bytes, &all_fields()).unwrap());
+        encoder.encode(std::slice::from_ref(&record)).unwrap();
+        encoder.finish().unwrap();
+        let source = CsvSource::<Metadata>::new("bytes", std::io::Cursor::new(bytes)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let back: Vec<Metadata> = runtime.block_on(source.stream().try_collect()).unwrap();
+        assert_eq!(&back, std::slice::from_ref(&record));
+        let bits = |record: &Metadata| record.compass_angle.map(f64::to_bits);
+        assert_eq!(bits(&back[0]), bits(&record));
+    }
+}
+
 /// A disk that has room for so many bytes.
 struct Disk<W> {
     inner: W,

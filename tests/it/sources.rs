@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt};
 use streetflow::{CsvSource, ErrorKind, Image, Metadata, Record, Result, Sequence, Source};
 
 async fn rows<T: Record>(text: &str) -> Vec<Result<T>> {
-    match CsvSource::<T>::read("a text", std::io::Cursor::new(text.to_owned())) {
+    match CsvSource::<T>::new("a text", std::io::Cursor::new(text.to_owned())) {
         Ok(source) => source.stream().collect().await,
         Err(error) => vec![Err(error)],
     }
@@ -80,7 +80,7 @@ async fn a_million_rows_stream_without_being_held() {
     let rows = (0..1_000_000).map(|n| format!("{n},a\n"));
     let text = Lines { rows, rest: Vec::new(), header: Some("img_id,seq_id\n") };
     let count =
-        CsvSource::<Image>::read("rows", text).unwrap().stream().try_fold(0, |n, _| async move { Ok(n + 1) });
+        CsvSource::<Image>::new("rows", text).unwrap().stream().try_fold(0, |n, _| async move { Ok(n + 1) });
     assert_eq!(count.await.unwrap(), 1_000_000);
 }
 
@@ -106,7 +106,20 @@ impl<I: Iterator<Item = String>> std::io::Read for Lines<I> {
 
 #[tokio::test]
 async fn a_quote_that_is_never_closed_ends_in_an_error_not_in_all_memory() {
-    let endless = std::io::Read::chain("seq_id,img_id\n\"a".as_bytes(), std::io::repeat(b'x'));
-    let items: Vec<Result<Image>> = CsvSource::read("endless", endless).unwrap().stream().collect().await;
+    let endless = std::io::Read::chain(
+        "seq_id,img_id\n\"a".as_bytes(),
+        Lines { rows: std::iter::repeat("x,y\n".to_owned()), rest: Vec::new(), header: None },
+    );
+    let items: Vec<Result<Image>> = CsvSource::new("endless", endless).unwrap().stream().collect().await;
     assert!(items[0].as_ref().unwrap_err().chain().contains("16 MiB"), "{items:?}");
+}
+
+#[tokio::test]
+async fn half_a_point_is_none() {
+    let rows: Vec<Metadata> = rows("img_id,lon,lat\n1,33.5,\n2,33.5,35.1\n3,,35.1\n")
+        .await
+        .into_iter()
+        .collect::<Result<_>>()
+        .unwrap();
+    assert_eq!(rows.iter().map(|row| row.geometry.is_some()).collect::<Vec<_>>(), [false, true, false]);
 }

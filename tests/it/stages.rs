@@ -102,7 +102,7 @@ async fn every_field_arrives_as_the_graph_says_it() {
     let fields: Fields = Fields::known().join(",").parse().unwrap();
     let images = present(&sandbox, 30);
     let records: Vec<Metadata> = FetchMetadata::new(&client(&sandbox))
-        .fields(fields.clone())
+        .fields(&fields)
         .apply(stream::iter(images.iter().cloned().map(Ok).collect::<Vec<_>>()).boxed())
         .try_collect()
         .await
@@ -247,7 +247,7 @@ async fn an_image_named_twice_in_a_batch_is_asked_for_once() {
 async fn heavy_fields_are_asked_for_singly() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 10);
-    let stage = FetchMetadata::new(&client(&sandbox)).fields("sfm_cluster,width".parse().unwrap());
+    let stage = FetchMetadata::new(&client(&sandbox)).fields(&"sfm_cluster,width".parse().unwrap());
     let records: Vec<Metadata> = stage
         .apply(stream::iter(images.into_iter().map(Ok).collect::<Vec<_>>()).boxed())
         .try_collect()
@@ -265,4 +265,27 @@ async fn a_refused_token_is_fatal_at_once() {
     let error = records.into_iter().next_back().unwrap().unwrap_err();
     assert_eq!((error.kind(), sandbox.requests().len()), (ErrorKind::Auth, 1));
     assert!(Error::advice(&error).unwrap().contains("MAPILLARY_TOKEN"));
+}
+
+#[tokio::test]
+async fn a_fatal_error_is_the_last_item_of_a_stage() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = builder(&sandbox).token(streetflow::Token::new("MLY|1|wrong").unwrap()).build().unwrap();
+    let records = fetch(&client, present(&sandbox, 500).into_iter().map(Ok)).await;
+    assert_eq!((records.len(), records[0].as_ref().unwrap_err().kind()), (1, ErrorKind::Auth));
+}
+
+#[tokio::test]
+async fn an_answer_about_nothing_is_no_record() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let image = present(&sandbox, 1).remove(0);
+    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::status(200, "{}")));
+    let client = builder(&sandbox).attempts(1).build().unwrap();
+    let error = client.image(&image, &Fields::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(client.images(&[], &Fields::default()).await.unwrap().is_empty());
+    assert_eq!(
+        client.images(&vec![image; 51], &Fields::default()).await.unwrap_err().kind(),
+        ErrorKind::Usage
+    );
 }

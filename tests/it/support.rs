@@ -72,6 +72,10 @@ pub(crate) fn command(folder: &Path) -> Command {
         "MAPILLARY_ACCESS_TOKEN",
         "MAPILLARY_GRAPH_URL",
         "MAPILLARY_TILES_URL",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
     ] {
         command.env_remove(name);
     }

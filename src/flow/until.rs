@@ -1,0 +1,60 @@
+//! Ending a stream well when a signal comes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{Stream, StreamExt};
+
+use crate::error::{ErrorKind, Result};
+use crate::sources::RecordStream;
+
+/// The records until the signal is ready; `stopped` is called if that comes before their own end.
+pub(super) fn stoppable<T: Send + 'static>(
+    records: RecordStream<T>,
+    signal: BoxFuture<'static, ()>,
+    stopped: impl Fn() + Send + 'static,
+) -> RecordStream<T> {
+    Until { records: Some(records), signal, stopped: Box::new(stopped) }.boxed()
+}
+
+struct Until<T> {
+    /// `None` after the end.
+    records: Option<RecordStream<T>>,
+    signal: BoxFuture<'static, ()>,
+    stopped: Box<dyn Fn() + Send>,
+}
+
+impl<T> Until<T> {
+    /// Whether the signal has come; then everything before this place is dropped.
+    fn stop(&mut self, cx: &mut Context<'_>) -> bool {
+        let stop = self.signal.poll_unpin(cx).is_ready();
+        if stop {
+            self.records = None;
+            (self.stopped)();
+        }
+        stop
+    }
+}
+
+impl<T> Stream for Until<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.records.is_none() || self.stop(cx) {
+            return Poll::Ready(None);
+        }
+        let Some(records) = &mut self.records else { return Poll::Ready(None) };
+        let item = futures::ready!(records.poll_next_unpin(cx));
+        match &item {
+            // The signal came while this item was made: it is the signal's own echo, and no failure.
+            Some(Err(error)) if error.kind() == ErrorKind::Interrupted && self.stop(cx) => Poll::Ready(None),
+            Some(_) => Poll::Ready(item),
+            None => {
+                self.records = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+}
