@@ -75,10 +75,13 @@ impl<'a> Job<'a> {
         for (name, path) in steps::paths(self.output) {
             let Some(step) = screen.step(name) else { continue };
             screen.say(&if name == steps::DOWNLOAD {
-                let lacking = match step.gone() {
+                let mut lacking = match step.gone() {
                     0 => String::new(),
                     gone => format!(", {} that Mapillary has no picture of", grouped(gone)),
                 };
+                if report.written.interrupted > 0 {
+                    lacking += &format!(", {} given up for now", grouped(report.written.interrupted));
+                }
                 format!(
                     "{name}: {} in the table, {} downloaded ({}), {} already there{lacking}, {} failed; in `{}`",
                     grouped(report.records),
