@@ -75,15 +75,16 @@ impl<'a> Job<'a> {
         for (name, path) in steps::paths(self.output) {
             let Some(step) = screen.step(name) else { continue };
             screen.say(&if name == steps::DOWNLOAD {
-                let mut lacking = match step.gone() {
-                    0 => String::new(),
-                    gone => format!(", {} that Mapillary has no picture of", grouped(gone)),
-                };
-                if report.written.interrupted > 0 {
-                    lacking += &format!(", {} given up for now", grouped(report.written.interrupted));
-                }
+                let also = [
+                    (step.gone(), "that Mapillary has no picture of"),
+                    (report.written.interrupted, "given up for now"),
+                ];
+                let also = also.iter().filter(|(count, _)| *count > 0);
+                let also: Vec<_> =
+                    also.map(|(count, what)| format!(", {} {what}", grouped(*count))).collect();
+                let also = also.concat();
                 format!(
-                    "{name}: {} in the table, {} downloaded ({}), {} already there{lacking}, {} failed; in `{}`",
+                    "{name}: {} in the table, {} downloaded ({}), {} already there{also}, {} failed; in `{}`",
                     grouped(report.records),
                     grouped(step.done()),
                     human_bytes(report.written.bytes),
