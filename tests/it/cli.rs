@@ -81,7 +81,7 @@ async fn pictures_come_long_before_the_last_tile() {
     let first_picture = sandbox.requests_to(Host::Images)[0].at;
     let last_tile = sandbox.requests_to(Host::Tiles).last().unwrap().at;
     assert!(first_picture < last_tile / 2, "{first_picture:?} of {last_tile:?}");
-    assert!(sandbox.most_in_flight(Host::Images) >= 16, "{}", sandbox.most_in_flight(Host::Images));
+    assert!(sandbox.most_in_flight(Host::Images) >= 8, "{}", sandbox.most_in_flight(Host::Images));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,7 +127,7 @@ async fn a_stopped_flow_commits_its_taps_to_the_last_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tap.csv");
     let endless = numbered(1000).chain(stream::pending());
-    let soon = tokio::time::sleep(Duration::from_millis(200));
+    let soon = tokio::time::sleep(Duration::from_secs(2));
     let report = Flow::from(endless).tap(CsvSink::create(&path)).until(soon).into_sink(Count).await.unwrap();
     assert!(report.stopped);
     assert_eq!((report.records, report.taps[0].records), (1000, 1000));

@@ -125,7 +125,7 @@ macro_rules! conforms {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 let endless = stream::iter(many().take(3000).map(Ok)).chain(stream::pending());
-                let soon = tokio::time::sleep(std::time::Duration::from_millis(300));
+                let soon = tokio::time::sleep(std::time::Duration::from_secs(2));
                 let report = Flow::from(endless).until(soon).into_sink(sink(&path)).await.unwrap();
                 assert!(report.stopped);
                 assert_eq!((report.records, read(&path).await.len()), (3000, 3000));
