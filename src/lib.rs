@@ -3,6 +3,7 @@
 pub mod client;
 mod error;
 mod flow;
+mod format;
 pub mod geo;
 mod model;
 pub mod observe;
@@ -22,10 +23,17 @@ pub use async_trait::async_trait;
 pub use crate::client::{Class, Client, ClientBuilder, Pace, Token};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::flow::{Flow, OnError, Report};
+pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
 pub use crate::observe::{Event, Observer, Tally};
-pub use crate::record::{Column, Fields, Kind, Record, Value};
-pub use crate::sinks::{CsvSink, Encoder, FileSink, Format, ImageSink, Quality, Sink, Tee, Written};
-pub use crate::sources::{CsvSource, RecordStream, Source, TileSource};
+pub use crate::record::{Column, Fields, Kind, Place, Record, Value};
+#[cfg(feature = "parquet")]
+pub use crate::sinks::ParquetSink;
+pub use crate::sinks::{
+    CsvSink, Encoder, FileSink, GeoJsonSeqSink, GeoJsonSink, ImageSink, Quality, Sink, Tee, Written,
+};
+#[cfg(feature = "parquet")]
+pub use crate::sources::ParquetSource;
+pub use crate::sources::{CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource};
 pub use crate::stages::{FetchMetadata, ListImages, Stage};

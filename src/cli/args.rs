@@ -10,7 +10,8 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, value_parser};
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
 use crate::geo::MAX_ZOOM;
 use crate::sources::FIRST_LINES;
-use crate::{Bbox, Error, Fields, OwnerId, Quality};
+use crate::sinks::Compression;
+use crate::{Bbox, Error, Fields, Format, OwnerId, Place, Quality};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -27,7 +28,9 @@ const EXAMPLES: &str = "\
 Examples:
   streetflow crawl --sandbox
   streetflow crawl --bbox 32.19,34.52,34.18,35.49 --org-id 803468386961584
-  streetflow download --quality 2048";
+  streetflow metadata --fields captured_at,camera_type --format csv,parquet
+  streetflow download --quality 2048
+  streetflow convert outputs/img_meta_dataset.csv images.parquet";
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -48,16 +51,18 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Find the sequences in a box: writes seq_dataset.csv
+    /// Find the sequences in a box: writes seq_dataset
     Sequences(SequencesArgs),
-    /// List the images of sequences: seq_dataset.csv to img_dataset.csv
+    /// List the images of sequences: seq_dataset to img_dataset
     Images(ImagesArgs),
-    /// Fetch what is known of images: img_dataset.csv to img_meta_dataset.csv
+    /// Fetch what is known of images: img_dataset to img_meta_dataset
     Metadata(MetadataArgs),
-    /// Download pictures: img_meta_dataset.csv to downloaded_images/
+    /// Download pictures: img_meta_dataset to downloaded_images/
     Download(DownloadArgs),
     /// All four steps in one, overlapping
     Crawl(CrawlArgs),
+    /// Turn a table into another format
+    Convert(ConvertArgs),
     /// Serve a small Mapillary on this machine until stopped
     #[cfg(feature = "sandbox")]
     Sandbox(SandboxArgs),
@@ -73,6 +78,8 @@ pub(super) struct SequencesArgs {
     #[command(flatten)]
     pub(super) area: AreaArgs,
     #[command(flatten)]
+    pub(super) tables: TableArgs,
+    #[command(flatten)]
     pub(super) files: OutputArgs,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
@@ -82,6 +89,8 @@ pub(super) struct SequencesArgs {
 pub(super) struct ImagesArgs {
     #[command(flatten)]
     pub(super) input: InputArgs,
+    #[command(flatten)]
+    pub(super) tables: TableArgs,
     #[command(flatten)]
     pub(super) files: OutputArgs,
     #[command(flatten)]
@@ -94,6 +103,10 @@ pub(super) struct MetadataArgs {
     pub(super) input: InputArgs,
     #[command(flatten)]
     pub(super) ask: AskArgs,
+    #[command(flatten)]
+    pub(super) tables: TableArgs,
+    #[command(flatten)]
+    pub(super) geometry: GeometryArgs,
     #[command(flatten)]
     pub(super) files: OutputArgs,
     #[command(flatten)]
@@ -124,9 +137,69 @@ pub(super) struct CrawlArgs {
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
     #[command(flatten)]
+    pub(super) tables: TableArgs,
+    #[command(flatten)]
+    pub(super) geometry: GeometryArgs,
+    #[command(flatten)]
     pub(super) files: OutputArgs,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArgs {
+    /// The table to read; `-` is standard input
+    #[arg(value_name = "IN")]
+    pub(super) input: PathBuf,
+    /// The table to write; `-` is standard output
+    #[arg(value_name = "OUT")]
+    pub(super) output: PathBuf,
+    /// The format of IN, if its name does not tell [default for `-`: csv]
+    #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+    pub(super) input_format: Option<Format>,
+    /// The format of OUT, if its name does not tell [default for `-`: csv]
+    #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+    pub(super) format: Option<Format>,
+    /// The fields to keep, in the order of the columns [default: all that IN has]
+    #[arg(long, value_name = "FIELD,…", value_parser = fields_of)]
+    pub(super) fields: Option<Fields>,
+    #[command(flatten)]
+    pub(super) encoding: EncodingArgs,
+    #[command(flatten)]
+    pub(super) geometry: GeometryArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tables")]
+pub(super) struct TableArgs {
+    /// The formats of tables: csv, parquet, geojson, geojsonseq; several at once with commas
+    #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "csv", value_parser = format_of)]
+    pub(super) format: Vec<Format>,
+    #[command(flatten)]
+    pub(super) encoding: EncodingArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tables")]
+pub(super) struct EncodingArgs {
+    /// How Parquet is compressed: zstd, zstd:1 to zstd:22, snappy or none [default: zstd:1]
+    #[arg(long, value_name = "HOW", value_parser = compression_of)]
+    pub(super) compression: Option<Compression>,
+    /// Begin every geojsonseq feature with the control character RS, as RFC 8142 wants
+    #[arg(long)]
+    pub(super) rs: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tables")]
+pub(super) struct GeometryArgs {
+    /// Which place is an image's geometry in Parquet and GeoJSON: original (as recorded), computed (after
+    /// reconstruction, for images that have it), or best (computed, else original) [default: original]
+    #[arg(long, value_name = "WHICH", value_parser = place_of)]
+    pub(super) geometry: Option<Place>,
+    /// Type the geometry of Parquet as GEOMETRY; readers older than 2025 can't open such files
+    #[arg(long)]
+    pub(super) native_geometry: bool,
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +250,9 @@ pub(super) struct InputArgs {
     /// The table to read [default: what the step before wrote]; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
+    /// The format of that table, if its name does not tell: csv, parquet, geojson, geojsonseq
+    #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+    pub(super) input_format: Option<Format>,
 }
 
 #[derive(Debug, Args)]
@@ -272,6 +348,18 @@ fn owner_of(text: &str) -> Result<OwnerId, String> {
 }
 
 fn fields_of(text: &str) -> Result<Fields, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+fn format_of(text: &str) -> Result<Format, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+fn compression_of(text: &str) -> Result<Compression, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+fn place_of(text: &str) -> Result<Place, String> {
     text.parse().map_err(|error| one_line(&error))
 }
 

@@ -6,24 +6,32 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{NetworkArgs, OutputArgs, ScreenArgs};
+use super::args::{NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
 use super::ledger::Ledger;
 use super::run::Run;
 use super::screen::Screen;
+use super::tables::formats;
 use super::words::{grouped, human_bytes, human_time, plural};
 use super::{Exit, exit_of, steps};
-use crate::{Error, ErrorKind, Report, Result};
+use crate::{Error, ErrorKind, Format, Report, Result};
 
 /// What all crawling commands have in common.
 pub(super) struct Job<'a> {
     network: &'a NetworkArgs,
     output: &'a Path,
+    /// Of the tables that are written.
+    formats: Vec<Format>,
     steps: &'a [&'static str],
 }
 
 impl<'a> Job<'a> {
     pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
-        Self { network, output: &files.output, steps }
+        Self { network, output: &files.output, formats: Vec::new(), steps }
+    }
+
+    pub(super) fn tables(mut self, args: &TableArgs) -> Self {
+        self.formats = formats(&args.format);
+        self
     }
 
     pub(super) async fn run(self, args: &ScreenArgs, step: impl AsyncFnOnce(&Run) -> Result<Report>) -> Exit {
@@ -72,8 +80,10 @@ impl<'a> Job<'a> {
                 return exit_of(&error);
             }
         };
-        for (name, path) in steps::paths(self.output) {
+        for (name, paths) in steps::places(self.output, &self.formats) {
             let Some(step) = screen.step(name) else { continue };
+            let paths: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+            let paths = paths.join(", ");
             screen.say(&if name == steps::DOWNLOAD {
                 let also = [
                     (step.gone(), "that Mapillary has no picture of"),
@@ -84,16 +94,15 @@ impl<'a> Job<'a> {
                     also.map(|(count, what)| format!(", {} {what}", grouped(*count))).collect();
                 let also = also.concat();
                 format!(
-                    "{name}: {} in the table, {} downloaded ({}), {} already there{also}, {} failed; in `{}`",
+                    "{name}: {} in the table, {} downloaded ({}), {} already there{also}, {} failed; in {paths}",
                     grouped(report.records),
                     grouped(step.done()),
                     human_bytes(report.written.bytes),
                     grouped(step.present()),
                     grouped(step.failed()),
-                    path.display(),
                 )
             } else {
-                format!("{name}: {} in `{}`", grouped(step.done()), path.display())
+                format!("{name}: {} in {paths}", grouped(step.done()))
             });
         }
         screen.say(&format!("took {}", human_time(report.elapsed.as_secs_f64())));

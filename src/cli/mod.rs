@@ -3,16 +3,19 @@
 //! - `args` parses the command line, all of it
 //! - `job` is the frame of every crawling command: signals, last lines, exit code
 //! - `run` makes what a command runs with
-//! - `steps` composes the flows
+//! - `steps` composes the flows, `tables` finds and names their files
+//! - `convert` is the one command that asks nobody
 //! - `screen` is all that a person sees while it runs, `words` how things read
 //! - `ledger` writes `failures.csv`
 
 mod args;
+mod convert;
 mod job;
 mod ledger;
 mod run;
 mod screen;
 mod steps;
+mod tables;
 mod words;
 
 use std::io::{self, Write};
@@ -70,15 +73,15 @@ async fn command(cli: Cli) -> Exit {
     let screen = &cli.screen;
     match &cli.command {
         Command::Sequences(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES]);
+            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES]).tables(&args.tables);
             job.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::IMAGES]);
+            let job = Job::new(&args.network, &args.files, &[steps::IMAGES]).tables(&args.tables);
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::METADATA]);
+            let job = Job::new(&args.network, &args.files, &[steps::METADATA]).tables(&args.tables);
             job.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {
@@ -87,9 +90,10 @@ async fn command(cli: Cli) -> Exit {
         }
         Command::Crawl(args) => {
             let steps = if args.no_download { &steps::ALL[..3] } else { &steps::ALL[..] };
-            let job = Job::new(&args.network, &args.files, steps);
+            let job = Job::new(&args.network, &args.files, steps).tables(&args.tables);
             job.run(screen, async |run| steps::crawl(run, args).await).await
         }
+        Command::Convert(args) => convert::run(args, screen).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => match serve(args).await {
             Ok(()) => Exit::Done,

@@ -1,13 +1,13 @@
 //! What a command runs with: the client, the screen, and the signal to stop.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::args::NetworkArgs;
 use super::screen::Screen;
-use super::steps;
+use super::tables::Input;
 use crate::{Bbox, Client, Error, ErrorKind, Event, Observer, Pace, Result, Token};
 
 /// No token file is larger.
@@ -20,7 +20,7 @@ pub(super) struct Run {
     /// The area of the embedded sandbox.
     pub(super) default_bbox: Option<Bbox>,
     #[cfg(feature = "sandbox")]
-    _sandbox: Option<crate::sandbox::Sandbox>,
+    sandbox: Option<crate::sandbox::Sandbox>,
 }
 
 impl Run {
@@ -52,7 +52,7 @@ impl Run {
                 screen,
                 stop,
                 default_bbox,
-                _sandbox: Some(sandbox),
+                sandbox: Some(sandbox),
             });
         }
         let builder = match token(args.token_file.as_deref(), needs_token)? {
@@ -65,7 +65,7 @@ impl Run {
             stop,
             default_bbox: None,
             #[cfg(feature = "sandbox")]
-            _sandbox: None,
+            sandbox: None,
         })
     }
 
@@ -84,11 +84,18 @@ impl Run {
     }
 
     /// Tells the screen how much a step has before it.
-    pub(super) fn expect(&self, step: &str, given: Option<&PathBuf>, default: &Path) {
-        let path = given.map_or(default, |path| path);
-        if let (Some(step), Ok(rows)) = (self.screen.step(step), steps::count_rows(path)) {
+    pub(super) fn expect(&self, step: &str, input: &Input) {
+        if let (Some(step), Some(rows)) = (self.screen.step(step), input.rows()) {
             step.expect(rows);
         }
+    }
+
+    /// Whether this run asks the embedded sandbox.
+    pub(super) fn is_sandbox(&self) -> bool {
+        #[cfg(feature = "sandbox")]
+        return self.sandbox.is_some();
+        #[cfg(not(feature = "sandbox"))]
+        false
     }
 }
 

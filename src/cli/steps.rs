@@ -1,7 +1,5 @@
 //! From arguments to flows: what each command does.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,9 +10,10 @@ use super::args::{
 };
 use super::run::Run;
 use super::screen::Screen;
+use super::tables::{Input, Tables, path_of, stamp};
 use crate::{
-    CsvSource, Error, ErrorKind, FetchMetadata, Fields, Flow, Format, ImageSink, ListImages, Metadata,
-    OnError, Quality, Record, RecordStream, Report, Result, Sink, TileSource,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, ImageSink, ListImages, Metadata, OnError, Quality,
+    RecordStream, Report, Result, Sink, TileSource,
 };
 
 pub(super) const SEQUENCES: &str = "sequences";
@@ -30,30 +29,39 @@ const IMAGE_TABLE: &str = "img_dataset";
 const METADATA_TABLE: &str = "img_meta_dataset";
 const PICTURES: &str = "downloaded_images";
 
-const FORMAT: Format = Format::Csv;
-
 pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
+    let query = query(run, SEQUENCES, Some(&args.area), None);
+    let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
-    finish(run, flow, table(&args.files.output, SEQUENCE_TABLE, None)).await
+    let (flow, sink) = tables.end(flow, SEQUENCE_TABLE, &Fields::default());
+    finish(run, flow, sink).await
 }
 
 pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
-    let source = input(args.input.input.as_deref(), &args.files.output, SEQUENCE_TABLE)?;
-    let flow = Flow::from(source).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
-    finish(run, flow, table(&args.files.output, IMAGE_TABLE, None)).await
+    let tables = Tables::new(&args.files.output, &args.tables, None, &query(run, IMAGES, None, None))?;
+    let input = Input::find(&args.input, &args.files.output, SEQUENCE_TABLE)?;
+    let flow =
+        Flow::from(input.open()?).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
+    let (flow, sink) = tables.end(flow, IMAGE_TABLE, &Fields::default());
+    finish(run, flow, sink).await
 }
 
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
-    let source = input(args.input.input.as_deref(), &args.files.output, IMAGE_TABLE)?;
-    run.expect(METADATA, args.input.input.as_ref(), &args.files.output.join(file_name(IMAGE_TABLE)));
-    let flow =
-        Flow::from(source).then(fetch(run, &args.ask, &args.ask.fields)).observe(METADATA, run.observer());
-    finish(run, flow, table(&args.files.output, METADATA_TABLE, Some(&args.ask.fields))).await
+    let query = query(run, METADATA, None, Some(&args.ask.fields));
+    let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
+    let input = Input::find(&args.input, &args.files.output, IMAGE_TABLE)?;
+    let source = input.open()?;
+    run.expect(METADATA, &input);
+    let asked = tables.asked(&args.ask.fields)?;
+    let flow = Flow::from(source).then(fetch(run, &args.ask, &asked)).observe(METADATA, run.observer());
+    let (flow, sink) = tables.end(flow, METADATA_TABLE, &args.ask.fields);
+    finish(run, flow, sink).await
 }
 
 pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
-    let source: CsvSource<Metadata> = input(args.input.input.as_deref(), &args.files.output, METADATA_TABLE)?;
-    run.expect(DOWNLOAD, args.input.input.as_ref(), &args.files.output.join(file_name(METADATA_TABLE)));
+    let input = Input::find(&args.input, &args.files.output, METADATA_TABLE)?;
+    let source = input.open::<Metadata>()?;
+    run.expect(DOWNLOAD, &input);
     let hint = hint_for(args.pictures.quality, source.header());
     let source = source.require(args.pictures.quality.field(), hint)?;
     // The sink itself tells of each picture; here only rows that can't be read are news.
@@ -65,27 +73,57 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let (output, download) = (&args.files.output, !args.no_download);
     let fields = args.ask.fields.clone();
     let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
-    let flow = Flow::from(tiles(run, &args.area)?)
-        .observe(SEQUENCES, run.observer())
-        .tap(table(output, SEQUENCE_TABLE, None))
+    let query = query(run, "crawl", Some(&args.area), Some(&fields));
+    let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
+    let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
+    let flow = tables
+        .tap(flow, SEQUENCE_TABLE, &fields)
         .then(ListImages::new(&run.client))
-        .observe(IMAGES, run.observer())
-        .tap(table(output, IMAGE_TABLE, None))
-        .then(fetch(run, &args.ask, &fields))
+        .observe(IMAGES, run.observer());
+    let flow = tables
+        .tap(flow, IMAGE_TABLE, &fields)
+        .then(fetch(run, &args.ask, &tables.asked(&fields)?))
         .observe(METADATA, run.observer());
-    let metadata = table(output, METADATA_TABLE, Some(&fields));
     if download {
-        finish(run, flow.tap(metadata), pictures(run, &args.pictures, output)).await
+        let flow = tables.tap(flow, METADATA_TABLE, &fields);
+        finish(run, flow, pictures(run, &args.pictures, output)).await
     } else {
-        finish(run, flow, metadata).await
+        let (flow, sink) = tables.end(flow, METADATA_TABLE, &fields);
+        finish(run, flow, sink).await
     }
+}
+
+/// What decides which records come, as one would say it again; it goes into the files.
+fn query(run: &Run, step: &str, area: Option<&AreaArgs>, fields: Option<&Fields>) -> String {
+    let mut words = format!("streetflow {step}");
+    if run.is_sandbox() {
+        words.push_str(" --sandbox");
+    }
+    if let Some(area) = area {
+        if let Some(bbox) = area.bbox.or(run.default_bbox) {
+            words += &format!(" --bbox {bbox}");
+        }
+        if let Some(owner) = &area.org_id {
+            words += &format!(" --org-id {owner}");
+        }
+        words += &format!(" --min-zoom {} --max-zoom {}", area.min_zoom, area.max_zoom);
+        if area.exhaustive {
+            words.push_str(" --exhaustive");
+        }
+    }
+    if let Some(fields) = fields {
+        words += &format!(" --fields {fields}");
+    }
+    words
 }
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.
 async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>) -> Result<Report> {
     let screen = Arc::clone(&run.screen);
     let flow = flow.on_error(OnError::Skip).then(move |records| refuse_total_failure(records, screen));
-    flow.until(run.stop.clone().cancelled_owned()).into_sink(sink).await
+    let report = flow.until(run.stop.clone().cancelled_owned()).into_sink(sink).await?;
+    stamp(&report);
+    Ok(report)
 }
 
 /// A run in which everything failed must not put an empty table in the place of a good one.
@@ -138,55 +176,20 @@ fn pictures(run: &Run, args: &PictureArgs, output: &Path) -> ImageSink {
     if args.check_existing { sink.check_present() } else { sink }
 }
 
-fn file_name(table: &str) -> String {
-    format!("{table}.{}", FORMAT.extension())
-}
-
-fn table<T: Record>(output: &Path, table: &str, fields: Option<&Fields>) -> Box<dyn Sink<T>> {
-    crate::sinks::sink_for(&output.join(file_name(table)), FORMAT, fields)
-}
-
-fn input<T: Record>(given: Option<&Path>, output: &Path, table: &str) -> Result<CsvSource<T>> {
-    match given {
-        Some(path) if path == Path::new("-") => CsvSource::new("standard input", io::stdin()),
-        Some(path) => CsvSource::open(path),
-        None => CsvSource::open(output.join(file_name(table))),
-    }
-}
-
 /// The command that would make the table whole: its own fields, and the one that is lacking.
 fn hint_for(quality: Quality, header: &[String]) -> String {
-    let known = Fields::known();
-    let columns: Vec<_> =
-        Metadata::COLUMNS.iter().filter(|column| header.iter().any(|cell| cell == column.name)).collect();
-    let mut fields: Vec<&str> =
-        columns.iter().filter_map(|column| column.field).filter(|f| known.contains(f)).collect();
-    fields.dedup();
-    fields.push(quality.field());
-    format!("run `streetflow metadata --fields {}` first", fields.join(","))
+    let fields = Fields::of_columns(header.iter().map(String::as_str));
+    let fields = fields.and(quality.field()).unwrap_or_default();
+    format!("run `streetflow metadata --fields {fields}` first")
 }
 
-/// How many rows a file has, for the time left; a guess where cells have line ends.
-pub(super) fn count_rows(path: &Path) -> io::Result<u64> {
-    // A pipe can be read but once, and not by us.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    let mut file = File::open(path)?;
-    let (mut buffer, mut lines) = (vec![0; 1 << 16], 0);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(u64::saturating_sub(lines, 1)),
-            read => lines += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64,
-        }
-    }
-}
-
-pub(super) fn paths(output: &Path) -> [(&'static str, PathBuf); 4] {
+/// Where each step's work lies.
+pub(super) fn places(output: &Path, formats: &[Format]) -> [(&'static str, Vec<PathBuf>); 4] {
+    let tables = |table| formats.iter().map(|format| path_of(output, table, *format)).collect();
     [
-        (SEQUENCES, output.join(file_name(SEQUENCE_TABLE))),
-        (IMAGES, output.join(file_name(IMAGE_TABLE))),
-        (METADATA, output.join(file_name(METADATA_TABLE))),
-        (DOWNLOAD, output.join(PICTURES)),
+        (SEQUENCES, tables(SEQUENCE_TABLE)),
+        (IMAGES, tables(IMAGE_TABLE)),
+        (METADATA, tables(METADATA_TABLE)),
+        (DOWNLOAD, vec![output.join(PICTURES)]),
     ]
 }

@@ -53,9 +53,9 @@ pub(super) struct WireImage {
     camera_parameters: Soft<Vec<f64>>,
     make: Soft<String>,
     model: Soft<String>,
-    exif_orientation: Soft<i64>,
-    width: Soft<i64>,
-    height: Soft<i64>,
+    exif_orientation: Soft<i32>,
+    width: Soft<i32>,
+    height: Soft<i32>,
     is_pano: Soft<bool>,
     quality_score: Soft<f64>,
     on_foot: Soft<bool>,
@@ -234,6 +234,15 @@ impl FromJson for i64 {
     }
     fn integer(number: i64) -> Option<Self> {
         Some(number)
+    }
+}
+
+impl FromJson for i32 {
+    fn float(number: f64) -> Option<Self> {
+        Self::integer(i64::float(number)?)
+    }
+    fn integer(number: i64) -> Option<Self> {
+        Self::try_from(number).ok()
     }
 }
 

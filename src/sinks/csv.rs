@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::{Encoder, FileSink, Sink, Written};
+use super::{Encoder, FileSink, Layout, Sink, Written};
 use crate::error::Result;
 use crate::record::{Column, Fields, Record, Value, select};
 use crate::sources::RecordStream;
@@ -33,6 +33,11 @@ impl CsvSink {
     /// A CSV file at `path`; nothing is touched before records come.
     pub fn create(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), fields: Fields::default() }
+    }
+
+    /// The same as a layout says.
+    pub fn layout(self, layout: &Layout) -> Self {
+        self.fields(&layout.fields)
     }
 
     /// The fields of metadata that become columns, in order; other records have fixed columns.

@@ -1,4 +1,4 @@
-//! One file, written in a thread of its own and made visible at the end or not at all.
+//! One file, written in a thread of its own and made visible at the end or not at all; and the same without a file.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -38,6 +38,19 @@ impl<F> FileSink<F> {
     }
 }
 
+/// A sink that encodes to anything that takes bytes, such as standard output: what is written can't be taken back.
+pub struct StreamSink<W, F> {
+    out: W,
+    encoder: F,
+}
+
+impl<W, F> StreamSink<W, F> {
+    /// Writes to `out`; `encoder` is called once with the place to write to.
+    pub fn new(out: W, encoder: F) -> Self {
+        Self { out, encoder }
+    }
+}
+
 /// The end of a channel may be a cancelled run; only this word makes the file visible.
 enum Order<T> {
     Encode(Vec<T>),
@@ -50,19 +63,47 @@ where
     T: Send + 'static,
     F: FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>> + Send + 'static,
 {
-    async fn drain(self: Box<Self>, mut records: RecordStream<T>) -> Result<Written> {
-        let (orders, inbox) = mpsc::channel(BATCHES_AHEAD);
-        let (open, opened) = oneshot::channel();
+    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
         let Self { path, encoder } = *self;
-        let writer = tokio::task::spawn_blocking(move || write(&path, encoder, open, inbox));
-        // A folder that can't be written to should not cost a single request.
-        let fed = if opened.await.is_ok() { feed(&mut records, &orders).await } else { Ok(()) };
-        drop(orders);
-        let written = writer.await.map_err(|panic| {
-            Error::new(ErrorKind::Output, "write the table").because(format!("the writer stopped: {panic}"))
-        })?;
-        fed.and(written)
+        in_thread(records, move |orders| write_file(&path, encoder, orders)).await
     }
+}
+
+#[async_trait]
+impl<T, W, F> Sink<T> for StreamSink<W, F>
+where
+    T: Send + 'static,
+    W: Write + Send + 'static,
+    F: FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>> + Send + 'static,
+{
+    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
+        let Self { out, encoder } = *self;
+        let failed = |error| Error::new(ErrorKind::Output, "write the records").because(error);
+        in_thread(records, move |orders| encode(out, encoder, orders, failed)).await
+    }
+}
+
+/// What the writing thread is given.
+struct Orders<T> {
+    /// Said when the place to write to is there.
+    open: oneshot::Sender<()>,
+    inbox: mpsc::Receiver<Order<T>>,
+}
+
+async fn in_thread<T: Send + 'static>(
+    mut records: RecordStream<T>,
+    write: impl FnOnce(Orders<T>) -> Result<Written> + Send + 'static,
+) -> Result<Written> {
+    let (orders, inbox) = mpsc::channel(BATCHES_AHEAD);
+    let (open, opened) = oneshot::channel();
+    let writer = tokio::task::spawn_blocking(move || write(Orders { open, inbox }));
+    // A folder that can't be written to should not cost a single request.
+    let fed = if opened.await.is_ok() { feed(&mut records, &orders).await } else { Ok(()) };
+    drop(orders);
+    let written = writer.await.map_err(|panic| {
+        Error::new(ErrorKind::Output, "write the table").because(format!("the writer stopped: {panic}"))
+    })?;
+    fed.and(written)
 }
 
 async fn feed<T>(records: &mut RecordStream<T>, orders: &mpsc::Sender<Order<T>>) -> Result<()> {
@@ -84,37 +125,47 @@ async fn feed<T>(records: &mut RecordStream<T>, orders: &mpsc::Sender<Order<T>>)
     Ok(())
 }
 
-fn write<T>(
+fn write_file<T>(
     path: &Path,
     encoder: impl FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>>,
-    open: oneshot::Sender<()>,
-    mut inbox: mpsc::Receiver<Order<T>>,
+    orders: Orders<T>,
 ) -> Result<Written> {
     let failed = |error| output_error("write the table", path, error);
     let file = temporary_beside(path).map_err(|error| output_error("create the file", path, error))?;
+    let out = file.as_file().try_clone().map_err(failed)?;
+    let written = encode(out, encoder, orders, failed)?;
+    commit(file, path).map_err(failed)?;
+    Ok(Written { paths: vec![path.to_owned()], ..written })
+}
+
+/// Encodes what it is ordered to, to the end; anything but the word to commit is an error.
+fn encode<T>(
+    out: impl Write + Send + 'static,
+    encoder: impl FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>>,
+    mut orders: Orders<T>,
+    failed: impl Fn(io::Error) -> Error,
+) -> Result<Written> {
     let bytes = Arc::new(AtomicU64::new(0));
-    let out = Counted { inner: file.as_file().try_clone().map_err(failed)?, bytes: Arc::clone(&bytes) };
-    let mut encoder = encoder(Box::new(BufWriter::with_capacity(1 << 16, out))).map_err(failed)?;
+    let out = Counted { inner: out, bytes: Arc::clone(&bytes) };
+    let mut encoder = encoder(Box::new(BufWriter::with_capacity(1 << 16, out))).map_err(&failed)?;
     let mut records = 0;
-    open.send(()).ok(); // If the run was abandoned meanwhile, the inbox says so.
+    orders.open.send(()).ok(); // If the run was abandoned meanwhile, the inbox says so.
     loop {
-        match inbox.blocking_recv() {
+        match orders.inbox.blocking_recv() {
             Some(Order::Encode(batch)) => {
-                encoder.encode(&batch).map_err(failed)?;
+                encoder.encode(&batch).map_err(&failed)?;
                 records += batch.len() as u64;
             }
             Some(Order::Commit) => break,
             None => {
-                return Err(Error::new(ErrorKind::Interrupted, "finish the file")
-                    .subject(path.display().to_string())
-                    .because("the run was abandoned"));
+                let why = "the run was abandoned";
+                return Err(Error::new(ErrorKind::Interrupted, "finish writing").because(why));
             }
         }
     }
-    encoder.finish().map_err(failed)?;
-    commit(file, path).map_err(failed)?;
+    encoder.finish().map_err(&failed)?;
     let bytes = bytes.load(Ordering::Relaxed);
-    Ok(Written { records, bytes, paths: vec![path.to_owned()], ..Written::default() })
+    Ok(Written { records, bytes, ..Written::default() })
 }
 
 struct Counted<W> {

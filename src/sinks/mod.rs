@@ -2,22 +2,31 @@
 
 mod csv;
 pub(crate) mod file;
+mod geojson;
 mod images;
 mod jpeg;
+mod layout;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod tee;
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
 pub use self::csv::{CsvEncoder, CsvSink};
-pub use self::file::FileSink;
+pub use self::file::{FileSink, StreamSink};
+pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
 pub use self::images::{ImageSink, Quality};
 pub use self::jpeg::JpegCheck;
+pub use self::layout::{Compression, Layout};
+#[cfg(feature = "parquet")]
+pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::tee::Tee;
 use crate::error::Result;
-use crate::record::{Fields, Record};
+use crate::format::Format;
+use crate::record::Record;
 use crate::sources::RecordStream;
 
 /// Something that takes a whole stream of records.
@@ -88,32 +97,28 @@ impl Written {
     }
 }
 
-/// A format of tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// Comma-separated, with a header.
-    Csv,
-}
-
-impl Format {
-    /// The ending of a file's name, without the dot.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-        }
-    }
-}
-
 /// A sink that writes a table of a format to a path.
-pub fn sink_for<T: Record>(path: &Path, format: Format, fields: Option<&Fields>) -> Box<dyn Sink<T>> {
+pub fn sink_for<T: Record>(path: &Path, format: Format, layout: &Layout) -> Box<dyn Sink<T>> {
     match format {
-        Format::Csv => {
-            let sink = CsvSink::create(path);
-            Box::new(match fields {
-                Some(fields) => sink.fields(fields),
-                None => sink,
-            })
-        }
+        Format::Csv => Box::new(CsvSink::create(path).layout(layout)),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => Box::new(ParquetSink::create(path).layout(layout)),
+        Format::GeoJson => Box::new(GeoJsonSink::create(path).layout(layout)),
+        Format::GeoJsonSeq => Box::new(GeoJsonSeqSink::create(path).layout(layout)),
     }
+}
+
+/// An encoder of a format over any place to write to, such as standard output.
+pub fn encoder_for<T: Record>(
+    out: Box<dyn Write + Send>,
+    format: Format,
+    layout: &Layout,
+) -> io::Result<Box<dyn Encoder<T>>> {
+    Ok(match format {
+        Format::Csv => Box::new(CsvEncoder::new(out, &layout.fields)?),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => Box::new(ParquetEncoder::new(out, layout)?),
+        Format::GeoJson => Box::new(GeoJsonEncoder::new(out, GeoJsonForm::Collection, layout)?),
+        Format::GeoJsonSeq => Box::new(GeoJsonEncoder::new(out, GeoJsonForm::sequence(layout), layout)?),
+    })
 }

@@ -1,17 +1,32 @@
 //! Where records come from.
 
 mod csv;
+mod geojson;
 mod mvt;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod table;
 mod tiles;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 
 pub use self::csv::CsvSource;
+pub use self::geojson::GeoJsonSource;
 pub use self::mvt::{TileLayer, tile_layers};
+#[cfg(feature = "parquet")]
+pub use self::parquet::ParquetSource;
+pub use self::table::TableSource;
+#[cfg(feature = "cli")]
+pub(crate) use self::table::Unknown;
+#[cfg(all(feature = "cli", feature = "parquet"))]
+pub(crate) use self::parquet::rows as parquet_rows;
 #[cfg(feature = "cli")]
 pub(crate) use self::tiles::FIRST_LINES;
 pub use self::tiles::TileSource;
 use crate::error::Result;
+
+/// The longest row or feature of a text file that is read, in bytes.
+const LONGEST_ROW: usize = 16 << 20;
 
 /// What flows: records, or the errors of records that failed.
 ///

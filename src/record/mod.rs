@@ -3,13 +3,15 @@
 //! Every record kind has one table of [`Column`]s. From it come headers, rows,
 //! schemas, readers, `--fields` and the `fields=` of the API.
 
+mod fields;
+mod place;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::geo::LonLat;
-use crate::model::Metadata;
+pub use self::fields::Fields;
+pub use self::place::Place;
+pub(crate) use self::place::{Position, position_column, with_position};
 
 /// One row of a table, described by its columns.
 ///
@@ -28,11 +30,6 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
 
     /// Puts right what its columns can't see one by one; readers call it when all are set.
     fn settle(&mut self) {}
-
-    /// Where the record lies, if it lies anywhere.
-    fn position(&self) -> Option<LonLat> {
-        None
-    }
 }
 
 /// One column of a record's table: its name, its kind and the way to its value.
@@ -46,6 +43,8 @@ pub struct Column<R: 'static> {
     pub kind: Kind,
     /// Whether a file without this column is of no use.
     pub required: bool,
+    /// Whether neighbouring rows often share a value, so that a format may store it once.
+    pub repeats: bool,
     /// Reads the value.
     pub get: for<'a> fn(&'a R) -> Value<'a>,
     /// Stores a value, or says why it can't be one.
@@ -58,21 +57,28 @@ pub struct Column<R: 'static> {
 pub enum Kind {
     /// Unicode text; ids too.
     Text,
-    /// A whole number, 64 bits signed.
+    /// A whole number, 32 bits signed.
     Integer,
-    /// A double.
+    /// A finite double.
     Float,
+    /// Degrees east; with the [`Kind::Latitude`] of the same field it makes a point.
+    Longitude,
+    /// Degrees north.
+    Latitude,
     /// True or false.
     Bool,
-    /// Milliseconds since 1970 in UTC.
+    /// Milliseconds since 1970 in UTC, 64 bits signed.
     Time,
-    /// A list of doubles.
+    /// A list of finite doubles.
     Floats,
     /// A list of texts.
     Texts,
 }
 
 /// A value of a column.
+///
+/// Empty text and numbers that are not finite are no values in any format: the
+/// API has neither, and CSV and JSON could not keep them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -80,9 +86,11 @@ pub enum Value<'a> {
     Null,
     /// Of [`Kind::Text`].
     Text(Cow<'a, str>),
-    /// Of [`Kind::Integer`] or [`Kind::Time`].
-    Integer(i64),
-    /// Of [`Kind::Float`].
+    /// Of [`Kind::Integer`].
+    Integer(i32),
+    /// Of [`Kind::Time`].
+    Time(i64),
+    /// Of [`Kind::Float`], [`Kind::Longitude`] and [`Kind::Latitude`].
     Float(f64),
     /// Of [`Kind::Bool`].
     Bool(bool),
@@ -100,10 +108,11 @@ impl Kind {
         }
         Ok(match self {
             Self::Text => Value::Text(Cow::Borrowed(text)),
-            Self::Integer | Self::Time => {
-                Value::Integer(whole(text).ok_or("it is not a whole number of 64 bits")?)
+            Self::Integer => Value::Integer(whole(text).ok_or("it is not a whole number of 32 bits")?),
+            Self::Time => Value::Time(whole(text).ok_or("it is not a whole number of 64 bits")?),
+            Self::Float | Self::Longitude | Self::Latitude => {
+                Value::Float(text.parse().map_err(|_| "it is not a number")?)
             }
-            Self::Float => Value::Float(text.parse().map_err(|_| "it is not a number")?),
             Self::Bool => match text {
                 "true" | "True" | "TRUE" | "1" => Value::Bool(true),
                 "false" | "False" | "FALSE" | "0" => Value::Bool(false),
@@ -120,7 +129,7 @@ impl Kind {
 }
 
 /// A whole number, also one that another tool's table turned into `2560.0`.
-fn whole(text: &str) -> Option<i64> {
+fn whole<N: std::str::FromStr>(text: &str) -> Option<N> {
     let digits = text
         .split_once('.')
         .map_or(text, |(int, fraction)| if fraction.bytes().all(|b| b == b'0') { int } else { text });
@@ -134,6 +143,7 @@ impl fmt::Display for Value<'_> {
             Self::Null => Ok(()),
             Self::Text(text) => f.write_str(text),
             Self::Integer(number) => write!(f, "{number}"),
+            Self::Time(number) => write!(f, "{number}"),
             Self::Float(number) => write_float(f, *number),
             Self::Bool(truth) => write!(f, "{truth}"),
             Self::Floats(numbers) => {
@@ -159,87 +169,6 @@ fn write_float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
     write!(f, "{digits}e{sign}{exponent:0>2}")
-}
-
-/// The fields of images to ask the API for, in order.
-///
-/// ```
-/// use streetflow::Fields;
-///
-/// let fields: Fields = "captured_at,geometry,creator".parse()?;
-/// assert_eq!(fields.columns(), ["captured_at", "lon", "lat", "creator_id", "creator_username"]);
-/// assert!("captured_at,colour".parse::<Fields>().is_err());
-/// # Ok::<(), streetflow::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fields(Vec<&'static str>);
-
-impl Fields {
-    /// The fields that the command asks for when it is not told: the Python toolset's.
-    pub const DEFAULT: &'static str = "captured_at,compass_angle,thumb_256_url,width";
-
-    /// All fields that are known, in the order of the table.
-    pub fn known() -> Vec<&'static str> {
-        let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
-        names.dedup();
-        names
-    }
-
-    /// The names, in order.
-    pub fn names(&self) -> &[&'static str] {
-        &self.0
-    }
-
-    /// The columns that the fields fill, in order, without the keys.
-    pub fn columns(&self) -> Vec<&'static str> {
-        let of = |field: &'static str| Metadata::COLUMNS.iter().filter(move |c| c.field == Some(field));
-        self.0.iter().flat_map(|field| of(field)).map(|column| column.name).collect()
-    }
-
-    /// The same with one more field, unless it is already there.
-    pub fn and(mut self, field: &str) -> Result<Self> {
-        if !self.0.contains(&field) {
-            self.0.push(lookup(field)?);
-        }
-        Ok(self)
-    }
-}
-
-impl Default for Fields {
-    fn default() -> Self {
-        Self(vec!["captured_at", "compass_angle", "thumb_256_url", "width"])
-    }
-}
-
-impl FromStr for Fields {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let mut names = Vec::new();
-        for name in text.split(',') {
-            let name = lookup(name.trim())?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        Ok(Self(names))
-    }
-}
-
-impl fmt::Display for Fields {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(","))
-    }
-}
-
-fn lookup(name: &str) -> Result<&'static str> {
-    let known = Fields::known();
-    known.iter().find(|field| **field == name).copied().ok_or_else(|| {
-        Error::new(ErrorKind::Usage, "find the field")
-            .subject(name)
-            .because("the API has no such field of an image")
-            .hint(format!("the fields are {}", known.join(", ")))
-    })
 }
 
 /// The columns of a table: the keys, then those of the fields in their order.
@@ -279,16 +208,6 @@ mod tests {
             assert_eq!(written, text);
             assert_eq!(written.parse::<f64>().map(f64::to_bits), Ok(number.to_bits()));
         }
-    }
-
-    #[test]
-    fn fields_keep_their_order_and_come_once() {
-        let fields: Fields = "width, captured_at,width".parse().expect("fields");
-        assert_eq!(fields.names(), ["width", "captured_at"]);
-        let error = "wdith".parse::<Fields>().expect_err("no such field");
-        assert!(error.advice().is_some_and(|hint| hint.contains("captured_at")));
-        assert!("".parse::<Fields>().is_err() && "width,,height".parse::<Fields>().is_err());
-        assert_eq!(Fields::default().to_string(), Fields::DEFAULT);
     }
 
     #[test]

@@ -1,0 +1,302 @@
+//! The column tables of the records: one line a column.
+
+use std::borrow::Cow;
+
+use super::{Image, ImageId, Metadata, OwnerId, Reason, Sequence, SequenceId};
+use crate::geo::LonLat;
+use crate::record::{Column, Kind, Record, Value};
+
+type Stored = std::result::Result<(), Reason>;
+
+/// The ways between a typed slot of a record and a [`Value`], one per slot type.
+trait Slot {
+    fn value(&self) -> Value<'_>;
+    fn store(&mut self, value: Value<'_>) -> Stored;
+}
+
+impl Slot for SequenceId {
+    fn value(&self) -> Value<'_> {
+        text(self.as_str())
+    }
+    fn store(&mut self, value: Value<'_>) -> Stored {
+        if let Value::Text(text) = value {
+            *self = Self::check(&text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Slot for ImageId {
+    fn value(&self) -> Value<'_> {
+        text(self.as_str())
+    }
+    fn store(&mut self, value: Value<'_>) -> Stored {
+        match value {
+            Value::Text(text) => *self = Self::check(&text)?,
+            _ => return Err("the id is empty"),
+        }
+        Ok(())
+    }
+}
+
+impl Slot for Option<OwnerId> {
+    fn value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Null, |id| text(id.as_str()))
+    }
+    fn store(&mut self, value: Value<'_>) -> Stored {
+        *self = match value {
+            Value::Text(text) => Some(OwnerId::check(&text)?),
+            _ => None,
+        };
+        Ok(())
+    }
+}
+
+/// Empty text is no value: CSV could not tell the two apart.
+fn text(text: &str) -> Value<'_> {
+    if text.is_empty() { Value::Null } else { Value::Text(Cow::Borrowed(text)) }
+}
+
+/// `NaN` is how other tools write that there is no number.
+fn number(number: f64) -> std::result::Result<Option<f64>, Reason> {
+    if number.is_infinite() {
+        return Err("it is not a finite number");
+    }
+    Ok(Some(number).filter(|number| number.is_finite()))
+}
+
+impl Slot for Option<String> {
+    fn value(&self) -> Value<'_> {
+        self.as_deref().map_or(Value::Null, text)
+    }
+    fn store(&mut self, value: Value<'_>) -> Stored {
+        *self = match value {
+            Value::Text(text) if !text.is_empty() => Some(text.into_owned()),
+            _ => None,
+        };
+        Ok(())
+    }
+}
+
+impl Slot for Option<f64> {
+    fn value(&self) -> Value<'_> {
+        self.filter(|number| number.is_finite()).map_or(Value::Null, Value::Float)
+    }
+    fn store(&mut self, value: Value<'_>) -> Stored {
+        *self = match value {
+            Value::Float(float) => number(float)?,
+            _ => None,
+        };
+        Ok(())
+    }
+}
+
+impl Slot for Option<Vec<f64>> {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Some(numbers) if numbers.iter().all(|number| number.is_finite()) => {
+                Value::Floats(Cow::Borrowed(numbers))
+            }
+            _ => Value::Null,
+        }
+    }
+    fn store(&mut self, value: Value<'_>) -> Stored {
+        *self = match value {
+            Value::Floats(numbers) if numbers.iter().all(|number| number.is_finite()) => {
+                Some(numbers.into_owned())
+            }
+            Value::Floats(_) => return Err("one of its numbers is not finite"),
+            _ => None,
+        };
+        Ok(())
+    }
+}
+
+macro_rules! slot {
+    ($type:ty, $variant:ident, $from:expr, $into:expr) => {
+        impl Slot for Option<$type> {
+            fn value(&self) -> Value<'_> {
+                self.as_ref().map_or(Value::Null, |inner| Value::$variant($from(inner)))
+            }
+            fn store(&mut self, value: Value<'_>) -> Stored {
+                *self = match value {
+                    Value::$variant(inner) => Some($into(inner)),
+                    _ => None,
+                };
+                Ok(())
+            }
+        }
+    };
+}
+
+slot!(i32, Integer, |number: &i32| *number, |number| number);
+slot!(i64, Time, |number: &i64| *number, |number| number);
+slot!(bool, Bool, |truth: &bool| *truth, |truth| truth);
+slot!(Vec<String>, Texts, |texts| Cow::Borrowed(Vec::as_slice(texts)), Cow::into_owned);
+
+/// A point of which neither half is known yet.
+const NOWHERE: LonLat = LonLat { lon: f64::NAN, lat: f64::NAN };
+
+/// Half a point is none: zero would be a place.
+fn whole(point: Option<LonLat>) -> Option<LonLat> {
+    point.filter(|point| point.lon.is_finite() && point.lat.is_finite())
+}
+
+/// One half of a point; the other half is set by the column beside it.
+fn store_degrees(
+    point: &mut Option<LonLat>,
+    value: &Value<'_>,
+    half: fn(&mut LonLat) -> &mut f64,
+) -> Stored {
+    if let Value::Float(degrees) = value
+        && let Some(degrees) = number(*degrees)?
+    {
+        *half(point.get_or_insert(NOWHERE)) = degrees;
+    }
+    Ok(())
+}
+
+// The lines of a record's table: a key, a field of the API, one half of a point.
+
+macro_rules! key {
+    ($name:ident, required: $required:literal, repeats: $repeats:literal) => {
+        Column {
+            name: stringify!($name),
+            field: None,
+            kind: Kind::Text,
+            required: $required,
+            repeats: $repeats,
+            get: |record| record.$name.value(),
+            set: |record, value| record.$name.store(value),
+        }
+    };
+}
+
+macro_rules! field {
+    ($name:ident: $kind:ident, $($rest:tt)*) => {
+        field!($name: $kind from stringify!($name), $($rest)*)
+    };
+    ($name:ident: $kind:ident from $field:expr, repeats: $repeats:literal) => {
+        Column {
+            name: stringify!($name),
+            field: Some($field),
+            kind: Kind::$kind,
+            required: false,
+            repeats: $repeats,
+            get: |record| record.$name.value(),
+            set: |record, value| record.$name.store(value),
+        }
+    };
+}
+
+macro_rules! degrees {
+    ($name:literal: $kind:ident, $half:ident of $point:ident) => {
+        Column {
+            name: $name,
+            field: Some(stringify!($point)),
+            kind: Kind::$kind,
+            required: false,
+            repeats: false,
+            get: |record| whole(record.$point).map_or(Value::Null, |point| Value::Float(point.$half)),
+            set: |record, value| store_degrees(&mut record.$point, &value, |point| &mut point.$half),
+        }
+    };
+}
+
+impl Record for Sequence {
+    const NAME: &'static str = "sequence";
+    const COLUMNS: &'static [Column<Self>] = &[
+        key!(org_id, required: false, repeats: true),
+        key!(seq_id, required: true, repeats: false),
+    ];
+}
+
+impl Record for Image {
+    const NAME: &'static str = "image";
+    const COLUMNS: &'static [Column<Self>] = &[
+        key!(seq_id, required: true, repeats: true),
+        key!(img_id, required: true, repeats: false),
+    ];
+}
+
+impl Record for Metadata {
+    const NAME: &'static str = "image with metadata";
+    const COLUMNS: &'static [Column<Self>] = &[
+        key!(seq_id, required: false, repeats: true),
+        key!(img_id, required: true, repeats: false),
+        Column {
+            name: "id",
+            field: Some("id"),
+            kind: Kind::Text,
+            required: false,
+            repeats: false,
+            get: |record| record.img_id.value(),
+            set: |_, _| Ok(()),
+        },
+        field!(sequence: Text, repeats: true),
+        degrees!("lon": Longitude, lon of geometry),
+        degrees!("lat": Latitude, lat of geometry),
+        degrees!("computed_lon": Longitude, lon of computed_geometry),
+        degrees!("computed_lat": Latitude, lat of computed_geometry),
+        field!(captured_at: Time, repeats: false),
+        field!(compass_angle: Float, repeats: false),
+        field!(computed_compass_angle: Float, repeats: false),
+        field!(altitude: Float, repeats: false),
+        field!(computed_altitude: Float, repeats: false),
+        field!(computed_rotation: Floats, repeats: false),
+        field!(atomic_scale: Float, repeats: false),
+        field!(camera_type: Text, repeats: true),
+        field!(camera_parameters: Floats, repeats: true),
+        field!(make: Text, repeats: true),
+        field!(model: Text, repeats: true),
+        field!(exif_orientation: Integer, repeats: true),
+        field!(width: Integer, repeats: true),
+        field!(height: Integer, repeats: true),
+        field!(is_pano: Bool, repeats: true),
+        field!(quality_score: Float, repeats: false),
+        field!(on_foot: Bool, repeats: true),
+        field!(creator_id: Text from "creator", repeats: true),
+        field!(creator_username: Text from "creator", repeats: true),
+        field!(organization_id: Text from "organization", repeats: true),
+        field!(thumb_256_url: Text, repeats: false),
+        field!(thumb_1024_url: Text, repeats: false),
+        field!(thumb_2048_url: Text, repeats: false),
+        field!(thumb_original_url: Text, repeats: false),
+        field!(merge_cc: Float, repeats: true),
+        field!(mesh_id: Text from "mesh", repeats: false),
+        field!(mesh_url: Text from "mesh", repeats: false),
+        field!(sfm_cluster_id: Text from "sfm_cluster", repeats: true),
+        field!(sfm_cluster_url: Text from "sfm_cluster", repeats: true),
+        field!(detections: Texts, repeats: false),
+    ];
+
+    fn settle(&mut self) {
+        for point in [&mut self.geometry, &mut self.computed_geometry] {
+            *point = whole(*point);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_gives_back_what_it_was_given() {
+        for column in Metadata::COLUMNS {
+            let text = match column.kind {
+                Kind::Text => "728019821979741",
+                Kind::Integer => "-2147483648",
+                Kind::Time => "-9007199254740993",
+                Kind::Float | Kind::Longitude | Kind::Latitude => "184.43365478516",
+                Kind::Bool => "true",
+                Kind::Floats => "[0.85,-6.6499673206348e-05,0]",
+                Kind::Texts => r#"["1463368450678096"]"#,
+            };
+            let mut record =
+                Metadata { img_id: ImageId::new("728019821979741").expect("an id"), ..Metadata::default() };
+            (column.set)(&mut record, column.kind.parse(text).expect(text)).expect(column.name);
+            assert_eq!((column.get)(&record).to_string(), text, "{}", column.name);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Ids, checked: they come from the network and from files, and go into paths and queries.
+
+use std::fmt;
+
+use smol_str::SmolStr;
+
+use super::Reason;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The longest id that is taken; real ones have 22 characters at the most.
+const MAX_ID: usize = 64;
+
+/// Letters, digits, `-` and `_`: safe in a path and in a query, whoever wrote it.
+fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
+    if text.is_empty() {
+        return Err("the id is empty");
+    }
+    if text.len() > MAX_ID {
+        return Err("the id is longer than 64 characters");
+    }
+    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        return Err("an id has only letters, digits, `-` and `_`");
+    }
+    Ok(SmolStr::new(text))
+}
+
+/// Image and owner ids are decimal; a table that a spreadsheet or pandas wrote as floats has lost digits.
+fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
+    let looks_float =
+        text.bytes().next().is_some_and(|b| b.is_ascii_digit()) && text.contains(['.', 'e', 'E', '+']);
+    if looks_float && text.parse::<f64>().is_ok() {
+        return Err("the id was written as a floating-point number, which loses digits; write ids as text");
+    }
+    check_id(text)
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(SmolStr);
+
+        impl $name {
+            /// Checks a text and makes it an id: 1 to 64 letters, digits, `-` or `_`.
+            pub fn new(text: &str) -> Result<Self> {
+                Self::check(text).map_err(|why| {
+                    let shown: String = text.chars().take(MAX_ID).collect();
+                    Error::new(ErrorKind::Usage, concat!("read the ", $what)).subject(shown).because(why)
+                })
+            }
+
+            pub(crate) fn check(text: &str) -> std::result::Result<Self, Reason> {
+                $check(text).map(Self)
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+id! {
+    /// The id of a sequence: 22 characters, case-sensitive, perhaps beginning with `-`.
+    SequenceId, "sequence id", check_id
+}
+id! {
+    /// The id of an image: decimal digits, today up to 17, kept as text for they exceed 2^53.
+    ImageId, "image id", check_number
+}
+id! {
+    /// The id of an organisation or a user: decimal digits, kept as text.
+    OwnerId, "owner id", check_number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_could_leave_the_folder_or_the_query_are_refused() {
+        for bad in ["", "a/b", "..", "a b", "a&b", "a\n", "é", &"x".repeat(65)] {
+            assert!(SequenceId::new(bad).is_err(), "{bad:?}");
+            assert!(ImageId::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(SequenceId::new("-abcDEF_0123456789xyz").is_ok());
+        assert!(SequenceId::new("1e5").is_ok(), "a sequence id may look like a number");
+    }
+
+    #[test]
+    fn an_image_id_that_went_through_a_float_is_refused_with_the_reason() {
+        for bad in ["1.463e15", "1463097064038568.0", "1463e12", "1.2e+16"] {
+            let error = ImageId::new(bad).expect_err(bad);
+            assert!(error.chain().contains("loses digits"), "{}", error.chain());
+        }
+        assert!(ImageId::new("26774514888887982").is_ok());
+    }
+}

@@ -1,0 +1,126 @@
+//! Which fields of images the API is asked for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Record;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Metadata;
+
+/// The fields of images to ask the API for, in order.
+///
+/// ```
+/// use streetflow::Fields;
+///
+/// let fields: Fields = "captured_at,geometry,creator".parse()?;
+/// assert_eq!(fields.columns(), ["captured_at", "lon", "lat", "creator_id", "creator_username"]);
+/// assert!("captured_at,colour".parse::<Fields>().is_err());
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields(Vec<&'static str>);
+
+impl Fields {
+    /// The fields that the command asks for when it is not told: the Python toolset's.
+    pub const DEFAULT: &'static str = "captured_at,compass_angle,thumb_256_url,width";
+
+    /// All fields that are known, in the order of the table.
+    pub fn known() -> Vec<&'static str> {
+        let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
+        names.dedup();
+        names
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> &[&'static str] {
+        &self.0
+    }
+
+    /// The columns that the fields fill, in order, without the keys.
+    pub fn columns(&self) -> Vec<&'static str> {
+        let of = |field: &'static str| Metadata::COLUMNS.iter().filter(move |c| c.field == Some(field));
+        self.0.iter().flat_map(|field| of(field)).map(|column| column.name).collect()
+    }
+
+    /// The fields that fill columns of a table, in their order; names that no field fills are left out.
+    ///
+    /// ```
+    /// use streetflow::Fields;
+    ///
+    /// let fields = Fields::of_columns(["img_id", "creator_id", "note", "geometry"]);
+    /// assert_eq!(fields.names(), ["creator", "geometry"]);
+    /// ```
+    pub fn of_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut fields = Vec::new();
+        for name in names {
+            let geometry = (name == "geometry").then_some("geometry");
+            let column = Metadata::COLUMNS.iter().find(|column| column.name == name);
+            if let Some(field) = column.and_then(|column| column.field).or(geometry)
+                && !fields.contains(&field)
+            {
+                fields.push(field);
+            }
+        }
+        Self(fields)
+    }
+
+    /// The same with one more field, unless it is already there.
+    pub fn and(mut self, field: &str) -> Result<Self> {
+        if !self.0.contains(&field) {
+            self.0.push(lookup(field)?);
+        }
+        Ok(self)
+    }
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self(vec!["captured_at", "compass_angle", "thumb_256_url", "width"])
+    }
+}
+
+impl FromStr for Fields {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut names = Vec::new();
+        for name in text.split(',') {
+            let name = lookup(name.trim())?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(Self(names))
+    }
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+fn lookup(name: &str) -> Result<&'static str> {
+    let known = Fields::known();
+    known.iter().find(|field| **field == name).copied().ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "find the field")
+            .subject(name)
+            .because("the API has no such field of an image")
+            .hint(format!("the fields are {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_order_and_come_once() {
+        let fields: Fields = "width, captured_at,width".parse().expect("fields");
+        assert_eq!(fields.names(), ["width", "captured_at"]);
+        let error = "wdith".parse::<Fields>().expect_err("no such field");
+        assert!(error.advice().is_some_and(|hint| hint.contains("captured_at")));
+        assert!("".parse::<Fields>().is_err() && "width,,height".parse::<Fields>().is_err());
+        assert_eq!(Fields::default().to_string(), Fields::DEFAULT);
+    }
+}

@@ -1,0 +1,165 @@
+//! Which of a record's points is its place, for formats that give a record one geometry.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Column, Fields, Kind, Record, Value, select};
+use crate::error::{Error, ErrorKind, Result};
+use crate::geo::LonLat;
+
+/// Which of an image's two points the geometry of a file is.
+///
+/// With [`Place::Original`] the geometry stands in for the columns `lon` and
+/// `lat`. Otherwise it is a copy, and both points stay in columns of their own,
+/// so that nothing is lost and a reader need not know the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// `geometry`: where the device says that it was.
+    #[default]
+    Original,
+    /// `computed_geometry`: where the reconstruction puts it; none for images that are in no reconstruction.
+    Computed,
+    /// `computed_geometry` where there is one, else `geometry`.
+    Best,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Original, Self::Computed, Self::Best];
+
+    /// The name: `original`, `computed` or `best`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Computed => "computed",
+            Self::Best => "best",
+        }
+    }
+
+    /// The fields of the API that it takes.
+    pub fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Original => &["geometry"],
+            Self::Computed | Self::Best => &["geometry", "computed_geometry"],
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|place| place.name() == text).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "choose the geometry")
+                .subject(text)
+                .because("there is no such choice")
+                .hint("the choices are original, computed and best")
+        })
+    }
+}
+
+/// Two columns of a record that make a point.
+struct Point<R: 'static> {
+    lon: &'static Column<R>,
+    lat: &'static Column<R>,
+}
+
+impl<R: Record> Point<R> {
+    fn get(&self, record: &R) -> Option<LonLat> {
+        match ((self.lon.get)(record), (self.lat.get)(record)) {
+            (Value::Float(lon), Value::Float(lat)) => Some(LonLat { lon, lat }),
+            _ => None,
+        }
+    }
+}
+
+/// The points that a record has, the original first.
+fn points<R: Record>() -> Vec<Point<R>> {
+    let of = |kind| R::COLUMNS.iter().filter(move |column| column.kind == kind);
+    of(Kind::Longitude).zip(of(Kind::Latitude)).map(|(lon, lat)| Point { lon, lat }).collect()
+}
+
+/// The way to a record's place.
+pub(crate) struct Position<R: 'static> {
+    points: Vec<Point<R>>,
+    place: Place,
+}
+
+impl<R: Record> Position<R> {
+    /// Where the record lies, if it lies anywhere.
+    pub(crate) fn of(&self, record: &R) -> Option<LonLat> {
+        let point = |index: usize| self.points.get(index)?.get(record);
+        match self.place {
+            Place::Original => point(0),
+            Place::Computed => point(1),
+            Place::Best => point(1).or_else(|| point(0)),
+        }
+    }
+}
+
+/// The columns of a table that has a geometry, and the way to it; none for records that lie nowhere.
+pub(crate) fn with_position<R: Record>(
+    fields: &Fields,
+    place: Place,
+) -> (Vec<&'static Column<R>>, Option<Position<R>>) {
+    let mut columns = select::<R>(Some(fields));
+    let points = points::<R>();
+    let Some(original) = points.first() else { return (columns, None) };
+    if place == Place::Original {
+        columns.retain(|column| column.name != original.lon.name && column.name != original.lat.name);
+    } else {
+        for column in points.iter().flat_map(|point| [point.lon, point.lat]) {
+            if !columns.iter().any(|chosen| chosen.name == column.name) {
+                columns.push(column);
+            }
+        }
+    }
+    (columns, Some(Position { points, place }))
+}
+
+/// The columns that a file's geometry fills, longitude first; none for records that lie nowhere.
+pub(crate) fn position_column<R: Record>() -> Option<[&'static Column<R>; 2]> {
+    points::<R>().into_iter().next().map(|point| [point.lon, point.lat])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, Metadata};
+
+    const HERE: LonLat = LonLat { lon: 33.5, lat: 35.0 };
+    const THERE: LonLat = LonLat { lon: 33.6, lat: 35.1 };
+
+    #[test]
+    fn the_geometry_replaces_the_original_point_and_copies_any_other() {
+        let fields: Fields = "width,geometry".parse().expect("fields");
+        let names = |place| {
+            let (columns, position) = with_position::<Metadata>(&fields, place);
+            assert!(position.is_some());
+            columns.iter().map(|column| column.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Place::Original), ["seq_id", "img_id", "width"]);
+        let both = ["seq_id", "img_id", "width", "lon", "lat", "computed_lon", "computed_lat"];
+        assert_eq!((names(Place::Computed), names(Place::Best)), (both.to_vec(), both.to_vec()));
+        assert!(with_position::<Image>(&fields, Place::Best).1.is_none());
+    }
+
+    #[test]
+    fn best_is_the_computed_point_where_there_is_one() {
+        let of = |place, geometry, computed_geometry| {
+            let record = Metadata { geometry, computed_geometry, ..Metadata::default() };
+            with_position::<Metadata>(&Fields::default(), place).1.expect("a position").of(&record)
+        };
+        assert_eq!(of(Place::Original, Some(HERE), Some(THERE)), Some(HERE));
+        assert_eq!(of(Place::Computed, Some(HERE), Some(THERE)), Some(THERE));
+        assert_eq!(of(Place::Computed, Some(HERE), None), None);
+        assert_eq!(of(Place::Best, Some(HERE), Some(THERE)), Some(THERE));
+        assert_eq!(of(Place::Best, Some(HERE), None), Some(HERE));
+    }
+}

@@ -1,0 +1,216 @@
+//! GeoJSON, as one feature collection or as a feature a line.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use super::{Encoder, FileSink, Layout, Sink, Written};
+use crate::error::Result;
+use crate::record::{Column, Fields, Place, Position, Record, Value, with_position};
+use crate::sources::RecordStream;
+
+/// Writes a table as one GeoJSON feature collection (RFC 7946).
+///
+/// A record is a feature: its id is the `id`, its place the `geometry` (`null`
+/// where it has none), its columns are the `properties`, with `null` for absent
+/// values. Lists stay lists, numbers keep their bits.
+///
+/// ```
+/// use streetflow::{Flow, GeoJsonSink, LonLat, Metadata, ImageId, Result};
+///
+/// # #[tokio::main] async fn main() -> Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("img_meta_dataset.geojson");
+/// let image = Metadata {
+///     img_id: ImageId::new("728019821979741")?,
+///     geometry: Some(LonLat { lon: 33.5, lat: 35.0 }),
+///     ..Metadata::default()
+/// };
+/// Flow::from(futures::stream::iter([Ok(image)])).into_sink(GeoJsonSink::create(&path)).await?;
+/// let text = std::fs::read_to_string(&path).unwrap();
+/// assert!(text.contains(r#""geometry":{"type":"Point","coordinates":[33.5,35.0]}"#));
+/// # Ok(()) }
+/// ```
+pub struct GeoJsonSink {
+    path: PathBuf,
+    layout: Layout,
+}
+
+/// Writes a table as newline-delimited GeoJSON: a feature a line, which tools can split and append.
+pub struct GeoJsonSeqSink {
+    path: PathBuf,
+    layout: Layout,
+}
+
+macro_rules! geojson_sink {
+    ($name:ident, $form:expr) => {
+        impl $name {
+            /// A file at `path`; nothing is touched before records come.
+            pub fn create(path: impl Into<PathBuf>) -> Self {
+                Self { path: path.into(), layout: Layout::default() }
+            }
+
+            /// The same as a layout says.
+            pub fn layout(mut self, layout: &Layout) -> Self {
+                self.layout = layout.clone();
+                self
+            }
+
+            /// The fields of metadata that become properties, in order; other records have fixed ones.
+            pub fn fields(mut self, fields: &Fields) -> Self {
+                self.layout = self.layout.fields(fields);
+                self
+            }
+
+            /// Which point of an image is the feature's geometry.
+            pub fn place(mut self, place: Place) -> Self {
+                self.layout = self.layout.place(place);
+                self
+            }
+        }
+
+        #[async_trait]
+        impl<T: Record> Sink<T> for $name {
+            async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
+                let Self { path, layout } = *self;
+                let encoder = move |out| -> io::Result<Box<dyn Encoder<T>>> {
+                    Ok(Box::new(GeoJsonEncoder::new(out, ($form)(&layout), &layout)?))
+                };
+                Box::new(FileSink::create(path, encoder)).drain(records).await
+            }
+        }
+    };
+}
+
+geojson_sink!(GeoJsonSink, |_: &Layout| GeoJsonForm::Collection);
+geojson_sink!(GeoJsonSeqSink, GeoJsonForm::sequence);
+
+impl GeoJsonSeqSink {
+    /// Begins every feature with the control character RS, as RFC 8142 wants it and few tools do.
+    pub fn record_separators(mut self) -> Self {
+        self.layout = self.layout.record_separators();
+        self
+    }
+}
+
+/// What stands around the features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GeoJsonForm {
+    /// One feature collection.
+    Collection,
+    /// A feature a line.
+    Lines,
+    /// A feature a line, each begun by RS.
+    Records,
+}
+
+impl GeoJsonForm {
+    pub(super) fn sequence(layout: &Layout) -> Self {
+        if layout.record_separators { Self::Records } else { Self::Lines }
+    }
+}
+
+/// Records to GeoJSON bytes.
+pub struct GeoJsonEncoder<T: 'static, W> {
+    columns: Vec<Member<T>>,
+    /// The last of the keys: what a feature is called.
+    id: Option<&'static Column<T>>,
+    position: Option<Position<T>>,
+    form: GeoJsonForm,
+    first: bool,
+    line: Vec<u8>,
+    out: W,
+}
+
+/// A property: its name is escaped once.
+struct Member<T: 'static> {
+    name: Vec<u8>,
+    column: &'static Column<T>,
+}
+
+impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
+    /// An encoder that has written what stands before the first feature.
+    pub fn new(mut out: W, form: GeoJsonForm, layout: &Layout) -> io::Result<Self> {
+        if form == GeoJsonForm::Collection {
+            out.write_all(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
+        }
+        let (columns, position) = with_position::<T>(&layout.fields, layout.place);
+        let id = columns.iter().rfind(|column| column.field.is_none()).copied();
+        let columns = columns.into_iter().map(Member::new).collect::<io::Result<_>>()?;
+        Ok(Self { columns, id, position, form, first: true, line: Vec::new(), out })
+    }
+
+    fn feature(&mut self, record: &T) -> io::Result<()> {
+        let line = &mut self.line;
+        line.extend_from_slice(b"{\"type\":\"Feature\"");
+        if let Some(Value::Text(id)) = self.id.map(|column| (column.get)(record)) {
+            line.extend_from_slice(b",\"id\":");
+            serde_json::to_writer(&mut *line, &id)?;
+        }
+        line.extend_from_slice(b",\"geometry\":");
+        match self.position.as_ref().and_then(|position| position.of(record)) {
+            Some(point) => {
+                line.extend_from_slice(b"{\"type\":\"Point\",\"coordinates\":");
+                serde_json::to_writer(&mut *line, &[point.lon, point.lat])?;
+                line.push(b'}');
+            }
+            None => line.extend_from_slice(b"null"),
+        }
+        line.extend_from_slice(b",\"properties\":{");
+        for (index, member) in self.columns.iter().enumerate() {
+            if index > 0 {
+                line.push(b',');
+            }
+            line.extend_from_slice(&member.name);
+            line.push(b':');
+            match (member.column.get)(record) {
+                Value::Null => line.extend_from_slice(b"null"),
+                Value::Text(text) => serde_json::to_writer(&mut *line, &text)?,
+                Value::Integer(number) => serde_json::to_writer(&mut *line, &number)?,
+                Value::Time(number) => serde_json::to_writer(&mut *line, &number)?,
+                Value::Float(number) => serde_json::to_writer(&mut *line, &number)?,
+                Value::Bool(truth) => serde_json::to_writer(&mut *line, &truth)?,
+                Value::Floats(numbers) => serde_json::to_writer(&mut *line, &numbers)?,
+                Value::Texts(texts) => serde_json::to_writer(&mut *line, &texts)?,
+            }
+        }
+        line.extend_from_slice(b"}}");
+        Ok(())
+    }
+}
+
+impl<T> Member<T> {
+    fn new(column: &'static Column<T>) -> io::Result<Self> {
+        Ok(Self { name: serde_json::to_vec(column.name)?, column })
+    }
+}
+
+impl<T: Record, W: Write + Send> Encoder<T> for GeoJsonEncoder<T, W> {
+    fn encode(&mut self, batch: &[T]) -> io::Result<()> {
+        for record in batch {
+            self.line.clear();
+            match self.form {
+                // The comma stands before a feature, so that the last has none behind it.
+                GeoJsonForm::Collection if self.first => self.line.push(b'\n'),
+                GeoJsonForm::Collection => self.line.extend_from_slice(b",\n"),
+                GeoJsonForm::Lines => {}
+                GeoJsonForm::Records => self.line.push(0x1e),
+            }
+            self.first = false;
+            self.feature(record)?;
+            if self.form != GeoJsonForm::Collection {
+                self.line.push(b'\n');
+            }
+            self.out.write_all(&self.line)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        if self.form == GeoJsonForm::Collection {
+            self.out.write_all(b"\n]}\n")?;
+        }
+        self.out.flush()
+    }
+}

@@ -1,0 +1,261 @@
+//! Records from GeoJSON: feature collections and features a line.
+
+mod split;
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use ::geojson::feature::Id;
+use ::geojson::{Feature, GeometryValue, JsonValue};
+
+use self::split::{Broken, Split};
+use super::table::{self, Lane, Row, Table};
+use super::{RecordStream, Source};
+use crate::error::{Error, Result};
+use crate::record::{Column, Kind, Record, Value, position_column};
+
+/// The features that tell which properties there are.
+const FIRST_FEATURES: usize = 1000;
+
+/// No more of them than this many bytes.
+const FIRST_BYTES: usize = 4 << 20;
+
+/// Records from the features of a GeoJSON file, one at a time.
+///
+/// Properties become columns by their names; others are left alone. The
+/// geometry, a point, fills `lon` and `lat` unless the properties have them. A
+/// feature without its id among the properties has it from `id`. A feature that
+/// can't be read is an error of kind [`ErrorKind::Malformed`](crate::ErrorKind)
+/// and the next one follows; if it is the first one, or the file ends in the
+/// middle, the error is one of usage.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use streetflow::{GeoJsonSource, Metadata, Source};
+///
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// let text = r#"{"type":"Feature","id":"728019821979741","geometry":{"type":"Point","coordinates":[33.5,35.0]},"properties":{"width":2560}}"#;
+/// let images: Vec<Metadata> = GeoJsonSource::lines("a text", text.as_bytes())?.stream().try_collect().await?;
+/// assert_eq!((images[0].img_id.as_str(), images[0].width), ("728019821979741", Some(2560)));
+/// # Ok(()) }
+/// ```
+pub struct GeoJsonSource<T: 'static> {
+    table: Table,
+    split: Split<BufReader<Box<dyn Read + Send>>>,
+    /// What was read to know the header.
+    first: VecDeque<Vec<u8>>,
+    columns: HashMap<&'static str, &'static Column<T>>,
+    /// The key that a feature's `id` is.
+    id: Option<&'static Column<T>>,
+    position: Option<[&'static Column<T>; 2]>,
+}
+
+impl<T: Record> GeoJsonSource<T> {
+    /// Opens a feature collection and reads its first features.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::new(path.display().to_string(), table::open(path)?)
+    }
+
+    /// Opens a file with a feature a line, or with RFC 8142's separators.
+    pub fn open_lines(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::lines(path.display().to_string(), table::open(path)?)
+    }
+
+    /// Reads a feature collection from anything; `name` is how messages call it.
+    pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
+        Self::of(name.into(), Split::collection(buffered(from)), VecDeque::new())
+    }
+
+    /// Reads a feature a line from anything; `name` is how messages call it.
+    pub fn lines(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
+        Self::of(name.into(), Split::sequence(buffered(from)), VecDeque::new())
+    }
+
+    #[cfg(feature = "cli")]
+    pub(super) fn retype<U: Record>(self) -> Result<GeoJsonSource<U>> {
+        GeoJsonSource::of(self.table.name, self.split, self.first)
+    }
+
+    fn of(
+        name: String,
+        split: Split<BufReader<Box<dyn Read + Send>>>,
+        first: VecDeque<Vec<u8>>,
+    ) -> Result<Self> {
+        let columns = T::COLUMNS.iter().map(|column| (column.name, column)).collect();
+        let id = T::COLUMNS.iter().rfind(|column| column.field.is_none());
+        let table = Table { name, row: "feature", header: Vec::new() };
+        let mut source = Self { table, split, first, columns, id, position: position_column::<T>() };
+        source.read_ahead()?;
+        source.read_header();
+        source.table.check::<T>()?;
+        Ok(source)
+    }
+
+    /// Features need not have the same properties, so the first thousand are asked.
+    fn read_ahead(&mut self) -> Result<()> {
+        let mut size: usize = self.first.iter().map(Vec::len).sum();
+        while self.first.len() < FIRST_FEATURES && size < FIRST_BYTES {
+            let next = self.split.next().map_err(|why| self.broken(self.first.len(), why))?;
+            let Some(text) = next else { break };
+            size += text.len();
+            self.first.push_back(text);
+        }
+        Ok(())
+    }
+
+    fn read_header(&mut self) {
+        let header = &mut self.table.header;
+        for feature in self.first.iter().filter_map(|text| serde_json::from_slice::<Feature>(text).ok()) {
+            let names = feature.properties.iter().flat_map(|properties| properties.keys());
+            let geometry = feature.geometry.is_some().then_some("geometry");
+            let id = feature.id.as_ref().and(self.id).map(|column| column.name);
+            for name in names.map(String::as_str).chain(geometry).chain(id) {
+                if !header.iter().any(|known| known == name) {
+                    header.push(name.to_owned());
+                }
+            }
+        }
+        // Without a single feature there is nothing to name, and nothing to miss.
+        if self.first.is_empty() {
+            header.extend(T::COLUMNS.iter().map(|column| column.name.to_owned()));
+        }
+    }
+
+    /// The names of the properties of the first thousand features, and `geometry` if one of them has any.
+    pub fn header(&self) -> &[String] {
+        &self.table.header
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn broken(&self, features: usize, why: Broken) -> Error {
+        let why = match why {
+            Broken::Io(error) => error.to_string(),
+            Broken::Text(why) => table::printable(&why, 300),
+        };
+        self.table.refuse(&format!("after {features} features: {why}"))
+    }
+
+    /// Reads features until the end.
+    fn pump(mut self, lane: &mut Lane<T>) {
+        for number in 1.. {
+            let text = match self.first.pop_front() {
+                Some(text) => Ok(Some(text)),
+                None => self.split.next(),
+            };
+            let item = match text {
+                Ok(Some(text)) => self.record(&text, &Row { number, first: number == 1 }),
+                Ok(None) => return,
+                Err(why) => Err(self.broken(usize::try_from(number - 1).unwrap_or(usize::MAX), why)),
+            };
+            if !lane.push(item) {
+                return;
+            }
+        }
+    }
+
+    fn record(&self, text: &[u8], row: &Row) -> Result<T> {
+        let feature: Feature = serde_json::from_slice(text).map_err(|why| {
+            self.table.refuse_row(row, &format!(": {}", table::printable(&why.to_string(), 200)))
+        })?;
+        let mut record = T::default();
+        let properties = feature.properties.unwrap_or_default();
+        if let (Some(column), Some(id)) = (self.id, feature.id)
+            && !properties.contains_key(column.name)
+        {
+            let id = match id {
+                Id::String(text) => JsonValue::String(text),
+                Id::Number(number) => JsonValue::Number(number),
+            };
+            self.set(&mut record, column, &id, row)?;
+        } else if let Some(lacking) =
+            T::COLUMNS.iter().find(|column| column.required && !properties.contains_key(column.name))
+        {
+            return Err(self.table.refuse_row(row, &format!(": it has no property `{}`", lacking.name)));
+        }
+        for (name, value) in &properties {
+            if let Some(column) = self.columns.get(name.as_str()) {
+                self.set(&mut record, column, value, row)?;
+            }
+        }
+        if let (Some([lon, lat]), Some(geometry)) = (self.position, feature.geometry)
+            && !properties.contains_key(lon.name)
+            && !properties.contains_key(lat.name)
+        {
+            let GeometryValue::Point { coordinates } = &geometry.value else {
+                let why = format!(": its geometry is a {}, and an image's is a Point", geometry.value.type_name());
+                return Err(self.table.refuse_row(row, &why));
+            };
+            if let [east, north, ..] = coordinates.as_slice() {
+                for (column, degrees) in [(lon, east), (lat, north)] {
+                    let value = Ok(Value::Float(*degrees));
+                    self.table.set(&mut record, column, value, row, || degrees.to_string())?;
+                }
+            }
+        }
+        record.settle();
+        Ok(record)
+    }
+
+    fn set(&self, record: &mut T, column: &Column<T>, value: &JsonValue, row: &Row) -> Result<()> {
+        let shown = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.table.set(record, column, value_of(column.kind, value), row, shown)
+    }
+}
+
+fn buffered(from: impl Read + Send + 'static) -> BufReader<Box<dyn Read + Send>> {
+    BufReader::with_capacity(1 << 16, Box::new(from))
+}
+
+/// A property as a value of a kind; text is read as a CSV cell is, for some tools write everything as text.
+fn value_of(kind: Kind, value: &JsonValue) -> std::result::Result<Value<'_>, &'static str> {
+    Ok(match (kind, value) {
+        (_, JsonValue::Null) => Value::Null,
+        (kind, JsonValue::String(text)) => return kind.parse(text),
+        // An id that is a number is fine if it is whole; one with a point says so and is refused.
+        (Kind::Text, JsonValue::Number(number)) => Value::Text(number.to_string().into()),
+        (Kind::Integer | Kind::Time, JsonValue::Number(number)) => {
+            return Ok(match kind.parse(&number.to_string())? {
+                Value::Integer(number) => Value::Integer(number),
+                Value::Time(number) => Value::Time(number),
+                _ => Value::Null,
+            });
+        }
+        (Kind::Float | Kind::Longitude | Kind::Latitude, JsonValue::Number(number)) => {
+            Value::Float(number.as_f64().ok_or("it is not a number")?)
+        }
+        (Kind::Bool, JsonValue::Bool(truth)) => Value::Bool(*truth),
+        (Kind::Bool, JsonValue::Number(number)) => match number.as_i64() {
+            Some(0) => Value::Bool(false),
+            Some(1) => Value::Bool(true),
+            _ => return Err("it is neither `true` nor `false`"),
+        },
+        (Kind::Floats, JsonValue::Array(numbers)) => {
+            let numbers: Option<Vec<f64>> = numbers.iter().map(JsonValue::as_f64).collect();
+            Value::Floats(numbers.ok_or("it is not a list of numbers")?.into())
+        }
+        (Kind::Texts, JsonValue::Array(texts)) => {
+            let text = |text: &JsonValue| match text {
+                JsonValue::String(text) => Some(text.clone()),
+                JsonValue::Number(number) => Some(number.to_string()),
+                _ => None,
+            };
+            let texts: Option<Vec<String>> = texts.iter().map(text).collect();
+            Value::Texts(texts.ok_or("it is not a list of texts")?.into())
+        }
+        _ => return Err("it is of another type"),
+    })
+}
+
+impl<T: Record> Source for GeoJsonSource<T> {
+    type Item = T;
+
+    fn stream(self) -> RecordStream<T> {
+        table::from_thread(move |lane| self.pump(lane))
+    }
+}

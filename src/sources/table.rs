@@ -1,0 +1,289 @@
+//! A table in any format, and what the readers of all formats have in common.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+#[cfg(feature = "parquet")]
+use super::ParquetSource;
+use super::{CsvSource, GeoJsonSource, RecordStream, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::Format;
+use crate::record::{Column, Record, Value};
+
+/// Records from a table of whichever format.
+///
+/// ```no_run
+/// use futures::TryStreamExt;
+/// use streetflow::{Image, Source, TableSource};
+///
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// let images: Vec<Image> = TableSource::open("outputs/img_dataset.geojsonl")?.stream().try_collect().await?;
+/// # drop(images); Ok(()) }
+/// ```
+pub struct TableSource<T: 'static>(Reader<T>);
+
+enum Reader<T: 'static> {
+    Csv(CsvSource<T>),
+    #[cfg(feature = "parquet")]
+    Parquet(ParquetSource<T>),
+    GeoJson(GeoJsonSource<T>),
+}
+
+impl<T: Record> TableSource<T> {
+    /// Opens a file whose name tells its format; a column that is lacking is a usage error.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::open_as(path, Format::of(path)?)
+    }
+
+    /// Opens a file of a format.
+    pub fn open_as(path: impl AsRef<Path>, format: Format) -> Result<Self> {
+        Ok(Self(match format {
+            Format::Csv => Reader::Csv(CsvSource::open(path)?),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => Reader::Parquet(ParquetSource::open(path)?),
+            Format::GeoJson => Reader::GeoJson(GeoJsonSource::open(path)?),
+            Format::GeoJsonSeq => Reader::GeoJson(GeoJsonSource::open_lines(path)?),
+        }))
+    }
+
+    /// Reads from anything, such as standard input; `name` is how messages call it. Parquet can't be read so, for
+    /// its end must be read first.
+    pub fn read(
+        name: impl Into<String>,
+        from: impl io::Read + Send + 'static,
+        format: Format,
+    ) -> Result<Self> {
+        Ok(Self(match format {
+            Format::Csv => Reader::Csv(CsvSource::new(name, from)?),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => {
+                return Err(Error::new(ErrorKind::Usage, "read Parquet from")
+                    .subject(name)
+                    .because("its end must be read before its beginning")
+                    .hint("write it to a file and name that"));
+            }
+            Format::GeoJson => Reader::GeoJson(GeoJsonSource::new(name, from)?),
+            Format::GeoJsonSeq => Reader::GeoJson(GeoJsonSource::lines(name, from)?),
+        }))
+    }
+
+    /// The names of the columns, as they stand in the file; of GeoJSON the properties of its first features.
+    pub fn header(&self) -> &[String] {
+        match &self.0 {
+            Reader::Csv(source) => source.header(),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.header(),
+            Reader::GeoJson(source) => source.header(),
+        }
+    }
+
+    /// The same table as one of other records.
+    #[cfg(feature = "cli")]
+    pub(crate) fn retype<U: Record>(self) -> Result<TableSource<U>> {
+        Ok(TableSource(match self.0 {
+            Reader::Csv(source) => Reader::Csv(source.retype()?),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => Reader::Parquet(source.retype()?),
+            Reader::GeoJson(source) => Reader::GeoJson(source.retype()?),
+        }))
+    }
+
+    /// Makes a column needed that may be lacking otherwise; `hint` says how to get it.
+    pub fn require(self, column: &str, hint: impl Into<String>) -> Result<Self> {
+        match &self.0 {
+            Reader::Csv(source) => source.table().need(column, Some(hint.into()))?,
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.table().need(column, Some(hint.into()))?,
+            Reader::GeoJson(source) => source.table().need(column, Some(hint.into()))?,
+        }
+        Ok(self)
+    }
+}
+
+impl<T: Record> Source for TableSource<T> {
+    type Item = T;
+
+    fn stream(self) -> RecordStream<T> {
+        match self.0 {
+            Reader::Csv(source) => source.stream(),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.stream(),
+            Reader::GeoJson(source) => source.stream(),
+        }
+    }
+}
+
+/// A record of which only the header is wanted.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unknown;
+
+#[cfg(feature = "cli")]
+impl Record for Unknown {
+    const NAME: &'static str = "record";
+    const COLUMNS: &'static [Column<Self>] = &[];
+}
+
+/// What messages say of a table: its name, what its rows are called, its columns.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub(super) name: String,
+    /// `row` or `feature`.
+    pub(super) row: &'static str,
+    pub(super) header: Vec<String>,
+}
+
+impl Table {
+    /// Checks the header: what a record can't do without is there, and nothing is there twice.
+    pub(super) fn check<T: Record>(&self) -> Result<()> {
+        for column in T::COLUMNS.iter().filter(|column| column.required) {
+            let hint = format!("a table of {}s names its columns, `{}` among them", T::NAME, column.name);
+            self.need(column.name, Some(hint))?;
+        }
+        for (index, name) in self.header.iter().enumerate() {
+            if self.header[..index].contains(name) && T::COLUMNS.iter().any(|column| column.name == name) {
+                return Err(self.refuse(&format!("it has the column `{name}` twice")));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn need(&self, column: &str, hint: Option<String>) -> Result<()> {
+        if self.header.iter().any(|name| name == column) {
+            return Ok(());
+        }
+        let has = if self.header.is_empty() || self.header == [""] {
+            format!("it is empty: not even a column `{column}`")
+        } else {
+            format!("it has no column `{column}`, only {}", shorten(&self.header))
+        };
+        let error = self.refuse(&has);
+        Err(match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    }
+
+    /// The table as a whole is of no use.
+    pub(super) fn refuse(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Usage, "read the table").subject(self.name.clone()).because(why.to_owned())
+    }
+
+    /// A row is of no use. A table that is wrong from its first row on is wrong in all of them.
+    pub(super) fn refuse_row(&self, row: &Row, why: &str) -> Error {
+        let kind = if row.first { ErrorKind::Usage } else { ErrorKind::Malformed };
+        Error::new(kind, "read the table")
+            .subject(self.name.clone())
+            .because(format!("{} {}{why}", self.row, row.number))
+    }
+
+    /// Puts a value into a record; `shown` is the value as it stands in the file.
+    pub(super) fn set<T: Record>(
+        &self,
+        record: &mut T,
+        column: &Column<T>,
+        value: std::result::Result<Value<'_>, &'static str>,
+        row: &Row,
+        shown: impl FnOnce() -> String,
+    ) -> Result<()> {
+        let set = value.and_then(|value| {
+            let empty = matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
+            if column.required && empty {
+                return Err("it is empty");
+            }
+            (column.set)(record, value)
+        });
+        set.map_err(|why| {
+            let shown = printable(&shown(), 60);
+            self.refuse_row(row, &format!(", column `{}`: `{shown}`: {why}", column.name))
+        })
+    }
+}
+
+/// Which row it is.
+pub(super) struct Row {
+    pub(super) number: u64,
+    pub(super) first: bool,
+}
+
+/// The beginning of a text, without anything that a terminal would obey.
+pub(super) fn printable(text: &str, most: usize) -> String {
+    text.chars().take(most).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn shorten(header: &[String]) -> String {
+    let shown: Vec<String> =
+        header.iter().take(12).map(|cell| format!("`{}`", printable(cell, 40))).collect();
+    let more = header.len().saturating_sub(12);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// Opens a file for reading, and no folder.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| cant_open(path, error))?;
+    // A folder opens like a file and fails at the first read.
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(cant_open(path, io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    Ok(file)
+}
+
+fn cant_open(path: &Path, error: io::Error) -> Error {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    let error =
+        Error::new(ErrorKind::Usage, "open the table").subject(path.display().to_string()).because(error);
+    if missing { error.hint("run the step before first, or name the file with `--input`") } else { error }
+}
+
+/// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
+const LARGEST_BATCH: usize = 512;
+
+/// How many hand-overs may wait.
+const BATCHES_AHEAD: usize = 4;
+
+/// The way from a reading thread to the stream.
+pub(super) struct Lane<T> {
+    batches: mpsc::Sender<Vec<Result<T>>>,
+    batch: Vec<Result<T>>,
+    size: usize,
+}
+
+impl<T> Lane<T> {
+    /// Hands an item over; false if nobody wants more, or it was the last by its own word.
+    pub(super) fn push(&mut self, item: Result<T>) -> bool {
+        let last = item.as_ref().is_err_and(Error::is_fatal);
+        self.batch.push(item);
+        if self.batch.len() < self.size && !last {
+            return true;
+        }
+        self.size = (self.size * 2).min(LARGEST_BATCH);
+        self.batches.blocking_send(std::mem::take(&mut self.batch)).is_ok() && !last
+    }
+}
+
+impl<T> Drop for Lane<T> {
+    fn drop(&mut self) {
+        if !self.batch.is_empty() {
+            self.batches.blocking_send(std::mem::take(&mut self.batch)).ok();
+        }
+    }
+}
+
+/// A stream that a thread fills; it begins with the first poll and ends when nobody listens any more.
+pub(super) fn from_thread<T: Send + 'static>(
+    read: impl FnOnce(&mut Lane<T>) + Send + 'static,
+) -> RecordStream<T> {
+    let lazy = futures::stream::once(async move {
+        let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
+        std::thread::spawn(move || read(&mut Lane { batches, batch: Vec::new(), size: 1 }));
+        let batches =
+            futures::stream::unfold(inbox, |mut inbox| async { Some((inbox.recv().await?, inbox)) });
+        batches.map(futures::stream::iter).flatten()
+    });
+    lazy.flatten().boxed()
+}
