@@ -93,7 +93,10 @@ impl FromStr for Format {
 
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: &str, hint: String| {
-            Err(Error::new(ErrorKind::Usage, "use the format").subject(text).because(why.to_owned()).hint(hint))
+            Err(Error::new(ErrorKind::Usage, "use the format")
+                .subject(text)
+                .because(why.to_owned())
+                .hint(hint))
         };
         match text {
             "csv" => Ok(Self::Csv),

@@ -9,8 +9,8 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
 use crate::geo::MAX_ZOOM;
-use crate::sources::FIRST_LINES;
 use crate::sinks::Compression;
+use crate::sources::FIRST_LINES;
 use crate::{Bbox, Error, Fields, Format, OwnerId, Place, Quality};
 
 const EXIT_CODES: &str = "\

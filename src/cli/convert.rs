@@ -77,7 +77,9 @@ fn output_format(path: &Path, format: Option<Format>) -> Result<Format> {
     if stdout && format.name() == "parquet" {
         return Err(Error::new(ErrorKind::Usage, "write Parquet to standard output")
             .because("it is made for files, which readers open from the end")
-            .hint("name a file, such as `table.parquet`, or choose `--format csv` or `--format geojsonseq`"));
+            .hint(
+                "name a file, such as `table.parquet`, or choose `--format csv` or `--format geojsonseq`",
+            ));
     }
     Ok(format)
 }
@@ -93,8 +95,11 @@ impl Conversion<'_> {
     async fn run<T: Record>(self, table: TableSource<T>, header: &[String]) -> Result<Converted> {
         let (format, layout) = (self.format, self.layout);
         let chosen = crate::record::select::<T>(Some(&self.fields));
-        let left_out: Vec<_> =
-            header.iter().filter(|name| !is_kept::<T>(name, &chosen, format)).map(|name| format!("`{name}`")).collect();
+        let left_out: Vec<_> = header
+            .iter()
+            .filter(|name| !is_kept::<T>(name, &chosen, format))
+            .map(|name| format!("`{name}`"))
+            .collect();
         let flow = Flow::from(table);
         // Columns that only later features have would be lost without a word.
         let flow = if self.args.fields.is_none() { flow.then(strays(chosen)) } else { flow };
@@ -130,9 +135,7 @@ fn is_kept<T>(name: &str, chosen: &[&'static Column<T>], format: Format) -> bool
 }
 
 /// Refuses a record with a value that no column of the output takes.
-fn strays<T: Record>(
-    chosen: Vec<&'static Column<T>>,
-) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> {
+fn strays<T: Record>(chosen: Vec<&'static Column<T>>) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> {
     use futures::StreamExt;
     let rest: Vec<&Column<T>> = T::COLUMNS
         .iter()

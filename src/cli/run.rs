@@ -47,13 +47,7 @@ impl Run {
                 .image_proxy(sandbox.images_url())
                 .token(Token::new(crate::sandbox::Sandbox::TOKEN)?);
             let default_bbox = Some("32.19,34.52,34.18,35.49".parse()?);
-            return Ok(Self {
-                client: builder.build()?,
-                screen,
-                stop,
-                default_bbox,
-                sandbox: Some(sandbox),
-            });
+            return Ok(Self { client: builder.build()?, screen, stop, default_bbox, sandbox: Some(sandbox) });
         }
         let builder = match token(args.token_file.as_deref(), needs_token)? {
             Some(token) => builder.token(token),

@@ -40,8 +40,7 @@ pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report>
 pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     let tables = Tables::new(&args.files.output, &args.tables, None, &query(run, IMAGES, None, None))?;
     let input = Input::find(&args.input, &args.files.output, SEQUENCE_TABLE)?;
-    let flow =
-        Flow::from(input.open()?).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
+    let flow = Flow::from(input.open()?).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
     let (flow, sink) = tables.end(flow, IMAGE_TABLE, &Fields::default());
     finish(run, flow, sink).await
 }

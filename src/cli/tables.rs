@@ -87,7 +87,9 @@ pub(super) fn layout(
 ) -> Result<Layout> {
     let parquet = formats.iter().any(|format| format.name() == "parquet");
     let idle = |flag: &'static str, needs: &'static str| {
-        Err(Error::new(ErrorKind::Usage, "use the flag").subject(flag).because(format!("it is about {needs}")))
+        Err(Error::new(ErrorKind::Usage, "use the flag")
+            .subject(flag)
+            .because(format!("it is about {needs}")))
     };
     let mut layout = Layout::default().note("licence", LICENCE);
     if let Some(compression) = encoding.compression {
@@ -105,7 +107,10 @@ pub(super) fn layout(
     let Some(geometry) = geometry else { return Ok(layout) };
     if let Some(place) = geometry.geometry {
         if !formats.iter().any(|format| format.has_geometry()) {
-            return idle("--geometry", "`--format` parquet, geojson and geojsonseq; csv has both places as columns");
+            return idle(
+                "--geometry",
+                "`--format` parquet, geojson and geojsonseq; csv has both places as columns",
+            );
         }
         layout = layout.place(place);
     }
@@ -156,8 +161,9 @@ impl Input {
         }
         let format = match format {
             Some(format) => format,
-            None => Format::of(path)
-                .map_err(|error| error.hint("say it: `--input-format csv`, parquet, geojson or geojsonseq"))?,
+            None => Format::of(path).map_err(|error| {
+                error.hint("say it: `--input-format csv`, parquet, geojson or geojsonseq")
+            })?,
         };
         Ok(Self::File(path.to_owned(), format))
     }

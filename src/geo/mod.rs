@@ -5,6 +5,8 @@
 
 mod clip;
 mod tile;
+#[cfg(feature = "parquet")]
+pub(crate) mod wkb;
 
 use std::f64::consts::PI;
 use std::fmt;

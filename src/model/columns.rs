@@ -143,11 +143,7 @@ fn whole(point: Option<LonLat>) -> Option<LonLat> {
 }
 
 /// One half of a point; the other half is set by the column beside it.
-fn store_degrees(
-    point: &mut Option<LonLat>,
-    value: &Value<'_>,
-    half: fn(&mut LonLat) -> &mut f64,
-) -> Stored {
+fn store_degrees(point: &mut Option<LonLat>, value: &Value<'_>, half: fn(&mut LonLat) -> &mut f64) -> Stored {
     if let Value::Float(degrees) = value
         && let Some(degrees) = number(*degrees)?
     {
@@ -205,18 +201,14 @@ macro_rules! degrees {
 
 impl Record for Sequence {
     const NAME: &'static str = "sequence";
-    const COLUMNS: &'static [Column<Self>] = &[
-        key!(org_id, required: false, repeats: true),
-        key!(seq_id, required: true, repeats: false),
-    ];
+    const COLUMNS: &'static [Column<Self>] =
+        &[key!(org_id, required: false, repeats: true), key!(seq_id, required: true, repeats: false)];
 }
 
 impl Record for Image {
     const NAME: &'static str = "image";
-    const COLUMNS: &'static [Column<Self>] = &[
-        key!(seq_id, required: true, repeats: true),
-        key!(img_id, required: true, repeats: false),
-    ];
+    const COLUMNS: &'static [Column<Self>] =
+        &[key!(seq_id, required: true, repeats: true), key!(img_id, required: true, repeats: false)];
 }
 
 impl Record for Metadata {

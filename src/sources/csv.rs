@@ -139,7 +139,7 @@ impl<T: Record> Source for CsvSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        table::from_thread(move |lane| self.pump(lane))
+        table::from_thread(self.table.clone(), move |lane| self.pump(lane))
     }
 }
 

@@ -15,11 +15,11 @@ pub use self::geojson::GeoJsonSource;
 pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
+#[cfg(all(feature = "cli", feature = "parquet"))]
+pub(crate) use self::parquet::rows as parquet_rows;
 pub use self::table::TableSource;
 #[cfg(feature = "cli")]
 pub(crate) use self::table::Unknown;
-#[cfg(all(feature = "cli", feature = "parquet"))]
-pub(crate) use self::parquet::rows as parquet_rows;
 #[cfg(feature = "cli")]
 pub(crate) use self::tiles::FIRST_LINES;
 pub use self::tiles::TileSource;

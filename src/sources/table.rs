@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use futures::StreamExt;
@@ -192,7 +193,8 @@ impl Table {
         shown: impl FnOnce() -> String,
     ) -> Result<()> {
         let set = value.and_then(|value| {
-            let empty = matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
+            let empty =
+                matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
             if column.required && empty {
                 return Err("it is empty");
             }
@@ -276,11 +278,19 @@ impl<T> Drop for Lane<T> {
 
 /// A stream that a thread fills; it begins with the first poll and ends when nobody listens any more.
 pub(super) fn from_thread<T: Send + 'static>(
+    table: Table,
     read: impl FnOnce(&mut Lane<T>) + Send + 'static,
 ) -> RecordStream<T> {
     let lazy = futures::stream::once(async move {
         let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
-        std::thread::spawn(move || read(&mut Lane { batches, batch: Vec::new(), size: 1 }));
+        std::thread::spawn(move || {
+            let mut lane = Lane { batches, batch: Vec::new(), size: 1 };
+            // A decoder that gives up on a damaged file must not look like the end of a whole one.
+            let read = panic::catch_unwind(AssertUnwindSafe(|| read(&mut lane)));
+            if read.is_err() {
+                lane.push(Err(table.refuse("reading it came to a halt: the file is damaged")));
+            }
+        });
         let batches =
             futures::stream::unfold(inbox, |mut inbox| async { Some((inbox.recv().await?, inbox)) });
         batches.map(futures::stream::iter).flatten()

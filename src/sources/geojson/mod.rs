@@ -188,7 +188,8 @@ impl<T: Record> GeoJsonSource<T> {
             && !properties.contains_key(lat.name)
         {
             let GeometryValue::Point { coordinates } = &geometry.value else {
-                let why = format!(": its geometry is a {}, and an image's is a Point", geometry.value.type_name());
+                let why =
+                    format!(": its geometry is a {}, and an image's is a Point", geometry.value.type_name());
                 return Err(self.table.refuse_row(row, &why));
             };
             if let [east, north, ..] = coordinates.as_slice() {
@@ -256,6 +257,6 @@ impl<T: Record> Source for GeoJsonSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        table::from_thread(move |lane| self.pump(lane))
+        table::from_thread(self.table.clone(), move |lane| self.pump(lane))
     }
 }

@@ -169,7 +169,9 @@ fn refuse_foreign_crs(crs: &str) -> Result<(), Broken> {
         return Ok(());
     }
     let shown: String = crs.chars().take(100).collect();
-    Err(broken(format!("its coordinates are not in degrees (`crs` is {shown}): convert it to OGC:CRS84 first")))
+    Err(broken(format!(
+        "its coordinates are not in degrees (`crs` is {shown}): convert it to OGC:CRS84 first"
+    )))
 }
 
 /// Reads a member's name and the colon behind it; `None` at the end of the object.
@@ -363,7 +365,8 @@ mod tests {
         assert!(why(r#"{"type":"Feature","id":1}"#).contains("--input-format geojsonseq"));
         assert!(why(r#"{"features":[{} {}]}"#).contains("comma"));
         assert!(why(r#"{"features":[,{}]}"#).contains("lacking"));
-        let crs = r#"{"crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:EPSG::3857"}},"features":[]}"#;
+        let crs =
+            r#"{"crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:EPSG::3857"}},"features":[]}"#;
         assert!(why(crs).contains("EPSG::3857"));
         assert!(split(&crs.replace("EPSG::3857", "OGC:1.3:CRS84"), 64, false).is_ok());
         let endless = format!(r#"{{"features":["{}"#, "x".repeat(LONGEST_ROW + 1));

@@ -1,0 +1,111 @@
+//! Points as well-known binary, the encoding of GeoParquet and of Parquet's own GEOMETRY.
+
+use super::LonLat;
+
+/// Byte order, type, two doubles.
+pub(crate) const POINT_SIZE: usize = 21;
+
+/// Little-endian, which is what everybody writes.
+const LITTLE: u8 = 1;
+
+/// The number of the type Point.
+pub(crate) const POINT: u32 = 1;
+
+/// The flag in the type of PostGIS's extended form that a reference system follows.
+const HAS_SRID: u32 = 0x2000_0000;
+
+/// Writes a point.
+pub(crate) fn write(point: LonLat) -> [u8; POINT_SIZE] {
+    let mut bytes = [0; POINT_SIZE];
+    bytes[0] = LITTLE;
+    bytes[1..5].copy_from_slice(&POINT.to_le_bytes());
+    bytes[5..13].copy_from_slice(&point.lon.to_le_bytes());
+    bytes[13..].copy_from_slice(&point.lat.to_le_bytes());
+    bytes
+}
+
+/// Reads a point of any flavour: either byte order, with or without height, measure or PostGIS's reference system.
+/// The empty point is none.
+pub(crate) fn read(bytes: &[u8]) -> Result<Option<LonLat>, &'static str> {
+    const SHORT: &str = "its geometry is cut short";
+    let (order, rest) = bytes.split_first().ok_or("its geometry is empty")?;
+    let (kind, mut rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+    let little = match order {
+        0 => false,
+        1 => true,
+        _ => return Err("its geometry is not well-known binary"),
+    };
+    let kind = if little { u32::from_le_bytes(*kind) } else { u32::from_be_bytes(*kind) };
+    if kind & HAS_SRID != 0 {
+        rest = rest.split_at_checked(4).ok_or(SHORT)?.1;
+    }
+    // The flags of PostGIS stand in the highest bits; ISO counts in thousands instead: 1001, 2001, 3001.
+    if (kind & 0x0fff_ffff) % 1000 != POINT {
+        return Err("its geometry is not a point");
+    }
+    let mut degrees = [0.0; 2];
+    for half in &mut degrees {
+        let (number, after) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
+        *half = if little { f64::from_le_bytes(*number) } else { f64::from_be_bytes(*number) };
+        rest = after;
+    }
+    let [lon, lat] = degrees;
+    Ok((!lon.is_nan() && !lat.is_nan()).then_some(LonLat { lon, lat }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: LonLat = LonLat { lon: -33.5, lat: 35.123_456_789 };
+
+    #[test]
+    fn a_point_comes_back_to_the_bit() {
+        assert_eq!(read(&write(HERE)), Ok(Some(HERE)));
+    }
+
+    #[test]
+    fn other_flavours_are_understood() {
+        let of = |order: u8, kind: u32, srid: bool, more: usize| {
+            let put = |out: &mut Vec<u8>, little: &[u8]| {
+                let mut bytes = little.to_vec();
+                if order == 0 {
+                    bytes.reverse();
+                }
+                out.extend(bytes);
+            };
+            let mut out = vec![order];
+            put(&mut out, &kind.to_le_bytes());
+            if srid {
+                put(&mut out, &4326_u32.to_le_bytes());
+            }
+            put(&mut out, &HERE.lon.to_le_bytes());
+            put(&mut out, &HERE.lat.to_le_bytes());
+            out.extend(vec![0; 8 * more]);
+            read(&out)
+        };
+        for (kind, srid, more) in [
+            (1, false, 0),
+            (1001, false, 1),
+            (2001, false, 1),
+            (3001, false, 2),
+            (0x8000_0001, false, 1),
+            (0x2000_0001, true, 0),
+            (0xe000_0001, true, 2),
+        ] {
+            for order in [0, 1] {
+                assert_eq!(of(order, kind, srid, more), Ok(Some(HERE)), "{kind:x}");
+            }
+        }
+        assert_eq!(of(1, 2, false, 0), Err("its geometry is not a point"));
+        assert_eq!(read(&write(LonLat { lon: f64::NAN, lat: f64::NAN })), Ok(None));
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd() {
+        for end in 0..POINT_SIZE {
+            assert!(read(&write(HERE)[..end]).is_err());
+        }
+        assert!(read(&[7; 30]).is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! Records into the columns of a record batch.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    ArrayBuilder, BinaryBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, ListBuilder,
+    StringBuilder, StructBuilder, TimestampMillisecondBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+
+use super::geo::{BBOX, EDGES, GEOMETRY, outward};
+use crate::geo::{LonLat, wkb};
+use crate::record::{Column, Kind, Position, Record, Value, with_position};
+use crate::sinks::Layout;
+
+/// The columns that are being filled.
+pub(super) struct Batch<T: 'static> {
+    schema: SchemaRef,
+    columns: Vec<(&'static Column<T>, Builder)>,
+    place: Option<(Position<T>, BinaryBuilder, StructBuilder)>,
+}
+
+impl<T: Record> Batch<T> {
+    pub(super) fn new(layout: &Layout) -> Self {
+        let (columns, position) = with_position::<T>(&layout.fields, layout.place);
+        let mut fields: Vec<Field> =
+            columns.iter().map(|column| Field::new(column.name, data_type(column.kind), true)).collect();
+        let place = position.map(|position| {
+            let edges: Fields = EDGES.map(|edge| Field::new(edge, DataType::Float32, false)).to_vec().into();
+            fields.push(Field::new(GEOMETRY, DataType::Binary, true));
+            fields.push(Field::new(BBOX, DataType::Struct(edges.clone()), true));
+            (position, BinaryBuilder::new(), StructBuilder::from_fields(edges, 0))
+        });
+        let columns = columns.into_iter().map(|column| (column, Builder::new(column.kind))).collect();
+        Self { schema: Arc::new(Schema::new(fields)), columns, place }
+    }
+
+    pub(super) fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    pub(super) fn has_position(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Adds a record, and gives its place.
+    pub(super) fn push(&mut self, record: &T) -> Option<LonLat> {
+        for (column, builder) in &mut self.columns {
+            builder.push(&(column.get)(record));
+        }
+        let (position, geometry, boxes) = self.place.as_mut()?;
+        let point = position.of(record);
+        geometry.append_option(point.map(wkb::write));
+        let edges = point.map(outward).unwrap_or_default();
+        for (index, edge) in edges.into_iter().enumerate() {
+            if let Some(builder) = boxes.field_builder::<Float32Builder>(index) {
+                builder.append_value(edge);
+            }
+        }
+        boxes.append(point.is_some());
+        point
+    }
+
+    /// The batch of what was added, in the order of the schema.
+    pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        let mut arrays: Vec<ArrayRef> =
+            self.columns.iter_mut().map(|(_, builder)| builder.array().finish()).collect();
+        if let Some((_, geometry, boxes)) = &mut self.place {
+            arrays.push(Arc::new(geometry.finish()));
+            arrays.push(Arc::new(boxes.finish()));
+        }
+        RecordBatch::try_new(self.schema(), arrays)
+    }
+}
+
+fn data_type(kind: Kind) -> DataType {
+    let list = |of| DataType::List(Arc::new(Field::new_list_field(of, true)));
+    match kind {
+        Kind::Text => DataType::Utf8,
+        Kind::Integer => DataType::Int32,
+        Kind::Float | Kind::Longitude | Kind::Latitude => DataType::Float64,
+        Kind::Bool => DataType::Boolean,
+        Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        Kind::Floats => list(DataType::Float64),
+        Kind::Texts => list(DataType::Utf8),
+    }
+}
+
+/// The builder of a column's array.
+enum Builder {
+    Text(StringBuilder),
+    Integer(Int32Builder),
+    Float(Float64Builder),
+    Bool(BooleanBuilder),
+    Time(TimestampMillisecondBuilder),
+    Floats(ListBuilder<Float64Builder>),
+    Texts(ListBuilder<StringBuilder>),
+}
+
+impl Builder {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text(StringBuilder::new()),
+            Kind::Integer => Self::Integer(Int32Builder::new()),
+            Kind::Float | Kind::Longitude | Kind::Latitude => Self::Float(Float64Builder::new()),
+            Kind::Bool => Self::Bool(BooleanBuilder::new()),
+            Kind::Time => Self::Time(TimestampMillisecondBuilder::new().with_timezone("UTC")),
+            Kind::Floats => Self::Floats(ListBuilder::new(Float64Builder::new())),
+            Kind::Texts => Self::Texts(ListBuilder::new(StringBuilder::new())),
+        }
+    }
+
+    /// Adds a value; one that is not of the column's kind is none.
+    fn push(&mut self, value: &Value<'_>) {
+        match (self, value) {
+            (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
+            (Self::Text(builder), _) => builder.append_null(),
+            (Self::Integer(builder), Value::Integer(number)) => builder.append_value(*number),
+            (Self::Integer(builder), _) => builder.append_null(),
+            (Self::Float(builder), Value::Float(number)) => builder.append_value(*number),
+            (Self::Float(builder), _) => builder.append_null(),
+            (Self::Bool(builder), Value::Bool(truth)) => builder.append_value(*truth),
+            (Self::Bool(builder), _) => builder.append_null(),
+            (Self::Time(builder), Value::Time(number)) => builder.append_value(*number),
+            (Self::Time(builder), _) => builder.append_null(),
+            (Self::Floats(builder), Value::Floats(numbers)) => {
+                builder.values().append_slice(numbers);
+                builder.append(true);
+            }
+            (Self::Floats(builder), _) => builder.append(false),
+            (Self::Texts(builder), Value::Texts(texts)) => {
+                texts.iter().for_each(|text| builder.values().append_value(text));
+                builder.append(true);
+            }
+            (Self::Texts(builder), _) => builder.append(false),
+        }
+    }
+
+    fn array(&mut self) -> &mut dyn ArrayBuilder {
+        match self {
+            Self::Text(builder) => builder,
+            Self::Integer(builder) => builder,
+            Self::Float(builder) => builder,
+            Self::Bool(builder) => builder,
+            Self::Time(builder) => builder,
+            Self::Floats(builder) => builder,
+            Self::Texts(builder) => builder,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What makes a Parquet file GeoParquet 1.1, and its geometry a native one.
+
+use std::sync::Arc;
+
+use ::parquet::geospatial::accumulator::{
+    GeoStatsAccumulator, GeoStatsAccumulatorFactory, init_geo_stats_accumulator_factory,
+};
+use ::parquet::geospatial::bounding_box::BoundingBox;
+use ::parquet::geospatial::statistics::GeospatialStatistics;
+use ::parquet::schema::types::ColumnDescPtr;
+use serde_json::json;
+
+use crate::geo::{LonLat, wkb};
+
+/// The key of the metadata.
+pub(super) const KEY: &str = "geo";
+
+/// The column of points.
+pub(super) const GEOMETRY: &str = "geometry";
+
+/// The column of the box around each point.
+pub(super) const BBOX: &str = "bbox";
+
+/// The parts of [`BBOX`].
+pub(super) const EDGES: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
+
+/// The box around a point in 32 bits: rounded outwards, so that a search by it misses nothing.
+pub(super) fn outward(point: LonLat) -> [f32; 4] {
+    [below(point.lon), below(point.lat), above(point.lon), above(point.lat)]
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "put right below")]
+fn below(degrees: f64) -> f32 {
+    let nearest = degrees as f32;
+    if f64::from(nearest) > degrees { nearest.next_down() } else { nearest }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "put right below")]
+fn above(degrees: f64) -> f32 {
+    let nearest = degrees as f32;
+    if f64::from(nearest) < degrees { nearest.next_up() } else { nearest }
+}
+
+/// The box around all points that were added.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Extent(Option<[f64; 4]>);
+
+impl Extent {
+    pub(super) fn add(&mut self, LonLat { lon, lat }: LonLat) {
+        let [west, south, east, north] = self.0.unwrap_or([lon, lat, lon, lat]);
+        self.0 = Some([west.min(lon), south.min(lat), east.max(lon), north.max(lat)]);
+    }
+
+    /// The value of the key `geo`. No `crs` means longitude and latitude on WGS84 (OGC:CRS84).
+    pub(super) fn metadata(&self) -> String {
+        let edge = |edge| json!([BBOX, edge]);
+        let [xmin, ymin, xmax, ymax] = EDGES.map(edge);
+        let mut column = json!({
+            "encoding": "WKB",
+            "geometry_types": ["Point"],
+            "covering": {"bbox": {"xmin": xmin, "ymin": ymin, "xmax": xmax, "ymax": ymax}},
+        });
+        if let Some(extent) = self.0 {
+            column["bbox"] = json!(extent);
+        }
+        json!({"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}).to_string()
+    }
+}
+
+/// Lets the writer of native geometries note the box of each row group.
+///
+/// The Parquet library brings its own for this, with fifteen crates behind it; ours knows points. It is one for the
+/// process: if the program has chosen another, that one serves.
+pub(super) fn note_boxes() {
+    init_geo_stats_accumulator_factory(Arc::new(Boxes)).ok();
+}
+
+struct Boxes;
+
+impl GeoStatsAccumulatorFactory for Boxes {
+    fn new_accumulator(&self, _: &ColumnDescPtr) -> Box<dyn GeoStatsAccumulator> {
+        Box::new(PointBox { extent: Extent::default(), valid: true })
+    }
+}
+
+struct PointBox {
+    extent: Extent,
+    /// False once something else than a point came, of which nothing is known.
+    valid: bool,
+}
+
+impl GeoStatsAccumulator for PointBox {
+    fn is_valid(&self) -> bool {
+        self.valid
+    }
+
+    fn update_wkb(&mut self, bytes: &[u8]) {
+        match wkb::read(bytes) {
+            Ok(Some(point)) if bytes.len() == wkb::POINT_SIZE => self.extent.add(point),
+            _ => self.valid = false,
+        }
+    }
+
+    fn finish(&mut self) -> Option<Box<GeospatialStatistics>> {
+        let extent = std::mem::take(&mut self.extent).0;
+        let valid = std::mem::replace(&mut self.valid, true);
+        let [west, south, east, north] = extent.filter(|_| valid)?;
+        let bbox = BoundingBox::new(west, east, south, north);
+        Some(Box::new(GeospatialStatistics::new(Some(bbox), Some(vec![i32::try_from(wkb::POINT).ok()?]))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_box_holds_the_point_and_nothing_much_besides() {
+        for degrees in [33.1, -33.1, 0.0, -0.0, 1e-300, -1e-300, 179.999_999_999, f64::MAX, 35.0] {
+            let (low, high) = (below(degrees), above(degrees));
+            assert!(f64::from(low) <= degrees && degrees <= f64::from(high), "{degrees}");
+            assert!(low == high || low.next_up() == high, "{degrees}: {low} {high}");
+        }
+    }
+
+    #[test]
+    fn an_empty_table_has_no_box() {
+        assert!(!Extent::default().metadata().contains("\"bbox\":["));
+        let mut extent = Extent::default();
+        extent.add(LonLat { lon: 33.5, lat: 35.0 });
+        extent.add(LonLat { lon: 33.0, lat: 35.5 });
+        assert!(extent.metadata().contains("\"bbox\":[33.0,35.0,33.5,35.5]"), "{}", extent.metadata());
+    }
+}

@@ -1,0 +1,165 @@
+//! Parquet, and GeoParquet where the records have a place.
+
+mod build;
+mod geo;
+mod plan;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::KeyValue;
+use async_trait::async_trait;
+
+use self::build::Batch;
+use self::geo::Extent;
+use super::{Compression, Encoder, FileSink, Layout, Sink, Written};
+use crate::error::Result;
+use crate::record::{Fields, Place, Record};
+use crate::sources::RecordStream;
+
+/// Writes a table as a Parquet file; as GeoParquet 1.1 if its records have a place.
+///
+/// Ids are text, times are timestamps of milliseconds in UTC, angles and
+/// metres are doubles, sizes are 32-bit integers, lists are lists; absent values
+/// are nulls. Of a place come the column `geometry` (WKB points in degrees,
+/// longitude first, OGC:CRS84) and its covering `bbox`, four 32-bit floats
+/// rounded outwards, by which readers skip row groups and pages.
+///
+/// Odd values that Mapillary serves stay as they are: an altitude that went
+/// through 32 bits unsigned is a double like any other, and a capture time in
+/// the year 318857 is a timestamp like any other (see [`crate::Metadata`]).
+///
+/// ```
+/// use streetflow::{Flow, Metadata, ParquetSink, Place, Result, sinks::Compression};
+///
+/// # #[tokio::main] async fn main() -> Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("img_meta_dataset.parquet");
+/// let sink = ParquetSink::create(&path)
+///     .fields(&"captured_at,computed_geometry".parse()?)
+///     .place(Place::Best)
+///     .compression(Compression::Zstd(3));
+/// Flow::from(futures::stream::empty::<Result<Metadata>>()).into_sink(sink).await?;
+/// assert!(std::fs::read(&path).unwrap().ends_with(b"PAR1"));
+/// # Ok(()) }
+/// ```
+pub struct ParquetSink {
+    path: PathBuf,
+    layout: Layout,
+}
+
+impl ParquetSink {
+    /// A Parquet file at `path`; nothing is touched before records come.
+    pub fn create(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), layout: Layout::default() }
+    }
+
+    /// The same as a layout says.
+    pub fn layout(mut self, layout: &Layout) -> Self {
+        self.layout = layout.clone();
+        self
+    }
+
+    /// The fields of metadata that become columns, in order; other records have fixed columns.
+    pub fn fields(mut self, fields: &Fields) -> Self {
+        self.layout = self.layout.fields(fields);
+        self
+    }
+
+    /// Which point of an image is its geometry.
+    pub fn place(mut self, place: Place) -> Self {
+        self.layout = self.layout.place(place);
+        self
+    }
+
+    /// How pages are compressed: Zstandard of level 1 unless told.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.layout = self.layout.compression(compression);
+        self
+    }
+
+    /// Types the geometry as Parquet's own GEOMETRY besides; readers older than 2025 can't open such a file.
+    pub fn native_geometry(mut self) -> Self {
+        self.layout = self.layout.native_geometry();
+        self
+    }
+
+    /// A word about the file in its metadata, under `streetflow:<name>`.
+    pub fn note(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.layout = self.layout.note(name, text);
+        self
+    }
+}
+
+#[async_trait]
+impl<T: Record> Sink<T> for ParquetSink {
+    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
+        let Self { path, layout } = *self;
+        let encoder = move |out| -> io::Result<Box<dyn Encoder<T>>> {
+            Ok(Box::new(ParquetEncoder::new(out, &layout)?))
+        };
+        Box::new(FileSink::create(path, encoder)).drain(records).await
+    }
+}
+
+/// Records to Parquet bytes.
+pub struct ParquetEncoder<T: 'static, W: Write + Send> {
+    writer: ArrowWriter<W>,
+    batch: Batch<T>,
+    /// The box around all places; none where records have no place.
+    extent: Option<Extent>,
+}
+
+impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
+    /// An encoder whose schema is the record's columns.
+    pub fn new(out: W, layout: &Layout) -> io::Result<Self> {
+        let batch = Batch::<T>::new(layout);
+        let schema = batch.schema();
+        let parquet_schema = plan::parquet_schema(&schema, layout.native_geometry).map_err(plain)?;
+        let properties = plan::properties::<T>(&parquet_schema, layout).map_err(plain)?;
+        let options =
+            ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(parquet_schema);
+        let writer = ArrowWriter::try_new_with_options(out, schema, options).map_err(plain)?;
+        let extent = batch.has_position().then(Extent::default);
+        Ok(Self { writer, batch, extent })
+    }
+}
+
+impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
+    fn encode(&mut self, records: &[T]) -> io::Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        for record in records {
+            let point = self.batch.push(record);
+            if let (Some(extent), Some(point)) = (&mut self.extent, point) {
+                extent.add(point);
+            }
+        }
+        let batch = self.batch.take().map_err(io::Error::other)?;
+        self.writer.write(&batch).map_err(plain)
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        if let Some(extent) = &self.extent {
+            let note = KeyValue::new(geo::KEY.to_owned(), extent.metadata());
+            self.writer.append_key_value_metadata(note);
+        }
+        self.writer.finish().map_err(plain)?;
+        self.writer.inner_mut().flush()
+    }
+}
+
+/// What the disk said, without the wrapping that would hide it: a full disk gets other advice than a missing right.
+fn plain(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(other) => io::Error::other(other),
+        },
+        other => io::Error::other(other),
+    }
+}

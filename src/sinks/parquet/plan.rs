@@ -1,0 +1,94 @@
+//! How a file is laid out: its schema, the encoding of each column, row groups and notes.
+
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowSchemaConverter;
+use ::parquet::basic::{Compression as Codec, Encoding, LogicalType, ZstdLevel};
+use ::parquet::errors::Result;
+use ::parquet::file::metadata::KeyValue;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ::parquet::schema::types::{ColumnPath, SchemaDescriptor, Type};
+use arrow_schema::Schema;
+
+use super::geo::{self, GEOMETRY};
+use crate::record::{Kind, Record};
+use crate::sinks::{Compression, Layout};
+
+/// Rows of a row group: what one thread of a reader takes, and what a search by place skips. Engines ask for 65,536
+/// to 122,880; the least of it holds the least memory while it is written.
+const GROUP_ROWS: usize = 65_536;
+
+/// Rows of a page at the most, so that a search by place reads little of a row group.
+const PAGE_ROWS: usize = 8192;
+
+/// The schema as Parquet has it; a native geometry differs from a binary column in its logical type.
+pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<SchemaDescriptor> {
+    let plain = ArrowSchemaConverter::new().convert(schema)?;
+    if !native_geometry || schema.column_with_name(GEOMETRY).is_none() {
+        return Ok(plain);
+    }
+    geo::note_boxes();
+    let native = |field: &Arc<Type>| {
+        if field.name() != GEOMETRY {
+            return Ok(Arc::clone(field));
+        }
+        Type::primitive_type_builder(field.name(), field.get_physical_type())
+            .with_repetition(field.get_basic_info().repetition())
+            // No system named means OGC:CRS84.
+            .with_logical_type(Some(LogicalType::geometry(None)))
+            .build()
+            .map(Arc::new)
+    };
+    let root = plain.root_schema();
+    let fields = root.get_fields().iter().map(native).collect::<Result<_>>()?;
+    let root = Type::group_type_builder(root.name()).with_fields(fields).build()?;
+    Ok(SchemaDescriptor::new(Arc::new(root)))
+}
+
+pub(super) fn properties<T: Record>(schema: &SchemaDescriptor, layout: &Layout) -> Result<WriterProperties> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut notes = vec![KeyValue::new("streetflow:version".to_owned(), version)];
+    let more = layout.notes.iter();
+    notes.extend(more.map(|(name, text)| KeyValue::new(format!("streetflow:{name}"), text.clone())));
+    let mut properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        // The limit of rows is looked at between such batches only.
+        .set_write_batch_size(1024)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_compression(codec(layout.compression)?)
+        .set_key_value_metadata(Some(notes));
+    for leaf in schema.columns() {
+        let path = leaf.path();
+        // A path has parts: `bbox.xmin` as one word would name nothing.
+        let column =
+            T::COLUMNS.iter().find(|column| path.parts().first().is_some_and(|part| part == column.name));
+        let path = ColumnPath::new(path.parts().to_vec());
+        let (dictionary, encoding) = encoding(column.map(|column| (column.kind, column.repeats)));
+        properties = properties.set_column_dictionary_enabled(path.clone(), dictionary);
+        if let Some(encoding) = encoding {
+            properties = properties.set_column_encoding(path, encoding);
+        }
+    }
+    Ok(properties.build())
+}
+
+/// A dictionary where values come again, differences where times follow each other, else plain values: every reader
+/// knows these. The geometry and its box are columns of no record.
+fn encoding(column: Option<(Kind, bool)>) -> (bool, Option<Encoding>) {
+    match column {
+        Some((Kind::Time, _)) => (false, Some(Encoding::DELTA_BINARY_PACKED)),
+        // The library packs truths by itself.
+        Some((Kind::Bool, _)) => (false, None),
+        Some((_, repeats)) => (repeats, None),
+        None => (false, None),
+    }
+}
+
+fn codec(compression: Compression) -> Result<Codec> {
+    Ok(match compression {
+        Compression::Zstd(level) => Codec::ZSTD(ZstdLevel::try_new(i32::from(level))?),
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::None => Codec::UNCOMPRESSED,
+    })
+}

@@ -1,0 +1,174 @@
+//! A value of an Arrow array, whatever its type, as a value of a column.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, TimeUnit};
+
+use crate::record::{Kind, Value};
+
+type Reason = &'static str;
+
+const OTHER_TYPE: Reason = "it is of another type";
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// A value as Parquet has it.
+#[derive(Debug)]
+pub(super) enum Cell<'a> {
+    Null,
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    Whole(i128),
+    Float(f64),
+    Bool(bool),
+    /// Milliseconds since 1970; finer digits are cut off.
+    Time(i64),
+    List(ArrayRef),
+    Other(String),
+}
+
+impl<'a> Cell<'a> {
+    pub(super) fn of(array: &'a dyn Array, row: usize) -> Self {
+        if array.is_null(row) {
+            return Self::Null;
+        }
+        macro_rules! whole {
+            ($type:ty) => {
+                Self::Whole(i128::from(array.as_primitive::<$type>().value(row)))
+            };
+        }
+        macro_rules! time {
+            ($type:ty, $milliseconds:expr) => {{
+                let ticks = array.as_primitive::<$type>().value(row);
+                let milliseconds: Option<i64> = ($milliseconds)(ticks);
+                milliseconds.map_or_else(|| Self::Other(format!("{ticks} seconds")), Self::Time)
+            }};
+        }
+        match array.data_type() {
+            DataType::Null => Self::Null,
+            DataType::Utf8 => Self::Text(array.as_string::<i32>().value(row)),
+            DataType::LargeUtf8 => Self::Text(array.as_string::<i64>().value(row)),
+            DataType::Utf8View => Self::Text(array.as_string_view().value(row)),
+            DataType::Binary => Self::Bytes(array.as_binary::<i32>().value(row)),
+            DataType::LargeBinary => Self::Bytes(array.as_binary::<i64>().value(row)),
+            DataType::BinaryView => Self::Bytes(array.as_binary_view().value(row)),
+            DataType::Boolean => Self::Bool(array.as_boolean().value(row)),
+            DataType::Int8 => whole!(Int8Type),
+            DataType::Int16 => whole!(Int16Type),
+            DataType::Int32 => whole!(Int32Type),
+            DataType::Int64 => whole!(Int64Type),
+            DataType::UInt8 => whole!(UInt8Type),
+            DataType::UInt16 => whole!(UInt16Type),
+            DataType::UInt32 => whole!(UInt32Type),
+            DataType::UInt64 => whole!(UInt64Type),
+            DataType::Decimal128(_, 0) => whole!(Decimal128Type),
+            DataType::Float32 => Self::Float(f64::from(array.as_primitive::<Float32Type>().value(row))),
+            DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>().value(row)),
+            DataType::Timestamp(TimeUnit::Second, _) => {
+                time!(TimestampSecondType, |ticks: i64| ticks.checked_mul(1000))
+            }
+            DataType::Timestamp(TimeUnit::Millisecond, _) => time!(TimestampMillisecondType, Some),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                time!(TimestampMicrosecondType, |ticks: i64| Some(ticks.div_euclid(1000)))
+            }
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+                time!(TimestampNanosecondType, |ticks: i64| Some(ticks.div_euclid(1_000_000)))
+            }
+            DataType::Date32 => time!(Date32Type, |days| Some(i64::from(days) * DAY)),
+            DataType::Date64 => time!(Date64Type, Some),
+            DataType::List(_) => Self::List(array.as_list::<i32>().value(row)),
+            DataType::LargeList(_) => Self::List(array.as_list::<i64>().value(row)),
+            DataType::FixedSizeList(..) => Self::List(array.as_fixed_size_list().value(row)),
+            other => Self::Other(other.to_string()),
+        }
+    }
+
+    /// The value that a column of a kind takes; text is read as a CSV cell is.
+    pub(super) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
+        Ok(match (self, kind) {
+            (Self::Null, _) => Value::Null,
+            (Self::Text(text), kind) => return kind.parse(text),
+            // How older writers store text.
+            (Self::Bytes(bytes), kind) => {
+                return kind.parse(std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text")?);
+            }
+            (Self::Whole(number), Kind::Text) => Value::Text(number.to_string().into()),
+            // An id says itself that it went through a float.
+            (Self::Float(number), Kind::Text) => Value::Text(format!("{number:?}").into()),
+            (Self::Whole(number), Kind::Integer | Kind::Time) => whole(*number, kind)?,
+            (Self::Time(milliseconds), Kind::Time) => Value::Time(*milliseconds),
+            // How pandas stores whole numbers with gaps.
+            (Self::Float(number), Kind::Integer | Kind::Time) => whole(without_fraction(*number)?, kind)?,
+            (Self::Float(number), Kind::Float | Kind::Longitude | Kind::Latitude) => Value::Float(*number),
+            #[expect(clippy::cast_precision_loss, reason = "a whole number where a double is wanted")]
+            (Self::Whole(number), Kind::Float | Kind::Longitude | Kind::Latitude) => {
+                Value::Float(*number as f64)
+            }
+            (Self::Bool(truth), Kind::Bool) => Value::Bool(*truth),
+            (Self::Whole(0), Kind::Bool) => Value::Bool(false),
+            (Self::Whole(1), Kind::Bool) => Value::Bool(true),
+            (Self::List(list), Kind::Floats) => Value::Floats(Cow::Owned(floats(list.as_ref())?)),
+            (Self::List(list), Kind::Texts) => Value::Texts(Cow::Owned(texts(list.as_ref())?)),
+            _ => return Err(OTHER_TYPE),
+        })
+    }
+}
+
+fn whole(number: i128, kind: Kind) -> Result<Value<'static>, Reason> {
+    match kind {
+        Kind::Integer => {
+            i32::try_from(number).map(Value::Integer).map_err(|_| "it does not fit into 32 bits")
+        }
+        _ => i64::try_from(number).map(Value::Time).map_err(|_| "it does not fit into 64 bits"),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
+fn without_fraction(number: f64) -> Result<i128, Reason> {
+    if number.fract() == 0.0 && number.abs() < 9e18 {
+        Ok(number as i128)
+    } else {
+        Err("it is not a whole number")
+    }
+}
+
+fn floats(list: &dyn Array) -> Result<Vec<f64>, Reason> {
+    let float = |row| match Cell::of(list, row).value(Kind::Float)? {
+        Value::Float(number) => Ok(number),
+        _ => Err("one of its numbers is null"),
+    };
+    (0..list.len()).map(float).collect()
+}
+
+fn texts(list: &dyn Array) -> Result<Vec<String>, Reason> {
+    let text = |row| match Cell::of(list, row) {
+        Cell::Text(text) => Ok(text.to_owned()),
+        Cell::Whole(number) => Ok(number.to_string()),
+        Cell::Null => Err("one of its texts is null"),
+        _ => Err("it is not a list of texts"),
+    };
+    (0..list.len()).map(text).collect()
+}
+
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Text(text) => f.write_str(text),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Whole(number) => write!(f, "{number}"),
+            Self::Float(number) => write!(f, "{number:?}"),
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Time(milliseconds) => write!(f, "{milliseconds} ms"),
+            Self::List(list) => write!(f, "a list of {}", list.data_type()),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
