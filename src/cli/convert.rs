@@ -56,6 +56,9 @@ async fn convert(args: &ConvertArgs) -> Result<Converted> {
     let header = table.header().to_vec();
     let has = |name: &str| header.iter().any(|column| column == name);
     let fields = args.fields.clone().unwrap_or_else(|| Fields::of_columns(header.iter().map(String::as_str)));
+    // Where the records come from stays true; the rest is said anew.
+    let query = table.notes().into_iter().find(|(name, _)| name == "query");
+    let layout = query.iter().fold(layout, |layout, (name, text)| layout.note(name, text));
     let job = Conversion { args, format, layout: layout.fields(&fields), fields };
     if has("img_id") && has("seq_id") && job.fields.names().is_empty() {
         job.run::<Image>(table.retype()?, &header).await
@@ -130,8 +133,9 @@ fn is_kept<T>(name: &str, chosen: &[&'static Column<T>], format: Format) -> bool
     chosen.iter().any(|column| column.name == name)
         || (name == "geometry" && has_place)
         || (place.contains(&name) && format.has_geometry())
-        // The box of each geometry in GeoParquet is made anew.
+        // Made anew where it is needed: the box of each geometry, and times that are no timestamps.
         || name == "bbox"
+        || name.strip_suffix("_raw").is_some_and(|name| chosen.iter().any(|column| column.name == name))
 }
 
 /// Refuses a record with a value that no column of the output takes.

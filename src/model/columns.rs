@@ -285,8 +285,11 @@ mod tests {
                 Kind::Floats => "[0.85,-6.6499673206348e-05,0]",
                 Kind::Texts => r#"["1463368450678096"]"#,
             };
+            // Half a point would be none.
+            let zero = Some(LonLat::default());
+            let img_id = ImageId::new("728019821979741").expect("an id");
             let mut record =
-                Metadata { img_id: ImageId::new("728019821979741").expect("an id"), ..Metadata::default() };
+                Metadata { img_id, geometry: zero, computed_geometry: zero, ..Metadata::default() };
             (column.set)(&mut record, column.kind.parse(text).expect(text)).expect(column.name);
             assert_eq!((column.get)(&record).to_string(), text, "{}", column.name);
         }

@@ -40,7 +40,7 @@ pub struct Metadata {
     pub geometry: Option<LonLat>,
     /// Where it was taken after reconstruction; may equal [`Metadata::geometry`].
     pub computed_geometry: Option<LonLat>,
-    /// Capture time in milliseconds since 1970, UTC claimed; device clocks say strange things.
+    /// Capture time in milliseconds since 1970, UTC claimed; device clocks say strange things, such as the year 318857.
     pub captured_at: Option<i64>,
     /// Heading in degrees clockwise from north, as recorded.
     pub compass_angle: Option<f64>,

@@ -94,6 +94,15 @@ impl<T: Record> TableSource<T> {
         }))
     }
 
+    /// What the file says of itself, by name: the query that it is the answer to, for one. Only Parquet can tell.
+    pub fn notes(&self) -> Vec<(String, String)> {
+        match &self.0 {
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.notes(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Makes a column needed that may be lacking otherwise; `hint` says how to get it.
     pub fn require(self, column: &str, hint: impl Into<String>) -> Result<Self> {
         match &self.0 {

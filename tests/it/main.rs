@@ -2,10 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests panic to fail")]
 
 mod cli;
+#[cfg(feature = "parquet")]
+mod convert;
 mod crawl;
 mod door;
 mod examples;
 mod flow;
+#[cfg(feature = "parquet")]
+mod foreign;
+mod formats;
+#[cfg(feature = "parquet")]
+mod geoparquet;
 mod real;
 mod sinks;
 mod sources;

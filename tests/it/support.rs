@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use streetflow::sandbox::{Drive, Sandbox};
 use streetflow::{
-    Client, ClientBuilder, Error, ErrorKind, Image, ImageId, Metadata, Sequence, SequenceId, Token,
+    Client, ClientBuilder, Error, ErrorKind, Image, ImageId, Kind, Metadata, Record, Sequence, SequenceId,
+    Token, Value,
 };
 
 /// A builder for a client that asks a sandbox and is quick to try again.
@@ -36,6 +37,28 @@ pub(crate) fn images(count: u64) -> impl Iterator<Item = Image> {
 
 pub(crate) fn metadata(id: &str) -> Metadata {
     Metadata { img_id: ImageId::new(id).unwrap(), ..Metadata::default() }
+}
+
+/// Text that every format must take care of.
+pub(crate) const ODD_TEXT: &str = "Ünï, \"quoted\"\nand\r\nbroken; 日本\t'=1+1";
+
+/// A record with an odd value in every column.
+pub(crate) fn odd_metadata() -> Metadata {
+    let mut record = metadata("26774514888887982");
+    for column in Metadata::COLUMNS.iter().filter(|column| column.field.is_some()) {
+        let value = match column.kind {
+            Kind::Text => Value::Text(ODD_TEXT.into()),
+            Kind::Integer => Value::Integer(i32::MIN),
+            Kind::Time => Value::Time(i64::MIN),
+            Kind::Float | Kind::Longitude | Kind::Latitude => Value::Float(-1.234_567_890_123_456_7e-300),
+            Kind::Bool => Value::Bool(false),
+            Kind::Floats => Value::Floats(vec![0.1, -0.0, 1e300].into()),
+            Kind::Texts => Value::Texts(vec![ODD_TEXT.to_owned(), String::new()].into()),
+            kind => panic!("a new kind: {kind:?}"),
+        };
+        (column.set)(&mut record, value).unwrap();
+    }
+    record
 }
 
 /// A record that failed.

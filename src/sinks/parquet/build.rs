@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    ArrayBuilder, BinaryBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, ListBuilder,
+    BinaryBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
     StringBuilder, StructBuilder, TimestampMillisecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
@@ -11,7 +11,7 @@ use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeU
 
 use super::geo::{BBOX, EDGES, GEOMETRY, outward};
 use crate::geo::{LonLat, wkb};
-use crate::record::{Column, Kind, Position, Record, Value, with_position};
+use crate::record::{Column, Kind, Position, RAW, Record, TIMESTAMPS, Value, with_position};
 use crate::sinks::Layout;
 
 /// The columns that are being filled.
@@ -24,8 +24,13 @@ pub(super) struct Batch<T: 'static> {
 impl<T: Record> Batch<T> {
     pub(super) fn new(layout: &Layout) -> Self {
         let (columns, position) = with_position::<T>(&layout.fields, layout.place);
-        let mut fields: Vec<Field> =
-            columns.iter().map(|column| Field::new(column.name, data_type(column.kind), true)).collect();
+        let mut fields = Vec::new();
+        for column in &columns {
+            fields.push(Field::new(column.name, data_type(column.kind), true));
+            if column.kind == Kind::Time {
+                fields.push(Field::new(format!("{}{RAW}", column.name), DataType::Int64, true));
+            }
+        }
         let place = position.map(|position| {
             let edges: Fields = EDGES.map(|edge| Field::new(edge, DataType::Float32, false)).to_vec().into();
             fields.push(Field::new(GEOMETRY, DataType::Binary, true));
@@ -64,8 +69,10 @@ impl<T: Record> Batch<T> {
 
     /// The batch of what was added, in the order of the schema.
     pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
-        let mut arrays: Vec<ArrayRef> =
-            self.columns.iter_mut().map(|(_, builder)| builder.array().finish()).collect();
+        let mut arrays = Vec::with_capacity(self.schema.fields().len());
+        for (_, builder) in &mut self.columns {
+            builder.finish(&mut arrays);
+        }
         if let Some((_, geometry, boxes)) = &mut self.place {
             arrays.push(Arc::new(geometry.finish()));
             arrays.push(Arc::new(boxes.finish()));
@@ -75,7 +82,7 @@ impl<T: Record> Batch<T> {
 }
 
 fn data_type(kind: Kind) -> DataType {
-    let list = |of| DataType::List(Arc::new(Field::new_list_field(of, true)));
+    let list = |of| DataType::List(Arc::new(element(of)));
     match kind {
         Kind::Text => DataType::Utf8,
         Kind::Integer => DataType::Int32,
@@ -87,13 +94,19 @@ fn data_type(kind: Kind) -> DataType {
     }
 }
 
+/// What a list holds, by the name that the Parquet specification gives it; Arrow's own is `item`.
+fn element(of: DataType) -> Field {
+    Field::new("element", of, true)
+}
+
 /// The builder of a column's array.
 enum Builder {
     Text(StringBuilder),
     Integer(Int32Builder),
     Float(Float64Builder),
     Bool(BooleanBuilder),
-    Time(TimestampMillisecondBuilder),
+    /// Timestamps, and beside them the numbers that readers can't take for one.
+    Time(TimestampMillisecondBuilder, Int64Builder),
     Floats(ListBuilder<Float64Builder>),
     Texts(ListBuilder<StringBuilder>),
 }
@@ -105,9 +118,16 @@ impl Builder {
             Kind::Integer => Self::Integer(Int32Builder::new()),
             Kind::Float | Kind::Longitude | Kind::Latitude => Self::Float(Float64Builder::new()),
             Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Time => Self::Time(TimestampMillisecondBuilder::new().with_timezone("UTC")),
-            Kind::Floats => Self::Floats(ListBuilder::new(Float64Builder::new())),
-            Kind::Texts => Self::Texts(ListBuilder::new(StringBuilder::new())),
+            Kind::Time => {
+                let timestamps = TimestampMillisecondBuilder::new().with_timezone("UTC");
+                Self::Time(timestamps, Int64Builder::new())
+            }
+            Kind::Floats => {
+                Self::Floats(ListBuilder::new(Float64Builder::new()).with_field(element(DataType::Float64)))
+            }
+            Kind::Texts => {
+                Self::Texts(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8)))
+            }
         }
     }
 
@@ -122,8 +142,12 @@ impl Builder {
             (Self::Float(builder), _) => builder.append_null(),
             (Self::Bool(builder), Value::Bool(truth)) => builder.append_value(*truth),
             (Self::Bool(builder), _) => builder.append_null(),
-            (Self::Time(builder), Value::Time(number)) => builder.append_value(*number),
-            (Self::Time(builder), _) => builder.append_null(),
+            (Self::Time(timestamps, raw), value) => {
+                let number = if let Value::Time(number) = value { Some(*number) } else { None };
+                let fits = number.is_some_and(|number| TIMESTAMPS.contains(&number));
+                timestamps.append_option(number.filter(|_| fits));
+                raw.append_option(number.filter(|_| !fits));
+            }
             (Self::Floats(builder), Value::Floats(numbers)) => {
                 builder.values().append_slice(numbers);
                 builder.append(true);
@@ -137,15 +161,20 @@ impl Builder {
         }
     }
 
-    fn array(&mut self) -> &mut dyn ArrayBuilder {
-        match self {
-            Self::Text(builder) => builder,
-            Self::Integer(builder) => builder,
-            Self::Float(builder) => builder,
-            Self::Bool(builder) => builder,
-            Self::Time(builder) => builder,
-            Self::Floats(builder) => builder,
-            Self::Texts(builder) => builder,
-        }
+    /// Appends the arrays of what was added, and begins anew.
+    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
+        let array: ArrayRef = match self {
+            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Integer(builder) => Arc::new(builder.finish()),
+            Self::Float(builder) => Arc::new(builder.finish()),
+            Self::Bool(builder) => Arc::new(builder.finish()),
+            Self::Floats(builder) => Arc::new(builder.finish()),
+            Self::Texts(builder) => Arc::new(builder.finish()),
+            Self::Time(timestamps, raw) => {
+                arrays.push(Arc::new(timestamps.finish()));
+                Arc::new(raw.finish())
+            }
+        };
+        arrays.push(array);
     }
 }

@@ -28,9 +28,11 @@ use crate::sources::RecordStream;
 /// longitude first, OGC:CRS84) and its covering `bbox`, four 32-bit floats
 /// rounded outwards, by which readers skip row groups and pages.
 ///
-/// Odd values that Mapillary serves stay as they are: an altitude that went
-/// through 32 bits unsigned is a double like any other, and a capture time in
-/// the year 318857 is a timestamp like any other (see [`crate::Metadata`]).
+/// Odd values that Mapillary serves are kept and fail no reader: an altitude that
+/// went through 32 bits unsigned is a double like any other; a capture time
+/// outside the years 1 to 9999, which many readers refuse together with the
+/// whole file, is null in `captured_at` and stands in `captured_at_raw` as
+/// milliseconds.
 ///
 /// ```
 /// use streetflow::{Flow, Metadata, ParquetSink, Place, Result, sinks::Compression};

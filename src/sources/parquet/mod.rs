@@ -14,7 +14,7 @@ use self::cells::Cell;
 use super::table::{self, Lane, Row, Table};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Record, Value, position_column};
+use crate::record::{Column, Kind, RAW, Record, Value, position_column};
 
 /// Rows that are decoded at once.
 const BATCH: usize = 1024;
@@ -66,7 +66,12 @@ impl<T: Record> ParquetSource<T> {
 
     fn of(table: Table, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
         table.check::<T>()?;
-        let column = |name: &str| T::COLUMNS.iter().find(|column| column.name == name);
+        // Times that are no timestamps stand in a column beside, after theirs.
+        let column = |name: &str| {
+            let time = name.strip_suffix(RAW);
+            let is_raw = |column: &Column<T>| column.kind == Kind::Time && Some(column.name) == time;
+            T::COLUMNS.iter().find(|column| column.name == name || is_raw(column))
+        };
         let columns = table.header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
         let has = |name: &str| table.header.iter().any(|known| known == name);
         let position = match position_column::<T>() {
@@ -86,6 +91,14 @@ impl<T: Record> ParquetSource<T> {
     /// The names of the columns, as they stand in the file.
     pub fn header(&self) -> &[String] {
         &self.table.header
+    }
+
+    /// What the file says of itself under `streetflow:<name>`.
+    pub fn notes(&self) -> Vec<(String, String)> {
+        let notes = self.rows.metadata().file_metadata().key_value_metadata().into_iter().flatten();
+        let ours =
+            notes.filter_map(|note| Some((note.key.strip_prefix("streetflow:")?, note.value.as_ref()?)));
+        ours.map(|(name, text)| (name.to_owned(), text.clone())).collect()
     }
 
     pub(super) fn table(&self) -> &Table {
@@ -157,6 +170,10 @@ impl<'a, T: Record> Filled<'a, T> {
         let mut record = T::default();
         for (array, column) in &self.cells {
             let cell = Cell::of(*array, index);
+            // A record begins with nothing set, and the second column of a time must not undo the first.
+            if matches!(cell, Cell::Null) && !column.required {
+                continue;
+            }
             let shown = || cell.to_string();
             self.table.set(&mut record, column, cell.value(column.kind), row, shown)?;
         }
