@@ -105,7 +105,7 @@ impl FromStr for Format {
             #[cfg(not(feature = "parquet"))]
             "parquet" | "geoparquet" => refuse(
                 "this streetflow was built without it",
-                "build it with the feature: `cargo install --path . --features parquet`".to_owned(),
+                "build it with its default features, or with `--features parquet`".to_owned(),
             ),
             "geojson" => Ok(Self::GeoJson),
             "geojsonseq" | "geojsonl" => Ok(Self::GeoJsonSeq),

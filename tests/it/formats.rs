@@ -13,25 +13,40 @@ use streetflow::{
 
 use crate::support::{ODD_TEXT, image, metadata, odd_metadata};
 
-fn all() -> Layout {
+pub(crate) fn all() -> Layout {
     Layout::default().fields(&Fields::known().join(",").parse().unwrap())
 }
 
-fn write<T: Record>(path: &Path, format: Format, layout: &Layout, records: &[T]) {
+pub(crate) fn write<T: Record>(path: &Path, format: Format, layout: &Layout, records: &[T]) {
     let mut encoder = encoder_for(Box::new(File::create(path).unwrap()), format, layout).unwrap();
     encoder.encode(records).unwrap();
     encoder.finish().unwrap();
 }
 
-fn read<T: Record>(path: &Path, format: Format) -> Vec<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+pub(crate) fn read<T: Record>(path: &Path, format: Format) -> Vec<T> {
     let source = TableSource::open_as(path, format).unwrap();
-    runtime.block_on(source.stream().try_collect()).unwrap()
+    futures::executor::block_on(source.stream().try_collect()).unwrap()
 }
 
 /// The bits of all values: two zeros that differ in their sign are equal, but not the same.
-fn bits<T: Record>(record: &T) -> Vec<String> {
+pub(crate) fn bits<T: Record>(record: &T) -> Vec<String> {
     T::COLUMNS.iter().map(|column| format!("{:?}", (column.get)(record))).collect()
+}
+
+/// Writes records in every format, and reads them back equal and to the bit.
+pub(crate) fn every_format_keeps<T: Record + PartialEq + std::fmt::Debug>(records: &[T]) {
+    let folder = tempfile::tempdir().unwrap();
+    for format in Format::ALL {
+        let path = folder.path().join("table");
+        write(&path, *format, &all(), records);
+        let back: Vec<T> = read(&path, *format);
+        assert_eq!(back, records, "{format}");
+        assert_eq!(
+            back.iter().map(bits).collect::<Vec<_>>(),
+            records.iter().map(bits).collect::<Vec<_>>(),
+            "{format}"
+        );
+    }
 }
 
 /// Values for one column, one of each kind; which is taken is the column's matter.

@@ -5,12 +5,15 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use futures::TryStreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use streetflow::sandbox::{Fault, Host, Rule, Sandbox};
 use streetflow::sinks::JpegCheck;
 use streetflow::sources::tile_layers;
-use streetflow::{CsvSource, ErrorKind, Fields, Image, Metadata, Result, Sequence, SequenceId, Source};
+use streetflow::{
+    CsvSource, ErrorKind, Fields, GeoJsonSource, Image, Metadata, Result, Sequence, SequenceId, Source,
+};
 
+use crate::formats::every_format_keeps;
 use crate::support::{builder, image};
 
 fn real(path: &str) -> Option<PathBuf> {
@@ -94,9 +97,9 @@ async fn every_error_envelope_is_classified_by_its_code() {
 }
 
 #[tokio::test]
-async fn every_good_answer_decodes() {
+async fn every_good_answer_decodes_and_every_format_keeps_it() {
     let Some(folder) = real("answers") else { return };
-    let mut bodies: Vec<Value> = Vec::new();
+    let (mut bodies, mut records): (Vec<Value>, Vec<Metadata>) = Default::default();
     for line in fs::read_to_string(folder.join("ok_bodies.jsonl")).unwrap().lines() {
         let recorded: Value = serde_json::from_str(line).unwrap();
         let raw = recorded["body_raw"].as_str().map(|raw| serde_json::from_str(raw).unwrap());
@@ -123,12 +126,46 @@ async fn every_good_answer_decodes() {
                 same("merge_cc", record.merge_cc);
                 assert_eq!(record.thumb_256_url.as_deref(), body["thumb_256_url"].as_str());
                 assert_eq!(record.captured_at, body["captured_at"].as_i64());
+                records.push(record);
             }
             Err(error) => {
                 assert!(body.get("error").is_some() || body.get("id").is_none(), "{error:?}: {body}");
             }
         }
     }
+    assert!(records.len() > 8, "{}", records.len());
+    every_format_keeps(&records);
+}
+
+/// The metadata of a real fisheye sequence, under the names that its collector gave the fields.
+#[test]
+fn a_real_sequence_goes_through_every_format_and_comes_back_equal() {
+    let Some(path) = real("fisheye-sequence/metadata.json") else { return };
+    let said: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let images = said["l27kwlcx3fjh7t6w9ccvic"].as_array().unwrap();
+    let features = images.iter().map(|image| {
+        let mut properties = image.clone();
+        for (theirs, ours) in
+            [("image_id", "img_id"), ("captured_at_ms", "captured_at"), ("thumbnail_url", "thumb_1024_url")]
+        {
+            properties[ours] = properties[theirs].take();
+        }
+        json!({"type": "Feature", "geometry": null, "properties": properties}).to_string() + "\n"
+    });
+    let features: String = features.collect();
+    let source = GeoJsonSource::<Metadata>::lines("a sequence", std::io::Cursor::new(features)).unwrap();
+    let records: Vec<Metadata> = futures::executor::block_on(source.stream().try_collect()).unwrap();
+    assert_eq!(records.len(), images.len());
+    for (record, image) in records.iter().zip(images) {
+        let place = record.geometry.unwrap();
+        assert_eq!((Some(place.lon), Some(place.lat)), (image["lon"].as_f64(), image["lat"].as_f64()));
+        assert_eq!(record.altitude, image["altitude"].as_f64());
+        assert_eq!(record.captured_at, image["captured_at_ms"].as_i64());
+        let rotation = image["computed_rotation"].as_array().unwrap();
+        let rotation: Vec<f64> = rotation.iter().map(|number| number.as_f64().unwrap()).collect();
+        assert_eq!(record.computed_rotation, Some(rotation));
+    }
+    every_format_keeps(&records);
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Tables as people bring them.
 
 use futures::{StreamExt, TryStreamExt};
-use streetflow::{CsvSource, ErrorKind, Image, Metadata, Record, Result, Sequence, Source};
+use streetflow::{
+    CsvSource, ErrorKind, GeoJsonSource, Image, LonLat, Metadata, Record, Result, Sequence, Source,
+    TableSource,
+};
 
 async fn rows<T: Record>(text: &str) -> Vec<Result<T>> {
     match CsvSource::<T>::new("a text", std::io::Cursor::new(text.to_owned())) {
@@ -122,4 +125,89 @@ async fn half_a_point_is_none() {
         .collect::<Result<_>>()
         .unwrap();
     assert_eq!(rows.iter().map(|row| row.geometry.is_some()).collect::<Vec<_>>(), [false, true, false]);
+}
+
+async fn features(text: &str) -> Vec<Result<Metadata>> {
+    match GeoJsonSource::lines("a text", std::io::Cursor::new(text.to_owned())) {
+        Ok(source) => source.stream().collect().await,
+        Err(error) => vec![Err(error)],
+    }
+}
+
+#[tokio::test]
+async fn features_of_other_tools_are_understood() {
+    let text = concat!(
+        r#"{"type":"Feature","id":26774514888887982,"geometry":{"type":"Point","coordinates":[33.5,35.0,12.5]},"properties":null,"bbox":[1,2,3,4]}"#,
+        "\r\n",
+        r#"{"type":"Feature","properties":{"img_id":2,"width":"2560","is_pano":1,"camera_parameters":"[0.5,1]","captured_at":1.5e12,"colour":{"a":[1]}},"geometry":null}"#,
+        "\n",
+        r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"img_id":"3","lon":33.5,"lat":35}}"#,
+    );
+    let images: Vec<Metadata> = features(text).await.into_iter().collect::<Result<_>>().unwrap();
+    let here = Some(LonLat { lon: 33.5, lat: 35.0 });
+    assert_eq!((images[0].img_id.as_str(), images[0].geometry), ("26774514888887982", here));
+    assert_eq!((images[1].img_id.as_str(), images[1].width), ("2", Some(2560)));
+    assert_eq!((images[1].is_pano, images[1].captured_at), (Some(true), Some(1_500_000_000_000)));
+    assert_eq!(images[1].camera_parameters, Some(vec![0.5, 1.0]));
+    assert_eq!(images[2].geometry, here, "columns of its own go before the geometry");
+}
+
+#[tokio::test]
+async fn a_feature_that_is_no_good_costs_itself_and_names_itself() {
+    let good = r#"{"type":"Feature","id":"1","geometry":null,"properties":{}}"#;
+    for (bad, why) in [
+        (r#"{"type":"Feature","id":1.463e15,"geometry":null,"properties":{}}"#, "loses digits"),
+        (r#"{"type":"Feature","geometry":null,"properties":{"img_id":1463097064038568.0}}"#, "loses digits"),
+        (
+            r#"{"type":"Feature","geometry":null,"properties":{"img_id":"../../x"}}"#,
+            "column `img_id`: `../../x`",
+        ),
+        (r#"{"type":"Feature","geometry":null,"properties":{"width":1}}"#, "no property `img_id`"),
+        (
+            r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":"wide"}}"#,
+            "column `width`: `wide`",
+        ),
+        (r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":3000000000}}"#, "32 bits"),
+        (
+            r#"{"type":"Feature","id":"2","geometry":{"type":"LineString","coordinates":[[1,2],[3,4]]},"properties":{}}"#,
+            "a Point",
+        ),
+        (r#"{"type":"Point","coordinates":[1,2]}"#, "feature 2"),
+        (r#"{"type":"Feature","id":"2","geometry":nul"#, "feature 2"),
+        ("\u{1b}[31m{", "feature 2"),
+        ("[[[[[[", "feature 2"),
+    ] {
+        let items = features(&format!("{good}\n{bad}\n{good}\n")).await;
+        assert_eq!(items.len(), 3, "{bad}");
+        let error = items[1].as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed);
+        let chain = error.chain();
+        assert!(chain.contains("feature 2") && chain.contains(why), "{chain}");
+        assert!(!chain.contains('\u{1b}') && chain.len() < 500, "{chain}");
+        // At the top it is the whole file that is wrong.
+        let error = features(&format!("{bad}\n{good}\n")).await.remove(0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{bad}");
+    }
+    let deep = format!("{good}\n{}\n", "[".repeat(100_000));
+    assert!(features(&deep).await[1].is_err());
+}
+
+#[tokio::test]
+async fn the_ending_of_the_name_tells_the_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let feature = r#"{"type":"Feature","id":"1","geometry":null,"properties":{}}"#;
+    for (name, text) in [
+        ("a.csv", "img_id\n1\n".to_owned()),
+        ("a.GeoJSON", format!(r#"{{"type":"FeatureCollection","features":[{feature}]}}"#)),
+        ("a.json", format!(r#"{{"features":[{feature}],"type":"FeatureCollection"}}"#)),
+        ("a.geojsonl", format!("{feature}\n")),
+        ("a.ndjson", format!("\u{1e}{feature}\n")),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let images: Vec<Metadata> = TableSource::open(&path).unwrap().stream().try_collect().await.unwrap();
+        assert_eq!(images[0].img_id.as_str(), "1", "{name}");
+    }
+    let error = TableSource::<Metadata>::open(folder.path().join("a.xlsx")).err().unwrap();
+    assert!(error.chain().contains("a.xlsx") && error.chain().contains(".parquet"), "{}", error.chain());
 }
