@@ -9,3 +9,11 @@ test:
 # Pictures a second against concurrency.
 bench:
     cargo bench --bench download
+
+# Records a second into and out of each format.
+bench-formats:
+    cargo bench --bench formats
+
+# Our files against readers that are not ours; makes a Python environment.
+readers:
+    tests/readers/run

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstream::AutoStream;
+use futures::StreamExt;
 
 use super::args::{ConvertArgs, ScreenArgs};
 use super::job::signal;
@@ -27,7 +28,7 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
     };
     let mut err = AutoStream::new(io::stderr(), color_choice(screen.color));
     match ended {
-        Ok(Converted { lines }) => {
+        Ok(lines) => {
             if !screen.quiet {
                 lines.iter().try_for_each(|line| writeln!(err, "{line}")).ok();
             }
@@ -42,12 +43,8 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
     }
 }
 
-struct Converted {
-    /// What there is to say.
-    lines: Vec<String>,
-}
-
-async fn convert(args: &ConvertArgs) -> Result<Converted> {
+/// Converts, and gives the lines that there are to say.
+async fn convert(args: &ConvertArgs) -> Result<Vec<String>> {
     let input = Input::named(&args.input, args.input_format)?;
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
@@ -95,7 +92,7 @@ struct Conversion<'a> {
 }
 
 impl Conversion<'_> {
-    async fn run<T: Record>(self, table: TableSource<T>, header: &[String]) -> Result<Converted> {
+    async fn run<T: Record>(self, table: TableSource<T>, header: &[String]) -> Result<Vec<String>> {
         let (format, layout) = (self.format, self.layout);
         let chosen = crate::record::select::<T>(Some(&self.fields));
         let left_out: Vec<_> = header
@@ -105,7 +102,7 @@ impl Conversion<'_> {
             .collect();
         let flow = Flow::from(table);
         // Columns that only later features have would be lost without a word.
-        let flow = if self.args.fields.is_none() { flow.then(strays(chosen)) } else { flow };
+        let flow = if self.args.fields.is_none() { flow.then(strays(&chosen)) } else { flow };
         let report = if self.args.output == Path::new("-") {
             let encoder = move |out| encoder_for::<T>(out, format, &layout);
             flow.into_sink(StreamSink::new(io::stdout(), encoder)).await?
@@ -118,11 +115,11 @@ impl Conversion<'_> {
             let what = plural(left_out.len() as u64, "column", "columns");
             lines.push(format!("left out: {what} {}", left_out.join(", ")));
         }
-        let count = format!("{}: {}", T::NAME, grouped(report.records));
         if self.args.output != Path::new("-") {
-            lines.push(format!("{count} in `{}`", self.args.output.display()));
+            let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
+            lines.push(format!("converted {count} {what} into `{}`", self.args.output.display()));
         }
-        Ok(Converted { lines })
+        Ok(lines)
     }
 }
 
@@ -139,8 +136,9 @@ fn is_kept<T>(name: &str, chosen: &[&'static Column<T>], format: Format) -> bool
 }
 
 /// Refuses a record with a value that no column of the output takes.
-fn strays<T: Record>(chosen: Vec<&'static Column<T>>) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> {
-    use futures::StreamExt;
+fn strays<T: Record>(
+    chosen: &[&'static Column<T>],
+) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
     let rest: Vec<&Column<T>> = T::COLUMNS
         .iter()
         .filter(|column| column.field.is_some() && !chosen.iter().any(|taken| taken.name == column.name))

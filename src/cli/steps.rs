@@ -94,26 +94,20 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
 
 /// What decides which records come, as one would say it again; it goes into the files.
 fn query(run: &Run, step: &str, area: Option<&AreaArgs>, fields: Option<&Fields>) -> String {
-    let mut words = format!("streetflow {step}");
+    let mut words = vec![format!("streetflow {step}")];
     if run.is_sandbox() {
-        words.push_str(" --sandbox");
+        words.push("--sandbox".to_owned());
     }
     if let Some(area) = area {
-        if let Some(bbox) = area.bbox.or(run.default_bbox) {
-            words += &format!(" --bbox {bbox}");
-        }
-        if let Some(owner) = &area.org_id {
-            words += &format!(" --org-id {owner}");
-        }
-        words += &format!(" --min-zoom {} --max-zoom {}", area.min_zoom, area.max_zoom);
+        words.extend(area.bbox.or(run.default_bbox).map(|bbox| format!("--bbox {bbox}")));
+        words.extend(area.org_id.iter().map(|owner| format!("--org-id {owner}")));
+        words.push(format!("--min-zoom {} --max-zoom {}", area.min_zoom, area.max_zoom));
         if area.exhaustive {
-            words.push_str(" --exhaustive");
+            words.push("--exhaustive".to_owned());
         }
     }
-    if let Some(fields) = fields {
-        words += &format!(" --fields {fields}");
-    }
-    words
+    words.extend(fields.map(|fields| format!("--fields {fields}")));
+    words.join(" ")
 }
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.

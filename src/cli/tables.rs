@@ -161,6 +161,8 @@ impl Input {
         }
         let format = match format {
             Some(format) => format,
+            // A pipe, such as `/dev/fd/63`: what most programs write there.
+            None if path.extension().is_none() => Format::Csv,
             None => Format::of(path).map_err(|error| {
                 error.hint("say it: `--input-format csv`, parquet, geojson or geojsonseq")
             })?,

@@ -75,7 +75,7 @@ pub enum Kind {
     Texts,
 }
 
-/// The milliseconds of the years 1 to 9999: what a timestamp is in Python, BigQuery and SQL. `DuckDB` gives a whole file
+/// The milliseconds of the years 1 to 9999: what a timestamp is in Python, BigQuery and SQL. DuckDB gives a whole file
 /// up for one that is beyond the year 294246.
 #[cfg(feature = "parquet")]
 pub(crate) const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;

@@ -150,7 +150,7 @@ fn standard_input_and_output_carry_text_formats() {
     let csv = b"seq_id,img_id\nabc,1\nabc,2\n";
     let (code, features, said) = run(folder.path(), "convert - - --format geojsonseq", csv);
     assert_eq!((code, said.as_str()), (0, ""));
-    assert_eq!(features.iter().filter(|byte| **byte == b'\n').count(), 2);
+    assert_eq!(std::str::from_utf8(&features).unwrap().lines().count(), 2);
     let (code, back, _) = run(folder.path(), "convert - - --input-format geojsonseq", &features);
     assert_eq!((code, back.as_slice()), (0, csv.as_slice()));
     let (code, _, said) = run(folder.path(), "convert - table.parquet", csv);
@@ -191,7 +191,7 @@ fn columns_that_nobody_knows_are_told_and_values_that_come_late_are_not_lost() {
     fs::write(path("in.csv"), "img_id,note,width\n1,x,2560\n").unwrap();
     let said = fine(folder.path(), "convert in.csv out.geojsonl");
     assert!(said.contains("left out: column `note`"), "{said}");
-    assert!(said.contains("1 in `out.geojsonl`"), "{said}");
+    assert!(said.contains("converted 1 record into `out.geojsonl`"), "{said}");
     let feature = |id: usize, more: &str| {
         format!(r#"{{"type":"Feature","id":"{id}","geometry":null,"properties":{{{more}}}}}"#)
     };

@@ -41,6 +41,13 @@ async fn every_example_runs() {
     let pictures = names(&folder.path().join("outputs/downloaded_images")).len();
     assert!(said.starts_with(&format!("{pictures} downloaded")), "{said}");
 
+    #[cfg(feature = "parquet")]
+    {
+        let said = run(&sandbox, folder.path(), "bbox_to_geoparquet").await;
+        assert!(said.contains("images in outputs/images.parquet, 0 failed"), "{said}");
+        assert!(!said.contains("\n0 of them"), "{said}");
+    }
+
     let said = run(&sandbox, folder.path(), "own_sink").await;
     assert!(said.contains("north: ") && said.contains("south: "), "{said}");
 

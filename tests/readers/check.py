@@ -40,8 +40,8 @@ ENDINGS = {"csv": "csv", "parquet": "parquet", "geojson": "geojson", "geojsonseq
 BIG = 600_000
 
 # What the small world has not, as cells of a CSV; the lists are repeated, one beside the other.
-TEXTS = ['quote " comma , line\nfeed', "Ω 🚲 \u2028", " spaces ", "null", "007", "1e5", "\\", "\x01\x1e\x7f", "2020-01-01"]
-NUMBERS = ["-0", "0", "5e-324", "1.7976931348623157e308", "0.1", "1e16", "123456789.12345679", "-2.2250738585072e-308"]
+TEXTS = ['quote " comma , line\nfeed', "Ω 🚲 \u2028", " spaces ", "null", "007", "1e5", "\\", "\x01\x1e\x7f"]
+NUMBERS = ["-0", "0", "5e-324", "1.7976931348623157e308", "0.1", "1e16", "123456789.12345679", "-2.225073858e-308"]
 ODD = {
     "camera_type": TEXTS,
     "make": TEXTS,
@@ -206,8 +206,8 @@ def skipping(label, path, table):
     print(f"      a search for {len(inside)} of {len(table['img_id'])} images reads {kept} of {groups} row groups")
     good = groups > 4 and 0 < kept < groups / 2
     check(f"{label}: pyarrow, a search by bbox skips more than half of the row groups", good, f"{kept} of {groups}")
-    found = ds.dataset(path).to_table(columns=["img_id"], filter=wanted)["img_id"].to_pylist()
-    check(f"{label}: pyarrow, and finds the {len(inside)} images of the CSV", sorted(found) == sorted(inside), len(found))
+    found = sorted(ds.dataset(path).to_table(columns=["img_id"], filter=wanted)["img_id"].to_pylist())
+    check(f"{label}: pyarrow, and finds the {len(inside)} images of the CSV", found == sorted(inside), len(found))
 
 
 def no_token(root):

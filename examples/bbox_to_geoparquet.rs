@@ -1,0 +1,34 @@
+//! From a box to one GeoParquet file, with a line-delimited GeoJSON of the panoramas beside it.
+//!
+//! Needs `MAPILLARY_TOKEN` in the environment.
+
+#![allow(clippy::print_stdout, reason = "an example")]
+
+use streetflow::{
+    Bbox, Client, FetchMetadata, Fields, Flow, GeoJsonSeqSink, ListImages, Metadata, OnError, ParquetSink,
+    Place, Result, TableSource, TileSource,
+};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let client = Client::from_env()?;
+    let cyprus: Bbox = "32.19,34.52,34.18,35.49".parse()?;
+    let fields: Fields = "captured_at,geometry,computed_geometry,is_pano".parse()?;
+
+    let table = ParquetSink::create("outputs/images.parquet").fields(&fields).place(Place::Best);
+    let report = Flow::from(TileSource::within(&client, cyprus))
+        .then(ListImages::new(&client))
+        .then(FetchMetadata::new(&client).fields(&fields))
+        .on_error(OnError::Skip)
+        .into_sink(table)
+        .await?;
+    println!("{} images in outputs/images.parquet, {} failed", report.records, report.failed);
+
+    // What is written can be read again, by us and by everybody.
+    let panoramas = Flow::from(TableSource::<Metadata>::open("outputs/images.parquet")?)
+        .filter(|image: &Metadata| image.is_pano == Some(true))
+        .into_sink(GeoJsonSeqSink::create("outputs/panoramas.geojsonl").fields(&fields))
+        .await?;
+    println!("{} of them are panoramas", panoramas.records);
+    Ok(())
+}
