@@ -197,7 +197,7 @@ pub(super) struct GeometryArgs {
     /// reconstruction, for images that have it), or best (computed, else original) [default: original]
     #[arg(long, value_name = "WHICH", value_parser = place_of)]
     pub(super) geometry: Option<Place>,
-    /// Type the geometry of Parquet as GEOMETRY; readers older than 2025 can't open such files
+    /// Type the geometry of Parquet as GEOMETRY besides; pyarrow before 20 and polars 2.1 can't open such files
     #[arg(long)]
     pub(super) native_geometry: bool,
 }

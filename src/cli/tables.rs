@@ -180,9 +180,11 @@ impl Input {
         });
         let candidates: Vec<_> = candidates.collect();
         let Some((path, format, written)) = candidates.first() else {
-            // Opening it says what is wrong.
-            let format = format.unwrap_or(Format::Csv);
-            return Ok(Self::File(path_of(output, table, format), format));
+            let path = path_of(output, table, format.unwrap_or(Format::Csv));
+            return Err(Error::new(ErrorKind::Usage, "open the table")
+                .subject(path.display().to_string())
+                .because("it is not there, nor in another format")
+                .hint("run the step before first, or name a table with `--input`"));
         };
         // Files of one run have one time; others may hold other things.
         if let Some((other, _, _)) = candidates.iter().find(|(_, _, time)| time != written) {

@@ -152,8 +152,7 @@ impl Table {
     /// Checks the header: what a record can't do without is there, and nothing is there twice.
     pub(super) fn check<T: Record>(&self) -> Result<()> {
         for column in T::COLUMNS.iter().filter(|column| column.required) {
-            let hint = format!("a table of {}s names its columns, `{}` among them", T::NAME, column.name);
-            self.need(column.name, Some(hint))?;
+            self.need(column.name, Some(self.hint(column.name)))?;
         }
         for (index, name) in self.header.iter().enumerate() {
             if self.header[..index].contains(name) && T::COLUMNS.iter().any(|column| column.name == name) {
@@ -177,6 +176,18 @@ impl Table {
             Some(hint) => error.hint(hint),
             None => error,
         })
+    }
+
+    /// What to do about a column that is lacking: tables of another format seem to have none.
+    fn hint(&self, column: &str) -> String {
+        let first = self.header.first().map_or("", String::as_str);
+        if first.starts_with(['{', '\u{1e}']) {
+            "it looks like GeoJSON: say `--input-format geojsonseq` or `geojson`".to_owned()
+        } else if first.starts_with("PAR1") {
+            "it looks like Parquet: say `--input-format parquet`".to_owned()
+        } else {
+            format!("a table names its columns in its header, and `{column}` must be among them")
+        }
     }
 
     /// The table as a whole is of no use.
@@ -245,10 +256,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
 }
 
 fn cant_open(path: &Path, error: io::Error) -> Error {
-    let missing = error.kind() == io::ErrorKind::NotFound;
-    let error =
-        Error::new(ErrorKind::Usage, "open the table").subject(path.display().to_string()).because(error);
-    if missing { error.hint("run the step before first, or name the file with `--input`") } else { error }
+    Error::new(ErrorKind::Usage, "open the table").subject(path.display().to_string()).because(error)
 }
 
 /// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.

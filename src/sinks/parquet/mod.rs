@@ -83,7 +83,7 @@ impl ParquetSink {
         self
     }
 
-    /// Types the geometry as Parquet's own GEOMETRY besides; readers older than 2025 can't open such a file.
+    /// Types the geometry as Parquet's own GEOMETRY besides; pyarrow before 20 and polars 2.1 can't open such a file.
     pub fn native_geometry(mut self) -> Self {
         self.layout = self.layout.native_geometry();
         self

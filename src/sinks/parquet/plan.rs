@@ -34,8 +34,8 @@ pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<S
         }
         Type::primitive_type_builder(field.name(), field.get_physical_type())
             .with_repetition(field.get_basic_info().repetition())
-            // No system named means OGC:CRS84.
-            .with_logical_type(Some(LogicalType::geometry(None)))
+            // The default, said all the same: DuckDB 2.0 knows no system otherwise.
+            .with_logical_type(Some(LogicalType::geometry(Some("OGC:CRS84".to_owned()))))
             .build()
             .map(Arc::new)
     };

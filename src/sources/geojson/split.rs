@@ -93,8 +93,7 @@ fn in_sequence<R: BufRead>(
 fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Option<Vec<u8>>, Broken> {
     if *part == Part::Start {
         match bytes.begin()? {
-            // Nothing at all is no collection; the header says so.
-            None => return Ok(None),
+            None => return Err(broken("it is empty")),
             Some(b'{') => bytes.take(),
             Some(_) => return Err(broken("it does not begin with `{`, as a feature collection does")),
         }
@@ -359,6 +358,7 @@ mod tests {
             Err(Broken::Text(why)) => why,
             other => panic!("{text}: {other:?}"),
         };
+        assert!(why("").contains("empty") && why(" \n").contains("empty"));
         assert!(why("[]").contains("does not begin"));
         assert!(why("{}").contains("no list of `features`"));
         assert!(why(r#"{"features":{}}"#).contains("no list"));
