@@ -176,7 +176,8 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
         (&["sequences", NICOSIA, "--min-zoom=14", "--max-zoom=12"], "", &["`--min-zoom 14`"]),
         (&["crawl", NICOSIA, "--fields=colour"], "", &["--fields", "colour", "compass_angle, "]),
         (&["metadata", "--batch-size=51"], table, &["--batch-size", "1..=50"]),
-        (&["metadata", "-i", "none.csv"], table, &["`none.csv`", "--input"]),
+        (&["metadata", "-i", "none.csv"], table, &["`none.csv`"]),
+        (&["metadata"], table, &["`outputs/img_dataset.csv`", "run the step before", "--input"]),
         (&["images", "-i", "table.csv"], "id,img_id\n1,2\n", &["`table.csv`", "no column `seq_id`"]),
         (
             &["download", "-i", "table.csv", "--quality=1024"],
