@@ -167,7 +167,7 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     let table = "seq_id,img_id\nabc,1\n";
     let metadata = "seq_id,img_id,captured_at,thumb_256_url\nabc,1,2,https://x/y.jpg\n";
-    let cases: [(&[&str], &str, &[&str]); 12] = [
+    let cases: [(&[&str], &str, &[&str]); 13] = [
         (&["sequences"], "", &["no box was given", "--bbox"]),
         (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the world"]),
         (&["sequences", "--bbox=33,36,34,35"], "", &["--bbox", "swapped"]),
