@@ -62,6 +62,12 @@ impl Format {
         }
     }
 
+    /// Whether it is Parquet, which not every build has.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_parquet(self) -> bool {
+        self.name() == "parquet"
+    }
+
     /// Whether a table of images has a geometry in it.
     pub fn has_geometry(self) -> bool {
         self != Self::Csv
@@ -98,7 +104,7 @@ impl FromStr for Format {
                 .because(why.to_owned())
                 .hint(hint))
         };
-        match text {
+        match text.trim().to_ascii_lowercase().as_str() {
             "csv" => Ok(Self::Csv),
             #[cfg(feature = "parquet")]
             "parquet" | "geoparquet" => Ok(Self::Parquet),

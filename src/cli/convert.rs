@@ -1,21 +1,24 @@
 //! `convert`: a table from one format into another, whole or not at all.
 
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
 use anstream::AutoStream;
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{ConvertArgs, ScreenArgs};
 use super::job::signal;
 use super::tables::{Input, layout};
 use super::words::{color_choice, error_text, grouped, plural};
 use super::{Exit, exit_of};
+use crate::record::select;
 use crate::sinks::{Layout, StreamSink, encoder_for, sink_for};
 use crate::sources::{RecordStream, Unknown};
 use crate::{
-    Column, Error, ErrorKind, Fields, Flow, Format, Image, Metadata, Record, Result, Sequence, Sink,
-    TableSource, Value,
+    Column, Error, ErrorKind, Fields, Flow, Format, Image, Kind, Metadata, Place, Record, Report, Result,
+    Sequence, TableSource, Value,
 };
 
 /// Converts, and says what came of it.
@@ -23,7 +26,7 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
     let ended = tokio::select! {
         ended = convert(args) => ended,
         () = signal() => {
-            Err(Error::new(ErrorKind::Interrupted, "finish").because("the run was abandoned; nothing was written"))
+            Err(Error::new(ErrorKind::Interrupted, "finish").because("the run was abandoned; no file was written"))
         }
     };
     let mut err = AutoStream::new(io::stderr(), color_choice(screen.color));
@@ -38,43 +41,110 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
             writeln!(err, "{}", error_text(&error)).ok();
-            exit_of(&error)
+            match error.kind() {
+                // The table is at fault, whichever row it is.
+                ErrorKind::Malformed => Exit::Usage,
+                _ => exit_of(&error),
+            }
         }
     }
 }
 
 /// Converts, and gives the lines that there are to say.
 async fn convert(args: &ConvertArgs) -> Result<Vec<String>> {
-    let input = Input::named(&args.input, args.input_format)?;
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
+    let input = Input::named(&args.input, args.input_format)?;
     // Which records these are is told by the columns, so they come first.
-    let table = input.open::<Unknown>()?;
-    let header = table.header().to_vec();
-    let has = |name: &str| header.iter().any(|column| column == name);
-    let fields = args.fields.clone().unwrap_or_else(|| Fields::of_columns(header.iter().map(String::as_str)));
+    let table = input.open::<Unknown>(&CancellationToken::new()).await?;
     // Where the records come from stays true; the rest is said anew.
     let query = table.notes().into_iter().find(|(name, _)| name == "query");
     let layout = query.iter().fold(layout, |layout, (name, text)| layout.note(name, text));
-    let job = Conversion { args, format, layout: layout.fields(&fields), fields };
-    if has("img_id") && has("seq_id") && job.fields.names().is_empty() {
-        job.run::<Image>(table.retype()?, &header).await
-    } else if has("seq_id") && !has("img_id") {
-        job.run::<Sequence>(table.retype()?, &header).await
-    } else {
-        job.run::<Metadata>(table.retype()?, &header).await
+    let found = Found::new(&table, &args.input);
+    let asks = args.fields.is_some() || args.geometry.geometry.is_some();
+    match found.kind {
+        Sequence::NAME if !asks => Conversion::new(args, format, layout, &found).run::<Sequence>(table).await,
+        Image::NAME if !asks => Conversion::new(args, format, layout, &found).run::<Image>(table).await,
+        Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
+            .because("a table of sequences has none, and no geometry")),
+        _ => {
+            found.check_place(args)?;
+            Conversion::new(args, format, layout, &found).run::<Metadata>(table).await
+        }
+    }
+}
+
+/// What a table turns out to be.
+struct Found {
+    /// The name of its records.
+    kind: &'static str,
+    /// The fields that its columns come from.
+    fields: Fields,
+    has_computed: bool,
+}
+
+impl Found {
+    fn new(table: &TableSource<Unknown>, path: &Path) -> Self {
+        let header = table.header();
+        let has = |name: &str| header.iter().any(|column| column == name);
+        let geometry = table.geometry();
+        // The geometry by whatever name; a column that is merely called so is none.
+        let names = header.iter().filter_map(|name| match name.as_str() {
+            name if Some(name) == geometry => Some("geometry"),
+            "geometry" => None,
+            name => Some(name),
+        });
+        let fields = Fields::of_columns(names);
+        let bare = fields.names().is_empty();
+        let has_image = has("img_id") || table.has_image_id();
+        let kind = if header.is_empty() {
+            // GeoJSON without a feature names nothing; the file's name may.
+            match path.file_stem().and_then(|stem| stem.to_str()) {
+                Some("seq_dataset") => Sequence::NAME,
+                Some("img_dataset") => Image::NAME,
+                _ => Metadata::NAME,
+            }
+        } else if bare && has("seq_id") && !has_image && geometry.is_none() {
+            Sequence::NAME
+        } else if bare && has("seq_id") {
+            Image::NAME
+        } else {
+            Metadata::NAME
+        };
+        let has_computed = has("computed_lon") && has("computed_lat");
+        Self { kind, fields, has_computed }
+    }
+
+    /// A choice that the table can't fulfil would empty every geometry.
+    fn check_place(&self, args: &ConvertArgs) -> Result<()> {
+        match args.geometry.geometry {
+            Some(place @ (Place::Computed | Place::Best)) if !self.has_computed => {
+                Err(Error::new(ErrorKind::Usage, "choose the geometry")
+                    .subject(place.name())
+                    .because("the table has no columns `computed_lon` and `computed_lat`")
+                    .hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 fn output_format(path: &Path, format: Option<Format>) -> Result<Format> {
     let stdout = path == Path::new("-");
-    let format = match format {
-        Some(format) => format,
-        None if stdout => Format::Csv,
-        None => Format::of(path)
-            .map_err(|error| error.hint("say it: `--format csv`, parquet, geojson or geojsonseq"))?,
+    let by_name = (!stdout).then(|| Format::of(path));
+    let format = match (format, by_name) {
+        (Some(format), Some(Ok(other))) if format != other => {
+            return Err(Error::new(ErrorKind::Usage, "write the table")
+                .subject(path.display().to_string())
+                .because(format!("its name says {other}, and `--format` says {format}")));
+        }
+        (Some(format), _) => format,
+        (None, None) => Format::Csv,
+        (None, Some(by_name)) => {
+            by_name.map_err(|error| error.hint("say it: `--format csv`, parquet, geojson or geojsonseq"))?
+        }
     };
-    if stdout && format.name() == "parquet" {
+    if stdout && format.is_parquet() {
         return Err(Error::new(ErrorKind::Usage, "write Parquet to standard output")
             .because("it is made for files, which readers open from the end")
             .hint(
@@ -91,29 +161,24 @@ struct Conversion<'a> {
     fields: Fields,
 }
 
-impl Conversion<'_> {
-    async fn run<T: Record>(self, table: TableSource<T>, header: &[String]) -> Result<Vec<String>> {
-        let (format, layout) = (self.format, self.layout);
-        let chosen = crate::record::select::<T>(Some(&self.fields));
-        let left_out: Vec<_> = header
-            .iter()
-            .filter(|name| !is_kept::<T>(name, &chosen, format))
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let flow = Flow::from(table);
-        // Columns that only later features have would be lost without a word.
-        let flow = if self.args.fields.is_none() { flow.then(strays(&chosen)) } else { flow };
-        let report = if self.args.output == Path::new("-") {
-            let encoder = move |out| encoder_for::<T>(out, format, &layout);
-            flow.into_sink(StreamSink::new(io::stdout(), encoder)).await?
-        } else {
-            let sink: Box<dyn Sink<T>> = sink_for(&self.args.output, format, &layout);
-            flow.into_sink(sink).await?
-        };
+impl<'a> Conversion<'a> {
+    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, found: &Found) -> Self {
+        let fields = args.fields.clone().unwrap_or_else(|| found.fields.clone());
+        Self { args, format, layout: layout.fields(&fields), fields }
+    }
+
+    async fn run<T: Record>(self, table: TableSource<Unknown>) -> Result<Vec<String>> {
+        let table = table.retype::<T>()?;
+        let unread: Vec<_> = table.unread().iter().map(|name| format!("`{name}`")).collect();
+        let mut flow = Flow::from(table);
+        if self.args.fields.is_none() {
+            flow = flow.then(strays(&select::<T>(Some(&self.fields)), self.format));
+        }
+        let report = self.write(flow).await?;
         let mut lines = Vec::new();
-        if !left_out.is_empty() {
-            let what = plural(left_out.len() as u64, "column", "columns");
-            lines.push(format!("left out: {what} {}", left_out.join(", ")));
+        if !unread.is_empty() {
+            let what = plural(unread.len() as u64, "column", "columns");
+            lines.push(format!("left out: {what} {}", unread.join(", ")));
         }
         if self.args.output != Path::new("-") {
             let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
@@ -121,30 +186,38 @@ impl Conversion<'_> {
         }
         Ok(lines)
     }
+
+    /// A file gets its name at the end; a pipe or a device gets the bytes as they come.
+    async fn write<T: Record>(&self, flow: Flow<T>) -> Result<Report> {
+        let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
+        let encoder = move |out| encoder_for::<T>(out, format, &layout);
+        if path == Path::new("-") {
+            return flow.into_sink(StreamSink::new(io::stdout(), encoder)).await;
+        }
+        let is_other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        if is_other {
+            let out = File::options().write(true).open(path).map_err(|error| {
+                Error::new(ErrorKind::Output, "write to").subject(path.display().to_string()).because(error)
+            })?;
+            return flow.into_sink(StreamSink::new(out, encoder)).await;
+        }
+        flow.into_sink(sink_for::<T>(path, format, &self.layout)).await
+    }
 }
 
-/// Whether a column of the input has a place in the output.
-fn is_kept<T>(name: &str, chosen: &[&'static Column<T>], format: Format) -> bool {
-    let place = ["lon", "lat"];
-    let has_place = chosen.iter().any(|column| place.contains(&column.name));
-    chosen.iter().any(|column| column.name == name)
-        || (name == "geometry" && has_place)
-        || (place.contains(&name) && format.has_geometry())
-        // Made anew where it is needed: the box of each geometry, and times that are no timestamps.
-        || name == "bbox"
-        || name.strip_suffix("_raw").is_some_and(|name| chosen.iter().any(|column| column.name == name))
-}
-
-/// Refuses a record with a value that no column of the output takes.
+/// Refuses a record with a value that no column of the output takes: it came too late for the header.
 fn strays<T: Record>(
     chosen: &[&'static Column<T>],
+    format: Format,
 ) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
-    let rest: Vec<&Column<T>> = T::COLUMNS
-        .iter()
-        .filter(|column| column.field.is_some() && !chosen.iter().any(|taken| taken.name == column.name))
-        // Another name of the image's id.
-        .filter(|column| column.name != "id")
-        .collect();
+    let is_taken = |column: &Column<T>| {
+        // Another name of the image's id; and a format with a geometry always has one.
+        let by_other_means = column.name == "id"
+            || (format.has_geometry() && ["lon", "lat"].contains(&column.name))
+            || column.field.is_none();
+        by_other_means || chosen.iter().any(|taken| taken.name == column.name)
+    };
+    let rest: Vec<&Column<T>> = T::COLUMNS.iter().filter(|column| !is_taken(column)).collect();
     let mut row = 0_u64;
     move |records| {
         let checked = records.map(move |record| {
@@ -153,7 +226,14 @@ fn strays<T: Record>(
             match rest.iter().find(|column| (column.get)(&record) != Value::Null) {
                 None => Ok(record),
                 Some(stray) => Err(Error::new(ErrorKind::Usage, "convert")
-                    .because(format!("record {row} has `{}`, which the first ones don't have", stray.name))
+                    .because(format!(
+                        "record {row} has {}, which the first ones don't have",
+                        if stray.kind == Kind::Longitude {
+                            "a place".to_owned()
+                        } else {
+                            format!("`{}`", stray.name)
+                        }
+                    ))
                     .hint("name all fields with `--fields`")),
             }
         });

@@ -10,10 +10,10 @@ use super::args::{
 };
 use super::run::Run;
 use super::screen::Screen;
-use super::tables::{Input, Tables, path_of, stamp};
+use super::tables::{Input, Tables, check_flags, path_of, stamp};
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, Format, ImageSink, ListImages, Metadata, OnError, Quality,
-    RecordStream, Report, Result, Sink, TileSource,
+    Record, RecordStream, Report, Result, Sink, TableSource, TileSource,
 };
 
 pub(super) const SEQUENCES: &str = "sequences";
@@ -38,18 +38,22 @@ pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report>
 }
 
 pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
-    let tables = Tables::new(&args.files.output, &args.tables, None, &query(run, IMAGES, None, None))?;
+    check_flags(&args.tables, None)?;
     let input = Input::find(&args.input, &args.files.output, SEQUENCE_TABLE)?;
-    let flow = Flow::from(input.open()?).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
+    let source = input.open(&run.stop).await?;
+    let query = after(&source, query(run, IMAGES, None, None));
+    let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
+    let flow = Flow::from(source).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
     let (flow, sink) = tables.end(flow, IMAGE_TABLE, &Fields::default());
     finish(run, flow, sink).await
 }
 
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
-    let query = query(run, METADATA, None, Some(&args.ask.fields));
-    let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
+    check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, IMAGE_TABLE)?;
-    let source = input.open()?;
+    let source = input.open(&run.stop).await?;
+    let query = after(&source, query(run, METADATA, None, Some(&args.ask.fields)));
+    let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     run.expect(METADATA, &input);
     let asked = tables.asked(&args.ask.fields)?;
     let flow = Flow::from(source).then(fetch(run, &args.ask, &asked)).observe(METADATA, run.observer());
@@ -59,7 +63,7 @@ pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
 
 pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     let input = Input::find(&args.input, &args.files.output, METADATA_TABLE)?;
-    let source = input.open::<Metadata>()?;
+    let source = input.open::<Metadata>(&run.stop).await?;
     run.expect(DOWNLOAD, &input);
     let hint = hint_for(args.pictures.quality, source.header());
     let source = source.require(args.pictures.quality.field(), hint)?;
@@ -108,6 +112,12 @@ fn query(run: &Run, step: &str, area: Option<&AreaArgs>, fields: Option<&Fields>
     }
     words.extend(fields.map(|fields| format!("--fields {fields}")));
     words.join(" ")
+}
+
+/// A step's query goes on from that of the table that it reads, if the table tells.
+fn after<T: Record>(source: &TableSource<T>, query: String) -> String {
+    let before = source.notes().into_iter().find(|(name, _)| name == "query");
+    before.map_or(query.clone(), |(_, before)| format!("{before}; {query}"))
 }
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::args::{EncodingArgs, GeometryArgs, InputArgs, TableArgs};
+use tokio_util::sync::CancellationToken;
+
 use crate::sinks::{Layout, sink_for};
 use crate::{Error, ErrorKind, Fields, Flow, Format, Place, Record, Report, Result, Sink, TableSource};
 
@@ -16,6 +18,9 @@ pub(super) const LICENCE: &str =
 pub(super) struct Tables<'a> {
     output: &'a Path,
     formats: Vec<Format>,
+    /// Where the flow ends. Parquet writes most at its end, so it goes first there: if the disk is full, the others
+    /// have not got their names yet.
+    last: Format,
     place: Place,
     layout: Layout,
 }
@@ -31,7 +36,9 @@ impl<'a> Tables<'a> {
         let formats = formats(&args.format);
         let layout = layout(&formats, &args.encoding, geometry)?.note("query", query);
         let place = geometry.and_then(|args| args.geometry).unwrap_or_default();
-        Ok(Self { output, formats, place, layout })
+        let last = formats.iter().find(|format| format.is_parquet()).or(formats.first());
+        let last = last.copied().unwrap_or(Format::Csv);
+        Ok(Self { output, formats, last, place, layout })
     }
 
     /// The fields to ask for: those that are wanted, and those that the formats can't do without.
@@ -42,15 +49,13 @@ impl<'a> Tables<'a> {
     }
 
     /// A sink for each format.
-    fn sinks<T: Record>(&self, table: &str, fields: &Fields) -> Vec<Box<dyn Sink<T>>> {
-        let layout = self.layout.clone().fields(fields);
-        let sink = |format: &Format| sink_for(&path_of(self.output, table, *format), *format, &layout);
-        self.formats.iter().map(sink).collect()
+    fn sink<T: Record>(&self, format: Format, table: &str, fields: &Fields) -> Box<dyn Sink<T>> {
+        sink_for(&path_of(self.output, table, format), format, &self.layout.clone().fields(fields))
     }
 
     /// Lets the records pass and writes them on the way.
     pub(super) fn tap<T: Record>(&self, flow: Flow<T>, table: &str, fields: &Fields) -> Flow<T> {
-        self.sinks(table, fields).into_iter().fold(flow, Flow::tap)
+        self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)))
     }
 
     /// Where a flow ends: one of the formats, the others being written on the way.
@@ -60,12 +65,15 @@ impl<'a> Tables<'a> {
         table: &str,
         fields: &Fields,
     ) -> (Flow<T>, Box<dyn Sink<T>>) {
-        let mut sinks = self.sinks(table, fields).into_iter();
-        let last = sinks.next().unwrap_or_else(|| {
-            sink_for(&path_of(self.output, table, Format::Csv), Format::Csv, &self.layout)
-        });
-        (sinks.fold(flow, Flow::tap), last)
+        let taps = self.formats.iter().filter(|format| **format != self.last);
+        let flow = taps.fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)));
+        (flow, self.sink(self.last, table, fields))
     }
+}
+
+/// Refuses flags that would do nothing, before anything is read.
+pub(super) fn check_flags(args: &TableArgs, geometry: Option<&GeometryArgs>) -> Result<()> {
+    layout(&formats(&args.format), &args.encoding, geometry).map(drop)
 }
 
 /// The formats asked for, each once.
@@ -85,7 +93,7 @@ pub(super) fn layout(
     encoding: &EncodingArgs,
     geometry: Option<&GeometryArgs>,
 ) -> Result<Layout> {
-    let parquet = formats.iter().any(|format| format.name() == "parquet");
+    let parquet = formats.iter().any(|format| format.is_parquet());
     let idle = |flag: &'static str, needs: &'static str| {
         Err(Error::new(ErrorKind::Usage, "use the flag")
             .subject(flag)
@@ -181,28 +189,37 @@ impl Input {
         let candidates: Vec<_> = candidates.collect();
         let Some((path, format, written)) = candidates.first() else {
             let path = path_of(output, table, format.unwrap_or(Format::Csv));
+            #[cfg(not(feature = "parquet"))]
+            if path.with_extension("parquet").exists() {
+                return Format::of(&path.with_extension("parquet")).map(|_| Self::Stdin(Format::Csv));
+            }
             return Err(Error::new(ErrorKind::Usage, "open the table")
                 .subject(path.display().to_string())
                 .because("it is not there, nor in another format")
                 .hint("run the step before first, or name a table with `--input`"));
         };
         // Files of one run have one time; others may hold other things.
-        if let Some((other, _, _)) = candidates.iter().find(|(_, _, time)| time != written) {
+        if candidates.iter().any(|(_, _, time)| time != written) {
+            let names: Vec<_> =
+                candidates.iter().map(|(path, _, _)| format!("`{}`", path.display())).collect();
             return Err(Error::new(ErrorKind::Usage, "choose the table to read")
-                .because(format!(
-                    "`{}` and `{}` were written at different times",
-                    path.display(),
-                    other.display()
-                ))
+                .because(format!("{} were written at different times", names.join(" and ")))
                 .hint("name one with `--input`, or remove the one that is out of date"));
         }
         Ok(Self::File(path.clone(), *format))
     }
 
-    pub(super) fn open<T: Record>(&self) -> Result<TableSource<T>> {
-        match self {
-            Self::Stdin(format) => TableSource::read("standard input", io::stdin(), *format),
-            Self::File(path, format) => TableSource::open_as(path, *format),
+    /// Opens it and reads its header, for which a pipe may keep one waiting.
+    pub(super) async fn open<T: Record>(&self, stop: &CancellationToken) -> Result<TableSource<T>> {
+        let input = self.clone();
+        let opened = tokio::task::spawn_blocking(move || match input {
+            Self::Stdin(format) => TableSource::read("standard input", io::stdin(), format),
+            Self::File(path, format) => TableSource::open_as(path, format),
+        });
+        let opening = || Error::new(ErrorKind::Interrupted, "open the table");
+        tokio::select! {
+            opened = opened => opened.unwrap_or_else(|panic| Err(opening().because(panic))),
+            () = stop.cancelled() => Err(opening().because("the run was stopped")),
         }
     }
 

@@ -14,6 +14,9 @@ pub(crate) const POINT: u32 = 1;
 /// The flag in the type of PostGIS's extended form that a reference system follows.
 const HAS_SRID: u32 = 0x2000_0000;
 
+/// The number of that system for longitude and latitude.
+const DEGREES: u32 = 4326;
+
 /// Writes a point.
 pub(crate) fn write(point: LonLat) -> [u8; POINT_SIZE] {
     let mut bytes = [0; POINT_SIZE];
@@ -37,7 +40,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<LonLat>, &'static str> {
     };
     let kind = if little { u32::from_le_bytes(*kind) } else { u32::from_be_bytes(*kind) };
     if kind & HAS_SRID != 0 {
-        rest = rest.split_at_checked(4).ok_or(SHORT)?.1;
+        let (srid, after) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+        let srid = if little { u32::from_le_bytes(*srid) } else { u32::from_be_bytes(*srid) };
+        if ![0, DEGREES].contains(&srid) {
+            return Err("its geometry is not in degrees (another reference system than EPSG:4326)");
+        }
+        rest = after;
     }
     // The flags of PostGIS stand in the highest bits; ISO counts in thousands instead: 1001, 2001, 3001.
     if (kind & 0x0fff_ffff) % 1000 != POINT {
@@ -77,7 +85,7 @@ mod tests {
             let mut out = vec![order];
             put(&mut out, &kind.to_le_bytes());
             if srid {
-                put(&mut out, &4326_u32.to_le_bytes());
+                put(&mut out, &DEGREES.to_le_bytes());
             }
             put(&mut out, &HERE.lon.to_le_bytes());
             put(&mut out, &HERE.lat.to_le_bytes());
@@ -97,6 +105,10 @@ mod tests {
                 assert_eq!(of(order, kind, srid, more), Ok(Some(HERE)), "{kind:x}");
             }
         }
+        let mut metres = vec![1];
+        metres.extend(0x2000_0001_u32.to_le_bytes());
+        metres.extend(3857_u32.to_le_bytes());
+        assert!(read(&metres).is_err_and(|why| why.contains("not in degrees")));
         assert_eq!(of(1, 2, false, 0), Err("its geometry is not a point"));
         assert_eq!(read(&write(LonLat { lon: f64::NAN, lat: f64::NAN })), Ok(None));
     }

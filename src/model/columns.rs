@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::ids::{FLOAT_ID, is_float};
 use super::{Image, ImageId, Metadata, OwnerId, Reason, Sequence, SequenceId};
 use crate::geo::LonLat;
 use crate::record::{Column, Kind, Record, Value};
@@ -199,6 +200,24 @@ macro_rules! degrees {
     };
 }
 
+/// An id that is text to us: nobody asks for it, but it loses digits as any other does.
+macro_rules! other_id {
+    ($name:ident from $field:expr, repeats: $repeats:literal) => {
+        Column {
+            name: stringify!($name),
+            field: Some($field),
+            kind: Kind::Text,
+            required: false,
+            repeats: $repeats,
+            get: |record| record.$name.value(),
+            set: |record, value| match &value {
+                Value::Text(text) if is_float(text) => Err(FLOAT_ID),
+                _ => record.$name.store(value),
+            },
+        }
+    };
+}
+
 impl Record for Sequence {
     const NAME: &'static str = "sequence";
     const COLUMNS: &'static [Column<Self>] =
@@ -247,25 +266,30 @@ impl Record for Metadata {
         field!(is_pano: Bool, repeats: true),
         field!(quality_score: Float, repeats: false),
         field!(on_foot: Bool, repeats: true),
-        field!(creator_id: Text from "creator", repeats: true),
+        other_id!(creator_id from "creator", repeats: true),
         field!(creator_username: Text from "creator", repeats: true),
-        field!(organization_id: Text from "organization", repeats: true),
+        other_id!(organization_id from "organization", repeats: true),
         field!(thumb_256_url: Text, repeats: false),
         field!(thumb_1024_url: Text, repeats: false),
         field!(thumb_2048_url: Text, repeats: false),
         field!(thumb_original_url: Text, repeats: false),
         field!(merge_cc: Float, repeats: true),
-        field!(mesh_id: Text from "mesh", repeats: false),
+        other_id!(mesh_id from "mesh", repeats: false),
         field!(mesh_url: Text from "mesh", repeats: false),
-        field!(sfm_cluster_id: Text from "sfm_cluster", repeats: true),
+        other_id!(sfm_cluster_id from "sfm_cluster", repeats: true),
         field!(sfm_cluster_url: Text from "sfm_cluster", repeats: true),
         field!(detections: Texts, repeats: false),
     ];
 
-    fn settle(&mut self) {
-        for point in [&mut self.geometry, &mut self.computed_geometry] {
-            *point = whole(*point);
+    fn settle(&self) -> std::result::Result<(), Reason> {
+        if [self.geometry, self.computed_geometry]
+            .into_iter()
+            .flatten()
+            .any(|point| whole(Some(point)).is_none())
+        {
+            return Err("it has one half of a place: longitude without latitude, or the reverse");
         }
+        Ok(())
     }
 }
 

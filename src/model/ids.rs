@@ -26,12 +26,18 @@ fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
 
 /// Image and owner ids are decimal; a table that a spreadsheet or pandas wrote as floats has lost digits.
 fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
-    let looks_float =
-        text.bytes().next().is_some_and(|b| b.is_ascii_digit()) && text.contains(['.', 'e', 'E', '+']);
-    if looks_float && text.parse::<f64>().is_ok() {
-        return Err("the id was written as a floating-point number, which loses digits; write ids as text");
+    if is_float(text) {
+        return Err(FLOAT_ID);
     }
     check_id(text)
+}
+
+pub(super) const FLOAT_ID: Reason =
+    "the id was written as a floating-point number, which loses digits; write ids as text";
+
+/// Whether a text is a number with more to it than digits; `NaN` and `inf` come the same way.
+pub(super) fn is_float(text: &str) -> bool {
+    !text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<f64>().is_ok()
 }
 
 macro_rules! id {
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn an_image_id_that_went_through_a_float_is_refused_with_the_reason() {
-        for bad in ["1.463e15", "1463097064038568.0", "1463e12", "1.2e+16"] {
+        for bad in ["1.463e15", "1463097064038568.0", "1463e12", "1.2e+16", "NaN", "inf", "-7"] {
             let error = ImageId::new(bad).expect_err(bad);
             assert!(error.chain().contains("loses digits"), "{}", error.chain());
         }

@@ -5,13 +5,14 @@
 
 mod fields;
 mod place;
+mod time;
 
 use std::borrow::Cow;
 use std::fmt;
 
 pub use self::fields::Fields;
 pub use self::place::Place;
-pub(crate) use self::place::{Position, position_column, with_position};
+pub(crate) use self::place::{Placing, Position, with_position};
 
 /// One row of a table, described by its columns.
 ///
@@ -28,8 +29,10 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
     /// All columns that such a record can have, keys first.
     const COLUMNS: &'static [Column<Self>];
 
-    /// Puts right what its columns can't see one by one; readers call it when all are set.
-    fn settle(&mut self) {}
+    /// Checks what its columns can't see one by one, or says why it is no record; readers call it when all are set.
+    fn settle(&self) -> std::result::Result<(), &'static str> {
+        Ok(())
+    }
 }
 
 /// One column of a record's table: its name, its kind and the way to its value.
@@ -112,13 +115,20 @@ pub enum Value<'a> {
 impl Kind {
     /// Reads a value from the text of a cell; an empty cell is no value.
     pub fn parse(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
-        if text.is_empty() {
+        // `NaN` is how pandas and numpy write that there is no number, whole or not.
+        let is_number = !matches!(self, Self::Text | Self::Bool | Self::Floats | Self::Texts);
+        if text.is_empty() || (is_number && text.eq_ignore_ascii_case("nan")) {
             return Ok(Value::Null);
         }
         Ok(match self {
             Self::Text => Value::Text(Cow::Borrowed(text)),
             Self::Integer => Value::Integer(whole(text).ok_or("it is not a whole number of 32 bits")?),
-            Self::Time => Value::Time(whole(text).ok_or("it is not a whole number of 64 bits")?),
+            Self::Time => {
+                let time = whole(text).or_else(|| time::milliseconds(text));
+                Value::Time(time.ok_or(
+                    "it is neither milliseconds since 1970 nor a time such as `2023-12-10T11:43:46Z`",
+                )?)
+            }
             Self::Float | Self::Longitude | Self::Latitude => {
                 Value::Float(text.parse().map_err(|_| "it is not a number")?)
             }
@@ -137,8 +147,12 @@ impl Kind {
     }
 }
 
-/// A whole number, also one that another tool's table turned into `2560.0`.
+/// A whole number, also one that another tool's table turned into `2560.0` or `1.7e12`.
 fn whole<N: std::str::FromStr>(text: &str) -> Option<N> {
+    if text.contains(['e', 'E']) {
+        let number: f64 = text.parse().ok().filter(|number: &f64| number.abs() < 9e15)?;
+        return number.to_string().parse().ok();
+    }
     let digits = text
         .split_once('.')
         .map_or(text, |(int, fraction)| if fraction.bytes().all(|b| b == b'0') { int } else { text });

@@ -123,9 +123,39 @@ pub(crate) fn with_position<R: Record>(
     (columns, Some(Position { points, place }))
 }
 
-/// The columns that a file's geometry fills, longitude first; none for records that lie nowhere.
-pub(crate) fn position_column<R: Record>() -> Option<[&'static Column<R>; 2]> {
-    points::<R>().into_iter().next().map(|point| [point.lon, point.lat])
+/// The way of a file's geometry into a record.
+pub(crate) struct Placing<R: 'static> {
+    original: Point<R>,
+    computed: Option<Point<R>>,
+}
+
+impl<R: Record> Placing<R> {
+    /// None for records that lie nowhere.
+    pub(crate) fn new() -> Option<Self> {
+        let mut points = points::<R>().into_iter();
+        Some(Self { original: points.next()?, computed: points.next() })
+    }
+
+    /// Whether a column is one half of the original point.
+    pub(crate) fn is_half(&self, name: &str) -> bool {
+        [self.original.lon.name, self.original.lat.name].contains(&name)
+    }
+
+    /// Takes a geometry for the original point. Where the file has columns of its own for that, the geometry serves
+    /// only if they are empty and it is not a copy of the computed point.
+    pub(crate) fn fill(
+        &self,
+        record: &mut R,
+        point: LonLat,
+        has_columns: bool,
+    ) -> std::result::Result<(), &'static str> {
+        let computed = self.computed.as_ref().and_then(|computed| computed.get(record));
+        if has_columns && (self.original.get(record).is_some() || computed == Some(point)) {
+            return Ok(());
+        }
+        (self.original.lon.set)(record, Value::Float(point.lon))?;
+        (self.original.lat.set)(record, Value::Float(point.lat))
+    }
 }
 
 #[cfg(test)]

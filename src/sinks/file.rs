@@ -131,11 +131,22 @@ fn write_file<T>(
     orders: Orders<T>,
 ) -> Result<Written> {
     let failed = |error| output_error("write the table", path, error);
+    let shown = path;
+    let path = &real(path).map_err(failed)?;
     let file = temporary_beside(path).map_err(|error| output_error("create the file", path, error))?;
     let out = file.as_file().try_clone().map_err(failed)?;
     let written = encode(out, encoder, orders, failed)?;
     commit(file, path).map_err(failed)?;
-    Ok(Written { paths: vec![path.to_owned()], ..written })
+    Ok(Written { paths: vec![shown.to_owned()], ..written })
+}
+
+/// Where a link leads, so that it stays one; a device or a pipe must not be replaced by a file.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => fs::canonicalize(path),
+        Ok(_) => Err(io::Error::other("there is something of that name that is no file")),
+        Err(_) => Ok(path.to_owned()),
+    }
 }
 
 /// Encodes what it is ordered to, to the end; anything but the word to commit is an error.
@@ -218,13 +229,16 @@ pub(crate) fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> 
 
 /// Removes what killed processes left of the files whose names begin so: nobody holds their lock any more.
 pub(super) fn sweep(folder: &Path, name: &str) {
-    let begins = format!(".{name}");
+    // With the dot behind it, for the name of one table may be the beginning of another's.
+    let begins = if name.is_empty() { ".".to_owned() } else { format!(".{name}.") };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let found = entry.file_name();
         let found = found.to_string_lossy();
         if found.starts_with(&begins)
             && found.ends_with(PARTIAL)
-            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+            && let Ok(file) = File::open(entry.path())
+            // Held until it is removed: whoever made it a moment ago waits, and finds it gone.
+            && file.try_lock().is_ok()
             && fs::remove_file(entry.path()).is_err()
         {
             return; // A folder that can't be changed will be told of by whoever writes to it.
@@ -260,7 +274,7 @@ pub(super) fn output_error(doing: &'static str, path: &Path, error: io::Error) -
             Some("make room and run the same command again")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Some("choose a folder that you may write to with `--output`")
+            Some("choose a folder that you may write to")
         }
         _ => None,
     };

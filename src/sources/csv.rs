@@ -32,8 +32,7 @@ use crate::record::{Column, Record};
 pub struct CsvSource<T: 'static> {
     table: Table,
     rows: csv::Reader<Box<dyn Read + Send>>,
-    /// Bytes read since the last row was whole.
-    since_row: Arc<AtomicUsize>,
+    read: Arc<Count>,
     /// For each cell of a row, the column it fills.
     columns: Vec<Option<&'static Column<T>>>,
 }
@@ -47,30 +46,26 @@ impl<T: Record> CsvSource<T> {
 
     /// Reads from anything, such as standard input; `name` is how messages call it.
     pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        let since_row = Arc::default();
-        let from: Box<dyn Read + Send> = Box::new(Limited { inner: from, since_row: Arc::clone(&since_row) });
+        let read = Arc::default();
+        let from: Box<dyn Read + Send> = Box::new(Limited { inner: from, read: Arc::clone(&read) });
         let mut table = Table { name: name.into(), row: "row", header: Vec::new() };
         let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(from);
         let header = rows.headers().map_err(|error| table.refuse(&format!("row 1: {error}")))?;
         table.header =
             header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
-        Self::of(table, rows, since_row)
+        Self::of(table, rows, read)
     }
 
-    fn of(
-        table: Table,
-        rows: csv::Reader<Box<dyn Read + Send>>,
-        since_row: Arc<AtomicUsize>,
-    ) -> Result<Self> {
+    fn of(table: Table, rows: csv::Reader<Box<dyn Read + Send>>, read: Arc<Count>) -> Result<Self> {
         table.check::<T>()?;
         let column = |cell: &String| T::COLUMNS.iter().find(|column| column.name == cell);
         let columns = table.header.iter().map(column).collect();
-        Ok(Self { table, rows, since_row, columns })
+        Ok(Self { table, rows, read, columns })
     }
 
     #[cfg(feature = "cli")]
     pub(super) fn retype<U: Record>(self) -> Result<CsvSource<U>> {
-        CsvSource::of(self.table, self.rows, self.since_row)
+        CsvSource::of(self.table, self.rows, self.read)
     }
 
     /// The names of the columns, as they stand in the file.
@@ -84,6 +79,13 @@ impl<T: Record> CsvSource<T> {
         Ok(self)
     }
 
+    /// The columns that fill nothing.
+    #[cfg(feature = "cli")]
+    pub(super) fn unread(&self) -> Vec<String> {
+        let columns = self.table.header.iter().zip(&self.columns);
+        columns.filter(|(_, column)| column.is_none()).map(|(name, _)| name.clone()).collect()
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }
@@ -91,10 +93,18 @@ impl<T: Record> CsvSource<T> {
     /// Reads rows until the end.
     fn pump(mut self, lane: &mut Lane<T>) {
         let mut row = ByteRecord::new();
+        let mut spans_lines = false;
         loop {
-            self.since_row.store(0, Ordering::Relaxed);
+            self.read.since_row.store(0, Ordering::Relaxed);
             let item = match self.rows.read_byte_record(&mut row) {
-                Ok(true) => self.record(&row),
+                Ok(true) => {
+                    spans_lines = row.iter().any(|cell| cell.contains(&b'\n'));
+                    self.record(&row)
+                }
+                // The reader takes the end of the file for the end of a quote.
+                Ok(false) if spans_lines && self.read.quotes.load(Ordering::Relaxed) % 2 == 1 => {
+                    Err(self.table.refuse("its last row has a quote that is never closed"))
+                }
                 Ok(false) => return,
                 Err(error) => {
                     let number = self.rows.position().record() + 1;
@@ -121,6 +131,10 @@ impl<T: Record> CsvSource<T> {
                 error
             });
         }
+        // Two tables, one behind the other, are no table.
+        if cells.iter().zip(&self.table.header).all(|(cell, name)| cell == name.as_bytes()) {
+            return Err(self.table.refuse_row(&row, " repeats the header"));
+        }
         let mut record = T::default();
         for (cell, column) in cells.iter().zip(&self.columns) {
             let Some(column) = column else { continue };
@@ -130,7 +144,7 @@ impl<T: Record> CsvSource<T> {
             let shown = || String::from_utf8_lossy(cell).into_owned();
             self.table.set(&mut record, column, value, &row, shown)?;
         }
-        record.settle();
+        record.settle().map_err(|why| self.table.refuse_row(&row, &format!(": {why}")))?;
         Ok(record)
     }
 }
@@ -146,13 +160,23 @@ impl<T: Record> Source for CsvSource<T> {
 /// Guards against a quote that is never closed: the reader would take the rest of the file for one cell.
 struct Limited<R> {
     inner: R,
-    since_row: Arc<AtomicUsize>,
+    read: Arc<Count>,
+}
+
+/// What has been read.
+#[derive(Default)]
+struct Count {
+    /// Bytes since the last row was whole.
+    since_row: AtomicUsize,
+    /// Quotes in all: an even number, if each is closed.
+    quotes: AtomicUsize,
 }
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        if self.since_row.fetch_add(read, Ordering::Relaxed) > LONGEST_ROW {
+        self.read.quotes.fetch_add(memchr::memchr_iter(b'"', &buffer[..read]).count(), Ordering::Relaxed);
+        if self.read.since_row.fetch_add(read, Ordering::Relaxed) > LONGEST_ROW {
             let why = "a row is longer than 16 MiB: is a quote never closed?";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }

@@ -1,5 +1,6 @@
 //! A table in any format, and what the readers of all formats have in common.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -103,6 +104,34 @@ impl<T: Record> TableSource<T> {
         }
     }
 
+    /// The column that is the geometry.
+    #[cfg(feature = "cli")]
+    pub(crate) fn geometry(&self) -> Option<&str> {
+        match &self.0 {
+            Reader::Csv(_) => None,
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.geometry(),
+            Reader::GeoJson(source) => source.has_geometry().then_some("geometry"),
+        }
+    }
+
+    /// Whether its rows have the id of an image besides the columns.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_image_id(&self) -> bool {
+        matches!(&self.0, Reader::GeoJson(source) if source.has_image_id())
+    }
+
+    /// The columns that fill nothing.
+    #[cfg(feature = "cli")]
+    pub(crate) fn unread(&self) -> Vec<String> {
+        match &self.0 {
+            Reader::Csv(source) => source.unread(),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.unread(),
+            Reader::GeoJson(source) => source.unread(),
+        }
+    }
+
     /// Makes a column needed that may be lacking otherwise; `hint` says how to get it.
     pub fn require(self, column: &str, hint: impl Into<String>) -> Result<Self> {
         match &self.0 {
@@ -154,8 +183,9 @@ impl Table {
         for column in T::COLUMNS.iter().filter(|column| column.required) {
             self.need(column.name, Some(self.hint(column.name)))?;
         }
-        for (index, name) in self.header.iter().enumerate() {
-            if self.header[..index].contains(name) && T::COLUMNS.iter().any(|column| column.name == name) {
+        let mut seen = HashSet::new();
+        for name in self.header.iter().filter(|name| T::COLUMNS.iter().any(|column| column.name == **name)) {
+            if !seen.insert(name) {
                 return Err(self.refuse(&format!("it has the column `{name}` twice")));
             }
         }
@@ -185,6 +215,8 @@ impl Table {
             "it looks like GeoJSON: say `--input-format geojsonseq` or `geojson`".to_owned()
         } else if first.starts_with("PAR1") {
             "it looks like Parquet: say `--input-format parquet`".to_owned()
+        } else if self.header.len() == 1 && first.contains([';', '\t']) {
+            "separate the columns with commas".to_owned()
         } else {
             format!("a table names its columns in its header, and `{column}` must be among them")
         }

@@ -171,7 +171,7 @@ fn a_table_is_converted_whole_or_not_at_all() {
     let path = |name: &str| folder.path().join(name);
     fs::write(path("bad.csv"), "img_id,width\n1,2560\n2,wide\n3,2560\n").unwrap();
     let (code, _, said) = run(folder.path(), "convert bad.csv out.parquet", b"");
-    assert_eq!(code, 1, "{said}");
+    assert_eq!(code, 2, "{said}");
     assert!(said.contains("bad.csv") && said.contains("row 3, column `width`: `wide`"), "{said}");
     fs::write(path("float.csv"), "img_id,width\n1.463e15,2560\n").unwrap();
     assert!(refused(folder.path(), "convert float.csv out.parquet").contains("loses digits"));
@@ -180,6 +180,10 @@ fn a_table_is_converted_whole_or_not_at_all() {
     assert!(refused(folder.path(), "convert cut.geojson out.csv").contains("not whole"));
     fs::write(path("other.csv"), "a,b\n1,2\n").unwrap();
     assert!(refused(folder.path(), "convert other.csv out.csv").contains("no column `img_id`"));
+    let late = format!("{{\"type\":\"FeatureCollection\",\"features\":[]}}{}", "{}");
+    fs::write(path("two.geojson"), late).unwrap();
+    assert!(refused(folder.path(), "convert two.geojson out.csv").contains("two files"));
+    fs::remove_file(path("two.geojson")).unwrap();
     assert!(refused(folder.path(), "convert nothing.csv out.csv").contains("nothing.csv"));
     assert_eq!(names(folder.path()), ["bad.csv", "cut.geojson", "float.csv", "other.csv"]);
 }
@@ -216,8 +220,87 @@ fn flags_that_would_do_nothing_are_refused() {
         ("metadata --sandbox --geometry best", "--geometry"),
         ("sequences --sandbox --format csv,xlsx", "xlsx"),
         ("convert in.csv out.parquet --compression zstd:40", "zstd:40"),
+        ("convert in.csv out.parquet --format csv", "out.parquet"),
+        ("convert in.csv out.parquet --geometry best", "computed_lon"),
     ] {
         let said = refused(folder.path(), words);
         assert!(said.contains(flag), "{words}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_one_and_a_pipe_gets_the_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("in.csv"), "seq_id,img_id\nabc,1\n").unwrap();
+    fs::write(path("real.csv"), "old").unwrap();
+    std::os::unix::fs::symlink("real.csv", path("link.csv")).unwrap();
+    fine(folder.path(), "convert in.csv link.csv");
+    assert!(fs::symlink_metadata(path("link.csv")).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(path("real.csv")).unwrap(), "seq_id,img_id\nabc,1\n");
+    let mut shell = std::process::Command::new("bash");
+    let binary = env!("CARGO_BIN_EXE_streetflow");
+    shell.args(["-c", &format!("mkfifo f.csv; cat f.csv > got & {binary} convert in.csv f.csv; wait")]);
+    assert!(shell.current_dir(folder.path()).status().unwrap().success());
+    assert_eq!(fs::read_to_string(path("got")).unwrap(), "seq_id,img_id\nabc,1\n");
+    assert!(!path("f.csv").is_file(), "still a pipe");
+}
+
+/// An interrupt is heeded also while standard input keeps one waiting.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_while_it_waits_for_input() {
+    let folder = tempfile::tempdir().unwrap();
+    for words in ["convert - out.csv", "images --sandbox -i -"] {
+        let mut command = command(folder.path());
+        command.args(words.split(' ')).stdin(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let kept_open = child.stdin.take();
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        let signal = ["-TERM", &child.id().to_string()].map(str::to_owned);
+        assert!(std::process::Command::new("kill").args(signal).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{words}");
+        drop(kept_open);
+    }
+}
+
+/// Tables of any values, without some of their columns, from format to format through the command itself.
+#[test]
+fn a_table_comes_back_from_any_chain_of_conversions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let odd = crate::support::odd_metadata();
+    for (number, fields) in
+        ["", "captured_at,width", "computed_geometry,make", "detections,geometry,merge_cc"]
+            .into_iter()
+            .enumerate()
+    {
+        for records in [vec![], vec![crate::support::metadata("1"), odd.clone()]] {
+            let fields =
+                if fields.is_empty() { streetflow::Fields::known().join(",") } else { fields.to_owned() };
+            let layout = streetflow::sinks::Layout::default().fields(&fields.parse().unwrap());
+            crate::formats::write(&path("0.csv"), Format::Csv, &layout, &records);
+            let expected: Vec<streetflow::Metadata> = crate::formats::read(&path("0.csv"), Format::Csv);
+            let mut last = "0.csv".to_owned();
+            for (step, format) in
+                Format::ALL.iter().rev().chain(Format::ALL).chain([&Format::Csv]).enumerate()
+            {
+                let next = format!("{}.{}", step + 1, format.extension());
+                let place = if fields.contains("computed_geometry")
+                    && step % 2 == 0
+                    && format.has_geometry()
+                    && !records.is_empty()
+                {
+                    " --geometry best"
+                } else {
+                    ""
+                };
+                fine(folder.path(), &format!("convert {last} {next}{place}"));
+                let back: Vec<streetflow::Metadata> = crate::formats::read(&path(&next), *format);
+                assert_eq!(back, expected, "table {number} as {next}");
+                last = next;
+            }
+        }
     }
 }

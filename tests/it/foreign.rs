@@ -13,6 +13,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, GzipLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use streetflow::{
@@ -130,7 +131,7 @@ async fn a_geoparquet_of_another_column_and_covering_gives_its_points() {
     let metres = geo.replace("\"EPSG\",\"code\":4326", "\"EPSG\",\"code\":3857");
     table(&path, vec![("geom", Arc::clone(&points)), ("img_id", Arc::clone(&ids))], Some(&metres));
     let error = read(&path).await.unwrap_err();
-    assert!(error.chain().contains("not in degrees"), "{}", error.chain());
+    assert!(error.chain().contains("not in WGS 84"), "{}", error.chain());
     // A line is no place of an image.
     let mut line = wkb(33.5, 35.0);
     line[1] = 2;
@@ -230,4 +231,64 @@ fn parquet_from_a_pipe_is_refused_with_advice() {
     let error = source.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.advice().unwrap().contains("file"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_geometry_of_another_name_is_converted_and_gzip_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("foreign.parquet");
+    let ids: ArrayRef = Arc::new(StringArray::from(vec!["1", "2"]));
+    let sequences: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let points: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![Some(&wkb(33.5, 35.0)), None]));
+    let geo = r#"{"version":"1.1.0","primary_column":"geom","columns":{"geom":{"encoding":"WKB","geometry_types":[]}}}"#;
+    let columns = vec![("seq_id", sequences), ("img_id", ids), ("geom", points)];
+    table(&path, columns, Some(geo));
+    let convert = |input: &str, output: &str| {
+        let mut command = crate::support::command(folder.path());
+        let said = command.args(["convert", input, output]).output().unwrap();
+        (said.status.code(), String::from_utf8(said.stderr).unwrap())
+    };
+    for output in ["out.csv", "out.geojson"] {
+        let (code, said) = convert("foreign.parquet", output);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!said.contains("left out"), "{said}");
+    }
+    let text = fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert_eq!(text, "seq_id,img_id,lon,lat\na,1,33.5,35\nb,2,,\n");
+    // A column that is only called so is none, and is told.
+    fs::write(folder.path().join("wkt.csv"), "img_id,geometry\n1,POINT (33 35)\n").unwrap();
+    let (code, said) = convert("wkt.csv", "out.geojson");
+    assert!(code == Some(0) && said.contains("left out: column `geometry`"), "{said}");
+    let (code, said) = convert("wkt.csv", "out.parquet");
+    assert!(code == Some(0) && said.contains("left out: column `geometry`"), "{said}");
+
+    let batch =
+        RecordBatch::try_from_iter([("img_id", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
+    for codec in [Compression::GZIP(GzipLevel::default()), Compression::LZ4_RAW, Compression::SNAPPY] {
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let file = File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert_eq!(read(&path).await.unwrap()[0].img_id.as_str(), "7", "{codec:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_float_that_is_no_number_is_absent_also_as_an_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    let ids: ArrayRef = Arc::new(StringArray::from(vec!["1"]));
+    let nan: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN]));
+    let columns = vec![
+        ("img_id", Arc::clone(&ids)),
+        ("make", Arc::clone(&nan)),
+        ("width", Arc::clone(&nan)),
+        ("altitude", Arc::clone(&nan)),
+    ];
+    table(&path, columns, None);
+    assert_eq!(read(&path).await.unwrap(), [metadata("1")]);
+    table(&path, vec![("img_id", nan)], None);
+    let error = read(&path).await.unwrap_err();
+    assert!(error.chain().contains("it is empty"), "{}", error.chain());
 }

@@ -75,12 +75,16 @@ fn table(columns: usize) -> impl Strategy<Value = Vec<(u64, String, Vec<Cell>)>>
 
 fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
     let mut record = T::default();
+    // Half a point is no place.
+    let mut has_longitude = false;
     for (column, (given, text, number, whole, time, truth, numbers, texts)) in T::COLUMNS.iter().zip(cells) {
+        let given = if column.kind == Kind::Latitude { has_longitude } else { given };
+        has_longitude = given;
         let value = match (column.name, column.kind) {
             ("img_id", _) => Value::Text(id.to_string().into()),
             ("seq_id", _) => Value::Text(sequence.clone().into()),
             _ if !given => continue,
-            ("org_id", _) => Value::Text(id.to_string().into()),
+            (name, Kind::Text) if name.ends_with("_id") => Value::Text(id.to_string().into()),
             (_, Kind::Text) => Value::Text(text.into()),
             (_, Kind::Integer) => Value::Integer(whole),
             (_, Kind::Time) => Value::Time(time),
@@ -91,7 +95,6 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
         };
         (column.set)(&mut record, value).unwrap();
     }
-    record.settle();
     record
 }
 

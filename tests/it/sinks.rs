@@ -253,7 +253,6 @@ async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
 
 #[tokio::test]
 async fn streamed_bytes_equal_encoded_bytes() {
-    // Parquet's pages depend on nothing but the rows either; its golden files say so.
     for format in [Format::Csv, Format::GeoJson, Format::GeoJsonSeq] {
         for count in [0, 1, 2, 5] {
             let folder = tempfile::tempdir().unwrap();

@@ -118,13 +118,66 @@ async fn a_quote_that_is_never_closed_ends_in_an_error_not_in_all_memory() {
 }
 
 #[tokio::test]
-async fn half_a_point_is_none() {
-    let rows: Vec<Metadata> = rows("img_id,lon,lat\n1,33.5,\n2,33.5,35.1\n3,,35.1\n")
-        .await
-        .into_iter()
-        .collect::<Result<_>>()
-        .unwrap();
-    assert_eq!(rows.iter().map(|row| row.geometry.is_some()).collect::<Vec<_>>(), [false, true, false]);
+async fn half_a_point_is_told() {
+    let rows: Vec<Result<Metadata>> = rows("img_id,lon,lat\n0,,\n1,33.5,\n2,33.5,35.1\n3,,35.1\n").await;
+    let places: Vec<_> = rows.iter().map(|row| row.as_ref().ok().map(|row| row.geometry.is_some())).collect();
+    assert_eq!(places, [Some(false), None, Some(true), None]);
+    assert!(rows[1].as_ref().unwrap_err().chain().contains("row 3: it has one half of a place"));
+}
+
+#[tokio::test]
+async fn a_csv_that_ends_within_a_quote_or_begins_again_is_told() {
+    let text = format!("img_id,make\n1,a\n2,\"GoPro\n{}", "3,b\n".repeat(100));
+    let items: Vec<Result<Metadata>> = rows(&text).await;
+    let error = items.last().unwrap().as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.chain().contains("never closed"), "{}", error.chain());
+    let fine: Vec<Result<Metadata>> = rows("img_id,make\n1,\"a \"\"b\"\"\nc\"\n").await;
+    assert!(fine[0].is_ok() && fine.len() == 1);
+    let twice: Vec<Result<Sequence>> = rows("org_id,seq_id\n1,a\norg_id,seq_id\n2,b\n").await;
+    assert!(twice[1].as_ref().unwrap_err().chain().contains("row 3 repeats the header"));
+    assert!(twice[2].is_ok());
+}
+
+#[tokio::test]
+async fn absent_numbers_times_and_ids_of_other_tools_are_understood_or_told() {
+    let good =
+        "img_id,width,captured_at,altitude\n1,NaN,2023-12-10 11:43:46+00:00,nan\n2,2560.0,1.702208626e12,1\n";
+    let images: Vec<Metadata> = rows(good).await.into_iter().collect::<Result<_>>().unwrap();
+    assert_eq!((images[0].width, images[0].altitude), (None, None));
+    assert_eq!(images[0].captured_at, Some(1_702_208_626_000));
+    assert_eq!((images[1].width, images[1].captured_at), (Some(2560), Some(1_702_208_626_000)));
+    for (text, why) in [
+        ("img_id\nNaN\n", "loses digits"),
+        ("img_id\ninf\n", "loses digits"),
+        ("img_id,mesh_id\n1,1.849498309688165e+16\n", "loses digits"),
+        ("img_id,altitude\n1,inf\n", "not a finite number"),
+        ("img_id,captured_at\n1,yesterday\n", "2023-12-10T11:43:46Z"),
+        ("img_id;width\n1;2\n", "no column `img_id`"),
+    ] {
+        let error = rows::<Metadata>(text).await.pop().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.chain().contains(why), "{}", error.chain());
+    }
+}
+
+#[tokio::test]
+async fn a_geometry_fills_the_place_unless_it_is_a_copy() {
+    let feature = |more: &str| {
+        format!(
+            r#"{{"type":"Feature","id":"1","geometry":{{"type":"Point","coordinates":[33.5,35.0]}},"properties":{{{more}}}}}"#
+        )
+    };
+    let here = Some(LonLat { lon: 33.5, lat: 35.0 });
+    for (more, original) in [
+        ("", here),
+        (r#""lon":null,"lat":null"#, here),
+        (r#""lon":1.0,"lat":2.0"#, Some(LonLat { lon: 1.0, lat: 2.0 })),
+        (r#""lon":null,"lat":null,"computed_lon":33.5,"computed_lat":35.0"#, None),
+    ] {
+        let image = features(&feature(more)).await.remove(0).unwrap();
+        assert_eq!(image.geometry, original, "{more}");
+    }
 }
 
 async fn features(text: &str) -> Vec<Result<Metadata>> {
@@ -162,7 +215,7 @@ async fn a_feature_that_is_no_good_costs_itself_and_names_itself() {
             r#"{"type":"Feature","geometry":null,"properties":{"img_id":"../../x"}}"#,
             "column `img_id`: `../../x`",
         ),
-        (r#"{"type":"Feature","geometry":null,"properties":{"width":1}}"#, "no property `img_id`"),
+        (r#"{"type":"Feature","geometry":null,"properties":{"width":1}}"#, "`img_id`"),
         (
             r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":"wide"}}"#,
             "column `width`: `wide`",

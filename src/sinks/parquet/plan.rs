@@ -18,6 +18,9 @@ use crate::sinks::{Compression, Layout};
 /// to 122,880; the least of it holds the least memory while it is written.
 const GROUP_ROWS: usize = 65_536;
 
+/// Bytes of a row group at the most, encoded: it is held in memory until it is whole.
+const GROUP_BYTES: usize = 256 << 20;
+
 /// Rows of a page at the most, so that a search by place reads little of a row group.
 const PAGE_ROWS: usize = 8192;
 
@@ -48,10 +51,14 @@ pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<S
 pub(super) fn properties<T: Record>(schema: &SchemaDescriptor, layout: &Layout) -> Result<WriterProperties> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let mut notes = vec![KeyValue::new("streetflow:version".to_owned(), version)];
+    if schema.columns().iter().any(|leaf| leaf.path().parts() == [GEOMETRY]) {
+        notes.push(KeyValue::new("streetflow:geometry".to_owned(), layout.place.name().to_owned()));
+    }
     let more = layout.notes.iter();
     notes.extend(more.map(|(name, text)| KeyValue::new(format!("streetflow:{name}"), text.clone())));
     let mut properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_data_page_row_count_limit(PAGE_ROWS)
         // The limit of rows is looked at between such batches only.
         .set_write_batch_size(1024)

@@ -2,7 +2,7 @@
 
 mod split;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -14,7 +14,8 @@ use self::split::{Broken, Split};
 use super::table::{self, Lane, Row, Table};
 use super::{RecordStream, Source};
 use crate::error::{Error, Result};
-use crate::record::{Column, Kind, Record, Value, position_column};
+use crate::geo::LonLat;
+use crate::record::{Column, Kind, Placing, Record, Value};
 
 /// A feature without what we have no use for: the library's own type keeps foreign members too, at half the speed.
 #[derive(Deserialize)]
@@ -39,8 +40,8 @@ const FIRST_BYTES: usize = 4 << 20;
 /// Records from the features of a GeoJSON file, one at a time.
 ///
 /// Properties become columns by their names; others are left alone. The
-/// geometry, a point, fills `lon` and `lat` unless the properties have them. A
-/// feature without its id among the properties has it from `id`. A feature that
+/// geometry, a point, fills `lon` and `lat` unless the properties have them, or
+/// it is a copy of the computed place. A feature without its id among the properties has it from `id`. A feature that
 /// can't be read is an error of kind [`ErrorKind::Malformed`](crate::ErrorKind)
 /// and the next one follows; if it is the first one, or the file ends in the
 /// middle, the error is one of usage.
@@ -63,7 +64,15 @@ pub struct GeoJsonSource<T: 'static> {
     columns: HashMap<&'static str, &'static Column<T>>,
     /// The key that a feature's `id` is.
     id: Option<&'static Column<T>>,
-    position: Option<[&'static Column<T>; 2]>,
+    position: Option<Placing<T>>,
+    /// Whether one of the first features has a geometry, or the id of an image.
+    seen: Seen,
+}
+
+#[derive(Default)]
+struct Seen {
+    geometry: bool,
+    image: bool,
 }
 
 impl<T: Record> GeoJsonSource<T> {
@@ -102,9 +111,10 @@ impl<T: Record> GeoJsonSource<T> {
         let columns = T::COLUMNS.iter().map(|column| (column.name, column)).collect();
         let id = T::COLUMNS.iter().rfind(|column| column.field.is_none());
         let table = Table { name, row: "feature", header: Vec::new() };
-        let mut source = Self { table, split, first, columns, id, position: position_column::<T>() };
+        let mut source =
+            Self { table, split, first, columns, id, position: Placing::new(), seen: Seen::default() };
         source.read_ahead()?;
-        source.read_header();
+        source.read_header()?;
         source.table.check::<T>()?;
         Ok(source)
     }
@@ -121,22 +131,73 @@ impl<T: Record> GeoJsonSource<T> {
         Ok(())
     }
 
-    fn read_header(&mut self) {
-        let header = &mut self.table.header;
-        for feature in self.first.iter().filter_map(|text| serde_json::from_slice::<Feature>(text).ok()) {
+    fn read_header(&mut self) -> Result<()> {
+        let mut known = HashSet::new();
+        let mut first_fault = None;
+        for text in &self.first {
+            let feature: Feature = match serde_json::from_slice(text) {
+                Ok(feature) => feature,
+                Err(fault) => {
+                    first_fault.get_or_insert(fault);
+                    continue;
+                }
+            };
+            self.seen.geometry |= feature.geometry.is_some();
+            let id = feature.id.as_ref().map(|id| match id {
+                Id::String(text) => text.clone(),
+                Id::Number(number) => number.to_string(),
+            });
+            let sequence = feature.properties.as_ref().and_then(|properties| properties.get("seq_id"));
+            self.seen.image |= id.is_some() && id.as_deref() != sequence.and_then(JsonValue::as_str);
             let names = feature.properties.iter().flat_map(|properties| properties.keys());
             let geometry = feature.geometry.is_some().then_some("geometry");
             let id = feature.id.as_ref().and(self.id).map(|column| column.name);
             for name in names.map(String::as_str).chain(geometry).chain(id) {
-                if !header.iter().any(|known| known == name) {
-                    header.push(name.to_owned());
+                if !known.contains(name) {
+                    known.insert(name.to_owned());
+                    self.table.header.push(name.to_owned());
                 }
             }
         }
         // Without a single feature there is nothing to name, and nothing to miss.
         if self.first.is_empty() {
-            header.extend(T::COLUMNS.iter().map(|column| column.name.to_owned()));
+            self.table.header.extend(T::COLUMNS.iter().map(|column| column.name.to_owned()));
         }
+        match first_fault {
+            Some(fault) if known.is_empty() => Err(self.no_feature(&Row { number: 1, first: true }, &fault)),
+            _ => Ok(()),
+        }
+    }
+
+    fn no_feature(&self, row: &Row, fault: &serde_json::Error) -> Error {
+        let why = format!(" is not one: {}", table::printable(&fault.to_string(), 200));
+        let error = self.table.refuse_row(row, &why);
+        if row.first {
+            error.hint(
+                "`--input-format geojsonseq` wants one feature a line, `geojson` one feature collection",
+            )
+        } else {
+            error
+        }
+    }
+
+    /// Whether one of the first features has a geometry.
+    #[cfg(feature = "cli")]
+    pub(super) fn has_geometry(&self) -> bool {
+        self.seen.geometry
+    }
+
+    /// Whether one of the first features has an id that is not its sequence's.
+    #[cfg(feature = "cli")]
+    pub(super) fn has_image_id(&self) -> bool {
+        self.seen.image
+    }
+
+    /// The properties that fill nothing.
+    #[cfg(feature = "cli")]
+    pub(super) fn unread(&self) -> Vec<String> {
+        let fills = |name: &String| self.columns.contains_key(name.as_str()) || name == "geometry";
+        self.table.header.iter().filter(|name| !fills(name)).cloned().collect()
     }
 
     /// The names of the properties of the first thousand features, and `geometry` if one of them has any.
@@ -175,9 +236,7 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     fn record(&self, text: &[u8], row: &Row) -> Result<T> {
-        let feature: Feature = serde_json::from_slice(text).map_err(|why| {
-            self.table.refuse_row(row, &format!(": {}", table::printable(&why.to_string(), 200)))
-        })?;
+        let feature: Feature = serde_json::from_slice(text).map_err(|fault| self.no_feature(row, &fault))?;
         let FeatureType::Feature = feature.r#type;
         let mut record = T::default();
         let properties = feature.properties.unwrap_or_default();
@@ -199,24 +258,25 @@ impl<T: Record> GeoJsonSource<T> {
                 self.set(&mut record, column, value, row)?;
             }
         }
-        if let (Some([lon, lat]), Some(geometry)) = (self.position, feature.geometry)
-            && !properties.contains_key(lon.name)
-            && !properties.contains_key(lat.name)
-        {
+        if let (Some(position), Some(geometry)) = (&self.position, feature.geometry) {
             let GeometryValue::Point { coordinates } = &geometry.value else {
                 let why =
                     format!(": its geometry is a {}, and an image's is a Point", geometry.value.type_name());
                 return Err(self.table.refuse_row(row, &why));
             };
-            if let [east, north, ..] = coordinates.as_slice() {
-                for (column, degrees) in [(lon, east), (lat, north)] {
-                    let value = Ok(Value::Float(*degrees));
-                    self.table.set(&mut record, column, value, row, || degrees.to_string())?;
-                }
+            if let [lon, lat, ..] = *coordinates.as_slice() {
+                let has_columns = properties.keys().any(|name| position.is_half(name));
+                position
+                    .fill(&mut record, LonLat { lon, lat }, has_columns)
+                    .map_err(|why| self.refuse(row, why))?;
             }
         }
-        record.settle();
+        record.settle().map_err(|why| self.refuse(row, why))?;
         Ok(record)
+    }
+
+    fn refuse(&self, row: &Row, why: &str) -> Error {
+        self.table.refuse_row(row, &format!(": {why}"))
     }
 
     fn set(&self, record: &mut T, column: &Column<T>, value: &JsonValue, row: &Row) -> Result<()> {

@@ -7,9 +7,6 @@ use std::io::{self, BufRead};
 
 use super::super::LONGEST_ROW;
 
-/// The most that is kept of a collection's `crs` and of a member's name.
-const LONGEST_MEMBER: usize = 1 << 16;
-
 /// The record separator of RFC 8142.
 const RS: u8 = 0x1e;
 
@@ -109,8 +106,16 @@ fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Op
         (b']', _) => {
             bytes.take();
             *part = Part::End;
-            while member(bytes)?.is_some() {
-                bytes.value(None)?;
+            while let Some(name) = member(bytes)? {
+                if name == b"\"features\"" {
+                    return Err(broken("it has two lists of `features`"));
+                }
+                other_member(bytes, &name)?;
+            }
+            if bytes.begin()?.is_some() {
+                return Err(broken(
+                    "something follows after the end of the collection: is it two files in one?",
+                ));
             }
             return Ok(None);
         }
@@ -141,12 +146,6 @@ fn to_features<R: BufRead>(bytes: &mut Bytes<R>) -> Result<bool, Broken> {
                 bytes.take();
                 return Ok(true);
             }
-            b"\"crs\"" => {
-                let mut crs = Vec::new();
-                bytes.value(Some(&mut crs))?;
-                crs.truncate(LONGEST_MEMBER);
-                refuse_foreign_crs(&String::from_utf8_lossy(&crs))?;
-            }
             b"\"type\"" => {
                 let mut kind = Vec::new();
                 bytes.value(Some(&mut kind))?;
@@ -156,15 +155,26 @@ fn to_features<R: BufRead>(bytes: &mut Bytes<R>) -> Result<bool, Broken> {
                     ));
                 }
             }
-            _ => bytes.value(None)?,
+            name => other_member(bytes, name)?,
         }
     }
     Ok(false)
 }
 
+/// A member of a collection that is not its features: only `crs` says something.
+fn other_member<R: BufRead>(bytes: &mut Bytes<R>, name: &[u8]) -> Result<(), Broken> {
+    if name != b"\"crs\"" {
+        return bytes.value(None);
+    }
+    let mut crs = Vec::new();
+    bytes.value(Some(&mut crs))?;
+    refuse_foreign_crs(&String::from_utf8_lossy(&crs))
+}
+
 /// RFC 7946 knows degrees only, but older files name another system here.
 fn refuse_foreign_crs(crs: &str) -> Result<(), Broken> {
-    if crs == "null" || ["CRS84", "EPSG:4326", "EPSG::4326"].iter().any(|degrees| crs.contains(degrees)) {
+    if crs == "null" || ["CRS84\"", "EPSG:4326\"", "EPSG::4326\""].iter().any(|degrees| crs.contains(degrees))
+    {
         return Ok(());
     }
     let shown: String = crs.chars().take(100).collect();
@@ -365,10 +375,15 @@ mod tests {
         assert!(why(r#"{"type":"Feature","id":1}"#).contains("--input-format geojsonseq"));
         assert!(why(r#"{"features":[{} {}]}"#).contains("comma"));
         assert!(why(r#"{"features":[,{}]}"#).contains("lacking"));
+        assert!(why(r#"{"features":[]} {"features":[{}]}"#).contains("two files"));
+        assert!(why(r#"{"features":[],"features":[{}]}"#).contains("two lists"));
         let crs =
             r#"{"crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:EPSG::3857"}},"features":[]}"#;
         assert!(why(crs).contains("EPSG::3857"));
+        assert!(why(&crs.replace("3857", "43260")).contains("EPSG::43260"));
         assert!(split(&crs.replace("EPSG::3857", "OGC:1.3:CRS84"), 64, false).is_ok());
+        let behind = r#"{"features":[],"crs":{"type":"name","properties":{"name":"EPSG:2154"}}}"#;
+        assert!(why(behind).contains("EPSG:2154"));
         let endless = format!(r#"{{"features":["{}"#, "x".repeat(LONGEST_ROW + 1));
         assert!(why(&endless).contains("16 MiB"));
     }

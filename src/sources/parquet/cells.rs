@@ -94,6 +94,8 @@ impl<'a> Cell<'a> {
     pub(super) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
         Ok(match (self, kind) {
             (Self::Null, _) => Value::Null,
+            // A column of floats has no other way to say that there is nothing.
+            (Self::Float(number), _) if number.is_nan() => Value::Null,
             (Self::Text(text), kind) => return kind.parse(text),
             // How older writers store text.
             (Self::Bytes(bytes), kind) => {

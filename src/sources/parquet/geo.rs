@@ -3,11 +3,15 @@
 use std::fs::File;
 
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::basic::LogicalType;
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_schema::DataType;
+#[cfg(feature = "cli")]
+use arrow_schema::Field;
 use serde_json::Value as Json;
 
+use super::super::table;
 use super::cells::Cell;
 use crate::geo::{LonLat, wkb};
 use crate::record::{Kind, Value};
@@ -29,24 +33,48 @@ pub(super) fn column(rows: &ParquetRecordBatchReaderBuilder<File>) -> Result<Opt
     if !may_be_points {
         return Ok(None);
     }
+    // Without a word about it, and with `null`, which stands for an unknown system, WGS 84 is taken for granted.
     let crs = &geo["columns"][name]["crs"];
-    if !crs.is_null() && !is_degrees(crs) {
-        let named = crs["name"].as_str().unwrap_or("another system").chars().take(60).collect::<String>();
-        return Err(format!(
-            "its coordinates are in `{named}`, not in degrees: convert it to OGC:CRS84 first"
-        ));
+    let foreign = if !crs.is_null() && !is_wgs84(crs) {
+        Some(crs["name"].as_str().unwrap_or("another system").to_owned())
+    } else {
+        let degrees = ["OGC:CRS84", "EPSG:4326", "srid:4326"];
+        native_crs(rows, name).filter(|crs| !degrees.contains(&crs.as_str()))
+    };
+    match foreign {
+        None => Ok(Some(name.to_owned())),
+        Some(crs) => Err(format!(
+            "its coordinates are in `{}`, not in WGS 84: convert it to OGC:CRS84 first",
+            table::printable(&crs, 60)
+        )),
     }
-    Ok(Some(name.to_owned()))
+}
+
+/// The system that Parquet's own type names.
+fn native_crs(rows: &ParquetRecordBatchReaderBuilder<File>, name: &str) -> Option<String> {
+    let leaf = rows.parquet_schema().columns().iter().find(|leaf| leaf.path().parts() == [name])?;
+    match leaf.logical_type_ref()? {
+        LogicalType::Geometry(geometry) => geometry.crs.clone(),
+        LogicalType::Geography(geography) => geography.crs.clone(),
+        _ => None,
+    }
 }
 
 /// GeoParquet always has longitude first, so both codes mean the same.
-fn is_degrees(crs: &Json) -> bool {
+fn is_wgs84(crs: &Json) -> bool {
     let code = &crs["id"]["code"];
     let code = code.as_str().map_or_else(|| code.to_string(), str::to_owned);
     matches!(
         (crs["id"]["authority"].as_str(), code.as_str()),
         (Some("OGC"), "CRS84") | (Some("EPSG"), "4326")
     )
+}
+
+/// Whether a column is the box around each point.
+#[cfg(feature = "cli")]
+pub(super) fn is_box(field: &Field) -> bool {
+    let DataType::Struct(edges) = field.data_type() else { return false };
+    ["xmin", "ymin", "xmax", "ymax"].iter().all(|edge| edges.find(edge).is_some())
 }
 
 /// The point of a row: well-known binary, or a pair of doubles.

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use ::parquet::basic::Compression;
 use arrow_array::{Array, RecordBatch};
 
 use self::cells::Cell;
 use super::table::{self, Lane, Row, Table};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Kind, RAW, Record, Value, position_column};
+use crate::record::{Column, Kind, Placing, RAW, Record};
 
 /// Rows that are decoded at once.
 const BATCH: usize = 1024;
@@ -24,8 +25,8 @@ const BATCH: usize = 1024;
 /// Columns are found by name, in any order; others are not even read. Text may
 /// be of any kind, dictionaries too; ids may be whole numbers; times may be
 /// timestamps of any unit or milliseconds as numbers. A GeoParquet geometry (points as WKB or
-/// as pairs of doubles, in degrees) fills `lon` and `lat` unless the table has such columns. A
-/// row that can't be a record is an error of kind
+/// as pairs of doubles, in degrees) fills `lon` and `lat` unless the row has them, or it is a
+/// copy of the computed place. A row that can't be a record is an error of kind
 /// [`ErrorKind::Malformed`](crate::ErrorKind) and the next row follows; if it is
 /// the first one, or the file is damaged, the error is one of usage.
 ///
@@ -44,8 +45,10 @@ pub struct ParquetSource<T: 'static> {
     table: Table,
     rows: ParquetRecordBatchReaderBuilder<File>,
     columns: Vec<(String, &'static Column<T>)>,
-    /// The column of points, and the columns of the record that it fills.
-    position: Option<(String, [&'static Column<T>; 2])>,
+    /// The column of points, or why there is none that could be used.
+    geometry: std::result::Result<Option<String>, String>,
+    /// The column of points, and its way into the record.
+    position: Option<(String, Placing<T>)>,
 }
 
 impl<T: Record> ParquetSource<T> {
@@ -60,6 +63,7 @@ impl<T: Record> ParquetSource<T> {
                 table::printable(&why, 200)
             ))
         })?;
+        check_chunks(&rows).map_err(|why| table.refuse(&why))?;
         table.header = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         Self::of(table, rows)
     }
@@ -73,14 +77,33 @@ impl<T: Record> ParquetSource<T> {
             T::COLUMNS.iter().find(|column| column.name == name || is_raw(column))
         };
         let columns = table.header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
-        let has = |name: &str| table.header.iter().any(|known| known == name);
-        let position = match position_column::<T>() {
-            Some(halves) if !halves.iter().any(|half| has(half.name)) => {
-                geo::column(&rows).map_err(|why| table.refuse(&why))?.map(|name| (name, halves))
+        let geometry = geo::column(&rows);
+        let position = match Placing::new() {
+            Some(placing) => {
+                let name = geometry.clone().map_err(|why| table.refuse(&why))?;
+                name.map(|name| (name, placing))
             }
-            _ => None,
+            None => None,
         };
-        Ok(Self { table, rows, columns, position })
+        Ok(Self { table, rows, columns, geometry, position })
+    }
+
+    /// The column that is the geometry.
+    #[cfg(feature = "cli")]
+    pub(super) fn geometry(&self) -> Option<&str> {
+        self.geometry.as_ref().ok()?.as_deref()
+    }
+
+    /// The columns that fill nothing; the boxes around the points are no news.
+    #[cfg(feature = "cli")]
+    pub(super) fn unread(&self) -> Vec<String> {
+        let fills = |name: &str| {
+            self.columns.iter().any(|(read, _)| read == name)
+                || self.position.as_ref().is_some_and(|(read, _)| read == name)
+        };
+        let fields = self.rows.schema().fields().iter();
+        let unread = fields.filter(|field| !fills(field.name()) && !geo::is_box(field));
+        unread.map(|field| field.name().clone()).collect()
     }
 
     #[cfg(feature = "cli")]
@@ -107,7 +130,7 @@ impl<T: Record> ParquetSource<T> {
 
     /// Reads rows until the end.
     fn pump(self, lane: &mut Lane<T>) {
-        let Self { table, rows, columns, position } = self;
+        let Self { table, rows, columns, position, .. } = self;
         let wanted = |name: &str| {
             columns.iter().any(|(wanted, _)| wanted == name)
                 || position.as_ref().is_some_and(|(wanted, _)| wanted == name)
@@ -150,7 +173,9 @@ struct Filled<'a, T: 'static> {
     table: &'a Table,
     rows: usize,
     cells: Vec<(&'a dyn Array, &'static Column<T>)>,
-    points: Option<(&'a dyn Array, [&'static Column<T>; 2])>,
+    points: Option<(&'a dyn Array, &'a Placing<T>)>,
+    /// Whether the file has the points in columns of their own, too.
+    has_columns: bool,
 }
 
 impl<'a, T: Record> Filled<'a, T> {
@@ -158,12 +183,14 @@ impl<'a, T: Record> Filled<'a, T> {
         table: &'a Table,
         batch: &'a RecordBatch,
         columns: &[(String, &'static Column<T>)],
-        position: Option<&(String, [&'static Column<T>; 2])>,
+        position: Option<&'a (String, Placing<T>)>,
     ) -> Self {
         let array = |name: &str| batch.column_by_name(name).map(AsRef::as_ref);
         let cells = columns.iter().filter_map(|(name, column)| Some((array(name)?, *column))).collect();
-        let points = position.and_then(|(name, halves)| Some((array(name)?, *halves)));
-        Self { table, rows: batch.num_rows(), cells, points }
+        let points = position.and_then(|(name, placing)| Some((array(name)?, placing)));
+        let has_columns =
+            position.is_some_and(|(_, placing)| table.header.iter().any(|name| placing.is_half(name)));
+        Self { table, rows: batch.num_rows(), cells, points, has_columns }
     }
 
     fn record(&self, index: usize, row: &Row) -> Result<T> {
@@ -177,17 +204,13 @@ impl<'a, T: Record> Filled<'a, T> {
             let shown = || cell.to_string();
             self.table.set(&mut record, column, cell.value(column.kind), row, shown)?;
         }
-        if let Some((array, halves)) = &self.points {
-            let point =
-                geo::point(*array, index).map_err(|why| self.table.refuse_row(row, &format!(": {why}")))?;
-            if let Some(point) = point {
-                for (column, degrees) in halves.iter().zip([point.lon, point.lat]) {
-                    let value = Ok(Value::Float(degrees));
-                    self.table.set(&mut record, column, value, row, || degrees.to_string())?;
-                }
-            }
+        let refuse = |why: &str| self.table.refuse_row(row, &format!(": {why}"));
+        if let Some((array, placing)) = &self.points
+            && let Some(point) = geo::point(*array, index).map_err(refuse)?
+        {
+            placing.fill(&mut record, point, self.has_columns).map_err(refuse)?;
         }
-        record.settle();
+        record.settle().map_err(refuse)?;
         Ok(record)
     }
 }
@@ -197,6 +220,24 @@ impl<'a, T: Record> Filled<'a, T> {
 fn builder(file: File) -> std::result::Result<ParquetRecordBatchReaderBuilder<File>, String> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|error| error.to_string())
+}
+
+/// What the decoder would stumble over: places before the beginning of the file, and codecs that it lacks.
+fn check_chunks(rows: &ParquetRecordBatchReaderBuilder<File>) -> std::result::Result<(), String> {
+    let chunks = rows.metadata().row_groups().iter().flat_map(|group| group.columns());
+    for chunk in chunks {
+        let begin = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+        if begin < 0 || chunk.data_page_offset() < 0 || chunk.compressed_size() < 0 {
+            return Err("the file is damaged: a column begins before the file does".to_owned());
+        }
+        if matches!(chunk.compression(), Compression::BROTLI(_) | Compression::LZO) {
+            return Err(format!(
+                "it is compressed with {:?}, which streetflow can't read: write it with zstd, snappy or gzip",
+                chunk.compression()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// How many rows a file has.

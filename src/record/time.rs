@@ -1,0 +1,86 @@
+//! Times as other tools write them: ISO 8601, as far as it is used.
+
+/// Milliseconds since 1970 of `2023-12-10T11:43:46.123Z`, also with a space for the `T`, with an offset such as
+/// `+00:00`, `+0000` or `+00`, or with none, which counts as UTC. Digits finer than milliseconds are cut off.
+pub(super) fn milliseconds(text: &str) -> Option<i64> {
+    let (date, time) = text.split_at_checked(10)?;
+    let [year, month, day] = numbers(date, "-")?[..] else { return None };
+    let time = time.strip_prefix(['T', 't', ' '])?;
+    let end = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
+    let (time, zone) = time.split_at(end);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let [hour, minute, second] = numbers(time, ":")?[..] else { return None };
+    let in_range =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    if !in_range || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let milliseconds: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    let minutes = (days(year, month, day) * 24 + hour) * 60 + minute - offset(zone)?;
+    Some((minutes * 60 + second) * 1000 + milliseconds)
+}
+
+fn numbers(text: &str, between: &str) -> Option<Vec<i64>> {
+    let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
+    text.split(between).map(number).collect()
+}
+
+/// Minutes east of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    let sign = match zone.chars().next() {
+        None | Some('Z' | 'z') => return (zone.len() <= 1).then_some(0),
+        Some('-') => -1,
+        Some(_) => 1,
+    };
+    let digits = zone.get(1..)?.replace(':', "");
+    let hours: i64 = digits.get(..2)?.parse().ok()?;
+    let minutes: i64 =
+        digits.get(2..).filter(|rest| !rest.is_empty()).map_or(Some(0), |rest| rest.parse().ok())?;
+    Some(sign * (hours * 60 + minutes))
+}
+
+/// Days since 1970 in the Gregorian calendar, which is reckoned from March so that the leap day comes last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let of_year = (153 * month + 2) / 5 + day - 1;
+    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_other_tools_are_understood() {
+        for text in [
+            "2023-12-10T11:43:46Z",
+            "2023-12-10 11:43:46",
+            "2023-12-10 11:43:46+00",
+            "2023-12-10T11:43:46.000000+00:00",
+            "2023-12-10T13:43:46+0200",
+            "2023-12-10T06:13:46-05:30",
+        ] {
+            assert_eq!(milliseconds(text), Some(1_702_208_626_000), "{text}");
+        }
+        assert_eq!(milliseconds("1970-01-01T00:00:00.1Z"), Some(100));
+        assert_eq!(milliseconds("1969-12-31T23:59:59.999999Z"), Some(-1));
+        assert_eq!(milliseconds("2024-02-29T00:00:00Z"), Some(1_709_164_800_000));
+        assert_eq!(milliseconds("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000));
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for text in [
+            "",
+            "2023",
+            "2023-12-10",
+            "2023-13-10T11:43:46Z",
+            "2023-12-10T11:43Z",
+            "2023-12-10T11:43:46X",
+            "日本日本日本日本",
+            "2023-12-10T11:43:46.Z9",
+        ] {
+            assert_eq!(milliseconds(text), None, "{text}");
+        }
+    }
+}
