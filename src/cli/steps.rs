@@ -41,7 +41,7 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
     let input = Input::find(&args.input, &args.files.output, SEQUENCE_TABLE)?;
     let source = input.open(&run.stop).await?;
-    let query = after(&source, query(run, IMAGES, None, None));
+    let query = after(&source, &query(run, IMAGES, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
     let (flow, sink) = tables.end(flow, IMAGE_TABLE, &Fields::default());
@@ -52,7 +52,7 @@ pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, IMAGE_TABLE)?;
     let source = input.open(&run.stop).await?;
-    let query = after(&source, query(run, METADATA, None, Some(&args.ask.fields)));
+    let query = after(&source, &query(run, METADATA, None, Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     run.expect(METADATA, &input);
     let asked = tables.asked(&args.ask.fields)?;
@@ -115,9 +115,9 @@ fn query(run: &Run, step: &str, area: Option<&AreaArgs>, fields: Option<&Fields>
 }
 
 /// A step's query goes on from that of the table that it reads, if the table tells.
-fn after<T: Record>(source: &TableSource<T>, query: String) -> String {
+fn after<T: Record>(source: &TableSource<T>, query: &str) -> String {
     let before = source.notes().into_iter().find(|(name, _)| name == "query");
-    before.map_or(query.clone(), |(_, before)| format!("{before}; {query}"))
+    before.map_or_else(|| query.to_owned(), |(_, before)| format!("{before}; {query}"))
 }
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.

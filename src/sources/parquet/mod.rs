@@ -9,6 +9,7 @@ use std::path::Path;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use ::parquet::basic::Compression;
+use ::parquet::file::metadata::RowGroupMetaData;
 use arrow_array::{Array, RecordBatch};
 
 use self::cells::Cell;
@@ -224,7 +225,7 @@ fn builder(file: File) -> std::result::Result<ParquetRecordBatchReaderBuilder<Fi
 
 /// What the decoder would stumble over: places before the beginning of the file, and codecs that it lacks.
 fn check_chunks(rows: &ParquetRecordBatchReaderBuilder<File>) -> std::result::Result<(), String> {
-    let chunks = rows.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let chunks = rows.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
     for chunk in chunks {
         let begin = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
         if begin < 0 || chunk.data_page_offset() < 0 || chunk.compressed_size() < 0 {
