@@ -50,7 +50,14 @@ impl<T: Record> CsvSource<T> {
         let from: Box<dyn Read + Send> = Box::new(Limited { inner: from, read: Arc::clone(&read) });
         let mut table = Table { name: name.into(), row: "row", header: Vec::new() };
         let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(from);
-        let header = rows.headers().map_err(|error| table.refuse(&format!("row 1: {error}")))?;
+        let header = rows.headers().map_err(|error| {
+            let unread = table.refuse(&format!("row 1: {error}"));
+            if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) {
+                unread.hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
+            } else {
+                unread
+            }
+        })?;
         table.header =
             header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         Self::of(table, rows, read)

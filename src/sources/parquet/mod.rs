@@ -231,12 +231,14 @@ fn check_chunks(rows: &ParquetRecordBatchReaderBuilder<File>) -> std::result::Re
         if begin < 0 || chunk.data_page_offset() < 0 || chunk.compressed_size() < 0 {
             return Err("the file is damaged: a column begins before the file does".to_owned());
         }
-        if matches!(chunk.compression(), Compression::BROTLI(_) | Compression::LZO) {
-            return Err(format!(
-                "it is compressed with {:?}, which streetflow can't read: write it with zstd, snappy or gzip",
-                chunk.compression()
-            ));
-        }
+        let codec = match chunk.compression() {
+            Compression::BROTLI(_) => "Brotli",
+            Compression::LZO => "LZO",
+            _ => continue,
+        };
+        return Err(format!(
+            "it is compressed with {codec}, which streetflow can't read: write it with zstd, snappy or gzip"
+        ));
     }
     Ok(())
 }
