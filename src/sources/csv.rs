@@ -16,7 +16,7 @@ use crate::record::{Column, Record};
 ///
 /// Columns are found by name, in any order; others are left alone. A byte order
 /// mark, CRLF and quoted cells are fine. A row that can't be read is an error
-/// of kind [`ErrorKind::Malformed`] and the next row follows; if it is the first
+/// of kind [`ErrorKind::Malformed`](crate::ErrorKind) and the next row follows; if it is the first
 /// one, the table is of no use and the error is one of usage.
 ///
 /// ```
