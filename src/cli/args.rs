@@ -261,6 +261,9 @@ pub(super) struct OutputArgs {
     /// The folder for everything that is written
     #[arg(short, long, value_name = "DIR", default_value = "outputs")]
     pub(super) output: PathBuf,
+    /// Begin anew, and throw away what an unfinished run left to go on from
+    #[arg(long)]
+    pub(super) restart: bool,
 }
 
 #[derive(Debug, Args)]
@@ -288,6 +291,16 @@ pub(super) struct NetworkArgs {
     /// Another tile host
     #[arg(long, value_name = "URL", env = "MAPILLARY_TILES_URL", default_value = TILES_URL, hide_env_values = true)]
     pub(super) tiles_url: String,
+}
+
+impl NetworkArgs {
+    /// Whether the embedded sandbox is asked.
+    pub(super) fn is_sandbox(&self) -> bool {
+        #[cfg(feature = "sandbox")]
+        return self.sandbox;
+        #[cfg(not(feature = "sandbox"))]
+        false
+    }
 }
 
 #[derive(Debug, Args)]

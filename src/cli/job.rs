@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
 use super::ledger::Ledger;
 use super::run::Run;
 use super::screen::Screen;
 use super::tables::formats;
+use super::unfinished::Unfinished;
 use super::words::{grouped, human_bytes, human_time, plural};
 use super::{Exit, exit_of, steps};
 use crate::{Error, ErrorKind, Format, Report, Result};
@@ -18,6 +19,8 @@ use crate::{Error, ErrorKind, Format, Report, Result};
 /// What all crawling commands have in common.
 pub(super) struct Job<'a> {
     network: &'a NetworkArgs,
+    area: Option<&'a AreaArgs>,
+    restart: bool,
     output: &'a Path,
     /// Of the tables that are written.
     formats: Vec<Format>,
@@ -26,7 +29,19 @@ pub(super) struct Job<'a> {
 
 impl<'a> Job<'a> {
     pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
-        Self { network, output: &files.output, formats: Vec::new(), steps }
+        Self {
+            network,
+            area: None,
+            restart: files.restart,
+            output: &files.output,
+            formats: Vec::new(),
+            steps,
+        }
+    }
+
+    pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
+        self.area = Some(args);
+        self
     }
 
     pub(super) fn tables(mut self, args: &TableArgs) -> Self {
@@ -37,8 +52,8 @@ impl<'a> Job<'a> {
     pub(super) async fn run(self, args: &ScreenArgs, step: impl AsyncFnOnce(&Run) -> Result<Report>) -> Exit {
         let ledger = Ledger::new(self.output, self.steps);
         let screen = Screen::new(args, self.steps, ledger);
-        let run = match Run::new(self.network, self.needs_token(), Arc::clone(&screen)).await {
-            Ok(run) => run,
+        let (run, unfinished) = match self.begin(&screen).await {
+            Ok(begun) => begun,
             Err(error) => {
                 screen.finish();
                 screen.error(&error);
@@ -62,7 +77,58 @@ impl<'a> Job<'a> {
         signals.abort();
         drawing.abort();
         screen.finish();
+        // Failures are left to the next run, which asks for nothing else.
+        let finished = ended.as_ref().is_ok_and(|report| !report.stopped) && screen.failed() == 0;
+        let ended = unfinished.end(finished).and(ended);
         self.close(&screen, ended)
+    }
+
+    /// Takes the folder, opens what an unfinished run left in it, and makes the client.
+    async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished)> {
+        // Whatever is wrong with the words themselves comes first.
+        let mut builder = Run::builder(self.network, self.needs_token(), screen)?;
+        let mut unfinished = Unfinished::lock(self.output)?;
+        let begun = match self.go_on(screen, &mut unfinished, &mut builder) {
+            Ok(()) => Run::new(self.network, builder, Arc::clone(screen)).await,
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok(run) => Ok((run, unfinished)),
+            Err(error) => {
+                unfinished.end(false).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens what an unfinished run left; pictures need nothing of that kind, they are there or not.
+    fn go_on(
+        &self,
+        screen: &Screen,
+        unfinished: &mut Unfinished,
+        builder: &mut crate::ClientBuilder,
+    ) -> Result<()> {
+        if !self.needs_token() {
+            return Ok(());
+        }
+        let step = if let [only] = self.steps { only } else { "crawl" };
+        let store = unfinished.open(step, &self.question(step), self.restart)?;
+        if let Some(why) = store.set_aside() {
+            screen.say(&format!("the answers of an unfinished run were thrown away: {why}"));
+        }
+        if !store.is_empty() {
+            let answers = plural(store.len(), "answer", "answers");
+            screen.say(&format!("going on from {} {answers} of the run before", grouped(store.len())));
+        }
+        *builder = builder.clone().store(store);
+        Ok(())
+    }
+
+    /// What the answers are for: another question must not be answered with them.
+    fn question(&self, step: &str) -> String {
+        let area = self.area.map(|area| (area.bbox.map(|bbox| bbox.to_string()), &area.org_id));
+        format!("{step} {area:?} {} {}", self.network.graph_url, self.network.tiles_url)
+            + if self.network.is_sandbox() { " sandbox" } else { "" }
     }
 
     /// Pictures come from another host, to which no token goes.

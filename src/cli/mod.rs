@@ -6,7 +6,7 @@
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
 //! - `screen` is all that a person sees while it runs, `words` how things read
-//! - `ledger` writes `failures.csv`
+//! - `ledger` writes `failures.csv`, `unfinished` keeps what the next run goes on from
 
 mod args;
 mod convert;
@@ -16,6 +16,7 @@ mod run;
 mod screen;
 mod steps;
 mod tables;
+mod unfinished;
 mod words;
 
 use std::io::{self, Write};
@@ -73,7 +74,9 @@ async fn command(cli: Cli) -> Exit {
     let screen = &cli.screen;
     match &cli.command {
         Command::Sequences(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES]).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
+                .tables(&args.tables)
+                .area(&args.area);
             job.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
@@ -90,7 +93,7 @@ async fn command(cli: Cli) -> Exit {
         }
         Command::Crawl(args) => {
             let steps = if args.no_download { &steps::ALL[..3] } else { &steps::ALL[..] };
-            let job = Job::new(&args.network, &args.files, steps).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, steps).tables(&args.tables).area(&args.area);
             job.run(screen, async |run| steps::crawl(run, args).await).await
         }
         Command::Convert(args) => convert::run(args, screen).await,

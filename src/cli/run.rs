@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::NetworkArgs;
 use super::screen::Screen;
 use super::tables::Input;
-use crate::{Bbox, Client, Error, ErrorKind, Event, Observer, Pace, Result, Token};
+use crate::{Bbox, Client, ClientBuilder, Error, ErrorKind, Event, Observer, Pace, Result, Token};
 
 /// No token file is larger.
 const MOST_TOKEN: u64 = 4096;
@@ -24,19 +24,34 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Makes the client, with the sandbox behind it if that is asked for.
-    pub(super) async fn new(args: &NetworkArgs, needs_token: bool, screen: Arc<Screen>) -> Result<Self> {
-        raise_file_limit(args.concurrency.into());
+    /// What the words say of the client; no token where one is needed is a usage error.
+    pub(super) fn builder(
+        args: &NetworkArgs,
+        needs_token: bool,
+        screen: &Arc<Screen>,
+    ) -> Result<ClientBuilder> {
         let builder = Client::builder()
             .graph_url(&args.graph_url)
             .tiles_url(&args.tiles_url)
             .concurrency(args.concurrency.into())
             .attempts(args.attempts)
-            .observer(Arc::clone(&screen) as _);
+            .observer(Arc::clone(screen) as _);
         let builder = match args.tile_rate {
             Some(rate) => builder.tile_pace(Pace::per_minute(rate).burst(burst(rate)).jittered()),
             None => builder,
         };
+        if args.is_sandbox() {
+            return Ok(builder);
+        }
+        Ok(match token(args.token_file.as_deref(), needs_token)? {
+            Some(token) => builder.token(token),
+            None => builder,
+        })
+    }
+
+    /// Makes the client, with the sandbox behind it if that is asked for.
+    pub(super) async fn new(args: &NetworkArgs, builder: ClientBuilder, screen: Arc<Screen>) -> Result<Self> {
+        raise_file_limit(args.concurrency.into());
         let stop = CancellationToken::new();
         #[cfg(feature = "sandbox")]
         if args.sandbox {
@@ -49,10 +64,6 @@ impl Run {
             let default_bbox = Some("32.19,34.52,34.18,35.49".parse()?);
             return Ok(Self { client: builder.build()?, screen, stop, default_bbox, sandbox: Some(sandbox) });
         }
-        let builder = match token(args.token_file.as_deref(), needs_token)? {
-            Some(token) => builder.token(token),
-            None => builder,
-        };
         Ok(Self {
             client: builder.build()?,
             screen,

@@ -12,6 +12,7 @@ use super::quota::{Pace, Quota};
 use super::retry::Retry;
 use super::secret::Token;
 use super::send::Timeouts;
+use super::store::Store;
 use super::{Block, Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, Lane, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
@@ -42,6 +43,7 @@ pub struct ClientBuilder {
     tile_pace: Option<Pace>,
     prior_http2: bool,
     observer: Arc<dyn Observer>,
+    store: Option<Store>,
 }
 
 impl Default for ClientBuilder {
@@ -57,6 +59,7 @@ impl Default for ClientBuilder {
             tile_pace: None,
             prior_http2: false,
             observer: Arc::new(|_: &Event<'_>| ()),
+            store: None,
         }
     }
 }
@@ -142,6 +145,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks a store before the network, and gives it every answer but pictures.
+    pub fn store(mut self, store: &Store) -> Self {
+        self.store = Some(store.clone());
+        self
+    }
+
     /// Makes the client; a URL that is none is a usage error.
     pub fn build(self) -> Result<Client> {
         let graph_url = base(&self.graph_url, "Graph")?;
@@ -185,6 +194,7 @@ impl ClientBuilder {
             retry: self.retry,
             timeouts: self.timeouts,
             observer: self.observer,
+            store: self.store,
             stop: CancellationToken::new(),
         })))
     }

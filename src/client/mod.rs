@@ -6,6 +6,7 @@
 //! - `classify` says what an answer means
 //! - `wire` turns JSON into records
 //! - `secret` holds the token
+//! - `store` keeps the answers of an unfinished run
 
 mod build;
 mod classify;
@@ -13,6 +14,7 @@ mod quota;
 mod retry;
 mod secret;
 mod send;
+mod store;
 mod wire;
 
 use std::borrow::Cow;
@@ -21,10 +23,12 @@ use std::fmt;
 use std::future::Future;
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 pub use self::build::ClientBuilder;
@@ -34,6 +38,7 @@ use self::retry::Retry;
 pub use self::secret::Token;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
+pub use self::store::Store;
 use self::wire::{Batch, IdPage, WireImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
@@ -109,7 +114,18 @@ struct Inner {
     timeouts: Timeouts,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
+    store: Option<Store>,
 }
+
+/// What the API said, as it is kept: an answer, or that there is none to be had.
+enum Kept {
+    Answer(Vec<u8>),
+    Refused(ErrorKind, String),
+}
+
+/// The failures that say the same tomorrow, and the letter that each is kept under.
+const FINAL: [(ErrorKind, u8); 3] =
+    [(ErrorKind::Gone, b'g'), (ErrorKind::Refused, b'r'), (ErrorKind::TooMuch, b't')];
 
 /// What requests of one class share.
 struct Lane {
@@ -181,24 +197,55 @@ impl Client {
         let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
         let ask = Ask { class: Class::Tile, url, doing: "read the tile", subject: tile.to_string() };
         let (client, parse) = (self.clone(), Arc::new(parse));
-        self.send(ask, move |answer| {
-            let (client, parse) = (client.clone(), Arc::clone(&parse));
-            async move {
-                let body = unzip(answer.whole(Class::Tile).await?)?;
-                let parsed = parse(&body)?;
-                client.answered(Class::Tile, body.len());
-                Ok(parsed)
+        in_task(async move {
+            let key = format!("tile {tile}");
+            if let Some(Kept::Answer(body)) = client.kept(&key).await
+                && let Ok(parsed) = parse(&body)
+            {
+                return Ok(parsed);
             }
+            let asking = client.clone();
+            let answered = client.send(ask, move |answer| {
+                let (client, parse) = (asking.clone(), Arc::clone(&parse));
+                async move {
+                    let body = unzip(answer.whole(Class::Tile).await?)?;
+                    let parsed = parse(&body)?;
+                    client.answered(Class::Tile, body.len());
+                    Ok((parsed, body))
+                }
+            });
+            let (parsed, body) = answered.await?;
+            client.keep(&key, &body).await?;
+            Ok(parsed)
         })
         .await
     }
 
     /// The ids of a sequence's images in capture order; none where the sequence exists no longer.
     pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
+        let (client, sequence) = (self.clone(), sequence.clone());
+        in_task(async move {
+            let key = format!("images of {sequence}");
+            if let Some(Kept::Answer(kept)) = client.kept(&key).await
+                && let Ok(text) = std::str::from_utf8(&kept)
+                && let Ok(ids) = text.lines().map(ImageId::check).collect()
+            {
+                return Ok(ids);
+            }
+            let ids = client.all_image_ids(&sequence).await?;
+            // Not the answer itself: the address of its next page has the token in it.
+            let lines = ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join("\n");
+            client.keep(&key, lines.as_bytes()).await?;
+            Ok(ids)
+        })
+        .await
+    }
+
+    async fn all_image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
         let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
         loop {
-            let page: IdPage = self
+            let (page, _): (IdPage, _) = self
                 .json(Class::Search, next.clone(), "list the images of sequence", sequence.to_string())
                 .await?;
             let malformed = |why: &'static str| {
@@ -240,31 +287,91 @@ impl Client {
             [only] => only.to_owned(),
             _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
         };
-        let mut batch: Batch = self.json(Class::Entity, url, "fetch metadata of images", subject).await?;
-        let mut found: Vec<Option<Metadata>> = Vec::with_capacity(images.len());
-        for image in images {
-            let record = if let Some(answer) = batch.remove(image.img_id.as_str()) {
-                answer.0.and_then(|answer| answer.record(image))
-            } else {
-                let same = found.iter().flatten().find(|record| record.img_id == image.img_id);
-                same.map(|record| Metadata { seq_id: image.seq_id.clone(), ..record.clone() })
-            };
-            found.push(record);
+        let doing = "fetch metadata of images";
+        let key = format!("images {} {}", asked(fields), ids.join(","));
+        match self.kept(&key).await {
+            Some(Kept::Answer(body)) => {
+                if let Ok(batch) = serde_json::from_slice(&body)
+                    && let found = in_order(images, batch)
+                    && found.iter().flatten().all(has_fresh_urls)
+                {
+                    return Ok(found);
+                }
+            }
+            Some(Kept::Refused(kind, why)) => {
+                return Err(Error::new(kind, doing).subject(subject).because(why));
+            }
+            None => {}
         }
-        Ok(found)
+        let answered = self.json(Class::Entity, url, doing, subject).await;
+        let (batch, body) = self.keep_refusal(&key, answered).await?;
+        self.keep(&key, &body).await?;
+        Ok(in_order(images, batch))
     }
 
     /// What the API knows of one image.
     pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
         let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(fields)))?;
-        let found: WireImage =
-            self.json(Class::Entity, url, "fetch metadata of image", image.img_id.to_string()).await?;
-        found.record(image).ok_or_else(|| {
-            Error::new(ErrorKind::Malformed, "fetch metadata of image")
+        let doing = "fetch metadata of image";
+        let key = format!("image {} {}", asked(fields), image.img_id);
+        match self.kept(&key).await {
+            Some(Kept::Answer(body)) => {
+                if let Ok(found) = serde_json::from_slice::<WireImage>(&body)
+                    && let Some(found) = found.record(image)
+                    && has_fresh_urls(&found)
+                {
+                    return Ok(found);
+                }
+            }
+            // A failure is tried again by the next run; only what is gone stays gone.
+            Some(Kept::Refused(ErrorKind::Gone, why)) => {
+                return Err(Error::new(ErrorKind::Gone, doing).subject(image.img_id.as_str()).because(why));
+            }
+            _ => {}
+        }
+        let answered = self.json(Class::Entity, url, doing, image.img_id.to_string()).await;
+        let (found, body): (WireImage, _) = self.keep_refusal(&key, answered).await?;
+        let found = found.record(image).ok_or_else(|| {
+            Error::new(ErrorKind::Malformed, doing)
                 .subject(image.img_id.as_str())
                 .because("the answer is not about this image")
                 .answered(200)
-        })
+        })?;
+        self.keep(&key, &body).await?;
+        Ok(found)
+    }
+
+    /// What the store has under a key.
+    async fn kept(&self, key: &str) -> Option<Kept> {
+        let (store, key) = (self.0.store.clone()?, key.to_owned());
+        let mut kept = tokio::task::spawn_blocking(move || store.get(&key)).await.ok()??;
+        let letter = *kept.first()?;
+        kept.remove(0);
+        if letter == b'+' {
+            return Some(Kept::Answer(kept));
+        }
+        let (kind, _) = FINAL.into_iter().find(|(_, known)| *known == letter)?;
+        Some(Kept::Refused(kind, String::from_utf8(kept).ok()?))
+    }
+
+    async fn keep(&self, key: &str, answer: &[u8]) -> Result<()> {
+        let Some(store) = &self.0.store else { return Ok(()) };
+        // Whatever a server may echo, the token goes into no file.
+        if self.0.token.as_ref().is_some_and(|token| token.is_in(answer)) {
+            return Ok(());
+        }
+        store.put(key, &[b"+", answer].concat()).await
+    }
+
+    /// Keeps a refusal that would be the same tomorrow, and passes everything on.
+    async fn keep_refusal<T>(&self, key: &str, answered: Result<T>) -> Result<T> {
+        if let (Some(store), Err(error)) = (&self.0.store, &answered)
+            && let Some((_, letter)) = FINAL.into_iter().find(|(kind, _)| *kind == error.kind())
+        {
+            let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+            store.put(key, &[&[letter], secret::redact(&why).as_bytes()].concat()).await?;
+        }
+        answered
     }
 
     /// Fetches a picture; `read` takes the body of each attempt, and its failure is an attempt that failed.
@@ -288,7 +395,13 @@ impl Client {
         self.tell(&Event::Answer { class, bytes: bytes as u64 });
     }
 
-    async fn json<T>(&self, class: Class, url: Url, doing: &'static str, subject: String) -> Result<T>
+    async fn json<T>(
+        &self,
+        class: Class,
+        url: Url,
+        doing: &'static str,
+        subject: String,
+    ) -> Result<(T, Bytes)>
     where
         T: serde::de::DeserializeOwned + Send + 'static,
     {
@@ -300,7 +413,7 @@ impl Client {
                 let parsed = serde_json::from_slice(&body)
                     .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error).answered(200))?;
                 client.answered(class, body.len());
-                Ok(parsed)
+                Ok((parsed, body))
             }
         })
         .await
@@ -310,6 +423,50 @@ impl Client {
     fn same_host(&self, next: &str) -> Option<Url> {
         Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())
     }
+}
+
+/// Runs in a task of its own, so that an answer is kept as soon as it is there, and not when its turn comes.
+async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
+    task.await.unwrap_or_else(|panic| {
+        Err(Error::new(ErrorKind::Unavailable, "finish a request").because(panic.to_string()))
+    })
+}
+
+/// A record for each image that the answer knows; a table may name an image twice, and one answer serves both rows.
+fn in_order(images: &[Image], mut batch: Batch) -> Vec<Option<Metadata>> {
+    let mut found: Vec<Option<Metadata>> = Vec::with_capacity(images.len());
+    for image in images {
+        let record = if let Some(answer) = batch.remove(image.img_id.as_str()) {
+            answer.0.and_then(|answer| answer.record(image))
+        } else {
+            let same = found.iter().flatten().find(|record| record.img_id == image.img_id);
+            same.map(|record| Metadata { seq_id: image.seq_id.clone(), ..record.clone() })
+        };
+        found.push(record);
+    }
+    found
+}
+
+/// Whether the signed URLs of a kept record can still be used.
+fn has_fresh_urls(record: &Metadata) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let urls = [
+        &record.thumb_256_url,
+        &record.thumb_1024_url,
+        &record.thumb_2048_url,
+        &record.thumb_original_url,
+        &record.mesh_url,
+        &record.sfm_cluster_url,
+    ];
+    urls.into_iter().flatten().filter_map(|url| expiry(url)).all(|expiry| expiry > now)
+}
+
+/// When a signed URL ends: `oe=`, seconds since 1970 in hexadecimal.
+fn expiry(url: &str) -> Option<u64> {
+    let (_, query) = url.split_once('?')?;
+    let oe = query.split('&').find_map(|pair| pair.strip_prefix("oe="))?;
+    u64::from_str_radix(oe, 16).ok()
 }
 
 /// A path below a base URL, which may have a path of its own.

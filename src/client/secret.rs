@@ -55,6 +55,12 @@ impl Token {
         Ok(value)
     }
 
+    /// Whether a text holds the secret part of the token, however the rest is encoded.
+    pub(super) fn is_in(&self, text: &[u8]) -> bool {
+        let secret = self.0.rsplit('|').next().unwrap_or(&self.0);
+        memchr::memmem::find(text, secret.as_bytes()).is_some()
+    }
+
     /// The token for the query of a tile; the URL type escapes it.
     pub(super) fn expose(&self) -> &str {
         &self.0

@@ -250,7 +250,7 @@ async fn an_output_that_cannot_be_written_is_told_before_any_request() {
     fs::write(folder.path().join("outputs"), "a file").unwrap();
     let (exit, said) = run(&sandbox, folder.path(), ["sequences", NICOSIA]).await;
     assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("error: failed to create the file `outputs/seq_dataset.csv`"), "{said}");
+    assert!(said.contains("error: failed to use the folder `outputs`"), "{said}");
     assert!(sandbox.requests().is_empty());
 }
 

@@ -14,6 +14,7 @@ mod formats;
 #[cfg(feature = "parquet")]
 mod geoparquet;
 mod real;
+mod resume;
 mod sinks;
 mod sources;
 mod stages;

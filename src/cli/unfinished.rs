@@ -1,0 +1,83 @@
+//! `<output>/.streetflow/`: what an unfinished run left for the next, and the lock that keeps two runs apart.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::client::Store;
+use crate::{Error, ErrorKind, Result};
+
+const FOLDER: &str = ".streetflow";
+const LOCK: &str = "lock";
+
+/// The lock on an output folder, and the answers that are kept in it.
+pub(super) struct Unfinished {
+    folder: PathBuf,
+    /// The output folder, if this run made it.
+    made: Option<PathBuf>,
+    lock: Option<File>,
+    store: Option<Store>,
+}
+
+impl Unfinished {
+    /// Takes the folder for this run; a second run at the same time is a usage error.
+    pub(super) fn lock(output: &Path) -> Result<Self> {
+        let folder = output.join(FOLDER);
+        let refuse = |error: io::Error| {
+            Error::new(ErrorKind::Output, "use the folder")
+                .subject(output.display().to_string())
+                .because(error)
+        };
+        let made = (!output.exists()).then(|| output.to_owned());
+        fs::create_dir_all(&folder).map_err(refuse)?;
+        let path = folder.join(LOCK);
+        loop {
+            let lock =
+                File::options().create(true).write(true).truncate(false).open(&path).map_err(refuse)?;
+            match lock.try_lock() {
+                // Between the two calls the run before may have ended and removed the file.
+                Ok(()) if !path.exists() => {}
+                Ok(()) => return Ok(Self { folder, made, lock: Some(lock), store: None }),
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(Error::new(ErrorKind::Usage, "use the folder")
+                        .subject(output.display().to_string())
+                        .because("another streetflow is at work in it")
+                        .hint("wait for it, or name another folder with `--output`"));
+                }
+                // Where a file system knows no locks, nobody can tell.
+                Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(Self { folder, made, lock: None, store: None });
+                }
+                Err(fs::TryLockError::Error(error)) => return Err(refuse(error)),
+            }
+        }
+    }
+
+    /// Opens the answers of a step that are kept for a question; with `restart`, none are.
+    pub(super) fn open(&mut self, step: &str, question: &str, restart: bool) -> Result<&Store> {
+        let folder = self.folder.join(step);
+        if restart {
+            Store::open(&folder, question)?.clear()?;
+        }
+        Ok(self.store.insert(Store::open(folder, question)?))
+    }
+
+    /// Ends the run: a finished one leaves nothing behind.
+    pub(super) fn end(mut self, finished: bool) -> Result<()> {
+        let ended = match &self.store {
+            Some(store) if finished || store.holds_nothing() => store.clear(),
+            Some(store) => store.close(),
+            None => Ok(()),
+        };
+        // The lock goes last, and the folder only if nothing else is in it.
+        if let Some(lock) = self.lock.take() {
+            fs::remove_file(self.folder.join(LOCK)).ok();
+            drop(lock);
+        }
+        fs::remove_dir(&self.folder).ok();
+        if let Some(made) = &self.made {
+            fs::remove_dir(made).ok();
+        }
+        ended
+    }
+}
