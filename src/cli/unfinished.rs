@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::client::Store;
 use crate::{Error, ErrorKind, Result};
@@ -31,13 +32,17 @@ impl Unfinished {
         let made = (!output.exists()).then(|| output.to_owned());
         fs::create_dir_all(&folder).map_err(refuse)?;
         let path = folder.join(LOCK);
-        loop {
+        for tries_left in (0..=10).rev() {
             let lock =
                 File::options().create(true).write(true).truncate(false).open(&path).map_err(refuse)?;
             match lock.try_lock() {
                 // Between the two calls the run before may have ended and removed the file.
                 Ok(()) if !path.exists() => {}
                 Ok(()) => return Ok(Self { folder, made, lock: Some(lock), store: None }),
+                // A process that was killed a moment ago may still be on its way out.
+                Err(fs::TryLockError::WouldBlock) if tries_left > 0 => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
                 Err(fs::TryLockError::WouldBlock) => {
                     return Err(Error::new(ErrorKind::Usage, "use the folder")
                         .subject(output.display().to_string())
@@ -51,6 +56,7 @@ impl Unfinished {
                 Err(fs::TryLockError::Error(error)) => return Err(refuse(error)),
             }
         }
+        Err(refuse(io::Error::other("its lock comes and goes")))
     }
 
     /// Opens the answers of a step that are kept for a question; with `restart`, none are.
