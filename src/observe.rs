@@ -41,6 +41,20 @@ pub enum Event<'a> {
         /// How long.
         wait: Duration,
     },
+    /// The API says that its allowance is nearly used up, and requests of the class are held back for it.
+    Usage {
+        /// Which kind of request.
+        class: Class,
+        /// Percent of the allowance, above 85.
+        percent: f64,
+    },
+    /// A host pushes back, or no longer: another number of requests may be under way there.
+    Concurrency {
+        /// A kind of request that goes to that host.
+        class: Class,
+        /// How many may be under way at once.
+        limit: usize,
+    },
     /// A record passed the place where [`Flow::observe`](crate::Flow::observe) stands.
     Record {
         /// The step that made it.
@@ -164,7 +178,7 @@ impl Observer for Tally {
             Event::Request { class } => add(&self.requests[*class as usize], 1),
             Event::Answer { class, bytes } => add(&self.bytes[*class as usize], *bytes),
             Event::Retry { .. } => add(&self.retries, 1),
-            Event::Pace { .. } => {}
+            Event::Pace { .. } | Event::Usage { .. } | Event::Concurrency { .. } => {}
             Event::Record { .. } => add(&self.records, 1),
             Event::Present { .. } => add(&self.present, 1),
             Event::Gone { .. } => add(&self.gone, 1),

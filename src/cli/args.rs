@@ -282,6 +282,12 @@ pub(super) struct NetworkArgs {
     /// How often a request is sent before it counts as failed
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=20))]
     pub(super) attempts: u32,
+    /// Believe that images are gone even if nearly all are; a token that may not see them hears the same
+    #[arg(long)]
+    pub(super) trust_gone: bool,
+    /// Let pictures come from this host too: name, name:port or *.name; Mapillary's and the API's own need no word
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(super) allow_host: Vec<String>,
     /// Read the token from a file
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,

@@ -112,13 +112,26 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         let step = if let [only] = self.steps { only } else { "crawl" };
-        let store = unfinished.open(step, &self.question(step), self.restart)?;
+        let question = self.question(step);
+        let others = if self.restart { Vec::new() } else { unfinished.others(step, &question) };
+        let store = unfinished.open(step, &question, self.restart)?;
         if let Some(why) = store.set_aside() {
-            screen.say(&format!("the answers of an unfinished run were thrown away: {why}"));
+            screen.say(&format!("the answers of an unfinished run are of no use: {why}"));
+        }
+        for other in others {
+            screen.say(&format!(
+                "`{}` has the answers of another unfinished `{step}`: its command goes on from them; else remove it",
+                other.display()
+            ));
         }
         if !store.is_empty() {
             let answers = plural(store.len(), "answer", "answers");
-            screen.say(&format!("going on from {} {answers} of the run before", grouped(store.len())));
+            let began = store.began().and_then(|began| began.elapsed().ok()).unwrap_or_default();
+            screen.say(&format!(
+                "going on from {} {answers} of the run that began {} ago; `--restart` begins anew",
+                grouped(store.len()),
+                human_time(began.as_secs_f64())
+            ));
         }
         *builder = builder.clone().store(store);
         Ok(())

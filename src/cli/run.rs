@@ -36,6 +36,8 @@ impl Run {
             .concurrency(args.concurrency.into())
             .attempts(args.attempts)
             .observer(Arc::clone(screen) as _);
+        let builder = args.allow_host.iter().fold(builder, ClientBuilder::allow_host);
+        let builder = if args.trust_gone { builder.trust_gone() } else { builder };
         let builder = match args.tile_rate {
             Some(rate) => builder.tile_pace(Pace::per_minute(rate).burst(burst(rate)).jittered()),
             None => builder,
@@ -60,6 +62,7 @@ impl Run {
                 .graph_url(sandbox.graph_url())
                 .tiles_url(sandbox.tiles_url())
                 .image_proxy(sandbox.images_url())
+                .allow_host(EMBEDDED_IMAGES)
                 .token(Token::new(crate::sandbox::Sandbox::TOKEN)?);
             let default_bbox = Some("32.19,34.52,34.18,35.49".parse()?);
             return Ok(Self { client: builder.build()?, screen, stop, default_bbox, sandbox: Some(sandbox) });
@@ -104,11 +107,15 @@ impl Run {
     }
 }
 
+/// The image host of the embedded sandbox.
+#[cfg(feature = "sandbox")]
+const EMBEDDED_IMAGES: &str = "images.sandbox.test";
+
 /// Picture URLs name a host that only this run's proxy knows, so that tables are the same in every run.
 #[cfg(feature = "sandbox")]
 async fn embedded() -> Result<crate::sandbox::Sandbox> {
     crate::sandbox::Sandbox::builder()
-        .image_base("http://images.sandbox.test")
+        .image_base(format!("http://{EMBEDDED_IMAGES}"))
         .record(false)
         .start()
         .await

@@ -59,19 +59,46 @@ impl Unfinished {
         Err(refuse(io::Error::other("its lock comes and goes")))
     }
 
-    /// Opens the answers of a step that are kept for a question; with `restart`, none are.
+    /// Opens the answers of a step that are kept for a question; with `restart`, none are, nor those for others.
+    ///
+    /// Each question has a folder of its own, so that a crawl of days is not lost to another one in between.
     pub(super) fn open(&mut self, step: &str, question: &str, restart: bool) -> Result<&Store> {
-        let folder = self.folder.join(step);
+        let own = format!("{step}-{:08x}", crc32fast::hash(question.as_bytes()));
         if restart {
-            Store::open(&folder, question)?.clear()?;
+            for folder in self.folders_of(step) {
+                fs::remove_dir_all(&folder).map_err(|error| {
+                    Error::new(ErrorKind::Output, "remove")
+                        .subject(folder.display().to_string())
+                        .because(error)
+                })?;
+            }
         }
-        Ok(self.store.insert(Store::open(folder, question)?))
+        Ok(self.store.insert(Store::open(self.folder.join(own), question)?))
+    }
+
+    /// Where answers for other questions to a step lie, put there by unfinished runs.
+    pub(super) fn others(&self, step: &str, question: &str) -> Vec<PathBuf> {
+        let own = format!("{step}-{:08x}", crc32fast::hash(question.as_bytes()));
+        let own = self.folder.join(own);
+        let mut others = self.folders_of(step);
+        others.retain(|folder| *folder != own && *folder != own.with_extension("aside"));
+        others
+    }
+
+    fn folders_of(&self, step: &str) -> Vec<PathBuf> {
+        let begins = format!("{step}-");
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let ours =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begins));
+        let mut folders: Vec<_> = entries.filter(ours).collect();
+        folders.sort();
+        folders
     }
 
     /// Ends the run: a finished one leaves nothing behind.
     pub(super) fn end(mut self, finished: bool) -> Result<()> {
         let ended = match &self.store {
-            Some(store) if finished || store.holds_nothing() => store.clear(),
+            Some(store) if finished || store.holds_nothing() => store.close().and_then(|()| store.clear()),
             Some(store) => store.close(),
             None => Ok(()),
         };

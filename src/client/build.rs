@@ -8,12 +8,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
+use super::gone::Gone;
+use super::image_url::{Allowed, ImageHosts};
+use super::kept::Kept;
 use super::quota::{Pace, Quota};
 use super::retry::Retry;
 use super::secret::Token;
 use super::send::Timeouts;
 use super::store::Store;
-use super::{Block, Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, Lane, TILES_URL};
+use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, HostLane, Inner, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
 
@@ -44,6 +47,8 @@ pub struct ClientBuilder {
     prior_http2: bool,
     observer: Arc<dyn Observer>,
     store: Option<Store>,
+    allowed_hosts: Vec<String>,
+    trust_gone: bool,
 }
 
 impl Default for ClientBuilder {
@@ -60,6 +65,8 @@ impl Default for ClientBuilder {
             prior_http2: false,
             observer: Arc::new(|_: &Event<'_>| ()),
             store: None,
+            allowed_hosts: Vec::new(),
+            trust_gone: false,
         }
     }
 }
@@ -102,7 +109,28 @@ impl ClientBuilder {
         self
     }
 
+    /// Lets pictures come from another host besides `*.fbcdn.net`, `*.fbsbx.com` and the API's own: `host`,
+    /// `host:port` or `*.host`.
+    ///
+    /// The URLs of pictures stand in tables and answers, so without this they could lead a crawler anywhere, into
+    /// the network that it runs in too.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.allowed_hosts.push(host.into());
+        self
+    }
+
+    /// Believes that images are gone even where nearly all are said to be.
+    ///
+    /// Without it such a run ends with an error of kind [`ErrorKind::Auth`], for a token that may not see the images
+    /// hears the same.
+    pub fn trust_gone(mut self) -> Self {
+        self.trust_gone = true;
+        self
+    }
+
     /// How many requests may be under way at once, of all classes together; at least 1.
+    ///
+    /// That is a ceiling: where a host pushes back there are fewer, and more again when it does not.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.clamp(1, Semaphore::MAX_PERMITS);
         self
@@ -161,8 +189,10 @@ impl ClientBuilder {
             let client = client.redirect(Policy::none()).connect_timeout(self.timeouts.connect);
             if self.prior_http2 { client.http2_prior_knowledge() } else { client }
         };
+        let allowed = self.allowed_hosts.iter().map(|text| allowed(text)).collect::<Result<_>>()?;
+        let image_hosts = ImageHosts::new([&graph_url, &tiles_url], allowed);
         // HTTP/2 would put all pictures on one connection, with one congestion window.
-        let mut images = plain().http1_only().no_gzip().redirect(Policy::limited(3));
+        let mut images = plain().http1_only().no_gzip().redirect(few_hops(image_hosts.clone()));
         images = images.connect_timeout(self.timeouts.connect);
         if let Some(proxy) = &self.proxy {
             let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
@@ -179,10 +209,14 @@ impl ClientBuilder {
                 Class::Search => paced(&graph_url, Pace::SEARCHES),
                 Class::Bytes => None,
             };
-            Lane { quota: Quota::new(pace), block: Block::default() }
+            Quota::new(pace)
         };
-        Ok(Client(Arc::new(Inner {
+        let inner = Inner {
             permits: Semaphore::new(self.concurrency),
+            hosts: std::array::from_fn(|_| HostLane::new(self.concurrency)),
+            image_hosts,
+            gone: Gone::default(),
+            trust_gone: self.trust_gone,
             lanes: [Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(lane),
             graph: made(api(&graph_url))?,
             tiles: made(api(&tiles_url))?,
@@ -194,9 +228,10 @@ impl ClientBuilder {
             retry: self.retry,
             timeouts: self.timeouts,
             observer: self.observer,
-            store: self.store,
+            kept: self.store.as_ref().map(|store| Arc::new(Kept::new(store))),
             stop: CancellationToken::new(),
-        })))
+        };
+        Ok(Client(Arc::new(inner), false))
     }
 }
 
@@ -207,6 +242,28 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+fn allowed(text: &str) -> Result<Allowed> {
+    Allowed::read(text).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "allow the host")
+            .subject(text.chars().take(80).collect::<String>())
+            .because("it is not the name of a host")
+            .hint("write `pictures.example`, `pictures.example:8080` or `*.example`")
+    })
+}
+
+/// A redirect leads to a host that may be asked, and not round in circles.
+fn few_hops(hosts: ImageHosts) -> Policy {
+    Policy::custom(move |hop| {
+        if hop.previous().len() > 3 {
+            return hop.error("it is redirected too often");
+        }
+        match hosts.check_url(hop.url()) {
+            Ok(()) => hop.follow(),
+            Err(why) => hop.error(format!("it is redirected, but {why}")),
+        }
+    })
 }
 
 fn plain() -> reqwest::ClientBuilder {

@@ -71,9 +71,6 @@ pub(super) fn classify(class: Class, outside: &Outside, body: &[u8]) -> Option<E
         ErrorKind::Blocked if class == Class::Tile => error.hint(
             "Mapillary has blocked this address on its tile host; that lasts about a day, and every request prolongs it: run the same command again tomorrow",
         ),
-        ErrorKind::Refused if class == Class::Bytes && outside.status == 403 => {
-            error.hint("picture URLs expire: `streetflow metadata` fetches fresh ones")
-        }
         ErrorKind::Blocked => error.hint("Mapillary blocks this address or token for now; try again tomorrow"),
         _ => error,
     })

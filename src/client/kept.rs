@@ -1,73 +1,302 @@
 //! What the client keeps of the API's answers in its store, and when it trusts them.
+//!
+//! | Key | Answer |
+//! |---|---|
+//! | `tile <z>/<x>/<y>` | the bytes of the tile |
+//! | `images of <sequence>` | its image ids, one a line |
+//! | `batch <fields> <id>` | the ids that were asked for, the first of which is `id`; then the API's JSON |
+//! | `image <fields> <id>` | the API's JSON |
+//! | `gone <number> <id>` | the API's word for it |
+//! | `doubts` | that number: how often the API's word was not believed after all |
+//! | `fields` | every list of fields that stands in a key, one a line |
+//!
+//! Fields are sorted by name. What is asked for another format or quality may
+//! want more fields than an unfinished run had; then only those are asked for.
 
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
+use super::image_url::{expiry, now};
+use super::store::Store;
+use super::wire::{Batch, WireImage};
 use super::{Client, secret};
-use crate::error::{ErrorKind, Result};
-use crate::model::Metadata;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Image, Metadata};
+use crate::record::{Fields, Record};
 
-/// What the API said, as it is kept: an answer, or that there is none to be had.
-pub(super) enum Kept {
-    Answer(Vec<u8>),
-    Refused(ErrorKind, String),
+/// The fields that are signed URLs, which end.
+const URL_FIELDS: [&str; 6] =
+    ["thumb_256_url", "thumb_1024_url", "thumb_2048_url", "thumb_original_url", "mesh", "sfm_cluster"];
+
+/// An answer on its way into the store.
+pub(super) struct Keeping {
+    pub(super) key: String,
+    /// What goes before the body.
+    pub(super) head: Vec<u8>,
+    pub(super) body: Bytes,
 }
 
-/// The failures that say the same tomorrow, and the letter that each is kept under.
-const FINAL: [(ErrorKind, u8); 3] =
-    [(ErrorKind::Gone, b'g'), (ErrorKind::Refused, b'r'), (ErrorKind::TooMuch, b't')];
+impl Keeping {
+    pub(super) fn new(key: String, body: Bytes) -> Self {
+        Self { key, head: Vec::new(), body }
+    }
+
+    /// The answer of a batch, whose answer alone would not say what it lacks.
+    pub(super) fn batch(fields: &Fields, ids: &[&str], body: Bytes) -> Self {
+        let key = format!("batch {} {}", fields.sorted(), ids.first().unwrap_or(&""));
+        Self { key, head: format!("{}\n", ids.join(",")).into_bytes(), body }
+    }
+
+    pub(super) fn single(fields: &Fields, image: &Image, body: Bytes) -> Self {
+        Self::new(format!("image {} {}", fields.sorted(), image.img_id), body)
+    }
+}
+
+/// The store of a client, and what it must know of it.
+pub(super) struct Kept {
+    store: Store,
+    /// What was said to be gone under another number does not count.
+    doubts: u32,
+    /// The newest last.
+    lists: Mutex<Vec<Fields>>,
+}
+
+/// What an unfinished run had learnt of an image.
+#[derive(Default, Clone)]
+pub(super) struct Had {
+    pub(super) record: Option<Metadata>,
+    /// The fields that the record has, present or absent.
+    fields: u64,
+    /// The fields that were asked for, perhaps in vain.
+    asked: Option<u64>,
+}
+
+impl Had {
+    /// Whether nothing more is to be learnt by asking for these fields in a batch.
+    pub(super) fn settled(&self, wanted: &Fields) -> bool {
+        let learnt = if self.record.is_some() { Some(self.fields) } else { self.asked };
+        learnt.is_some_and(|learnt| wanted.bits() & !learnt == 0)
+    }
+
+    /// The fields that are still to be asked for.
+    pub(super) fn lacks(&self, wanted: &Fields) -> Fields {
+        wanted.without(self.fields)
+    }
+
+    /// Takes the answer to a request that was made just now; it is as fresh as can be.
+    pub(super) fn answered(&mut self, answer: Option<Metadata>, fields: &Fields) {
+        self.asked(fields);
+        match answer {
+            Some(answer) => self.learn(answer, fields, 0),
+            // It went away between two answers: what the first one says stands.
+            None => self.fields |= fields.bits(),
+        }
+    }
+
+    fn asked(&mut self, fields: &Fields) {
+        self.asked = Some(self.asked.unwrap_or_default() | fields.bits());
+    }
+
+    /// Takes what an answer to `fields` says, but for URLs that have ended at a time.
+    pub(super) fn learn(&mut self, answer: Metadata, fields: &Fields, now: u64) {
+        let fresh = |field: &str| {
+            !URL_FIELDS.contains(&field) || url_of(&answer, field).is_none_or(|url| expiry(url) >= now)
+        };
+        let learnt = fields.only(fresh);
+        match &mut self.record {
+            Some(record) => record.take_from(&answer, &learnt.without(self.fields)),
+            None => self.record = Some(answer),
+        }
+        self.fields |= learnt.bits();
+    }
+}
+
+fn url_of<'a>(record: &'a Metadata, field: &str) -> Option<&'a str> {
+    let url = match field {
+        "thumb_256_url" => &record.thumb_256_url,
+        "thumb_1024_url" => &record.thumb_1024_url,
+        "thumb_2048_url" => &record.thumb_2048_url,
+        "thumb_original_url" => &record.thumb_original_url,
+        "mesh" => &record.mesh_url,
+        _ => &record.sfm_cluster_url,
+    };
+    url.as_deref()
+}
+
+impl Kept {
+    pub(super) fn new(store: &Store) -> Self {
+        let text = |key| store.get(key).and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
+        let lists = text("fields").lines().filter_map(|list| list.parse().ok()).collect();
+        let doubts = text("doubts").parse().unwrap_or_default();
+        Self { store: store.clone(), doubts, lists: Mutex::new(lists) }
+    }
+
+    fn lists(&self) -> Vec<Fields> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a list of fields before the first answer that has them.
+    fn note(&self, fields: &Fields) -> Result<()> {
+        let fields = fields.sorted();
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lists.contains(&fields) {
+            lists.push(fields);
+            let lines: Vec<_> = lists.iter().map(Fields::to_string).collect();
+            self.store.put("fields", lines.join("\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// What is known of images; each stands in the list once.
+    fn recall(&self, images: &[Image], wanted: &Fields) -> Vec<Had> {
+        let now = now();
+        let mut had = vec![Had::default(); images.len()];
+        for fields in self.lists().iter().rev() {
+            for at in 0..images.len() {
+                if had[at].settled(wanted) {
+                    continue;
+                }
+                if let Some((asked, mut batch)) = self.batch(fields, &images[at]) {
+                    for (image, had) in images.iter().zip(&mut had) {
+                        if asked.split(',').any(|id| id == image.img_id.as_str()) {
+                            had.asked(fields);
+                            let answer = batch
+                                .remove(image.img_id.as_str())
+                                .and_then(|answer| answer.0?.record(image));
+                            if let Some(answer) = answer {
+                                had.learn(answer, fields, now);
+                            }
+                        }
+                    }
+                }
+                if let Some(answer) = self.single(fields, &images[at]) {
+                    had[at].learn(answer, fields, now);
+                }
+            }
+        }
+        had
+    }
+
+    fn batch(&self, fields: &Fields, first: &Image) -> Option<(String, Batch)> {
+        let answer = self.get(&format!("batch {fields} {}", first.img_id))?;
+        let asked = answer.split(|byte| *byte == b'\n').next()?;
+        let batch = serde_json::from_slice(answer.get(asked.len() + 1..)?).ok()?;
+        Some((String::from_utf8(asked.to_vec()).ok()?, batch))
+    }
+
+    fn single(&self, fields: &Fields, image: &Image) -> Option<Metadata> {
+        let answer = self.get(&format!("image {fields} {}", image.img_id))?;
+        serde_json::from_slice::<WireImage>(&answer).ok()?.record(image)
+    }
+
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        // Mostly there is none, and then nothing need be read.
+        if self.store.has(key) { self.store.get(key) } else { None }
+    }
+}
 
 impl Client {
-    /// What the store has under a key.
-    pub(super) async fn kept(&self, key: &str) -> Option<Kept> {
-        let (store, key) = (self.0.store.clone()?, key.to_owned());
-        let mut kept = tokio::task::spawn_blocking(move || store.get(&key)).await.ok()??;
-        let letter = *kept.first()?;
-        kept.remove(0);
-        if letter == b'+' {
-            return Some(Kept::Answer(kept));
-        }
-        let (kind, _) = FINAL.into_iter().find(|(_, known)| *known == letter)?;
-        Some(Kept::Refused(kind, String::from_utf8(kept).ok()?))
+    /// What the store has, if this client may use it.
+    fn memory(&self) -> Option<&Arc<Kept>> {
+        self.0.kept.as_ref().filter(|_| !self.1)
     }
 
-    pub(super) async fn keep(&self, key: &str, answer: &[u8]) -> Result<()> {
-        let Some(store) = &self.0.store else { return Ok(()) };
+    fn old(&self) -> Option<&Arc<Kept>> {
+        self.memory().filter(|kept| !kept.store.is_empty())
+    }
+
+    /// What the store has under a key.
+    pub(super) async fn kept(&self, key: &str) -> Option<Vec<u8>> {
+        let (kept, key) = (Arc::clone(self.old()?), key.to_owned());
+        tokio::task::spawn_blocking(move || kept.get(&key)).await.ok()?
+    }
+
+    /// What an unfinished run had learnt of some images; an entry for each.
+    pub(super) async fn recall(&self, images: &[Image], fields: &Fields) -> Vec<Had> {
+        let Some(kept) = self.old() else { return vec![Had::default(); images.len()] };
+        let (kept, asked, fields) = (Arc::clone(kept), images.to_vec(), fields.clone());
+        let recalled = tokio::task::spawn_blocking(move || kept.recall(&asked, &fields)).await;
+        recalled.unwrap_or_else(|_| vec![Had::default(); images.len()])
+    }
+
+    /// Whether an unfinished run asked for a batch that begins with this image: cut the same way, it is answered
+    /// from the store, whatever has come before it since.
+    pub(crate) fn began_batch_with(&self, image: &Image) -> bool {
+        let begins = |kept: &Arc<Kept>| {
+            let lists = kept.lists.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.iter().any(|fields| kept.store.has(&format!("batch {fields} {}", image.img_id)))
+        };
+        self.old().is_some_and(begins)
+    }
+
+    /// Why an image is gone, if an unfinished run had learnt that.
+    pub(super) async fn known_gone(&self, image: &Image) -> Option<String> {
+        String::from_utf8(self.kept(&self.gone_key(image)?).await?).ok()
+    }
+
+    fn gone_key(&self, image: &Image) -> Option<String> {
+        self.memory().map(|kept| format!("gone {} {}", kept.doubts, image.img_id))
+    }
+
+    /// Takes note of an image that is said to be gone; where nearly all are, that is an error, and none of it is kept.
+    pub(super) async fn gone(&self, image: &Image, why: &str) -> Result<()> {
+        if !self.0.trust_gone
+            && let Err(doubt) = self.0.gone.gone()
+        {
+            self.doubt().await?;
+            return Err(doubt);
+        }
+        match self.gone_key(image) {
+            Some(key) => self.keep(Keeping::new(key, secret::redact(why).into_bytes().into())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// At the end of a run over images: whether what was said to be gone can be believed.
+    pub(crate) async fn believe_gone(&self) -> Result<()> {
+        match self.0.gone.end() {
+            Err(doubt) if !self.0.trust_gone => self.doubt().await.and(Err(doubt)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn doubt(&self) -> Result<()> {
+        let Some(kept) = self.memory() else { return Ok(()) };
+        let number = (kept.doubts + 1).to_string();
+        self.keep(Keeping::new("doubts".to_owned(), number.into_bytes().into())).await
+    }
+
+    /// Puts an answer into the store; when this is over, a kill can't take it away.
+    pub(super) async fn keep(&self, keeping: Keeping) -> Result<()> {
+        let Some(kept) = self.memory() else { return Ok(()) };
         // Whatever a server may echo, the token goes into no file.
-        if self.0.token.as_ref().is_some_and(|token| token.is_in(answer)) {
+        if self.0.token.as_ref().is_some_and(|token| token.is_in(&keeping.body)) {
             return Ok(());
         }
-        store.put(key, &[b"+", answer].concat()).await
+        let store = kept.store.clone();
+        let put = move || store.put(&keeping.key, &[&keeping.head, &keeping.body[..]].concat());
+        let put = tokio::task::spawn_blocking(put).await;
+        put.unwrap_or_else(|panic| {
+            Err(Error::new(ErrorKind::Output, "keep an answer").because(panic.to_string()))
+        })
     }
 
-    /// Keeps a refusal that would be the same tomorrow, and passes everything on.
-    pub(super) async fn keep_refusal<T>(&self, key: &str, answered: Result<T>) -> Result<T> {
-        if let (Some(store), Err(error)) = (&self.0.store, &answered)
-            && let Some((_, letter)) = FINAL.into_iter().find(|(kind, _)| *kind == error.kind())
+    /// Notes a list of fields, so that later runs find the answers that have them.
+    pub(super) fn note_fields(&self, fields: &Fields) -> Result<()> {
+        self.memory().map_or(Ok(()), |kept| kept.note(fields))
+    }
+}
+
+impl Metadata {
+    /// Takes the values of some fields from another record of the same image.
+    fn take_from(&mut self, other: &Self, fields: &Fields) {
+        for column in Self::COLUMNS
+            .iter()
+            .filter(|column| column.field.is_some_and(|field| fields.names().contains(&field)))
         {
-            let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
-            store.put(key, &[&[letter], secret::redact(&why).as_bytes()].concat()).await?;
+            // It comes from a record, so it is a value that a record can hold.
+            (column.set)(self, (column.get)(other)).ok();
         }
-        answered
     }
-}
-
-/// Whether the signed URLs of a kept record can still be used.
-pub(super) fn has_fresh_urls(record: &Metadata) -> bool {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let urls = [
-        &record.thumb_256_url,
-        &record.thumb_1024_url,
-        &record.thumb_2048_url,
-        &record.thumb_original_url,
-        &record.mesh_url,
-        &record.sfm_cluster_url,
-    ];
-    urls.into_iter().flatten().filter_map(|url| expiry(url)).all(|expiry| expiry > now)
-}
-
-/// When a signed URL ends: `oe=`, seconds since 1970 in hexadecimal.
-fn expiry(url: &str) -> Option<u64> {
-    let (_, query) = url.split_once('?')?;
-    let oe = query.split('&').find_map(|pair| pair.strip_prefix("oe="))?;
-    u64::from_str_radix(oe, 16).ok()
 }

@@ -1,24 +1,29 @@
 //! The network side: one client through which all requests pass.
 //!
-//! - `send` is the one door: permit, pace, send, classify, retry
-//! - `quota` says how fast requests of a class follow one another
-//! - `retry` says which failures get another attempt, and when
-//! - `classify` says what an answer means
-//! - `wire` turns JSON into records
+//! - `send` is the one door: pace, permit, send, classify, retry
+//! - `quota` says how fast requests of a class follow one another, `window` how many a host has at once
+//! - `retry` says which failures get another attempt, and when; `budget` how many do in all
+//! - `classify` says what an answer means, `gone` when the word that images are gone is believed
+//! - `wire` turns JSON into records, `metadata` asks for what is known of images
+//! - `image_url` says where pictures may come from
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
 
+mod budget;
 mod build;
 mod classify;
+mod gone;
+mod image_url;
 mod kept;
+mod metadata;
 mod quota;
 mod retry;
 mod secret;
 mod send;
 mod store;
+mod window;
 mod wire;
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
@@ -31,8 +36,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use self::budget::Budget;
 pub use self::build::ClientBuilder;
-use self::kept::{Kept, has_fresh_urls};
+use self::gone::Gone;
+use self::image_url::ImageHosts;
+pub(crate) use self::image_url::has_ended;
+use self::kept::{Keeping, Kept};
 pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;
@@ -40,12 +49,12 @@ pub use self::secret::Token;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;
-use self::wire::{Batch, IdPage, WireImage};
+use self::window::Window;
+use self::wire::IdPage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
-use crate::model::{Image, ImageId, Metadata, SequenceId};
+use crate::model::{ImageId, SequenceId};
 use crate::observe::{Event, Observer};
-use crate::record::Fields;
 
 const MIB: usize = 1 << 20;
 
@@ -99,7 +108,11 @@ impl fmt::Display for Class {
 /// # let _ = client; Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(
+    Arc<Inner>,
+    /// Whether it asks anew and neither uses nor fills the store.
+    bool,
+);
 
 struct Inner {
     graph: reqwest::Client,
@@ -108,20 +121,31 @@ struct Inner {
     token: Option<Token>,
     graph_url: Url,
     tiles_url: Url,
+    image_hosts: ImageHosts,
     concurrency: usize,
     permits: Semaphore,
-    lanes: [Lane; 4],
+    lanes: [Quota; 4],
+    hosts: [HostLane; 3],
     retry: Retry,
     timeouts: Timeouts,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
-    store: Option<Store>,
+    kept: Option<Arc<Kept>>,
+    gone: Gone,
+    trust_gone: bool,
 }
 
-/// What requests of one class share.
-struct Lane {
-    quota: Quota,
+/// What requests to one host share.
+struct HostLane {
+    window: Window,
+    budget: Budget,
     block: Block,
+}
+
+impl HostLane {
+    fn new(concurrency: usize) -> Self {
+        Self { window: Window::new(concurrency), budget: Budget::new(), block: Block::default() }
+    }
 }
 
 /// The login page of a host, once it has come: why, and what to do.
@@ -174,6 +198,29 @@ impl Client {
         &*self.0.observer
     }
 
+    /// The same client for one that asks anew, whatever is in the store.
+    pub(crate) fn anew(&self) -> Self {
+        Self(Arc::clone(&self.0), true)
+    }
+
+    pub(crate) fn has_token(&self) -> bool {
+        self.0.token.is_some()
+    }
+
+    fn lane(&self, class: Class) -> &Quota {
+        &self.0.lanes[class as usize]
+    }
+
+    /// Entities and searches share a host.
+    fn host(&self, class: Class) -> &HostLane {
+        let [tiles, graph, images] = &self.0.hosts;
+        match class {
+            Class::Tile => tiles,
+            Class::Entity | Class::Search => graph,
+            Class::Bytes => images,
+        }
+    }
+
     /// The bytes of a vector tile of `mly1_public`, uncompressed; empty where nothing is.
     pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>> {
         self.tile_as(tile, |bytes| Ok(bytes.to_vec())).await
@@ -187,27 +234,20 @@ impl Client {
     ) -> Result<T> {
         let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
         let ask = Ask { class: Class::Tile, url, doing: "read the tile", subject: tile.to_string() };
-        let (client, parse) = (self.clone(), Arc::new(parse));
+        let client = self.clone();
         in_task(async move {
             let key = format!("tile {tile}");
-            if let Some(Kept::Answer(body)) = client.kept(&key).await
+            if let Some(body) = client.kept(&key).await
                 && let Ok(parsed) = parse(&body)
             {
                 return Ok(parsed);
             }
-            let asking = client.clone();
-            let answered = client.send(ask, move |answer| {
-                let (client, parse) = (asking.clone(), Arc::clone(&parse));
-                async move {
-                    let body = unzip(answer.whole(Class::Tile).await?)?;
-                    let parsed = parse(&body)?;
-                    client.answered(Class::Tile, body.len());
-                    Ok((parsed, body))
-                }
-            });
-            let (parsed, body) = answered.await?;
-            client.keep(&key, &body).await?;
-            Ok(parsed)
+            client
+                .ask(ask, move |body| {
+                    let body = unzip(body)?;
+                    Ok((parse(&body)?, Some(Keeping::new(key.clone(), body))))
+                })
+                .await
         })
         .await
     }
@@ -217,119 +257,56 @@ impl Client {
         let (client, sequence) = (self.clone(), sequence.clone());
         in_task(async move {
             let key = format!("images of {sequence}");
-            if let Some(Kept::Answer(kept)) = client.kept(&key).await
+            if let Some(kept) = client.kept(&key).await
                 && let Ok(text) = std::str::from_utf8(&kept)
                 && let Ok(ids) = text.lines().map(ImageId::check).collect()
             {
                 return Ok(ids);
             }
-            let ids = client.all_image_ids(&sequence).await?;
-            // Not the answer itself: the address of its next page has the token in it.
-            let lines = ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join("\n");
-            client.keep(&key, lines.as_bytes()).await?;
-            Ok(ids)
+            client.all_image_ids(&sequence, key).await
         })
         .await
     }
 
-    async fn all_image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
+    async fn all_image_ids(&self, sequence: &SequenceId, key: String) -> Result<Vec<ImageId>> {
+        const DOING: &str = "list the images of sequence";
+        let malformed = |why: &'static str| Error::new(ErrorKind::Malformed, "").because(why).answered(200);
+        // Not the answer itself: the address of its next page may have the token in it.
+        let keeping = move |ids: &[ImageId]| {
+            let lines = ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join("\n");
+            Keeping::new(key.clone(), lines.into())
+        };
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
         let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
         loop {
-            let (page, _): (IdPage, _) = self
-                .json(Class::Search, next.clone(), "list the images of sequence", sequence.to_string())
+            let subject = sequence.to_string();
+            let ask = Ask { class: Class::Search, url: next.clone(), doing: DOING, subject: subject.clone() };
+            let (first, keeping_all) = (all.is_empty(), keeping.clone());
+            let (ids, more) = self
+                .ask(ask, move |body| {
+                    let page: IdPage = json(&body)?;
+                    let ids = wire::ids(page.data).map_err(malformed)?;
+                    let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
+                    // Mostly there is one page, and it is kept before its request counts as done.
+                    let keeping = (first && more.is_none()).then(|| keeping_all(&ids));
+                    Ok(((ids, more), keeping))
+                })
                 .await?;
-            let malformed = |why: &'static str| {
-                Error::new(ErrorKind::Malformed, "list the images of sequence")
-                    .subject(sequence.as_str())
-                    .because(why)
-            };
-            let ids = wire::ids(page.data).map_err(malformed)?;
-            let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
             all.extend(ids);
-            let Some(more) = more else { return Ok(all) };
+            let Some(more) = more else {
+                if !first {
+                    self.keep(keeping(&all)).await?;
+                }
+                return Ok(all);
+            };
             seen.insert(next);
-            next = self.same_host(&more).ok_or_else(|| malformed("its next page is on another host"))?;
+            let named = |error: Error| error.rename(DOING, &subject);
+            next =
+                self.same_host(&more).ok_or_else(|| named(malformed("its next page is on another host")))?;
             if seen.contains(&next) || seen.len() > MOST_PAGES {
-                return Err(malformed("its pages never end"));
+                return Err(named(malformed("its pages never end")));
             }
         }
-    }
-
-    /// What the API knows of some images, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
-    pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
-        if images.is_empty() {
-            return Ok(Vec::new());
-        }
-        if images.len() > MAX_BATCH {
-            let why = format!("{} are more than {MAX_BATCH} at a time", images.len());
-            return Err(Error::new(ErrorKind::Usage, "fetch metadata of images").because(why));
-        }
-        let mut ids: Vec<_> = Vec::with_capacity(images.len());
-        // A table may name an image twice; one answer serves both rows.
-        for id in images.iter().map(|image| image.img_id.as_str()) {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        let path = format!("/?ids={}&fields={}", ids.join(","), asked(fields));
-        let url = below(&self.0.graph_url, &path)?;
-        let subject = match ids[..] {
-            [only] => only.to_owned(),
-            _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
-        };
-        let doing = "fetch metadata of images";
-        let key = format!("images {} {}", asked(fields), ids.join(","));
-        match self.kept(&key).await {
-            Some(Kept::Answer(body)) => {
-                if let Ok(batch) = serde_json::from_slice(&body)
-                    && let found = in_order(images, batch)
-                    && found.iter().flatten().all(has_fresh_urls)
-                {
-                    return Ok(found);
-                }
-            }
-            Some(Kept::Refused(kind, why)) => {
-                return Err(Error::new(kind, doing).subject(subject).because(why));
-            }
-            None => {}
-        }
-        let answered = self.json(Class::Entity, url, doing, subject).await;
-        let (batch, body) = self.keep_refusal(&key, answered).await?;
-        self.keep(&key, &body).await?;
-        Ok(in_order(images, batch))
-    }
-
-    /// What the API knows of one image.
-    pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
-        let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(fields)))?;
-        let doing = "fetch metadata of image";
-        let key = format!("image {} {}", asked(fields), image.img_id);
-        match self.kept(&key).await {
-            Some(Kept::Answer(body)) => {
-                if let Ok(found) = serde_json::from_slice::<WireImage>(&body)
-                    && let Some(found) = found.record(image)
-                    && has_fresh_urls(&found)
-                {
-                    return Ok(found);
-                }
-            }
-            // A failure is tried again by the next run; only what is gone stays gone.
-            Some(Kept::Refused(ErrorKind::Gone, why)) => {
-                return Err(Error::new(ErrorKind::Gone, doing).subject(image.img_id.as_str()).because(why));
-            }
-            _ => {}
-        }
-        let answered = self.json(Class::Entity, url, doing, image.img_id.to_string()).await;
-        let (found, body): (WireImage, _) = self.keep_refusal(&key, answered).await?;
-        let found = found.record(image).ok_or_else(|| {
-            Error::new(ErrorKind::Malformed, doing)
-                .subject(image.img_id.as_str())
-                .because("the answer is not about this image")
-                .answered(200)
-        })?;
-        self.keep(&key, &body).await?;
-        Ok(found)
     }
 
     /// Fetches a picture; `read` takes the body of each attempt, and its failure is an attempt that failed.
@@ -340,12 +317,12 @@ impl Client {
         F: Future<Output = Result<T>> + Send,
     {
         const DOING: &str = "download image";
-        let refuse =
-            |why: &'static str| Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why);
-        let url = Url::parse(url).map_err(|_| refuse("its URL can't be read"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refuse("its URL is neither `https:` nor `http:`"));
-        }
+        let url = self.0.image_hosts.check(url).map_err(|why| {
+            Error::new(ErrorKind::Refused, DOING)
+                .subject(subject.clone())
+                .because(why)
+                .hint("if you trust that host, say `--allow-host HOST`")
+        })?;
         self.send(Ask { class: Class::Bytes, url, doing: DOING, subject }, read).await
     }
 
@@ -353,25 +330,26 @@ impl Client {
         self.tell(&Event::Answer { class, bytes: bytes as u64 });
     }
 
-    async fn json<T>(
+    /// Asks for a body and keeps what `understand` says is to be kept of it, all within the attempt: an answer whose
+    /// request is no longer under way is safe from a kill.
+    async fn ask<T: Send + 'static>(
         &self,
-        class: Class,
-        url: Url,
-        doing: &'static str,
-        subject: String,
-    ) -> Result<(T, Bytes)>
-    where
-        T: serde::de::DeserializeOwned + Send + 'static,
-    {
-        let client = self.clone();
-        self.send(Ask { class, url, doing, subject }, move |answer| {
-            let client = client.clone();
+        ask: Ask,
+        understand: impl Fn(Bytes) -> Result<(T, Option<Keeping>)> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let (client, class) = (self.clone(), ask.class);
+        let understand = Arc::new(understand);
+        self.send(ask, move |answer| {
+            let (client, understand) = (client.clone(), Arc::clone(&understand));
             async move {
                 let body = answer.whole(class).await?;
-                let parsed = serde_json::from_slice(&body)
-                    .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error).answered(200))?;
-                client.answered(class, body.len());
-                Ok((parsed, body))
+                let bytes = body.len();
+                let (understood, keeping) = understand(body)?;
+                if let Some(keeping) = keeping {
+                    client.keep(keeping).await?;
+                }
+                client.answered(class, bytes);
+                Ok(understood)
             }
         })
         .await
@@ -383,6 +361,11 @@ impl Client {
     }
 }
 
+fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body)
+        .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error).answered(200))
+}
+
 /// Runs in a task of its own, so that an answer is kept as soon as it is there, and not when its turn comes.
 async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let task = AbortOnDropHandle::new(tokio::spawn(work));
@@ -391,31 +374,11 @@ async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send
     })
 }
 
-/// A record for each image that the answer knows; a table may name an image twice, and one answer serves both rows.
-fn in_order(images: &[Image], mut batch: Batch) -> Vec<Option<Metadata>> {
-    let mut found: Vec<Option<Metadata>> = Vec::with_capacity(images.len());
-    for image in images {
-        let record = if let Some(answer) = batch.remove(image.img_id.as_str()) {
-            answer.0.and_then(|answer| answer.record(image))
-        } else {
-            let same = found.iter().flatten().find(|record| record.img_id == image.img_id);
-            same.map(|record| Metadata { seq_id: image.seq_id.clone(), ..record.clone() })
-        };
-        found.push(record);
-    }
-    found
-}
-
 /// A path below a base URL, which may have a path of its own.
 fn below(base: &Url, path: &str) -> Result<Url> {
     let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
     Url::parse(&whole)
         .map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
-}
-
-/// The `fields=` of a request; the id comes always.
-fn asked(fields: &Fields) -> Cow<'static, str> {
-    if fields.names().is_empty() { Cow::Borrowed("id") } else { Cow::Owned(fields.to_string()) }
 }
 
 /// Some clients met gzip that no header announced.

@@ -56,11 +56,26 @@ pub(super) struct Quota {
     // Held while waiting, so that requests go in the order they came.
     bucket: Mutex<Bucket>,
     paused_until: StdMutex<Option<Instant>>,
+    /// How far apart requests are while the API says that its allowance is nearly used up.
+    gap: StdMutex<Duration>,
 }
 
 struct Bucket {
     tokens: f64,
     at: Instant,
+    /// When the latest request went.
+    went: Option<Instant>,
+}
+
+/// The percentage of the API's allowance from which on a class slows down.
+const FULL: f64 = 85.0;
+
+/// How far apart requests are at so many percent: a tenth of a second at first, a minute at a hundred.
+fn gap_at(percent: f64) -> Duration {
+    if percent <= FULL {
+        return Duration::ZERO;
+    }
+    Duration::from_millis(100).mul_f64(600_f64.powf(((percent - FULL) / (100.0 - FULL)).min(1.0)))
 }
 
 impl Quota {
@@ -68,8 +83,9 @@ impl Quota {
         let tokens = pace.map_or(0.0, |pace| f64::from(pace.burst));
         Self {
             pace,
-            bucket: Mutex::new(Bucket { tokens, at: Instant::now() }),
+            bucket: Mutex::new(Bucket { tokens, at: Instant::now(), went: None }),
             paused_until: StdMutex::default(),
+            gap: StdMutex::default(),
         }
     }
 
@@ -81,16 +97,34 @@ impl Quota {
                 tokio::time::sleep(wait).await;
             }
         };
-        let Some(pace) = self.pace else { return pause().await };
+        if self.pace.is_none() && self.gap().is_zero() {
+            return pause().await;
+        }
         // A pause is waited out under the lock, or all that wait would go at once when it ends.
         let mut bucket = self.bucket.lock().await;
         pause().await;
-        if let Some(wait) = bucket.take(pace, Instant::now(), fastrand::f64()) {
+        let now = Instant::now();
+        let paced = self.pace.and_then(|pace| bucket.take(pace, now, fastrand::f64()));
+        let since = bucket.went.map_or(Duration::MAX, |went| now.duration_since(went));
+        let wait = paced.unwrap_or_default().max(self.gap().saturating_sub(since));
+        if !wait.is_zero() {
             told(wait);
             tokio::time::sleep(wait).await;
             bucket.at = Instant::now();
             pause().await;
         }
+        bucket.went = Some(Instant::now());
+    }
+
+    /// Takes note of how much of the API's allowance is used; true if requests are held back for it.
+    pub(super) fn used(&self, percent: f64) -> bool {
+        let gap = gap_at(percent);
+        *self.gap.lock().unwrap_or_else(PoisonError::into_inner) = gap;
+        !gap.is_zero()
+    }
+
+    fn gap(&self) -> Duration {
+        *self.gap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets no request of the class go before so long.

@@ -22,6 +22,9 @@ const LONGEST_ASKED: Duration = Duration::from_mins(10);
 /// Being over a limit passes with time alone, so it gets more patience than a failing server.
 const THROTTLED_ATTEMPTS: u32 = 30;
 
+/// A tile that is not there, and may be in a minute, gets longer pauses than a server that fails: minutes in all.
+const ABSENT_TILE: u32 = 20;
+
 /// The pause after "application request limit reached" without a `Retry-After`.
 pub(super) const LIMIT_WAIT: Duration = Duration::from_mins(1);
 
@@ -37,7 +40,11 @@ impl Retry {
         if attempts_made >= allowed {
             return None;
         }
-        let doubled = self.first_wait.saturating_mul(1 << (attempts_made - 1).min(16)).min(LONGEST_WAIT);
+        let first_wait = match (error.kind(), error.status()) {
+            (ErrorKind::Unavailable, Some(404)) => self.first_wait * ABSENT_TILE,
+            _ => self.first_wait,
+        };
+        let doubled = first_wait.saturating_mul(1 << (attempts_made - 1).min(16)).min(LONGEST_WAIT);
         // Half of it is random, so that requests that failed together do not come back together.
         let own = doubled.mul_f64(0.5 + chance / 2.0);
         let asked = error.asked_wait().unwrap_or_default().min(LONGEST_ASKED);
@@ -73,6 +80,13 @@ mod tests {
         {
             assert_eq!(RETRY.wait(&error(kind), 1, 0.5), None, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_tile_that_is_not_there_gets_minutes() {
+        let absent = error(ErrorKind::Unavailable).answered(404);
+        let waits = (1..5).map(|made| RETRY.wait(&absent, made, 0.0).expect("another attempt"));
+        assert!(waits.sum::<Duration>() >= Duration::from_mins(1));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The one door to the network: permit, pace, send, classify, retry.
+//! The one door to the network: pace, permit, send, classify, retry.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,8 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::classify::{Outside, classify};
-use super::{Block, Class, Client, MIB};
+use super::window::Ending;
+use super::{Class, Client, MIB};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Event;
 
@@ -58,7 +59,7 @@ impl Client {
         F: Future<Output = Result<T>>,
     {
         let (class, started) = (ask.class, Instant::now());
-        let lane = &self.0.lanes[class as usize];
+        let (lane, host) = (self.lane(class), self.host(class));
         // Waiting out a limit must not use up the patience with a failing server.
         let (mut throttled, mut failed) = (0, 0);
         for made in 1.. {
@@ -66,7 +67,8 @@ impl Client {
                 return Err(error);
             }
             // Nobody holds a permit while waiting: a slow pace of one class must not starve the others.
-            lane.quota.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
+            lane.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
+            let slot = host.window.enter().await;
             let permit = self.0.permits.acquire().await;
             // The block may have come while this request waited for its turn.
             let sent = match self.blocked(&ask) {
@@ -74,20 +76,34 @@ impl Client {
                 None => self.once(&ask, &mut read).await,
             };
             drop(permit);
+            let ending = ending(&sent);
+            if let Some(limit) = host.window.note(&slot, ending) {
+                self.tell(&Event::Concurrency { class, limit });
+            }
+            drop(slot);
+            if ending == Ending::Answered {
+                host.budget.earn();
+            }
             let error = match sent {
                 Ok(value) => return Ok(value),
                 Err(error) => error.tried(made, started.elapsed()),
             };
             if error.kind() == ErrorKind::Blocked {
-                self.block(class).set(&error);
+                host.block.set(&error);
             }
-            let count = if error.kind() == ErrorKind::Throttled { &mut throttled } else { &mut failed };
+            let is_limit = error.kind() == ErrorKind::Throttled;
+            let count = if is_limit { &mut throttled } else { &mut failed };
             *count += 1;
-            let Some(wait) = self.0.retry.wait(&error, *count, fastrand::f64()) else { return Err(error) };
-            self.tell(&Event::Retry { class, error: &error, attempt: made, wait });
-            if error.kind() == ErrorKind::Throttled {
-                lane.quota.pause_for(wait);
+            let Some(mut wait) = self.0.retry.wait(&error, *count, fastrand::f64()) else {
+                return Err(error);
+            };
+            if is_limit {
+                lane.pause_for(wait);
+            } else {
+                // In an outage all that are under way share a few retries, however many each may have.
+                wait = wait.max(host.budget.spend());
             }
+            self.tell(&Event::Retry { class, error: &error, attempt: made, wait });
             tokio::time::sleep(wait).await;
         }
         Err(Error::new(ErrorKind::Unavailable, ask.doing).subject(ask.subject))
@@ -95,18 +111,12 @@ impl Client {
 
     /// After the first login page nothing more goes to that host: every request would prolong the block.
     fn blocked(&self, ask: &Ask) -> Option<Error> {
-        let (why, hint) = self.block(ask.class).get()?;
+        let (why, hint) = self.host(ask.class).block.get()?;
         let error = Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(why);
         Some(match hint {
             Some(hint) => error.hint(hint),
             None => error,
         })
-    }
-
-    /// Entities and searches share a host, and so a block.
-    fn block(&self, class: Class) -> &Block {
-        let class = if class == Class::Search { Class::Entity } else { class };
-        &self.0.lanes[class as usize].block
     }
 
     async fn once<T, R, F>(&self, ask: &Ask, read: &mut R) -> Result<T>
@@ -120,6 +130,7 @@ impl Client {
         self.tell(&Event::Request { class });
         let attempt = async {
             let response = self.headers(class, request).await?;
+            self.heed_usage(class, response.headers());
             let outside = outside(&response);
             let limit = body_limit(class);
             let mut answer = Answer { response, outside, limit, seen: 0, timeouts: self.0.timeouts };
@@ -144,6 +155,14 @@ impl Client {
         }
         let stall = self.0.timeouts.stall;
         tokio::time::timeout(stall, sent).await.unwrap_or_else(|_| Err(stalled(stall)))
+    }
+
+    /// The Graph says how much of the allowance is used; near its end all of that class slows down.
+    fn heed_usage(&self, class: Class, headers: &HeaderMap) {
+        let Some(percent) = usage(headers) else { return };
+        if self.lane(class).used(percent) {
+            self.tell(&Event::Usage { class, percent });
+        }
     }
 
     fn request(&self, ask: &Ask) -> Result<reqwest::RequestBuilder> {
@@ -275,6 +294,24 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     httpdate::parse_http_date(text).ok()?.duration_since(SystemTime::now()).ok()
 }
 
+/// The largest of the percentages in `x-app-usage`, whatever they are of.
+fn usage(headers: &HeaderMap) -> Option<f64> {
+    let usage: serde_json::Value = serde_json::from_slice(headers.get("x-app-usage")?.as_bytes()).ok()?;
+    let percentages = usage.as_object()?.values().filter_map(serde_json::Value::as_f64);
+    percentages.filter(|percent| percent.is_finite()).reduce(f64::max)
+}
+
+/// What an attempt says of its host.
+fn ending<T>(sent: &Result<T>) -> Ending {
+    match sent.as_ref().map_err(|error| (error.kind(), error.status())) {
+        Err((ErrorKind::Throttled, _)) => Ending::Throttled,
+        // Only tiles fail so, and each for itself.
+        Err((ErrorKind::Unavailable, Some(404))) => Ending::Answered,
+        Err((ErrorKind::Unavailable | ErrorKind::Malformed, _)) => Ending::Failed,
+        _ => Ending::Answered,
+    }
+}
+
 fn stalled(stall: Duration) -> Error {
     Error::new(ErrorKind::Unavailable, "").because(format!("no byte for {stall:?}"))
 }
@@ -288,6 +325,8 @@ fn network(error: reqwest::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderName;
+
     use super::*;
 
     #[test]
@@ -299,5 +338,19 @@ mod tests {
         assert!((80..=90).contains(&wait.as_secs()), "{wait:?}");
         assert_eq!(retry_after(&headers("Sun, 06 Nov 1994 08:49:37 GMT")), None, "a date that is past");
         assert_eq!(retry_after(&headers("soon")), None);
+    }
+
+    #[test]
+    fn the_largest_part_of_the_allowance_counts_whatever_its_name() {
+        let headers = |text: &str| {
+            HeaderMap::from_iter([(HeaderName::from_static("x-app-usage"), text.parse().expect("a header"))])
+        };
+        let used = |text| usage(&headers(text));
+        assert_eq!(used(r#"{"call_count":28,"total_time":25,"total_cputime":91.5}"#), Some(91.5));
+        assert_eq!(used(r#"{"call_volume":90}"#), Some(90.0));
+        for nothing in ["", "[]", "{}", r#"{"call_count":"many"}"#, "90"] {
+            assert_eq!(used(nothing), None, "{nothing}");
+        }
+        assert_eq!(usage(&HeaderMap::new()), None);
     }
 }

@@ -64,6 +64,28 @@ impl Fields {
         Self(fields)
     }
 
+    /// The same by name, as a key that does not depend on the order.
+    pub(crate) fn sorted(&self) -> Self {
+        let mut names = self.0.clone();
+        names.sort_unstable();
+        Self(names)
+    }
+
+    /// Only the fields for which `keep` is true.
+    pub(crate) fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().copied().filter(|name| keep(name)).collect())
+    }
+
+    /// The fields as a set: a bit for each that is known.
+    pub(crate) fn bits(&self) -> u64 {
+        self.0.iter().map(|name| bit(name)).sum()
+    }
+
+    /// The fields that are not in a set.
+    pub(crate) fn without(&self, bits: u64) -> Self {
+        self.only(|name| bit(name) & bits == 0)
+    }
+
     /// The same with one more field, unless it is already there.
     pub fn and(mut self, field: &str) -> Result<Self> {
         if !self.0.contains(&field) {
@@ -98,6 +120,10 @@ impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))
     }
+}
+
+fn bit(name: &str) -> u64 {
+    Fields::known().iter().position(|known| *known == name).map_or(0, |place| 1 << place)
 }
 
 fn lookup(name: &str) -> Result<&'static str> {

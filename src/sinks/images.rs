@@ -16,8 +16,9 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::file::{output_error, sweep, sync_folder, temporary};
+use super::fresh::FreshUrls;
 use super::{JpegCheck, Sink, Written};
-use crate::client::{Answer, Class, Client};
+use crate::client::{Answer, Class, Client, has_ended};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Metadata;
 use crate::observe::{Event, tell};
@@ -104,8 +105,9 @@ impl FromStr for Quality {
 ///
 /// A file that is there is skipped without a request. Bytes go to a temporary
 /// name, are checked (length, a JPEG from its first to its last marker), and
-/// then get their name; so a file under its name is a whole picture. One that
-/// can't be had is counted in [`Written::failed`], one that Mapillary does not
+/// then get their name; so a file under its name is a whole picture. Where a
+/// URL has ended or is refused, a fresh one is asked for, once, if the client
+/// has a token. A picture that can't be had is counted in [`Written::failed`], one that Mapillary does not
 /// have in [`Written::gone`]; both are told to the client's observer, and the
 /// others go on.
 #[derive(Clone)]
@@ -156,7 +158,7 @@ impl ImageSink {
     }
 
     /// What became of one image: `None` where the picture was there, else its length.
-    async fn have(self: Arc<Self>, image: Metadata) -> Result<Option<u64>> {
+    async fn have(self: Arc<Self>, image: Metadata, fresh: Arc<Option<FreshUrls>>) -> Result<Option<u64>> {
         let target = self.target(&image);
         let there = {
             let (sink, target) = (Arc::clone(&self), target.clone());
@@ -165,17 +167,35 @@ impl ImageSink {
         if there {
             return Ok(None);
         }
-        let id = image.img_id.to_string();
-        let url = self.quality.url(&image).ok_or_else(|| {
-            let why = format!("Mapillary has no such picture: its `{}` is empty", self.quality.field());
-            Error::new(ErrorKind::Gone, "download image").subject(id.clone()).because(why)
-        })?;
-        let client = self.client.clone();
+        let url = self.quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
+        let refused = if has_ended(url) {
+            let error = Error::new(ErrorKind::Refused, "download image").subject(image.img_id.as_str());
+            error.because("its URL has ended")
+        } else {
+            match self.download(url, &image, &target).await {
+                Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => error,
+                downloaded => return downloaded.map(Some),
+            }
+        };
+        let Some(fresh) = &*fresh else {
+            return Err(refused.hint("with a token in MAPILLARY_TOKEN, fresh URLs are asked for"));
+        };
+        let url = fresh.ask(&image).await?.ok_or_else(|| self.no_picture(&image))?;
+        self.download(&url, &image, &target).await.map(Some)
+    }
+
+    fn no_picture(&self, image: &Metadata) -> Error {
+        let why = format!("Mapillary has no such picture: its `{}` is empty", self.quality.field());
+        Error::new(ErrorKind::Gone, "download image").subject(image.img_id.as_str()).because(why)
+    }
+
+    async fn download(self: &Arc<Self>, url: &str, image: &Metadata, target: &Path) -> Result<u64> {
+        let (sink, target) = (Arc::clone(self), target.to_owned());
         let receive = move |answer| {
-            let (sink, target) = (Arc::clone(&self), target.clone());
+            let (sink, target) = (Arc::clone(&sink), target.clone());
             async move { sink.receive(answer, target).await }
         };
-        client.picture(url, id, receive).await.map(Some)
+        self.client.picture(url, image.img_id.to_string(), receive).await
     }
 
     /// Takes the bytes of one attempt and makes them the file, if they are a whole picture.
@@ -246,6 +266,7 @@ impl Sink<Metadata> for ImageSink {
         spawn_blocking(move || preparing.prepare()).await.map_err(crashed)??;
         let mut written = Written { paths: vec![sink.folder.clone()], ..Written::default() };
         let most = sink.client.concurrency() * AHEAD;
+        let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
         let mut under_way = FuturesUnordered::new();
         let mut more = true;
         while more || !under_way.is_empty() {
@@ -254,7 +275,7 @@ impl Sink<Metadata> for ImageSink {
                 Some(had) = under_way.next() => sink.count(&mut written, had)?,
                 image = images.next(), if more && under_way.len() < most => match image.transpose()? {
                     Some(image) => {
-                        let download = tokio::spawn(Arc::clone(&sink).have(image));
+                        let download = tokio::spawn(Arc::clone(&sink).have(image, Arc::clone(&fresh)));
                         let download = AbortOnDropHandle::new(download);
                         under_way.push(async { download.await.unwrap_or_else(|panic| Err(crashed(panic))) });
                     }

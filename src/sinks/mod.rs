@@ -2,6 +2,7 @@
 
 mod csv;
 pub(crate) mod file;
+mod fresh;
 mod geojson;
 mod images;
 mod jpeg;

@@ -57,8 +57,8 @@ impl Stage<Image> for FetchMetadata {
     fn apply(self, images: RecordStream<Image>) -> RecordStream<Metadata> {
         let heavy = self.fields.names().iter().any(|field| HEAVY.contains(field));
         let size = if heavy { 1 } else { self.batch_size };
-        let ahead = self.client.concurrency();
-        let fetched = batches(images, size)
+        let (ahead, client) = (self.client.concurrency(), self.client.clone());
+        let fetched = batches(images, size, self.client.clone())
             .map(move |batch| {
                 // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
                 let task = tokio::spawn(Fetch::run(self.client.clone(), self.fields.clone(), batch));
@@ -67,8 +67,14 @@ impl Stage<Image> for FetchMetadata {
             })
             .buffered(ahead)
             .flat_map(stream::iter);
-        end_after_fatal(fetched.boxed())
+        let doubt = stream::once(async move { client.believe_gone().await.err().map(Err) });
+        end_after_fatal(fetched.chain(doubt.filter_map(std::future::ready)).boxed())
     }
+}
+
+/// What is known now of some images, whatever the store has: a result each, in order, or one that is fatal.
+pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]) -> Vec<Result<Metadata>> {
+    Fetch { client: client.anew(), fields, budget: AtomicU32::new(SEARCH_BUDGET) }.all(images).await
 }
 
 fn crashed(panic: &tokio::task::JoinError) -> Error {
@@ -76,14 +82,24 @@ fn crashed(panic: &tokio::task::JoinError) -> Error {
 }
 
 /// Cuts a stream into batches of so many images. Errors travel along in place and take no room in the request.
+///
+/// Where an unfinished run began a batch, one begins again: else a sequence that failed then and is there now would
+/// put all batches behind it out of step with those that are kept.
 fn batches(
     images: RecordStream<Image>,
     size: usize,
+    client: Client,
 ) -> impl futures::Stream<Item = Vec<Result<Image>>> + Send {
-    stream::unfold(Some(images), move |images| async move {
-        let mut images = images?;
+    let images = Box::pin(images.peekable());
+    stream::unfold(Some((images, client)), move |state| async move {
+        let (mut images, client) = state?;
         let (mut batch, mut good) = (Vec::new(), 0);
         while good < size && batch.len() < 4 * size {
+            if good > 0
+                && matches!(images.as_mut().peek().await, Some(Ok(image)) if client.began_batch_with(image))
+            {
+                break;
+            }
             let Some(item) = images.next().await else {
                 return (!batch.is_empty()).then_some((batch, None));
             };
@@ -94,7 +110,7 @@ fn batches(
                 return Some((batch, None));
             }
         }
-        Some((batch, Some(images)))
+        Some((batch, Some((images, client))))
     })
 }
 

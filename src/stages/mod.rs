@@ -5,6 +5,7 @@ mod metadata;
 
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
+pub(crate) use self::metadata::fetch_anew;
 use futures::StreamExt;
 
 use crate::error::Error;

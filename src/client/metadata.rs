@@ -1,0 +1,121 @@
+//! What the API knows of images: a batch, or one.
+
+use std::borrow::Cow;
+
+use super::kept::{Had, Keeping};
+use super::send::Ask;
+use super::wire::{Batch, WireImage};
+use super::{Class, Client, MAX_BATCH, below, json};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Image, Metadata};
+use crate::record::Fields;
+
+impl Client {
+    /// What the API knows of some images, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
+    pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
+        if images.len() > MAX_BATCH {
+            let why = format!("{} are more than {MAX_BATCH} at a time", images.len());
+            return Err(Error::new(ErrorKind::Usage, "fetch metadata of images").because(why));
+        }
+        // A table may name an image twice; one answer serves both rows.
+        let mut each: Vec<Image> = Vec::with_capacity(images.len());
+        for image in images {
+            if !each.iter().any(|other| other.img_id == image.img_id) {
+                each.push(image.clone());
+            }
+        }
+        let mut had = self.recall(&each, fields).await;
+        while let Some(first) = had.iter().find(|had| !had.settled(fields)) {
+            let lacking = first.lacks(fields);
+            let same = |had: &Had| !had.settled(fields) && had.lacks(fields) == lacking;
+            let asked: Vec<usize> = (0..had.len()).filter(|at| same(&had[*at])).collect();
+            let images: Vec<Image> = asked.iter().map(|at| each[*at].clone()).collect();
+            let found = self.ask_batch(images, lacking.clone()).await?;
+            for (at, answer) in asked.into_iter().zip(found) {
+                had[at].answered(answer, &lacking);
+            }
+        }
+        self.0.gone.found(had.iter().filter(|had| had.record.is_some()).count());
+        let record = |image: &Image| {
+            let at = each.iter().position(|other| other.img_id == image.img_id)?;
+            let record = had[at].record.clone()?;
+            Some(Metadata { seq_id: image.seq_id.clone(), ..record })
+        };
+        Ok(images.iter().map(record).collect())
+    }
+
+    /// Asks for images of which nothing is known yet.
+    async fn ask_batch(&self, images: Vec<Image>, fields: Fields) -> Result<Vec<Option<Metadata>>> {
+        let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
+        let url = below(&self.0.graph_url, &format!("/?ids={}&fields={}", ids.join(","), asked(&fields)))?;
+        let subject = match ids[..] {
+            [only] => only.to_owned(),
+            _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
+        };
+        self.note_fields(&fields)?;
+        let ask = Ask { class: Class::Entity, url, doing: "fetch metadata of images", subject };
+        self.ask(ask, move |body| {
+            let mut batch: Batch = json(&body)?;
+            let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
+            let keeping = Keeping::batch(&fields, &ids, body);
+            let found = images.iter().map(|image| batch.remove(image.img_id.as_str())?.0?.record(image));
+            Ok((found.collect(), Some(keeping)))
+        })
+        .await
+    }
+
+    /// What the API knows of one image.
+    pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
+        const DOING: &str = "fetch metadata of image";
+        let [mut had] =
+            <[Had; 1]>::try_from(self.recall(std::slice::from_ref(image), fields).await).unwrap_or_default();
+        if had.record.is_none()
+            && let Some(why) = self.known_gone(image).await
+        {
+            return Err(self.gone_error(image, Error::new(ErrorKind::Gone, DOING).because(why)).await);
+        }
+        if had.record.is_none() || !had.settled(fields) {
+            let lacking = had.lacks(fields);
+            let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(&lacking)))?;
+            self.note_fields(&lacking)?;
+            let ask = Ask { class: Class::Entity, url, doing: DOING, subject: image.img_id.to_string() };
+            let answered = self.ask_single(ask, image.clone(), lacking.clone()).await;
+            let found = match answered {
+                Err(error) if error.kind() == ErrorKind::Gone => {
+                    return Err(self.gone_error(image, error).await);
+                }
+                answered => answered?,
+            };
+            had.answered(Some(found), &lacking);
+        }
+        self.0.gone.found(1);
+        had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()))
+    }
+
+    async fn ask_single(&self, ask: Ask, image: Image, fields: Fields) -> Result<Metadata> {
+        self.ask(ask, move |body| {
+            let found: WireImage = json(&body)?;
+            let found = found.record(&image).ok_or_else(|| {
+                Error::new(ErrorKind::Malformed, "")
+                    .because("the answer is not about this image")
+                    .answered(200)
+            })?;
+            Ok((found, Some(Keeping::single(&fields, &image, body))))
+        })
+        .await
+    }
+
+    /// The error that an image is gone, or why that is not believed.
+    async fn gone_error(&self, image: &Image, error: Error) -> Error {
+        let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+        match self.gone(image, &why).await {
+            Ok(()) => error.subject(image.img_id.as_str()),
+            Err(doubt) => doubt,
+        }
+    }
+}
+
+/// The `fields=` of a request; the id comes always.
+fn asked(fields: &Fields) -> Cow<'static, str> {
+    if fields.names().is_empty() { Cow::Borrowed("id") } else { Cow::Owned(fields.to_string()) }
+}

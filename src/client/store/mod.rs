@@ -1,0 +1,340 @@
+//! The answers of an unfinished run, kept on disk: what makes a killed run go on.
+//!
+//! Two files that only grow: `answers` holds the answers, compressed, one after
+//! the other; `index` says where each lies (see the module of that name). An
+//! answer counts once its index record is whole, so whatever a kill leaves at
+//! the end of either is cut off at the next start. A third file, `question`,
+//! says what run the answers belong to. An answer begins with its key, so a
+//! wrong one can't be taken for the right one.
+
+mod index;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use self::index::{Index, Place, pack, read_exact_at};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sinks::file::sync_folder;
+
+const ANSWERS: &str = "answers";
+const INDEX: &str = "index";
+const QUESTION: &str = "question";
+
+/// The first line of [`QUESTION`]; another number means another layout of the files or of the keys.
+const VERSION: &str = "streetflow answers 2";
+
+/// What a power cut may cost: the answers of so long.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// No answer is larger, key and all.
+const LONGEST: u64 = 65 << 20;
+
+/// The fastest level: most of an answer is signatures of URLs, which no level makes smaller.
+const LEVEL: i32 = 1;
+
+/// Answers on disk, by what was asked.
+///
+/// Clones share the files. A client that has one ([`crate::ClientBuilder::store`])
+/// asks it before the network and gives it every answer. What was there when it
+/// was opened can be read; what this run adds is for the next one. Memory grows
+/// by 16 bytes an answer that was there: one a tile, a sequence, or a batch of
+/// up to 50 images.
+///
+/// ```
+/// use streetflow::{Client, client::Store};
+///
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// let store = Store::open(folder.path().join("answers"), "all of Cyprus, 22 November")?;
+/// assert_eq!(store.len(), 0);
+/// let client = Client::builder().store(&store).build()?;
+/// // … a flow with the client; killed and run again, it asks only for the rest …
+/// # drop(client);
+/// store.clear()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    folder: PathBuf,
+    index: Index,
+    /// A handle of its own: clones would share the place in the file with the writer.
+    answers: File,
+    began: Option<SystemTime>,
+    set_aside: Option<String>,
+    kept: AtomicU64,
+    /// `None` after the end.
+    log: Mutex<Option<Log>>,
+    /// What was written and is perhaps not on the disk itself yet.
+    dirty: Arc<AtomicBool>,
+    failed: Arc<OnceLock<io::Error>>,
+}
+
+/// The files, open for writing at their ends.
+struct Log {
+    answers: File,
+    index: File,
+    end: u64,
+    /// Dropped, it ends the thread that syncs.
+    ending: Sender<()>,
+    syncing: JoinHandle<()>,
+}
+
+impl Store {
+    /// Opens the store in a folder, which is made if need be.
+    ///
+    /// `question` says what the answers are for. Answers to another question, of another version or with a damaged
+    /// question are set aside: the folder is renamed to `<folder>.aside`, and [`Store::set_aside`] says why.
+    pub fn open(folder: impl Into<PathBuf>, question: &str) -> Result<Self> {
+        let folder = folder.into();
+        Self::in_folder(&folder, question).map_err(|error| output(&folder, &error))
+    }
+
+    fn in_folder(folder: &Path, question: &str) -> io::Result<Self> {
+        let question = format!("{VERSION}\n{question}\n");
+        let set_aside = foreign(folder, &question);
+        if set_aside.is_some() {
+            let aside = aside(folder);
+            remove(&aside)?;
+            fs::rename(folder, &aside)?;
+        }
+        fs::create_dir_all(folder)?;
+        let asked = folder.join(QUESTION);
+        let goes_on = fs::read_to_string(&asked).is_ok_and(|found| found == question);
+        let began = fs::metadata(&asked).and_then(|asked| asked.modified()).ok().filter(|_| goes_on);
+        if !goes_on {
+            let mut file = File::create(asked)?;
+            file.write_all(question.as_bytes())?;
+            file.sync_all()?;
+        }
+        let open = |name| File::options().create(true).read(true).append(true).open(folder.join(name));
+        let (answers, index) = (open(ANSWERS)?, open(INDEX)?);
+        if !goes_on {
+            // A file whose name is not on the disk is lost with all that is in it.
+            sync_folder(folder)?;
+            sync_folder(folder.parent().unwrap_or(folder))?;
+        }
+        let found = Index::read(File::open(folder.join(INDEX))?)?;
+        // What a kill left of a record would put all later ones out of step.
+        index.set_len(found.len_read)?;
+        let (dirty, failed) = (Arc::default(), Arc::default());
+        let inner = Inner {
+            folder: folder.to_owned(),
+            answers: File::open(folder.join(ANSWERS))?,
+            index: found,
+            began,
+            set_aside,
+            kept: AtomicU64::new(0),
+            log: Mutex::new(Some(Log::new(answers, index, &dirty, &failed)?)),
+            dirty,
+            failed,
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// How many answers there were when it was opened.
+    pub fn len(&self) -> u64 {
+        self.0.index.len() as u64
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When the run began that the answers are from; none if there was no such run.
+    pub fn began(&self) -> Option<SystemTime> {
+        self.0.began
+    }
+
+    /// Why answers that were there were not trusted, if there were any, and where they are now.
+    pub fn set_aside(&self) -> Option<&str> {
+        self.0.set_aside.as_deref()
+    }
+
+    /// Whether there is no answer now, neither old nor new.
+    #[cfg(feature = "cli")]
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.is_empty() && self.0.kept.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether there was an answer under a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.index.has(key)
+    }
+
+    /// The answer that was there under a key; a damaged one is none.
+    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.index.places(key).find_map(|place| self.read(place, key))
+    }
+
+    fn read(&self, place: Place, key: &str) -> Option<Vec<u8>> {
+        let mut packed = vec![0; place.len as usize];
+        read_exact_at(&self.0.answers, &mut packed, place.begin).ok()?;
+        if crc32fast::hash(&packed) != place.sum {
+            return None;
+        }
+        let mut plain = Vec::new();
+        zstd::stream::read::Decoder::new(&packed[..]).ok()?.take(LONGEST).read_to_end(&mut plain).ok()?;
+        let head = format!("{key}\n");
+        plain.starts_with(head.as_bytes()).then(|| plain.split_off(head.len()))
+    }
+
+    /// Keeps an answer: when this returns, a kill can't take it away. Once the disk has refused one, the run is over.
+    ///
+    /// It takes some 50 µs for an answer about 50 images, and the time of its compression for a tile.
+    pub(crate) fn put(&self, key: &str, answer: &[u8]) -> Result<()> {
+        let put = || -> io::Result<()> {
+            if let Some(error) = self.0.failed.get() {
+                return Err(same(error));
+            }
+            let packed = zstd::bulk::compress(&[key.as_bytes(), b"\n", answer].concat(), LEVEL)?;
+            match lock(&self.0.log).as_mut() {
+                Some(log) => log.append(key, &packed)?,
+                None => return Ok(()),
+            }
+            self.0.dirty.store(true, Ordering::Release);
+            self.0.kept.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        put().map_err(|error| {
+            let failed = output(&self.0.folder, &error);
+            self.0.failed.set(error).ok();
+            failed
+        })
+    }
+
+    /// Brings everything to the disk itself; nothing is kept any more.
+    pub fn close(&self) -> Result<()> {
+        if let Some(Log { ending, syncing, .. }) = lock(&self.0.log).take() {
+            drop(ending);
+            syncing.join().ok();
+        }
+        self.0.failed.get().map_or(Ok(()), |error| Err(output(&self.0.folder, error)))
+    }
+
+    /// Forgets all answers: the run is finished.
+    pub fn clear(&self) -> Result<()> {
+        self.close().ok(); // What could not be written is not wanted any more.
+        let folder = &self.0.folder;
+        [folder, &aside(folder)]
+            .into_iter()
+            .try_for_each(|folder| remove(folder))
+            .map_err(|error| output(folder, &error))
+    }
+}
+
+impl Log {
+    fn new(
+        answers: File,
+        index: File,
+        dirty: &Arc<AtomicBool>,
+        failed: &Arc<OnceLock<io::Error>>,
+    ) -> io::Result<Self> {
+        let end = answers.metadata()?.len();
+        let (ending, ended) = channel();
+        let files = (answers.try_clone()?, index.try_clone()?);
+        let (dirty, failed) = (Arc::clone(dirty), Arc::clone(failed));
+        let syncing = std::thread::spawn(move || {
+            if let Err(error) = sync(&files, &dirty, &ended) {
+                failed.set(error).ok();
+            }
+        });
+        Ok(Self { answers, index, end, ending, syncing })
+    }
+
+    fn append(&mut self, key: &str, packed: &[u8]) -> io::Result<()> {
+        let len = u32::try_from(packed.len()).map_err(io::Error::other)?;
+        self.answers.write_all(packed)?;
+        self.index.write_all(&pack(key, Place { begin: self.end, len, sum: crc32fast::hash(packed) }))?;
+        self.end += u64::from(len);
+        Ok(())
+    }
+}
+
+/// Brings what was written to the disk itself, now and then and at the end; writing goes on meanwhile.
+///
+/// An index record may get there before its answer: then the checksum does not fit, and the answer counts as absent.
+fn sync((answers, index): &(File, File), dirty: &AtomicBool, ended: &Receiver<()>) -> io::Result<()> {
+    loop {
+        let last = ended.recv_timeout(SYNC_EVERY) != Err(RecvTimeoutError::Timeout);
+        if dirty.swap(false, Ordering::AcqRel) {
+            answers.sync_data()?;
+            index.sync_data()?;
+        }
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("folder", &self.0.folder).finish_non_exhaustive()
+    }
+}
+
+/// Why the answers in a folder are not those to this question, if there are any.
+fn foreign(folder: &Path, question: &str) -> Option<String> {
+    if !fs::metadata(folder.join(INDEX)).is_ok_and(|index| index.len() > 0) {
+        return None;
+    }
+    let why = match fs::read_to_string(folder.join(QUESTION)) {
+        Ok(found) if found == question => return None,
+        Ok(found) if !found.starts_with(&format!("{VERSION}\n")) => "another version wrote them",
+        Ok(_) => "they belong to another run",
+        Err(_) => "it is not known what they answer",
+    };
+    Some(format!("{why}; they are in `{}` now", aside(folder).display()))
+}
+
+fn aside(folder: &Path) -> PathBuf {
+    let mut name = folder.file_name().map(OsString::from).unwrap_or_default();
+    name.push(".aside");
+    folder.with_file_name(name)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An I/O error can't be cloned.
+fn same(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
+fn output(folder: &Path, error: &io::Error) -> Error {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let failed = Error::new(ErrorKind::Output, "keep answers in")
+        .subject(folder.display().to_string())
+        .because(same(error));
+    if full {
+        failed.hint("make room and run the same command again: it goes on where it stopped")
+    } else {
+        failed
+    }
+}
+
+/// Removes what is ours, and the folder if nothing else is in it.
+fn remove(folder: &Path) -> io::Result<()> {
+    for name in [INDEX, ANSWERS, QUESTION] {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::remove_dir(folder).ok();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Fresh URLs for pictures whose URL has ended or is refused, asked for in batches.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Quality;
+use crate::client::{Client, MAX_BATCH};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Image, Metadata};
+use crate::record::Fields;
+use crate::stages::fetch_anew;
+
+/// So long a request waits for others, so that one batch serves them all.
+const GATHER: Duration = Duration::from_millis(20);
+
+const DOING: &str = "ask for a fresh URL of image";
+
+/// Where downloads ask for another URL.
+pub(super) struct FreshUrls {
+    lane: mpsc::UnboundedSender<Wanted>,
+    _task: AbortOnDropHandle<()>,
+}
+
+struct Wanted {
+    image: Image,
+    answer: oneshot::Sender<Result<Option<String>>>,
+}
+
+impl FreshUrls {
+    /// Asks through a client; none if that has no token.
+    pub(super) fn of(client: &Client, quality: Quality) -> Option<Self> {
+        let fields = client.has_token().then(|| quality.field().parse().ok()).flatten()?;
+        // Whoever downloads waits for the answer, so there are never more than pictures under way.
+        let (lane, inbox) = mpsc::unbounded_channel();
+        let task = tokio::spawn(gather(client.clone(), fields, quality, inbox));
+        Some(Self { lane, _task: AbortOnDropHandle::new(task) })
+    }
+
+    /// A URL of an image's picture that was made just now; none if Mapillary has no such picture.
+    pub(super) async fn ask(&self, image: &Metadata) -> Result<Option<String>> {
+        let (answer, answered) = oneshot::channel();
+        let image = Image { seq_id: image.seq_id.clone(), img_id: image.img_id.clone() };
+        let id = image.img_id.clone();
+        self.lane.send(Wanted { image, answer }).ok(); // If nobody listens, the answer says so.
+        answered.await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Unavailable, DOING).subject(id.as_str()).because("nobody answered"))
+        })
+    }
+}
+
+async fn gather(
+    client: Client,
+    fields: Fields,
+    quality: Quality,
+    mut inbox: mpsc::UnboundedReceiver<Wanted>,
+) {
+    let mut asked = JoinSet::new();
+    while let Some(first) = inbox.recv().await {
+        let mut batch = vec![first];
+        while batch.len() < MAX_BATCH
+            && let Ok(Some(wanted)) = tokio::time::timeout(GATHER, inbox.recv()).await
+        {
+            batch.push(wanted);
+        }
+        asked.spawn(answer(client.clone(), fields.clone(), quality, batch));
+        while asked.try_join_next().is_some() {}
+    }
+}
+
+async fn answer(client: Client, fields: Fields, quality: Quality, batch: Vec<Wanted>) {
+    let images: Vec<Image> = batch.iter().map(|wanted| wanted.image.clone()).collect();
+    let mut results = fetch_anew(&client, fields, &images).await;
+    // A fatal one stands for all behind it.
+    let last = results.pop();
+    let mut results = results.into_iter();
+    for wanted in batch {
+        let id = wanted.image.img_id.as_str();
+        let url = match results.next().as_ref().or(last.as_ref()) {
+            Some(Ok(record)) => Ok(quality.url(record).map(str::to_owned)),
+            Some(Err(error)) => Err(of_one(error, id)),
+            None => Err(Error::new(ErrorKind::Unavailable, DOING).subject(id)),
+        };
+        wanted.answer.send(url).ok(); // The download may have been given up.
+    }
+}
+
+/// A failure to ask, as that of one picture: a token that is refused must not end the download of those whose URL
+/// still holds.
+fn of_one(error: &Error, id: &str) -> Error {
+    if !matches!(error.kind(), ErrorKind::Auth | ErrorKind::Blocked) {
+        return error.again(DOING, id);
+    }
+    let refused = Error::new(ErrorKind::Refused, DOING).subject(id).because(error.chain());
+    match error.advice() {
+        Some(advice) => refused.hint(advice.to_owned()),
+        None => refused,
+    }
+}
