@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each link is dear.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests panic to fail")]
 
+mod bad_days;
 mod cli;
 #[cfg(feature = "parquet")]
 mod convert;
