@@ -7,6 +7,7 @@ mod cli;
 mod convert;
 mod crawl;
 mod door;
+mod doubt;
 mod examples;
 mod flow;
 #[cfg(feature = "parquet")]
