@@ -252,7 +252,7 @@ impl Client {
         .await
     }
 
-    /// The ids of a sequence's images in capture order; none where the sequence exists no longer.
+    /// The ids of a sequence's images in capture order; none where the sequence exists no longer, as two answers say.
     pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
         let (client, sequence) = (self.clone(), sequence.clone());
         in_task(async move {
@@ -263,7 +263,17 @@ impl Client {
             {
                 return Ok(ids);
             }
-            client.all_image_ids(&sequence, key).await
+            let ids = client.all_image_ids(&sequence, key.clone()).await?;
+            if !ids.is_empty() {
+                return Ok(ids);
+            }
+            // An outage was seen to answer with nothing for things that exist, and this is how a sequence is lost.
+            tokio::time::sleep(client.0.retry.first_wait).await;
+            let ids = client.all_image_ids(&sequence, key.clone()).await?;
+            if ids.is_empty() {
+                client.keep(Keeping::new(key, Bytes::new())).await?;
+            }
+            Ok(ids)
         })
         .await
     }
@@ -288,7 +298,7 @@ impl Client {
                     let ids = wire::ids(page.data).map_err(malformed)?;
                     let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
                     // Mostly there is one page, and it is kept before its request counts as done.
-                    let keeping = (first && more.is_none()).then(|| keeping_all(&ids));
+                    let keeping = (first && more.is_none() && !ids.is_empty()).then(|| keeping_all(&ids));
                     Ok(((ids, more), keeping))
                 })
                 .await?;

@@ -8,6 +8,7 @@ mod convert;
 mod crawl;
 mod door;
 mod doubt;
+mod drills;
 mod examples;
 mod flow;
 #[cfg(feature = "parquet")]
