@@ -73,15 +73,13 @@ pub(super) struct Had {
 }
 
 impl Had {
-    /// Whether nothing more is to be learnt by asking for these fields in a batch.
-    pub(super) fn settled(&self, wanted: &Fields) -> bool {
+    /// The fields of those wanted that a batch could still tell; none at all once it has nothing more to say.
+    pub(super) fn lacks(&self, wanted: u64) -> Option<u64> {
         let learnt = if self.record.is_some() { Some(self.fields) } else { self.asked };
-        learnt.is_some_and(|learnt| wanted.bits() & !learnt == 0)
-    }
-
-    /// The fields that are still to be asked for.
-    pub(super) fn lacks(&self, wanted: &Fields) -> Fields {
-        wanted.without(self.fields)
+        match learnt {
+            Some(learnt) => Some(wanted & !learnt).filter(|lacking| *lacking > 0),
+            None => Some(wanted),
+        }
     }
 
     /// Takes the answer to a request that was made just now; it is as fresh as can be.
@@ -150,11 +148,11 @@ impl Kept {
 
     /// What is known of images; each stands in the list once.
     fn recall(&self, images: &[Image], wanted: &Fields) -> Vec<Had> {
-        let now = now();
+        let (now, wanted) = (now(), wanted.bits());
         let mut had = vec![Had::default(); images.len()];
         for fields in self.lists().iter().rev() {
             for at in 0..images.len() {
-                if had[at].settled(wanted) {
+                if had[at].lacks(wanted).is_none() {
                     continue;
                 }
                 if let Some((asked, mut batch)) = self.batch(fields, &images[at]) {

@@ -24,24 +24,23 @@ impl Client {
                 each.push(image.clone());
             }
         }
-        let mut had = self.recall(&each, fields).await;
-        while let Some(first) = had.iter().find(|had| !had.settled(fields)) {
-            let lacking = first.lacks(fields);
-            let same = |had: &Had| !had.settled(fields) && had.lacks(fields) == lacking;
-            let asked: Vec<usize> = (0..had.len()).filter(|at| same(&had[*at])).collect();
+        let (mut had, wanted) = (self.recall(&each, fields).await, fields.bits());
+        while let Some(lacking) = had.iter().find_map(|had| had.lacks(wanted)) {
+            let asked: Vec<usize> =
+                (0..had.len()).filter(|at| had[*at].lacks(wanted) == Some(lacking)).collect();
             let images: Vec<Image> = asked.iter().map(|at| each[*at].clone()).collect();
+            let lacking = fields.without(!lacking);
             let found = self.ask_batch(images, lacking.clone()).await?;
             for (at, answer) in asked.into_iter().zip(found) {
                 had[at].answered(answer, &lacking);
             }
         }
-        self.0.gone.found(had.iter().filter(|had| had.record.is_some()).count());
-        let record = |image: &Image| {
-            let at = each.iter().position(|other| other.img_id == image.img_id)?;
-            let record = had[at].record.clone()?;
-            Some(Metadata { seq_id: image.seq_id.clone(), ..record })
-        };
-        Ok(images.iter().map(record).collect())
+        let mut found: Vec<Option<Metadata>> = had.into_iter().map(|had| had.record).collect();
+        self.0.gone.found(found.iter().flatten().count());
+        if each.len() < images.len() {
+            found = images.iter().map(|image| record_of(image, &each, &found)).collect();
+        }
+        Ok(found)
     }
 
     /// Asks for images of which nothing is known yet.
@@ -74,8 +73,9 @@ impl Client {
         {
             return Err(self.gone_error(image, Error::new(ErrorKind::Gone, DOING).because(why)).await);
         }
-        if had.record.is_none() || !had.settled(fields) {
-            let lacking = had.lacks(fields);
+        let lacking = if had.record.is_none() { Some(fields.bits()) } else { had.lacks(fields.bits()) };
+        if let Some(lacking) = lacking {
+            let lacking = fields.without(!lacking);
             let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(&lacking)))?;
             self.note_fields(&lacking)?;
             let ask = Ask { class: Class::Entity, url, doing: DOING, subject: image.img_id.to_string() };
@@ -113,6 +113,12 @@ impl Client {
             Err(doubt) => doubt,
         }
     }
+}
+
+/// The record for one of the rows that name an image.
+fn record_of(row: &Image, images: &[Image], found: &[Option<Metadata>]) -> Option<Metadata> {
+    let at = images.iter().position(|image| image.img_id == row.img_id)?;
+    found[at].clone().map(|record| Metadata { seq_id: row.seq_id.clone(), ..record })
 }
 
 /// The `fields=` of a request; the id comes always.

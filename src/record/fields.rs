@@ -2,10 +2,17 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use super::Record;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Metadata;
+
+static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
+    names.dedup();
+    names
+});
 
 /// The fields of images to ask the API for, in order.
 ///
@@ -26,9 +33,7 @@ impl Fields {
 
     /// All fields that are known, in the order of the table.
     pub fn known() -> Vec<&'static str> {
-        let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
-        names.dedup();
-        names
+        KNOWN.clone()
     }
 
     /// The names, in order.
@@ -123,7 +128,7 @@ impl fmt::Display for Fields {
 }
 
 fn bit(name: &str) -> u64 {
-    Fields::known().iter().position(|known| *known == name).map_or(0, |place| 1 << place)
+    KNOWN.iter().position(|known| *known == name).map_or(0, |place| 1 << place)
 }
 
 fn lookup(name: &str) -> Result<&'static str> {

@@ -3,6 +3,8 @@
 //!
 //! The long form of the first one: `cargo test --release --locked --test it -- --ignored a_hundred_kills`.
 
+#![allow(clippy::print_stdout, reason = "a drill's figures are worth seeing: `--nocapture` shows them")]
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
@@ -170,8 +172,8 @@ async fn pictures_that_fail_all_the_time_are_named_and_the_next_run_has_them() {
 async fn with_answers_that_take_ten_seconds_it_still_ends_at_once() {
     let sandbox = Sandbox::builder().latency(Duration::from_secs(10)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let rows: String = (0..1000).map(|number| format!("sequence-{number}\n")).collect();
-    fs::write(folder.path().join("thousand.csv"), format!("seq_id\n{rows}")).unwrap();
+    let rows: Vec<_> = (0..1000).map(|number| format!("sequence-{number}")).collect();
+    fs::write(folder.path().join("thousand.csv"), format!("seq_id\n{}\n", rows.join("\n"))).unwrap();
     let child =
         with(&sandbox, folder.path(), "images -i thousand.csv").stderr(Stdio::piped()).spawn().unwrap();
     eventually("all that may be is under way", || sandbox.requests().len() == 64).await;

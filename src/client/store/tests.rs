@@ -104,3 +104,30 @@ fn a_full_disk_is_told_with_advice_and_nothing_is_kept_after_it() {
     }
     assert!(store.holds_nothing() && store.close().is_err());
 }
+
+/// `cargo test --release --locked --lib -- --ignored a_million_answers --nocapture`
+#[test]
+#[ignore = "writes 150 MB; prints how long it takes"]
+#[allow(clippy::print_stdout, reason = "the figures are what it is for")]
+fn a_million_answers_are_opened_in_a_moment() {
+    const MILLION: u32 = 1_000_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let timed = |what: &str, since: std::time::Instant| println!("{what}: {:?}", since.elapsed());
+    let began = std::time::Instant::now();
+    let store = Store::open(folder.path(), "a question").expect("a store");
+    for number in 0..MILLION {
+        store.put(&format!("key {number}"), b"1008112840327216\n1020162146004439\n").expect("kept");
+    }
+    store.close().expect("closed");
+    timed("a million answers kept", began);
+    let began = std::time::Instant::now();
+    let store = Store::open(folder.path(), "a question").expect("a store");
+    timed("opened", began);
+    assert!(began.elapsed() < Duration::from_secs(5), "it is to start at once");
+    assert_eq!(store.len(), u64::from(MILLION));
+    let began = std::time::Instant::now();
+    for number in (0..MILLION).step_by(100) {
+        assert!(store.get(&format!("key {number}")).is_some());
+    }
+    timed("ten thousand answers read", began);
+}
