@@ -167,6 +167,28 @@ async fn pictures_that_fail_all_the_time_are_named_and_the_next_run_has_them() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_block_the_same_command_asks_for_no_tile_again() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run(&sandbox, fresh.path(), CYPRUS).await;
+    let tiles = |asked: &[Asked]| asked.iter().filter(|asked| asked.host == Host::Tiles).count();
+    let needed = tiles(&sandbox.requests());
+    sandbox.clear_requests();
+    sandbox.script(Rule::on(Host::Tiles).skip(40).fault(Fault::Redirect));
+    let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
+    assert_eq!(exit, 1, "{said}");
+    assert!(said.contains("about a day") && said.contains("the same command again tomorrow"), "{said}");
+    let before = tiles(&sandbox.requests());
+    assert!(before <= 40 + IN_FLIGHT, "{before}: none after the first refusal but those under way");
+    sandbox.clear_script();
+    sandbox.clear_requests();
+    let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
+    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    assert_eq!(tiles(&sandbox.requests()), needed - 40);
+    assert!(files(folder.path()) == files(fresh.path()), "the files differ");
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn with_answers_that_take_ten_seconds_it_still_ends_at_once() {
