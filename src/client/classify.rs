@@ -8,6 +8,7 @@ use super::Class;
 use super::retry::LIMIT_WAIT;
 use super::secret::redact;
 use crate::error::{Error, ErrorKind};
+use crate::printable::is_shown;
 
 /// The API's error envelope; its other keys come and go.
 #[derive(Deserialize)]
@@ -144,7 +145,7 @@ fn is_page(class: Class, outside: &Outside, body: &[u8]) -> bool {
 
 /// A server's words, made fit to be shown: one line, no tokens, not endless.
 fn tidy(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    let line: String = text.chars().take(300).map(|c| if is_shown(c) { c } else { ' ' }).collect();
     redact(line.trim())
 }
 

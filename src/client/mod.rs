@@ -37,6 +37,7 @@ pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;
 pub use self::secret::Token;
+pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;

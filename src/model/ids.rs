@@ -118,7 +118,19 @@ mod tests {
 
     #[test]
     fn image_and_owner_ids_are_decimal_digits_and_nothing_else() {
-        for bad in ["abc", "CON", "aux", "1a", "-", "1_2", "１２", "+12x", "0x10", &"1".repeat(33), &"9".repeat(10_000)] {
+        for bad in [
+            "abc",
+            "CON",
+            "aux",
+            "1a",
+            "-",
+            "1_2",
+            "１２",
+            "+12x",
+            "0x10",
+            &"1".repeat(33),
+            &"9".repeat(10_000),
+        ] {
             for error in [ImageId::new(bad).map(drop), OwnerId::new(bad).map(drop)] {
                 let said = error.expect_err(bad).chain();
                 assert!(said.contains("digits") && !said.contains("loses"), "{said}");
