@@ -41,7 +41,7 @@ pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;
-use self::wire::{Batch, IdPage, WireImage};
+use self::wire::{Batch, IdPage, MOST_IMAGES, WireImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
 use crate::model::{Image, ImageId, Metadata, SequenceId};
@@ -245,9 +245,12 @@ impl Client {
                     .subject(sequence.as_str())
                     .because(why)
             };
-            let ids = wire::ids(page.data).map_err(malformed)?;
+            let ids = page.data.0.map_err(malformed)?;
             let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
             all.extend(ids);
+            if all.len() > MOST_IMAGES {
+                return Err(malformed("it has more than a million images"));
+            }
             let Some(more) = more else { return Ok(all) };
             seen.insert(next);
             next = self.same_host(&more).ok_or_else(|| malformed("its next page is on another host"))?;
@@ -396,8 +399,8 @@ async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send
 fn in_order(images: &[Image], mut batch: Batch) -> Vec<Option<Metadata>> {
     let mut found: Vec<Option<Metadata>> = Vec::with_capacity(images.len());
     for image in images {
-        let record = if let Some(answer) = batch.remove(image.img_id.as_str()) {
-            answer.0.and_then(|answer| answer.record(image))
+        let record = if let Some(answer) = batch.take(&image.img_id) {
+            answer.and_then(|answer| answer.record(image))
         } else {
             let same = found.iter().flatten().find(|record| record.img_id == image.img_id);
             same.map(|record| Metadata { seq_id: image.seq_id.clone(), ..record.clone() })

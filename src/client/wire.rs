@@ -1,7 +1,9 @@
 //! The API's JSON and its way into records.
 //!
 //! A value of another type than documented counts as absent: one odd image
-//! must not cost the forty-nine beside it.
+//! must not cost the forty-nine beside it. So does an id that can't be one, and
+//! a value longer than a table takes; and no answer becomes many times its size
+//! in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,20 +11,34 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::classify::{Number, Said};
 use crate::geo::LonLat;
-use crate::model::{Image, ImageId, Metadata};
+use crate::model::{Image, ImageId, Metadata, SequenceId};
+use crate::record::LONGEST_TEXT;
+
+/// No sequence comes near so many images; some have thousands.
+pub(super) const MOST_IMAGES: usize = 1_000_000;
+
+/// An answer of more images than this is none to a question for fifty.
+const MOST_ANSWERS: usize = 1000;
+
+/// The longest list of numbers or ids in a value: it fits into a cell of a table.
+const LONGEST_LIST: usize = 32_768;
 
 /// A list of ids, as `/image_ids` gives it, perhaps with a next page.
 #[derive(serde::Deserialize)]
 pub(super) struct IdPage {
-    pub(super) data: Vec<IdOnly>,
+    pub(super) data: Ids,
     #[serde(default)]
     pub(super) paging: Soft<Paging>,
 }
 
+/// The ids, or why one of them can't be one.
+pub(super) struct Ids(pub(super) Result<Vec<ImageId>, &'static str>);
+
 #[derive(serde::Deserialize)]
-pub(super) struct IdOnly {
-    pub(super) id: Soft<String>,
+struct IdOnly {
+    id: Soft<String>,
 }
 
 #[derive(serde::Deserialize, Default)]
@@ -32,14 +48,21 @@ pub(super) struct Paging {
 }
 
 /// The answer of `/?ids=`: images by their id.
-pub(super) type Batch = HashMap<String, Soft<WireImage>>;
+pub(super) struct Batch(HashMap<String, Soft<WireImage>>);
+
+impl Batch {
+    /// Takes the answer for an image out, if there is one.
+    pub(super) fn take(&mut self, id: &ImageId) -> Option<Option<WireImage>> {
+        self.0.remove(id.as_str()).map(|found| found.0)
+    }
+}
 
 /// An image as the API gives it.
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 pub(super) struct WireImage {
     id: Soft<String>,
-    sequence: Soft<String>,
+    sequence: Soft<SequenceId>,
     geometry: Soft<Point>,
     computed_geometry: Soft<Point>,
     captured_at: Soft<i64>,
@@ -74,14 +97,14 @@ pub(super) struct WireImage {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Creator {
-    id: Soft<String>,
+    id: Soft<ImageId>,
     username: Soft<String>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Linked {
-    id: Soft<String>,
+    id: Soft<ImageId>,
     url: Soft<String>,
 }
 
@@ -94,7 +117,7 @@ struct Point {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Detections {
-    data: Soft<Vec<Linked>>,
+    data: Soft<Vec<ImageId>>,
 }
 
 impl WireImage {
@@ -111,7 +134,7 @@ impl WireImage {
         Some(Metadata {
             seq_id: image.seq_id.clone(),
             img_id: image.img_id.clone(),
-            sequence: self.sequence.0,
+            sequence: self.sequence.0.map(text_of),
             geometry: place(self.geometry),
             computed_geometry: place(self.computed_geometry),
             captured_at: self.captured_at.0,
@@ -131,23 +154,28 @@ impl WireImage {
             is_pano: self.is_pano.0,
             quality_score: self.quality_score.0,
             on_foot: self.on_foot.0,
-            creator_id: creator.id.0,
+            creator_id: creator.id.0.map(text_of),
             creator_username: creator.username.0,
-            organization_id: self.organization.0.and_then(|organization| organization.id.0),
+            organization_id: self.organization.0.and_then(|organization| organization.id.0).map(text_of),
             thumb_256_url: self.thumb_256_url.0,
             thumb_1024_url: self.thumb_1024_url.0,
             thumb_2048_url: self.thumb_2048_url.0,
             thumb_original_url: self.thumb_original_url.0,
             merge_cc: self.merge_cc.0,
-            mesh_id: mesh.id.0,
+            mesh_id: mesh.id.0.map(text_of),
             mesh_url: mesh.url.0,
-            sfm_cluster_id: cluster.id.0,
+            sfm_cluster_id: cluster.id.0.map(text_of),
             sfm_cluster_url: cluster.url.0,
-            detections: self.detections.0.map(|found| {
-                found.data.0.unwrap_or_default().into_iter().filter_map(|one| one.id.0).collect()
-            }),
+            detections: self
+                .detections
+                .0
+                .map(|found| found.data.0.unwrap_or_default().into_iter().map(text_of).collect()),
         })
     }
+}
+
+fn text_of(id: impl AsRef<str>) -> String {
+    id.as_ref().to_owned()
 }
 
 fn place(point: Soft<Point>) -> Option<LonLat> {
@@ -155,11 +183,6 @@ fn place(point: Soft<Point>) -> Option<LonLat> {
         [lon, lat, ..] if lon.is_finite() && lat.is_finite() => Some(LonLat { lon, lat }),
         _ => None,
     }
-}
-
-/// The ids of a page, or the first that can't be an id.
-pub(super) fn ids(page: Vec<IdOnly>) -> Result<Vec<ImageId>, &'static str> {
-    page.into_iter().map(|one| ImageId::check(one.id.0.as_deref().unwrap_or_default())).collect()
 }
 
 /// A value that is absent when it is null, empty text, or of another type.
@@ -197,10 +220,26 @@ trait FromJson: Sized {
 
 impl FromJson for String {
     fn text(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| text.to_owned())
+        (!text.is_empty() && text.len() < LONGEST_TEXT).then(|| text.to_owned())
     }
     fn integer(number: i64) -> Option<Self> {
         Some(number.to_string())
+    }
+}
+
+/// Any decimal id: of users, organisations and meshes too.
+impl FromJson for ImageId {
+    fn text(text: &str) -> Option<Self> {
+        Self::check(text).ok()
+    }
+    fn integer(number: i64) -> Option<Self> {
+        Self::check(&number.to_string()).ok()
+    }
+}
+
+impl FromJson for SequenceId {
+    fn text(text: &str) -> Option<Self> {
+        Self::check(text).ok().filter(|id| !id.as_str().is_empty())
     }
 }
 
@@ -217,13 +256,13 @@ impl FromJson for f64 {
     }
 }
 
-impl FromJson for Vec<Linked> {
+impl FromJson for Vec<ImageId> {
     fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         let mut all = Self::new();
         while let Some(Soft(one)) = list.next_element::<Soft<Linked>>()? {
-            all.extend(one);
+            all.extend(one.and_then(|one| one.id.0).filter(|_| all.len() <= LONGEST_LIST));
         }
-        Ok(Some(all))
+        Ok(Some(all).filter(|all| all.len() <= LONGEST_LIST))
     }
 }
 
@@ -259,9 +298,9 @@ impl FromJson for Vec<f64> {
     fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         let mut numbers = Some(Self::new());
         while let Some(Soft(number)) = list.next_element::<Soft<f64>>()? {
-            match number {
-                Some(number) => numbers.iter_mut().for_each(|all| all.push(number)),
-                None => numbers = None,
+            match (number, &mut numbers) {
+                (Some(number), Some(all)) if all.len() < LONGEST_LIST => all.push(number),
+                _ => numbers = None,
             }
         }
         Ok(numbers)
@@ -278,11 +317,97 @@ macro_rules! from_map {
     )* };
 }
 
+impl FromJson for Number {
+    fn text(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+    fn integer(number: i64) -> Option<Self> {
+        Some(Self(number))
+    }
+}
+
+/// Whatever stands in the place of an error is one, but for `null`.
+impl FromJson for Said {
+    fn text(text: &str) -> Option<Self> {
+        Some(Self::with(String::text(text)))
+    }
+    fn float(_: f64) -> Option<Self> {
+        Some(Self::default())
+    }
+    fn integer(_: i64) -> Option<Self> {
+        Some(Self::default())
+    }
+    fn truth(_: bool) -> Option<Self> {
+        Some(Self::default())
+    }
+    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Some(Self::default()))
+    }
+    fn map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        Self::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
+    }
+}
+
 from_map!(WireImage, Creator, Linked, Point, Detections, Paging);
 
 impl<'de, T: FromJson> Deserialize<'de> for Soft<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SoftVisitor(PhantomData)).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ids {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(IdsVisitor)
+    }
+}
+
+struct IdsVisitor;
+
+impl<'de> Visitor<'de> for IdsVisitor {
+    type Value = Ids;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of ids")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ids, A::Error> {
+        let mut ids = Ok(Vec::new());
+        while let Some(IdOnly { id }) = list.next_element()? {
+            let Ok(all) = &mut ids else { continue };
+            match ImageId::check(id.0.as_deref().unwrap_or_default()) {
+                Ok(_) if all.len() == MOST_IMAGES => ids = Err("it has more than a million images"),
+                Ok(id) => all.push(id),
+                Err(why) => ids = Err(why),
+            }
+        }
+        Ok(Ids(ids))
+    }
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BatchVisitor)
+    }
+}
+
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Batch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("images by their id")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch, A::Error> {
+        let mut batch = HashMap::new();
+        while let Some((id, image)) = map.next_entry()? {
+            if batch.len() == MOST_ANSWERS {
+                return Err(A::Error::custom("it has more images than were asked for"));
+            }
+            batch.insert(id, image);
+        }
+        Ok(Batch(batch))
     }
 }
 
