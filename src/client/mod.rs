@@ -111,6 +111,8 @@ struct Inner {
     tiles_url: Url,
     concurrency: usize,
     permits: Semaphore,
+    /// For answers that are larger than usual: a few at once are in memory.
+    large: Arc<Semaphore>,
     lanes: [Lane; 4],
     retry: Retry,
     timeouts: Timeouts,
@@ -198,11 +200,11 @@ impl Client {
             }
             let asking = client.clone();
             let answered = client.send(ask, move |answer| {
-                let (client, parse) = (asking.clone(), Arc::clone(&parse));
+                let (asking, parse) = (asking.clone(), Arc::clone(&parse));
                 async move {
-                    let body = unzip(answer.whole(Class::Tile).await?)?;
+                    let body = asking.unzip(answer.whole(Class::Tile).await?)?;
                     let parsed = parse(&body)?;
-                    client.answered(Class::Tile, body.len());
+                    asking.answered(Class::Tile, body.len());
                     Ok((parsed, body))
                 }
             });
@@ -346,6 +348,10 @@ impl Client {
         const DOING: &str = "download image";
         let refuse =
             |why: &'static str| Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why);
+        // Tables of others, too, may hold it.
+        if self.0.token.as_ref().is_some_and(|token| token.is_in(url.as_bytes())) {
+            return Err(refuse("its URL holds the token"));
+        }
         let url = Url::parse(url).map_err(|_| refuse("its URL can't be read"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refuse("its URL is neither `https:` nor `http:`"));
@@ -381,9 +387,25 @@ impl Client {
         .await
     }
 
-    /// A next page is followed only on the host that we asked: the header would go wherever it points.
+    /// A next page is followed only on the host that we asked: the header would go wherever it points. The token that
+    /// may stand in its query is in that header.
     fn same_host(&self, next: &str) -> Option<Url> {
-        Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())
+        let mut next = Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())?;
+        if let Some(query) = next.query() {
+            let stay = query.split('&').filter(|pair| !pair.starts_with("access_token="));
+            let query = stay.collect::<Vec<_>>().join("&");
+            next.set_query(Some(&query));
+        }
+        Some(next)
+    }
+
+    /// Some clients met gzip that no header announced.
+    fn unzip(&self, body: Bytes) -> Result<Bytes> {
+        let body = unzip(body)?;
+        Ok(match &self.0.token {
+            Some(token) => token.cut_tile(body),
+            None => body,
+        })
     }
 }
 
@@ -422,7 +444,6 @@ fn asked(fields: &Fields) -> Cow<'static, str> {
     if fields.names().is_empty() { Cow::Borrowed("id") } else { Cow::Owned(fields.to_string()) }
 }
 
-/// Some clients met gzip that no header announced.
 fn unzip(body: Bytes) -> Result<Bytes> {
     if !body.starts_with(&[0x1f, 0x8b]) {
         return Ok(body);
