@@ -422,7 +422,7 @@ fn in_order(images: &[Image], mut batch: Batch) -> Vec<Option<Metadata>> {
     let mut found: Vec<Option<Metadata>> = Vec::with_capacity(images.len());
     for image in images {
         let record = if let Some(answer) = batch.take(&image.img_id) {
-            answer.and_then(|answer| answer.record(image))
+            answer.0.and_then(|answer| answer.record(image))
         } else {
             let same = found.iter().flatten().find(|record| record.img_id == image.img_id);
             same.map(|record| Metadata { seq_id: image.seq_id.clone(), ..record.clone() })

@@ -97,7 +97,8 @@ impl Token {
     pub(super) fn cut_answer(&self, body: Bytes) -> Result<Bytes> {
         let Some(secret) = self.secret() else { return Ok(body) };
         let escaped = memchr::memmem::find(&body, b"\\u00").is_some() || secret.contains(['"', '\\', '/']);
-        if !self.is_in(&body) && !(escaped && self.is_in(&unescaped(&body))) {
+        let echoed = self.is_in(&body) || escaped && self.is_in(&unescaped(&body));
+        if !echoed {
             return Ok(body);
         }
         if body.len() > LONGEST_ECHO {
@@ -130,7 +131,9 @@ impl Token {
             return tile;
         }
         let mut tile = Vec::from(tile);
-        found.into_iter().for_each(|at| tile[at..at + secret.len()].fill(b'#'));
+        for at in found {
+            tile[at..at + secret.len()].fill(b'#');
+        }
         tile.into()
     }
 

@@ -52,8 +52,8 @@ pub(super) struct Batch(HashMap<String, Soft<WireImage>>);
 
 impl Batch {
     /// Takes the answer for an image out, if there is one.
-    pub(super) fn take(&mut self, id: &ImageId) -> Option<Option<WireImage>> {
-        self.0.remove(id.as_str()).map(|found| found.0)
+    pub(super) fn take(&mut self, id: &ImageId) -> Option<Soft<WireImage>> {
+        self.0.remove(id.as_str())
     }
 }
 

@@ -45,10 +45,10 @@ fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
 
 /// A gzip stream of zeros that unpacks to so many MiB; its end is never reached.
 fn bomb(mib: usize) -> Vec<u8> {
-    let mut packer = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut gzip = flate2::Compress::new(flate2::Compression::best(), false);
     let mut pack = || {
         let mut packed = Vec::with_capacity(MIB);
-        packer.compress_vec(&vec![0; MIB], &mut packed, flate2::FlushCompress::Sync).unwrap();
+        gzip.compress_vec(&vec![0; MIB], &mut packed, flate2::FlushCompress::Sync).unwrap();
         packed
     };
     let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -85,8 +85,8 @@ fn measured(mut command: Command) -> (i32, String, usize) {
 /// Asks a server of ill will with one of the steps.
 fn asked(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
     let folder = tempfile::tempdir().unwrap();
-    let ids: String = (1..=12).map(|id| format!("abc,{id}\n")).collect();
-    fs::write(folder.path().join("images.csv"), format!("seq_id,img_id\n{ids}")).unwrap();
+    let ids: Vec<_> = (1..=12).map(|id| format!("abc,{id}\n")).collect();
+    fs::write(folder.path().join("images.csv"), format!("seq_id,img_id\n{}", ids.concat())).unwrap();
     fs::write(folder.path().join("sequences.csv"), "seq_id\nabc\n").unwrap();
     let url = serve(answer);
     let mut command = command(folder.path());

@@ -1,5 +1,6 @@
 //! The token is in nothing that anybody can read, whatever a server makes of it.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -105,7 +106,7 @@ fn words(error: &Error) -> String {
         format!("{error} {error:?} {error:#?} {} {:?} {:?}", error.chain(), error.advice(), error.about());
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        words += &format!(" {inner} {inner:?}");
+        write!(words, " {inner} {inner:?}").unwrap();
         cause = inner.source();
     }
     words
@@ -118,7 +119,7 @@ async fn no_error_or_event_tells(token: &str) {
         let heard = Arc::clone(&heard);
         Arc::new(move |event: &Event<'_>| {
             let mut heard = heard.lock().unwrap();
-            *heard += &format!("{event:?}\n");
+            writeln!(heard, "{event:?}").unwrap();
             if let Event::Retry { error, .. } | Event::Failed { error, .. } | Event::Gone { error, .. } =
                 event
             {
