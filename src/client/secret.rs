@@ -76,16 +76,16 @@ impl Token {
     pub(super) fn cut(&self, text: &str) -> String {
         let mut text = text.to_owned();
         let Some(secret) = self.secret() else { return text };
-        let before = &self.0.as_bytes()[..self.0.len() - secret.len()];
-        for level in 0..3 {
+        // The whole of it first, so that its other parts do not stay behind.
+        for (what, level) in
+            [(&*self.0, 0), (&self.0, 1), (&self.0, 2), (secret, 0), (secret, 1), (secret, 2)]
+        {
             let decoded = (0..level).fold(Decoded::of(text.as_bytes()), |decoded, _| decoded.decode());
             let (mut out, mut end) = (String::new(), 0);
-            for at in memchr::memmem::find_iter(&decoded.bytes, secret.as_bytes()) {
-                let has_whole = decoded.bytes[..at].ends_with(before);
-                let begin = decoded.begins[if has_whole { at - before.len() } else { at }].max(end);
-                out.push_str(&text[end..begin]);
+            for at in memchr::memmem::find_iter(&decoded.bytes, what.as_bytes()) {
+                out.push_str(&text[end..decoded.begins[at]]);
                 out.push_str(MASK);
-                end = decoded.begins[at + secret.len()];
+                end = decoded.begins[at + what.len()];
             }
             out.push_str(&text[end..]);
             text = out;
