@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Class;
 use super::retry::LIMIT_WAIT;
 use super::secret::redact;
-use super::wire::Soft;
+use super::soft::Soft;
 use crate::error::{Error, ErrorKind};
 use crate::printable::is_shown;
 

@@ -4,7 +4,7 @@
 //! - `quota` says how fast requests of a class follow one another
 //! - `retry` says which failures get another attempt, and when
 //! - `classify` says what an answer means
-//! - `wire` turns JSON into records
+//! - `wire` turns JSON into records, with values as `soft` takes them
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
 
@@ -15,6 +15,7 @@ mod quota;
 mod retry;
 mod secret;
 mod send;
+mod soft;
 mod store;
 mod wire;
 
