@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::printable::{is_shown, printable};
+
 /// What every fallible call of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -91,7 +93,7 @@ impl Error {
 
     /// Names the thing: `sequence abc`, a file, a tile.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
-        self.0.subject = Some(subject.into());
+        self.0.subject = Some(shown(subject.into()));
         self
     }
 
@@ -186,11 +188,19 @@ impl Error {
         let mut line = self.to_string();
         let mut cause = StdError::source(self);
         while let Some(error) = cause {
-            line = format!("{line}: {error}");
+            line = format!("{line}: {}", shown(error.to_string()));
             cause = error.source();
         }
         line
     }
+}
+
+/// The longest cause or name that is shown, in characters.
+const LONGEST: usize = 2000;
+
+/// A text as it is shown: it may come from the network or from a file.
+pub(crate) fn shown(text: String) -> String {
+    if text.len() <= LONGEST && text.chars().all(is_shown) { text } else { printable(&text, LONGEST) }
 }
 
 impl fmt::Display for Error {

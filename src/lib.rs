@@ -7,6 +7,7 @@ mod format;
 pub mod geo;
 mod model;
 pub mod observe;
+mod printable;
 pub mod record;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

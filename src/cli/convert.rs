@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::args::{ConvertArgs, ScreenArgs};
 use super::job::signal;
 use super::tables::{Input, layout};
-use super::words::{color_choice, error_text, grouped, plural};
+use super::words::{color_choice, error_text, grouped, path_text, plural};
 use super::{Exit, exit_of};
+use crate::printable::printable;
 use crate::record::select;
 use crate::sinks::{Layout, StreamSink, encoder_for, sink_for};
 use crate::sources::{RecordStream, Unknown};
@@ -20,6 +21,9 @@ use crate::{
     Column, Error, ErrorKind, Fields, Flow, Format, Image, Kind, Metadata, Place, Record, Report, Result,
     Sequence, TableSource, Value,
 };
+
+/// So many columns that are left out are named.
+const NAMED_COLUMNS: usize = 40;
 
 /// Converts, and says what came of it.
 pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
@@ -169,7 +173,13 @@ impl<'a> Conversion<'a> {
 
     async fn run<T: Record>(self, table: TableSource<Unknown>) -> Result<Vec<String>> {
         let table = table.retype::<T>()?;
-        let unread: Vec<_> = table.unread().iter().map(|name| format!("`{name}`")).collect();
+        let unread: Vec<_> = table
+            .unread()
+            .iter()
+            .take(NAMED_COLUMNS)
+            .map(|name| format!("`{}`", printable(name, 60)))
+            .collect();
+        let more = table.unread().len() - unread.len();
         let mut flow = Flow::from(table);
         if self.args.fields.is_none() {
             flow = flow.then(strays(&select::<T>(Some(&self.fields)), self.format));
@@ -177,12 +187,13 @@ impl<'a> Conversion<'a> {
         let report = self.write(flow).await?;
         let mut lines = Vec::new();
         if !unread.is_empty() {
-            let what = plural(unread.len() as u64, "column", "columns");
-            lines.push(format!("left out: {what} {}", unread.join(", ")));
+            let what = plural((unread.len() + more) as u64, "column", "columns");
+            let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
+            lines.push(format!("left out: {what} {}{more}", unread.join(", ")));
         }
         if self.args.output != Path::new("-") {
             let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
-            lines.push(format!("converted {count} {what} into `{}`", self.args.output.display()));
+            lines.push(format!("converted {count} {what} into {}", path_text(&self.args.output)));
         }
         Ok(lines)
     }

@@ -12,7 +12,7 @@ use super::run::Run;
 use super::screen::Screen;
 use super::tables::formats;
 use super::unfinished::Unfinished;
-use super::words::{grouped, human_bytes, human_time, plural};
+use super::words::{grouped, human_bytes, human_time, path_text, plural};
 use super::{Exit, exit_of, steps};
 use crate::{Error, ErrorKind, Format, Report, Result};
 
@@ -161,7 +161,7 @@ impl<'a> Job<'a> {
         };
         for (name, paths) in steps::places(self.output, &self.formats) {
             let Some(step) = screen.step(name) else { continue };
-            let paths: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+            let paths: Vec<_> = paths.iter().map(|path| path_text(path)).collect();
             let paths = paths.join(", ");
             screen.say(&if name == steps::DOWNLOAD {
                 let also = [
@@ -210,9 +210,9 @@ impl<'a> Job<'a> {
             ));
         }
         if failed > 0 {
-            let path = screen.ledger.path().display();
+            let path = path_text(screen.ledger.path());
             screen.say(&format!(
-                "failed: {}, named in `{path}`; run the same command again to try them",
+                "failed: {}, named in {path}; run the same command again to try them",
                 grouped(failed)
             ));
         }

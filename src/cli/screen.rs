@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{ProgressArg, ScreenArgs};
 use super::ledger::Ledger;
-use super::words::{color_choice, error_text, grouped, human_bytes, human_time, plural, rounded};
+use super::words::{color_choice, error_text, grouped, human_bytes, human_time, path_text, plural, rounded};
 use crate::{Class, Error, Event, Observer, Tally};
 
 /// Without a terminal, a line so often.
@@ -269,8 +269,8 @@ impl Screen {
             self.warn(&error.chain());
         } else if count == TOLD_FAILURES + 1 {
             self.warn(&format!(
-                "more failures of `{step}` follow; they are written to `{}`",
-                self.ledger.path().display()
+                "more failures of `{step}` follow; they are written to {}",
+                path_text(self.ledger.path())
             ));
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::args::{EncodingArgs, GeometryArgs, InputArgs, TableArgs};
+use super::words::path_text;
 use tokio_util::sync::CancellationToken;
 
 use crate::sinks::{Layout, sink_for};
@@ -200,8 +201,7 @@ impl Input {
         };
         // Files of one run have one time; others may hold other things.
         if candidates.iter().any(|(_, _, time)| time != written) {
-            let names: Vec<_> =
-                candidates.iter().map(|(path, _, _)| format!("`{}`", path.display())).collect();
+            let names: Vec<_> = candidates.iter().map(|(path, _, _)| path_text(path)).collect();
             return Err(Error::new(ErrorKind::Usage, "choose the table to read")
                 .because(format!("{} were written at different times", names.join(" and ")))
                 .hint("name one with `--input`, or remove the one that is out of date"));

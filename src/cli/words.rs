@@ -2,24 +2,31 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 
 use anstream::AutoStream;
 use clap::ColorChoice;
 
 use crate::Error;
+use crate::error::shown;
 
 /// An error as it stands on the screen.
 pub(super) fn error_text(error: &Error) -> String {
     let mut text = format!("\x1b[31;1merror:\x1b[0m {error}");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        write!(text, "\n  caused by: {inner}").unwrap_or_default();
+        write!(text, "\n  caused by: {}", shown(inner.to_string())).unwrap_or_default();
         cause = inner.source();
     }
     if let Some(hint) = error.advice() {
         write!(text, "\n\n\x1b[36mhint:\x1b[0m {hint}").unwrap_or_default();
     }
     text
+}
+
+/// A path as it stands on the screen: file names may hold anything.
+pub(super) fn path_text(path: &Path) -> String {
+    format!("`{}`", shown(path.display().to_string()))
 }
 
 pub(super) fn color_choice(choice: ColorChoice) -> anstream::ColorChoice {

@@ -13,8 +13,8 @@ use super::image_url::{Allowed, ImageHosts};
 use super::kept::Kept;
 use super::quota::{Pace, Quota};
 use super::retry::Retry;
-use super::secret::Token;
-use super::send::Timeouts;
+use super::secret::{Token, redact};
+use super::send::{LARGE_ANSWERS, Timeouts};
 use super::store::Store;
 use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, HostLane, Inner, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
@@ -183,6 +183,12 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client> {
         let graph_url = base(&self.graph_url, "Graph")?;
         let tiles_url = base(&self.tiles_url, "tile")?;
+        // Base URLs stand in messages, and in what is kept of a run.
+        let holds_token =
+            |url: &Url| self.token.as_ref().is_some_and(|token| token.is_in(url.as_str().as_bytes()));
+        if holds_token(&graph_url) || holds_token(&tiles_url) {
+            return Err(Error::new(ErrorKind::Usage, "use the URL").because("the token stands in it"));
+        }
         let api = |url: &Url| {
             // A proxy in the environment is for the world outside, not for a mirror on this machine.
             let client = if is_loopback(url) { plain().no_proxy() } else { plain() };
@@ -217,6 +223,7 @@ impl ClientBuilder {
             image_hosts,
             gone: Gone::default(),
             trust_gone: self.trust_gone,
+            large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             lanes: [Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(lane),
             graph: made(api(&graph_url))?,
             tiles: made(api(&tiles_url))?,
@@ -284,7 +291,7 @@ fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
 
 fn base(text: &str, what: &str) -> Result<Url> {
     let refuse = |why: String| {
-        Error::new(ErrorKind::Usage, format!("use the {what} URL")).subject(text.to_owned()).because(why)
+        Error::new(ErrorKind::Usage, format!("use the {what} URL")).subject(redact(text)).because(why)
     };
     let url = Url::parse(text.trim()).map_err(|error| refuse(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

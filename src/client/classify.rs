@@ -7,40 +7,40 @@ use serde::Deserialize;
 use super::Class;
 use super::retry::LIMIT_WAIT;
 use super::secret::redact;
+use super::soft::Soft;
 use crate::error::{Error, ErrorKind};
+use crate::printable::is_shown;
 
 /// The API's error envelope; its other keys come and go.
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(default)]
-    error: serde_json::Value,
+    error: Soft<Said>,
 }
 
-#[derive(Default)]
-struct Said {
-    message: String,
-    code: i64,
-    error_subcode: i64,
-    is_transient: bool,
+/// What is there, in whatever type: an error of a new shape is still an error.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Said {
+    message: Soft<String>,
+    code: Soft<Number>,
+    error_subcode: Soft<Number>,
+    is_transient: Soft<bool>,
 }
 
 impl Said {
-    /// Reads what is there, in whatever type: an error of a new shape is still an error.
-    fn read(error: &serde_json::Value) -> Option<Self> {
-        let number = |key: &str| {
-            let value = &error[key];
-            value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
-        };
-        let message = error["message"].as_str().or(error.as_str()).unwrap_or_default().to_owned();
-        let said = Self {
-            message,
-            code: number("code"),
-            error_subcode: number("error_subcode"),
-            is_transient: error["is_transient"].as_bool().unwrap_or_default(),
-        };
-        (!error.is_null()).then_some(said)
+    pub(super) fn with(message: Option<String>) -> Self {
+        Self { message: Soft(message), ..Self::default() }
+    }
+
+    fn message(&self) -> &str {
+        self.message.0.as_deref().unwrap_or_default()
     }
 }
+
+/// A code, perhaps in text.
+#[derive(Clone, Copy)]
+pub(super) struct Number(pub(super) i64);
 
 /// The outside of an answer.
 #[derive(Debug, Clone, Default)]
@@ -54,11 +54,11 @@ pub(super) struct Outside {
 pub(super) fn classify(class: Class, outside: &Outside, body: &[u8]) -> Option<Error> {
     let said = envelope(body);
     let (kind, why) = match &said {
-        Some(said) => (by_code(outside.status, said), tidy(&said.message)),
+        Some(said) => (by_code(outside.status, said), tidy(said.message())),
         None => by_status(class, outside, body)?,
     };
     let waits = outside.retry_after.or_else(|| {
-        let limited = said.is_some_and(|said| matches!(said.code, 4 | 17 | 32 | 613));
+        let limited = said.is_some_and(|said| matches!(code(&said.code), 4 | 17 | 32 | 613));
         limited.then_some(LIMIT_WAIT)
     });
     let why = if why.is_empty() { format!("status {}", outside.status) } else { why };
@@ -80,20 +80,24 @@ pub(super) fn classify(class: Class, outside: &Outside, body: &[u8]) -> Option<E
 fn envelope(body: &[u8]) -> Option<Said> {
     let json = body.trim_ascii_start();
     let may_be = json.first() == Some(&b'{') && memchr::memmem::find(json, b"\"error\"").is_some();
-    may_be.then(|| Said::read(&serde_json::from_slice::<Envelope>(json).ok()?.error)).flatten()
+    may_be.then(|| serde_json::from_slice::<Envelope>(json).ok()?.error.0).flatten()
+}
+
+fn code(number: &Soft<Number>) -> i64 {
+    number.0.map_or(0, |number| number.0)
 }
 
 fn by_code(status: u16, said: &Said) -> ErrorKind {
-    match (said.code, said.error_subcode) {
+    match (code(&said.code), code(&said.error_subcode)) {
         (190, _) => ErrorKind::Auth,
         (368, _) => ErrorKind::Blocked,
         (100, 33) => ErrorKind::Gone,
         (100, _) => ErrorKind::Refused,
         (4 | 17 | 32 | 613, _) => ErrorKind::Throttled,
-        (1, _) if said.message.contains("reduce") => ErrorKind::TooMuch,
+        (1, _) if said.message().contains("reduce") => ErrorKind::TooMuch,
         (-2 | 2, _) => ErrorKind::Unavailable,
         _ if status == 429 => ErrorKind::Throttled,
-        _ if said.is_transient || status >= 500 || status == 408 => ErrorKind::Unavailable,
+        _ if said.is_transient.0 == Some(true) || status >= 500 || status == 408 => ErrorKind::Unavailable,
         _ => ErrorKind::Refused,
     }
 }
@@ -141,7 +145,7 @@ fn is_page(class: Class, outside: &Outside, body: &[u8]) -> bool {
 
 /// A server's words, made fit to be shown: one line, no tokens, not endless.
 fn tidy(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    let line: String = text.chars().take(300).map(|c| if is_shown(c) { c } else { ' ' }).collect();
     redact(line.trim())
 }
 

@@ -159,9 +159,7 @@ impl Kept {
                     for (image, had) in images.iter().zip(&mut had) {
                         if asked.split(',').any(|id| id == image.img_id.as_str()) {
                             had.asked(fields);
-                            let answer = batch
-                                .remove(image.img_id.as_str())
-                                .and_then(|answer| answer.0?.record(image));
+                            let answer = batch.take(&image.img_id).and_then(|answer| answer.0?.record(image));
                             if let Some(answer) = answer {
                                 had.learn(answer, fields, now);
                             }

@@ -57,7 +57,7 @@ impl Client {
             let mut batch: Batch = json(&body)?;
             let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
             let keeping = Keeping::batch(&fields, &ids, body);
-            let found = images.iter().map(|image| batch.remove(image.img_id.as_str())?.0?.record(image));
+            let found = images.iter().map(|image| batch.take(&image.img_id)?.0?.record(image));
             Ok((found.collect(), Some(keeping)))
         })
         .await

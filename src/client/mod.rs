@@ -4,7 +4,7 @@
 //! - `quota` says how fast requests of a class follow one another, `window` how many a host has at once
 //! - `retry` says which failures get another attempt, and when; `budget` how many do in all
 //! - `classify` says what an answer means, `gone` when the word that images are gone is believed
-//! - `wire` turns JSON into records, `metadata` asks for what is known of images
+//! - `wire` turns JSON into records, with values as `soft` takes them; `metadata` asks for what is known of images
 //! - `image_url` says where pictures may come from
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
@@ -20,6 +20,7 @@ mod quota;
 mod retry;
 mod secret;
 mod send;
+mod soft;
 mod store;
 mod window;
 mod wire;
@@ -46,11 +47,12 @@ pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;
 pub use self::secret::Token;
+pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;
 use self::window::Window;
-use self::wire::IdPage;
+use self::wire::{IdPage, MOST_IMAGES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
 use crate::model::{ImageId, SequenceId};
@@ -124,6 +126,8 @@ struct Inner {
     image_hosts: ImageHosts,
     concurrency: usize,
     permits: Semaphore,
+    /// For answers that are larger than usual: a few at once are in memory.
+    large: Arc<Semaphore>,
     lanes: [Quota; 4],
     hosts: [HostLane; 3],
     retry: Retry,
@@ -242,9 +246,10 @@ impl Client {
             {
                 return Ok(parsed);
             }
+            let asking = client.clone();
             client
                 .ask(ask, move |body| {
-                    let body = unzip(body)?;
+                    let body = asking.unzip(body)?;
                     Ok((parse(&body)?, Some(Keeping::new(key.clone(), body))))
                 })
                 .await
@@ -295,7 +300,7 @@ impl Client {
             let (ids, more) = self
                 .ask(ask, move |body| {
                     let page: IdPage = json(&body)?;
-                    let ids = wire::ids(page.data).map_err(malformed)?;
+                    let ids = page.data.0.map_err(malformed)?;
                     let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
                     // Mostly there is one page, and it is kept before its request counts as done.
                     let keeping = (first && more.is_none() && !ids.is_empty()).then(|| keeping_all(&ids));
@@ -303,6 +308,9 @@ impl Client {
                 })
                 .await?;
             all.extend(ids);
+            if all.len() > MOST_IMAGES {
+                return Err(malformed("it has more than a million images").rename(DOING, &subject));
+            }
             let Some(more) = more else {
                 if !first {
                     self.keep(keeping(&all)).await?;
@@ -327,12 +335,17 @@ impl Client {
         F: Future<Output = Result<T>> + Send,
     {
         const DOING: &str = "download image";
-        let url = self.0.image_hosts.check(url).map_err(|why| {
-            Error::new(ErrorKind::Refused, DOING)
-                .subject(subject.clone())
-                .because(why)
-                .hint("if you trust that host, say `--allow-host HOST`")
-        })?;
+        let refuse =
+            |why: String| Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why);
+        // Tables of others, too, may hold it.
+        if self.0.token.as_ref().is_some_and(|token| token.is_in(url.as_bytes())) {
+            return Err(refuse("its URL holds the token".to_owned()));
+        }
+        let url = self
+            .0
+            .image_hosts
+            .check(url)
+            .map_err(|why| refuse(why).hint("if you trust that host, say `--allow-host HOST`"))?;
         self.send(Ask { class: Class::Bytes, url, doing: DOING, subject }, read).await
     }
 
@@ -365,9 +378,25 @@ impl Client {
         .await
     }
 
-    /// A next page is followed only on the host that we asked: the header would go wherever it points.
+    /// A next page is followed only on the host that we asked: the header would go wherever it points. The token that
+    /// may stand in its query is in that header.
     fn same_host(&self, next: &str) -> Option<Url> {
-        Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())
+        let mut next = Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())?;
+        if let Some(query) = next.query() {
+            let stay = query.split('&').filter(|pair| !pair.starts_with("access_token="));
+            let query = stay.collect::<Vec<_>>().join("&");
+            next.set_query(Some(&query));
+        }
+        Some(next)
+    }
+
+    /// A tile's bytes, unpacked where need be, without the token.
+    fn unzip(&self, body: Bytes) -> Result<Bytes> {
+        let body = unzip(body)?;
+        Ok(match &self.0.token {
+            Some(token) => token.cut_tile(body),
+            None => body,
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use reqwest::header::HeaderValue;
+use serde_json::Value as Json;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -55,10 +57,84 @@ impl Token {
         Ok(value)
     }
 
-    /// Whether a text holds the secret part of the token, however the rest is encoded.
+    /// What is looked for: the part that is secret, if the token has the usual form.
+    fn secret(&self) -> Option<&str> {
+        let last = self.0.rsplit('|').next().unwrap_or_default();
+        if last.len() >= 16 { Some(last) } else { Some(self.0.as_str()).filter(|whole| whole.len() >= 8) }
+    }
+
+    /// Whether a text holds the secret, in clear or percent-encoded once or twice.
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
-        let secret = self.0.rsplit('|').next().unwrap_or(&self.0);
-        memchr::memmem::find(text, secret.as_bytes()).is_some()
+        let Some(secret) = self.secret() else { return false };
+        let holds = |text: &[u8]| memchr::memmem::find(text, secret.as_bytes()).is_some();
+        let once = || Decoded::of(text).decode();
+        holds(text)
+            || memchr::memchr(b'%', text).is_some() && (holds(&once().bytes) || holds(&once().decode().bytes))
+    }
+
+    /// The text with a mask in the place of the token, wherever [`Token::is_in`] would find it.
+    pub(super) fn cut(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        let Some(secret) = self.secret() else { return text };
+        // The whole of it first, so that its other parts do not stay behind.
+        for (what, level) in
+            [(&*self.0, 0), (&self.0, 1), (&self.0, 2), (secret, 0), (secret, 1), (secret, 2)]
+        {
+            let decoded = (0..level).fold(Decoded::of(text.as_bytes()), |decoded, _| decoded.decode());
+            let (mut out, mut end) = (String::new(), 0);
+            for at in memchr::memmem::find_iter(&decoded.bytes, what.as_bytes()) {
+                out.push_str(&text[end..decoded.begins[at]]);
+                out.push_str(MASK);
+                end = decoded.begins[at + what.len()];
+            }
+            out.push_str(&text[end..]);
+            text = out;
+        }
+        text
+    }
+
+    /// An answer of the API without the token, whatever the server echoes, so that it can't come into a record.
+    pub(super) fn cut_answer(&self, body: Bytes) -> Result<Bytes> {
+        let Some(secret) = self.secret() else { return Ok(body) };
+        let escaped = memchr::memmem::find(&body, b"\\u00").is_some() || secret.contains(['"', '\\', '/']);
+        let echoed = self.is_in(&body) || escaped && self.is_in(&unescaped(&body));
+        if !echoed {
+            return Ok(body);
+        }
+        if body.len() > LONGEST_ECHO {
+            return Err(Error::new(ErrorKind::Malformed, "").because("a large answer that repeats the token"));
+        }
+        let cut = match serde_json::from_slice(&body) {
+            Ok(json) => self.cut_json(json).to_string(),
+            Err(_) => self.cut(&String::from_utf8_lossy(&body)),
+        };
+        Ok(cut.into())
+    }
+
+    fn cut_json(&self, json: Json) -> Json {
+        match json {
+            Json::String(text) => Json::String(self.cut(&text)),
+            Json::Number(number) if self.is_in(number.to_string().as_bytes()) => Json::Null,
+            Json::Array(all) => all.into_iter().map(|one| self.cut_json(one)).collect(),
+            Json::Object(all) => {
+                all.into_iter().map(|(name, one)| (self.cut(&name), self.cut_json(one))).collect()
+            }
+            other => other,
+        }
+    }
+
+    /// A tile without the secret. Its length stays, for lengths are written in it; with a mask no text is an id.
+    pub(super) fn cut_tile(&self, tile: Bytes) -> Bytes {
+        let Some(secret) = self.secret() else { return tile };
+        let found: Vec<_> = memchr::memmem::find_iter(&tile, secret.as_bytes()).collect();
+        if found.is_empty() {
+            return tile;
+        }
+        let mut tile = Vec::from(tile);
+        for at in found {
+            tile[at..at + secret.len()].fill(b'#');
+        }
+        tile.into()
     }
 
     /// The token for the query of a tile; the URL type escapes it.
@@ -74,6 +150,53 @@ impl fmt::Debug for Token {
 }
 
 const MASK: &str = "[token]";
+
+/// The largest answer from which the token is cut out; a larger one that repeats it is of no use.
+const LONGEST_ECHO: usize = 4 << 20;
+
+/// A text as it is after percent-decoding, and where each of its bytes began before that.
+struct Decoded {
+    bytes: Vec<u8>,
+    /// One more than there are bytes.
+    begins: Vec<usize>,
+}
+
+impl Decoded {
+    fn of(text: &[u8]) -> Self {
+        Self { bytes: text.to_vec(), begins: (0..=text.len()).collect() }
+    }
+
+    fn decode(&self) -> Self {
+        let digit = |at: usize| char::from(*self.bytes.get(at)?).to_digit(16);
+        let (mut bytes, mut begins, mut at) = (Vec::new(), Vec::new(), 0);
+        while let Some(byte) = self.bytes.get(at) {
+            begins.push(self.begins[at]);
+            let code = (*byte == b'%').then(|| Some(digit(at + 1)? * 16 + digit(at + 2)?)).flatten();
+            let code = code.and_then(|code| u8::try_from(code).ok());
+            bytes.push(code.unwrap_or(*byte));
+            at += if code.is_some() { 3 } else { 1 };
+        }
+        begins.extend(self.begins.last());
+        Self { bytes, begins }
+    }
+}
+
+/// JSON without the escapes behind which ASCII can hide.
+fn unescaped(json: &[u8]) -> Vec<u8> {
+    let (mut plain, mut rest) = (Vec::with_capacity(json.len()), json);
+    while let Some((byte, behind)) = rest.split_first() {
+        let code = rest.get(..6).and_then(|escape| std::str::from_utf8(escape.strip_prefix(b"\\u")?).ok());
+        let code = code.and_then(|digits| u8::try_from(u16::from_str_radix(digits, 16).ok()?).ok());
+        let plain_byte;
+        (plain_byte, rest) = match (code, byte, behind.split_first()) {
+            (Some(code), ..) => (code, &rest[6..]),
+            (None, b'\\', Some((escaped, behind))) => (*escaped, behind),
+            _ => (*byte, behind),
+        };
+        plain.push(plain_byte);
+    }
+    plain
+}
 
 /// Cuts tokens out of a text that came from a server, also percent-encoded once or twice.
 ///
@@ -115,6 +238,8 @@ fn value_len(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -137,6 +262,73 @@ mod tests {
             redact("nothing to hide, access_token is a word"),
             "nothing to hide, access_token is a word"
         );
+    }
+
+    /// Each byte of a text percent-encoded, if `chosen` says so for its place.
+    fn encoded(text: &str, chosen: impl Fn(usize) -> bool) -> String {
+        let one = |(at, byte): (usize, u8)| {
+            if chosen(at) { format!("%{byte:02X}") } else { char::from(byte).to_string() }
+        };
+        text.bytes().enumerate().map(one).collect()
+    }
+
+    /// Each character of a text as a JSON escape, if `chosen` says so for its place.
+    fn json_escaped(text: &str, chosen: impl Fn(usize) -> bool) -> String {
+        let one = |(at, c): (usize, char)| match c {
+            _ if chosen(at) => format!("\\u{:04x}", u32::from(c)),
+            '"' | '\\' => format!("\\{c}"),
+            c => c.to_string(),
+        };
+        text.chars().enumerate().map(one).collect()
+    }
+
+    proptest::proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn no_answer_keeps_the_token_in_any_form(
+            text in prop_oneof!["MLY\\|[0-9]{16}\\|[0-9a-f]{32}", "[!-~]{16,40}", "[!-~]{8,12}", "[0-9]{16}"],
+            (once, twice, hidden) in (any::<u64>(), any::<u64>(), any::<u64>()),
+            levels in 0..3_u8,
+            around in "[a-z\u{e9}%=/ ]{0,8}",
+        ) {
+            let token = Token::new(&text).expect("a token");
+            let bit = |bits: u64| move |at: usize| bits >> (at % 64) & 1 == 1;
+            let mut form = text.clone();
+            if levels > 0 { form = encoded(&form, bit(once)); }
+            if levels > 1 { form = encoded(&form, bit(twice)); }
+            let echo = format!("{around}{form}{around}{form}");
+            // A percent sign before it may make another text of it.
+            if token.is_in(echo.as_bytes()) {
+                let clean = token.cut(&echo);
+                prop_assert!(!token.is_in(clean.as_bytes()), "{clean}");
+                prop_assert!(clean.contains(MASK));
+            } else {
+                prop_assert!(around.contains('%') || text.contains('%'), "{echo}");
+            }
+            let json = format!(r#"{{"a{0}":["{0}",{{"b":1.5,"c":"{0}"}}]}}"#, json_escaped(&echo, bit(hidden)));
+            let cut = token.cut_answer(json.clone().into()).expect("small enough");
+            let Json::Object(cut) = serde_json::from_slice(&cut).expect("JSON") else { panic!("{json}") };
+            for (name, value) in cut {
+                prop_assert!(!token.is_in(name.as_bytes()) && !token.is_in(unescaped(value.to_string().as_bytes()).as_slice()));
+            }
+            let tile = [b"\x1a", text.as_bytes(), b"\xff", text.as_bytes()].concat();
+            let clean = token.cut_tile(tile.clone().into());
+            prop_assert_eq!(clean.len(), tile.len());
+            prop_assert!(!token.is_in(&clean));
+        }
+    }
+
+    #[test]
+    fn an_answer_without_the_token_stays_as_it_is() {
+        let token = Token::new("MLY|1234567890123456|0123456789abcdef0123456789abcdef").expect("a token");
+        for body in [r#"{ "a":"\u00e9%41%2541", "b":1.50 }"#, "<html>%zz%", ""] {
+            assert_eq!(token.cut_answer(Bytes::from(body)).expect("fine"), body);
+        }
+        assert_eq!(token.cut("see MLY|1234567890123456|0123456789abcdef0123456789abcdef!"), "see [token]!");
+        assert!(token.cut_answer(format!("{}{}", token.0, "x".repeat(5 << 20)).into()).is_err());
+        let short = Token::new("ab").expect("a token");
+        assert_eq!(short.cut("cabin"), "cabin", "what is no secret is not looked for");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The one door to the network: pace, permit, send, classify, retry.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -133,9 +135,11 @@ impl Client {
             self.heed_usage(class, response.headers());
             let outside = outside(&response);
             let limit = body_limit(class);
-            let mut answer = Answer { response, outside, limit, seen: 0, timeouts: self.0.timeouts };
+            let (timeouts, client) = (self.0.timeouts, self.clone());
+            let mut answer = Answer { response, outside, limit, seen: 0, timeouts, client };
             if !(200..300).contains(&answer.outside.status) {
                 let excerpt = answer.excerpt().await?;
+                let excerpt = self.without_token(class, excerpt.into())?;
                 let unknown = || Error::new(ErrorKind::Refused, "").because("an answer that says nothing");
                 return Err(classify(class, &answer.outside, &excerpt).unwrap_or_else(unknown));
             }
@@ -165,6 +169,17 @@ impl Client {
         }
     }
 
+    /// An answer without the token: a server may echo it anywhere.
+    fn without_token(&self, class: Class, body: Bytes) -> Result<Bytes> {
+        match (&self.0.token, class) {
+            (None, _) => Ok(body),
+            (Some(token), Class::Tile) if !body.starts_with(b"{") && !body.starts_with(b"<") => {
+                Ok(token.cut_tile(body))
+            }
+            (Some(token), _) => token.cut_answer(body),
+        }
+    }
+
     fn request(&self, ask: &Ask) -> Result<reqwest::RequestBuilder> {
         if ask.class == Class::Bytes {
             return Ok(self.0.images.get(ask.url.clone()));
@@ -191,6 +206,19 @@ pub(crate) struct Answer {
     limit: usize,
     seen: usize,
     timeouts: Timeouts,
+    client: Client,
+}
+
+/// A body that had to wait for its turn to be so large; the turn is over when the body is dropped.
+struct Large {
+    body: Vec<u8>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 impl Answer {
@@ -219,13 +247,18 @@ impl Answer {
         let mut body = Vec::with_capacity(first.len() + second.len());
         body.extend_from_slice(&first);
         body.extend_from_slice(&second);
+        let mut turn = None;
         while let Some(chunk) = self.chunk().await? {
             body.extend_from_slice(&chunk);
+            if turn.is_none() && body.len() > usual_len(class) {
+                turn = Arc::clone(&self.client.0.large).acquire_owned().await.ok();
+            }
         }
-        self.checked(class, body.into())
+        self.checked(class, Bytes::from_owner(Large { body, _turn: turn }))
     }
 
     fn checked(&self, class: Class, body: Bytes) -> Result<Bytes> {
+        let body = self.client.without_token(class, body)?;
         classify(class, &self.outside, &body).map_or(Ok(body), Err)
     }
 
@@ -241,6 +274,17 @@ impl Answer {
             }
         }
         Ok(excerpt)
+    }
+}
+
+/// How many answers beyond the usual length may be in memory at once.
+pub(super) const LARGE_ANSWERS: usize = 6;
+
+/// Up to this length any number of answers may be in memory; dense tiles have 12 MB.
+fn usual_len(class: Class) -> usize {
+    match class {
+        Class::Tile => 16 * MIB,
+        _ => MIB,
     }
 }
 

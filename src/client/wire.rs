@@ -1,28 +1,39 @@
 //! The API's JSON and its way into records.
 //!
 //! A value of another type than documented counts as absent: one odd image
-//! must not cost the forty-nine beside it.
+//! must not cost the forty-nine beside it. So does an id that can't be one, and
+//! a value longer than a table takes; and no answer becomes many times its size
+//! in memory.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::soft::{FromJson, LONGEST_LIST, Soft};
 use crate::geo::LonLat;
-use crate::model::{Image, ImageId, Metadata};
+use crate::model::{Image, ImageId, Metadata, SequenceId};
+
+/// No sequence comes near so many images; some have thousands.
+pub(super) const MOST_IMAGES: usize = 1_000_000;
+
+/// An answer of more images than this is none to a question for fifty.
+const MOST_ANSWERS: usize = 1000;
 
 /// A list of ids, as `/image_ids` gives it, perhaps with a next page.
 #[derive(serde::Deserialize)]
 pub(super) struct IdPage {
-    pub(super) data: Vec<IdOnly>,
+    pub(super) data: Ids,
     #[serde(default)]
     pub(super) paging: Soft<Paging>,
 }
 
+/// The ids, or why one of them can't be one.
+pub(super) struct Ids(pub(super) Result<Vec<ImageId>, &'static str>);
+
 #[derive(serde::Deserialize)]
-pub(super) struct IdOnly {
-    pub(super) id: Soft<String>,
+struct IdOnly {
+    id: Soft<String>,
 }
 
 #[derive(serde::Deserialize, Default)]
@@ -32,14 +43,21 @@ pub(super) struct Paging {
 }
 
 /// The answer of `/?ids=`: images by their id.
-pub(super) type Batch = HashMap<String, Soft<WireImage>>;
+pub(super) struct Batch(HashMap<String, Soft<WireImage>>);
+
+impl Batch {
+    /// Takes the answer for an image out, if there is one.
+    pub(super) fn take(&mut self, id: &ImageId) -> Option<Soft<WireImage>> {
+        self.0.remove(id.as_str())
+    }
+}
 
 /// An image as the API gives it.
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 pub(super) struct WireImage {
     id: Soft<String>,
-    sequence: Soft<String>,
+    sequence: Soft<SequenceId>,
     geometry: Soft<Point>,
     computed_geometry: Soft<Point>,
     captured_at: Soft<i64>,
@@ -74,14 +92,14 @@ pub(super) struct WireImage {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Creator {
-    id: Soft<String>,
+    id: Soft<ImageId>,
     username: Soft<String>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Linked {
-    id: Soft<String>,
+    id: Soft<ImageId>,
     url: Soft<String>,
 }
 
@@ -94,7 +112,7 @@ struct Point {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Detections {
-    data: Soft<Vec<Linked>>,
+    data: Soft<Vec<ImageId>>,
 }
 
 impl WireImage {
@@ -111,7 +129,7 @@ impl WireImage {
         Some(Metadata {
             seq_id: image.seq_id.clone(),
             img_id: image.img_id.clone(),
-            sequence: self.sequence.0,
+            sequence: self.sequence.0.map(text_of),
             geometry: place(self.geometry),
             computed_geometry: place(self.computed_geometry),
             captured_at: self.captured_at.0,
@@ -131,23 +149,28 @@ impl WireImage {
             is_pano: self.is_pano.0,
             quality_score: self.quality_score.0,
             on_foot: self.on_foot.0,
-            creator_id: creator.id.0,
+            creator_id: creator.id.0.map(text_of),
             creator_username: creator.username.0,
-            organization_id: self.organization.0.and_then(|organization| organization.id.0),
+            organization_id: self.organization.0.and_then(|organization| organization.id.0).map(text_of),
             thumb_256_url: self.thumb_256_url.0,
             thumb_1024_url: self.thumb_1024_url.0,
             thumb_2048_url: self.thumb_2048_url.0,
             thumb_original_url: self.thumb_original_url.0,
             merge_cc: self.merge_cc.0,
-            mesh_id: mesh.id.0,
+            mesh_id: mesh.id.0.map(text_of),
             mesh_url: mesh.url.0,
-            sfm_cluster_id: cluster.id.0,
+            sfm_cluster_id: cluster.id.0.map(text_of),
             sfm_cluster_url: cluster.url.0,
-            detections: self.detections.0.map(|found| {
-                found.data.0.unwrap_or_default().into_iter().filter_map(|one| one.id.0).collect()
-            }),
+            detections: self
+                .detections
+                .0
+                .map(|found| found.data.0.unwrap_or_default().into_iter().map(text_of).collect()),
         })
     }
+}
+
+fn text_of(id: impl AsRef<str>) -> String {
+    id.as_ref().to_owned()
 }
 
 fn place(point: Soft<Point>) -> Option<LonLat> {
@@ -157,114 +180,13 @@ fn place(point: Soft<Point>) -> Option<LonLat> {
     }
 }
 
-/// The ids of a page, or the first that can't be an id.
-pub(super) fn ids(page: Vec<IdOnly>) -> Result<Vec<ImageId>, &'static str> {
-    page.into_iter().map(|one| ImageId::check(one.id.0.as_deref().unwrap_or_default())).collect()
-}
-
-/// A value that is absent when it is null, empty text, or of another type.
-pub(super) struct Soft<T>(pub(super) Option<T>);
-
-impl<T> Default for Soft<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-/// What a JSON value can become; each type takes what it understands.
-trait FromJson: Sized {
-    fn text(_: &str) -> Option<Self> {
-        None
-    }
-    fn float(_: f64) -> Option<Self> {
-        None
-    }
-    fn integer(_: i64) -> Option<Self> {
-        None
-    }
-    fn truth(_: bool) -> Option<Self> {
-        None
-    }
-    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-    fn map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-}
-
-impl FromJson for String {
-    fn text(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| text.to_owned())
-    }
-    fn integer(number: i64) -> Option<Self> {
-        Some(number.to_string())
-    }
-}
-
-impl FromJson for f64 {
-    fn float(number: f64) -> Option<Self> {
-        Some(number)
-    }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a whole number in a float field lost its point on the way"
-    )]
-    fn integer(number: i64) -> Option<Self> {
-        Some(number as Self)
-    }
-}
-
-impl FromJson for Vec<Linked> {
+impl FromJson for Vec<ImageId> {
     fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         let mut all = Self::new();
         while let Some(Soft(one)) = list.next_element::<Soft<Linked>>()? {
-            all.extend(one);
+            all.extend(one.and_then(|one| one.id.0).filter(|_| all.len() <= LONGEST_LIST));
         }
-        Ok(Some(all))
-    }
-}
-
-impl FromJson for i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
-    fn float(number: f64) -> Option<Self> {
-        (number.fract() == 0.0 && number.abs() < 9e18).then_some(number as Self)
-    }
-    fn integer(number: i64) -> Option<Self> {
-        Some(number)
-    }
-}
-
-impl FromJson for i32 {
-    fn float(number: f64) -> Option<Self> {
-        Self::integer(i64::float(number)?)
-    }
-    fn integer(number: i64) -> Option<Self> {
-        Self::try_from(number).ok()
-    }
-}
-
-impl FromJson for bool {
-    fn truth(truth: bool) -> Option<Self> {
-        Some(truth)
-    }
-    fn integer(number: i64) -> Option<Self> {
-        Some(number != 0)
-    }
-}
-
-impl FromJson for Vec<f64> {
-    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
-        let mut numbers = Some(Self::new());
-        while let Some(Soft(number)) = list.next_element::<Soft<f64>>()? {
-            match number {
-                Some(number) => numbers.iter_mut().for_each(|all| all.push(number)),
-                None => numbers = None,
-            }
-        }
-        Ok(numbers)
+        Ok(Some(all).filter(|all| all.len() <= LONGEST_LIST))
     }
 }
 
@@ -280,47 +202,59 @@ macro_rules! from_map {
 
 from_map!(WireImage, Creator, Linked, Point, Detections, Paging);
 
-impl<'de, T: FromJson> Deserialize<'de> for Soft<T> {
+impl<'de> Deserialize<'de> for Ids {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SoftVisitor(PhantomData)).map(Self)
+        deserializer.deserialize_seq(IdsVisitor)
     }
 }
 
-struct SoftVisitor<T>(PhantomData<T>);
+struct IdsVisitor;
 
-impl<'de, T: FromJson> Visitor<'de> for SoftVisitor<T> {
-    type Value = Option<T>;
+impl<'de> Visitor<'de> for IdsVisitor {
+    type Value = Ids;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
+        f.write_str("a list of ids")
     }
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(T::text(text))
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(T::float(number))
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(T::integer(number))
-    }
-    #[expect(clippy::cast_precision_loss, reason = "beyond 2^63 only a float can hold it")]
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(number).map_or_else(|_| T::float(number as f64), T::integer))
-    }
-    fn visit_bool<E>(self, truth: bool) -> Result<Self::Value, E> {
-        Ok(T::truth(truth))
-    }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        T::list(list)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::map(map).map_err(A::Error::custom)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ids, A::Error> {
+        let mut ids = Ok(Vec::new());
+        while let Some(IdOnly { id }) = list.next_element()? {
+            let Ok(all) = &mut ids else { continue };
+            match ImageId::check(id.0.as_deref().unwrap_or_default()) {
+                Ok(_) if all.len() == MOST_IMAGES => ids = Err("it has more than a million images"),
+                Ok(id) => all.push(id),
+                Err(why) => ids = Err(why),
+            }
+        }
+        Ok(Ids(ids))
     }
 }
 
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BatchVisitor)
+    }
+}
+
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Batch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("images by their id")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch, A::Error> {
+        let mut batch = HashMap::new();
+        while let Some((id, image)) = map.next_entry()? {
+            if batch.len() == MOST_ANSWERS {
+                return Err(A::Error::custom("it has more images than were asked for"));
+            }
+            batch.insert(id, image);
+        }
+        Ok(Batch(batch))
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,12 +24,22 @@ fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
     Ok(SmolStr::new(text))
 }
 
-/// Image and owner ids are decimal; a table that a spreadsheet or pandas wrote as floats has lost digits.
+/// The longest decimal id that is taken; real ones have 17 digits at the most.
+const MAX_DIGITS: usize = 32;
+
+/// Image and owner ids are decimal, so no two differ by case alone, and none is a name that a system keeps for itself.
+/// A table that a spreadsheet or pandas wrote as floats has lost digits.
 fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
-    if is_float(text) {
-        return Err(FLOAT_ID);
+    if text.is_empty() {
+        return Err("the id is empty");
     }
-    check_id(text)
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(if is_float(text) { FLOAT_ID } else { "such an id has only decimal digits" });
+    }
+    if text.len() > MAX_DIGITS {
+        return Err("the id is longer than 32 digits");
+    }
+    Ok(SmolStr::new(text))
 }
 
 pub(super) const FLOAT_ID: Reason =
@@ -41,13 +51,13 @@ pub(super) fn is_float(text: &str) -> bool {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident, $form:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(SmolStr);
 
         impl $name {
-            /// Checks a text and makes it an id: 1 to 64 letters, digits, `-` or `_`.
+            #[doc = concat!("Checks a text and makes it an id: ", $form, ".")]
             pub fn new(text: &str) -> Result<Self> {
                 Self::check(text).map_err(|why| {
                     let shown: String = text.chars().take(MAX_ID).collect();
@@ -81,15 +91,15 @@ macro_rules! id {
 
 id! {
     /// The id of a sequence: 22 characters, case-sensitive, perhaps beginning with `-`.
-    SequenceId, "sequence id", check_id
+    SequenceId, "sequence id", check_id, "1 to 64 letters, digits, `-` or `_`"
 }
 id! {
     /// The id of an image: decimal digits, today up to 17, kept as text for they exceed 2^53.
-    ImageId, "image id", check_number
+    ImageId, "image id", check_number, "1 to 32 decimal digits"
 }
 id! {
     /// The id of an organisation or a user: decimal digits, kept as text.
-    OwnerId, "owner id", check_number
+    OwnerId, "owner id", check_number, "1 to 32 decimal digits"
 }
 
 #[cfg(test)]
@@ -104,6 +114,32 @@ mod tests {
         }
         assert!(SequenceId::new("-abcDEF_0123456789xyz").is_ok());
         assert!(SequenceId::new("1e5").is_ok(), "a sequence id may look like a number");
+    }
+
+    #[test]
+    fn image_and_owner_ids_are_decimal_digits_and_nothing_else() {
+        for bad in [
+            "abc",
+            "CON",
+            "aux",
+            "1a",
+            "-",
+            "1_2",
+            "１２",
+            "+12x",
+            "0x10",
+            &"1".repeat(33),
+            &"9".repeat(10_000),
+        ] {
+            for error in [ImageId::new(bad).map(drop), OwnerId::new(bad).map(drop)] {
+                let said = error.expect_err(bad).chain();
+                assert!(said.contains("digits") && !said.contains("loses"), "{said}");
+                assert!(said.len() < 200, "{said}");
+            }
+        }
+        for good in ["0", "007", "26774514888887982", &"1".repeat(32)] {
+            assert!(ImageId::new(good).is_ok() && OwnerId::new(good).is_ok(), "{good}");
+        }
     }
 
     #[test]

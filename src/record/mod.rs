@@ -4,6 +4,7 @@
 //! schemas, readers, `--fields` and the `fields=` of the API.
 
 mod fields;
+pub(crate) mod formula;
 mod place;
 mod time;
 
@@ -86,6 +87,9 @@ pub(crate) const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800_000
 /// The ending of a column's name beside a column of times: the milliseconds that are no timestamp.
 #[cfg(feature = "parquet")]
 pub(crate) const RAW: &str = "_raw";
+
+/// The longest text that a table takes, and the longest cell of a CSV file, in bytes.
+pub(crate) const LONGEST_TEXT: usize = 1 << 20;
 
 /// A value of a column.
 ///

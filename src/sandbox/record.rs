@@ -1,11 +1,14 @@
 //! What was asked of the sandbox.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::client::redact;
 
 /// The three hosts of Mapillary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +22,7 @@ pub enum Host {
 }
 
 /// One request as it arrived, and the status that it was answered with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Asked {
     /// Which host it was for.
     pub host: Host,
@@ -39,6 +42,20 @@ pub struct Asked {
     pub at: Duration,
     /// How many requests were under way on its host when it came, itself included.
     pub in_flight: usize,
+}
+
+impl fmt::Debug for Asked {
+    /// Without the token, though the fields have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("host", &self.host)
+            .field("path", &redact(&self.path))
+            .field("query", &redact(&self.query))
+            .field("has_authorization", &self.authorization.is_some())
+            .field("status", &self.status)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Asked {

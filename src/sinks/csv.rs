@@ -8,10 +8,13 @@ use async_trait::async_trait;
 
 use super::{Encoder, FileSink, Layout, Sink, Written};
 use crate::error::Result;
-use crate::record::{Column, Fields, Record, Value, select};
+use crate::record::{Column, Fields, Record, Value, formula, select};
 use crate::sources::RecordStream;
 
 /// Writes a table as a CSV file: a header, then a row a record, absent values as empty cells.
+///
+/// A text that a spreadsheet would take for a formula, such as a user's name that begins with `=`, gets an
+/// apostrophe before it, which [`CsvSource`](crate::CsvSource) takes off again. Ids stay as they are.
 ///
 /// ```
 /// use streetflow::{CsvSink, Flow, Image, Result};
@@ -79,7 +82,9 @@ impl<T: Record, W: Write + Send> Encoder<T> for CsvEncoder<T, W> {
         for record in batch {
             for column in &self.columns {
                 match (column.get)(record) {
-                    Value::Text(text) => self.out.write_field(text.as_bytes()).map_err(plain)?,
+                    Value::Text(text) => {
+                        self.out.write_field(formula::guarded(&text).as_bytes()).map_err(plain)?;
+                    }
                     value => {
                         self.cell.clear();
                         write!(self.cell, "{value}").map_err(io::Error::other)?;

@@ -7,15 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use csv::ByteRecord;
 
-use super::table::{self, Lane, Row, Table};
+use super::table::{self, Lane, Row, TOO_LONG, Table};
 use super::{LONGEST_ROW, RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Record};
+use crate::record::{Column, Kind, LONGEST_TEXT, Record, formula};
+
+/// Tables of other tools have some hundreds.
+const MOST_COLUMNS: usize = 10_000;
 
 /// Records from a CSV file with a header, one row at a time.
 ///
 /// Columns are found by name, in any order; others are left alone. A byte order
-/// mark, CRLF and quoted cells are fine. A row that can't be read is an error
+/// mark, CRLF and quoted cells are fine. An apostrophe before what a spreadsheet would take for a formula, as
+/// [`CsvSink`](crate::CsvSink) writes it, is taken off. A row that can't be read is an error
 /// of kind [`ErrorKind::Malformed`](crate::ErrorKind) and the next row follows; if it is the first
 /// one, the table is of no use and the error is one of usage.
 ///
@@ -58,6 +62,9 @@ impl<T: Record> CsvSource<T> {
                 unread
             }
         })?;
+        if header.len() > MOST_COLUMNS || header.iter().any(|cell| cell.len() > LONGEST_TEXT) {
+            return Err(table.refuse("its header is longer than any table's: is it CSV at all?"));
+        }
         table.header =
             header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         Self::of(table, rows, read)
@@ -142,12 +149,16 @@ impl<T: Record> CsvSource<T> {
         if cells.iter().zip(&self.table.header).all(|(cell, name)| cell == name.as_bytes()) {
             return Err(self.table.refuse_row(&row, " repeats the header"));
         }
+        if let Some(long) = cells.iter().position(|cell| cell.len() > LONGEST_TEXT) {
+            let name = table::printable(&self.table.header[long], 60);
+            return Err(self.table.refuse_row(&row, &format!(", column `{name}`: {TOO_LONG}")));
+        }
         let mut record = T::default();
         for (cell, column) in cells.iter().zip(&self.columns) {
             let Some(column) = column else { continue };
-            let value = std::str::from_utf8(cell)
-                .map_err(|_| "it is not UTF-8 text")
-                .and_then(|text| column.kind.parse(text));
+            let value = std::str::from_utf8(cell).map_err(|_| "it is not UTF-8 text").and_then(|text| {
+                column.kind.parse(if column.kind == Kind::Text { formula::unguarded(text) } else { text })
+            });
             let shown = || String::from_utf8_lossy(cell).into_owned();
             self.table.set(&mut record, column, value, &row, shown)?;
         }

@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 #[cfg(feature = "parquet")]
 use super::ParquetSource;
 use super::{CsvSource, GeoJsonSource, RecordStream, Source};
+use crate::client::redact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
-use crate::record::{Column, Record, Value};
+use crate::record::{Column, LONGEST_TEXT, Record, Value};
 
 /// Records from a table of whichever format.
 ///
@@ -168,6 +169,9 @@ impl Record for Unknown {
     const COLUMNS: &'static [Column<Self>] = &[];
 }
 
+/// What is said of a value beyond [`LONGEST_TEXT`].
+pub(super) const TOO_LONG: &str = "it is longer than 1 MiB";
+
 /// What messages say of a table: its name, what its rows are called, its columns.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
@@ -250,6 +254,9 @@ impl Table {
             if column.required && empty {
                 return Err("it is empty");
             }
+            if matches!(&value, Value::Text(text) if text.len() > LONGEST_TEXT) {
+                return Err(TOO_LONG);
+            }
             (column.set)(record, value)
         });
         set.map_err(|why| {
@@ -265,9 +272,11 @@ pub(super) struct Row {
     pub(super) first: bool,
 }
 
-/// The beginning of a text, without anything that a terminal would obey.
+/// The beginning of a text from a file, made fit to be shown; no token that somebody has put there either.
 pub(super) fn printable(text: &str, most: usize) -> String {
-    text.chars().take(most).map(|c| if c.is_control() { '?' } else { c }).collect()
+    // Cut first: what is endless must not cost endless time.
+    let end = text.char_indices().nth(most + 1).map_or(text.len(), |(end, _)| end);
+    crate::printable::printable(&redact(&text[..end]), most)
 }
 
 fn shorten(header: &[String]) -> String {

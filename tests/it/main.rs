@@ -16,9 +16,13 @@ mod foreign;
 mod formats;
 #[cfg(feature = "parquet")]
 mod geoparquet;
+mod hostile;
 mod real;
 mod resume;
 mod sinks;
+#[cfg(target_os = "linux")]
+mod sizes;
 mod sources;
 mod stages;
 mod support;
+mod token;

@@ -26,6 +26,18 @@ struct Feature {
     properties: Option<JsonObject>,
 }
 
+/// A feature of more values than this would take hundreds of times its length in memory.
+const MOST_VALUES: usize = 1_000_000;
+
+impl Feature {
+    fn read(text: &[u8]) -> std::result::Result<Self, String> {
+        if text.len() > MOST_VALUES && memchr::memchr_iter(b',', text).count() > MOST_VALUES {
+            return Err("it has more than a million values".to_owned());
+        }
+        serde_json::from_slice(text).map_err(|fault| fault.to_string())
+    }
+}
+
 #[derive(Deserialize)]
 enum FeatureType {
     Feature,
@@ -135,7 +147,7 @@ impl<T: Record> GeoJsonSource<T> {
         let mut known = HashSet::new();
         let mut first_fault = None;
         for text in &self.first {
-            let feature: Feature = match serde_json::from_slice(text) {
+            let feature = match Feature::read(text) {
                 Ok(feature) => feature,
                 Err(fault) => {
                     first_fault.get_or_insert(fault);
@@ -169,8 +181,8 @@ impl<T: Record> GeoJsonSource<T> {
         }
     }
 
-    fn no_feature(&self, row: &Row, fault: &serde_json::Error) -> Error {
-        let why = format!(" is not one: {}", table::printable(&fault.to_string(), 200));
+    fn no_feature(&self, row: &Row, fault: &str) -> Error {
+        let why = format!(" is not one: {}", table::printable(fault, 200));
         let error = self.table.refuse_row(row, &why);
         if row.first {
             error.hint(
@@ -236,7 +248,7 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     fn record(&self, text: &[u8], row: &Row) -> Result<T> {
-        let feature: Feature = serde_json::from_slice(text).map_err(|fault| self.no_feature(row, &fault))?;
+        let feature = Feature::read(text).map_err(|fault| self.no_feature(row, &fault))?;
         let FeatureType::Feature = feature.r#type;
         let mut record = T::default();
         let properties = feature.properties.unwrap_or_default();

@@ -14,6 +14,9 @@ use crate::error::{Error, ErrorKind};
 use crate::geo::{Bbox, Clip, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
 
+/// Ten times what has been seen in a tile of many countries.
+const MOST_SEQUENCES: usize = 2_000_000;
+
 /// Why a tile can't be read.
 pub(super) type Fault = &'static str;
 
@@ -126,7 +129,7 @@ fn count(layer: &Layer<'_>) -> Result<TileLayer, Fault> {
 #[derive(Default)]
 struct Found<'a> {
     seen: Vec<Seen<'a>>,
-    index: HashMap<&'a str, usize>,
+    index: HashMap<&'a str, u32>,
 }
 
 struct Seen<'a> {
@@ -146,14 +149,17 @@ impl<'a> Found<'a> {
         owner: Option<&Owner>,
     ) -> Result<(), Fault> {
         // A layer shares one table of values, so a sequence's id is looked up once, not once an image.
-        let mut places: Vec<Option<usize>> = vec![None; layer.values.len()];
+        // Counted from 1; zeros cost no memory before they are written to.
+        let mut places = vec![0_u32; layer.values.len()];
         for feature in layer.features() {
             let feature = feature?;
             let tags = keys.read(layer, &feature)?;
             let Some((index, id)) = tags.id else { continue };
-            let Some(place) = places[index].or_else(|| self.place(id)) else { continue };
-            places[index] = Some(place);
-            let seen = &mut self.seen[place];
+            if places[index] == 0 {
+                let Some(place) = self.place(id)? else { continue };
+                places[index] = place;
+            }
+            let seen = &mut self.seen[places[index] as usize - 1];
             if seen.organization == Value::None {
                 seen.organization = tags.organization;
             }
@@ -166,22 +172,20 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// Where the sequence stands in the list; none if its id can't be one.
-    fn place(&mut self, id: &'a str) -> Option<usize> {
-        if let Some(place) = self.index.get(id) {
-            return Some(*place);
+    /// Where the sequence stands in the list, from 1; none if its id can't be one.
+    fn place(&mut self, text: &'a str) -> Result<Option<u32>, Fault> {
+        if let Some(place) = self.index.get(text) {
+            return Ok(Some(*place));
         }
-        let place = self.seen.len();
+        let Ok(id) = SequenceId::check(text) else { return Ok(None) };
+        if self.seen.len() == MOST_SEQUENCES {
+            return Err("it shows more than two million sequences");
+        }
         let (organization, creator) = (Value::None, Value::None);
-        self.seen.push(Seen {
-            id: SequenceId::check(id).ok()?,
-            organization,
-            creator,
-            owned: false,
-            inside: false,
-        });
-        self.index.insert(id, place);
-        Some(place)
+        self.seen.push(Seen { id, organization, creator, owned: false, inside: false });
+        let place = u32::try_from(self.seen.len()).map_err(|_| "it shows too many sequences")?;
+        self.index.insert(text, place);
+        Ok(Some(place))
     }
 }
 
@@ -195,6 +199,8 @@ impl Seen<'_> {
         Sequence { org_id, seq_id: self.id }
     }
 }
+
+const NO_VALUE: Fault = "a tag names no value";
 
 /// What each key of a layer means to us.
 struct Keys(Vec<Meaning>);
@@ -238,17 +244,18 @@ impl Keys {
             let value = pairs.next().ok_or("a feature's tags are odd")??;
             let meaning =
                 *usize::try_from(key?).ok().and_then(|key| self.0.get(key)).ok_or("a tag names no key")?;
-            let index = usize::try_from(value).map_err(|_| "a tag names no value")?;
-            let bytes = *layer.values.get(index).ok_or("a tag names no value")?;
+            let index = usize::try_from(value).map_err(|_| NO_VALUE)?;
+            let value = || Value::read(layer.values.get(index).ok_or(NO_VALUE)?);
             match meaning {
-                Meaning::Nothing => {}
+                Meaning::Nothing if index < layer.values.len() => {}
+                Meaning::Nothing => return Err(NO_VALUE),
                 Meaning::Id => {
-                    if let Value::Text(id) = Value::read(bytes)? {
+                    if let Value::Text(id) = value()? {
                         tags.id = Some((index, id));
                     }
                 }
-                Meaning::Organization => tags.organization = Value::read(bytes)?,
-                Meaning::Creator => tags.creator = Value::read(bytes)?,
+                Meaning::Organization => tags.organization = value()?,
+                Meaning::Creator => tags.creator = value()?,
             }
         }
         Ok(tags)

@@ -101,3 +101,43 @@ fn no_cut_and_no_flipped_bit_makes_it_panic() {
     }
     assert!(sequences(b"no tile at all", TILE, &everywhere(), None).is_err());
 }
+
+/// So many fields of a layer, all empty.
+fn repeated(field: u8, count: usize) -> Vec<u8> {
+    [field << 3 | 2, 0].repeat(count)
+}
+
+/// A message around a longer one than a byte of length can tell.
+fn long_field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2][..], &varint_of(bytes.len() as u64), bytes].concat()
+}
+
+#[test]
+fn a_tile_of_millions_of_empty_things_is_refused_or_read_within_bounds() {
+    let name = field(1, b"sequence");
+    let layer = |rest: Vec<u8>| long_field(3, &[&name[..], &rest].concat());
+    let read = |tile: &[u8]| sequences(tile, TILE, &everywhere(), None).map(|found| found.len());
+    assert_eq!(read(&layer(repeated(3, 10_000))), Ok(0));
+    assert_eq!(read(&layer(repeated(3, 10_001))), Err("a layer has more than 10,000 keys"));
+    assert_eq!(read(&layer(repeated(4, 16_000_001))), Err("a layer has more than 16 million values"));
+    assert_eq!(read(&layer(repeated(2, 8_000_000))), Ok(0));
+    assert_eq!(read(&layer(repeated(2, 8_000_001))), Err("a layer has more than 8 million features"));
+    assert!(tile_layers(&layer(repeated(2, 8_000_001))).is_err());
+}
+
+#[test]
+fn a_value_that_is_too_long_for_an_id_is_not_looked_into() {
+    let tile = |id: &[u8]| {
+        let feature = field(2, &field(2, &[0, 0]));
+        let value = long_field(4, &long_field(1, id));
+        long_field(3, &[feature, field(3, b"id"), value, field(1, b"sequence")].concat())
+    };
+    // Looked into, the last one would be a fault: it is no text.
+    for (id, expected) in [(vec![b'x'; 64], true), (vec![b'x'; 1 << 20], false), (vec![0xff; 1 << 20], false)]
+    {
+        let tile = tile(&id);
+        assert_eq!(shows(&tile, None), Ok(expected));
+        let found = sequences(&tile, TILE, &everywhere(), None).expect("a tile");
+        assert_eq!(found.len(), usize::from(expected));
+    }
+}

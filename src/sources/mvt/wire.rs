@@ -7,13 +7,53 @@ use crate::model::OwnerId;
 /// The largest whole number up to which a double tells all whole numbers apart.
 const EXACT: f64 = 9_007_199_254_740_991.0;
 
+/// Layers have a dozen.
+const MOST_KEYS: usize = 10_000;
+
+/// Three for each of five million images, which no tile of 64 MiB can hold.
+const MOST_VALUES: usize = 16_000_000;
+
+/// Four times what has been seen.
+const MOST_FEATURES: usize = 8_000_000;
+
+/// No value that is an id takes more bytes; longer ones are not even looked into.
+const LONGEST_VALUE: usize = 128;
+
 /// A layer's tables, and its bytes for the features.
 pub(super) struct Layer<'a> {
     pub(super) name: &'a str,
     pub(super) extent: u32,
     pub(super) keys: Vec<&'a [u8]>,
-    pub(super) values: Vec<&'a [u8]>,
+    pub(super) values: Values<'a>,
     bytes: &'a [u8],
+}
+
+/// A layer's table of values: only where each begins, for two bytes of a tile can make one.
+pub(super) struct Values<'a> {
+    layer: &'a [u8],
+    begins: Vec<u32>,
+}
+
+impl<'a> Values<'a> {
+    fn push(&mut self, begin: usize) -> Result<(), Fault> {
+        if self.begins.len() == MOST_VALUES {
+            return Err("a layer has more than 16 million values");
+        }
+        self.begins.push(u32::try_from(begin).map_err(|_| "a layer is larger than 4 GiB")?);
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.begins.len()
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&'a [u8]> {
+        let begin = *self.begins.get(index)? as usize;
+        match Message(self.layer.get(begin..)?).next()? {
+            Ok((_, Field::Bytes(value))) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn layers(tile: &[u8]) -> impl Iterator<Item = Result<Layer<'_>, Fault>> {
@@ -26,26 +66,39 @@ pub(super) fn layers(tile: &[u8]) -> impl Iterator<Item = Result<Layer<'_>, Faul
 
 impl<'a> Layer<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let mut layer = Self { name: "", extent: 4096, keys: Vec::new(), values: Vec::new(), bytes };
-        for field in Message(bytes) {
+        let values = Values { layer: bytes, begins: Vec::new() };
+        let mut layer = Self { name: "", extent: 4096, keys: Vec::new(), values, bytes };
+        let mut fields = Message(bytes);
+        loop {
+            let begin = bytes.len() - fields.0.len();
+            let Some(field) = fields.next() else { return Ok(layer) };
             match field? {
                 (1, Field::Bytes(name)) => {
                     layer.name = std::str::from_utf8(name).map_err(|_| "a layer's name is no text")?;
                 }
+                (3, Field::Bytes(_)) if layer.keys.len() == MOST_KEYS => {
+                    return Err("a layer has more than 10,000 keys");
+                }
                 (3, Field::Bytes(key)) => layer.keys.push(key),
-                (4, Field::Bytes(value)) => layer.values.push(value),
+                (4, Field::Bytes(_)) => layer.values.push(begin)?,
                 (5, Field::Varint(extent)) => {
                     layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is absurd")?;
                 }
                 _ => {}
             }
         }
-        Ok(layer)
     }
 
     pub(super) fn features(&self) -> impl Iterator<Item = Result<Feature<'a>, Fault>> + use<'a> {
-        Message(self.bytes).filter_map(|field| match field {
-            Ok((2, Field::Bytes(bytes))) => Some(Feature::read(bytes)),
+        let mut count = 0;
+        Message(self.bytes).filter_map(move |field| match field {
+            Ok((2, Field::Bytes(bytes))) => {
+                count += 1;
+                if count > MOST_FEATURES {
+                    return Some(Err("a layer has more than 8 million features"));
+                }
+                Some(Feature::read(bytes))
+            }
             Ok(_) => None,
             Err(fault) => Some(Err(fault)),
         })
@@ -64,6 +117,9 @@ pub(super) enum Value<'a> {
 impl<'a> Value<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut value = Self::None;
+        if bytes.len() > LONGEST_VALUE {
+            return Ok(value);
+        }
         for field in Message(bytes) {
             value = match field? {
                 (1, Field::Bytes(text)) => {

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::super::table;
 use super::cells::Cell;
 use crate::geo::{LonLat, wkb};
-use crate::record::{Kind, Value};
+use crate::record::{Kind, LONGEST_TEXT, Value};
 
 /// The column of points: the primary one of GeoParquet, else one that is called `geometry`.
 ///
@@ -23,6 +23,9 @@ pub(super) fn column(rows: &ParquetRecordBatchReaderBuilder<File>) -> Result<Opt
     let notes = rows.metadata().file_metadata().key_value_metadata();
     let geo =
         notes.into_iter().flatten().find(|note| note.key == "geo").and_then(|note| note.value.as_deref());
+    if geo.is_some_and(|text| text.len() > LONGEST_TEXT) {
+        return Err("its note `geo` is longer than 1 MiB".to_owned());
+    }
     let geo: Json = geo.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let name = geo["primary_column"].as_str().unwrap_or("geometry");
     let Ok(field) = rows.schema().field_with_name(name) else { return Ok(None) };

@@ -1,0 +1,94 @@
+//! Texts that a spreadsheet would run: how CSV keeps them texts.
+//!
+//! A program that opens CSV takes a cell beginning with `=` for a formula, and a
+//! name that anybody may choose could be one. Such a text is written with an
+//! apostrophe before it, and the reader takes that off again. A text that is
+//! like that but for apostrophes before it gets one more, so every text comes
+//! back as it was.
+
+use std::borrow::Cow;
+
+/// Makes a text one that no spreadsheet runs.
+pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
+    if is_risky(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+/// The text that a cell was made of.
+pub(crate) fn unguarded(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|text| is_risky(text)).unwrap_or(cell)
+}
+
+/// Whether a text would be run, apostrophes before it left aside. Most are told by their first byte.
+fn is_risky(text: &str) -> bool {
+    matches!(
+        text.as_bytes().first(),
+        Some(b'\'' | b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n' | 0 | 0xef)
+    ) && begins_formula(text.trim_start_matches('\''))
+}
+
+fn begins_formula(text: &str) -> bool {
+    match text.chars().next() {
+        // Some spreadsheets take the wide forms for the plain ones.
+        Some('=' | '+' | '@' | '\t' | '\r' | '\n' | '\0' | '＝' | '＋' | '－' | '＠') => true,
+        // Sequence ids may begin so; without brackets, dots and marks nothing can be called.
+        Some('-') => !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn formulas_get_an_apostrophe_and_ids_and_names_do_not() {
+        for text in [
+            "=1+1",
+            "+1",
+            "@SUM(A1)",
+            "-1+cmd|' /C calc'!A0",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "\0=1",
+            "＝1",
+            "-2.5",
+            "'=1",
+            "''-(1)",
+        ] {
+            assert_eq!(guarded(text), format!("'{text}"));
+        }
+        for text in [
+            "",
+            "'",
+            "''",
+            "-qe-JIXxphhaeodoDQNWvM",
+            "-7",
+            "a=1",
+            "'n Beetje",
+            " =1",
+            "https://x/?a=-1",
+            "\u{feff}",
+            "ﬁn",
+        ] {
+            assert_eq!(guarded(text), text);
+        }
+        assert_eq!(unguarded("'Tis"), "'Tis", "an apostrophe of another tool stays");
+        assert_eq!(unguarded("=1"), "=1", "a formula of another tool is read as it stands");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn every_text_comes_back_and_none_is_a_formula(
+            text in prop_oneof![".*", "'{0,3}[-=+@\t\r\n\0＝＋－＠'a ]{0,3}.{0,3}", "'{0,2}-[A-Za-z0-9_-]{0,4}.?"],
+        ) {
+            let cell = guarded(&text);
+            prop_assert_eq!(unguarded(&cell), &text);
+            prop_assert!(!begins_formula(&cell));
+        }
+    }
+}
