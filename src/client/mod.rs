@@ -37,6 +37,8 @@ pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;
 pub use self::secret::Token;
+#[cfg(feature = "cli")]
+pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;
@@ -193,6 +195,7 @@ impl Client {
             if let Some(Kept::Answer(body)) = client.kept(&key).await
                 && let Ok(parsed) = parse(&body)
             {
+                client.tell(&Event::Stored { class: Class::Tile });
                 return Ok(parsed);
             }
             let asking = client.clone();
@@ -221,6 +224,7 @@ impl Client {
                 && let Ok(text) = std::str::from_utf8(&kept)
                 && let Ok(ids) = text.lines().map(ImageId::check).collect()
             {
+                client.tell(&Event::Stored { class: Class::Search });
                 return Ok(ids);
             }
             let ids = client.all_image_ids(&sequence).await?;
@@ -286,10 +290,12 @@ impl Client {
                     && let found = in_order(images, batch)
                     && found.iter().flatten().all(has_fresh_urls)
                 {
+                    self.tell(&Event::Stored { class: Class::Entity });
                     return Ok(found);
                 }
             }
             Some(Kept::Refused(kind, why)) => {
+                self.tell(&Event::Stored { class: Class::Entity });
                 return Err(Error::new(kind, doing).subject(subject).because(why));
             }
             None => {}
@@ -311,11 +317,13 @@ impl Client {
                     && let Some(found) = found.record(image)
                     && has_fresh_urls(&found)
                 {
+                    self.tell(&Event::Stored { class: Class::Entity });
                     return Ok(found);
                 }
             }
             // A failure is tried again by the next run; only what is gone stays gone.
             Some(Kept::Refused(ErrorKind::Gone, why)) => {
+                self.tell(&Event::Stored { class: Class::Entity });
                 return Err(Error::new(ErrorKind::Gone, doing).subject(image.img_id.as_str()).because(why));
             }
             _ => {}

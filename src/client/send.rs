@@ -78,6 +78,9 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(error) => error.tried(made, started.elapsed()),
             };
+            if matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Blocked) {
+                self.tell(&Event::Limited { class, error: &error });
+            }
             if error.kind() == ErrorKind::Blocked {
                 self.block(class).set(&error);
             }
