@@ -266,7 +266,8 @@ impl Observer for Screen {
             }
             Event::Gone { step, error } => {
                 if let Some(step) = self.step(step) {
-                    step.note_gone(error.about().unwrap_or_default());
+                    let about = error.about().unwrap_or_default();
+                    step.note_gone(about.split_once(" of sequence ").map_or(about, |(id, _)| id));
                 }
                 self.name(step, error);
                 if self.verbose {

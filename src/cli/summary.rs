@@ -72,8 +72,11 @@ pub(super) fn files(screen: &Screen, output: &Path, report: &Report) {
     screen.say(&format!("written to `{}`: {}, report.json", output.display(), names.join(", ")));
 }
 
-/// What to know and to do after it.
+/// What to know and to do after it; what to do comes last.
 pub(super) fn afterwords(screen: &Screen, outcome: Outcome) {
+    if outcome.came_to_its_end() {
+        findings(screen);
+    }
     gone(screen);
     failures(screen);
     if outcome == Outcome::Stopped {
@@ -84,9 +87,9 @@ pub(super) fn afterwords(screen: &Screen, outcome: Outcome) {
     if let Some(hint) = screen.failure_hint() {
         screen.say(&format!("\x1b[36mhint:\x1b[0m {hint}"));
     }
-    if !outcome.came_to_its_end() {
-        return;
-    }
+}
+
+fn findings(screen: &Screen) {
     let Some(sequences) = screen.step(steps::SEQUENCES) else { return };
     if sequences.rows.get() == 0 {
         screen.say("nothing was found: are the box and the id of the owner right?");
@@ -102,6 +105,7 @@ pub(super) fn afterwords(screen: &Screen, outcome: Outcome) {
 }
 
 fn gone(screen: &Screen) {
+    let mut named = 0;
     for step in screen.steps.iter().filter(|step| step.gone() > 0) {
         let (one, many) = match step.name {
             steps::IMAGES => ("sequence", "sequences"),
@@ -111,14 +115,17 @@ fn gone(screen: &Screen) {
         let (count, names) = (step.gone(), step.gone_names());
         let what = plural(count, one, many);
         screen.say(&format!("gone at Mapillary: {} {what} ({names})", grouped(count)));
+        named += count;
     }
-    if screen.steps.iter().any(|step| step.gone() > 0) {
-        screen.say(&format!("all that is gone is named in `{}`", screen.ledger.gone.path().display()));
+    if named > 0 {
+        let what = plural(named, "it is", "all are");
+        screen.say(&format!("{what} named in `{}`", screen.ledger.gone.path().display()));
     }
 }
 
 fn failures(screen: &Screen) {
-    let (path, earlier) = (screen.ledger.failures.path().display(), screen.ledger.failures.lengths().earlier);
+    let list = &screen.ledger.failures;
+    let (path, earlier) = (list.path().display(), list.lengths().earlier);
     if screen.failed() > 0 {
         let failed = grouped(screen.failed());
         screen.say(&format!("failed: {failed}, named in `{path}`; run the same command again to try them"));
@@ -126,7 +133,7 @@ fn failures(screen: &Screen) {
     if earlier > 0 {
         let failures = plural(earlier, "failure", "failures");
         screen.say(&format!(
-            "`{path}` names also {} {failures} of other steps or earlier runs",
+            "`{path}` also names {} {failures} of other steps or earlier runs",
             grouped(earlier)
         ));
     }

@@ -13,6 +13,7 @@ mod foreign;
 mod formats;
 #[cfg(feature = "parquet")]
 mod geoparquet;
+mod ledger;
 mod real;
 mod resume;
 mod sinks;
