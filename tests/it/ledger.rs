@@ -87,7 +87,9 @@ fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) -> Value {
         [(Host::Tiles, &["tile"][..]), (Host::Graph, &["entity", "search"]), (Host::Images, &["bytes"])]
     {
         let sent: u64 = classes.iter().map(|class| number(&report["requests"][class]["sent"])).sum();
-        assert_eq!(sent, sandbox.requests_to(host).len() as u64, "{what}: {host:?}");
+        let came = sandbox.requests_to(host).len() as u64;
+        // One that is cut off on its way may never arrive.
+        assert!(sent == came || !ended && sent > came, "{what}: {host:?}: {sent} sent, {came} came");
     }
     let secret = Sandbox::TOKEN.rsplit('|').next().unwrap();
     for name in ["report.json", "failures.csv", "gone.csv"] {
@@ -413,10 +415,16 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
         (sandbox().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, whole.path(), CRAWL).await;
     let (outputs, whole) = (folder.path().join("outputs"), whole.path().join("outputs"));
-    let tile = sandbox.requests_to(Host::Tiles).swap_remove(3).path;
-    let sequence = column(&whole, "seq_dataset.csv", "seq_id").swap_remove(5);
-    let image = column(&whole, "img_meta_dataset.csv", "img_id").swap_remove(77);
-    let picture = sandbox.requests_to(Host::Images).swap_remove(200).path;
+    // Sequences are in the order of their tiles, so the last tile is not the one that these come from.
+    let tile = sandbox.requests_to(Host::Tiles).pop().unwrap().path;
+    let sequences = column(&whole, "seq_dataset.csv", "seq_id");
+    let sequence = sequences[0].clone();
+    let of = column(&whole, "img_meta_dataset.csv", "seq_id");
+    let ids = column(&whole, "img_meta_dataset.csv", "img_id");
+    let image_of = |sequence: &str| ids[of.iter().position(|of| of == sequence).unwrap()].clone();
+    let (image, shown) = (image_of(&sequences[1]), image_of(&sequences[2]));
+    let picture =
+        sandbox.requests_to(Host::Images).into_iter().find(|asked| asked.path.contains(&shown)).unwrap().path;
     let spoilt = image.clone();
     let down = || Fault::status(500, "");
     sandbox.script(Rule::on(Host::Tiles).path(&tile).fault(down()));
@@ -432,7 +440,7 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
     check("first", &sandbox, &outputs, 3);
     assert_eq!(named(&outputs, "failures.csv", "images"), [&*sequence], "{said}");
     assert_eq!(named(&outputs, "failures.csv", "metadata"), [&*image], "{said}");
-    assert_eq!(named(&outputs, "failures.csv", "download").len(), 1, "{said}");
+    assert_eq!(named(&outputs, "failures.csv", "download"), [&*shown], "{said}");
     let tile_id = tile.splitn(5, '/').last().unwrap();
     assert_eq!(named(&outputs, "failures.csv", "sequences"), [tile_id], "{said}");
     let known: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
