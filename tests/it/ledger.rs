@@ -423,8 +423,9 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
     let ids = column(&whole, "img_meta_dataset.csv", "img_id");
     let image_of = |sequence: &str| ids[of.iter().position(|of| of == sequence).unwrap()].clone();
     let (image, shown) = (image_of(&sequences[1]), image_of(&sequences[2]));
-    let picture =
-        sandbox.requests_to(Host::Images).into_iter().find(|asked| asked.path.contains(&shown)).unwrap().path;
+    let url = &column(&whole, "img_meta_dataset.csv", "thumb_256_url")
+        [ids.iter().position(|id| *id == shown).unwrap()];
+    let picture = format!("/m1{}", url.split_once("/m1").unwrap().1.split_once('?').unwrap().0);
     let spoilt = image.clone();
     let down = || Fault::status(500, "");
     sandbox.script(Rule::on(Host::Tiles).path(&tile).fault(down()));
