@@ -250,7 +250,9 @@ impl Observer for Screen {
                 self.paced_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
             Event::Entered { step } => {
-                self.step(step).map(|step| self.entered(step));
+                if let Some(step) = self.step(step) {
+                    self.entered(step);
+                }
             }
             Event::Listed { step } => {
                 self.step(step).map(|step| step.listed.up());
