@@ -30,6 +30,7 @@ struct Inner {
     kind: ErrorKind,
     doing: Cow<'static, str>,
     subject: Option<String>,
+    part: Option<String>,
     attempts: u32,
     elapsed: Duration,
     status: Option<u16>,
@@ -81,6 +82,7 @@ impl Error {
             kind,
             doing: doing.into(),
             subject: None,
+            part: None,
             attempts: 0,
             elapsed: Duration::ZERO,
             status: None,
@@ -146,6 +148,26 @@ impl Error {
 
     pub(crate) fn asked_wait(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Names the part of the thing: `row 5` of a table.
+    pub(crate) fn part(mut self, part: impl Into<String>) -> Self {
+        self.0.part = Some(part.into());
+        self
+    }
+
+    /// The thing it is about down to the part, as an id: a row has none of its own.
+    #[cfg(feature = "cli")]
+    pub(crate) fn id(&self) -> Cow<'_, str> {
+        let about = self.about().unwrap_or_default();
+        match &self.0.part {
+            Some(part) => format!("{about} {part}").into(),
+            None => about.into(),
+        }
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.told
     }
 
     /// Marks the error as told to an observer; true the first time.

@@ -84,6 +84,31 @@ pub enum Event<'a> {
         /// The tile.
         tile: TileId,
     },
+    /// Something entered a step: a tile that is to be read, a sequence, an image, a row.
+    ///
+    /// It leaves the step as [`Event::Listed`], [`Event::RuledOut`], [`Event::Record`], [`Event::Present`],
+    /// [`Event::Gone`] or [`Event::Failed`], or not at all if the run ends early.
+    Entered {
+        /// The step.
+        step: &'static str,
+    },
+    /// All records of a tile or of a sequence were passed on: where one thing gives many, this is its way out.
+    Listed {
+        /// The step.
+        step: &'static str,
+    },
+    /// An answer came from the store of an unfinished run instead of the network.
+    Stored {
+        /// Which kind of request it saved.
+        class: Class,
+    },
+    /// An answer said that a limit is met: too many requests, or a block of this address.
+    Limited {
+        /// Which kind of request.
+        class: Class,
+        /// What it said, as an error of kind [`ErrorKind::Throttled`] or [`ErrorKind::Blocked`].
+        error: &'a Error,
+    },
 }
 
 /// Somebody who is told what happens in a run, from any thread.
@@ -114,7 +139,11 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
 pub struct Tally {
     requests: [AtomicU64; 4],
     bytes: [AtomicU64; 4],
-    retries: AtomicU64,
+    retries: [AtomicU64; 4],
+    stored: [AtomicU64; 4],
+    paced: [AtomicU64; 4],
+    throttled: [AtomicU64; 4],
+    blocked: [AtomicU64; 4],
     records: AtomicU64,
     present: AtomicU64,
     gone: AtomicU64,
@@ -141,9 +170,34 @@ impl Tally {
         read(&self.bytes[class as usize])
     }
 
-    /// Attempts that failed and were followed by another.
+    /// Attempts that failed and were followed by another, of all classes together.
     pub fn retries(&self) -> u64 {
-        read(&self.retries)
+        self.retries.iter().map(read).sum()
+    }
+
+    /// The same of one class.
+    pub fn retries_of(&self, class: Class) -> u64 {
+        read(&self.retries[class as usize])
+    }
+
+    /// Answers of a class that came from the store of an unfinished run.
+    pub fn stored(&self, class: Class) -> u64 {
+        read(&self.stored[class as usize])
+    }
+
+    /// Times that a request of a class waited for its turn.
+    pub fn paced(&self, class: Class) -> u64 {
+        read(&self.paced[class as usize])
+    }
+
+    /// Answers of a class that said "too many requests", each in its own words.
+    pub fn throttled(&self, class: Class) -> u64 {
+        read(&self.throttled[class as usize])
+    }
+
+    /// Answers of a class that were the login page of a block.
+    pub fn blocked(&self, class: Class) -> u64 {
+        read(&self.blocked[class as usize])
     }
 
     /// Records seen, of all steps together.
@@ -177,13 +231,20 @@ impl Observer for Tally {
         match event {
             Event::Request { class } => add(&self.requests[*class as usize], 1),
             Event::Answer { class, bytes } => add(&self.bytes[*class as usize], *bytes),
-            Event::Retry { .. } => add(&self.retries, 1),
-            Event::Pace { .. } | Event::Usage { .. } | Event::Concurrency { .. } => {}
+            Event::Retry { class, .. } => add(&self.retries[*class as usize], 1),
+            Event::Pace { class, .. } => add(&self.paced[*class as usize], 1),
+            Event::Usage { .. } | Event::Concurrency { .. } => {}
             Event::Record { .. } => add(&self.records, 1),
             Event::Present { .. } => add(&self.present, 1),
             Event::Gone { .. } => add(&self.gone, 1),
             Event::Failed { .. } => add(&self.failed, 1),
             Event::RuledOut { .. } => add(&self.ruled_out, 1),
+            Event::Entered { .. } | Event::Listed { .. } => {}
+            Event::Stored { class } => add(&self.stored[*class as usize], 1),
+            Event::Limited { class, error } => match error.kind() {
+                ErrorKind::Blocked => add(&self.blocked[*class as usize], 1),
+                _ => add(&self.throttled[*class as usize], 1),
+            },
         }
     }
 }

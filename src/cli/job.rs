@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs};
 use super::ledger::Ledger;
+use super::report::{End, Outcome, ReportFile};
 use super::run::Run;
 use super::screen::Screen;
-use super::tables::formats;
 use super::unfinished::Unfinished;
-use super::words::{grouped, human_bytes, human_time, path_text, plural};
-use super::{Exit, exit_of, steps};
-use crate::{Error, ErrorKind, Format, Report, Result};
+use super::words::{grouped, human_time, plural};
+use super::{Exit, exit_of, steps, summary};
+use crate::{Error, ErrorKind, Report, Result};
 
 /// What all crawling commands have in common.
 pub(super) struct Job<'a> {
@@ -22,21 +22,12 @@ pub(super) struct Job<'a> {
     area: Option<&'a AreaArgs>,
     restart: bool,
     output: &'a Path,
-    /// Of the tables that are written.
-    formats: Vec<Format>,
     steps: &'a [&'static str],
 }
 
 impl<'a> Job<'a> {
     pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
-        Self {
-            network,
-            area: None,
-            restart: files.restart,
-            output: &files.output,
-            formats: Vec::new(),
-            steps,
-        }
+        Self { network, area: None, restart: files.restart, output: &files.output, steps }
     }
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
@@ -44,15 +35,10 @@ impl<'a> Job<'a> {
         self
     }
 
-    pub(super) fn tables(mut self, args: &TableArgs) -> Self {
-        self.formats = formats(&args.format);
-        self
-    }
-
     pub(super) async fn run(self, args: &ScreenArgs, step: impl AsyncFnOnce(&Run) -> Result<Report>) -> Exit {
         let ledger = Ledger::new(self.output, self.steps);
         let screen = Screen::new(args, self.steps, ledger);
-        let (run, unfinished) = match self.begin(&screen).await {
+        let (run, mut unfinished) = match self.begin(&screen).await {
             Ok(begun) => begun,
             Err(error) => {
                 screen.finish();
@@ -60,6 +46,8 @@ impl<'a> Job<'a> {
                 return exit_of(&error);
             }
         };
+        let report = ReportFile::new(self.output);
+        screen.when_it_begins(move || report.remove());
         let drawing = tokio::spawn(Arc::clone(&screen).draw());
         let abandon = CancellationToken::new();
         let signals = tokio::spawn(heed_signals(
@@ -77,10 +65,9 @@ impl<'a> Job<'a> {
         signals.abort();
         drawing.abort();
         screen.finish();
-        // Failures are left to the next run, which asks for nothing else.
-        let finished = ended.as_ref().is_ok_and(|report| !report.stopped) && screen.failed() == 0;
-        let ended = unfinished.end(finished).and(ended);
-        self.close(&screen, ended)
+        let exit = self.close(&screen, &mut unfinished, ended, abandon.is_cancelled());
+        unfinished.release();
+        exit
     }
 
     /// Takes the folder, opens what an unfinished run left in it, and makes the client.
@@ -95,7 +82,8 @@ impl<'a> Job<'a> {
         match begun {
             Ok(run) => Ok((run, unfinished)),
             Err(error) => {
-                unfinished.end(false).ok();
+                unfinished.close(false).ok();
+                unfinished.release();
                 Err(error)
             }
         }
@@ -149,90 +137,61 @@ impl<'a> Job<'a> {
         self.steps != [steps::DOWNLOAD]
     }
 
-    /// The last lines, and the exit code that fits them.
-    fn close(self, screen: &Screen, ended: Result<Report>) -> Exit {
-        let recorded = screen.ledger.finish(ended.as_ref().is_ok_and(|report| !report.stopped));
-        let report = match ended.and_then(|report| recorded.map(|()| report)) {
-            Ok(report) => report,
-            Err(error) => {
-                screen.error(&error);
-                return exit_of(&error);
-            }
+    /// Puts down what the run did and could not do, for the next run, for a person and for other programs.
+    fn close(
+        &self,
+        screen: &Screen,
+        unfinished: &mut Unfinished,
+        ended: Result<Report>,
+        abandoned: bool,
+    ) -> Exit {
+        let (report, mut error) = match ended {
+            Ok(report) => (Some(report), None),
+            Err(error) => (None, Some(error)),
         };
-        for (name, paths) in steps::places(self.output, &self.formats) {
-            let Some(step) = screen.step(name) else { continue };
-            let paths: Vec<_> = paths.iter().map(|path| path_text(path)).collect();
-            let paths = paths.join(", ");
-            screen.say(&if name == steps::DOWNLOAD {
-                let also = [
-                    (step.gone(), "that Mapillary has no picture of"),
-                    (report.written.interrupted, "given up for now"),
-                ];
-                let also = also.iter().filter(|(count, _)| *count > 0);
-                let also: Vec<_> =
-                    also.map(|(count, what)| format!(", {} {what}", grouped(*count))).collect();
-                let also = also.concat();
-                format!(
-                    "{name}: {} in the table, {} downloaded ({}), {} already there{also}, {} failed; in {paths}",
-                    grouped(report.records),
-                    grouped(step.done()),
-                    human_bytes(report.written.bytes),
-                    grouped(step.present()),
-                    grouped(step.failed()),
-                )
-            } else {
-                format!("{name}: {} in {paths}", grouped(step.done()))
-            });
+        let came_to_its_end = report.as_ref().is_some_and(|report| !report.stopped);
+        let recorded = screen.ledger.finish(came_to_its_end);
+        // Failures are left to the next run, which asks for nothing else.
+        let finished = came_to_its_end && recorded.is_ok() && screen.failed() == 0;
+        for failure in [recorded.err(), unfinished.close(finished).err()].into_iter().flatten() {
+            match error {
+                None => error = Some(failure),
+                Some(_) => screen.error(&failure),
+            }
         }
-        screen.say(&format!("took {}", human_time(report.elapsed.as_secs_f64())));
-        Self::afterwords(screen, &report);
-        match (report.stopped, screen.failed()) {
-            (true, _) => Exit::Interrupted,
-            (false, 0) => Exit::Done,
-            (false, _) => Exit::SomeFailed,
-        }
+        let (outcome, exit) = match (&report, &error) {
+            (_, Some(error)) if abandoned => (Outcome::Abandoned, exit_of(error)),
+            (_, Some(error)) if error.kind() == ErrorKind::Interrupted => (Outcome::Stopped, exit_of(error)),
+            (_, Some(error)) => (Outcome::BrokenOff, exit_of(error)),
+            (Some(report), None) if report.stopped => (Outcome::Stopped, Exit::Interrupted),
+            (_, None) if screen.failed() > 0 => (Outcome::FailuresLeft, Exit::SomeFailed),
+            (_, None) => (Outcome::Finished, Exit::Done),
+        };
+        let end = End { outcome, exit, error: error.as_ref(), report: report.as_ref() };
+        self.tell(screen, &end)
     }
 
-    fn afterwords(screen: &Screen, report: &Report) {
-        let (failed, ruled_out) = (screen.failed(), screen.ruled_out());
-        for step in screen.steps.iter().filter(|step| step.gone() > 0) {
-            let (one, many) = match step.name {
-                steps::IMAGES => ("sequence", "sequences"),
-                steps::DOWNLOAD => ("picture", "pictures"),
-                _ => ("image", "images"),
-            };
-            let what = plural(step.gone(), one, many);
-            let named = if step.gone() > 3 { "; `--verbose` names all" } else { "" };
-            screen.say(&format!(
-                "gone at Mapillary: {} {what} ({}){named}",
-                grouped(step.gone()),
-                step.gone_names()
-            ));
+    /// The report, the last lines, and the exit code that fits them.
+    fn tell(&self, screen: &Screen, end: &End<'_>) -> Exit {
+        // A mistake in the words is told, and leaves nothing.
+        if end.report.is_none() && !screen.has_begun() {
+            end.error.iter().for_each(|error| screen.error(error));
+            return end.exit;
         }
-        if failed > 0 {
-            let path = path_text(screen.ledger.path());
-            screen.say(&format!(
-                "failed: {}, named in {path}; run the same command again to try them",
-                grouped(failed)
-            ));
+        let file = ReportFile::new(self.output);
+        let written = file.write(screen, self.network, end);
+        summary::counts(screen);
+        if let Some(report) = end.report {
+            summary::files(screen, self.output, report);
         }
-        if report.stopped {
-            screen.say(
-                "stopped early: the files hold what was done so far; run the same command again for the rest",
-            );
+        summary::afterwords(screen, end.outcome);
+        summary::doubts(screen, end.outcome);
+        for error in end.error.into_iter().chain(written.as_ref().err()) {
+            screen.error(error);
         }
-        if let Some(hint) = screen.failure_hint() {
-            screen.say(&format!("\x1b[36mhint:\x1b[0m {hint}"));
-        }
-        if screen.step(steps::SEQUENCES).is_some_and(|step| step.done() == 0) && !report.stopped {
-            screen.say("nothing was found: are the box and the id of the owner right?");
-        }
-        if ruled_out > 0 {
-            let tiles = plural(ruled_out, "tile was", "tiles were");
-            screen.say(&format!(
-                "{} {tiles} ruled out, for they show no such sequence; a single image draws no line and can hide there: `--exhaustive` looks into them too",
-                grouped(ruled_out)
-            ));
+        match written {
+            Err(_) if matches!(end.exit, Exit::Done | Exit::SomeFailed) => Exit::Failed,
+            _ => end.exit,
         }
     }
 }

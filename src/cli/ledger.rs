@@ -1,137 +1,355 @@
-//! `failures.csv`: what a run could not have, by name.
+//! What a run could not have, by name: `failures.csv` and `gone.csv`.
+//!
+//! | File | Columns | Names |
+//! |---|---|---|
+//! | `failures.csv` | `step,id,reason,attempts,last_status` | what failed; the same command tries it again |
+//! | `gone.csv` | `step,id,reason` | what exists no longer at Mapillary; nobody asks for it again while answers are kept |
+//!
+//! A step that came to its end has tried everything, so its lines are those of
+//! that run. A run that ended early adds its lines to those that are there.
+//! Lines of other steps stay. A file without lines is removed.
+//!
+//! Lines are written to disk as they come, and files are merged row by row, so
+//! an outage of a million images does not fill the memory.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use csv::StringRecord;
+use csv::ByteRecord;
 use tempfile::NamedTempFile;
 
-use crate::sinks::file::temporary_beside;
+use crate::sinks::file::{commit, temporary_beside};
 use crate::{Error, ErrorKind, Result};
 
-const HEADER: [&str; 5] = ["step", "id", "reason", "attempts", "last_status"];
+const FAILURES: &[&str] = &["step", "id", "reason", "attempts", "last_status"];
+const GONE: &[&str] = &["step", "id", "reason"];
 
-type Rows = csv::Writer<File>;
+/// So many names are in memory at once while two runs are merged.
+const NAMES_AT_ONCE: usize = 1 << 16;
 
-/// Collects the failures of a run on disk, so that an outage of a million images does not fill the memory.
+/// The files that name what a run could not have.
 pub(super) struct Ledger {
-    path: PathBuf,
+    pub(super) failures: List,
+    pub(super) gone: List,
     steps: Vec<&'static str>,
-    /// The file that this run's failures go to meanwhile.
-    new: Mutex<Option<(NamedTempFile, Rows)>>,
 }
 
 impl Ledger {
     pub(super) fn new(output: &Path, steps: &[&'static str]) -> Self {
-        Self { path: output.join("failures.csv"), steps: steps.to_vec(), new: Mutex::default() }
+        let list = |name: &str, header| List::new(output.join(name), header);
+        Self { failures: list("failures.csv", FAILURES), gone: list("gone.csv", GONE), steps: steps.to_vec() }
+    }
+
+    /// Notes what failed in a step, or is gone.
+    pub(super) fn add(&self, step: &str, error: &Error) -> Result<()> {
+        let (id, reason) = (error.id(), error.chain());
+        if error.kind() == ErrorKind::Gone {
+            // Its sequence is told in the reason.
+            let id = id.split_once(" of sequence ").map_or(&*id, |(id, _)| id);
+            return self.gone.add(&[step, id, &reason]);
+        }
+        let status = error.status().map(|status| status.to_string()).unwrap_or_default();
+        self.failures.add(&[step, &id, &reason, &error.attempts().to_string(), &status])
+    }
+
+    /// Puts the files in place: what this run names, and what earlier runs named of which it says nothing.
+    pub(super) fn finish(&self, came_to_its_end: bool) -> Result<()> {
+        let failures = self.failures.finish(&self.steps, came_to_its_end);
+        failures.and(self.gone.finish(&self.steps, came_to_its_end))
+    }
+}
+
+/// A file of lines that begin with a step and an id.
+pub(super) struct List {
+    path: PathBuf,
+    header: &'static [&'static str],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The file that this run's lines go to meanwhile.
+    new: Option<Lines>,
+    /// A line could not be written, so the file must not look whole.
+    broken: bool,
+    lengths: Lengths,
+}
+
+/// How many lines a file has at the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lengths {
+    /// Of this run.
+    pub(super) new: u64,
+    /// Of earlier runs, and of other steps.
+    pub(super) earlier: u64,
+}
+
+/// A file that is being written.
+struct Lines {
+    file: NamedTempFile,
+    rows: csv::Writer<File>,
+    count: u64,
+}
+
+impl List {
+    fn new(path: PathBuf, header: &'static [&'static str]) -> Self {
+        Self { path, header, state: Mutex::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Notes a failure of a step.
-    pub(super) fn add(&self, step: &str, error: &Error) -> Result<()> {
-        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = error.status().map(|status| status.to_string()).unwrap_or_default();
-        let (reason, attempts) = (error.chain(), error.attempts().to_string());
-        let row = [step, error.about().unwrap_or_default(), &reason, &attempts, &status];
-        let mut note = || -> io::Result<()> {
-            if new.is_none() {
-                *new = Some(self.open()?);
-            }
-            if let Some((_, rows)) = new.as_mut() {
-                rows.write_record(row)?;
-            }
-            Ok(())
-        };
-        note().map_err(|error| self.failed(error))
+    /// How long the file is; known after the end.
+    pub(super) fn lengths(&self) -> Lengths {
+        self.state().lengths
     }
 
-    /// Puts the file in place: the failures of this run, and those of earlier runs that it says nothing about.
-    ///
-    /// A run that came to its end has tried everything of its steps, so what it does not name is no failure any more.
-    /// With nothing to tell there is no file.
-    pub(super) fn finish(&self, came_to_its_end: bool) -> Result<()> {
-        let new = self.new.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.merge(new, came_to_its_end).map_err(|error| self.failed(error))
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn merge(&self, new: Option<(NamedTempFile, Rows)>, came_to_its_end: bool) -> io::Result<()> {
-        let new = match new {
-            Some((file, rows)) => {
-                rows.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
-                Some(file)
-            }
-            None => None,
-        };
-        let told = new.as_ref().map_or_else(|| Ok(HashSet::new()), |file| names(file.path()))?;
-        let Some(earlier) = self.earlier()? else {
-            return if new.is_none() {
-                Ok(())
-            } else {
-                Err(io::Error::other("it is there already, and not ours"))
+    /// Notes a line. If that fails it is said once, and again at the end.
+    fn add(&self, row: &[&str]) -> Result<()> {
+        let mut state = self.state();
+        if state.broken {
+            return Ok(());
+        }
+        let mut note = || {
+            let new = match &mut state.new {
+                Some(new) => new,
+                new => new.insert(self.open()?),
             };
+            new.add(&ByteRecord::from(row))
         };
-        let stays = |row: &StringRecord| {
-            let tried = came_to_its_end && self.steps.contains(&&row[0]);
-            !tried && !told.contains(&(row[0].to_owned(), row[1].to_owned()))
-        };
-        let stay: Vec<_> = earlier.into_iter().filter(stays).collect();
-        if stay.is_empty() && new.is_none() {
-            return remove(&self.path);
+        let noted = note();
+        state.broken = noted.is_err();
+        noted.map_err(|error| self.failed(error))
+    }
+
+    fn finish(&self, steps: &[&str], came_to_its_end: bool) -> Result<()> {
+        let mut state = self.state();
+        let new = state.new.take();
+        if state.broken {
+            return Err(self.failed(io::Error::other("some of its lines could not be written")));
         }
-        let (file, mut rows) = self.open()?;
-        rows.write_record(HEADER)?;
-        stay.iter().try_for_each(|row| rows.write_record(row))?;
-        if let Some(new) = new {
-            for row in csv::ReaderBuilder::new().has_headers(false).from_path(new.path())?.records() {
-                rows.write_record(&row?)?;
+        state.lengths = self.merge(new, steps, came_to_its_end).map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    fn merge(&self, mut new: Option<Lines>, steps: &[&str], came_to_its_end: bool) -> io::Result<Lengths> {
+        if let Some(new) = &mut new {
+            new.rows.flush()?;
+        }
+        let earlier = match self.earlier()? {
+            Earlier::None => None,
+            Earlier::NotOurs if new.is_none() => return Ok(Lengths::default()),
+            Earlier::NotOurs => return Err(io::Error::other("it is there already, and not ours")),
+            Earlier::Ours(rows) if came_to_its_end => {
+                let tried = |row: &ByteRecord| steps.iter().any(|step| row.get(0) == Some(step.as_bytes()));
+                Some(self.without(rows, tried)?)
             }
-        }
-        rows.into_inner().map_err(|error| io::Error::other(error.to_string()))?.sync_all()?;
-        file.persist(&self.path).map(drop).map_err(|error| error.error)
+            Earlier::Ours(rows) => Some(self.not_named_in(new.as_ref(), rows)?),
+        };
+        let lengths = Lengths {
+            new: new.as_ref().map_or(0, |new| new.count),
+            earlier: earlier.as_ref().map_or(0, |earlier| earlier.count),
+        };
+        let whole = match (earlier, new) {
+            (Some(mut earlier), new) if lengths.earlier > 0 => {
+                if let Some(new) = new {
+                    each(new.read()?, |row| earlier.add(row))?;
+                }
+                earlier
+            }
+            (_, Some(new)) => new,
+            (_, None) => return remove(&self.path).map(|()| lengths),
+        };
+        let Lines { file, mut rows, .. } = whole;
+        rows.flush()?;
+        commit(file, &self.path)?;
+        Ok(lengths)
     }
 
-    fn open(&self) -> io::Result<(NamedTempFile, Rows)> {
-        let file = temporary_beside(&self.path)?;
-        let rows = csv::Writer::from_writer(file.as_file().try_clone()?);
-        Ok((file, rows))
-    }
-
-    /// The rows that are there; none at all if the file is somebody else's, which is left alone.
-    fn earlier(&self) -> io::Result<Option<Vec<StringRecord>>> {
+    /// The lines that are there; those of somebody else's file are left alone.
+    fn earlier(&self) -> io::Result<Earlier> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Vec::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Earlier::None),
             Err(error) => return Err(error),
         };
-        let mut rows = csv::Reader::from_reader(file);
-        if rows.headers().map_or(true, |header| header != HEADER.as_slice()) {
-            return Ok(None);
+        let mut rows = reader(file);
+        let header = rows.byte_headers().map_err(io::Error::other)?;
+        let ours = header.is_empty() || header.iter().eq(self.header.iter().map(|name| name.as_bytes()));
+        Ok(if ours { Earlier::Ours(rows) } else { Earlier::NotOurs })
+    }
+
+    /// The lines that do not name what the new ones name.
+    fn not_named_in(&self, new: Option<&Lines>, rows: csv::Reader<File>) -> io::Result<Lines> {
+        let mut stay = self.without(rows, |_| false)?;
+        let Some(new) = new else { return Ok(stay) };
+        let mut new = new.read()?.into_byte_records();
+        loop {
+            let names = new.by_ref().take(NAMES_AT_ONCE).map(|row| row.map(|row| name(&row)));
+            let names: HashSet<_> = names.collect::<csv::Result<_>>()?;
+            if names.is_empty() {
+                return Ok(stay);
+            }
+            stay = self.without(stay.read()?, |row| names.contains(&name(row)))?;
         }
-        Ok(Some(rows.records().flatten().collect()))
+    }
+
+    /// A copy with fewer lines.
+    fn without(&self, rows: csv::Reader<File>, goes: impl Fn(&ByteRecord) -> bool) -> io::Result<Lines> {
+        let mut stay = self.open()?;
+        each(rows, |row| if goes(row) { Ok(()) } else { stay.add(row) })?;
+        stay.rows.flush()?;
+        Ok(stay)
+    }
+
+    fn open(&self) -> io::Result<Lines> {
+        let file = temporary_beside(&self.path)?;
+        let mut rows = csv::WriterBuilder::new().flexible(true).from_writer(file.as_file().try_clone()?);
+        rows.write_record(self.header)?;
+        Ok(Lines { file, rows, count: 0 })
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        Error::new(ErrorKind::Output, "write the failures to")
-            .subject(self.path.display().to_string())
-            .because(error)
+        let subject = self.path.display().to_string();
+        Error::new(ErrorKind::Output, "write what is missing to").subject(subject).because(error)
     }
 }
 
-/// Step and id of each row.
-fn names(path: &Path) -> io::Result<HashSet<(String, String)>> {
-    let rows = csv::ReaderBuilder::new().has_headers(false).from_path(path)?.into_records();
-    rows.map(|row| row.map(|row| (row[0].to_owned(), row[1].to_owned())).map_err(io::Error::other)).collect()
+/// What stands under the name before this run writes to it.
+enum Earlier {
+    None,
+    Ours(csv::Reader<File>),
+    NotOurs,
+}
+
+impl Lines {
+    fn add(&mut self, row: &ByteRecord) -> io::Result<()> {
+        self.rows.write_byte_record(row)?;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Reads what was written, through the same handle, for the file is locked against others.
+    fn read(&self) -> io::Result<csv::Reader<File>> {
+        let mut file = self.file.as_file().try_clone()?;
+        file.rewind()?;
+        Ok(reader(file))
+    }
+}
+
+/// A line that somebody has edited counts as it is.
+fn reader(file: File) -> csv::Reader<File> {
+    csv::ReaderBuilder::new().flexible(true).from_reader(file)
+}
+
+fn each(mut rows: csv::Reader<File>, mut take: impl FnMut(&ByteRecord) -> io::Result<()>) -> io::Result<()> {
+    let mut row = ByteRecord::new();
+    while rows.read_byte_record(&mut row)? {
+        take(&row)?;
+    }
+    Ok(())
+}
+
+/// Step and id of a line.
+fn name(row: &ByteRecord) -> Vec<u8> {
+    row.iter().take(2).collect::<Vec<_>>().join(&0)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(folder: &Path) -> Ledger {
+        Ledger::new(folder, &["images", "download"])
+    }
+
+    fn failure(id: &str) -> Error {
+        Error::new(ErrorKind::Unavailable, "try").subject(id).because("it is down").answered(503)
+    }
+
+    fn lines(folder: &Path, name: &str) -> Vec<String> {
+        fs::read_to_string(folder.join(name)).unwrap_or_default().lines().skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_run_that_ended_early_adds_its_lines_and_one_that_did_not_replaces_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        fs::write(
+            folder.join("failures.csv"),
+            "step,id,reason,attempts,last_status\nmetadata,1,why,1,\nimages,a,why,1,\nimages,b,why,1,\nodd\n",
+        )
+        .expect("a file");
+        let early = ledger(folder);
+        early.add("images", &failure("b")).expect("a line");
+        early.add("images", &failure("c")).expect("a line");
+        early.finish(false).expect("a ledger");
+        assert_eq!(early.failures.lengths(), Lengths { new: 2, earlier: 3 });
+        let row = |id: &str| format!("images,{id},failed to try `{id}`: it is down,0,503");
+        assert_eq!(
+            lines(folder, "failures.csv"),
+            ["metadata,1,why,1,", "images,a,why,1,", "odd", &row("b"), &row("c")]
+        );
+        let whole = ledger(folder);
+        whole.add("download", &failure("9")).expect("a line");
+        whole.finish(true).expect("a ledger");
+        assert_eq!(
+            lines(folder, "failures.csv"),
+            ["metadata,1,why,1,", "odd", "download,9,failed to try `9`: it is down,0,503"]
+        );
+        assert_eq!(whole.failures.lengths(), Lengths { new: 1, earlier: 2 });
+        assert_eq!(fs::read_dir(folder).expect("a folder").count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_file_without_lines_is_removed_and_one_of_somebody_else_is_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let first = ledger(folder);
+        first.add("images", &failure("a")).expect("a line");
+        let gone = Error::new(ErrorKind::Gone, "fetch").subject("7 of sequence x").because("no such object");
+        first.add("images", &gone).expect("a line");
+        first.finish(true).expect("a ledger");
+        assert_eq!(lines(folder, "gone.csv"), ["images,7,failed to fetch `7 of sequence x`: no such object"]);
+        ledger(folder).finish(true).expect("a ledger");
+        assert_eq!(fs::read_dir(folder).expect("a folder").count(), 0);
+        fs::write(folder.join("failures.csv"), "mine\n").expect("a file");
+        ledger(folder).finish(true).expect("nothing to tell");
+        let told = ledger(folder);
+        told.add("images", &failure("a")).expect("a line");
+        assert!(told.finish(true).expect_err("it is not ours").chain().contains("not ours"));
+        assert_eq!(fs::read_to_string(folder.join("failures.csv")).expect("a file"), "mine\n");
+    }
+
+    #[test]
+    fn more_names_than_are_in_memory_at_once_are_told_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let many = 2 * NAMES_AT_ONCE + 5;
+        let [first, second] = [0, 3].map(|from| {
+            let ledger = ledger(folder.path());
+            for number in from..many + from {
+                ledger.add("images", &failure(&number.to_string())).expect("a line");
+            }
+            ledger.finish(false).expect("a ledger");
+            ledger.failures.lengths()
+        });
+        assert_eq!(first, Lengths { new: many as u64, earlier: 0 });
+        assert_eq!(second, Lengths { new: many as u64, earlier: 3 });
+        assert_eq!(lines(folder.path(), "failures.csv").len(), many + 3);
     }
 }

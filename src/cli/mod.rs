@@ -6,15 +6,19 @@
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
 //! - `screen` is all that a person sees while it runs, `words` how things read
-//! - `ledger` writes `failures.csv`, `unfinished` keeps what the next run goes on from
+//! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
+//! - `summary` is the last lines, `unfinished` keeps what the next run goes on from
 
 mod args;
 mod convert;
+mod counts;
 mod job;
 mod ledger;
+mod report;
 mod run;
 mod screen;
 mod steps;
+mod summary;
 mod tables;
 mod unfinished;
 mod words;
@@ -74,17 +78,15 @@ async fn command(cli: Cli) -> Exit {
     let screen = &cli.screen;
     match &cli.command {
         Command::Sequences(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
-                .tables(&args.tables)
-                .area(&args.area);
+            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES]).area(&args.area);
             job.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::IMAGES]).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, &[steps::IMAGES]);
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::METADATA]).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, &[steps::METADATA]);
             job.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {
@@ -93,7 +95,7 @@ async fn command(cli: Cli) -> Exit {
         }
         Command::Crawl(args) => {
             let steps = if args.no_download { &steps::ALL[..3] } else { &steps::ALL[..] };
-            let job = Job::new(&args.network, &args.files, steps).tables(&args.tables).area(&args.area);
+            let job = Job::new(&args.network, &args.files, steps).area(&args.area);
             job.run(screen, async |run| steps::crawl(run, args).await).await
         }
         Command::Convert(args) => convert::run(args, screen).await,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::NetworkArgs;
 use super::screen::Screen;
 use super::tables::Input;
-use crate::{Bbox, Client, ClientBuilder, Error, ErrorKind, Event, Observer, Pace, Result, Token};
+use crate::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, Pace, Result, Token};
 
 /// No token file is larger.
 const MOST_TOKEN: u64 = 4096;
@@ -79,16 +79,6 @@ impl Run {
 
     pub(super) fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.screen) as _
-    }
-
-    /// An observer that hears of failures only.
-    pub(super) fn failures(&self) -> Arc<dyn Observer> {
-        let screen = Arc::clone(&self.screen);
-        Arc::new(move |event: &Event<'_>| {
-            if let Event::Failed { .. } = event {
-                screen.on_event(event);
-            }
-        })
     }
 
     /// Tells the screen how much a step has before it.

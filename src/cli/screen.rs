@@ -11,7 +11,9 @@ use clap::ColorChoice;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{ProgressArg, ScreenArgs};
+use super::counts::Step;
 use super::ledger::Ledger;
+use super::steps::SEQUENCES;
 use super::words::{color_choice, error_text, grouped, human_bytes, human_time, path_text, plural, rounded};
 use crate::{Class, Error, Event, Observer, Tally};
 
@@ -24,80 +26,18 @@ const DRAW_EVERY: Duration = Duration::from_millis(120);
 /// So many failures are told one by one; the rest stand in `failures.csv`.
 const TOLD_FAILURES: u64 = 20;
 
-/// So many of those that are gone are named at the end.
-const NAMED_GONE: usize = 3;
-
-/// The counts of a step.
-pub(super) struct Step {
-    pub(super) name: &'static str,
-    /// Rows of the table it reads, where that is known.
-    total: AtomicU64,
-    done: AtomicU64,
-    present: AtomicU64,
-    gone: AtomicU64,
-    failed: AtomicU64,
-    /// The first of those that are gone, by name.
-    gone_names: Mutex<Vec<String>>,
-}
-
-fn get(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
-
-fn add(counter: &AtomicU64, more: u64) -> u64 {
-    counter.fetch_add(more, Ordering::Relaxed) + more
-}
-
-impl Step {
-    fn new(name: &'static str) -> Self {
-        let [total, done, present, gone, failed] = [0; 5].map(AtomicU64::new);
-        Self { name, total, done, present, gone, failed, gone_names: Mutex::default() }
-    }
-
-    pub(super) fn done(&self) -> u64 {
-        get(&self.done)
-    }
-    pub(super) fn present(&self) -> u64 {
-        get(&self.present)
-    }
-    pub(super) fn gone(&self) -> u64 {
-        get(&self.gone)
-    }
-    pub(super) fn failed(&self) -> u64 {
-        get(&self.failed)
-    }
-
-    /// Names of things gone: the first few, and how many there are besides.
-    pub(super) fn gone_names(&self) -> String {
-        let names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = self.gone().saturating_sub(names.len() as u64);
-        let listed = names.join(", ");
-        if more > 0 { format!("{listed} and {} more", grouped(more)) } else { listed }
-    }
-
-    fn note_gone(&self, name: &str) {
-        add(&self.gone, 1);
-        let mut names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() < NAMED_GONE {
-            names.push(name.to_owned());
-        }
-    }
-
-    pub(super) fn expect(&self, total: u64) {
-        self.total.store(total, Ordering::Relaxed);
-    }
-}
-
 /// Everything that is counted, and where it is shown.
 pub(super) struct Screen {
     pub(super) steps: Vec<Step>,
     pub(super) ledger: Ledger,
-    tally: Tally,
+    pub(super) tally: Tally,
     /// What the first failure that knew advice advised.
     hint: OnceLock<String>,
+    /// Called when the first thing enters a step.
+    begins: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// When the wait for the tile pace that began last is over, in milliseconds after `started`.
     paced_until: AtomicU64,
-    started: Instant,
+    pub(super) started: Instant,
     quiet: bool,
     verbose: bool,
     color: ColorChoice,
@@ -126,6 +66,7 @@ impl Screen {
             ledger,
             tally: Tally::default(),
             hint: OnceLock::new(),
+            begins: Mutex::default(),
             paced_until: AtomicU64::new(0),
             started: Instant::now(),
             quiet: args.quiet,
@@ -141,16 +82,12 @@ impl Screen {
         self.steps.iter().find(|step| step.name == name)
     }
 
-    pub(super) fn ruled_out(&self) -> u64 {
-        self.tally.ruled_out()
-    }
-
     pub(super) fn failure_hint(&self) -> Option<&str> {
         self.hint.get().map(String::as_str)
     }
 
     pub(super) fn failed(&self) -> u64 {
-        self.steps.iter().map(Step::failed).sum()
+        self.steps.iter().map(|step| step.failed.get()).sum()
     }
 
     /// Draws until the run is over; to be spawned.
@@ -173,8 +110,7 @@ impl Screen {
                 let mut at = self.plain_at.lock().unwrap_or_else(PoisonError::into_inner);
                 if *at <= Instant::now() {
                     *at = Instant::now() + PLAIN_EVERY;
-                    let begun =
-                        self.steps.iter().filter(|step| step.done() + step.failed() + step.present() > 0);
+                    let begun = self.steps.iter().filter(|step| step.entered.get() > 0);
                     begun.for_each(|step| self.print(&self.line(step)));
                 }
             }
@@ -193,13 +129,14 @@ impl Screen {
 
     fn line(&self, step: &Step) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        let all = step.done() + step.present() + step.failed() + step.gone();
+        let counts = step.balance();
+        let all = counts.rows + counts.present + counts.failed + counts.gone;
         #[expect(clippy::cast_precision_loss, reason = "for show")]
-        let rate = (step.done() + step.present()) as f64 / seconds;
-        let mut line = format!("{:<9} {:>9}  {:>8}/s", step.name, grouped(step.done()), rounded(rate));
+        let rate = (counts.rows + counts.present) as f64 / seconds;
+        let mut line = format!("{:<9} {:>9}  {:>8}/s", step.name, grouped(counts.rows), rounded(rate));
         let mut more = |text: String| write!(line, "  {text}").unwrap_or_default();
         for (count, what) in
-            [(step.present(), "there already"), (step.gone(), "gone"), (step.failed(), "failed")]
+            [(counts.present, "there already"), (counts.gone, "gone"), (counts.failed, "failed")]
         {
             if count > 0 {
                 more(format!("{} {what}", grouped(count)));
@@ -210,7 +147,7 @@ impl Screen {
             "download" => more(human_bytes(self.tally.bytes(Class::Bytes))),
             _ => {}
         }
-        let total = get(&step.total);
+        let total = step.total();
         if total > all && rate > 0.0 {
             #[expect(clippy::cast_precision_loss, reason = "for show")]
             let left = (total - all) as f64 / rate;
@@ -222,7 +159,7 @@ impl Screen {
     fn tile_words(&self) -> String {
         let tiles = self.tally.requests(Class::Tile);
         let mut words = format!("{} {}", grouped(tiles), plural(tiles, "tile", "tiles"));
-        let until = Duration::from_millis(get(&self.paced_until));
+        let until = Duration::from_millis(self.paced_until.load(Ordering::Relaxed));
         if let Some(wait) = until.checked_sub(self.started.elapsed()) {
             write!(words, ", the next in {:.1} s (pace)", wait.as_secs_f64()).unwrap_or_default();
         }
@@ -261,17 +198,42 @@ impl Screen {
         if let Some(hint) = error.advice() {
             self.hint.get_or_init(|| hint.to_owned());
         }
-        let count = self.step(step).map_or(0, |step| add(&step.failed, 1));
-        if let Err(failure) = self.ledger.add(step, error) {
-            self.warn(&failure.chain());
-        }
+        let count = self.step(step).map_or(0, |step| step.failed.up());
+        self.name(step, error);
         if self.verbose || count <= TOLD_FAILURES {
             self.warn(&error.chain());
         } else if count == TOLD_FAILURES + 1 {
             self.warn(&format!(
                 "more failures of `{step}` follow; they are written to {}",
-                path_text(self.ledger.path())
+                path_text(self.ledger.failures.path())
             ));
+        }
+    }
+}
+
+impl Screen {
+    /// Calls `begin` when the first thing enters a step: until then a run may turn out to be a mistake in the words.
+    pub(super) fn when_it_begins(&self, begin: impl FnOnce() + Send + 'static) {
+        *self.begins.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(begin));
+    }
+
+    /// Whether anything was asked for, or was there to be asked for.
+    pub(super) fn has_begun(&self) -> bool {
+        self.steps.iter().any(|step| step.entered.get() > 0 || step.failed.get() > 0)
+    }
+
+    fn entered(&self, step: &Step) {
+        if step.entered.up() == 1
+            && let Some(begin) = self.begins.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            begin();
+        }
+    }
+
+    /// Writes it down by name.
+    fn name(&self, step: &'static str, error: &Error) {
+        if let Err(failure) = self.ledger.add(step, error) {
+            self.warn(&failure.chain());
         }
     }
 }
@@ -287,16 +249,29 @@ impl Observer for Screen {
                 let until = (self.started.elapsed() + *wait).as_millis();
                 self.paced_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
+            Event::Entered { step } => {
+                if let Some(step) = self.step(step) {
+                    self.entered(step);
+                }
+            }
+            Event::Listed { step } => {
+                self.step(step).map(|step| step.listed.up());
+            }
+            Event::RuledOut { .. } => {
+                self.step(SEQUENCES).map(|step| step.ruled_out.up());
+            }
             Event::Record { step } => {
-                self.step(step).map(|step| add(&step.done, 1));
+                self.step(step).map(|step| step.rows.up());
             }
             Event::Present { step } => {
-                self.step(step).map(|step| add(&step.present, 1));
+                self.step(step).map(|step| step.present.up());
             }
             Event::Gone { step, error } => {
                 if let Some(step) = self.step(step) {
-                    step.note_gone(error.about().unwrap_or_default());
+                    let about = error.about().unwrap_or_default();
+                    step.note_gone(about.split_once(" of sequence ").map_or(about, |(id, _)| id));
                 }
+                self.name(step, error);
                 if self.verbose {
                     self.say(&format!("gone: {}", error.about().unwrap_or_default()));
                 }

@@ -1,6 +1,6 @@
 //! From arguments to flows: what each command does.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -10,10 +10,10 @@ use super::args::{
 };
 use super::run::Run;
 use super::screen::Screen;
-use super::tables::{Input, Tables, check_flags, path_of, stamp};
+use super::tables::{Input, Tables, check_flags, stamp};
 use crate::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, ImageSink, ListImages, Metadata, OnError, Quality,
-    Record, RecordStream, Report, Result, Sink, TableSource, TileSource,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
+    RecordStream, Report, Result, Sink, TableSource, TileSource,
 };
 
 pub(super) const SEQUENCES: &str = "sequences";
@@ -29,6 +29,20 @@ const IMAGE_TABLE: &str = "img_dataset";
 const METADATA_TABLE: &str = "img_meta_dataset";
 const PICTURES: &str = "downloaded_images";
 
+/// Whether one thing that enters a step gives many records: a tile, a sequence.
+pub(super) fn gives_many(step: &str) -> bool {
+    matches!(step, SEQUENCES | IMAGES)
+}
+
+/// What enters a step, one and many.
+pub(super) fn unit(step: &str) -> (&'static str, &'static str) {
+    match step {
+        SEQUENCES => ("tile", "tiles"),
+        IMAGES => ("sequence", "sequences"),
+        _ => ("image", "images"),
+    }
+}
+
 pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
     let query = query(run, SEQUENCES, Some(&args.area), None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
@@ -43,7 +57,10 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     let source = input.open(&run.stop).await?;
     let query = after(&source, &query(run, IMAGES, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
-    let flow = Flow::from(source).then(ListImages::new(&run.client)).observe(IMAGES, run.observer());
+    let flow = Flow::from(source)
+        .entering(IMAGES, run.observer())
+        .then(ListImages::new(&run.client))
+        .observe(IMAGES, run.observer());
     let (flow, sink) = tables.end(flow, IMAGE_TABLE, &Fields::default());
     finish(run, flow, sink).await
 }
@@ -56,7 +73,10 @@ pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     run.expect(METADATA, &input);
     let asked = tables.asked(&args.ask.fields)?;
-    let flow = Flow::from(source).then(fetch(run, &args.ask, &asked)).observe(METADATA, run.observer());
+    let flow = Flow::from(source)
+        .entering(METADATA, run.observer())
+        .then(fetch(run, &args.ask, &asked))
+        .observe(METADATA, run.observer());
     let (flow, sink) = tables.end(flow, METADATA_TABLE, &args.ask.fields);
     finish(run, flow, sink).await
 }
@@ -67,8 +87,8 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     run.expect(DOWNLOAD, &input);
     let hint = hint_for(args.pictures.quality, source.header());
     let source = source.require(args.pictures.quality.field(), hint)?;
-    // The sink itself tells of each picture; here only rows that can't be read are news.
-    let flow = Flow::from(source).observe(DOWNLOAD, run.failures());
+    // The sink itself tells what becomes of each picture.
+    let flow = Flow::from(source).entering(DOWNLOAD, run.observer());
     finish(run, flow, pictures(run, &args.pictures, &args.files.output)).await
 }
 
@@ -81,14 +101,16 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
     let flow = tables
         .tap(flow, SEQUENCE_TABLE, &fields)
+        .entering(IMAGES, run.observer())
         .then(ListImages::new(&run.client))
         .observe(IMAGES, run.observer());
     let flow = tables
         .tap(flow, IMAGE_TABLE, &fields)
+        .entering(METADATA, run.observer())
         .then(fetch(run, &args.ask, &tables.asked(&fields)?))
         .observe(METADATA, run.observer());
     if download {
-        let flow = tables.tap(flow, METADATA_TABLE, &fields);
+        let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
         finish(run, flow, pictures(run, &args.pictures, output)).await
     } else {
         let (flow, sink) = tables.end(flow, METADATA_TABLE, &fields);
@@ -184,15 +206,4 @@ fn hint_for(quality: Quality, header: &[String]) -> String {
     let fields = Fields::of_columns(header.iter().map(String::as_str));
     let fields = fields.and(quality.field()).unwrap_or_default();
     format!("run `streetflow metadata --fields {fields}` first")
-}
-
-/// Where each step's work lies.
-pub(super) fn places(output: &Path, formats: &[Format]) -> [(&'static str, Vec<PathBuf>); 4] {
-    let tables = |table| formats.iter().map(|format| path_of(output, table, *format)).collect();
-    [
-        (SEQUENCES, tables(SEQUENCE_TABLE)),
-        (IMAGES, tables(IMAGE_TABLE)),
-        (METADATA, tables(METADATA_TABLE)),
-        (DOWNLOAD, vec![output.join(PICTURES)]),
-    ]
 }

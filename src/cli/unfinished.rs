@@ -95,13 +95,17 @@ impl Unfinished {
         folders
     }
 
-    /// Ends the run: a finished one leaves nothing behind.
-    pub(super) fn end(mut self, finished: bool) -> Result<()> {
-        let ended = match &self.store {
+    /// Brings the answers to the disk; a finished run leaves none.
+    pub(super) fn close(&mut self, finished: bool) -> Result<()> {
+        match self.store.take() {
             Some(store) if finished || store.holds_nothing() => store.close().and_then(|()| store.clear()),
             Some(store) => store.close(),
             None => Ok(()),
-        };
+        }
+    }
+
+    /// Lets go of the folder, and removes it if nothing is in it.
+    pub(super) fn release(mut self) {
         // The lock goes last, and the folder only if nothing else is in it.
         if let Some(lock) = self.lock.take() {
             fs::remove_file(self.folder.join(LOCK)).ok();
@@ -111,6 +115,5 @@ impl Unfinished {
         if let Some(made) = &self.made {
             fs::remove_dir(made).ok();
         }
-        ended
     }
 }

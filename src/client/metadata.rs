@@ -8,6 +8,7 @@ use super::wire::{Batch, WireImage};
 use super::{Class, Client, MAX_BATCH, below, json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
+use crate::observe::Event;
 use crate::record::Fields;
 
 impl Client {
@@ -25,6 +26,9 @@ impl Client {
             }
         }
         let (mut had, wanted) = (self.recall(&each, fields).await, fields.bits());
+        if had.iter().any(|had| had.lacks(wanted) != Some(wanted)) {
+            self.tell(&Event::Stored { class: Class::Entity });
+        }
         while let Some(lacking) = had.iter().find_map(|had| had.lacks(wanted)) {
             let asked: Vec<usize> =
                 (0..had.len()).filter(|at| had[*at].lacks(wanted) == Some(lacking)).collect();
@@ -71,6 +75,7 @@ impl Client {
         if had.record.is_none()
             && let Some(why) = self.known_gone(image).await
         {
+            self.tell(&Event::Stored { class: Class::Entity });
             return Err(self.gone_error(image, Error::new(ErrorKind::Gone, DOING).because(why)).await);
         }
         let lacking = if had.record.is_none() { Some(fields.bits()) } else { had.lacks(fields.bits()) };
@@ -87,6 +92,8 @@ impl Client {
                 answered => answered?,
             };
             had.answered(Some(found), &lacking);
+        } else {
+            self.tell(&Event::Stored { class: Class::Entity });
         }
         self.0.gone.found(1);
         had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()))

@@ -47,6 +47,7 @@ pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;
 pub use self::secret::Token;
+#[cfg(feature = "cli")]
 pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
@@ -244,6 +245,7 @@ impl Client {
             if let Some(body) = client.kept(&key).await
                 && let Ok(parsed) = parse(&body)
             {
+                client.tell(&Event::Stored { class: Class::Tile });
                 return Ok(parsed);
             }
             let asking = client.clone();
@@ -266,6 +268,7 @@ impl Client {
                 && let Ok(text) = std::str::from_utf8(&kept)
                 && let Ok(ids) = text.lines().map(ImageId::check).collect()
             {
+                client.tell(&Event::Stored { class: Class::Search });
                 return Ok(ids);
             }
             let ids = client.all_image_ids(&sequence, key.clone()).await?;

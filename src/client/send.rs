@@ -90,6 +90,9 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(error) => error.tried(made, started.elapsed()),
             };
+            if matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Blocked) {
+                self.tell(&Event::Limited { class, error: &error });
+            }
             if error.kind() == ErrorKind::Blocked {
                 host.block.set(&error);
             }

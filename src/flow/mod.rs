@@ -189,6 +189,26 @@ impl<T: Send + 'static> Flow<T> {
         })
     }
 
+    /// Tells an observer of each record that goes from here into a step, and of each failure not told before: a row
+    /// that can't be read enters the step and fails there.
+    ///
+    /// It stands before the stage or the sink, as [`Flow::observe`] stands behind it.
+    pub fn entering(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+        self.with(|records, _| {
+            let told = records.map(move |mut item| {
+                let enters = item.as_ref().err().is_none_or(|error| !error.is_told() && !error.is_fatal());
+                if enters {
+                    observer.on_event(&crate::observe::Event::Entered { step });
+                }
+                if let Err(error) = &mut item {
+                    tell(&*observer, step, error);
+                }
+                item
+            });
+            told.boxed()
+        })
+    }
+
     /// Runs the flow into a sink, to the end.
     ///
     /// The sink sees no `Err` but the one that ends the flow.

@@ -247,7 +247,7 @@ pub(super) fn sweep(folder: &Path, name: &str) {
 }
 
 /// Bytes to the disk, then the final name, then the name to the disk.
-fn commit(file: NamedTempFile, path: &Path) -> io::Result<()> {
+pub(crate) fn commit(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|PersistError { error, .. }| error)?;
     sync_folder(folder_of(path))

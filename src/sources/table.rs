@@ -236,6 +236,7 @@ impl Table {
         let kind = if row.first { ErrorKind::Usage } else { ErrorKind::Malformed };
         Error::new(kind, "read the table")
             .subject(self.name.clone())
+            .part(format!("{} {}", self.row, row.number))
             .because(format!("{} {}{why}", self.row, row.number))
     }
 

@@ -26,6 +26,9 @@ use crate::geo::{Bbox, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
 use crate::observe::Event;
 
+/// The step's name in events.
+const STEP: &str = "sequences";
+
 /// The coarsest level with lines; above there is only a sample.
 pub(crate) const FIRST_LINES: u8 = 6;
 
@@ -110,6 +113,7 @@ impl Source for TileSource {
             nodes: BTreeMap::from([(0, Node::Waiting(TileId::WORLD))]),
             asked: FuturesUnordered::new(),
             ready: VecDeque::new(),
+            giving: false,
             seen: HashSet::new(),
         };
         futures::stream::unfold(Some(walk), |walk| async {
@@ -143,6 +147,8 @@ struct Walk {
     nodes: BTreeMap<u32, Node>,
     asked: FuturesUnordered<BoxFuture<'static, (u32, Result<Look>)>>,
     ready: VecDeque<Sequence>,
+    /// The sequences that are ready are those of a tile that has not been told of yet.
+    giving: bool,
     seen: HashSet<SequenceId>,
 }
 
@@ -154,9 +160,15 @@ impl Walk {
                     return Some(Ok(sequence));
                 }
             }
+            if std::mem::take(&mut self.giving) {
+                self.source.client.tell(&Event::Listed { step: STEP });
+            }
             if matches!(self.nodes.first_key_value(), Some((_, Node::Read(_)))) {
                 match self.nodes.pop_first() {
-                    Some((_, Node::Read(Ok(sequences)))) => self.ready.extend(sequences),
+                    Some((_, Node::Read(Ok(sequences)))) => {
+                        self.ready.extend(sequences);
+                        self.giving = true;
+                    }
                     Some((_, Node::Read(Err(error)))) => return Some(Err(error)),
                     _ => {}
                 }
@@ -186,6 +198,7 @@ impl Walk {
                 self.descend(place, tile);
             } else {
                 self.nodes.insert(place, Node::Asked(tile));
+                self.source.client.tell(&Event::Entered { step: STEP });
                 self.asked.push(look(self.source.clone(), tile, place));
             }
         }
@@ -203,7 +216,10 @@ impl Walk {
         let Some(Node::Asked(tile)) = self.nodes.get(&place) else { return Ok(()) };
         let tile = *tile;
         match look {
-            Ok(Look::Descend) => self.descend(place, tile),
+            Ok(Look::Descend) => {
+                self.source.client.tell(&Event::Listed { step: STEP });
+                self.descend(place, tile);
+            }
             Ok(Look::RuledOut) => {
                 self.source.client.tell(&Event::RuledOut { tile });
                 self.nodes.remove(&place);

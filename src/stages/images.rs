@@ -7,12 +7,17 @@ use super::{Stage, end_after_fatal};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Sequence};
+use crate::observe::Event;
 use crate::sources::RecordStream;
+
+/// The step's name in events.
+const STEP: &str = "images";
 
 /// Lists the images of each sequence, in the order the API gives them: that of capture.
 ///
 /// A sequence that exists no longer gives one error of kind [`ErrorKind::Gone`]
-/// in its place.
+/// in its place. When all images of a sequence are passed on, the client's
+/// observer is told ([`Event::Listed`]).
 #[derive(Clone)]
 #[must_use]
 pub struct ListImages {
@@ -30,15 +35,25 @@ impl Stage<Sequence> for ListImages {
     type Out = Image;
 
     fn apply(self, sequences: RecordStream<Sequence>) -> RecordStream<Image> {
-        let ahead = self.client.concurrency();
+        let (ahead, observed) = (self.client.concurrency(), self.client.clone());
         let listed = sequences
             .map(move |sequence| {
                 let client = self.client.clone();
                 async move { list(&client, sequence?).await }
             })
             .buffered(ahead)
-            .flat_map(|listed| match listed {
-                Ok(images) => stream::iter(images.into_iter().map(Ok)).left_stream(),
+            .flat_map(move |listed| match listed {
+                Ok(images) => {
+                    let client = observed.clone();
+                    let mut images = images.into_iter();
+                    let told = move || {
+                        images.next().or_else(|| {
+                            client.tell(&Event::Listed { step: STEP });
+                            None
+                        })
+                    };
+                    stream::iter(std::iter::from_fn(told).fuse().map(Ok)).left_stream()
+                }
                 Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
             });
         end_after_fatal(listed.boxed())

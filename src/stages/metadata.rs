@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Stage, end_after_fatal};
 use crate::client::{Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Image, Metadata};
+use crate::model::{Image, ImageId, Metadata};
 use crate::record::Fields;
 use crate::sources::RecordStream;
 
@@ -61,9 +61,11 @@ impl Stage<Image> for FetchMetadata {
         let fetched = batches(images, size, self.client.clone())
             .map(move |batch| {
                 // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
+                let ids = batch.iter().flatten().map(|image| image.img_id.clone()).collect::<Vec<_>>();
                 let task = tokio::spawn(Fetch::run(self.client.clone(), self.fields.clone(), batch));
                 let task = AbortOnDropHandle::new(task);
-                async { task.await.unwrap_or_else(|panic| vec![Err(crashed(&panic))]) }
+                let crashed = move |panic| ids.iter().map(|id| Err(crashed(&panic, id))).collect();
+                async { task.await.unwrap_or_else(crashed) }
             })
             .buffered(ahead)
             .flat_map(stream::iter);
@@ -77,8 +79,10 @@ pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]
     Fetch { client: client.anew(), fields, budget: AtomicU32::new(SEARCH_BUDGET) }.all(images).await
 }
 
-fn crashed(panic: &tokio::task::JoinError) -> Error {
-    Error::new(ErrorKind::Unavailable, "finish a request").because(panic.to_string())
+fn crashed(panic: &tokio::task::JoinError, id: &ImageId) -> Error {
+    Error::new(ErrorKind::Unavailable, "fetch metadata of image")
+        .subject(id.as_str())
+        .because(panic.to_string())
 }
 
 /// Cuts a stream into batches of so many images. Errors travel along in place and take no room in the request.

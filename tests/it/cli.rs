@@ -39,7 +39,14 @@ async fn four_steps_and_crawl_write_the_same_files() {
     let (steps, crawl) = (steps.path().join("outputs"), crawl.path().join("outputs"));
     assert_eq!(
         names(&steps),
-        ["downloaded_images", "img_dataset.csv", "img_meta_dataset.csv", "seq_dataset.csv"]
+        [
+            "downloaded_images",
+            "gone.csv",
+            "img_dataset.csv",
+            "img_meta_dataset.csv",
+            "report.json",
+            "seq_dataset.csv"
+        ]
     );
     for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
         assert!(read(&steps, table) == read(&crawl, table), "{table} differs");
@@ -90,7 +97,8 @@ async fn crawl_without_pictures_and_with_a_quality_of_its_own() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (exit, _) = run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download", "-o", "tables"]).await;
-    assert_eq!((exit, names(&folder.path().join("tables")).len()), (0, 3));
+    let written = ["gone.csv", "img_dataset.csv", "img_meta_dataset.csv", "report.json", "seq_dataset.csv"];
+    assert_eq!((exit, names(&folder.path().join("tables"))), (0, written.map(str::to_owned).to_vec()));
     assert!(sandbox.requests_to(Host::Images).is_empty());
     let (exit, said) = run(
         &sandbox,
@@ -174,7 +182,10 @@ async fn what_is_gone_is_counted_and_named() {
     assert_eq!(exit, 0, "{said}");
     let gone = sandbox.world().sequences().iter().find(|drive| drive.is_gone()).unwrap();
     assert!(said.contains(&format!("gone at Mapillary: 1 sequence ({})", gone.id())), "{said}");
-    assert!(said.contains("gone at Mapillary: 3 images (") && said.contains(" of sequence "), "{said}");
+    assert!(said.contains("gone at Mapillary: 3 images (") && said.contains("`outputs/gone.csv`"), "{said}");
+    let rows = read(folder.path(), "outputs/gone.csv");
+    assert_eq!(rows.lines().count(), 1 + 1 + 3);
+    assert!(rows.contains(&format!("\nimages,{},", gone.id())) && rows.contains(" of sequence "), "{rows}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +246,7 @@ async fn tokens_are_looked_for_checked_and_never_shown() {
     let (exit, said) = output(refused).await;
     assert_eq!(exit, 1, "{said}");
     assert!(said.contains("the token was refused") && !said.contains("ffffffff"), "{said}");
-    assert_eq!(names(&folder.path().join("outputs")), ["downloaded_images"], "an empty folder at the most");
+    assert_eq!(names(&folder.path().join("outputs")), ["downloaded_images", "report.json"]);
     assert_eq!(names(&folder.path().join("outputs/downloaded_images")), Vec::<String>::new());
 
     fs::write(folder.path().join("token"), format!("  {}\n", Sandbox::TOKEN)).unwrap();
@@ -255,7 +266,7 @@ async fn a_block_of_the_tile_host_is_explained_with_exit_1() {
     assert_eq!(exit, 1, "{said}");
     assert!(said.contains("blocked this address") && said.contains("about a day"), "{said}");
     assert!(!said.contains("0123456789abcdef"), "{said}");
-    assert_eq!(names(&folder.path().join("outputs")), Vec::<String>::new());
+    assert_eq!(names(&folder.path().join("outputs")), ["report.json"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

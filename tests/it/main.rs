@@ -17,6 +17,7 @@ mod formats;
 #[cfg(feature = "parquet")]
 mod geoparquet;
 mod hostile;
+mod ledger;
 mod real;
 mod resume;
 mod sinks;

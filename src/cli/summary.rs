@@ -1,0 +1,154 @@
+//! The last lines of a run: counts that add up, and what to do next.
+
+use std::path::{Path, PathBuf};
+
+use super::counts::{Balance, Step};
+use super::report::Outcome;
+use super::screen::Screen;
+use super::steps;
+use super::words::{grouped, human_bytes, human_time, path_text, plural};
+use crate::error::shown;
+use crate::{Class, Report};
+
+/// What became of everything that entered each step.
+pub(super) fn counts(screen: &Screen) {
+    for step in screen.steps.iter().filter(|step| step.entered.get() > 0 || step.rows.get() > 0) {
+        screen.say(&line(step, screen.tally.bytes(Class::Bytes)));
+    }
+    screen.say(&format!("took {}", human_time(screen.started.elapsed().as_secs_f64())));
+}
+
+/// `images: 12 sequences: 10 listed, 1 gone, 1 failed; 480 images`.
+fn line(step: &Step, bytes: u64) -> String {
+    let counts = step.balance();
+    let (one, many) = steps::unit(step.name);
+    let entered = grouped(counts.entered);
+    let mut line = format!(
+        "{}: {entered} {}: {}",
+        step.name,
+        plural(counts.entered, one, many),
+        done(step, &counts, bytes)
+    );
+    for (count, what) in [
+        (counts.present, "already there"),
+        (counts.ruled_out, "ruled out"),
+        (counts.gone, "gone"),
+        (counts.failed, "failed"),
+        (counts.not_reached, "not reached"),
+    ] {
+        if count > 0 {
+            line += &format!(", {} {what}", grouped(count));
+        }
+    }
+    match step.name {
+        steps::SEQUENCES => {
+            line + &format!(
+                "; {} {} found",
+                grouped(counts.rows),
+                plural(counts.rows, "sequence", "sequences")
+            )
+        }
+        steps::IMAGES => {
+            line + &format!("; {} {} found", grouped(counts.rows), plural(counts.rows, "image", "images"))
+        }
+        _ => line,
+    }
+}
+
+fn done(step: &Step, counts: &Balance, bytes: u64) -> String {
+    let done = grouped(counts.done);
+    match step.name {
+        steps::SEQUENCES => format!("{done} read"),
+        steps::IMAGES => format!("{done} listed"),
+        steps::METADATA => format!("{done} {}", plural(counts.done, "row", "rows")),
+        _ => format!("{done} downloaded ({})", human_bytes(bytes)),
+    }
+}
+
+/// What was written, and where.
+pub(super) fn files(screen: &Screen, output: &Path, report: &Report) {
+    let written = report.taps.iter().chain([&report.written]);
+    let below = |path: &PathBuf| shown(path.strip_prefix(output).unwrap_or(path).display().to_string());
+    let names: Vec<_> = written.flat_map(|written| &written.paths).map(below).collect();
+    screen.say(&format!("written to {}: {}, report.json", path_text(output), names.join(", ")));
+}
+
+/// What to know and to do after it; what to do comes last.
+pub(super) fn afterwords(screen: &Screen, outcome: Outcome) {
+    if outcome.came_to_its_end() {
+        findings(screen);
+    }
+    gone(screen);
+    failures(screen);
+    if outcome == Outcome::Stopped {
+        screen.say(
+            "stopped early: the files hold what was done so far; run the same command again for the rest",
+        );
+    }
+    if let Some(hint) = screen.failure_hint() {
+        screen.say(&format!("\x1b[36mhint:\x1b[0m {hint}"));
+    }
+}
+
+fn findings(screen: &Screen) {
+    let Some(sequences) = screen.step(steps::SEQUENCES) else { return };
+    if sequences.rows.get() == 0 {
+        screen.say("nothing was found: are the box and the id of the owner right?");
+    }
+    let ruled_out = sequences.ruled_out.get();
+    if ruled_out > 0 {
+        let tiles = plural(ruled_out, "tile was", "tiles were");
+        screen.say(&format!(
+            "{} {tiles} ruled out, for they show no such sequence; a single image draws no line and can hide there: `--exhaustive` looks into them too",
+            grouped(ruled_out)
+        ));
+    }
+}
+
+fn gone(screen: &Screen) {
+    let mut named = 0;
+    for step in screen.steps.iter().filter(|step| step.gone() > 0) {
+        let (one, many) = match step.name {
+            steps::IMAGES => ("sequence", "sequences"),
+            steps::DOWNLOAD => ("picture", "pictures"),
+            _ => ("image", "images"),
+        };
+        let (count, names) = (step.gone(), step.gone_names());
+        let what = plural(count, one, many);
+        screen.say(&format!("gone at Mapillary: {} {what} ({names})", grouped(count)));
+        named += count;
+    }
+    if named > 0 {
+        let what = plural(named, "it is", "all are");
+        screen.say(&format!("{what} named in {}", path_text(screen.ledger.gone.path())));
+    }
+}
+
+fn failures(screen: &Screen) {
+    let list = &screen.ledger.failures;
+    let (path, earlier) = (path_text(list.path()), list.lengths().earlier);
+    if screen.failed() > 0 {
+        let failed = grouped(screen.failed());
+        screen.say(&format!("failed: {failed}, named in {path}; run the same command again to try them"));
+    }
+    if earlier > 0 {
+        let failures = plural(earlier, "failure", "failures");
+        screen.say(&format!(
+            "{path} also names {} {failures} of other steps or earlier runs",
+            grouped(earlier)
+        ));
+    }
+}
+
+/// Counts that do not add up are a mistake of ours, and not to be hidden.
+pub(super) fn doubts(screen: &Screen, outcome: Outcome) {
+    for step in &screen.steps {
+        let counts = step.balance();
+        if outcome.came_to_its_end() && !counts.adds_up() {
+            screen.print(&format!(
+                "\x1b[33mwarning:\x1b[0m the counts of `{}` do not add up, which is a mistake in streetflow: {counts:?}",
+                step.name
+            ));
+        }
+    }
+}
