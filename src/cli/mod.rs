@@ -6,9 +6,11 @@
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
 //! - `screen` is all that a person sees while it runs, `words` how things read
+//! - `cache` finds the user's cache folder, for tiles
 //! - `ledger` writes `failures.csv`, `unfinished` keeps what the next run goes on from
 
 mod args;
+mod cache;
 mod convert;
 mod job;
 mod ledger;

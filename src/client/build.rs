@@ -13,6 +13,7 @@ use super::retry::Retry;
 use super::secret::Token;
 use super::send::Timeouts;
 use super::store::Store;
+use super::tile_cache::TileCache;
 use super::{Block, Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, Lane, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
@@ -44,6 +45,7 @@ pub struct ClientBuilder {
     prior_http2: bool,
     observer: Arc<dyn Observer>,
     store: Option<Store>,
+    tile_cache: Option<TileCache>,
 }
 
 impl Default for ClientBuilder {
@@ -60,6 +62,7 @@ impl Default for ClientBuilder {
             prior_http2: false,
             observer: Arc::new(|_: &Event<'_>| ()),
             store: None,
+            tile_cache: None,
         }
     }
 }
@@ -151,6 +154,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks a cache for tiles before the network, and gives it every tile that could be read.
+    pub fn tile_cache(mut self, cache: &TileCache) -> Self {
+        self.tile_cache = Some(cache.clone());
+        self
+    }
+
     /// Makes the client; a URL that is none is a usage error.
     pub fn build(self) -> Result<Client> {
         let graph_url = base(&self.graph_url, "Graph")?;
@@ -170,8 +179,7 @@ impl ClientBuilder {
             })?;
             images = images.proxy(proxy);
         }
-        let real = |url: &Url| url.host_str().is_some_and(|host| host.ends_with("mapillary.com"));
-        let paced = |url: &Url, pace| real(url).then_some(pace);
+        let paced = |url: &Url, pace| is_mapillary(url).then_some(pace);
         let lane = |class| {
             let pace = match class {
                 Class::Tile => self.tile_pace.or(paced(&tiles_url, Pace::TILES)),
@@ -195,9 +203,15 @@ impl ClientBuilder {
             timeouts: self.timeouts,
             observer: self.observer,
             store: self.store,
+            tile_cache: self.tile_cache,
             stop: CancellationToken::new(),
         })))
     }
+}
+
+/// Whether a URL is of Mapillary's own hosts, where requests are scarce.
+pub(crate) fn is_mapillary(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.ends_with("mapillary.com"))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -7,6 +7,7 @@
 //! - `wire` turns JSON into records
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
+//! - `tile_cache` keeps tiles for later runs
 
 mod build;
 mod classify;
@@ -16,6 +17,7 @@ mod retry;
 mod secret;
 mod send;
 mod store;
+mod tile_cache;
 mod wire;
 
 use std::borrow::Cow;
@@ -32,6 +34,8 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 pub use self::build::ClientBuilder;
+#[cfg(feature = "cli")]
+pub(crate) use self::build::is_mapillary;
 use self::kept::{Kept, has_fresh_urls};
 pub use self::quota::Pace;
 use self::quota::Quota;
@@ -40,6 +44,7 @@ pub use self::secret::Token;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;
+pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
 use self::wire::{Batch, IdPage, WireImage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
@@ -116,6 +121,7 @@ struct Inner {
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
     store: Option<Store>,
+    tile_cache: Option<TileCache>,
 }
 
 /// What requests of one class share.
@@ -186,13 +192,21 @@ impl Client {
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
-        let ask = Ask { class: Class::Tile, url, doing: "read the tile", subject: tile.to_string() };
+        let ask =
+            Ask { class: Class::Tile, url: url.clone(), doing: "read the tile", subject: tile.to_string() };
         let (client, parse) = (self.clone(), Arc::new(parse));
         in_task(async move {
             let key = format!("tile {tile}");
             if let Some(Kept::Answer(body)) = client.kept(&key).await
                 && let Ok(parsed) = parse(&body)
             {
+                return Ok(parsed);
+            }
+            if let Some(body) = client.cached(&url, tile).await
+                && let Ok(parsed) = parse(&body)
+            {
+                client.tell(&Event::CachedTile { tile });
+                client.keep(&key, &body).await?;
                 return Ok(parsed);
             }
             let asking = client.clone();
@@ -207,6 +221,7 @@ impl Client {
             });
             let (parsed, body) = answered.await?;
             client.keep(&key, &body).await?;
+            client.cache(&url, tile, body).await;
             Ok(parsed)
         })
         .await

@@ -19,3 +19,4 @@ mod sinks;
 mod sources;
 mod stages;
 mod support;
+mod tile_cache;
