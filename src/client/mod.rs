@@ -7,7 +7,7 @@
 //! - `wire` turns JSON into records
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
-//! - `tile_cache` keeps tiles for later runs
+//! - `tile_cache` keeps tiles for later runs, `tile_file` is one of them
 
 mod build;
 mod classify;
@@ -18,6 +18,7 @@ mod secret;
 mod send;
 mod store;
 mod tile_cache;
+mod tile_file;
 mod wire;
 
 use std::borrow::Cow;

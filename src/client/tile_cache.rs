@@ -1,21 +1,13 @@
 //! Tiles of earlier runs, kept in the user's cache folder: they are scarce, and any box and owner can use them.
 //!
-//! One small file a tile, `<folder>/<host>-<checksum of the address>/<z>/<x>/<y>.tile`:
-//!
-//! | Part | Bytes |
-//! |---|--:|
-//! | `streetflow tile 1` and a line feed | 18 |
-//! | when it was written, in milliseconds since 1970 | 8 |
-//! | checksum (CRC-32) of the tile's address, that time and what follows | 4 |
-//! | the tile, compressed (zstd) | the rest |
-//!
-//! Numbers are little-endian. A file gets its name when it is written to its
-//! end, and anything that does not fit its checksum is no tile. So nothing is
-//! synced, nothing is locked, and anybody may remove any of it at any time.
+//! One small file a tile: `<folder>/<host>-<checksum of its URL>/<z>/<x>/<y>.tile`.
+//! It gets its name when it is written to its end, and anything that does not fit
+//! its checksum is no tile. So nothing is synced, nothing is locked, and anybody
+//! may remove any of it at any time.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,7 +16,8 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use super::{Client, MIB};
+use super::Client;
+use super::tile_file::{LONGEST, milliseconds, pack, unpack};
 use crate::error::{Error, ErrorKind};
 use crate::geo::TileId;
 use crate::observe::Event;
@@ -32,20 +25,11 @@ use crate::observe::Event;
 /// How much of the disk a cache may take, unless [`TileCache::at_most`] says otherwise: 2 GiB.
 pub const TILE_CACHE_BYTES: u64 = 2 << 30;
 
-/// Another number means another layout of the file.
-const HEAD: &[u8; 18] = b"streetflow tile 1\n";
-
 const ENDING: &str = ".tile";
 const PARTIAL: &str = ".partial";
 
 /// How much the cache held when it was last looked through, and when that was.
 const NOTE: &str = "held";
-
-/// No tile is larger, packed or not.
-const LONGEST: u64 = 64 * MIB as u64;
-
-/// The fastest level; it halves a tile.
-const LEVEL: i32 = 1;
 
 /// What a small file takes of the disk.
 const BLOCK: u64 = 4096;
@@ -185,7 +169,7 @@ impl TileCache {
             held.looking = true;
             let cache = self.clone();
             // Beside the run: no tile waits for it.
-            drop(spawn_blocking(move || cache.look_through()));
+            drop(spawn_blocking(move || while cache.look_through() {}));
         }
         Ok(())
     }
@@ -197,7 +181,9 @@ impl TileCache {
     }
 
     /// Sums up what is there, and removes the oldest tiles until a tenth of the room is free.
-    fn look_through(&self) {
+    ///
+    /// Says whether so much was added meanwhile that it has to be done again.
+    fn look_through(&self) -> bool {
         let before = self.held().bytes;
         let mut by_age = BTreeMap::<u64, u64>::new();
         each_file(&self.folder, &mut |path, found| {
@@ -230,7 +216,9 @@ impl TileCache {
         held.stuck = bytes > self.most;
         // What was added meanwhile may have been seen or not.
         held.bytes = bytes + (held.bytes - before);
-        (held.looked, held.looking) = (seconds(), false);
+        held.looked = seconds();
+        held.looking = held.bytes > self.most && !held.stuck;
+        held.looking
     }
 }
 
@@ -248,37 +236,6 @@ fn write(place: &Place, plain: &[u8]) -> io::Result<u64> {
     // Something else may stand there, or somebody reads it where that matters: then this tile is not kept.
     let kept = file.persist(&place.path).is_ok();
     Ok(if kept { bytes.len() as u64 } else { 0 })
-}
-
-fn pack(plain: &[u8], address: &str, written: u64) -> io::Result<Vec<u8>> {
-    let (written, packed) = (written.to_le_bytes(), zstd::bulk::compress(plain, LEVEL)?);
-    let sum = checksum(address, written, &packed).to_le_bytes();
-    Ok([&HEAD[..], &written, &sum, &packed].concat())
-}
-
-fn unpack(bytes: &[u8], address: &str, age: Duration) -> Option<Vec<u8>> {
-    let bytes = bytes.strip_prefix(HEAD)?;
-    let (written, bytes) = bytes.split_first_chunk::<8>()?;
-    let (sum, packed) = bytes.split_first_chunk::<4>()?;
-    if checksum(address, *written, packed) != u32::from_le_bytes(*sum) {
-        return None;
-    }
-    // What was written in the future, somebody's clock says, may be of any age.
-    let old = milliseconds().checked_sub(u64::from_le_bytes(*written))?;
-    if u128::from(old) >= age.as_millis() {
-        return None;
-    }
-    let mut plain = Vec::new();
-    zstd::stream::read::Decoder::new(packed).ok()?.take(LONGEST + 1).read_to_end(&mut plain).ok()?;
-    (plain.len() as u64 <= LONGEST).then_some(plain)
-}
-
-fn checksum(address: &str, written: [u8; 8], packed: &[u8]) -> u32 {
-    let mut sum = crc32fast::Hasher::new();
-    for part in [address.as_bytes(), &written, packed] {
-        sum.update(part);
-    }
-    sum.finalize()
 }
 
 /// Calls `each` for the files of the layout, tiles and partial ones; what lies elsewhere in the folder is not ours.
@@ -325,11 +282,6 @@ fn on_disk(bytes: u64) -> u64 {
     bytes.div_ceil(BLOCK) * BLOCK
 }
 
-fn milliseconds() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn seconds() -> u64 {
     milliseconds() / 1000
 }
@@ -369,41 +321,9 @@ impl Client {
 mod tests {
     use super::*;
 
-    const ADDRESS: &str = "https://tiles.example:443/maps/vtp/mly1_public/2/14/8800/5373";
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    #[test]
-    fn whatever_became_of_a_file_it_is_the_tile_or_none() {
-        for plain in [&b""[..], b"a tile", &[7; 100_000]] {
-            let packed = pack(plain, ADDRESS, milliseconds()).expect("packed");
-            assert_eq!(unpack(&packed, ADDRESS, DAY).as_deref(), Some(plain));
-            for cut in 0..packed.len() {
-                assert_eq!(unpack(&packed[..cut], ADDRESS, DAY), None, "cut to {cut}");
-            }
-            for at in 0..packed.len() {
-                let mut damaged = packed.clone();
-                damaged[at] ^= 0x10;
-                assert_eq!(unpack(&damaged, ADDRESS, DAY), None, "damaged at {at}");
-            }
-            assert_eq!(unpack(&[&packed[..], b"x"].concat(), ADDRESS, DAY), None, "longer");
-            assert_eq!(unpack(&packed, &ADDRESS.replace("8800", "8801"), DAY), None, "of another tile");
-        }
-    }
-
-    #[test]
-    fn the_time_inside_rules_and_the_future_is_not_trusted() {
-        let aged = |ago: i64| {
-            let written = milliseconds().checked_add_signed(-ago).expect("a time");
-            unpack(&pack(b"a tile", ADDRESS, written).expect("packed"), ADDRESS, DAY).is_some()
-        };
-        let hour = 3_600_000;
-        assert!(aged(0) && aged(23 * hour));
-        assert!(!aged(24 * hour) && !aged(1000 * hour) && !aged(-hour));
-    }
-
     #[test]
     fn hosts_have_folders_of_their_own_and_passwords_stay_out() {
-        let cache = TileCache::open("tiles", DAY);
+        let cache = TileCache::open("tiles", Duration::from_secs(86_400));
         let tile = TileId { z: 14, x: 8800, y: 5373 };
         let place = |base: &str| {
             let url = Url::parse(&format!("{base}/maps/vtp/mly1_public/2/{tile}")).expect("a URL");

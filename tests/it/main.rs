@@ -6,6 +6,7 @@ mod cli;
 mod convert;
 mod crawl;
 mod door;
+mod durable;
 mod examples;
 mod flow;
 #[cfg(feature = "parquet")]

@@ -292,7 +292,9 @@ async fn what_a_killed_run_left_goes_with_time_and_nothing_else_does() {
         let client = builder(&sandbox).tile_cache(&TileCache::open(folder.path(), DAY)).build().unwrap();
         fs::remove_file(&tiles(folder.path())[0]).unwrap();
         client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();
-        eventually("what was left is gone", || !old.exists()).await;
+        let told = || fs::read_to_string(folder.path().join("held")).unwrap_or_default();
+        eventually("it was looked through", || told().ends_with('\n')).await;
+        assert!(!old.exists(), "what was left is gone");
         assert!(new.exists() && other.exists());
     }
 }
