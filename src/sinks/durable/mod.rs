@@ -189,13 +189,9 @@ fn remove_spoilt(folder: &Path, since: u64) -> io::Result<()> {
         if !is_picture(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        let path = entry.path();
-        let looked_into = match fs::metadata(&path) {
-            Ok(found) => found.is_file() && modified(&found) >= since,
-            Err(_) => false,
-        };
-        if looked_into && !is_whole(&path)? {
-            remove(&path)?;
+        let young = entry.metadata().is_ok_and(|found| found.is_file() && modified(&found) >= since);
+        if young && !is_whole(&entry.path())? {
+            remove(&entry.path())?;
         }
     }
     Ok(())
