@@ -22,7 +22,7 @@ const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)
 pub(super) struct Age(Duration);
 
 impl Age {
-    const DEFAULT: Self = Self(Duration::from_secs(86_400));
+    const DEFAULT: Self = Self(Duration::from_hours(24));
 
     /// What was said, else a day on Mapillary's own host and nothing elsewhere: a mirror's tiles are not scarce.
     fn of(area: &AreaArgs, network: &NetworkArgs) -> Option<Self> {

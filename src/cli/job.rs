@@ -179,7 +179,9 @@ impl<'a> Job<'a> {
         }
         screen.say(&format!("took {}", human_time(report.elapsed.as_secs_f64())));
         let saved = self.area.and_then(|area| cache::saved(screen.cached_tiles(), area, self.network));
-        saved.iter().for_each(|saved| screen.say(saved));
+        if let Some(saved) = saved {
+            screen.say(&saved);
+        }
         Self::afterwords(screen, &report);
         match (report.stopped, screen.failed()) {
             (true, _) => Exit::Interrupted,

@@ -54,7 +54,7 @@ const TRIES: u32 = 3;
 ///
 /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
 /// # let folder = tempfile::tempdir().unwrap();
-/// let cache = TileCache::open(folder.path().join("tiles"), Duration::from_secs(24 * 3600));
+/// let cache = TileCache::open(folder.path().join("tiles"), Duration::from_hours(24));
 /// let client = Client::builder().tile_cache(&cache).build()?;
 /// # drop(client); Ok(()) }
 /// ```
@@ -71,10 +71,9 @@ pub struct TileCache {
 #[derive(Debug, Default)]
 struct Held {
     bytes: u64,
-    /// When the folder was last looked through, in seconds since 1970; never, as far as is known.
-    looked: u64,
+    /// When the folder was last looked through, in seconds since 1970, once the note of it was read.
+    looked: Option<u64>,
     looking: bool,
-    asked: bool,
     off: bool,
     /// It can't be made smaller; the next tile tells.
     stuck: bool,
@@ -156,15 +155,18 @@ impl TileCache {
     /// Counts what was added, and has the folder looked through if it may be too large.
     fn grown(&self, bytes: u64) -> io::Result<()> {
         let mut held = self.held();
-        if !std::mem::replace(&mut held.asked, true) {
-            (held.bytes, held.looked) = self.note().unwrap_or_default();
-        }
+        let looked = held.looked.unwrap_or_else(|| {
+            let looked;
+            (held.bytes, looked) = self.note().unwrap_or_default();
+            looked
+        });
+        held.looked = Some(looked);
         if std::mem::take(&mut held.stuck) {
             held.off = true;
             return Err(io::Error::other("the oldest tiles can't be removed"));
         }
         held.bytes += on_disk(bytes);
-        let known = seconds().checked_sub(held.looked).is_some_and(|ago| ago < LOOK_EVERY);
+        let known = seconds().checked_sub(looked).is_some_and(|ago| ago < LOOK_EVERY);
         if (held.bytes > self.most || !known) && !held.looking {
             held.looking = true;
             let cache = self.clone();
@@ -216,7 +218,7 @@ impl TileCache {
         held.stuck = bytes > self.most;
         // What was added meanwhile may have been seen or not.
         held.bytes = bytes + (held.bytes - before);
-        held.looked = seconds();
+        held.looked = Some(seconds());
         held.looking = held.bytes > self.most && !held.stuck;
         held.looking
     }
@@ -323,7 +325,7 @@ mod tests {
 
     #[test]
     fn hosts_have_folders_of_their_own_and_passwords_stay_out() {
-        let cache = TileCache::open("tiles", Duration::from_secs(86_400));
+        let cache = TileCache::open("tiles", Duration::from_hours(24));
         let tile = TileId { z: 14, x: 8800, y: 5373 };
         let place = |base: &str| {
             let url = Url::parse(&format!("{base}/maps/vtp/mly1_public/2/{tile}")).expect("a URL");

@@ -213,7 +213,9 @@ impl ImageSink {
             durable.iter().try_for_each(|durable| durable.announce()).map_err(failed)?;
             let file = append(file, &target, &pieces)?;
             file.persist(&target).map_err(|PersistError { error, .. }| failed(error))?;
-            durable.iter().for_each(|durable| durable.note(&target));
+            if let Some(durable) = &durable {
+                durable.note(&target);
+            }
             Ok(())
         };
         spawn_blocking(finish).await.map_err(crashed)??;

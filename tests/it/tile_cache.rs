@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::{builder, command_on, eventually, output};
 
 const CYPRUS: &str = "--bbox=32.19,34.52,34.18,35.49";
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A run of `sequences` in a folder of its own that keeps tiles in `cache`.
 fn sequences(sandbox: &Sandbox, cache: &Path, words: &str) -> (TempDir, Command) {
@@ -99,12 +99,9 @@ async fn tiles_serve_any_box_and_any_owner() {
     {
         let (exit, said, cached) = run(&sandbox, cache.path(), &words).await;
         assert_eq!((exit, asked(&sandbox)), (0, 0), "{words}: {said}");
-        let (_, _, plain) = run(
-            &sandbox,
-            cache.path(),
-            &format!("{words}").replace("-age 24h", "-age 0").replace("-age 1d", "-age 0"),
-        )
-        .await;
+        let (_, _, plain) =
+            run(&sandbox, cache.path(), &words.replace("-age 24h", "-age 0").replace("-age 1d", "-age 0"))
+                .await;
         assert!(asked(&sandbox) > 0, "0 asks anew");
         assert!(plain.is_some() && cached == plain, "{words}");
     }
@@ -255,7 +252,7 @@ async fn the_oldest_tiles_go_when_there_are_too_many() {
     assert_eq!(old.len(), 36, "all of them are below the bound");
     for path in &old {
         let file = fs::File::options().append(true).open(path).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
     }
     for y in 2..8 {
         for tile in row(y) {
@@ -282,14 +279,14 @@ async fn what_a_killed_run_left_goes_with_time_and_nothing_else_does() {
     }
     for path in [&old, &other] {
         let file = fs::File::options().append(true).open(path).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
     }
     // As if it had been looked through long ago; a clock that was wrong says the same.
     for note in ["4096 1000", "4096 99999999999", "nonsense"] {
         fs::write(folder.path().join("held"), note).unwrap();
         fs::write(&old, "half").unwrap();
         let file = fs::File::options().append(true).open(&old).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
         let client = builder(&sandbox).tile_cache(&TileCache::open(folder.path(), DAY)).build().unwrap();
         fs::remove_file(&tiles(folder.path())[0]).unwrap();
         client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();

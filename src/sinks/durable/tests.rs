@@ -39,7 +39,9 @@ fn set_time(path: &Path, time: u64) {
 fn died(names: &[&str]) -> tempfile::TempDir {
     let folder = folder();
     let durable = Durable::open(folder.path()).expect("open");
-    names.iter().for_each(|name| drop(write(&durable, name)));
+    for name in names {
+        write(&durable, name);
+    }
     drop(durable);
     assert_eq!(markers(folder.path()).len(), 1);
     folder
@@ -77,7 +79,9 @@ fn pictures_of_a_dead_run_that_are_not_whole_are_removed() {
     let holed = [&WHOLE[..6], &[1; 5000], &[0; 8192], &WHOLE[6..]].concat();
     fs::write(path("5_1024.jpg"), holed).expect("holed");
     let others = ["notes.txt", "2.jpg", "2_512.jpg"];
-    others.iter().for_each(|name| fs::write(path(name), "").expect("somebody else's"));
+    for name in others {
+        fs::write(path(name), "").expect("somebody else's");
+    }
     let durable = Durable::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg", "2.jpg", "2_512.jpg", "notes.txt"]);
     assert_eq!(markers(folder.path()).len(), 1, "until all is on the disk");
