@@ -79,6 +79,16 @@ pub enum Event<'a> {
         /// Which record, and why.
         error: &'a Error,
     },
+    /// A tile came from the cache of earlier runs and was not asked for.
+    CachedTile {
+        /// The tile.
+        tile: TileId,
+    },
+    /// Tiles can't be kept for later runs; told once, and the run goes on without.
+    TileCacheOff {
+        /// Why.
+        error: &'a Error,
+    },
     /// A tile was ruled out with all that lies below it.
     RuledOut {
         /// The tile.
@@ -149,6 +159,7 @@ pub struct Tally {
     gone: AtomicU64,
     failed: AtomicU64,
     ruled_out: AtomicU64,
+    cached_tiles: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, more: u64) {
@@ -224,6 +235,11 @@ impl Tally {
     pub fn ruled_out(&self) -> u64 {
         read(&self.ruled_out)
     }
+
+    /// Tiles that came from the cache of earlier runs.
+    pub fn cached_tiles(&self) -> u64 {
+        read(&self.cached_tiles)
+    }
 }
 
 impl Observer for Tally {
@@ -233,7 +249,7 @@ impl Observer for Tally {
             Event::Answer { class, bytes } => add(&self.bytes[*class as usize], *bytes),
             Event::Retry { class, .. } => add(&self.retries[*class as usize], 1),
             Event::Pace { class, .. } => add(&self.paced[*class as usize], 1),
-            Event::Usage { .. } | Event::Concurrency { .. } => {}
+            Event::Usage { .. } | Event::Concurrency { .. } | Event::TileCacheOff { .. } => {}
             Event::Record { .. } => add(&self.records, 1),
             Event::Present { .. } => add(&self.present, 1),
             Event::Gone { .. } => add(&self.gone, 1),
@@ -245,6 +261,7 @@ impl Observer for Tally {
                 ErrorKind::Blocked => add(&self.blocked[*class as usize], 1),
                 _ => add(&self.throttled[*class as usize], 1),
             },
+            Event::CachedTile { .. } => add(&self.cached_tiles, 1),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, value_parser};
 
+use super::cache::Age;
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
 use crate::geo::MAX_ZOOM;
 use crate::sinks::Compression;
@@ -220,6 +221,11 @@ pub(super) struct AreaArgs {
     /// Rule no tile out: more requests, and sequences that draw no line are found too
     #[arg(long)]
     pub(super) exhaustive: bool,
+    /// How old a tile of an earlier run, of whatever box and owner, may be: 90m, 24h, 7d; 0 keeps and takes none. Tiles
+    /// lie in the user's cache folder (STREETFLOW_CACHE_DIR names another), 2 GiB at most; --restart leaves them
+    /// [default: 24h with Mapillary's own tile host, else 0]
+    #[arg(long, value_name = "AGE")]
+    pub(super) tile_cache_age: Option<Age>,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs};
+use super::cache;
 use super::ledger::Ledger;
 use super::report::{End, Outcome, ReportFile};
 use super::run::Run;
@@ -74,6 +75,11 @@ impl<'a> Job<'a> {
     async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished)> {
         // Whatever is wrong with the words themselves comes first.
         let mut builder = Run::builder(self.network, self.needs_token(), screen)?;
+        if let Some(area) = self.area
+            && let Some(tiles) = cache::tiles(area, self.network)?
+        {
+            builder = builder.tile_cache(&tiles);
+        }
         let mut unfinished = Unfinished::lock(self.output)?;
         let begun = match self.go_on(screen, &mut unfinished, &mut builder) {
             Ok(()) => Run::new(self.network, builder, Arc::clone(screen)).await,
@@ -181,6 +187,8 @@ impl<'a> Job<'a> {
         let file = ReportFile::new(self.output);
         let written = file.write(screen, self.network, end);
         summary::counts(screen);
+        let saved = self.area.and_then(|area| cache::saved(screen.cached_tiles(), area, self.network));
+        saved.iter().for_each(|saved| screen.say(saved));
         if let Some(report) = end.report {
             summary::files(screen, self.output, report);
         }

@@ -8,8 +8,10 @@
 //! - `screen` is all that a person sees while it runs, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
 //! - `summary` is the last lines, `unfinished` keeps what the next run goes on from
+//! - `cache` finds the user's cache folder, for tiles
 
 mod args;
+mod cache;
 mod convert;
 mod counts;
 mod job;

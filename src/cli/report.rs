@@ -16,7 +16,7 @@
 //! | `hosts` | the Graph and the tile host that were asked; null with `--sandbox` |
 //! | `started`, `ended`, `seconds` | in UTC |
 //! | `steps` | for each step: what `entered`, in `unit`s, and the ways out, which add up to it: `done`, `already_there`, `ruled_out`, `gone`, `failed`, `not_reached`; and the `rows` that came out |
-//! | `requests` | for each class: `sent` (each attempt is one), `retries`, `bytes` received, answers `from_store` of the run before, and the limits met: answers that said `throttled`, waits for the pace (`paced`), answers that were a block (`blocked`) |
+//! | `requests` | for each class: `sent` (each attempt is one), `retries`, `bytes` received, answers `from_store` of the run before and `from_cache` (tiles only), and the limits met: answers that said `throttled`, waits for the pace (`paced`), answers that were a block (`blocked`) |
 //! | `failures`, `gone` | how many lines `failures.csv` and `gone.csv` have: of `this_run`, and of `earlier` ones and other steps |
 //! | `files` | what this run wrote: `path` below the output folder, `rows` (pictures, for their folder), `bytes` |
 //!
@@ -227,6 +227,7 @@ fn requests(screen: &Screen) -> Value {
             "retries": tally.retries_of(class),
             "bytes": tally.bytes(class),
             "from_store": tally.stored(class),
+            "from_cache": if class == Class::Tile { tally.cached_tiles() } else { 0 },
             "throttled": tally.throttled(class),
             "paced": tally.paced(class),
             "blocked": tally.blocked(class),

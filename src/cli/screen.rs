@@ -82,6 +82,10 @@ impl Screen {
         self.steps.iter().find(|step| step.name == name)
     }
 
+    pub(super) fn cached_tiles(&self) -> u64 {
+        self.tally.cached_tiles()
+    }
+
     pub(super) fn failure_hint(&self) -> Option<&str> {
         self.hint.get().map(String::as_str)
     }
@@ -159,6 +163,10 @@ impl Screen {
     fn tile_words(&self) -> String {
         let tiles = self.tally.requests(Class::Tile);
         let mut words = format!("{} {}", grouped(tiles), plural(tiles, "tile", "tiles"));
+        let cached = self.cached_tiles();
+        if cached > 0 {
+            write!(words, " and {} from the cache", grouped(cached)).unwrap_or_default();
+        }
         let until = Duration::from_millis(self.paced_until.load(Ordering::Relaxed));
         if let Some(wait) = until.checked_sub(self.started.elapsed()) {
             write!(words, ", the next in {:.1} s (pace)", wait.as_secs_f64()).unwrap_or_default();
@@ -277,6 +285,10 @@ impl Observer for Screen {
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
+            Event::TileCacheOff { error } => {
+                let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
+                self.warn(&format!("{}{hint}", error.chain()));
+            }
             _ => {}
         }
     }

@@ -16,6 +16,7 @@ use super::retry::Retry;
 use super::secret::{Token, redact};
 use super::send::{LARGE_ANSWERS, Timeouts};
 use super::store::Store;
+use super::tile_cache::TileCache;
 use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, HostLane, Inner, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
@@ -49,6 +50,7 @@ pub struct ClientBuilder {
     store: Option<Store>,
     allowed_hosts: Vec<String>,
     trust_gone: bool,
+    tile_cache: Option<TileCache>,
 }
 
 impl Default for ClientBuilder {
@@ -67,6 +69,7 @@ impl Default for ClientBuilder {
             store: None,
             allowed_hosts: Vec::new(),
             trust_gone: false,
+            tile_cache: None,
         }
     }
 }
@@ -179,6 +182,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Asks a cache for tiles before the network, and gives it every tile that could be read.
+    pub fn tile_cache(mut self, cache: &TileCache) -> Self {
+        self.tile_cache = Some(cache.clone());
+        self
+    }
+
     /// Makes the client; a URL that is none is a usage error.
     pub fn build(self) -> Result<Client> {
         let graph_url = base(&self.graph_url, "Graph")?;
@@ -206,8 +215,7 @@ impl ClientBuilder {
             })?;
             images = images.proxy(proxy);
         }
-        let real = |url: &Url| url.host_str().is_some_and(|host| host.ends_with("mapillary.com"));
-        let paced = |url: &Url, pace| real(url).then_some(pace);
+        let paced = |url: &Url, pace| is_mapillary(url).then_some(pace);
         let lane = |class| {
             let pace = match class {
                 Class::Tile => self.tile_pace.or(paced(&tiles_url, Pace::TILES)),
@@ -236,10 +244,16 @@ impl ClientBuilder {
             timeouts: self.timeouts,
             observer: self.observer,
             kept: self.store.as_ref().map(|store| Arc::new(Kept::new(store))),
+            tile_cache: self.tile_cache,
             stop: CancellationToken::new(),
         };
         Ok(Client(Arc::new(inner), false))
     }
+}
+
+/// Whether a URL is of Mapillary's own hosts, where requests are scarce.
+pub(crate) fn is_mapillary(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.ends_with("mapillary.com"))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -8,6 +8,7 @@
 //! - `image_url` says where pictures may come from
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
+//! - `tile_cache` keeps tiles for later runs, `tile_file` is one of them
 
 mod budget;
 mod build;
@@ -22,6 +23,8 @@ mod secret;
 mod send;
 mod soft;
 mod store;
+mod tile_cache;
+mod tile_file;
 mod window;
 mod wire;
 
@@ -39,6 +42,8 @@ use url::Url;
 
 use self::budget::Budget;
 pub use self::build::ClientBuilder;
+#[cfg(feature = "cli")]
+pub(crate) use self::build::is_mapillary;
 use self::gone::Gone;
 use self::image_url::ImageHosts;
 pub(crate) use self::image_url::has_ended;
@@ -52,6 +57,7 @@ pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;
+pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
 use self::window::Window;
 use self::wire::{IdPage, MOST_IMAGES};
 use crate::error::{Error, ErrorKind, Result};
@@ -136,6 +142,7 @@ struct Inner {
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
     kept: Option<Arc<Kept>>,
+    tile_cache: Option<TileCache>,
     gone: Gone,
     trust_gone: bool,
 }
@@ -238,7 +245,8 @@ impl Client {
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
-        let ask = Ask { class: Class::Tile, url, doing: "read the tile", subject: tile.to_string() };
+        let ask =
+            Ask { class: Class::Tile, url: url.clone(), doing: "read the tile", subject: tile.to_string() };
         let client = self.clone();
         in_task(async move {
             let key = format!("tile {tile}");
@@ -248,13 +256,21 @@ impl Client {
                 client.tell(&Event::Stored { class: Class::Tile });
                 return Ok(parsed);
             }
+            if let Some(body) = client.cached(&url, tile).await
+                && let Ok(parsed) = parse(&body)
+            {
+                client.tell(&Event::CachedTile { tile });
+                client.keep(Keeping::new(key, body.into())).await?;
+                return Ok(parsed);
+            }
             let asking = client.clone();
-            client
-                .ask(ask, move |body| {
-                    let body = asking.unzip(body)?;
-                    Ok((parse(&body)?, Some(Keeping::new(key.clone(), body))))
-                })
-                .await
+            let answered = client.ask(ask, move |body| {
+                let body = asking.unzip(body)?;
+                Ok(((parse(&body)?, body.clone()), Some(Keeping::new(key.clone(), body))))
+            });
+            let (parsed, body) = answered.await?;
+            client.cache(&url, tile, body).await;
+            Ok(parsed)
         })
         .await
     }

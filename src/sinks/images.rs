@@ -15,7 +15,8 @@ use tempfile::{NamedTempFile, PersistError};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::file::{output_error, sweep, sync_folder, temporary};
+use super::durable::Durable;
+use super::file::{output_error, sweep, temporary};
 use super::fresh::FreshUrls;
 use super::{JpegCheck, Sink, Written};
 use crate::client::{Answer, Class, Client, has_ended};
@@ -105,9 +106,11 @@ impl FromStr for Quality {
 ///
 /// A file that is there is skipped without a request. Bytes go to a temporary
 /// name, are checked (length, a JPEG from its first to its last marker), and
-/// then get their name; so a file under its name is a whole picture. Where a
-/// URL has ended or is refused, a fresh one is asked for, once, if the client
-/// has a token. A picture that can't be had is counted in [`Written::failed`], one that Mapillary does not
+/// then get their name; so a file under its name is a whole picture, and at the
+/// end it is on the disk. Until then a marker says since when pictures may not be
+/// there, and the next run looks into those that are younger. Where a URL has
+/// ended or is refused, a fresh one is asked for, once, if the client has a
+/// token. A picture that can't be had is counted in [`Written::failed`], one that Mapillary does not
 /// have in [`Written::gone`]; both are told to the client's observer, and the
 /// others go on.
 #[derive(Clone)]
@@ -117,6 +120,8 @@ pub struct ImageSink {
     folder: PathBuf,
     quality: Quality,
     check_present: bool,
+    /// From the beginning of the drain.
+    durable: Option<Arc<Durable>>,
 }
 
 impl ImageSink {
@@ -127,6 +132,7 @@ impl ImageSink {
             folder: folder.into(),
             quality: Quality::default(),
             check_present: false,
+            durable: None,
         }
     }
 
@@ -221,24 +227,30 @@ impl ImageSink {
             return Err(malformed(format!("{length} bytes came, {declared} were declared")));
         }
         check.finish().map_err(|why| malformed(why.to_owned()))?;
+        let durable = self.durable.clone();
         let finish = move || -> Result<()> {
+            let failed = |error| output_error("write the picture", &target, error);
+            durable.iter().try_for_each(|durable| durable.announce()).map_err(failed)?;
             let file = append(file, &target, &pieces)?;
-            let persisted = file.persist(&target).map_err(|PersistError { error, .. }| error);
-            persisted.map(drop).map_err(|error| output_error("write the picture", &target, error))
+            file.persist(&target).map_err(|PersistError { error, .. }| failed(error))?;
+            if let Some(durable) = &durable {
+                durable.note(&target);
+            }
+            Ok(())
         };
         spawn_blocking(finish).await.map_err(crashed)??;
         self.client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
     }
 
-    fn prepare(&self) -> Result<()> {
+    fn prepare(&self) -> Result<Durable> {
         fs::create_dir_all(&self.folder)
             .map_err(|error| output_error("make the folder", &self.folder, error))?;
         sweep(&self.folder, "");
         // Better to learn it now than after a day of crawling.
         temporary(&self.folder, "probe")
             .map_err(|error| output_error("write to the folder", &self.folder, error))?;
-        Ok(())
+        Durable::open(&self.folder)
     }
 }
 
@@ -261,9 +273,12 @@ fn crashed(panic: JoinError) -> Error {
 #[async_trait]
 impl Sink<Metadata> for ImageSink {
     async fn drain(self: Box<Self>, mut images: RecordStream<Metadata>) -> Result<Written> {
-        let sink = Arc::new(*self);
-        let preparing = Arc::clone(&sink);
-        spawn_blocking(move || preparing.prepare()).await.map_err(crashed)??;
+        let mut sink = *self;
+        let preparing = sink.clone();
+        let durable = Arc::new(spawn_blocking(move || preparing.prepare()).await.map_err(crashed)??);
+        sink.durable = Some(Arc::clone(&durable));
+        let sink = Arc::new(sink);
+        let _syncing = durable.sync_now_and_then();
         let mut written = Written { paths: vec![sink.folder.clone()], ..Written::default() };
         let most = sink.client.concurrency() * AHEAD;
         let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
@@ -283,11 +298,7 @@ impl Sink<Metadata> for ImageSink {
                 },
             }
         }
-        let folder = sink.folder.clone();
-        let synced = spawn_blocking(move || {
-            sync_folder(&folder).map_err(|error| output_error("write to the folder", &folder, error))
-        });
-        synced.await.map_err(crashed)??;
+        spawn_blocking(move || durable.finish()).await.map_err(crashed)??;
         Ok(written)
     }
 }

@@ -1,6 +1,7 @@
 //! Where records go.
 
 mod csv;
+mod durable;
 pub(crate) mod file;
 mod fresh;
 mod geojson;
@@ -34,7 +35,7 @@ use crate::sources::RecordStream;
 ///
 /// - The first `Err` it sees is the end: it aborts, leaves nothing under the
 ///   final name, and returns that error.
-/// - `Ok(Written)` means durable and visible under the final name.
+/// - `Ok(Written)` means durable and visible under the final name, pictures included.
 /// - Dropping the future of `drain` abandons the output; dropping never commits.
 /// - An empty stream still gives a valid, empty file: the schema is fixed by the
 ///   record's columns, never by the first record.

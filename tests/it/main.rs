@@ -9,6 +9,7 @@ mod crawl;
 mod door;
 mod doubt;
 mod drills;
+mod durable;
 mod examples;
 mod flow;
 #[cfg(feature = "parquet")]
@@ -26,4 +27,5 @@ mod sizes;
 mod sources;
 mod stages;
 mod support;
+mod tile_cache;
 mod token;

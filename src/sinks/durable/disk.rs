@@ -1,0 +1,74 @@
+//! How files get to the disk.
+
+#[cfg(target_os = "linux")]
+use std::fs::File;
+#[cfg(target_os = "linux")]
+use std::io;
+#[cfg(target_os = "linux")]
+use std::path::Path;
+
+/// What to bring to the disk: here one call does it for all files.
+#[cfg(target_os = "linux")]
+pub(super) struct Disk(File);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    /// The same handle for the whole run: the system tells each of its failures to a handle once.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        File::open(folder).map(Self)
+    }
+
+    #[expect(clippy::unused_self, reason = "other systems want to know")]
+    pub(super) fn note(&self, _: &Path) {}
+
+    pub(super) fn sync(&self, _: &Path) -> io::Result<()> {
+        match rustix::fs::syncfs(&self.0) {
+            // Some containers forbid it; this one waits for all disks, and can't say what went wrong.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
+                rustix::fs::sync();
+                Ok(())
+            }
+            synced => Ok(synced?),
+        }
+    }
+}
+
+/// What to bring to the disk: file by file, for elsewhere the call for all of them does not wait for the disk.
+#[cfg(not(target_os = "linux"))]
+pub(super) use self::each::Each as Disk;
+
+#[cfg(any(test, not(target_os = "linux")))]
+pub(super) mod each {
+    use std::fs::File;
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::sync::{Mutex, PoisonError};
+
+    use crate::sinks::file::sync_folder;
+
+    #[derive(Default)]
+    pub(in crate::sinks::durable) struct Each(Mutex<Vec<PathBuf>>);
+
+    impl Each {
+        #[expect(clippy::unnecessary_wraps, reason = "the other way to do it can fail")]
+        pub(in crate::sinks::durable) fn open(_: &Path) -> io::Result<Self> {
+            Ok(Self::default())
+        }
+
+        pub(in crate::sinks::durable) fn note(&self, picture: &Path) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(picture.to_owned());
+        }
+
+        pub(in crate::sinks::durable) fn sync(&self, folder: &Path) -> io::Result<()> {
+            let written = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            for picture in &written {
+                match File::options().write(true).open(picture) {
+                    Ok(file) => file.sync_all()?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            sync_folder(folder)
+        }
+    }
+}
