@@ -10,6 +10,8 @@
 
 mod build;
 mod classify;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod kept;
 mod quota;
 mod retry;

@@ -50,7 +50,8 @@ macro_rules! id {
             /// Checks a text and makes it an id: 1 to 64 letters, digits, `-` or `_`.
             pub fn new(text: &str) -> Result<Self> {
                 Self::check(text).map_err(|why| {
-                    let shown: String = text.chars().take(MAX_ID).collect();
+                    let shown: String =
+                        text.chars().take(MAX_ID).map(|c| if c.is_control() { '?' } else { c }).collect();
                     Error::new(ErrorKind::Usage, concat!("read the ", $what)).subject(shown).because(why)
                 })
             }
@@ -104,6 +105,12 @@ mod tests {
         }
         assert!(SequenceId::new("-abcDEF_0123456789xyz").is_ok());
         assert!(SequenceId::new("1e5").is_ok(), "a sequence id may look like a number");
+    }
+
+    #[test]
+    fn a_refused_id_is_shown_without_what_a_terminal_would_obey() {
+        let error = SequenceId::new("...\u{1e}/\u{1b}[2J").expect_err("no id");
+        assert!(error.to_string().contains("`...?/?[2J`"), "{error}");
     }
 
     #[test]
