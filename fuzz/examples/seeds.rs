@@ -8,7 +8,7 @@ use std::path::Path;
 use streetflow::sandbox::Sandbox;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
-    Bbox, Client, Fields, Format, Image, ImageId, LonLat, Metadata, OwnerId, Place, Record, Sequence, SequenceId,
+    Client, Fields, Format, Image, ImageId, LonLat, Metadata, OwnerId, Place, Record, Sequence, SequenceId,
     TileId, Token,
 };
 
@@ -86,14 +86,13 @@ async fn tiles(sandbox: &Sandbox, client: &Client, place: LonLat) -> Result<()> 
         }
     }
     for drive in sandbox.world().sequences().iter().take(40) {
-        let Some(shot) = sandbox.world().images_of(drive).into_iter().flatten().next() else { continue };
+        let Some(shot) = sandbox.world().images_of(drive).next() else { continue };
         let bytes = client.tile(TileId::of(shot.place(), 14)).await?;
         if bytes.len() < 4000 {
             seed("tile", drive.id(), Some(0), &bytes)?;
         }
     }
-    seed("tile", "empty", Some(0), &[])
-        .map_err(Into::into)
+    seed("tile", "empty", Some(0), &[]).map_err(Into::into)
 }
 
 fn answers(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
@@ -117,8 +116,16 @@ fn answers(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
     seed("answers", "next-page", Some(0x20), next.as_bytes())?;
     for (name, how, body) in [
         ("html", 0x40, "<!doctype html><title>Log in</title>"),
-        ("limit", 0x1a, r#"{"error":{"message":"Application request limit reached","type":"OAuthException","is_transient":true,"code":4,"error_subcode":33,"fbtrace_id":"A"}}"#),
-        ("token", 0x17, r#"{"error":"see https:\/\/x\/?access_token=MLY%7C1234567890123456%7C0123456789abcdef"}"#),
+        (
+            "limit",
+            0x1a,
+            r#"{"error":{"message":"Application request limit reached","type":"OAuthException","is_transient":true,"code":4,"error_subcode":33,"fbtrace_id":"A"}}"#,
+        ),
+        (
+            "token",
+            0x17,
+            r#"{"error":"see https:\/\/x\/?access_token=MLY%7C1234567890123456%7C0123456789abcdef"}"#,
+        ),
         ("expired", 0x39, "URL signature expired"),
     ] {
         seed("answers", name, Some(how), body.as_bytes())?;
@@ -132,8 +139,8 @@ fn pictures(found: &[Metadata]) -> Result<()> {
     seed("jpeg", "whole", None, &[picture.as_slice(), &[7; 16]].concat())?;
     seed("jpeg", "cut", None, &picture[..picture.len() / 2])?;
     let small = [
-        0xff, 0xd8, 0xff, 0xe1, 0x00, 0x06, 0xff, 0xd8, 0xff, 0xd9, 0xff, 0xda, 0x00, 0x03, 0x01, 0x12, 0xff, 0x00,
-        0x34, 0xff, 0xd3, 0x56, 0xff, 0xda, 0x00, 0x03, 0x01, 0x78, 0xff, 0xd9,
+        0xff, 0xd8, 0xff, 0xe1, 0x00, 0x06, 0xff, 0xd8, 0xff, 0xd9, 0xff, 0xda, 0x00, 0x03, 0x01, 0x12, 0xff,
+        0x00, 0x34, 0xff, 0xd3, 0x56, 0xff, 0xda, 0x00, 0x03, 0x01, 0x78, 0xff, 0xd9,
     ];
     seed("jpeg", "small", None, &small)?;
     Ok(())
@@ -182,7 +189,10 @@ fn texts(found: &[Metadata]) -> Result<()> {
         ("next", "https://graph.mapillary.com/image_ids?access_token=MLY%7C1%7Cab&after=x"),
         ("user", "https://graph.mapillary.com@127.0.0.1/"),
         ("login", "/login/?next=https%3A%2F%2Fx%3Faccess_token%3DMLY%257C1%257Cab"),
-        ("signed", "https://scontent.xx.fbcdn.net/m1/v/t6/x?stp=s256x192&ccb=10-5&oh=00_x&oe=68A5F1C2&_nc_sid=201bca"),
+        (
+            "signed",
+            "https://scontent.xx.fbcdn.net/m1/v/t6/x?stp=s256x192&ccb=10-5&oh=00_x&oe=68A5F1C2&_nc_sid=201bca",
+        ),
     ] {
         seed("urls", name, Some(5), text.as_bytes())?;
     }

@@ -36,7 +36,8 @@ fuzz_target!(|input: (u8, &str)| {
         2 => token.replace('|', "%257C"),
         _ => token.replace('|', "%257c"),
     };
-    let end = (0..=text.len()).rev().find(|end| text.is_char_boundary(*end) && *end <= usize::from(how >> 2) * 4);
+    let end =
+        (0..=text.len()).rev().find(|end| text.is_char_boundary(*end) && *end <= usize::from(how >> 2) * 4);
     let (before, after) = text.split_at(end.unwrap_or(0));
     let with = format!("{before}{token}{after}");
     if !text.contains(SECRET) {

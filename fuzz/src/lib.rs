@@ -87,9 +87,8 @@ pub fn all() -> Fields {
 /// Writes records as CSV and reads them back equal, to the bit.
 pub fn csv_keeps<T: Record + PartialEq + Debug>(records: &[T]) {
     // Its row would be taken for a second header.
-    let is_header = |record: &T| {
-        T::COLUMNS.iter().all(|column| (column.get)(record) == Value::Text(column.name.into()))
-    };
+    let is_header =
+        |record: &T| T::COLUMNS.iter().all(|column| (column.get)(record) == Value::Text(column.name.into()));
     let records: Vec<T> = records.iter().filter(|record| !is_header(record)).cloned().collect();
     let mut bytes = Shared::default();
     let mut encoder = Box::new(CsvEncoder::new(bytes.clone(), &all()).expect("a header"));

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::MAX_BATCH;
 use crate::geo::LonLat;
 use crate::model::{Image, ImageId, Metadata};
 
@@ -32,7 +33,43 @@ pub(super) struct Paging {
 }
 
 /// The answer of `/?ids=`: images by their id.
-pub(super) type Batch = HashMap<String, Soft<WireImage>>;
+pub(super) struct Batch(HashMap<String, Soft<WireImage>>);
+
+/// More images than this in one answer, and it is not about those that were asked for. An image takes a hundred
+/// times the room of `"1":{},`, so without a bound a small answer could fill the memory.
+const MOST_IN_BATCH: usize = 2 * MAX_BATCH;
+
+impl Batch {
+    pub(super) fn remove(&mut self, id: &str) -> Option<Soft<WireImage>> {
+        self.0.remove(id)
+    }
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BatchVisitor).map(Self)
+    }
+}
+
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = HashMap<String, Soft<WireImage>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("images by their id")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut images = HashMap::new();
+        while let Some((id, image)) = map.next_entry()? {
+            images.insert(id, image);
+            if images.len() > MOST_IN_BATCH {
+                return Err(A::Error::custom("it has more images than were asked for"));
+            }
+        }
+        Ok(images)
+    }
+}
 
 /// An image as the API gives it.
 #[derive(serde::Deserialize, Default)]
@@ -343,6 +380,17 @@ mod tests {
         assert_eq!(record.merge_cc, Some(4.546_427_159_383e18));
         assert_eq!(record.altitude, Some(4_294_967_281.0));
         assert_eq!(record.atomic_scale, Some(1.0));
+    }
+
+    #[test]
+    fn an_answer_with_ever_more_images_ends_in_an_error() {
+        let answer = |images: usize| {
+            let images: Vec<String> = (0..images).map(|id| format!("\"{id}\":{{}}")).collect();
+            serde_json::from_str::<Batch>(&format!("{{{}}}", images.join(",")))
+        };
+        assert!(answer(MAX_BATCH).is_ok());
+        let error = answer(10_000).err().expect("too many");
+        assert!(error.to_string().contains("more images than were asked for"), "{error}");
     }
 
     #[test]

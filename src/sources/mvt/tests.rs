@@ -101,3 +101,20 @@ fn no_cut_and_no_flipped_bit_makes_it_panic() {
     }
     assert!(sequences(b"no tile at all", TILE, &everywhere(), None).is_err());
 }
+
+/// The time of a tile must not grow with its values times its features: a hostile one takes hours.
+#[test]
+fn a_value_too_long_for_an_id_is_not_read() {
+    let long = |number: u8, bytes: &[u8]| {
+        let len = bytes.len() as u64;
+        [&[number << 3 | 2][..], &varint_of(len), bytes].concat()
+    };
+    let tile = |id: &[u8]| {
+        let layer =
+            [field(2, &field(2, &[0, 0])), field(3, b"id"), long(4, &long(1, id)), field(1, b"sequence")];
+        long(3, &layer.concat())
+    };
+    assert_eq!(shows(&tile(b"abc"), None), Ok(true));
+    assert_eq!(shows(&tile(&[b'a'; 10_000]), None), Ok(false));
+    assert_eq!(shows(&tile(&[0xff; 10_000]), None), Ok(false), "that it is no text is not even seen");
+}

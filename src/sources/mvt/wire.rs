@@ -7,6 +7,9 @@ use crate::model::OwnerId;
 /// The largest whole number up to which a double tells all whole numbers apart.
 const EXACT: f64 = 9_007_199_254_740_991.0;
 
+/// A value with more bytes than this is no id. It is not even read, for every feature may name it anew.
+const LONGEST_VALUE: usize = 256;
+
 /// A layer's tables, and its bytes for the features.
 pub(super) struct Layer<'a> {
     pub(super) name: &'a str,
@@ -64,6 +67,9 @@ pub(super) enum Value<'a> {
 impl<'a> Value<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut value = Self::None;
+        if bytes.len() > LONGEST_VALUE {
+            return Ok(value);
+        }
         for field in Message(bytes) {
             value = match field? {
                 (1, Field::Bytes(text)) => {
