@@ -62,7 +62,7 @@ async fn main() -> Result<()> {
         .lines()
         .map(|id| Ok(Image { seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy")?, img_id: ImageId::new(id)? }))
         .collect::<Result<_>>()?;
-    let fields = Fields::of_columns(Fields::known());
+    let fields = Fields::known().join(",").parse::<Fields>()?;
     let found = client.images(&images, &fields).await?;
     let found: Vec<Metadata> = found.into_iter().flatten().collect();
     if found.len() != images.len() {
