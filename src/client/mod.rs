@@ -13,6 +13,8 @@
 mod budget;
 mod build;
 mod classify;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gone;
 mod image_url;
 mod kept;

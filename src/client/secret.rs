@@ -217,13 +217,13 @@ pub(crate) fn redact(text: &str) -> String {
 fn find_secret(text: &str) -> Option<(usize, usize)> {
     let parameter = text.match_indices("access_token").find_map(|(at, name)| {
         let begin = at + name.len() + separator(&text[at + name.len()..], &["=", "%3D", "%253D"])?;
-        Some((begin, value_len(&text[begin..])))
+        Some((begin, value_len(&text[begin..]))).filter(|(_, len)| *len > 0)
     });
     let bare = text.match_indices("MLY").find_map(|(at, name)| {
         separator(&text[at + name.len()..], &["|", "%7C", "%257C"])?;
         Some((at, value_len(&text[at..])))
     });
-    [parameter, bare].into_iter().flatten().filter(|(_, len)| *len > 0).min()
+    [parameter, bare].into_iter().flatten().min()
 }
 
 fn separator(text: &str, separators: &[&str]) -> Option<usize> {
@@ -231,9 +231,11 @@ fn separator(text: &str, separators: &[&str]) -> Option<usize> {
     separators.iter().find(begins).map(|s| s.len())
 }
 
-/// A value ends where neither a token nor its encoded form goes on.
+/// A value ends where a query, a word or a quotation does: rather too much is cut than the name of another secret,
+/// which would then stand there without what tells that it is one.
 fn value_len(text: &str) -> usize {
-    text.find(|c: char| !(c.is_ascii_alphanumeric() || "|%_-.".contains(c))).unwrap_or(text.len())
+    let ends = |c: char| c.is_whitespace() || c.is_control() || "&\"'`<>".contains(c);
+    text.find(ends).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -329,6 +331,20 @@ mod tests {
         assert!(token.cut_answer(format!("{}{}", token.0, "x".repeat(5 << 20)).into()).is_err());
         let short = Token::new("ab").expect("a token");
         assert_eq!(short.cut("cabin"), "cabin", "what is no secret is not looked for");
+    }
+
+    #[test]
+    fn a_secret_is_found_behind_another_name_for_one() {
+        for text in [
+            "access_token=MLaccess_token=0123456789abcdef",
+            "access_token=&access_token=0123456789abcdef",
+            "MLY|1access_token=0123456789abcdef",
+            "access_token=MLY|1|ab/0123456789abcdef",
+        ] {
+            let clean = redact(text);
+            assert!(!clean.contains("0123456789abcdef"), "{text} became {clean}");
+            assert_eq!(redact(&clean), clean);
+        }
     }
 
     #[test]

@@ -280,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_with_ever_more_images_ends_in_an_error() {
+        let answer = |images: usize| {
+            let images: Vec<String> = (0..images).map(|id| format!("\"{id}\":{{}}")).collect();
+            serde_json::from_str::<Batch>(&format!("{{{}}}", images.join(",")))
+        };
+        assert!(answer(50).is_ok());
+        let error = answer(10_000).err().expect("too many");
+        assert!(error.to_string().contains("it has more images than were asked for"), "{error}");
+    }
+
+    #[test]
     fn a_value_of_another_type_is_absent_and_costs_nothing_else() {
         let record = record(
             r#"{"id":"1463097064038568","width":"wide","height":1440.0,"geometry":{"type":"Point","coordinates":["a"]},"creator":[1],

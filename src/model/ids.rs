@@ -60,7 +60,8 @@ macro_rules! id {
             #[doc = concat!("Checks a text and makes it an id: ", $form, ".")]
             pub fn new(text: &str) -> Result<Self> {
                 Self::check(text).map_err(|why| {
-                    let shown: String = text.chars().take(MAX_ID).collect();
+                    let shown: String =
+                        text.chars().take(MAX_ID).map(|c| if c.is_control() { '?' } else { c }).collect();
                     Error::new(ErrorKind::Usage, concat!("read the ", $what)).subject(shown).because(why)
                 })
             }
@@ -140,6 +141,12 @@ mod tests {
         for good in ["0", "007", "26774514888887982", &"1".repeat(32)] {
             assert!(ImageId::new(good).is_ok() && OwnerId::new(good).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn a_refused_id_is_shown_without_what_a_terminal_would_obey() {
+        let error = SequenceId::new("...\u{1e}/\u{1b}[2J").expect_err("no id");
+        assert!(error.to_string().contains("`...?/?[2J`"), "{error}");
     }
 
     #[test]

@@ -33,10 +33,13 @@ fn offset(zone: &str) -> Option<i64> {
         Some(_) => 1,
     };
     let digits = zone.get(1..)?.replace(':', "");
-    let hours: i64 = digits.get(..2)?.parse().ok()?;
-    let minutes: i64 =
-        digits.get(2..).filter(|rest| !rest.is_empty()).map_or(Some(0), |rest| rest.parse().ok())?;
-    Some(sign * (hours * 60 + minutes))
+    let (hours, minutes) = match digits.len() {
+        2 => (digits.as_str(), "0"),
+        4 => digits.split_at_checked(2)?,
+        _ => return None,
+    };
+    let (hours, minutes) = (numbers(hours, ":")?[0], numbers(minutes, ":")?[0]);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 /// Days since 1970 in the Gregorian calendar, which is reckoned from March so that the leap day comes last.
@@ -79,6 +82,10 @@ mod tests {
             "2023-12-10T11:43:46X",
             "日本日本日本日本",
             "2023-12-10T11:43:46.Z9",
+            "2023-12-10T11:43:46+009223372036854775807",
+            "2023-12-10T11:43:46+00-9223372036854775807",
+            "2023-12-10T11:43:46+0é1",
+            "2023-12-10T11:43:46+24:00",
         ] {
             assert_eq!(milliseconds(text), None, "{text}");
         }

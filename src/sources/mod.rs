@@ -1,6 +1,8 @@
 //! Where records come from.
 
 mod csv;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod geojson;
 mod mvt;
 #[cfg(feature = "parquet")]

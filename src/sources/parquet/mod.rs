@@ -47,6 +47,7 @@ pub struct ParquetSource<T: 'static> {
     rows: ParquetRecordBatchReaderBuilder<File>,
     columns: Vec<(String, &'static Column<T>)>,
     /// The column of points, or why there is none that could be used.
+    #[cfg(feature = "cli")]
     geometry: std::result::Result<Option<String>, String>,
     /// The column of points, and its way into the record.
     position: Option<(String, Placing<T>)>,
@@ -86,7 +87,14 @@ impl<T: Record> ParquetSource<T> {
             }
             None => None,
         };
-        Ok(Self { table, rows, columns, geometry, position })
+        Ok(Self {
+            table,
+            rows,
+            columns,
+            #[cfg(feature = "cli")]
+            geometry,
+            position,
+        })
     }
 
     /// The column that is the geometry.

@@ -1,0 +1,50 @@
+//! A Parquet file, read as each kind of record.
+//!
+//! The decoder is not ours and gives up on damaged files with a panic here and there; while rows are read that
+//! becomes an error by design. A panic of ours, or one while the file is opened, is a finding.
+
+#![no_main]
+
+use std::fs::File;
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use streetflow::{Image, Metadata, ParquetSource, Record, Sequence};
+use streetflow_fuzz::{csv_keeps, is_safe, read};
+
+static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+    panic::set_hook(Box::new(|panic| {
+        if panic.location().is_none_or(|place| !place.file().contains("/registry/")) {
+            eprintln!("{panic}");
+            std::process::abort();
+        }
+    }));
+    std::env::temp_dir().join(format!("streetflow-fuzz-{}.parquet", std::process::id()))
+});
+
+fn table<T: Record + std::fmt::Debug>() -> Vec<T> {
+    let source = panic::catch_unwind(AssertUnwindSafe(|| ParquetSource::<T>::open(&*FILE)));
+    let Ok(source) = source else {
+        eprintln!("a panic while the file was opened");
+        std::process::abort();
+    };
+    read(source).0
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    File::create(&*FILE).and_then(|mut file| file.write_all(bytes)).expect("a temporary file");
+    for Sequence { org_id, seq_id } in table::<Sequence>() {
+        is_safe(seq_id.as_str());
+        org_id.iter().for_each(|id| is_safe(id.as_str()));
+    }
+    for Image { seq_id, img_id } in table::<Image>() {
+        is_safe(seq_id.as_str());
+        is_safe(img_id.as_str());
+    }
+    let images = table::<Metadata>();
+    images.iter().for_each(|image| is_safe(image.img_id.as_str()));
+    csv_keeps(&images);
+});

@@ -1,0 +1,64 @@
+//! The client's reading of answers for the fuzz targets in `fuzz/`, which alone are built with it.
+
+use bytes::Bytes;
+
+use super::classify::Outside;
+use super::image_url::{ImageHosts, has_ended};
+use super::wire::{Batch, IdPage, WireImage};
+use super::{Class, Client};
+use crate::error::{Error, Result};
+use crate::model::{Image, ImageId, Metadata};
+
+/// What is wrong with an answer, if something is.
+pub fn classify(class: Class, status: u16, content_type: &str, body: &[u8]) -> Option<Error> {
+    let outside = Outside { status, content_type: content_type.to_owned(), ..Outside::default() };
+    super::classify::classify(class, &outside, body)
+}
+
+/// The answer to a batch, if it is one.
+pub fn batch(images: &[Image], body: &[u8]) -> Option<Vec<Option<Metadata>>> {
+    let mut batch: Batch = serde_json::from_slice(body).ok()?;
+    Some(images.iter().map(|image| batch.take(&image.img_id)?.0?.record(image)).collect())
+}
+
+/// The answer about one image, if it is one.
+pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
+    serde_json::from_slice::<WireImage>(body).ok()?.record(image)
+}
+
+/// A page of ids: the ids, or the first that can't be one, and the address of the next page.
+pub fn id_page(body: &[u8]) -> Option<(std::result::Result<Vec<ImageId>, &'static str>, Option<String>)> {
+    let page: IdPage = serde_json::from_slice(body).ok()?;
+    Some((page.data.0, page.paging.0.and_then(|paging| paging.next.0)))
+}
+
+/// The next page, if the client would follow it.
+pub fn next_page(client: &Client, next: &str) -> Option<String> {
+    client.same_host(next).map(String::from)
+}
+
+/// A path below a base URL.
+pub fn below(base: &str, path: &str) -> Option<String> {
+    super::below(&base.parse().ok()?, path).ok().map(String::from)
+}
+
+/// A server's words without tokens.
+pub fn redact(text: &str) -> String {
+    super::secret::redact(text)
+}
+
+/// Whether a signed URL would not be tried any more.
+pub fn url_has_ended(url: &str) -> bool {
+    has_ended(url)
+}
+
+/// The URL of a picture as it would be asked for, with the API at its own address.
+pub fn image_url(url: &str) -> Option<String> {
+    let api = super::GRAPH_URL.parse().ok()?;
+    ImageHosts::new([&api, &api], Vec::new()).check(url).ok().map(String::from)
+}
+
+/// A tile's bytes, unpacked if they are packed.
+pub fn unzip(body: &[u8]) -> Result<Vec<u8>> {
+    super::unzip(Bytes::copy_from_slice(body)).map(Vec::from)
+}
