@@ -29,11 +29,21 @@ async fn run(sandbox: &Sandbox, folder: &Path, words: &str) -> (i32, String) {
     output(with(sandbox, folder, words)).await
 }
 
+/// What is gone is named as it is found out, so the order of its lines is chance.
+fn in_order(name: &str, bytes: Vec<u8>) -> Vec<u8> {
+    if name != "gone.csv" {
+        return bytes;
+    }
+    let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    lines.concat()
+}
+
 /// Every file that is to stay, with its bytes.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let outputs = folder.join("outputs");
     let of = |folder: &Path| {
-        let read = |name: String| Some((name.clone(), fs::read(folder.join(name)).ok()?));
+        let read = |name: String| Some((name.clone(), in_order(&name, fs::read(folder.join(&name)).ok()?)));
         names(folder).into_iter().filter(|name| name != "report.json").filter_map(read).collect::<Vec<_>>()
     };
     [of(&outputs), of(&outputs.join("downloaded_images"))].concat()
@@ -185,7 +195,8 @@ async fn after_a_block_the_same_command_asks_for_no_tile_again() {
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
     assert!(exit == 0 && said.contains("going on from"), "{said}");
-    assert_eq!(tiles(&sandbox.requests()), needed - 40);
+    let after = tiles(&sandbox.requests());
+    assert!(after <= needed - 40 + IN_FLIGHT, "{after} of {needed}, 40 were there or on their way");
     assert!(files(folder.path()) == files(fresh.path()), "the files differ");
 }
 

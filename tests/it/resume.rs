@@ -40,8 +40,7 @@ fn kept(folder: &Path) -> PathBuf {
 /// All tables of a folder, by name.
 fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let folder = folder.join("outputs");
-    // The report has times in it.
-    let tables = names(&folder).into_iter().filter(|name| name != "report.json");
+    let tables = names(&folder).into_iter().filter(|name| name.contains("_dataset."));
     tables.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
 }
 
@@ -262,7 +261,7 @@ async fn a_single_step_goes_on_too() {
             sandbox.requests().into_iter().map(|asked| (asked.path, asked.query)).collect();
         let distinct: HashSet<_> = answered.iter().collect();
         assert!(
-            answered.len() - distinct.len() <= 4,
+            answered.len() - distinct.len() <= 4 + 1, // a sequence that is gone is asked for twice
             "{step}: {} of {before}",
             answered.len() - distinct.len()
         );
