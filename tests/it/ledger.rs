@@ -365,7 +365,7 @@ async fn each_step_by_itself_asks_again_for_exactly_what_failed() {
     let tile = sandbox.requests_to(Host::Tiles).swap_remove(3).path;
     let down = || Fault::status(500, "");
 
-    let id = tile.splitn(5, '/').last().unwrap();
+    let id = tile.splitn(6, '/').last().unwrap();
     let steps = CRAWL.replace("crawl", "sequences").replace(" --fields=captured_at,thumb_256_url", "");
     let rule = || Rule::on(Host::Tiles).path(&tile).fault(down());
     fails_once("sequences", &steps, rule, id, |asked| assert_eq!(paths(asked), [tile.clone()])).await;
@@ -442,7 +442,7 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
     assert_eq!(named(&outputs, "failures.csv", "images"), [&*sequence], "{said}");
     assert_eq!(named(&outputs, "failures.csv", "metadata"), [&*image], "{said}");
     assert_eq!(named(&outputs, "failures.csv", "download"), [&*shown], "{said}");
-    let tile_id = tile.splitn(5, '/').last().unwrap();
+    let tile_id = tile.splitn(6, '/').last().unwrap();
     assert_eq!(named(&outputs, "failures.csv", "sequences"), [tile_id], "{said}");
     let known: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
     let had: BTreeSet<_> = names(&outputs.join("downloaded_images")).into_iter().collect();
