@@ -53,7 +53,9 @@ fn the_bytes_of_all_tables_are_the_same_every_time_and_at_any_concurrency() {
     crawled(folder.path(), "first", " --concurrency 1");
     crawled(folder.path(), "second", " --concurrency 64");
     crawled(folder.path(), "third", " --concurrency 64");
-    let tables = names(&folder.path().join("first"));
+    let mut tables = names(&folder.path().join("first"));
+    // The report has times in it, and what is gone is named as it is found out.
+    tables.retain(|name| name.contains("_dataset."));
     assert_eq!(tables.len(), 12, "{tables:?}");
     for table in tables {
         let bytes = |output: &str| fs::read(folder.path().join(output).join(&table)).unwrap();
@@ -127,7 +129,7 @@ fn the_steps_read_whatever_the_step_before_wrote() {
         fine(folder.path(), &format!("images --sandbox --format {format}"));
         fine(folder.path(), &format!("metadata --sandbox --format {format}"));
         let said = fine(folder.path(), "download --sandbox");
-        assert!(said.contains("downloaded") && said.contains(" 0 failed"), "{said}");
+        assert!(said.contains("downloaded") && !said.contains("failed"), "{said}");
         assert!(!names(&folder.path().join("outputs/downloaded_images")).is_empty());
     }
 }
