@@ -9,7 +9,7 @@
 //! that run. A run that ended early adds its lines to those that are there.
 //! Lines of other steps stay. A file without lines is removed.
 //!
-//! Lines are written to disk as they come, and files are merged row by row, so
+//! Lines are written to disk as they come, in that order, and files are merged row by row, so
 //! an outage of a million images does not fill the memory.
 
 use std::collections::HashSet;

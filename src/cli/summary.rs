@@ -29,6 +29,7 @@ fn line(step: &Step, bytes: u64) -> String {
         plural(counts.entered, one, many),
         done(step, &counts, bytes)
     );
+    let mut more = |text: String| line.push_str(&text);
     for (count, what) in [
         (counts.present, "already there"),
         (counts.ruled_out, "ruled out"),
@@ -37,22 +38,16 @@ fn line(step: &Step, bytes: u64) -> String {
         (counts.not_reached, "not reached"),
     ] {
         if count > 0 {
-            line += &format!(", {} {what}", grouped(count));
+            more(format!(", {} {what}", grouped(count)));
         }
     }
+    let found = |one, many| format!("; {} {} found", grouped(counts.rows), plural(counts.rows, one, many));
     match step.name {
-        steps::SEQUENCES => {
-            line + &format!(
-                "; {} {} found",
-                grouped(counts.rows),
-                plural(counts.rows, "sequence", "sequences")
-            )
-        }
-        steps::IMAGES => {
-            line + &format!("; {} {} found", grouped(counts.rows), plural(counts.rows, "image", "images"))
-        }
-        _ => line,
+        steps::SEQUENCES => more(found("sequence", "sequences")),
+        steps::IMAGES => more(found("image", "images")),
+        _ => {}
     }
+    line
 }
 
 fn done(step: &Step, counts: &Balance, bytes: u64) -> String {
@@ -106,7 +101,7 @@ fn findings(screen: &Screen) {
 }
 
 fn gone(screen: &Screen) {
-    let mut named = 0;
+    let mut all = 0;
     for step in screen.steps.iter().filter(|step| step.gone() > 0) {
         let (one, many) = match step.name {
             steps::IMAGES => ("sequence", "sequences"),
@@ -116,7 +111,7 @@ fn gone(screen: &Screen) {
         let (count, names) = (step.gone(), step.gone_names());
         let what = plural(count, one, many);
         screen.say(&format!("gone at Mapillary: {} {what} ({names})", grouped(count)));
-        named += count;
+        all += count;
     }
     if named > 0 {
         let what = plural(named, "it is", "all are");

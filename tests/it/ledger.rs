@@ -368,7 +368,7 @@ async fn each_step_by_itself_asks_again_for_exactly_what_failed() {
     let id = tile.splitn(6, '/').last().unwrap();
     let steps = CRAWL.replace("crawl", "sequences").replace(" --fields=captured_at,thumb_256_url", "");
     let rule = || Rule::on(Host::Tiles).path(&tile).fault(down());
-    fails_once("sequences", &steps, rule, id, |asked| assert_eq!(paths(asked), [tile.clone()])).await;
+    fails_once("sequences", &steps, rule, id, |asked| assert_eq!(paths(asked), [&*tile])).await;
 
     let rule = || Rule::on(Host::Graph).query("sequence_id", &sequence).fault(down());
     fails_once("images", "images --attempts=2", rule, &sequence, |asked| {
@@ -426,12 +426,12 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
     let url = &column(&whole, "img_meta_dataset.csv", "thumb_256_url")
         [ids.iter().position(|id| *id == shown).unwrap()];
     let picture = format!("/m1{}", url.split_once("/m1").unwrap().1.split_once('?').unwrap().0);
-    let spoilt = image.clone();
+    let poor = image.clone();
     let down = || Fault::status(500, "");
     sandbox.script(Rule::on(Host::Tiles).path(&tile).fault(down()));
     sandbox.script(Rule::on(Host::Graph).query("sequence_id", &sequence).fault(down()));
     let spoils = move |asked: &Asked| {
-        asked.host == Host::Graph && (asked.path.contains(&spoilt) || asked.query.contains(&spoilt))
+        asked.host == Host::Graph && (asked.path.contains(&poor) || asked.query.contains(&poor))
     };
     sandbox.script(Rule::when(spoils).fault(down()));
     sandbox.script(Rule::on(Host::Images).path(&picture).fault(down()));
