@@ -43,7 +43,7 @@ fn start(sandbox: &Sandbox, folder: &Path) -> Child {
 /// Lets a download come so far, and kills it.
 async fn killed_after(sandbox: &Sandbox, folder: &Path, pictures: usize) {
     let mut child = start(sandbox, folder);
-    let there = || names(&folder.join(PICTURES)).iter().filter(|name| name.ends_with(".jpg")).count();
+    let there = || names(&folder.join(PICTURES)).iter().filter(|name| name.ends_with("_256.jpg")).count();
     eventually("so many pictures are there", || there() >= pictures).await;
     child.kill().unwrap();
     child.wait().unwrap();
@@ -73,7 +73,7 @@ async fn after_a_power_cut_the_spoilt_pictures_are_had_anew_and_only_these() {
     killed_after(&sandbox, folder.path(), 40).await;
     assert_eq!(markers(folder.path()).len(), 1);
     let there: Vec<_> =
-        names(&folder.path().join(PICTURES)).into_iter().filter(|name| name.ends_with(".jpg")).collect();
+        names(&folder.path().join(PICTURES)).into_iter().filter(|name| name.ends_with("_256.jpg")).collect();
     for (number, name) in there.iter().take(10).enumerate() {
         let path = folder.path().join(PICTURES).join(name);
         let mut bytes = fs::read(&path).unwrap();
