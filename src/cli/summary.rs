@@ -113,8 +113,8 @@ fn gone(screen: &Screen) {
         screen.say(&format!("gone at Mapillary: {} {what} ({names})", grouped(count)));
         all += count;
     }
-    if named > 0 {
-        let what = plural(named, "it is", "all are");
+    if all > 0 {
+        let what = plural(all, "it is", "all are");
         screen.say(&format!("{what} named in {}", path_text(screen.ledger.gone.path())));
     }
 }
