@@ -188,7 +188,9 @@ impl<'a> Job<'a> {
         let written = file.write(screen, self.network, end);
         summary::counts(screen);
         let saved = self.area.and_then(|area| cache::saved(screen.cached_tiles(), area, self.network));
-        saved.iter().for_each(|saved| screen.say(saved));
+        if let Some(saved) = saved {
+            screen.say(&saved);
+        }
         if let Some(report) = end.report {
             summary::files(screen, self.output, report);
         }

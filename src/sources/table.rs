@@ -361,9 +361,9 @@ pub(super) fn from_thread<T: Send + 'static>(
             }
         };
         if cfg!(fuzzing) {
-            work()
+            work();
         } else {
-            drop(std::thread::spawn(work))
+            drop(std::thread::spawn(work));
         }
         let batches =
             futures::stream::unfold(inbox, |mut inbox| async { Some((inbox.recv().await?, inbox)) });
