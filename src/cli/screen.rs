@@ -20,6 +20,12 @@ use crate::{Class, Error, Event, Observer, Tally};
 /// Without a terminal, a line so often.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
+/// A wait of so long looks like a hang, so it is told.
+const LONG_WAIT: Duration = Duration::from_secs(10);
+
+/// But not more often than this.
+const WAITS_TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// On a terminal the lines are drawn anew so often.
 const DRAW_EVERY: Duration = Duration::from_millis(120);
 
@@ -44,6 +50,8 @@ pub(super) struct Screen {
     how: How,
     finished: AtomicBool,
     plain_at: Mutex<Instant>,
+    /// When a wait was told of last.
+    waits_told: Mutex<Option<Instant>>,
 }
 
 enum How {
@@ -75,6 +83,7 @@ impl Screen {
             how,
             finished: AtomicBool::new(false),
             plain_at: Mutex::new(Instant::now() + PLAIN_EVERY),
+            waits_told: Mutex::default(),
         })
     }
 
@@ -246,12 +255,33 @@ impl Screen {
     }
 }
 
+impl Screen {
+    /// Whether it is some time since a wait was told of: one line says it for all that wait.
+    fn not_lately(&self) -> bool {
+        let mut told = self.waits_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let long_ago = told.is_none_or(|told| told.elapsed() >= WAITS_TOLD_EVERY);
+        if long_ago {
+            *told = Some(Instant::now());
+        }
+        long_ago
+    }
+}
+
 impl Observer for Screen {
     fn on_event(&self, event: &Event<'_>) {
         self.tally.on_event(event);
         match event {
             Event::Retry { error, wait, .. } if self.verbose => {
                 self.say(&format!("retrying in {:.1} s: {}", wait.as_secs_f64(), error.chain()));
+            }
+            Event::Retry { error, wait, .. } if *wait >= LONG_WAIT && self.not_lately() => {
+                let wait = human_time(wait.as_secs_f64());
+                self.warn(&format!("waiting {wait} before the next attempt: {}", error.chain()));
+            }
+            Event::Usage { class, percent } if self.not_lately() => {
+                self.warn(&format!(
+                    "{percent:.0} % of Mapillary's allowance is used: requests of class {class} are held back"
+                ));
             }
             Event::Pace { class: Class::Tile, wait } => {
                 let until = (self.started.elapsed() + *wait).as_millis();
