@@ -135,10 +135,10 @@ fn a_gzip_bomb_ends_in_a_clear_error_with_flat_memory() {
 #[test]
 fn answers_of_millions_of_empty_things_take_little_memory() {
     fn list(begin: &str, one: &str, end: &str) -> Vec<u8> {
-        let count = 60 * MIB / (one.len() + 1);
+        let count = 20 * MIB / (one.len() + 1);
         [begin, &vec![one; count].join(","), end].concat().into_bytes()
     }
-    let entries: Vec<_> = (0..4_000_000).map(|id| format!("\"{id}\":{{}}")).collect();
+    let entries: Vec<_> = (0..1_500_000).map(|id| format!("\"{id}\":{{}}")).collect();
     let layer = [&b"\x0a\x08sequence"[..], &b"\x22\x00".repeat(20_000_000)].concat();
     let tile = [b"\x1a", &varint(layer.len())[..], &layer].concat();
     for (step, body, said) in [
