@@ -84,6 +84,8 @@ struct Log {
     answers: File,
     index: File,
     end: u64,
+    /// Used again for every answer: a new one each time would cost more than the compression.
+    compressor: zstd::bulk::Compressor<'static>,
     /// Dropped, it ends the thread that syncs.
     ending: Sender<()>,
     syncing: JoinHandle<()>,
@@ -189,17 +191,16 @@ impl Store {
         plain.starts_with(head.as_bytes()).then(|| plain.split_off(head.len()))
     }
 
-    /// Keeps an answer: when this returns, a kill can't take it away. Once the disk has refused one, the run is over.
+    /// Keeps an answer, which may come in parts: when this returns, a kill can't take it away. Once the disk has refused one, the run is over.
     ///
     /// It takes some 50 µs for an answer about 50 images, and the time of its compression for a tile.
-    pub(crate) fn put(&self, key: &str, answer: &[u8]) -> Result<()> {
+    pub(crate) fn put(&self, key: &str, answer: &[&[u8]]) -> Result<()> {
         let put = || -> io::Result<()> {
             if let Some(error) = self.0.failed.get() {
                 return Err(same(error));
             }
-            let packed = zstd::bulk::compress(&[key.as_bytes(), b"\n", answer].concat(), LEVEL)?;
             match lock(&self.0.log).as_mut() {
-                Some(log) => log.append(key, &packed)?,
+                Some(log) => log.append(key, answer)?,
                 None => return Ok(()),
             }
             self.0.dirty.store(true, Ordering::Release);
@@ -249,10 +250,13 @@ impl Log {
                 failed.set(error).ok();
             }
         });
-        Ok(Self { answers, index, end, ending, syncing })
+        let compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        Ok(Self { answers, index, end, compressor, ending, syncing })
     }
 
-    fn append(&mut self, key: &str, packed: &[u8]) -> io::Result<()> {
+    fn append(&mut self, key: &str, answer: &[&[u8]]) -> io::Result<()> {
+        let plain = [&[key.as_bytes(), b"\n"][..], answer].concat().concat();
+        let packed = &self.compressor.compress(&plain)?[..];
         let len = u32::try_from(packed.len()).map_err(io::Error::other)?;
         self.answers.write_all(packed)?;
         self.index.write_all(&pack(key, Place { begin: self.end, len, sum: crc32fast::hash(packed) }))?;

@@ -5,7 +5,7 @@ fn filled(folder: &Path, count: u32) {
     let store = Store::open(folder, "a question").expect("a store");
     for number in 0..count {
         let answer = format!("answer {number} ").repeat(20);
-        store.put(&format!("key {number}"), answer.as_bytes()).expect("kept");
+        store.put(&format!("key {number}"), &[answer.as_bytes()]).expect("kept");
     }
     store.close().expect("closed");
 }
@@ -31,7 +31,7 @@ fn what_is_kept_is_in_the_files_at_once_without_an_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path(), "a question").expect("a store");
     for number in 0..50 {
-        store.put(&format!("key {number}"), b"answer").expect("kept");
+        store.put(&format!("key {number}"), &[b"answer"]).expect("kept");
         let index = fs::metadata(folder.path().join(INDEX)).expect("an index");
         assert_eq!(index.len(), (number + 1) * RECORD as u64);
     }
@@ -41,8 +41,8 @@ fn what_is_kept_is_in_the_files_at_once_without_an_end() {
 fn of_two_answers_the_newer_counts_unless_it_is_damaged() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path(), "a question").expect("a store");
-    store.put("key", b"old").expect("kept");
-    store.put("key", b"new").expect("kept");
+    store.put("key", &[b"old"]).expect("kept");
+    store.put("key", &[b"new"]).expect("kept");
     store.close().expect("closed");
     let get = || Store::open(folder.path(), "a question").expect("a store").get("key");
     assert_eq!(get().as_deref(), Some(&b"new"[..]));
@@ -98,7 +98,7 @@ fn a_full_disk_is_told_with_advice_and_nothing_is_kept_after_it() {
     std::os::unix::fs::symlink("/dev/full", folder.path().join(ANSWERS)).expect("a link");
     let store = Store::open(folder.path(), "a question").expect("a store");
     for _ in 0..2 {
-        let error = store.put("key", b"answer").expect_err("full");
+        let error = store.put("key", &[b"answer"]).expect_err("full");
         assert_eq!(error.kind(), ErrorKind::Output);
         assert!(error.advice().is_some_and(|advice| advice.contains("make room")), "{error:?}");
     }
@@ -116,7 +116,7 @@ fn a_million_answers_are_opened_in_a_moment() {
     let began = std::time::Instant::now();
     let store = Store::open(folder.path(), "a question").expect("a store");
     for number in 0..MILLION {
-        store.put(&format!("key {number}"), b"1008112840327216\n1020162146004439\n").expect("kept");
+        store.put(&format!("key {number}"), &[b"1008112840327216\n1020162146004439\n"]).expect("kept");
     }
     store.close().expect("closed");
     timed("a million answers kept", began);
