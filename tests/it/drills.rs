@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use streetflow::sandbox::{Asked, Fault, Host, Rule, Sandbox};
@@ -123,16 +124,17 @@ async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
         Fault::graph_error(500, 2, None, "Service temporarily unavailable"),
         Fault::graph_error(400, -2, Some(3_404_014), "Query Timeout"),
         Fault::Html,
-        Fault::EmptyData,
     ] {
         sandbox.script(Rule::on(Host::Graph).share(20).fault(fault));
     }
     sandbox.script(Rule::on(Host::Graph).skip(5).times(1).fault(limit()));
-    for fault in
-        [Fault::Empty, Fault::Html, Fault::status(403, "URL signature expired"), Fault::status(404, "")]
-    {
+    for fault in [Fault::Empty, Fault::Html] {
         sandbox.script(Rule::on(Host::Images).share(60).fault(fault));
     }
+    // What is believed when it is said twice is said once.
+    sandbox.script(once(Host::Graph, 3).fault(Fault::EmptyData));
+    sandbox.script(once(Host::Images, 20).fault(Fault::status(403, "URL signature expired")));
+    sandbox.script(once(Host::Images, 20).fault(Fault::status(404, "")));
     sandbox.clear_requests();
     let folder = tempfile::tempdir().unwrap();
     let (exit, said) = run(&sandbox, folder.path(), NICOSIA).await;
@@ -141,6 +143,16 @@ async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
     let asked = sandbox.requests();
     let bad = asked.iter().filter(|asked| asked.status != Some(200)).count();
     assert!(bad * 8 > asked.len(), "{bad} of {} went wrong", asked.len());
+}
+
+/// The first request for one in so many things, by its address.
+fn once(host: Host, one_in: u32) -> Rule {
+    let seen = Mutex::new(HashSet::new());
+    Rule::when(move |asked| {
+        let address = format!("{}?{}", asked.path, asked.query);
+        let chosen = address.bytes().map(u32::from).sum::<u32>().is_multiple_of(one_in);
+        asked.host == host && chosen && seen.lock().unwrap().insert(address)
+    })
 }
 
 /// A tenth of the pictures, the same ones always.
