@@ -231,7 +231,8 @@ impl fmt::Display for Error {
         if let Some(subject) = &self.0.subject {
             write!(f, " `{subject}`")?;
         }
-        if self.0.attempts > 1 {
+        // What is gone was gone before the first attempt.
+        if self.0.attempts > 1 && self.0.kind != ErrorKind::Gone {
             write!(f, " after {} attempts in {:.1} s", self.0.attempts, self.0.elapsed.as_secs_f64())?;
         }
         Ok(())
