@@ -381,7 +381,11 @@ impl Client {
 
     /// A next page is followed only on the host that we asked: the header would go wherever it points.
     fn same_host(&self, next: &str) -> Option<Url> {
-        Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())
+        // `blob:` has the origin of the address behind it.
+        let same = |next: &Url| {
+            next.origin() == self.0.graph_url.origin() && next.scheme() == self.0.graph_url.scheme()
+        };
+        Url::parse(next).ok().filter(same)
     }
 }
 

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 
 use super::MAX_BATCH;
 use crate::geo::LonLat;
-use crate::model::{Image, ImageId, Metadata};
+use crate::model::{Image, ImageId, Metadata, OwnerId};
 
 /// A list of ids, as `/image_ids` gives it, perhaps with a next page.
 #[derive(serde::Deserialize)]
@@ -168,23 +168,28 @@ impl WireImage {
             is_pano: self.is_pano.0,
             quality_score: self.quality_score.0,
             on_foot: self.on_foot.0,
-            creator_id: creator.id.0,
+            creator_id: id(creator.id),
             creator_username: creator.username.0,
-            organization_id: self.organization.0.and_then(|organization| organization.id.0),
+            organization_id: self.organization.0.and_then(|organization| id(organization.id)),
             thumb_256_url: self.thumb_256_url.0,
             thumb_1024_url: self.thumb_1024_url.0,
             thumb_2048_url: self.thumb_2048_url.0,
             thumb_original_url: self.thumb_original_url.0,
             merge_cc: self.merge_cc.0,
-            mesh_id: mesh.id.0,
+            mesh_id: id(mesh.id),
             mesh_url: mesh.url.0,
-            sfm_cluster_id: cluster.id.0,
+            sfm_cluster_id: id(cluster.id),
             sfm_cluster_url: cluster.url.0,
             detections: self.detections.0.map(|found| {
                 found.data.0.unwrap_or_default().into_iter().filter_map(|one| one.id.0).collect()
             }),
         })
     }
+}
+
+/// The id of something that goes with an image; our own readers would refuse a table with one that is none.
+fn id(id: Soft<String>) -> Option<String> {
+    id.0.filter(|id| OwnerId::check(id).is_ok())
 }
 
 fn place(point: Soft<Point>) -> Option<LonLat> {
@@ -380,6 +385,17 @@ mod tests {
         assert_eq!(record.merge_cc, Some(4.546_427_159_383e18));
         assert_eq!(record.altitude, Some(4_294_967_281.0));
         assert_eq!(record.atomic_scale, Some(1.0));
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_absent_and_spoils_no_table() {
+        let record = record(
+            r#"{"id":"1463097064038568","creator":{"id":"1e5","username":"me"},"organization":{"id":"+227409318565107"},
+               "mesh":{"id":"../x"},"sfm_cluster":{"id":"7"}}"#,
+        );
+        assert_eq!((record.creator_id, record.creator_username.as_deref()), (None, Some("me")));
+        assert_eq!((record.organization_id, record.mesh_id), (None, None));
+        assert_eq!(record.sfm_cluster_id.as_deref(), Some("7"));
     }
 
     #[test]
