@@ -351,9 +351,9 @@ pub(super) fn from_thread<T: Send + 'static>(
             }
         };
         if cfg!(fuzzing) {
-            work()
+            work();
         } else {
-            drop(std::thread::spawn(work))
+            std::thread::spawn(work);
         }
         let batches =
             futures::stream::unfold(inbox, |mut inbox| async { Some((inbox.recv().await?, inbox)) });
