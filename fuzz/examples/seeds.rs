@@ -63,10 +63,9 @@ async fn main() -> Result<()> {
         .map(|id| Ok(Image { seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy")?, img_id: ImageId::new(id)? }))
         .collect::<Result<_>>()?;
     let fields = Fields::known().join(",").parse::<Fields>()?;
-    let found = client.images(&images, &fields).await?;
-    let found: Vec<Metadata> = found.into_iter().flatten().collect();
-    if found.len() != images.len() {
-        return Err("the sandbox has not the images of ids.txt".into());
+    let mut found: Vec<Metadata> = Vec::new();
+    for image in &images {
+        found.push(client.image(image, &fields).await?);
     }
     tiles(&sandbox, &client, found[0].geometry.ok_or("an image without a place")?).await?;
     answers(&sandbox, &images, &fields)?;
@@ -99,8 +98,12 @@ fn answers(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
     let graph = sandbox.graph_url();
     let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
     let drive = sandbox.world().sequences()[0].id();
+    // Batches with these fail, here as at Mapillary.
+    let slow = ["mesh", "sfm_cluster", "detections"];
+    let quick =
+        fields.names().iter().filter(|name| !slow.contains(name)).copied().collect::<Vec<_>>().join(",");
     for (name, how, path) in [
-        ("batch", 0x10, format!("/?ids={}&fields={fields}", ids.join(","))),
+        ("batch", 0x10, format!("/?ids={}&fields={quick}", ids.join(","))),
         ("few-fields", 0x10, format!("/?ids={}&fields=captured_at,geometry", ids.join(","))),
         ("image", 0x10, format!("/{}?fields={fields}", ids[0])),
         ("bare", 0x10, format!("/{}", ids[0])),

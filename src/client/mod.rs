@@ -8,7 +8,7 @@
 //! - `image_url` says where pictures may come from
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
-//! - `tile_cache` keeps tiles for later runs, `tile_file` is one of them
+//! - `tiles` asks for tiles; `tile_cache` keeps tiles for later runs, `tile_file` is one of them
 
 mod budget;
 mod build;
@@ -27,13 +27,13 @@ mod soft;
 mod store;
 mod tile_cache;
 mod tile_file;
+mod tiles;
 mod window;
 mod wire;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
-use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -63,7 +63,6 @@ pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
 use self::window::Window;
 use self::wire::{IdPage, MOST_IMAGES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::geo::TileId;
 use crate::model::{ImageId, SequenceId};
 use crate::observe::{Event, Observer};
 
@@ -235,48 +234,6 @@ impl Client {
         }
     }
 
-    /// The bytes of a vector tile of `mly1_public`, uncompressed; empty where nothing is.
-    pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>> {
-        self.tile_as(tile, |bytes| Ok(bytes.to_vec())).await
-    }
-
-    /// A tile as `parse` reads it; bytes that can't be read are asked for again.
-    pub(crate) async fn tile_as<T: Send + 'static>(
-        &self,
-        tile: TileId,
-        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
-    ) -> Result<T> {
-        let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
-        let ask =
-            Ask { class: Class::Tile, url: url.clone(), doing: "read the tile", subject: tile.to_string() };
-        let client = self.clone();
-        in_task(async move {
-            let key = format!("tile {tile}");
-            if let Some(body) = client.kept(&key).await
-                && let Ok(parsed) = parse(&body)
-            {
-                client.tell(&Event::Stored { class: Class::Tile });
-                return Ok(parsed);
-            }
-            if let Some(body) = client.cached(&url, tile).await
-                && let Ok(parsed) = parse(&body)
-            {
-                client.tell(&Event::CachedTile { tile });
-                client.keep(Keeping::new(key, body.into())).await?;
-                return Ok(parsed);
-            }
-            let asking = client.clone();
-            let answered = client.ask(ask, move |body| {
-                let body = asking.unzip(body)?;
-                Ok(((parse(&body)?, body.clone()), Some(Keeping::new(key.clone(), body))))
-            });
-            let (parsed, body) = answered.await?;
-            client.cache(&url, tile, body).await;
-            Ok(parsed)
-        })
-        .await
-    }
-
     /// The ids of a sequence's images in capture order; none where the sequence exists no longer, as two answers say.
     pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
         let (client, sequence) = (self.clone(), sequence.clone());
@@ -402,22 +359,16 @@ impl Client {
     /// A next page is followed only on the host that we asked: the header would go wherever it points. The token that
     /// may stand in its query is in that header.
     fn same_host(&self, next: &str) -> Option<Url> {
-        let mut next = Url::parse(next).ok().filter(|next| next.origin() == self.0.graph_url.origin())?;
+        // `blob:` has the origin of the address behind it.
+        let graph = &self.0.graph_url;
+        let same = |next: &Url| next.origin() == graph.origin() && next.scheme() == graph.scheme();
+        let mut next = Url::parse(next).ok().filter(same)?;
         if let Some(query) = next.query() {
             let stay = query.split('&').filter(|pair| !pair.starts_with("access_token="));
             let query = stay.collect::<Vec<_>>().join("&");
             next.set_query(Some(&query));
         }
         Some(next)
-    }
-
-    /// A tile's bytes, unpacked where need be, without the token.
-    fn unzip(&self, body: Bytes) -> Result<Bytes> {
-        let body = unzip(body)?;
-        Ok(match &self.0.token {
-            Some(token) => token.cut_tile(body),
-            None => body,
-        })
     }
 }
 
@@ -439,21 +390,4 @@ fn below(base: &Url, path: &str) -> Result<Url> {
     let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
     Url::parse(&whole)
         .map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
-}
-
-/// Some clients met gzip that no header announced.
-fn unzip(body: Bytes) -> Result<Bytes> {
-    if !body.starts_with(&[0x1f, 0x8b]) {
-        return Ok(body);
-    }
-    let limit = 64 * MIB;
-    let mut plain = Vec::new();
-    flate2::read::MultiGzDecoder::new(&body[..])
-        .take(limit as u64 + 1)
-        .read_to_end(&mut plain)
-        .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error))?;
-    if plain.len() > limit {
-        return Err(Error::new(ErrorKind::Refused, "").because("the tile unpacks to more than 64 MiB"));
-    }
-    Ok(plain.into())
 }

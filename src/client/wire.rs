@@ -280,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_none_is_absent_and_spoils_no_table() {
+        let record = record(
+            r#"{"id":"1463097064038568","creator":{"id":"1e5","username":"me"},"organization":{"id":"+227409318565107"},
+               "mesh":{"id":"../x"},"sfm_cluster":{"id":"7"}}"#,
+        );
+        assert_eq!((record.creator_id, record.creator_username.as_deref()), (None, Some("me")));
+        assert_eq!((record.organization_id, record.mesh_id), (None, None));
+        assert_eq!(record.sfm_cluster_id.as_deref(), Some("7"));
+    }
+
+    #[test]
     fn an_answer_with_ever_more_images_ends_in_an_error() {
         let answer = |images: usize| {
             let images: Vec<String> = (0..images).map(|id| format!("\"{id}\":{{}}")).collect();

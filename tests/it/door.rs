@@ -328,3 +328,21 @@ async fn stopping_ends_requests_within_a_moment() {
     assert_eq!(waiting.await.unwrap().unwrap_err().kind(), ErrorKind::Interrupted);
     assert!(started.elapsed() < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn a_next_page_that_only_seems_to_be_ours_is_not_asked_for() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let ours = sandbox.graph_url();
+    for next in
+        [&format!("blob:{ours}/#"), "https://example.org/", &ours.replace("http", "https"), "file:///"]
+    {
+        sandbox.clear_requests();
+        sandbox.clear_script();
+        let page = format!(r#"{{"data":[{{"id":"1"}}],"paging":{{"next":"{next}"}}}}"#);
+        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &page)));
+        let error = client(&sandbox).image_ids(&known_sequence(&sandbox)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{next}");
+        assert!(error.chain().contains("its next page is on another host"), "{}", error.chain());
+        assert_eq!(sandbox.requests().len(), 1, "{next}");
+    }
+}

@@ -246,6 +246,19 @@ async fn a_feature_that_is_no_good_costs_itself_and_names_itself() {
 }
 
 #[tokio::test]
+async fn a_feature_whose_id_stands_beside_its_properties_still_needs_the_others() {
+    let feature = |properties: &str| {
+        format!(r#"{{"type":"Feature","id":"1","geometry":null,"properties":{properties}}}"#)
+    };
+    let text = format!("{}\n{}\n", feature(r#"{"seq_id":"a"}"#), feature("{}"));
+    let lines = GeoJsonSource::<Image>::lines("a text", std::io::Cursor::new(text)).unwrap();
+    let items: Vec<_> = lines.stream().collect().await;
+    assert_eq!(items[0].as_ref().unwrap().seq_id.as_str(), "a");
+    let error = items[1].as_ref().unwrap_err();
+    assert!(error.chain().contains("feature 2: it has no property `seq_id`"), "{}", error.chain());
+}
+
+#[tokio::test]
 async fn the_ending_of_the_name_tells_the_format() {
     let folder = tempfile::tempdir().unwrap();
     let feature = r#"{"type":"Feature","id":"1","geometry":null,"properties":{}}"#;

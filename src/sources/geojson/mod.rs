@@ -252,6 +252,7 @@ impl<T: Record> GeoJsonSource<T> {
         let FeatureType::Feature = feature.r#type;
         let mut record = T::default();
         let properties = feature.properties.unwrap_or_default();
+        let mut has_id = None;
         if let (Some(column), Some(id)) = (self.id, feature.id)
             && !properties.contains_key(column.name)
         {
@@ -260,9 +261,12 @@ impl<T: Record> GeoJsonSource<T> {
                 Id::Number(number) => JsonValue::Number(number),
             };
             self.set(&mut record, column, &id, row)?;
-        } else if let Some(lacking) =
-            T::COLUMNS.iter().find(|column| column.required && !properties.contains_key(column.name))
-        {
+            has_id = Some(column.name);
+        }
+        let lacks = |column: &&Column<T>| {
+            column.required && has_id != Some(column.name) && !properties.contains_key(column.name)
+        };
+        if let Some(lacking) = T::COLUMNS.iter().find(lacks) {
             return Err(self.table.refuse_row(row, &format!(": it has no property `{}`", lacking.name)));
         }
         for (name, value) in &properties {
