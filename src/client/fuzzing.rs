@@ -60,5 +60,5 @@ pub fn image_url(url: &str) -> Option<String> {
 
 /// A tile's bytes, unpacked if they are packed.
 pub fn unzip(body: &[u8]) -> Result<Vec<u8>> {
-    super::unzip(Bytes::copy_from_slice(body)).map(Vec::from)
+    super::tiles::unzip(Bytes::copy_from_slice(body)).map(Vec::from)
 }

@@ -65,7 +65,7 @@ impl Client {
 }
 
 /// Some clients met gzip that no header announced.
-fn unzip(body: Bytes) -> Result<Bytes> {
+pub(super) fn unzip(body: Bytes) -> Result<Bytes> {
     if !body.starts_with(&[0x1f, 0x8b]) {
         return Ok(body);
     }
