@@ -54,7 +54,6 @@ pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;
 pub use self::secret::Token;
-#[cfg(feature = "cli")]
 pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
