@@ -1,5 +1,6 @@
 //! What a command runs with: the client, the screen, and the signal to stop.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -119,11 +120,14 @@ fn token(file: Option<&Path>, needed: bool) -> Result<Option<Token>> {
                 .subject(path.display().to_string())
                 .because(why)
         };
-        let size = std::fs::metadata(path).map_err(refuse)?.len();
-        if size > MOST_TOKEN {
+        // By what is read, not by what the file says of its size: a device says nothing.
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(refuse)?;
+        file.take(MOST_TOKEN + 1).read_to_string(&mut text).map_err(refuse)?;
+        if text.len() as u64 > MOST_TOKEN {
             return Err(refuse(std::io::Error::other("it is larger than any token")));
         }
-        return Token::new(&std::fs::read_to_string(path).map_err(refuse)?).map(Some);
+        return Token::new(&text).map(Some);
     }
     match Token::from_env()? {
         None if needed => Err(Error::new(ErrorKind::Usage, "find a token")
