@@ -122,7 +122,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Believes that images are gone even where nearly all are said to be.
+    /// Believes that images and sequences are gone even where nearly all are said to be.
     ///
     /// Without it such a run ends with an error of kind [`ErrorKind::Auth`], for a token that may not see the images
     /// hears the same.
@@ -229,7 +229,8 @@ impl ClientBuilder {
             permits: Semaphore::new(self.concurrency),
             hosts: std::array::from_fn(|_| HostLane::new(self.concurrency)),
             image_hosts,
-            gone: Gone::default(),
+            gone_sequences: Gone::new("sequences"),
+            gone_images: Gone::new("images"),
             trust_gone: self.trust_gone,
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             lanes: [Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(lane),

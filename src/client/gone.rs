@@ -1,11 +1,11 @@
-//! When the word that images are gone is believed.
+//! When the word that images or sequences are gone is believed.
 //!
-//! "Does not exist" is also what a token hears that may not see the images, and
-//! an operator once lost 161 of 182 images to that. So where nearly all are said
+//! "Does not exist" is also what a token hears that may not see them, and an
+//! operator once lost 161 of 182 images to that. So where nearly all are said
 //! to be gone the run stops, and what was said of them is not kept.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind};
 
@@ -21,60 +21,74 @@ const ENOUGH_AT_THE_END: usize = 10;
 /// One found among so many is too few.
 const TOO_FEW: usize = 20;
 
-/// What the Graph said of the latest images.
-#[derive(Default)]
-pub(super) struct Gone(Mutex<Latest>);
+/// What the Graph said of the latest things of one kind.
+pub(super) struct Gone {
+    /// What they are, in words.
+    things: &'static str,
+    latest: Mutex<Latest>,
+}
 
 #[derive(Default)]
 struct Latest {
-    /// True for each image that was found.
-    images: VecDeque<bool>,
+    /// True for each that was found.
+    answers: VecDeque<bool>,
     found: usize,
 }
 
 impl Gone {
-    /// Takes note of images that were found.
-    pub(super) fn found(&self, images: usize) {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (0..images).for_each(|_| latest.note(true));
+    pub(super) fn new(things: &'static str) -> Self {
+        Self { things, latest: Mutex::default() }
     }
 
-    /// Takes note of an image that is said to be gone; an error where nearly all are.
+    /// Takes note of some that were found.
+    pub(super) fn found(&self, count: usize) {
+        let mut latest = self.latest();
+        (0..count).for_each(|_| latest.note(true));
+    }
+
+    /// Takes note of one that is said to be gone; an error where nearly all are.
     pub(super) fn gone(&self) -> Result<(), Error> {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.note(false);
-        latest.judge(ENOUGH)
+        self.latest().note(false);
+        self.judge(ENOUGH)
     }
 
-    /// At the end of a run: an error where nearly all images were said to be gone, and they were more than a handful.
+    /// At the end of a run: an error where nearly all were said to be gone, and they were more than a handful.
     pub(super) fn end(&self) -> Result<(), Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).judge(ENOUGH_AT_THE_END)
+        self.judge(ENOUGH_AT_THE_END)
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, enough: usize) -> Result<(), Error> {
+        let (all, found) = {
+            let latest = self.latest();
+            (latest.answers.len(), latest.found)
+        };
+        if all < enough || found * TOO_FEW >= all {
+            return Ok(());
+        }
+        let things = self.things;
+        let there = if found == 0 { "not one of them".to_owned() } else { format!("{found} of them") };
+        Err(Error::new(ErrorKind::Auth, format!("believe that the {things} are gone"))
+            .because(format!("of the latest {all} {things}, Mapillary knows {there}"))
+            .hint(
+                "the token may lack the right to see them: try another, or look at one of them in the browser; \
+                 if they are gone indeed, say `--trust-gone`",
+            ))
     }
 }
 
 impl Latest {
     fn note(&mut self, found: bool) {
-        self.images.push_back(found);
+        self.answers.push_back(found);
         self.found += usize::from(found);
-        if self.images.len() > LATEST
-            && let Some(first) = self.images.pop_front()
+        if self.answers.len() > LATEST
+            && let Some(first) = self.answers.pop_front()
         {
             self.found -= usize::from(first);
         }
-    }
-
-    fn judge(&self, enough: usize) -> Result<(), Error> {
-        let (all, found) = (self.images.len(), self.found);
-        if all < enough || found * TOO_FEW >= all {
-            return Ok(());
-        }
-        let there = if found == 0 { "not one of them".to_owned() } else { format!("{found} of them") };
-        Err(Error::new(ErrorKind::Auth, "believe that the images are gone")
-            .because(format!("of the latest {all} images, Mapillary knows {there}"))
-            .hint(
-                "the token may lack the right to see them: try another, or look at one of the images in the browser; \
-                 if they are gone indeed, say `--trust-gone`",
-            ))
     }
 }
 
@@ -84,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_goes_away_among_others_is_believed() {
-        let gone = Gone::default();
+        let gone = Gone::new("images");
         for _ in 0..1000 {
             gone.gone().expect("one in ten");
             gone.found(9);
@@ -96,7 +110,7 @@ mod tests {
     #[test]
     fn when_nearly_all_are_gone_the_run_stops() {
         for (found_before, stops_after) in [(0, 50), (2, 48), (10_000, 1901)] {
-            let gone = Gone::default();
+            let gone = Gone::new("images");
             gone.found(found_before);
             let (count, error) =
                 (1..3000).find_map(|count| Some((count, gone.gone().err()?))).expect("doubt");
@@ -107,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_small_run_is_judged_at_its_end() {
-        let gone = Gone::default();
+        let gone = Gone::new("images");
         (0..9).for_each(|_| gone.gone().expect("no doubt yet"));
         gone.end().expect("nine may be gone");
         gone.gone().expect("no doubt yet");

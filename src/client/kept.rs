@@ -6,7 +6,8 @@
 //! | `images of <sequence>` | its image ids, one a line |
 //! | `batch <fields> <id>` | the ids that were asked for, the first of which is `id`; then the API's JSON |
 //! | `image <fields> <id>` | the API's JSON |
-//! | `gone <number> <id>` | the API's word for it |
+//! | `gone <number> image <id>` | the API's word for it |
+//! | `gone <number> sequence <id>` | the same |
 //! | `doubts` | that number: how often the API's word was not believed after all |
 //! | `fields` | every list of fields that stands in a key, one a line |
 //!
@@ -17,10 +18,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::gone::Gone;
 use super::image_url::{expiry, now};
 use super::store::Store;
 use super::wire::{Batch, WireImage};
-use super::{Client, secret};
+use super::{Class, Client, secret};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
 use crate::record::{Fields, Record};
@@ -230,32 +232,42 @@ impl Client {
         self.old().is_some_and(begins)
     }
 
-    /// Why an image is gone, if an unfinished run had learnt that.
-    pub(super) async fn known_gone(&self, image: &Image) -> Option<String> {
-        String::from_utf8(self.kept(&self.gone_key(image)?).await?).ok()
+    /// Why an image or a sequence is gone, if an unfinished run had learnt that.
+    pub(super) async fn known_gone(&self, class: Class, id: &str) -> Option<String> {
+        String::from_utf8(self.kept(&self.gone_key(class, id)?).await?).ok()
     }
 
-    fn gone_key(&self, image: &Image) -> Option<String> {
-        self.memory().map(|kept| format!("gone {} {}", kept.doubts, image.img_id))
+    fn gone_key(&self, class: Class, id: &str) -> Option<String> {
+        let thing = if class == Class::Search { "sequence" } else { "image" };
+        self.memory().map(|kept| format!("gone {} {thing} {id}", kept.doubts))
     }
 
-    /// Takes note of an image that is said to be gone; where nearly all are, that is an error, and none of it is kept.
-    pub(super) async fn gone(&self, image: &Image, why: &str) -> Result<()> {
+    /// Sequences are asked for by searches, images as entities.
+    fn latest(&self, class: Class) -> &Gone {
+        if class == Class::Search { &self.0.gone_sequences } else { &self.0.gone_images }
+    }
+
+    /// Takes note of images or sequences that are there.
+    pub(super) fn found(&self, class: Class, count: usize) {
+        self.latest(class).found(count);
+    }
+
+    /// Takes note of the error that its subject is gone and gives it back; where nearly all are said to be gone, the
+    /// error is that this is not believed, and none of it is kept.
+    pub(super) async fn gone_or_doubt(&self, class: Class, error: Error) -> Error {
         if !self.0.trust_gone
-            && let Err(doubt) = self.0.gone.gone()
+            && let Err(doubt) = self.latest(class).gone()
         {
-            self.doubt().await?;
-            return Err(doubt);
+            return self.doubt().await.err().unwrap_or(doubt);
         }
-        match self.gone_key(image) {
-            Some(key) => self.keep(Keeping::new(key, secret::redact(why).into_bytes().into())).await,
-            None => Ok(()),
-        }
+        let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+        let Some(key) = error.about().and_then(|id| self.gone_key(class, id)) else { return error };
+        self.keep(Keeping::new(key, secret::redact(&why).into_bytes().into())).await.err().unwrap_or(error)
     }
 
-    /// At the end of a run over images: whether what was said to be gone can be believed.
-    pub(crate) async fn believe_gone(&self) -> Result<()> {
-        match self.0.gone.end() {
+    /// At the end of a run over images or sequences: whether what was said to be gone can be believed.
+    pub(crate) async fn believe_gone(&self, class: Class) -> Result<()> {
+        match self.latest(class).end() {
             Err(doubt) if !self.0.trust_gone => self.doubt().await.and(Err(doubt)),
             _ => Ok(()),
         }

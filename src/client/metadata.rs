@@ -40,7 +40,7 @@ impl Client {
             }
         }
         let mut found: Vec<Option<Metadata>> = had.into_iter().map(|had| had.record).collect();
-        self.0.gone.found(found.iter().flatten().count());
+        self.found(Class::Entity, found.iter().flatten().count());
         if each.len() < images.len() {
             found = images.iter().map(|image| record_of(image, &each, &found)).collect();
         }
@@ -73,10 +73,11 @@ impl Client {
         let [mut had] =
             <[Had; 1]>::try_from(self.recall(std::slice::from_ref(image), fields).await).unwrap_or_default();
         if had.record.is_none()
-            && let Some(why) = self.known_gone(image).await
+            && let Some(why) = self.known_gone(Class::Entity, image.img_id.as_str()).await
         {
             self.tell(&Event::Stored { class: Class::Entity });
-            return Err(self.gone_error(image, Error::new(ErrorKind::Gone, DOING).because(why)).await);
+            let error = Error::new(ErrorKind::Gone, DOING).subject(image.img_id.as_str()).because(why);
+            return Err(self.gone_or_doubt(Class::Entity, error).await);
         }
         let lacking = if had.record.is_none() { Some(fields.bits()) } else { had.lacks(fields.bits()) };
         if let Some(lacking) = lacking {
@@ -87,7 +88,9 @@ impl Client {
             let answered = self.ask_single(ask, image.clone(), lacking.clone()).await;
             let found = match answered {
                 Err(error) if error.kind() == ErrorKind::Gone => {
-                    return Err(self.gone_error(image, error).await);
+                    return Err(self
+                        .gone_or_doubt(Class::Entity, error.subject(image.img_id.as_str()))
+                        .await);
                 }
                 answered => answered?,
             };
@@ -95,7 +98,7 @@ impl Client {
         } else {
             self.tell(&Event::Stored { class: Class::Entity });
         }
-        self.0.gone.found(1);
+        self.found(Class::Entity, 1);
         had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()))
     }
 
@@ -110,15 +113,6 @@ impl Client {
             Ok((found, Some(Keeping::single(&fields, &image, body))))
         })
         .await
-    }
-
-    /// The error that an image is gone, or why that is not believed.
-    async fn gone_error(&self, image: &Image, error: Error) -> Error {
-        let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-        match self.gone(image, &why).await {
-            Ok(()) => error.subject(image.img_id.as_str()),
-            Err(doubt) => doubt,
-        }
     }
 }
 

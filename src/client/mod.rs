@@ -4,7 +4,8 @@
 //! - `quota` says how fast requests of a class follow one another, `window` how many a host has at once
 //! - `retry` says which failures get another attempt, and when; `budget` how many do in all
 //! - `classify` says what an answer means, `gone` when the word that images are gone is believed
-//! - `wire` turns JSON into records, with values as `soft` takes them; `metadata` asks for what is known of images
+//! - `image_ids` asks for the images of a sequence, `metadata` for what is known of images; `wire` turns JSON into
+//!   records, with values as `soft` takes them
 //! - `image_url` says where pictures may come from
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
@@ -16,6 +17,7 @@ mod classify;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gone;
+mod image_ids;
 mod image_url;
 mod kept;
 mod metadata;
@@ -31,7 +33,6 @@ mod tiles;
 mod window;
 mod wire;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -60,15 +61,10 @@ use self::send::{Ask, Timeouts};
 pub use self::store::Store;
 pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
 use self::window::Window;
-use self::wire::{IdPage, MOST_IMAGES};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ImageId, SequenceId};
 use crate::observe::{Event, Observer};
 
 const MIB: usize = 1 << 20;
-
-/// No sequence comes near so many pages; none is known to have two.
-const MOST_PAGES: usize = 1000;
 
 /// How many images one batch request may name; more than the API's other users dare.
 pub const MAX_BATCH: usize = 50;
@@ -143,7 +139,8 @@ struct Inner {
     stop: CancellationToken,
     kept: Option<Arc<Kept>>,
     tile_cache: Option<TileCache>,
-    gone: Gone,
+    gone_sequences: Gone,
+    gone_images: Gone,
     trust_gone: bool,
 }
 
@@ -233,77 +230,6 @@ impl Client {
         }
     }
 
-    /// The ids of a sequence's images in capture order; none where the sequence exists no longer, as two answers say.
-    pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
-        let (client, sequence) = (self.clone(), sequence.clone());
-        in_task(async move {
-            let key = format!("images of {sequence}");
-            if let Some(kept) = client.kept(&key).await
-                && let Ok(text) = std::str::from_utf8(&kept)
-                && let Ok(ids) = text.lines().map(ImageId::check).collect()
-            {
-                client.tell(&Event::Stored { class: Class::Search });
-                return Ok(ids);
-            }
-            let ids = client.all_image_ids(&sequence, key.clone()).await?;
-            if !ids.is_empty() {
-                return Ok(ids);
-            }
-            // An outage was seen to answer with nothing for things that exist, and this is how a sequence is lost.
-            tokio::time::sleep(client.0.retry.first_wait).await;
-            let ids = client.all_image_ids(&sequence, key.clone()).await?;
-            if ids.is_empty() {
-                client.keep(Keeping::new(key, Bytes::new())).await?;
-            }
-            Ok(ids)
-        })
-        .await
-    }
-
-    async fn all_image_ids(&self, sequence: &SequenceId, key: String) -> Result<Vec<ImageId>> {
-        const DOING: &str = "list the images of sequence";
-        let malformed = |why: &'static str| Error::new(ErrorKind::Malformed, "").because(why).answered(200);
-        // Not the answer itself: the address of its next page may have the token in it.
-        let keeping = move |ids: &[ImageId]| {
-            let lines = ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join("\n");
-            Keeping::new(key.clone(), lines.into())
-        };
-        let (mut all, mut seen) = (Vec::new(), HashSet::new());
-        let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
-        loop {
-            let subject = sequence.to_string();
-            let ask = Ask { class: Class::Search, url: next.clone(), doing: DOING, subject: subject.clone() };
-            let (first, keeping_all) = (all.is_empty(), keeping.clone());
-            let (ids, more) = self
-                .ask(ask, move |body| {
-                    let page: IdPage = json(&body)?;
-                    let ids = page.data.0.map_err(malformed)?;
-                    let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
-                    // Mostly there is one page, and it is kept before its request counts as done.
-                    let keeping = (first && more.is_none() && !ids.is_empty()).then(|| keeping_all(&ids));
-                    Ok(((ids, more), keeping))
-                })
-                .await?;
-            all.extend(ids);
-            if all.len() > MOST_IMAGES {
-                return Err(malformed("it has more than a million images").rename(DOING, &subject));
-            }
-            let Some(more) = more else {
-                if !first {
-                    self.keep(keeping(&all)).await?;
-                }
-                return Ok(all);
-            };
-            seen.insert(next);
-            let named = |error: Error| error.rename(DOING, &subject);
-            next =
-                self.same_host(&more).ok_or_else(|| named(malformed("its next page is on another host")))?;
-            if seen.contains(&next) || seen.len() > MOST_PAGES {
-                return Err(named(malformed("its pages never end")));
-            }
-        }
-    }
-
     /// Fetches a picture; `read` takes the body of each attempt, and its failure is an attempt that failed.
     pub(crate) async fn picture<T, R, F>(&self, url: &str, subject: String, read: R) -> Result<T>
     where
@@ -353,21 +279,6 @@ impl Client {
             }
         })
         .await
-    }
-
-    /// A next page is followed only on the host that we asked: the header would go wherever it points. The token that
-    /// may stand in its query is in that header.
-    fn same_host(&self, next: &str) -> Option<Url> {
-        // `blob:` has the origin of the address behind it.
-        let graph = &self.0.graph_url;
-        let same = |next: &Url| next.origin() == graph.origin() && next.scheme() == graph.scheme();
-        let mut next = Url::parse(next).ok().filter(same)?;
-        if let Some(query) = next.query() {
-            let stay = query.split('&').filter(|pair| !pair.starts_with("access_token="));
-            let query = stay.collect::<Vec<_>>().join("&");
-            next.set_query(Some(&query));
-        }
-        Some(next)
     }
 }
 

@@ -4,8 +4,8 @@ use futures::StreamExt;
 use futures::stream;
 
 use super::{Stage, end_after_fatal};
-use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result};
+use crate::client::{Class, Client};
+use crate::error::Result;
 use crate::model::{Image, Sequence};
 use crate::observe::Event;
 use crate::sources::RecordStream;
@@ -15,8 +15,9 @@ const STEP: &str = "images";
 
 /// Lists the images of each sequence, in the order the API gives them: that of capture.
 ///
-/// A sequence that exists no longer gives one error of kind [`ErrorKind::Gone`]
-/// in its place. When all images of a sequence are passed on, the client's
+/// A sequence that exists no longer gives one error of kind [`Gone`](crate::ErrorKind::Gone)
+/// in its place; where nearly all are said to, the stream ends with an error of
+/// kind [`Auth`](crate::ErrorKind::Auth) instead. When all images of a sequence are passed on, the client's
 /// observer is told ([`Event::Listed`]).
 #[derive(Clone)]
 #[must_use]
@@ -35,6 +36,7 @@ impl Stage<Sequence> for ListImages {
     type Out = Image;
 
     fn apply(self, sequences: RecordStream<Sequence>) -> RecordStream<Image> {
+        let client = self.client.clone();
         let (ahead, observed) = (self.client.concurrency(), self.client.clone());
         let listed = sequences
             .map(move |sequence| {
@@ -56,16 +58,12 @@ impl Stage<Sequence> for ListImages {
                 }
                 Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
             });
-        end_after_fatal(listed.boxed())
+        let doubt = stream::once(async move { client.believe_gone(Class::Search).await.err().map(Err) });
+        end_after_fatal(listed.chain(doubt.filter_map(std::future::ready)).boxed())
     }
 }
 
 async fn list(client: &Client, sequence: Sequence) -> Result<Vec<Image>> {
     let ids = client.image_ids(&sequence.seq_id).await?;
-    if ids.is_empty() {
-        return Err(Error::new(ErrorKind::Gone, "list the images of sequence")
-            .subject(sequence.seq_id.as_str())
-            .because("the sequence exists no longer, or has no images"));
-    }
     Ok(ids.into_iter().map(|img_id| Image { seq_id: sequence.seq_id.clone(), img_id }).collect())
 }

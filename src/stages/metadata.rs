@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Stage, end_after_fatal};
-use crate::client::{Client, MAX_BATCH};
+use crate::client::{Class, Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
 use crate::record::Fields;
@@ -69,7 +69,7 @@ impl Stage<Image> for FetchMetadata {
             })
             .buffered(ahead)
             .flat_map(stream::iter);
-        let doubt = stream::once(async move { client.believe_gone().await.err().map(Err) });
+        let doubt = stream::once(async move { client.believe_gone(Class::Entity).await.err().map(Err) });
         end_after_fatal(fetched.chain(doubt.filter_map(std::future::ready)).boxed())
     }
 }
