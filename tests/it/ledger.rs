@@ -486,6 +486,27 @@ async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_stands_twice_in_a_table_is_named_once_also_with_q() {
+    let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
+    let outputs = folder.path().join("outputs");
+    let drives: Vec<_> = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).collect();
+    let (good, bad) = (drives[0].id(), drives[1].id());
+    fs::write(folder.path().join("in.csv"), format!("seq_id\n{bad}\n{good}\n{bad}\n{bad}\n")).unwrap();
+    sandbox.script(Rule::on(Host::Graph).query("sequence_id", bad).fault(Fault::status(500, "")));
+    for _ in 0..2 {
+        let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv --attempts=1 -q").await;
+        assert_eq!(exit, 3, "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("failed: 3") && said.contains("`outputs/failures.csv`"), "{said}");
+        assert_eq!(named(&outputs, "failures.csv", "images"), [bad]);
+    }
+    sandbox.clear_script();
+    let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv -q").await;
+    assert_eq!((exit, said.as_str()), (0, ""));
+    assert!(!outputs.join("failures.csv").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(50)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

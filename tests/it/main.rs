@@ -12,6 +12,7 @@ mod drills;
 mod durable;
 mod examples;
 mod flow;
+mod folder;
 #[cfg(feature = "parquet")]
 mod foreign;
 mod formats;
@@ -21,6 +22,8 @@ mod hostile;
 mod ledger;
 mod real;
 mod resume;
+#[cfg(unix)]
+mod signals;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod sizes;
@@ -29,3 +32,4 @@ mod stages;
 mod support;
 mod tile_cache;
 mod token;
+mod usage;
