@@ -141,7 +141,7 @@ async fn what_is_wrong_in_the_folder_of_an_unfinished_run_is_named_and_links_are
     symlink(&elsewhere, &hidden).unwrap();
     for restart in [false, true] {
         let (exit, said) = again(restart).await;
-        assert!(exit == 1 && said.contains("`outputs/.streetflow`: it is a link"), "{said}");
+        assert!(exit == 1 && said.contains("`outputs/.streetflow`\n  caused by: it is a link"), "{said}");
     }
     fs::remove_file(&hidden).unwrap();
     fs::write(&hidden, "a file").unwrap();

@@ -1,7 +1,9 @@
 //! All integration tests in one binary: each link is dear.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests panic to fail")]
 
+mod again;
 mod bad_days;
+mod books;
 mod cli;
 #[cfg(feature = "parquet")]
 mod convert;
