@@ -51,7 +51,7 @@ async fn next_of(signal: &mut Option<tokio::signal::unix::Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Whether the process was started to end with its terminal.

@@ -305,7 +305,7 @@ mod tests {
     fn a_place_that_is_not_on_the_globe_is_absent() {
         let places = |place: &str, computed: &str| {
             let record = record(&format!(
-                r#"{{"id":"1","geometry":{{"type":"Point","coordinates":{place}}},"computed_geometry":{{"type":"Point","coordinates":{computed}}}}}"#
+                r#"{{"id":"1463097064038568","geometry":{{"type":"Point","coordinates":{place}}},"computed_geometry":{{"type":"Point","coordinates":{computed}}}}}"#
             ));
             (record.geometry.is_some(), record.computed_geometry.is_some())
         };
