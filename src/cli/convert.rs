@@ -9,7 +9,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ConvertArgs, ScreenArgs};
-use super::job::signal;
+use super::signals::Signals;
 use super::tables::{Input, layout};
 use super::words::{color_choice, error_text, grouped, path_text, plural};
 use super::{Exit, exit_of};
@@ -27,9 +27,10 @@ const NAMED_COLUMNS: usize = 40;
 
 /// Converts, and says what came of it.
 pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
+    let mut signals = Signals::listen();
     let ended = tokio::select! {
         ended = convert(args) => ended,
-        () = signal() => {
+        _ = signals.next() => {
             Err(Error::new(ErrorKind::Interrupted, "finish").because("the run was abandoned; no file was written"))
         }
     };

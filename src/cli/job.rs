@@ -2,20 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs};
+use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
 use super::cache;
 use super::ledger::Ledger;
-use super::report::{End, Outcome, ReportFile};
+use super::report::{End, MOVE_IT, Outcome, ReportFile};
 use super::run::Run;
 use super::screen::Screen;
+use super::signals::{ECHO, Kind, Signals};
+use super::tables::path_of;
 use super::unfinished::Unfinished;
 use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
-use crate::{Error, ErrorKind, Report, Result};
+use crate::sinks::file::{no_other_thing, sweep};
+use crate::{Error, ErrorKind, Format, Report, Result};
 
 /// What all crawling commands have in common.
 pub(super) struct Job<'a> {
@@ -24,15 +27,21 @@ pub(super) struct Job<'a> {
     restart: bool,
     output: &'a Path,
     steps: &'a [&'static str],
+    formats: &'a [Format],
 }
 
 impl<'a> Job<'a> {
     pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
-        Self { network, area: None, restart: files.restart, output: &files.output, steps }
+        Self { network, area: None, restart: files.restart, output: &files.output, steps, formats: &[] }
     }
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
         self.area = Some(args);
+        self
+    }
+
+    pub(super) fn tables(mut self, args: &'a TableArgs) -> Self {
+        self.formats = &args.format;
         self
     }
 
@@ -52,6 +61,7 @@ impl<'a> Job<'a> {
         let drawing = tokio::spawn(Arc::clone(&screen).draw());
         let abandon = CancellationToken::new();
         let signals = tokio::spawn(heed_signals(
+            Signals::listen(),
             run.stop.clone(),
             abandon.clone(),
             run.client.clone(),
@@ -73,7 +83,10 @@ impl<'a> Job<'a> {
 
     /// Takes the folder, opens what an unfinished run left in it, and makes the client.
     async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished)> {
-        // Whatever is wrong with the words themselves comes first.
+        // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
+        if self.area.is_some_and(|area| area.bbox.is_none()) && !self.network.is_sandbox() {
+            return Err(steps::no_box());
+        }
         let mut builder = Run::builder(self.network, self.needs_token(), screen)?;
         if let Some(area) = self.area
             && let Some(tiles) = cache::tiles(area, self.network)?
@@ -81,7 +94,9 @@ impl<'a> Job<'a> {
             builder = builder.tile_cache(&tiles);
         }
         let mut unfinished = Unfinished::lock(self.output)?;
-        let begun = match self.go_on(screen, &mut unfinished, &mut builder) {
+        self.sweep();
+        let free = self.check_names(&screen.ledger);
+        let begun = match free.and_then(|()| self.go_on(screen, &mut unfinished, &mut builder)) {
             Ok(()) => Run::new(self.network, builder, Arc::clone(screen)).await,
             Err(error) => Err(error),
         };
@@ -93,6 +108,36 @@ impl<'a> Job<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// Removes what a run that was killed at its very end left of its files: the next one may have no line for them.
+    fn sweep(&self) {
+        for name in ["failures.csv", "gone.csv", "report.json"] {
+            sweep(self.output, name);
+        }
+        for table in steps::ALL.iter().filter_map(|step| steps::table(step)) {
+            for format in Format::ALL {
+                sweep(self.output, &format!("{table}.{}", format.extension()));
+            }
+        }
+    }
+
+    /// Refuses a folder in which the files of this run could not get their names at its end.
+    fn check_names(&self, ledger: &Ledger) -> Result<()> {
+        ReportFile::new(self.output).check()?;
+        ledger.check()?;
+        for table in self.steps.iter().filter_map(|step| steps::table(step)) {
+            for format in self.formats {
+                let path = path_of(self.output, table, *format);
+                no_other_thing(&path).map_err(|error| {
+                    let error = Error::new(ErrorKind::Output, "write the table")
+                        .subject(path.display().to_string())
+                        .because(error);
+                    error.hint(MOVE_IT)
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Opens what an unfinished run left; pictures need nothing of that kind, they are there or not.
@@ -208,38 +253,17 @@ impl<'a> Job<'a> {
 
 /// The first signal ends the run well, the second abandons it.
 async fn heed_signals(
+    mut signals: Signals,
     stop: CancellationToken,
     abandon: CancellationToken,
     client: crate::Client,
     screen: Arc<Screen>,
 ) {
-    signal().await;
-    screen.say("stopping: finishing the files (Ctrl-C again abandons them)");
+    signals.next().await;
+    let first = Instant::now();
     stop.cancel();
     client.stop();
-    // Some programs send the same signal twice at once; a person needs a moment.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    signal().await;
+    screen.say("stopping: finishing the files (Ctrl-C again abandons them)");
+    while signals.next().await == Kind::HungUp || first.elapsed() < ECHO {}
     abandon.cancel();
-}
-
-/// Waits for Ctrl-C or a request to terminate.
-#[cfg(unix)]
-pub(super) async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => drop(interrupted),
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
-    }
-}
-
-/// Waits for Ctrl-C.
-#[cfg(not(unix))]
-pub(super) async fn signal() {
-    drop(tokio::signal::ctrl_c().await);
 }

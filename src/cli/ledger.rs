@@ -12,7 +12,7 @@
 //! Lines are written to disk as they come, in that order, and files are merged row by row, so
 //! an outage of a million images does not fill the memory.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use csv::ByteRecord;
 use tempfile::NamedTempFile;
 
-use crate::sinks::file::{commit, temporary_beside};
+use super::report::{MOVE_IT, NOT_OURS};
+use crate::sinks::file::{commit, no_other_thing, temporary_beside};
 use crate::{Error, ErrorKind, Result};
 
 const FAILURES: &[&str] = &["step", "id", "reason", "attempts", "last_status"];
@@ -41,6 +42,11 @@ impl Ledger {
     pub(super) fn new(output: &Path, steps: &[&'static str]) -> Self {
         let list = |name: &str, header| List::new(output.join(name), header);
         Self { failures: list("failures.csv", FAILURES), gone: list("gone.csv", GONE), steps: steps.to_vec() }
+    }
+
+    /// Whether both files can be written: better to learn it now than after a day of crawling.
+    pub(super) fn check(&self) -> Result<()> {
+        [&self.failures, &self.gone].into_iter().try_for_each(List::check)
     }
 
     /// Notes what failed in a step, or is gone.
@@ -108,6 +114,15 @@ impl List {
         self.state().lengths
     }
 
+    fn check(&self) -> Result<()> {
+        match self.earlier() {
+            Ok(Earlier::NotOurs) => Err(self.failed(io::Error::other(NOT_OURS))),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+        .map_err(|error| error.hint(MOVE_IT))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,14 +155,12 @@ impl List {
         Ok(())
     }
 
-    fn merge(&self, mut new: Option<Lines>, steps: &[&str], came_to_its_end: bool) -> io::Result<Lengths> {
-        if let Some(new) = &mut new {
-            new.rows.flush()?;
-        }
+    fn merge(&self, new: Option<Lines>, steps: &[&str], came_to_its_end: bool) -> io::Result<Lengths> {
+        let new = new.map(|mut new| new.rows.flush().and_then(|()| self.each_once(new))).transpose()?;
         let earlier = match self.earlier()? {
             Earlier::None => None,
             Earlier::NotOurs if new.is_none() => return Ok(Lengths::default()),
-            Earlier::NotOurs => return Err(io::Error::other("it is there already, and not ours")),
+            Earlier::NotOurs => return Err(io::Error::other(NOT_OURS)),
             Earlier::Ours(rows) if came_to_its_end => {
                 let tried = |row: &ByteRecord| steps.iter().any(|step| row.get(0) == Some(step.as_bytes()));
                 Some(self.without(rows, tried)?)
@@ -176,6 +189,7 @@ impl List {
 
     /// The lines that are there; those of somebody else's file are left alone.
     fn earlier(&self) -> io::Result<Earlier> {
+        no_other_thing(&self.path)?;
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Earlier::None),
@@ -200,6 +214,34 @@ impl List {
             }
             stay = self.without(stay.read()?, |row| names.contains(&name(row)))?;
         }
+    }
+
+    /// The lines of this run with each name once: what stands twice in a table fails twice.
+    fn each_once(&self, mut lines: Lines) -> io::Result<Lines> {
+        let mut done = 0;
+        while done < lines.count {
+            let skipped = usize::try_from(done).unwrap_or(usize::MAX);
+            let rows = lines.read()?.into_byte_records().skip(skipped).take(NAMES_AT_ONCE);
+            // Each with whether it has been met.
+            let names = rows.map(|row| row.map(|row| (name(&row), false)));
+            let mut names: HashMap<_, _> = names.collect::<csv::Result<_>>()?;
+            let (mut at, mut once) = (0, self.open()?);
+            each(lines.read()?, |row| {
+                at += 1;
+                match names.get_mut(&name(row)).filter(|_| at > done) {
+                    Some(true) => Ok(()),
+                    Some(met) => {
+                        *met = true;
+                        once.add(row)
+                    }
+                    None => once.add(row),
+                }
+            })?;
+            once.rows.flush()?;
+            lines = once;
+            done += names.len() as u64;
+        }
+        Ok(lines)
     }
 
     /// A copy with fewer lines.

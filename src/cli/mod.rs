@@ -1,7 +1,7 @@
 //! The command `streetflow`: words into flows, events into words.
 //!
 //! - `args` parses the command line, all of it
-//! - `job` is the frame of every crawling command: signals, last lines, exit code
+//! - `job` is the frame of every crawling command: last lines, exit code; `signals` is what ends one early
 //! - `run` makes what a command runs with
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
@@ -19,6 +19,7 @@ mod ledger;
 mod report;
 mod run;
 mod screen;
+mod signals;
 mod steps;
 mod summary;
 mod tables;
@@ -32,7 +33,7 @@ use anstream::AutoStream;
 use clap::{CommandFactory, Parser};
 
 use self::args::{Cli, Command, ScreenArgs};
-use self::job::{Job, signal};
+use self::job::Job;
 use self::words::{color_choice, error_text};
 #[cfg(feature = "sandbox")]
 use crate::Result;
@@ -80,15 +81,17 @@ async fn command(cli: Cli) -> Exit {
     let screen = &cli.screen;
     match &cli.command {
         Command::Sequences(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES]).area(&args.area);
+            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
+                .area(&args.area)
+                .tables(&args.tables);
             job.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::IMAGES]);
+            let job = Job::new(&args.network, &args.files, &[steps::IMAGES]).tables(&args.tables);
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::METADATA]);
+            let job = Job::new(&args.network, &args.files, &[steps::METADATA]).tables(&args.tables);
             job.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {
@@ -97,7 +100,7 @@ async fn command(cli: Cli) -> Exit {
         }
         Command::Crawl(args) => {
             let steps = if args.no_download { &steps::ALL[..3] } else { &steps::ALL[..] };
-            let job = Job::new(&args.network, &args.files, steps).area(&args.area);
+            let job = Job::new(&args.network, &args.files, steps).area(&args.area).tables(&args.tables);
             job.run(screen, async |run| steps::crawl(run, args).await).await
         }
         Command::Convert(args) => convert::run(args, screen).await,
@@ -140,8 +143,9 @@ async fn serve(args: &args::SandboxArgs) -> Result<()> {
         Sandbox::TOKEN,
     );
     let words = format!("{words}# then, for example: streetflow crawl --bbox 32.19,34.52,34.18,35.49\n");
+    let mut signals = signals::Signals::listen();
     io::stdout().write_all(words.as_bytes()).and_then(|()| io::stdout().flush()).ok();
-    signal().await;
+    signals.next().await;
     Ok(())
 }
 

@@ -39,8 +39,13 @@ use super::screen::Screen;
 use super::words::iso;
 use super::{Exit, steps};
 use crate::client::redact;
-use crate::sinks::file::{commit, temporary_beside};
+use crate::sinks::file::{commit, no_other_thing, temporary_beside};
 use crate::{Class, Error, ErrorKind, Report, Result, Written};
+
+pub(super) const NOT_OURS: &str = "it is there already, and not ours";
+
+/// What to do where something that is not ours has the name of a file of ours.
+pub(super) const MOVE_IT: &str = "move it away, or choose another folder with `--output`";
 
 const NAME: &str = "report.json";
 
@@ -113,14 +118,22 @@ impl ReportFile {
             file.write_all(redact(&format!("{report:#}\n")).as_bytes())?;
             commit(file, &self.path())
         };
-        write().map_err(|error| {
-            let subject = self.path().display().to_string();
-            Error::new(ErrorKind::Output, "write the report").subject(subject).because(error)
-        })
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// Whether it can be written: better to learn it now than after a day of crawling.
+    pub(super) fn check(&self) -> Result<()> {
+        self.is_free().map_err(|error| self.failed(error).hint(MOVE_IT))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        let subject = self.path().display().to_string();
+        Error::new(ErrorKind::Output, "write the report").subject(subject).because(error)
     }
 
     /// Whether nothing stands there that is not ours.
     fn is_free(&self) -> io::Result<()> {
+        no_other_thing(&self.path())?;
         let mut begins = Vec::new();
         match File::open(self.path()) {
             Ok(file) => file.take(BEGINS.len() as u64).read_to_end(&mut begins)?,
@@ -130,7 +143,7 @@ impl ReportFile {
         if begins.is_empty() || begins == BEGINS.as_bytes() {
             return Ok(());
         }
-        Err(io::Error::other("it is there already, and not ours"))
+        Err(io::Error::other(NOT_OURS))
     }
 
     fn compose(&self, screen: &Screen, network: &NetworkArgs, end: &End<'_>) -> Value {

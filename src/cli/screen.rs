@@ -178,7 +178,7 @@ impl Screen {
         }
         let until = Duration::from_millis(self.paced_until.load(Ordering::Relaxed));
         if let Some(wait) = until.checked_sub(self.started.elapsed()) {
-            write!(words, ", the next in {:.1} s (pace)", wait.as_secs_f64()).unwrap_or_default();
+            write!(words, ", the next in {} (pace)", human_time(wait.as_secs_f64())).unwrap_or_default();
         }
         words
     }
@@ -272,7 +272,7 @@ impl Observer for Screen {
         self.tally.on_event(event);
         match event {
             Event::Retry { error, wait, .. } if self.verbose => {
-                self.say(&format!("retrying in {:.1} s: {}", wait.as_secs_f64(), error.chain()));
+                self.say(&format!("retrying in {}: {}", human_time(wait.as_secs_f64()), error.chain()));
             }
             Event::Retry { error, wait, .. } if *wait >= LONG_WAIT && self.not_lately() => {
                 let wait = human_time(wait.as_secs_f64());

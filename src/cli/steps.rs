@@ -29,6 +29,16 @@ const IMAGE_TABLE: &str = "img_dataset";
 const METADATA_TABLE: &str = "img_meta_dataset";
 const PICTURES: &str = "downloaded_images";
 
+/// The table that a step writes, if it writes one.
+pub(super) fn table(step: &str) -> Option<&'static str> {
+    match step {
+        SEQUENCES => Some(SEQUENCE_TABLE),
+        IMAGES => Some(IMAGE_TABLE),
+        METADATA => Some(METADATA_TABLE),
+        _ => None,
+    }
+}
+
 /// Whether one thing that enters a step gives many records: a tile, a sequence.
 pub(super) fn gives_many(step: &str) -> bool {
     matches!(step, SEQUENCES | IMAGES)
@@ -179,17 +189,20 @@ fn tiles(run: &Run, area: &AreaArgs) -> Result<TileSource> {
         let why = format!("`--min-zoom {}` is deeper than `--max-zoom {}`", area.min_zoom, area.max_zoom);
         return Err(Error::new(ErrorKind::Usage, "choose the tile levels").because(why));
     }
-    let bbox = area.bbox.or(run.default_bbox).ok_or_else(|| {
-        Error::new(ErrorKind::Usage, "choose the area")
-            .because("no box was given")
-            .hint("give one with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`")
-    })?;
+    let bbox = area.bbox.or(run.default_bbox).ok_or_else(no_box)?;
     let source = TileSource::within(&run.client, bbox).zooms(area.min_zoom, area.max_zoom);
     let source = if area.exhaustive { source.exhaustive() } else { source };
     Ok(match &area.org_id {
         Some(owner) => source.owned_by(owner.clone()),
         None => source,
     })
+}
+
+/// There is nothing to crawl.
+pub(super) fn no_box() -> Error {
+    Error::new(ErrorKind::Usage, "choose the area")
+        .because("no box was given")
+        .hint("give one with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`")
 }
 
 fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {

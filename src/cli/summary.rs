@@ -124,7 +124,8 @@ fn failures(screen: &Screen) {
     let (path, earlier) = (path_text(list.path()), list.lengths().earlier);
     if screen.failed() > 0 {
         let failed = grouped(screen.failed());
-        screen.say(&format!("failed: {failed}, named in {path}; run the same command again to try them"));
+        // Whoever asked for errors only wants to know of these.
+        screen.print(&format!("failed: {failed}, named in {path}; run the same command again to try them"));
     }
     if earlier > 0 {
         let failures = plural(earlier, "failure", "failures");

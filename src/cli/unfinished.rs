@@ -11,6 +11,39 @@ use crate::{Error, ErrorKind, Result};
 const FOLDER: &str = ".streetflow";
 const LOCK: &str = "lock";
 
+const REMOVE: &str = "look at what it is, and remove it or move it away";
+const RESTART: &str = "`--restart` begins anew without it; or remove it yourself";
+
+/// Refuses what is not of the kind that we make. A link is none: it may lead anywhere, and we write and remove here.
+fn expect(path: &Path, kind: impl Fn(&fs::FileType) -> bool, hint: &'static str) -> Result<()> {
+    let refuse = |why: io::Error| {
+        Error::new(ErrorKind::Output, "use").subject(path.display().to_string()).because(why)
+    };
+    // What can't be looked at can't be made either, and that is told then.
+    let Ok(found) = fs::symlink_metadata(path).map(|found| found.file_type()) else { return Ok(()) };
+    if kind(&found) {
+        return Ok(());
+    }
+    let why = match found {
+        found if found.is_symlink() => return Err(refuse(io::Error::other("it is a link")).hint(REMOVE)),
+        found if found.is_dir() => "it is a folder, and not one of ours",
+        _ => "it is no folder of ours",
+    };
+    Err(refuse(io::Error::other(why)).hint(hint))
+}
+
+/// Removes what has the name of a step's answers, whatever it is; nothing behind a link.
+fn remove(path: &Path) -> Result<()> {
+    let refuse = |why: io::Error| {
+        Error::new(ErrorKind::Output, "remove").subject(path.display().to_string()).because(why)
+    };
+    let found = fs::symlink_metadata(path).map_err(refuse)?;
+    if found.is_symlink() {
+        return Err(refuse(io::Error::other("it is a link")).hint(REMOVE));
+    }
+    if found.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.map_err(refuse)
+}
+
 /// The lock on an output folder, and the answers that are kept in it.
 pub(super) struct Unfinished {
     folder: PathBuf,
@@ -29,9 +62,11 @@ impl Unfinished {
                 .subject(output.display().to_string())
                 .because(error)
         };
+        expect(&folder, fs::FileType::is_dir, REMOVE)?;
+        let path = folder.join(LOCK);
+        expect(&path, fs::FileType::is_file, REMOVE)?;
         let made = (!output.exists()).then(|| output.to_owned());
         fs::create_dir_all(&folder).map_err(refuse)?;
-        let path = folder.join(LOCK);
         for tries_left in (0..=10).rev() {
             let lock =
                 File::options().create(true).write(true).truncate(false).open(&path).map_err(refuse)?;
@@ -65,15 +100,14 @@ impl Unfinished {
     pub(super) fn open(&mut self, step: &str, question: &str, restart: bool) -> Result<&Store> {
         let own = format!("{step}-{:08x}", crc32fast::hash(question.as_bytes()));
         if restart {
-            for folder in self.folders_of(step) {
-                fs::remove_dir_all(&folder).map_err(|error| {
-                    Error::new(ErrorKind::Output, "remove")
-                        .subject(folder.display().to_string())
-                        .because(error)
-                })?;
-            }
+            self.folders_of(step).iter().try_for_each(|folder| remove(folder))?;
         }
-        Ok(self.store.insert(Store::open(self.folder.join(own), question)?))
+        let own = self.folder.join(own);
+        expect(&own, fs::FileType::is_dir, RESTART)?;
+        for entry in fs::read_dir(&own).into_iter().flatten().flatten() {
+            expect(&entry.path(), fs::FileType::is_file, RESTART)?;
+        }
+        Ok(self.store.insert(Store::open(own, question)?))
     }
 
     /// Where answers for other questions to a step lie, put there by unfinished runs.

@@ -270,8 +270,8 @@ fn allowed(text: &str) -> Result<Allowed> {
     Allowed::read(text).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "allow the host")
             .subject(text.chars().take(80).collect::<String>())
-            .because("it is not the name of a host")
-            .hint("write `pictures.example`, `pictures.example:8080` or `*.example`")
+            .because("it is not the name of a host, nor all below a name such as `pictures.example`")
+            .hint("write `pictures.example`, `pictures.example:8080` or `*.pictures.example`")
     })
 }
 
@@ -283,7 +283,7 @@ fn few_hops(hosts: ImageHosts) -> Policy {
         }
         match hosts.check_url(hop.url()) {
             Ok(()) => hop.follow(),
-            Err(why) => hop.error(format!("it is redirected, but {why}")),
+            Err(not) => hop.error(format!("it is redirected, but {}", not.why)),
         }
     })
 }

@@ -10,6 +10,9 @@ const IMAGE_HOSTS: [&str; 2] = [".fbcdn.net", ".fbsbx.com"];
 /// No URL of a picture is longer; real ones have some 500 characters.
 const LONGEST: usize = 4096;
 
+/// No name of a host is longer.
+const LONGEST_NAME: usize = 253;
+
 /// A signed URL is taken for dead so many seconds before its end, for a download takes its time.
 const MARGIN: u64 = 600;
 
@@ -31,7 +34,8 @@ pub(super) struct Allowed {
 }
 
 impl Allowed {
-    /// Reads `host`, `host:port` or `*.host`.
+    /// Reads `host`, `host:port` or `*.host`; what follows the star must itself be a name below another, for `*.com` would
+    /// be nearly everybody.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (name, below) = match text.trim().strip_prefix("*.") {
             Some(name) => (name, true),
@@ -41,6 +45,11 @@ impl Allowed {
         let url = Url::parse(&format!("https://{name}/")).ok()?;
         let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         if !plain || !url.username().is_empty() || url.password().is_some() || name.contains('/') {
+            return None;
+        }
+        let below_another =
+            matches!(url.host(), Some(Host::Domain(name)) if name.trim_matches('.').contains('.'));
+        if below && !below_another {
             return None;
         }
         // A port that is the scheme's own is not kept by the URL.
@@ -55,27 +64,49 @@ impl Allowed {
     }
 }
 
+/// Why a URL is not asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NotAsked {
+    pub(super) why: String,
+    /// The host that would have to be allowed, if that is all that stands against it.
+    pub(super) host: Option<String>,
+}
+
+impl From<String> for NotAsked {
+    fn from(why: String) -> Self {
+        Self { why, host: None }
+    }
+}
+
+impl NotAsked {
+    /// What the user may do about it.
+    pub(super) fn hint(&self) -> Option<String> {
+        let host = self.host.as_ref().filter(|host| host.len() <= LONGEST_NAME)?;
+        Some(format!("if you trust that host, say `--allow-host {host}`"))
+    }
+}
+
 impl ImageHosts {
     pub(super) fn new(api: [&Url; 2], allowed: Vec<Allowed>) -> Self {
         Self { api: api.map(Url::clone).to_vec(), allowed }
     }
 
     /// Reads the URL of a picture, or says why nothing is asked there.
-    pub(super) fn check(&self, text: &str) -> Result<Url, String> {
+    pub(super) fn check(&self, text: &str) -> Result<Url, NotAsked> {
         if text.len() > LONGEST {
-            return Err(format!("its URL is longer than {LONGEST} characters"));
+            return Err(format!("its URL is longer than {LONGEST} characters").into());
         }
         let url = Url::parse(text).map_err(|_| "its URL can't be read".to_owned())?;
         self.check_url(&url).map(|()| url)
     }
 
-    pub(super) fn check_url(&self, url: &Url) -> Result<(), String> {
+    pub(super) fn check_url(&self, url: &Url) -> Result<(), NotAsked> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err("its URL is neither `https:` nor `http:`".to_owned());
+            return Err("its URL is neither `https:` nor `http:`".to_owned().into());
         }
-        let Some(host) = url.host_str() else { return Err("its URL names no host".to_owned()) };
+        let Some(host) = url.host_str() else { return Err("its URL names no host".to_owned().into()) };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("its URL has a name or a password in it".to_owned());
+            return Err("its URL has a name or a password in it".to_owned().into());
         }
         let secure = url.scheme() == "https";
         let by_api =
@@ -84,11 +115,12 @@ impl ImageHosts {
             return Ok(());
         }
         let named = matches!(url.host(), Some(Host::Domain(_)));
-        match named && IMAGE_HOSTS.iter().any(|known| is_below(host, known)) {
-            true if secure && url.port().is_none() => Ok(()),
-            true => Err("its URL must be an `https:` one without a port".to_owned()),
-            false => Err(format!("`{}` is no image host of Mapillary", shown(host))),
-        }
+        let why = match named && IMAGE_HOSTS.iter().any(|known| is_below(host, known)) {
+            true if secure && url.port().is_none() => return Ok(()),
+            true => "its URL must be an `https:` one without a port".to_owned(),
+            false => format!("`{}` is no image host of Mapillary", shown(host)),
+        };
+        Err(NotAsked { why, host: Some(host.to_owned()) })
     }
 }
 
@@ -157,7 +189,12 @@ mod tests {
             "//scontent.fbcdn.net/x",
             "",
         ] {
-            assert!(hosts.check(bad).is_err(), "{bad}");
+            let host = hosts.check(bad).expect_err(bad).host;
+            // Once it is allowed, it is asked; where there is none, nothing would help.
+            match host {
+                Some(host) => assert!(self::hosts("https://a.example", &[&host]).check(bad).is_ok(), "{bad}"),
+                None => assert!(!bad.starts_with("http") || bad.contains('@'), "{bad}"),
+            }
         }
         assert!(hosts.check(&format!("https://a.fbcdn.net/{}", "x".repeat(5000))).is_err());
     }
@@ -185,7 +222,19 @@ mod tests {
 
     #[test]
     fn what_is_no_host_cannot_be_allowed() {
-        for bad in ["", "a/b", "https://a", "a b", "user@host", "*.", "a?b", "host:port"] {
+        for bad in [
+            "",
+            "a/b",
+            "https://a",
+            "a b",
+            "user@host",
+            "*.",
+            "a?b",
+            "host:port",
+            "*.com",
+            "*.com.",
+            "*.127.0.0.1",
+        ] {
             assert_eq!(Allowed::read(bad), None, "{bad}");
         }
         for good in

@@ -244,11 +244,10 @@ impl Client {
         if self.0.token.as_ref().is_some_and(|token| token.is_in(url.as_bytes())) {
             return Err(refuse("its URL holds the token".to_owned()));
         }
-        let url = self
-            .0
-            .image_hosts
-            .check(url)
-            .map_err(|why| refuse(why).hint("if you trust that host, say `--allow-host HOST`"))?;
+        let url = self.0.image_hosts.check(url).map_err(|not| match not.hint() {
+            Some(hint) => refuse(not.why).hint(hint),
+            None => refuse(not.why),
+        })?;
         self.send(Ask { class: Class::Bytes, url, doing: DOING, subject }, read).await
     }
 

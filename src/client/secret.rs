@@ -323,11 +323,12 @@ mod tests {
 
     #[test]
     fn an_answer_without_the_token_stays_as_it_is() {
-        let token = Token::new("MLY|1234567890123456|0123456789abcdef0123456789abcdef").expect("a token");
+        let text = format!("MLY|1234567890123456|{}", "0123456789abcdef".repeat(2));
+        let token = Token::new(&text).expect("a token");
         for body in [r#"{ "a":"\u00e9%41%2541", "b":1.50 }"#, "<html>%zz%", ""] {
             assert_eq!(token.cut_answer(Bytes::from(body)).expect("fine"), body);
         }
-        assert_eq!(token.cut("see MLY|1234567890123456|0123456789abcdef0123456789abcdef!"), "see [token]!");
+        assert_eq!(token.cut(&format!("see {text}!")), "see [token]!");
         assert!(token.cut_answer(format!("{}{}", token.0, "x".repeat(5 << 20)).into()).is_err());
         let short = Token::new("ab").expect("a token");
         assert_eq!(short.cut("cabin"), "cabin", "what is no secret is not looked for");

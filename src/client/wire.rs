@@ -175,7 +175,7 @@ fn text_of(id: impl AsRef<str>) -> String {
 
 fn place(point: Soft<Point>) -> Option<LonLat> {
     match point.0?.coordinates.0?[..] {
-        [lon, lat, ..] if lon.is_finite() && lat.is_finite() => Some(LonLat { lon, lat }),
+        [lon, lat, ..] => Some(LonLat { lon, lat }).filter(|point| point.is_on_the_globe()),
         _ => None,
     }
 }
@@ -299,6 +299,20 @@ mod tests {
         assert!(answer(50).is_ok());
         let error = answer(10_000).err().expect("too many");
         assert!(error.to_string().contains("it has more images than were asked for"), "{error}");
+    }
+
+    #[test]
+    fn a_place_that_is_not_on_the_globe_is_absent() {
+        let places = |place: &str, computed: &str| {
+            let record = record(&format!(
+                r#"{{"id":"1463097064038568","geometry":{{"type":"Point","coordinates":{place}}},"computed_geometry":{{"type":"Point","coordinates":{computed}}}}}"#
+            ));
+            (record.geometry.is_some(), record.computed_geometry.is_some())
+        };
+        assert_eq!(places("[33.5,35.0]", "[5000,35.0]"), (true, false));
+        assert_eq!(places("[33.5,90.001]", "[33.5,35.0,-7]"), (false, true));
+        assert_eq!(places("[180,90]", "[-180,-90]"), (true, true));
+        assert_eq!(places("[1e300,0]", "[-180.0000001,0]"), (false, false));
     }
 
     #[test]

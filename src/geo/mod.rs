@@ -37,6 +37,11 @@ pub struct LonLat {
 }
 
 impl LonLat {
+    /// Whether it is a place: two numbers within their bounds, which themselves are allowed.
+    pub(crate) fn is_on_the_globe(self) -> bool {
+        (-180.0..=180.0).contains(&self.lon) && (-90.0..=90.0).contains(&self.lat)
+    }
+
     /// The place in the web-mercator unit square: (0, 0) is the north-west corner of the world.
     pub fn mercator(self) -> (f64, f64) {
         let lat = self.lat.clamp(-MAX_LATITUDE, MAX_LATITUDE).to_radians();

@@ -282,12 +282,13 @@ impl Record for Metadata {
     ];
 
     fn settle(&self) -> std::result::Result<(), Reason> {
-        if [self.geometry, self.computed_geometry]
-            .into_iter()
-            .flatten()
-            .any(|point| whole(Some(point)).is_none())
-        {
-            return Err("it has one half of a place: longitude without latitude, or the reverse");
+        for point in [self.geometry, self.computed_geometry].into_iter().flatten() {
+            if whole(Some(point)).is_none() {
+                return Err("it has one half of a place: longitude without latitude, or the reverse");
+            }
+            if !point.is_on_the_globe() {
+                return Err("its place is not on the globe: longitudes are -180 to 180, latitudes -90 to 90");
+            }
         }
         Ok(())
     }

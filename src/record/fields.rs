@@ -111,6 +111,11 @@ impl FromStr for Fields {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut names = Vec::new();
+        if text.split(',').all(|name| name.trim().is_empty()) {
+            return Err(Error::new(ErrorKind::Usage, "read the fields")
+                .because("the list is empty")
+                .hint(format!("the fields are {}", Fields::known().join(", "))));
+        }
         for name in text.split(',') {
             let name = lookup(name.trim())?;
             if !names.contains(&name) {

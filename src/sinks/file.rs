@@ -142,10 +142,18 @@ fn write_file<T>(
 
 /// Where a link leads, so that it stays one; a device or a pipe must not be replaced by a file.
 fn real(path: &Path) -> io::Result<PathBuf> {
+    no_other_thing(path)?;
+    if path.exists() { fs::canonicalize(path) } else { Ok(path.to_owned()) }
+}
+
+/// Refuses a folder, a device or a pipe where a file is to be.
+pub(crate) fn no_other_thing(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
-        Ok(found) if found.is_file() => fs::canonicalize(path),
-        Ok(_) => Err(io::Error::other("there is something of that name that is no file")),
-        Err(_) => Ok(path.to_owned()),
+        Ok(found) if found.is_dir() => Err(io::Error::other("a folder has that name")),
+        Ok(found) if !found.is_file() => {
+            Err(io::Error::other("there is something of that name that is no file"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -228,7 +236,7 @@ pub(crate) fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> 
 }
 
 /// Removes what killed processes left of the files whose names begin so: nobody holds their lock any more.
-pub(super) fn sweep(folder: &Path, name: &str) {
+pub(crate) fn sweep(folder: &Path, name: &str) {
     // With the dot behind it, for the name of one table may be the beginning of another's.
     let begins = if name.is_empty() { ".".to_owned() } else { format!(".{name}.") };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

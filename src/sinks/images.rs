@@ -16,7 +16,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::durable::Durable;
-use super::file::{output_error, sweep, temporary};
+use super::file::{no_other_thing, output_error, sweep, temporary};
 use super::fresh::FreshUrls;
 use super::{JpegCheck, Sink, Written};
 use crate::client::{Answer, Class, Client, has_ended};
@@ -152,23 +152,30 @@ impl ImageSink {
         self.folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
     }
 
-    fn is_there(&self, path: &Path) -> bool {
+    /// Something else of that name is a failure of that one picture, and neither the picture nor the end of the run.
+    fn is_there(&self, path: &Path, image: &Metadata) -> Result<bool> {
+        no_other_thing(path).map_err(|why| {
+            Error::new(ErrorKind::Refused, "download image")
+                .subject(image.img_id.as_str())
+                .because(format!("its file `{}` can't be written: {why}", path.display()))
+                .hint("move away what stands there, and run the same command again")
+        })?;
         if !self.check_present {
-            return path.exists();
+            return Ok(path.exists());
         }
-        fs::read(path).is_ok_and(|bytes| {
+        Ok(fs::read(path).is_ok_and(|bytes| {
             let mut check = JpegCheck::default();
             check.push(&bytes);
             check.finish().is_ok()
-        })
+        }))
     }
 
     /// What became of one image: `None` where the picture was there, else its length.
     async fn have(self: Arc<Self>, image: Metadata, fresh: Arc<Option<FreshUrls>>) -> Result<Option<u64>> {
         let target = self.target(&image);
         let there = {
-            let (sink, target) = (Arc::clone(&self), target.clone());
-            spawn_blocking(move || sink.is_there(&target)).await.map_err(crashed)?
+            let (sink, target, image) = (Arc::clone(&self), target.clone(), image.clone());
+            spawn_blocking(move || sink.is_there(&target, &image)).await.map_err(crashed)??
         };
         if there {
             return Ok(None);

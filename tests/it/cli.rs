@@ -2,28 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use streetflow::sandbox::{Asked, Fault, Host, Rule, Sandbox, World};
 
-use crate::support::{command, command_on, names, output};
+use crate::support::{command, command_on, names, output, read, run, with};
 
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
-
-fn with<'a>(mut command: Command, args: impl IntoIterator<Item = &'a str>) -> Command {
-    command.args(args);
-    command
-}
-
-async fn run<'a>(sandbox: &Sandbox, folder: &Path, args: impl IntoIterator<Item = &'a str>) -> (i32, String) {
-    output(with(command_on(sandbox, folder), args)).await
-}
-
-fn read(folder: &Path, name: &str) -> String {
-    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_steps_and_crawl_write_the_same_files() {
@@ -189,75 +175,6 @@ async fn what_is_gone_is_counted_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
-    let sandbox = Sandbox::start().await.unwrap();
-    let table = "seq_id,img_id\nabc,1\n";
-    let metadata = "seq_id,img_id,captured_at,thumb_256_url\nabc,1,2,https://x/y.jpg\n";
-    let cases: [(&[&str], &str, &[&str]); 13] = [
-        (&["sequences"], "", &["no box was given", "--bbox"]),
-        (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the world"]),
-        (&["sequences", "--bbox=33,36,34,35"], "", &["--bbox", "swapped"]),
-        (&["sequences", "--bbox=33,35,33,36"], "", &["--bbox", "empty"]),
-        (&["sequences", NICOSIA, "--max-zoom=5"], "", &["--max-zoom", "6..=14"]),
-        (&["sequences", NICOSIA, "--min-zoom=14", "--max-zoom=12"], "", &["`--min-zoom 14`"]),
-        (&["crawl", NICOSIA, "--fields=colour"], "", &["--fields", "colour", "compass_angle, "]),
-        (&["metadata", "--batch-size=51"], table, &["--batch-size", "1..=50"]),
-        (&["metadata", "-i", "none.csv"], table, &["`none.csv`"]),
-        (&["metadata"], table, &["`outputs/img_dataset.csv`", "run the step before", "--input"]),
-        (&["images", "-i", "table.csv"], "id,img_id\n1,2\n", &["`table.csv`", "no column `seq_id`"]),
-        (
-            &["download", "-i", "table.csv", "--quality=1024"],
-            metadata,
-            &[
-                "`table.csv`",
-                "no column `thumb_1024_url`",
-                "streetflow metadata --fields captured_at,thumb_256_url,thumb_1024_url",
-            ],
-        ),
-        (&["download", "--quality=512"], metadata, &["--quality", "256, 1024, 2048 or original"]),
-    ];
-    for (args, input, expected) in cases {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("table.csv"), input).unwrap();
-        let (exit, said) = run(&sandbox, folder.path(), args.iter().copied()).await;
-        assert_eq!(exit, 2, "{args:?}: {said}");
-        assert_eq!(said.matches("error:").count(), 1, "{said}");
-        for part in expected {
-            assert!(said.contains(part), "{args:?} lacks {part}: {said}");
-        }
-        assert_eq!(names(folder.path()), ["table.csv"], "{args:?}");
-    }
-    assert!(sandbox.requests().is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_looked_for_checked_and_never_shown() {
-    let sandbox = Sandbox::start().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut none = with(command_on(&sandbox, folder.path()), ["sequences", NICOSIA]);
-    none.env_remove("MAPILLARY_TOKEN");
-    let (exit, said) = output(none).await;
-    assert_eq!(exit, 2, "{said}");
-    assert!(said.contains("MAPILLARY_TOKEN") && said.contains("hint: "), "{said}");
-
-    let wrong = "MLY|9999999999999999|ffffffffffffffffffffffffffffffff";
-    let mut refused = with(command_on(&sandbox, folder.path()), ["crawl", NICOSIA, "-v"]);
-    refused.env("MAPILLARY_TOKEN", wrong);
-    let (exit, said) = output(refused).await;
-    assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("the token was refused") && !said.contains("ffffffff"), "{said}");
-    assert_eq!(names(&folder.path().join("outputs")), ["downloaded_images", "report.json"]);
-    assert_eq!(names(&folder.path().join("outputs/downloaded_images")), Vec::<String>::new());
-
-    fs::write(folder.path().join("token"), format!("  {}\n", Sandbox::TOKEN)).unwrap();
-    let mut from_file =
-        with(command_on(&sandbox, folder.path()), ["sequences", NICOSIA, "--token-file=token"]);
-    from_file.env_remove("MAPILLARY_TOKEN");
-    let (exit, said) = output(from_file).await;
-    assert_eq!(exit, 0, "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_block_of_the_tile_host_is_explained_with_exit_1() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -267,74 +184,6 @@ async fn a_block_of_the_tile_host_is_explained_with_exit_1() {
     assert!(said.contains("blocked this address") && said.contains("about a day"), "{said}");
     assert!(!said.contains("0123456789abcdef"), "{said}");
     assert_eq!(names(&folder.path().join("outputs")), ["report.json"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_output_that_cannot_be_written_is_told_before_any_request() {
-    let sandbox = Sandbox::start().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("outputs"), "a file").unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), ["sequences", NICOSIA]).await;
-    assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("error: failed to use the folder `outputs`"), "{said}");
-    assert!(sandbox.requests().is_empty());
-}
-
-/// Starts a slow crawl and sends a signal when pictures arrive.
-#[cfg(unix)]
-async fn interrupted(sandbox: &Sandbox, folder: &Path, signal: &str) -> (i32, String) {
-    sandbox.script(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(400))));
-    let command = with(command_on(sandbox, folder), ["crawl", NICOSIA, "--concurrency=4"]);
-    signalled(command, &folder.join("outputs/downloaded_images"), signal).await
-}
-
-/// Runs a command, sends a signal when a picture is there, and gives exit code and words.
-#[cfg(unix)]
-async fn signalled(mut command: Command, pictures: &Path, signal: &str) -> (i32, String) {
-    let child = command.stderr(Stdio::piped()).spawn().unwrap();
-    crate::support::eventually("pictures arrive", || {
-        names(pictures).iter().any(|name| !name.starts_with('.'))
-    })
-    .await;
-    Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-    let started = Instant::now();
-    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(5), "it took {:?} to end", started.elapsed());
-    (ended.status.code().unwrap_or(-1), String::from_utf8(ended.stderr).unwrap())
-}
-
-#[cfg(unix)]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_it_well_with_valid_shorter_files() {
-    for signal in ["-INT", "-TERM"] {
-        let sandbox = Sandbox::start().await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (exit, said) = interrupted(&sandbox, folder.path(), signal).await;
-        assert_eq!(exit, 130, "{said}");
-        assert!(said.contains("stopping") && said.contains("stopped early"), "{said}");
-        let outputs = folder.path().join("outputs");
-        for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
-            assert!(read(&outputs, table).ends_with('\n'), "{table}");
-        }
-        assert!(names(&outputs.join("downloaded_images")).iter().all(|name| name.ends_with("_256.jpg")));
-        sandbox.clear_script();
-        let (exit, said) = run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
-        assert_eq!(exit, 0, "{said}");
-    }
-}
-
-#[cfg(unix)]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_signal_when_only_pictures_are_left_is_no_success() {
-    let sandbox = Sandbox::start().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
-    sandbox.script(Rule::on(Host::Images).skip(3).fault(Fault::Delay(Duration::from_secs(30))));
-    // All rows of the table are under way at once, so the table is at its end.
-    let command = with(command_on(&sandbox, folder.path()), ["download", "--concurrency=1000"]);
-    let (exit, said) = signalled(command, &folder.path().join("outputs/downloaded_images"), "-INT").await;
-    assert_eq!(exit, 130, "{said}");
-    assert!(said.contains("stopped early"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -383,27 +232,6 @@ async fn a_pipe_is_read_to_its_end_once() {
     let (exit, said) = output(shell).await;
     assert_eq!(exit, 0, "{said}");
     assert!(read(folder.path(), "piped/img_meta_dataset.csv") == rows, "rows are lost: {said}");
-}
-
-#[cfg(unix)]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kill_leaves_no_half_file_and_the_next_run_sweeps_up() {
-    let sandbox = Sandbox::start().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    interrupted(&sandbox, folder.path(), "-KILL").await;
-    let outputs = folder.path().join("outputs");
-    let visible =
-        |folder: &Path| names(folder).into_iter().filter(|name| !name.starts_with('.')).collect::<Vec<_>>();
-    assert_eq!(visible(&outputs), ["downloaded_images"]);
-    for name in visible(&outputs.join("downloaded_images")) {
-        let truth = sandbox.world().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
-        assert!(fs::read(outputs.join("downloaded_images").join(name)).unwrap() == truth);
-    }
-    sandbox.clear_script();
-    let (exit, said) = run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
-    assert_eq!(exit, 0, "{said}");
-    let hidden = |folder: &Path| names(folder).into_iter().any(|name| name.starts_with('.'));
-    assert!(!hidden(&outputs) && !hidden(&outputs.join("downloaded_images")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -305,3 +305,27 @@ fn a_table_comes_back_from_any_chain_of_conversions() {
         }
     }
 }
+
+#[test]
+fn a_place_that_is_not_on_the_globe_is_a_bad_row_in_every_format_and_the_bounds_are_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let feature = |id: u64, place: &str| {
+        format!(
+            r#"{{"type":"Feature","id":"{id}","geometry":{{"type":"Point","coordinates":{place}}},"properties":{{}}}}"#
+        )
+    };
+    for bad in ["[500,100]", "[180.001,0]", "[0,-90.5]"] {
+        let text = format!("{}\n{}\n", feature(728_019_821_979_741, "[180,-90]"), feature(2, bad));
+        fs::write(folder.path().join("in.geojsonl"), text).unwrap();
+        let said = refused(folder.path(), "convert in.geojsonl out.csv");
+        assert!(said.contains("in.geojsonl") && said.contains("not on the globe"), "{said}");
+    }
+    let rows = "img_id,lon,lat,computed_lon,computed_lat\n1,-180,90,180,-90\n";
+    fs::write(folder.path().join("good.csv"), rows).unwrap();
+    fine(folder.path(), "convert good.csv good.parquet");
+    fine(folder.path(), "convert good.parquet again.csv");
+    fs::write(folder.path().join("bad.csv"), format!("{rows}2,33,35,33,-91\n")).unwrap();
+    let said = refused(folder.path(), "convert bad.csv out.parquet");
+    assert!(said.contains("row 3") && said.contains("not on the globe"), "{said}");
+    assert!(!folder.path().join("out.csv").exists() && !folder.path().join("out.parquet").exists());
+}

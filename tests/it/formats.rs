@@ -91,6 +91,9 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
             (_, Kind::Bool) => Value::Bool(truth),
             (_, Kind::Floats) => Value::Floats(numbers.into()),
             (_, Kind::Texts) => Value::Texts(texts.into()),
+            // What is not on the globe is no place.
+            (_, Kind::Longitude) => Value::Float(number % 180.0),
+            (_, Kind::Latitude) => Value::Float(number % 90.0),
             _ => Value::Float(number),
         };
         (column.set)(&mut record, value).unwrap();

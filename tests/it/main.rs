@@ -1,7 +1,9 @@
 //! All integration tests in one binary: each link is dear.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests panic to fail")]
 
+mod again;
 mod bad_days;
+mod books;
 mod cli;
 #[cfg(feature = "parquet")]
 mod convert;
@@ -12,6 +14,7 @@ mod drills;
 mod durable;
 mod examples;
 mod flow;
+mod folder;
 #[cfg(feature = "parquet")]
 mod foreign;
 mod formats;
@@ -21,6 +24,8 @@ mod hostile;
 mod ledger;
 mod real;
 mod resume;
+#[cfg(unix)]
+mod signals;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod sizes;
@@ -29,3 +34,4 @@ mod stages;
 mod support;
 mod tile_cache;
 mod token;
+mod usage;

@@ -115,6 +115,26 @@ pub(crate) fn command_on(sandbox: &Sandbox, folder: &Path) -> Command {
     command
 }
 
+/// A command with its words.
+pub(crate) fn with<'a>(mut command: Command, args: impl IntoIterator<Item = &'a str>) -> Command {
+    command.args(args);
+    command
+}
+
+/// Runs the command on a sandbox, in a folder.
+pub(crate) async fn run<'a>(
+    sandbox: &Sandbox,
+    folder: &Path,
+    args: impl IntoIterator<Item = &'a str>,
+) -> (i32, String) {
+    output(with(command_on(sandbox, folder), args)).await
+}
+
+/// A file's text.
+pub(crate) fn read(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 /// Runs it to its end, off the runtime that serves the sandbox.
 pub(crate) async fn output(mut command: Command) -> (i32, String) {
     let Output { status, stderr, .. } =
