@@ -58,6 +58,53 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
     );
 }
 
+/// What the sandbox says to all who list images: an error of the Graph, or nothing.
+fn no_sequences(with_words: bool) -> Rule {
+    let words = Fault::graph_error(400, 100, Some(33), "Unsupported get request. Object does not exist");
+    let nothing = Fault::status(200, r#"{"data":[]}"#);
+    Rule::when(|asked| asked.path == "/image_ids").fault(if with_words { words } else { nothing })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables() {
+    let sandbox = Sandbox::start().await.unwrap();
+    for with_words in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = async |args: &[&str]| {
+            let mut command = command_on(&sandbox, folder.path());
+            command.args(args);
+            output(command).await
+        };
+        let (exit, said) = run(&CRAWL).await;
+        assert_eq!(exit, 0, "{said}");
+        let tables =
+            ["img_dataset.csv", "img_meta_dataset.csv"].map(|name| folder.path().join("outputs").join(name));
+        let truth = tables.clone().map(|table| fs::read(table).unwrap());
+
+        sandbox.script(no_sequences(with_words));
+        for args in [&CRAWL[..], &["images"]] {
+            let (exit, said) = run(args).await;
+            assert_eq!(exit, 1, "{said}");
+            let doubt = said.contains("sequences, Mapillary knows not one of them")
+                && said.contains("`--trust-gone`");
+            assert!(doubt, "{said}");
+            assert!(tables.clone().map(|table| fs::read(table).unwrap()) == truth, "the tables stay");
+        }
+        sandbox.clear_script();
+        for args in [&CRAWL[..], &["images"]] {
+            let (exit, said) = run(args).await;
+            assert_eq!(exit, 0, "none of it is believed later: {said}");
+            assert!(fs::read(&tables[0]).unwrap() == truth[0], "all of them are there");
+        }
+
+        sandbox.script(no_sequences(with_words));
+        let (exit, said) = run(&["images", "--trust-gone"]).await;
+        assert!(exit == 0 && said.contains("gone at Mapillary"), "{said}");
+        assert_eq!(fs::read_to_string(&tables[0]).unwrap().lines().count(), 1);
+        sandbox.clear_script();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handful_of_images_may_all_be_gone() {
     let sandbox = Sandbox::start().await.unwrap();
