@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod screen;
 mod signals;
+mod silence;
 mod steps;
 mod summary;
 mod tables;

@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::{ProgressArg, ScreenArgs};
 use super::counts::Step;
 use super::ledger::Ledger;
+use super::silence::Silence;
 use super::steps::SEQUENCES;
 use super::words::{color_choice, error_text, grouped, human_bytes, human_time, path_text, plural, rounded};
 use crate::{Class, Error, Event, Observer, Tally};
@@ -52,6 +53,7 @@ pub(super) struct Screen {
     plain_at: Mutex<Instant>,
     /// When a wait was told of last.
     waits_told: Mutex<Option<Instant>>,
+    silence: Silence,
 }
 
 enum How {
@@ -84,6 +86,7 @@ impl Screen {
             finished: AtomicBool::new(false),
             plain_at: Mutex::new(Instant::now() + PLAIN_EVERY),
             waits_told: Mutex::default(),
+            silence: Silence::default(),
         })
     }
 
@@ -108,6 +111,17 @@ impl Screen {
         while !self.finished.load(Ordering::Relaxed) {
             tokio::time::sleep(DRAW_EVERY).await;
             self.redraw();
+            self.tell_silence();
+        }
+    }
+
+    fn tell_silence(&self) {
+        let silence = self.silence.lasts(self.started.elapsed());
+        if silence >= LONG_WAIT && self.not_lately() {
+            let silence = human_time(silence.as_secs_f64());
+            self.warn(&format!(
+                "no answer for {silence}; a request is given up after a minute and tried again"
+            ));
         }
     }
 
@@ -156,7 +170,7 @@ impl Screen {
             }
         }
         match step.name {
-            "sequences" => more(self.tile_words()),
+            SEQUENCES => more(self.tile_words(counts.entered)),
             "download" => more(human_bytes(self.tally.bytes(Class::Bytes))),
             _ => {}
         }
@@ -169,12 +183,12 @@ impl Screen {
         line
     }
 
-    fn tile_words(&self) -> String {
-        let tiles = self.tally.requests(Class::Tile);
+    /// Tiles, not requests: a tile that fails is asked for up to 20 times.
+    fn tile_words(&self, tiles: u64) -> String {
         let mut words = format!("{} {}", grouped(tiles), plural(tiles, "tile", "tiles"));
         let cached = self.cached_tiles();
         if cached > 0 {
-            write!(words, " and {} from the cache", grouped(cached)).unwrap_or_default();
+            write!(words, ", {} of them from the cache", grouped(cached)).unwrap_or_default();
         }
         let until = Duration::from_millis(self.paced_until.load(Ordering::Relaxed));
         if let Some(wait) = until.checked_sub(self.started.elapsed()) {
@@ -270,6 +284,7 @@ impl Screen {
 impl Observer for Screen {
     fn on_event(&self, event: &Event<'_>) {
         self.tally.on_event(event);
+        self.silence.note(event, self.started);
         match event {
             Event::Retry { error, wait, .. } if self.verbose => {
                 self.say(&format!("retrying in {}: {}", human_time(wait.as_secs_f64()), error.chain()));

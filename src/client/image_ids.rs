@@ -117,7 +117,7 @@ impl Client {
 
     /// A next page is followed only on the host that we asked: the header would go wherever it points. The token that
     /// may stand in its query is in that header.
-    fn same_host(&self, next: &str) -> Option<Url> {
+    pub(super) fn same_host(&self, next: &str) -> Option<Url> {
         // `blob:` has the origin of the address behind it.
         let graph = &self.0.graph_url;
         let same = |next: &Url| next.origin() == graph.origin() && next.scheme() == graph.scheme();
