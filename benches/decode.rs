@@ -9,6 +9,7 @@ mod support;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
+use std::process::Command;
 
 use futures::TryStreamExt;
 use futures::executor::block_on;
@@ -23,6 +24,9 @@ const REAL_TILE: &str = "STREETFLOW_BENCH_TILE";
 
 fn main() {
     let args = Args::read();
+    if let Some(path) = &args.peak {
+        return peak(&args, path);
+    }
     let scratch = tempfile::tempdir().unwrap();
     let folder = args.folder.clone().unwrap_or_else(|| scratch.path().to_owned());
     args.head("items");
@@ -68,17 +72,28 @@ fn tiles(args: &Args, folder: &Path) {
         if !args.wants(work) {
             continue;
         }
-        std::fs::write(folder.join(work.replace(' ', "-")).with_extension("mvt"), &bytes).unwrap();
+        let path = folder.join(work.replace(' ', "-")).with_extension("mvt");
+        std::fs::write(&path, &bytes).unwrap();
         let features = streetflow::sources::tile_layers(&bytes).unwrap().iter().map(|layer| layer.features).sum();
-        let decode = || sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap();
-        let peak = most_memory(decode);
-        let cost = best(args, decode);
+        let cost = best(args, || sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
         args.tell(work, features, cost, Some(bytes.len() as u64));
-        if let (false, Some(peak)) = (args.json, peak) {
-            println!("{work}: {:.2} times the tile in memory besides it", peak as f64 / bytes.len() as f64);
-        } else if let Some(peak) = peak {
-            println!("{{\"work\":\"{work} memory\",\"bytes\":{},\"peak\":{peak}}}", bytes.len());
+        if !args.json {
+            let itself = std::env::current_exe().unwrap();
+            let peak = Command::new(itself).arg("--peak").arg(&path).output().unwrap();
+            print!("{}", String::from_utf8(peak.stdout).unwrap());
         }
+    }
+}
+
+/// What decoding a tile takes of memory besides the tile, in a process that did nothing before.
+fn peak(args: &Args, path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    let everywhere = "-180,-85,180,85".parse().unwrap();
+    let peak = most_memory(|| sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
+    match peak {
+        Some(peak) if args.json => println!("{{\"bytes\":{},\"peak\":{peak}}}", bytes.len()),
+        Some(peak) => println!("  with {:.2} times the tile besides it", peak as f64 / bytes.len() as f64),
+        None => println!("  the system does not tell how much memory that took"),
     }
 }
 

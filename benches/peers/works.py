@@ -124,10 +124,13 @@ class Comparison:
         wanted = [entry for entry in TABLES if self.wants(entry[0])]
         if wanted:
             # The peers read what this leaves.
-            child([self.benches["encode"], "--json", "--only", " x ", "--folder", self.data, "--test", "--full"])
+            child([self.benches["encode"], "--json", "--only", " x ", "--folder", self.data, "--once"])
         for work, peers, against, target in wanted:
             each = {"ours": self.ours(work), **{peer: self.theirs(work, peer) for peer in peers}}
             least = by_turns(self.args.rounds, each)
+            if not least["ours"]:
+                row(work, least["ours"])
+                continue
             best = max((least[peer] for peer in against if least[peer]), key=lambda peer: -peer["cpu"], default=None)
             for peer in peers:
                 is_best = least[peer] is best
@@ -139,12 +142,23 @@ class Comparison:
         for work, peer, target in RATES:
             if not self.wants(work) or (work.endswith("real") and not self.args.tile):
                 continue
-            ours, theirs = self.ours(work), self.theirs(work, peer)
-            items = ours()["items"]
-            least = by_turns(self.args.rounds, {"ours": ours, peer: theirs})
+            # It leaves the tile or the answer that the peer reads.
+            items = self.ours(work)()["items"]
+            least = by_turns(self.args.rounds, {"ours": self.ours(work), peer: self.theirs(work, peer)})
             rate = items / least["ours"]["cpu"] / 1e6
-            ratio = f"{least[peer]['rate'] and items / least['ours']['cpu'] / least[peer]['rate']:.0f}" if least[peer] else ""
-            row(f"{work}, {rate:.2f} M/CPU-s", least["ours"], peer, least[peer], ratio, f"≥ {target:g} M", rate >= target)
+            said = f"{rate:.2f} M/CPU-s"
+            if least[peer]:
+                its = (least[peer]["items"] or items) / least[peer]["cpu"] / 1e6
+                said += f" beside {its:.2f}"
+            row(work, least["ours"], peer, least[peer], said, f"≥ {target:g} M", rate >= target)
+            if "tile" in work:
+                self.tile_memory(work)
+
+    def tile_memory(self, work):
+        argv = [self.benches["decode"], "--json", "--peak", os.path.join(self.data, work.replace(" ", "-") + ".mvt")]
+        said = child(argv)[0]
+        times = 1 + said["peak"] / said["bytes"]
+        row(f"{work}: memory", NOTHING, ratio=f"{times:.2f} × the tile", target="≤ 2", reached=times <= 2)
 
     def pictures(self):
         work = f"download {PICTURES} x {PICTURE_BYTES // 1000} kB"
@@ -157,7 +171,7 @@ class Comparison:
             least = by_turns(3 * self.args.rounds, clients)
         ours = least["ours"]
         for peer in ("curl", "aria2"):
-            if not least[peer]:
+            if not (ours and least[peer]):
                 row(work, ours, peer, least[peer])
                 continue
             ratios = [ours[clock] / least[peer][clock] for clock in ("cpu", "wall")]

@@ -1,6 +1,8 @@
 //! What the benches share: words of the command line, clocks, and how a figure is printed.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+pub(crate) mod net;
+pub(crate) mod plot;
 pub(crate) mod table;
 pub(crate) mod tile;
 
@@ -20,6 +22,8 @@ pub(crate) struct Args {
     pub(crate) json: bool,
     /// Only works whose name has this in it.
     only: Option<String>,
+    /// A tile whose memory is asked for, and nothing else.
+    pub(crate) peak: Option<PathBuf>,
     /// Where files go that others read too.
     pub(crate) folder: Option<PathBuf>,
 }
@@ -35,6 +39,7 @@ impl Args {
             once: has("--once"),
             json: has("--json"),
             only: after("--only"),
+            peak: after("--peak").map(PathBuf::from),
             folder: after("--folder").map(PathBuf::from),
         }
     }
