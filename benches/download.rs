@@ -1,70 +1,69 @@
-//! Pictures a second against concurrency, with answers that take 20 ms.
+//! Pictures a second against concurrency, with answers that take 0, 20 and 100 ms.
 //!
 //! Client and sandbox share the machine, so read the ratios. See README.md beside this file.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
 
+mod support;
+
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use streetflow::sandbox::{Host, Sandbox, World};
-use streetflow::{
-    Client, FetchMetadata, Image, ImageId, ImageSink, Metadata, SequenceId, Sink, Stage, Token,
-};
+use streetflow::{ImageSink, Metadata, Sink};
+use support::plot::{Line, svg};
+use support::{Args, net};
 
-const LATENCY: Duration = Duration::from_millis(20);
+const LATENCIES: [u64; 3] = [0, 20, 100];
 const PICTURE: usize = 40_000;
 
-fn client(sandbox: &Sandbox, concurrency: usize) -> Client {
-    let builder = Client::builder().graph_url(sandbox.graph_url()).tiles_url(sandbox.tiles_url());
-    builder.token(Token::new(Sandbox::TOKEN).unwrap()).concurrency(concurrency).build().unwrap()
+/// The most pictures of one point of the curve.
+const MOST: usize = 6000;
+
+struct Round {
+    rate: f64,
+    most_in_flight: usize,
 }
 
-/// The metadata of so many images, asked for once and used in every round.
-async fn metadata(sandbox: &Sandbox, count: usize) -> Vec<Metadata> {
-    let world = sandbox.world();
-    let shots = world.sequences().iter().flat_map(|drive| {
-        let seq_id = SequenceId::new(drive.id()).unwrap();
-        world
-            .images_of(drive)
-            .map(move |shot| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&shot.id()).unwrap() })
-    });
-    let images: Vec<_> = shots.take(count + count / 10).map(Ok).collect();
-    let records: Vec<Metadata> = FetchMetadata::new(&client(sandbox, 64))
-        .apply(stream::iter(images).boxed())
-        .try_collect()
-        .await
-        .unwrap();
-    records.into_iter().filter(|record| record.thumb_256_url.is_some()).take(count).collect()
-}
-
-async fn round(sandbox: &Sandbox, images: &[Metadata], concurrency: usize) -> f64 {
+async fn round(sandbox: &Sandbox, images: &[Metadata], concurrency: usize) -> Round {
     let folder = tempfile::tempdir().unwrap();
-    let client = client(sandbox, concurrency);
+    let client = net::client(sandbox, concurrency).build().unwrap();
     let records: Vec<_> = images.iter().cloned().map(Ok).collect();
+    sandbox.clear_requests();
     let started = Instant::now();
     let sink = Box::new(ImageSink::new(&client, folder.path()));
     let written = sink.drain(stream::iter(records).boxed()).await.unwrap();
     assert_eq!(written.records, images.len() as u64);
-    written.records as f64 / started.elapsed().as_secs_f64()
+    Round {
+        rate: written.records as f64 / started.elapsed().as_secs_f64(),
+        most_in_flight: sandbox.most_in_flight(Host::Images),
+    }
 }
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` only wants to know that it runs.
-    let quick = std::env::args().any(|arg| arg == "--test");
-    let world = World::of_size(if quick { 200 } else { 20_000 }, 1);
-    let sandbox = Sandbox::builder().world(world).latency(LATENCY).picture_bytes(PICTURE).record(false);
-    let sandbox = sandbox.start().await.unwrap();
-    println!("pictures of {} kB, {} ms an answer", PICTURE / 1000, LATENCY.as_millis());
-    println!("{:>11}  {:>10}  {:>8}  {:>9}", "concurrency", "pictures/s", "speed-up", "in flight");
-    let mut alone = None;
-    for concurrency in (0..=8).map(|power| 1 << power) {
-        let count = if quick { 20 } else { (concurrency * 80).clamp(100, 8_000) };
-        let images = metadata(&sandbox, count).await;
-        sandbox.clear_requests();
-        let rate = round(&sandbox, &images, concurrency).await;
-        let alone = *alone.get_or_insert(rate);
-        let in_flight = sandbox.most_in_flight(Host::Images);
-        println!("{concurrency:>11}  {rate:>10.0}  {:>7.1}x  {in_flight:>9}", rate / alone);
+    let args = Args::read();
+    let world = || World::of_size(if args.quick { 200 } else { 2 * MOST as u64 }, 1);
+    println!("pictures of {} kB", PICTURE / 1000);
+    println!("| Answers take | Concurrency | Pictures a second | Speed-up | Most in flight |\n|--:|--:|--:|--:|--:|");
+    let mut lines = Vec::new();
+    for latency in LATENCIES {
+        let sandbox = Sandbox::builder().world(world()).latency(Duration::from_millis(latency));
+        let sandbox = sandbox.picture_bytes(PICTURE).record(false).start().await.unwrap();
+        let images = net::metadata(&sandbox, args.size(MOST)).await;
+        let mut points = Vec::new();
+        for concurrency in (0..=8).map(|power| 1_usize << power) {
+            // Two seconds' worth.
+            let count = 2000_usize.checked_div(usize::try_from(latency).unwrap());
+            let count = count.map_or(MOST, |each| each * concurrency).min(images.len());
+            let Round { rate, most_in_flight } = round(&sandbox, &images[..count], concurrency).await;
+            points.push((concurrency as f64, rate));
+            let speed_up = rate / points[0].1;
+            println!("| {latency} ms | {concurrency} | {rate:.0} | {speed_up:.1} | {most_in_flight} |");
+        }
+        lines.push(Line { name: format!("{latency} ms"), points });
+    }
+    if let Some(folder) = &args.folder {
+        let plot = svg("Pictures of 40 kB a second, by how long an answer takes", "concurrency", "pictures/s", &lines);
+        std::fs::write(folder.join("download.svg"), plot).unwrap();
     }
 }

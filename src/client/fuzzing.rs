@@ -1,4 +1,4 @@
-//! The client's reading of answers for the fuzz targets in `fuzz/`, which alone are built with it.
+//! The client's reading of answers for the fuzz targets in `fuzz/` and for `benches/`; no part of the interface.
 
 use bytes::Bytes;
 

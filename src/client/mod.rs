@@ -14,7 +14,8 @@
 mod budget;
 mod build;
 mod classify;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, feature = "sandbox"))]
+#[doc(hidden)]
 pub mod fuzzing;
 mod gone;
 mod image_ids;

@@ -1,4 +1,4 @@
-//! The inside of the tile decoder for the fuzz targets in `fuzz/`, which alone are built with it.
+//! The inside of the tile decoder for the fuzz targets in `fuzz/` and for `benches/`; no part of the interface.
 
 use super::mvt::{self, Owner};
 use crate::geo::{Bbox, TileId};

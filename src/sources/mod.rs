@@ -1,7 +1,8 @@
 //! Where records come from.
 
 mod csv;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, feature = "sandbox"))]
+#[doc(hidden)]
 pub mod fuzzing;
 mod geojson;
 mod mvt;

@@ -1,0 +1,111 @@
+//! A whole crawl with answers that take 100 ms, beside one that asks one thing at a time.
+//!
+//! Also how long after the first sequence the first picture is on the disk. See README.md beside this file.
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use streetflow::observe::Event;
+use streetflow::sandbox::{Sandbox, World};
+use streetflow::{
+    CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, OnError, SequenceId, Tee, TileSource,
+};
+use support::{Args, net};
+
+const LATENCY: Duration = Duration::from_millis(100);
+const PICTURE: usize = 40_000;
+
+/// What one crawl took.
+struct Crawl {
+    requests: u64,
+    wall: Duration,
+    /// From the first sequence to the first picture.
+    first_picture: Duration,
+}
+
+async fn crawl(images: u64, concurrency: usize) -> Crawl {
+    let sandbox = Sandbox::builder().world(World::of_size(images, 1)).picture_bytes(PICTURE);
+    let sandbox = sandbox.latency(LATENCY).record(false).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&requests);
+    let count = move |event: &Event<'_>| {
+        if matches!(event, Event::Request { .. }) {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let client = net::client(&sandbox, concurrency).observer(Arc::new(count)).build().unwrap();
+    let first_sequence = Arc::new(AtomicU64::new(u64::MAX));
+    let started = Instant::now();
+    let noted = Arc::clone(&first_sequence);
+    let note = move |event: &Event<'_>| {
+        if matches!(event, Event::Record { .. }) {
+            noted.fetch_min(millis(started), Ordering::Relaxed);
+        }
+    };
+    let pictures = folder.path().join("pictures");
+    let first_picture = tokio::spawn(first_file(pictures.clone(), started));
+    let fields: Fields = "captured_at,compass_angle,thumb_256_url,width".parse().unwrap();
+    let everywhere = "-180,-85,180,85".parse().unwrap();
+    let table = CsvSink::create(folder.path().join("table.csv")).fields(&fields);
+    let report = Flow::from(TileSource::within(&client, everywhere))
+        .observe("sequences", Arc::new(note))
+        .dedup_by(|sequence| -> SequenceId { sequence.seq_id.clone() })
+        .then(ListImages::new(&client))
+        .then(FetchMetadata::new(&client).fields(&fields))
+        .on_error(OnError::Skip)
+        .into_sink(Tee(table, ImageSink::new(&client, &pictures)))
+        .await
+        .unwrap();
+    assert!(report.records > 0);
+    Crawl {
+        requests: requests.load(Ordering::Relaxed),
+        wall: started.elapsed(),
+        first_picture: first_picture
+            .await
+            .unwrap()
+            .saturating_sub(Duration::from_millis(first_sequence.load(Ordering::Relaxed))),
+    }
+}
+
+/// When the first picture stands in a folder under its name.
+async fn first_file(folder: impl AsRef<Path>, started: Instant) -> Duration {
+    let is_picture = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with("_256.jpg");
+    loop {
+        let there = std::fs::read_dir(folder.as_ref()).into_iter().flatten().flatten();
+        if there.into_iter().any(|file| is_picture(&file.file_name())) {
+            return started.elapsed();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap()
+}
+
+#[tokio::main]
+async fn main() {
+    let args = Args::read();
+    println!("answers take {} ms, pictures have {} kB", LATENCY.as_millis(), PICTURE / 1000);
+    println!("| Concurrency | Images | Requests | Wall s | Requests a second | Speed-up | First picture, after the first sequence |");
+    println!("|--:|--:|--:|--:|--:|--:|--:|");
+    let mut alone = None;
+    for (concurrency, images) in [(1, 150), (16, 2000), (64, 20_000), (128, 40_000), (256, 40_000)] {
+        let images = if args.quick { images.min(40) } else { images };
+        let done = crawl(images, concurrency).await;
+        let rate = done.requests as f64 / done.wall.as_secs_f64();
+        let speed_up = rate / *alone.get_or_insert(rate);
+        println!(
+            "| {concurrency} | {images} | {} | {:.1} | {rate:.0} | {speed_up:.1} | {:.2} s |",
+            done.requests,
+            done.wall.as_secs_f64(),
+            done.first_picture.as_secs_f64(),
+        );
+    }
+}

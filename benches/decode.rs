@@ -1,0 +1,137 @@
+//! Tables, tiles and answers back into records.
+//!
+//! Tables are read from files in the page cache, tiles and answers from memory. See README.md beside this file.
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, reason = "a bench")]
+
+mod support;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::process::Command;
+
+use futures::TryStreamExt;
+use futures::executor::block_on;
+use streetflow::sandbox::{Sandbox, World};
+use streetflow::sinks::{Layout, encoder_for};
+use streetflow::sources::fuzzing::sequences;
+use streetflow::{Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
+use support::{Args, Cost, best, table, tile};
+
+/// A real tile of level 14, if one is to be read.
+const REAL_TILE: &str = "STREETFLOW_BENCH_TILE";
+
+fn main() {
+    let args = Args::read();
+    if let Some(path) = &args.peak {
+        return peak(&args, path);
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = args.folder.clone().unwrap_or_else(|| scratch.path().to_owned());
+    args.head("items");
+    tables(&args, &folder);
+    tiles(&args, &folder);
+    if args.wants("decode answer") {
+        tokio::runtime::Runtime::new().unwrap().block_on(answers(&args, &folder));
+    }
+}
+
+fn tables(args: &Args, folder: &Path) {
+    for (shape, rows, fields) in [("500k x 10", 500_000, table::WIDE), ("200k x 4", 200_000, table::NARROW)] {
+        let formats: Vec<_> = Format::ALL.iter().map(|format| (*format, format!("decode {} {shape}", format.name()))).collect();
+        let wanted: Vec<_> = formats.into_iter().filter(|(_, work)| args.wants(work)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let records = table::records(args.size(rows));
+        for (format, work) in wanted {
+            let path = folder.join(format!("{}.{}", shape.replace(' ', "-"), format.name()));
+            let out = BufWriter::new(File::create(&path).unwrap());
+            let layout = Layout::default().fields(&fields.parse().unwrap());
+            let mut encoder = encoder_for(Box::new(out), format, &layout).unwrap();
+            encoder.encode(&records).unwrap();
+            encoder.finish().unwrap();
+            let cost = best(args, || {
+                let source = TableSource::<Metadata>::open_as(&path, format).unwrap();
+                let count = block_on(source.stream().try_fold(0, |count, _| async move { Ok(count + 1) })).unwrap();
+                assert_eq!(count, records.len());
+            });
+            args.tell(&work, records.len(), cost, Some(path.metadata().unwrap().len()));
+        }
+    }
+}
+
+fn tiles(args: &Args, folder: &Path) {
+    let mut all = vec![("decode tile synthetic", tile::tile(args.size(190_000) as u64))];
+    if let Some(path) = std::env::var_os(REAL_TILE) {
+        all.push(("decode tile real", std::fs::read(path).unwrap()));
+    }
+    let everywhere = "-180,-85,180,85".parse().unwrap();
+    for (work, bytes) in all {
+        if !args.wants(work) {
+            continue;
+        }
+        let path = folder.join(work.replace(' ', "-")).with_extension("mvt");
+        std::fs::write(&path, &bytes).unwrap();
+        let features = streetflow::sources::tile_layers(&bytes).unwrap().iter().map(|layer| layer.features).sum();
+        let cost = best(args, || sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
+        args.tell(work, features, cost, Some(bytes.len() as u64));
+        if !args.json {
+            let itself = std::env::current_exe().unwrap();
+            let peak = Command::new(itself).arg("--peak").arg(&path).output().unwrap();
+            print!("{}", String::from_utf8(peak.stdout).unwrap());
+        }
+    }
+}
+
+/// What decoding a tile takes of memory besides the tile, in a process that did nothing before.
+fn peak(args: &Args, path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    let everywhere = "-180,-85,180,85".parse().unwrap();
+    let peak = most_memory(|| sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
+    match peak {
+        Some(peak) if args.json => println!("{{\"bytes\":{},\"peak\":{peak}}}", bytes.len()),
+        Some(peak) => println!("  with {:.2} times the tile besides it", peak as f64 / bytes.len() as f64),
+        None => println!("  the system does not tell how much memory that took"),
+    }
+}
+
+/// By how many bytes the process grew at most during a work, where the system can tell.
+fn most_memory<T>(work: impl FnOnce() -> T) -> Option<u64> {
+    std::fs::write("/proc/self/clear_refs", "5").ok()?;
+    let before = memory("VmRSS:")?;
+    drop(work());
+    memory("VmHWM:")?.checked_sub(before)
+}
+
+fn memory(line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = status.lines().find_map(|found| found.strip_prefix(line))?.trim().split(' ').next()?;
+    Some(kilobytes.parse::<u64>().ok()? * 1024)
+}
+
+/// Answers about fifty images with the fields that a crawl asks by default, into records.
+async fn answers(args: &Args, folder: &Path) {
+    let sandbox = Sandbox::builder().world(World::of_size(2000, 1)).start().await.unwrap();
+    let world = sandbox.world();
+    let fields = "id,captured_at,compass_angle,thumb_256_url,width";
+    let shots = world.sequences().iter().flat_map(|drive| world.images_of(drive).map(move |shot| (drive, shot)));
+    let known = shots.filter_map(|(drive, shot)| {
+        let seq_id = SequenceId::new(drive.id()).unwrap();
+        Some((Image { seq_id, img_id: ImageId::new(&shot.id()).unwrap() }, sandbox.json(&shot.id(), fields)?))
+    });
+    let known: Vec<_> = known.take(50).collect();
+    let (images, each): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+    let entries: Vec<_> = images.iter().zip(&each).map(|(image, json)| format!("\"{}\":{json}", image.img_id)).collect();
+    let body = format!("{{{}}}", entries.join(","));
+    std::fs::write(folder.join("decode-answer.json"), &body).unwrap();
+    const TIMES: usize = 200;
+    let cost: Cost = best(args, || {
+        for _ in 0..TIMES {
+            let found = streetflow::client::fuzzing::batch(&images, body.as_bytes()).unwrap();
+            assert!(found.len() == 50 && found[49].as_ref().is_some_and(|found| found.width.is_some()));
+        }
+    });
+    args.tell("decode answer", 50 * TIMES, cost, Some((body.len() * TIMES) as u64));
+}

@@ -1,0 +1,72 @@
+//! What a flow costs a record, and what each thing that one can put into it adds.
+//!
+//! Records come from memory and go nowhere. See README.md beside this file.
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
+
+mod support;
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use streetflow::observe::Event;
+use streetflow::{Flow, Image, OnError, RecordStream, Result, Sink, Written, async_trait};
+use support::{Args, best, net};
+
+/// How many of a thing stand behind one another.
+const DEPTH: usize = 4;
+
+/// Takes records and forgets them.
+struct Nowhere;
+
+#[async_trait]
+impl Sink<Image> for Nowhere {
+    async fn drain(self: Box<Self>, mut records: RecordStream<Image>) -> Result<Written> {
+        let mut written = Written::default();
+        while let Some(record) = records.next().await {
+            black_box(record?);
+            written.records += 1;
+        }
+        Ok(written)
+    }
+}
+
+fn watch(event: &Event<'_>) {
+    black_box(event);
+}
+
+type Add = fn(Flow<Image>) -> Flow<Image>;
+
+const PARTS: &[(&str, Add)] = &[
+    ("filter", |flow| flow.filter(|image| !image.img_id.as_str().is_empty())),
+    ("observe", |flow| flow.observe("images", Arc::new(watch))),
+    ("on_error", |flow| flow.on_error(OnError::Skip)),
+    ("dedup_by", |flow| flow.dedup_by(|image| image.img_id.clone())),
+    ("stage of one's own", |flow| {
+        flow.then(|records: RecordStream<Image>| -> RecordStream<Image> { records.map(|record| record).boxed() })
+    }),
+    ("tap", |flow| flow.tap(Nowhere)),
+];
+
+fn main() {
+    let args = Args::read();
+    let world = streetflow::sandbox::World::of_size(args.size(200_000) as u64, 1);
+    let images = net::images(&world, args.size(200_000));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // The copy that every turn needs is part of all of them, so it is no part of a difference.
+    let cost = |add: &dyn Fn(Flow<Image>) -> Flow<Image>| {
+        let cost = best(&args, || {
+            let records: Vec<_> = images.iter().cloned().map(Ok).collect();
+            let flow = add(Flow::from(stream::iter(records)));
+            let report = runtime.block_on(flow.into_sink(Nowhere)).unwrap();
+            assert_eq!(report.records, images.len() as u64);
+        });
+        cost.cpu.as_nanos() as f64 / images.len() as f64
+    };
+    let bare = cost(&|flow| flow);
+    println!("| Part | CPU ns a record |\n|---|--:|\n| source and sink alone | {bare:.0} |");
+    for (name, add) in PARTS {
+        let more = cost(&|flow| (0..DEPTH).fold(flow, |flow, _| add(flow))) - bare;
+        println!("| each {name} | {:.0} |", more / DEPTH as f64);
+    }
+}

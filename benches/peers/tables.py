@@ -1,0 +1,282 @@
+"""Peers that write and read tables, and decode tiles and answers: `tables.py WORK PEER FOLDER` prints one figure.
+
+The data is what `cargo bench --bench encode` left in FOLDER. What a peer needs in memory before it can begin (a data
+frame, a table with a geometry) is made outside the clock. CPU is of all threads of this process.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+
+SHAPES = {"500k x 10": "500k-x-10", "200k x 4": "200k-x-4"}
+TURNS = 3
+
+
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def best(work):
+    """The least CPU and wall of some turns."""
+    turns = []
+    for _ in range(TURNS):
+        began = cpu(), time.monotonic()
+        work()
+        turns.append((cpu() - began[0], time.monotonic() - began[1]))
+    return {"cpu": min(turn[0] for turn in turns), "wall": min(turn[1] for turn in turns)}
+
+
+def frame(path):
+    """Our CSV as a data frame with the types that we have: ids are text."""
+    import polars
+
+    return polars.read_csv(path, schema_overrides={"seq_id": polars.String, "img_id": polars.String})
+
+
+def places(path):
+    """Our CSV as a GeoDataFrame."""
+    import geopandas
+
+    data = frame(path).to_pandas()
+    points = geopandas.points_from_xy(data.pop("lon"), data.pop("lat"), crs="EPSG:4326")
+    return geopandas.GeoDataFrame(data, geometry=points)
+
+
+def arrow_places(path):
+    """Our CSV as an Arrow table with a column of WKB."""
+    import pyarrow
+    import shapely
+
+    data = places(path)
+    wkb = pyarrow.array(shapely.to_wkb(data.geometry.values), pyarrow.binary())
+    return pyarrow.Table.from_pandas(data.drop(columns="geometry"), preserve_index=False).append_column("geometry", wkb)
+
+
+# Each of these makes ready what is not measured, and gives what is.
+
+
+def write_csv_polars(source, out):
+    data = frame(source + ".csv")
+    return lambda: data.write_csv(out)
+
+
+def write_csv_pyarrow(source, out):
+    from pyarrow import csv
+
+    data = frame(source + ".csv").to_arrow()
+    return lambda: csv.write_csv(data, out)
+
+
+def write_parquet_duckdb(source, out):
+    import duckdb
+
+    base = duckdb.connect()
+    rows = arrow_places(source + ".csv")
+    base.execute("CREATE TABLE t AS SELECT * REPLACE (ST_GeomFromWKB(geometry) AS geometry) FROM rows")
+    del rows
+    return lambda: base.execute(f"COPY t TO '{out}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3)")
+
+
+def write_parquet_geopandas(source, out):
+    data = places(source + ".csv")
+    return lambda: data.to_parquet(
+        out, index=False, compression="zstd", schema_version="1.1.0", write_covering_bbox=True
+    )
+
+
+def write_parquet_polars(source, out):
+    import polars
+
+    data = polars.from_arrow(arrow_places(source + ".csv"))
+    return lambda: data.write_parquet(out, compression="zstd", compression_level=3)
+
+
+def gdal(source, out, driver):
+    import pyogrio
+
+    data = arrow_places(source + ".csv")
+
+    def work():
+        if os.path.exists(out):
+            os.remove(out)
+        pyogrio.write_arrow(
+            data, out, driver=driver, geometry_name="geometry", geometry_type="Point", crs="OGC:CRS84"
+        )
+
+    return work
+
+
+def overture(source, out, form):
+    from overturemaps import writers
+
+    batches = arrow_places(source + ".csv").to_batches(max_chunksize=65536)
+    writer = {"geojson": writers.GeoJSONWriter, "geojsonseq": writers.GeoJSONSeqWriter}[form]
+
+    def work():
+        with writer(out) as open_writer:
+            for batch in batches:
+                open_writer.write_batch(batch)
+
+    return work
+
+
+def write_geojson_gdal(source, out):
+    return gdal(source, out, "GeoJSON")
+
+
+def write_geojsonseq_gdal(source, out):
+    return gdal(source, out, "GeoJSONSeq")
+
+
+def write_geojson_overturemaps(source, out):
+    return overture(source, out, "geojson")
+
+
+def write_geojsonseq_overturemaps(source, out):
+    return overture(source, out, "geojsonseq")
+
+
+def write_geojson_duckdb(source, out):
+    import duckdb
+
+    base = duckdb.connect()
+    base.execute("INSTALL spatial; LOAD spatial")
+    rows = arrow_places(source + ".csv")
+    base.execute("CREATE TABLE t AS SELECT * REPLACE (ST_GeomFromWKB(geometry) AS geometry) FROM rows")
+
+    def work():
+        if os.path.exists(out):
+            os.remove(out)
+        base.execute(f"COPY t TO '{out}' (FORMAT gdal, DRIVER 'GeoJSON')")
+
+    return work
+
+
+def write_geojsonseq_duckdb(source, out):
+    """Without its spatial extension: features as structs through its JSON writer."""
+    import duckdb
+
+    base = duckdb.connect()
+    rows = frame(source + ".csv").to_arrow()
+    base.execute("CREATE TABLE t AS SELECT * FROM rows")
+    others = [name for name in rows.column_names if name not in ("lon", "lat")]
+    properties = ", ".join(f"{name} := {name}" for name in others)
+    feature = (
+        "SELECT 'Feature' AS type, struct_pack(type := 'Point', coordinates := [lon, lat]) AS geometry, "
+        f"struct_pack({properties}) AS properties FROM t"
+    )
+    return lambda: base.execute(f"COPY ({feature}) TO '{out}' (FORMAT json)")
+
+
+def read_csv_polars(source, _):
+    return lambda: frame(source + ".csv")
+
+
+def read_csv_pyarrow(source, _):
+    import pyarrow
+    from pyarrow import csv
+
+    texts = {"seq_id": pyarrow.string(), "img_id": pyarrow.string()}
+    return lambda: csv.read_csv(source + ".csv", convert_options=csv.ConvertOptions(column_types=texts))
+
+
+def read_parquet_polars(source, _):
+    import polars
+
+    return lambda: polars.read_parquet(source + ".parquet")
+
+
+def read_parquet_pyarrow(source, _):
+    from pyarrow import parquet
+
+    return lambda: parquet.read_table(source + ".parquet")
+
+
+def read_parquet_geopandas(source, _):
+    import geopandas
+
+    return lambda: geopandas.read_parquet(source + ".parquet")
+
+
+def read_geojson_gdal(source, _):
+    import pyogrio
+
+    return lambda: pyogrio.read_arrow(source + ".geojson")
+
+
+def read_geojsonseq_gdal(source, _):
+    import pyogrio
+
+    # GDAL knows the format by the ending.
+    path = source + ".geojsonl"
+    if not os.path.exists(path):
+        os.symlink(source + ".geojsonseq", path)
+    return lambda: pyogrio.read_arrow(path)
+
+
+def read_geojsonseq_polars(source, _):
+    import polars
+
+    return lambda: polars.read_ndjson(source + ".geojsonseq")
+
+
+def read_geojsonseq_pyarrow(source, _):
+    from pyarrow import json as arrow_json
+
+    return lambda: arrow_json.read_json(source + ".geojsonseq")
+
+
+def decode_tile(path):
+    """The sequences of one owner, as a script would find them."""
+    import mapbox_vector_tile
+
+    with open(path, "rb") as file:
+        body = file.read()
+
+    def work():
+        found, layers = set(), mapbox_vector_tile.decode(body)
+        for name, key in (("sequence", "id"), ("image", "sequence_id")):
+            for feature in layers.get(name, {"features": []})["features"]:
+                properties = feature["properties"]
+                if 100_000_000_000_007 in (properties.get("organization_id"), properties.get("creator_id")):
+                    found.add(properties[key])
+        return found
+
+    return work
+
+
+def decode_answer(folder):
+    import orjson
+
+    with open(os.path.join(folder, "decode-answer.json"), "rb") as file:
+        body = file.read()
+    keys = ("id", "captured_at", "compass_angle", "thumb_256_url", "width")
+
+    def work():
+        for _ in range(2000):
+            answer = orjson.loads(body)
+            _ = [tuple(image.get(key) for key in keys) for image in answer.values()]
+
+    return work
+
+
+def main():
+    work, peer, folder = sys.argv[1:4]
+    way, what, *shape = work.split(" ", 2)
+    if what == "tile":
+        ready = decode_tile(os.path.join(folder, f"decode-tile-{shape[0]}.mvt"))
+    elif what == "answer":
+        ready = decode_answer(folder)
+    else:
+        source = os.path.join(folder, SHAPES[shape[0]])
+        verb = {"encode": "write", "decode": "read"}[way]
+        ending = {"geojsonseq": "geojsonl"}.get(what, what)
+        make = globals()[f"{verb}_{what}_{peer}"]
+        ready = make(source, os.path.join(folder, f"peer-{peer}.{ending}"))
+    print(json.dumps(best(ready) | {"items": 100_000 if what == "answer" else None}))
+
+
+main()

@@ -1,0 +1,64 @@
+//! What the answer store costs and saves: metadata without it, into it, and out of it, and opening a full one.
+//!
+//! Seen through a client; the sandbox runs in the same process, so read the differences. See README.md beside this file.
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
+
+mod support;
+
+use std::path::Path;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use streetflow::client::Store;
+use streetflow::sandbox::{Sandbox, World};
+use streetflow::{Client, FetchMetadata, Image, Stage};
+use support::{Args, Cost, best, net};
+
+fn open(folder: &Path) -> Store {
+    Store::open(folder, "a bench").unwrap()
+}
+
+fn main() {
+    let args = Args::read();
+    let count = args.size(100_000);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let world = World::of_size(count as u64 + 1000, 1);
+    let sandbox = runtime.block_on(Sandbox::builder().world(world).record(false).start()).unwrap();
+    let images = net::images(sandbox.world(), count);
+    let fetch = |client: &Client| runtime.block_on(fetch(client, &images));
+    println!("| What, {count} images | CPU µs an image | Wall µs an image |\n|---|--:|--:|");
+    let tell = |what: &str, cost: Cost| {
+        let each = |time: std::time::Duration| time.as_secs_f64() * 1e6 / count as f64;
+        println!("| {what} | {:.3} | {:.3} |", each(cost.cpu), each(cost.wall));
+    };
+    let plain = net::client(&sandbox, 64).build().unwrap();
+    tell("without a store", best(&args, || fetch(&plain)));
+    let cost = best(&args, || {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let found = fetch(&net::client(&sandbox, 64).store(&store).build().unwrap());
+        store.close().unwrap();
+        found
+    });
+    tell("into a store", cost);
+    let folder = tempfile::tempdir().unwrap();
+    let full = open(folder.path());
+    let found = fetch(&net::client(&sandbox, 64).store(&full).build().unwrap());
+    full.close().unwrap();
+    let bytes: u64 = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    sandbox.clear_requests();
+    let cost = best(&args, || {
+        let store = open(folder.path());
+        let again = fetch(&net::client(&sandbox, 64).store(&store).build().unwrap());
+        assert_eq!(again, found);
+    });
+    tell("out of a store", cost);
+    tell("opening it", best(&args, || open(folder.path())));
+    println!("{} answers, {:.0} bytes an image", open(folder.path()).len(), bytes as f64 / count as f64);
+}
+
+async fn fetch(client: &Client, images: &[Image]) -> usize {
+    let images: Vec<_> = images.iter().cloned().map(Ok).collect();
+    let found = FetchMetadata::new(client).apply(stream::iter(images).boxed());
+    // Some are gone in every world.
+    found.filter(|found| std::future::ready(found.is_ok())).try_fold(0, |count, _| async move { Ok(count + 1) }).await.unwrap()
+}

@@ -1,0 +1,92 @@
+//! Tables of made-up images, the same in every run.
+
+use streetflow::{ImageId, LonLat, Metadata, SequenceId};
+
+/// Ten columns: two ids, a time, an angle, a place, two sizes, a text that repeats, a URL of 200 bytes.
+pub(crate) const WIDE: &str = "captured_at,compass_angle,geometry,width,height,camera_type,thumb_256_url";
+
+/// Four columns where the place is one of them, as in Parquet and GeoJSON.
+pub(crate) const NARROW: &str = "captured_at,geometry";
+
+/// The images of a sequence.
+const SEQUENCE: usize = 200;
+
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Drives of two hundred images, one every eight metres and two seconds.
+pub(crate) fn records(count: usize) -> Vec<Metadata> {
+    let mut dice = fastrand::Rng::with_seed(5);
+    let mut records = Vec::with_capacity(count);
+    let mut drive = Drive::new(&mut dice);
+    for index in 0..count {
+        if index % SEQUENCE == 0 {
+            drive = Drive::new(&mut dice);
+        }
+        records.push(drive.next(&mut dice));
+    }
+    records
+}
+
+struct Drive {
+    id: SequenceId,
+    place: LonLat,
+    heading: f64,
+    time: i64,
+    size: (i32, i32),
+    camera: &'static str,
+}
+
+impl Drive {
+    fn new(dice: &mut fastrand::Rng) -> Self {
+        let (size, camera) = dice
+            .choice([
+                ((4032, 3024), "perspective"),
+                ((2560, 1440), "fisheye"),
+                ((5760, 2880), "equirectangular"),
+            ])
+            .unwrap();
+        Self {
+            id: SequenceId::new(&letters(dice, 22)).unwrap(),
+            place: LonLat { lon: 32.2 + 2.0 * dice.f64(), lat: 34.5 + dice.f64() },
+            heading: 360.0 * dice.f64(),
+            time: dice.i64(1_400_000_000_000..1_790_000_000_000),
+            size,
+            camera,
+        }
+    }
+
+    fn next(&mut self, dice: &mut fastrand::Rng) -> Metadata {
+        self.heading = (self.heading + 4.0 * dice.f64() - 2.0).rem_euclid(360.0);
+        let (east, north) = self.heading.to_radians().sin_cos();
+        self.place.lon += 8.8e-5 * east;
+        self.place.lat += 7.2e-5 * north;
+        self.time += dice.i64(1_900..2_100);
+        Metadata {
+            seq_id: self.id.clone(),
+            img_id: ImageId::new(&dice.u64(100_000_000_000_000..4_000_000_000_000_000).to_string()).unwrap(),
+            captured_at: Some(self.time),
+            compass_angle: Some((self.heading * 1e11).round() / 1e11),
+            geometry: Some(self.place),
+            width: Some(self.size.0),
+            height: Some(self.size.1),
+            camera_type: Some(self.camera.to_owned()),
+            thumb_256_url: Some(url(dice)),
+            ..Metadata::default()
+        }
+    }
+}
+
+/// A signed URL: most of it is as random as Mapillary's are.
+fn url(dice: &mut fastrand::Rng) -> String {
+    let mut url = format!("https://scontent-vie1-1.xx.fbcdn.net/m1/v/t6/An{}", letters(dice, 84));
+    url += "?stp=s256x192&ccb=10-5&oh=00_Af";
+    url += &letters(dice, 24);
+    url += "&oe=6A3B9C1D&_nc_sid=201bca";
+    url.truncate(200);
+    assert_eq!(url.len(), 200);
+    url
+}
+
+fn letters(dice: &mut fastrand::Rng, count: usize) -> String {
+    (0..count).map(|_| char::from(LETTERS[dice.usize(..64)])).collect()
+}
