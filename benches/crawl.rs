@@ -93,7 +93,9 @@ fn millis(since: Instant) -> u64 {
 async fn main() {
     let args = Args::read();
     println!("answers take {} ms, pictures have {} kB", LATENCY.as_millis(), PICTURE / 1000);
-    println!("| Concurrency | Images | Requests | Wall s | Requests a second | Speed-up | First picture, after the first sequence |");
+    println!(
+        "| Concurrency | Images | Requests | Wall s | Requests a second | Speed-up | First picture, after the first sequence |"
+    );
     println!("|--:|--:|--:|--:|--:|--:|--:|");
     let mut alone = None;
     for (concurrency, images) in [(1, 150), (16, 2000), (64, 20_000), (128, 40_000), (256, 40_000)] {

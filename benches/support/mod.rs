@@ -95,7 +95,7 @@ pub(crate) fn best<T>(args: &Args, mut work: impl FnMut() -> T) -> Cost {
         let (cpu, wall) = (cpu(), Instant::now());
         black_box(work());
         best.wall = best.wall.min(wall.elapsed());
-        best.cpu = best.cpu.min(self::cpu() - cpu);
+        best.cpu = best.cpu.min(self::cpu().saturating_sub(cpu));
         turns += 1;
     }
     best

@@ -26,8 +26,11 @@ pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
     serde_json::from_slice::<WireImage>(body).ok()?.record(image)
 }
 
+/// The ids of a page, or what the first that can't be one lacks.
+pub type Ids = std::result::Result<Vec<ImageId>, &'static str>;
+
 /// A page of ids: the ids, or the first that can't be one, and the address of the next page.
-pub fn id_page(body: &[u8]) -> Option<(std::result::Result<Vec<ImageId>, &'static str>, Option<String>)> {
+pub fn id_page(body: &[u8]) -> Option<(Ids, Option<String>)> {
     let page: IdPage = serde_json::from_slice(body).ok()?;
     Some((page.data.0, page.paging.0.and_then(|paging| paging.next.0)))
 }
