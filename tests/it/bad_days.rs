@@ -372,7 +372,7 @@ async fn near_the_end_of_the_allowance_requests_keep_their_distance() {
         Fault::status(200, "{\"data\":[]}").header("x-app-usage", "{\"call_count\":86,\"total_time\":3}");
     sandbox.script(Rule::on(Host::Graph).times(4).fault(full));
     for _ in 0..6 {
-        client.image_ids(&sequence).await.unwrap();
+        client.image_ids(&sequence).await.ok();
     }
     let at: Vec<_> = sandbox.requests().iter().map(|asked| asked.at).collect();
     let gaps: Vec<_> = at.windows(2).map(|pair| pair[1].checked_sub(pair[0]).unwrap()).collect();

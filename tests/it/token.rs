@@ -327,7 +327,7 @@ async fn what_can_be_shown_for_debugging_hides_the_token() {
     let token = Token::new(Sandbox::TOKEN).unwrap();
     let client = crate::support::client(&sandbox);
     client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();
-    client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap();
+    client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap_err();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), "a question").unwrap();
     let in_url = format!("{}/?access_token={}", sandbox.graph_url(), Sandbox::TOKEN);
