@@ -72,8 +72,8 @@ async fn a_second_run_asks_for_no_tile_and_writes_the_same_table() {
     assert!(exit == 0 && !said.contains("cache"), "{said}");
     assert_eq!(asked(&sandbox), all);
     assert_eq!(tiles(cache.path()).len(), all);
-    // A tile from the cache waits for no pace: with this one, the second would come in two hours.
-    let (exit, said, second) = run(&sandbox, cache.path(), &area("--tile-rate 0.01")).await;
+    // A tile from the cache waits for no pace: with this one, the second would come in fifty minutes.
+    let (exit, said, second) = run(&sandbox, cache.path(), &area("--tile-rate 0.02")).await;
     assert_eq!((exit, asked(&sandbox)), (0, 0), "{said}");
     let told = format!("{all} tiles from the cache of the last 24 h; `--tile-cache-age 0` asks anew");
     assert!(said.contains(&told), "{said}");
