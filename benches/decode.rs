@@ -22,6 +22,9 @@ use support::{Args, Cost, best, table, tile};
 /// A real tile of level 14, if one is to be read.
 const REAL_TILE: &str = "STREETFLOW_BENCH_TILE";
 
+/// How often an answer is read in one turn.
+const TIMES: usize = 200;
+
 fn main() {
     let args = Args::read();
     if let Some(path) = &args.peak {
@@ -39,7 +42,8 @@ fn main() {
 
 fn tables(args: &Args, folder: &Path) {
     for (shape, rows, fields) in [("500k x 10", 500_000, table::WIDE), ("200k x 4", 200_000, table::NARROW)] {
-        let formats: Vec<_> = Format::ALL.iter().map(|format| (*format, format!("decode {} {shape}", format.name()))).collect();
+        let formats: Vec<_> =
+            Format::ALL.iter().map(|format| (*format, format!("decode {} {shape}", format.name()))).collect();
         let wanted: Vec<_> = formats.into_iter().filter(|(_, work)| args.wants(work)).collect();
         if wanted.is_empty() {
             continue;
@@ -54,7 +58,8 @@ fn tables(args: &Args, folder: &Path) {
             encoder.finish().unwrap();
             let cost = best(args, || {
                 let source = TableSource::<Metadata>::open_as(&path, format).unwrap();
-                let count = block_on(source.stream().try_fold(0, |count, _| async move { Ok(count + 1) })).unwrap();
+                let count =
+                    block_on(source.stream().try_fold(0, |count, _| async move { Ok(count + 1) })).unwrap();
                 assert_eq!(count, records.len());
             });
             args.tell(&work, records.len(), cost, Some(path.metadata().unwrap().len()));
@@ -74,7 +79,8 @@ fn tiles(args: &Args, folder: &Path) {
         }
         let path = folder.join(work.replace(' ', "-")).with_extension("mvt");
         std::fs::write(&path, &bytes).unwrap();
-        let features = streetflow::sources::tile_layers(&bytes).unwrap().iter().map(|layer| layer.features).sum();
+        let features =
+            streetflow::sources::tile_layers(&bytes).unwrap().iter().map(|layer| layer.features).sum();
         let cost = best(args, || sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
         args.tell(work, features, cost, Some(bytes.len() as u64));
         if !args.json {
@@ -116,17 +122,18 @@ async fn answers(args: &Args, folder: &Path) {
     let sandbox = Sandbox::builder().world(World::of_size(2000, 1)).start().await.unwrap();
     let world = sandbox.world();
     let fields = "id,captured_at,compass_angle,thumb_256_url,width";
-    let shots = world.sequences().iter().flat_map(|drive| world.images_of(drive).map(move |shot| (drive, shot)));
+    let shots =
+        world.sequences().iter().flat_map(|drive| world.images_of(drive).map(move |shot| (drive, shot)));
     let known = shots.filter_map(|(drive, shot)| {
         let seq_id = SequenceId::new(drive.id()).unwrap();
         Some((Image { seq_id, img_id: ImageId::new(&shot.id()).unwrap() }, sandbox.json(&shot.id(), fields)?))
     });
     let known: Vec<_> = known.take(50).collect();
     let (images, each): (Vec<_>, Vec<_>) = known.into_iter().unzip();
-    let entries: Vec<_> = images.iter().zip(&each).map(|(image, json)| format!("\"{}\":{json}", image.img_id)).collect();
+    let entries: Vec<_> =
+        images.iter().zip(&each).map(|(image, json)| format!("\"{}\":{json}", image.img_id)).collect();
     let body = format!("{{{}}}", entries.join(","));
     std::fs::write(folder.join("decode-answer.json"), &body).unwrap();
-    const TIMES: usize = 200;
     let cost: Cost = best(args, || {
         for _ in 0..TIMES {
             let found = streetflow::client::fuzzing::batch(&images, body.as_bytes()).unwrap();

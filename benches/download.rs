@@ -44,7 +44,9 @@ async fn main() {
     let args = Args::read();
     let world = || World::of_size(if args.quick { 200 } else { 2 * MOST as u64 }, 1);
     println!("pictures of {} kB", PICTURE / 1000);
-    println!("| Answers take | Concurrency | Pictures a second | Speed-up | Most in flight |\n|--:|--:|--:|--:|--:|");
+    println!(
+        "| Answers take | Concurrency | Pictures a second | Speed-up | Most in flight |\n|--:|--:|--:|--:|--:|"
+    );
     let mut lines = Vec::new();
     for latency in LATENCIES {
         let sandbox = Sandbox::builder().world(world()).latency(Duration::from_millis(latency));
@@ -63,7 +65,12 @@ async fn main() {
         lines.push(Line { name: format!("{latency} ms"), points });
     }
     if let Some(folder) = &args.folder {
-        let plot = svg("Pictures of 40 kB a second, by how long an answer takes", "concurrency", "pictures/s", &lines);
+        let plot = svg(
+            "Pictures of 40 kB a second, by how long an answer takes",
+            "concurrency",
+            "pictures/s",
+            &lines,
+        );
         std::fs::write(folder.join("download.svg"), plot).unwrap();
     }
 }

@@ -24,7 +24,9 @@ fn main() {
     let records = table::records(args.size(500_000));
     let narrow = &records[..args.size(200_000)];
     args.head("rows");
-    for (shape, rows, fields) in [("500k x 10", &records[..], table::WIDE), ("200k x 4", narrow, table::NARROW)] {
+    for (shape, rows, fields) in
+        [("500k x 10", &records[..], table::WIDE), ("200k x 4", narrow, table::NARROW)]
+    {
         let layout = Layout::default().fields(&fields.parse().unwrap());
         for format in Format::ALL {
             let work = format!("encode {} {shape}", format.name());

@@ -43,7 +43,9 @@ const PARTS: &[(&str, Add)] = &[
     ("on_error", |flow| flow.on_error(OnError::Skip)),
     ("dedup_by", |flow| flow.dedup_by(|image| image.img_id.clone())),
     ("stage of one's own", |flow| {
-        flow.then(|records: RecordStream<Image>| -> RecordStream<Image> { records.map(|record| record).boxed() })
+        flow.then(|records: RecordStream<Image>| -> RecordStream<Image> {
+            records.map(|record| record).boxed()
+        })
     }),
     ("tap", |flow| flow.tap(Nowhere)),
 ];

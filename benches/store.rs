@@ -44,7 +44,8 @@ fn main() {
     let full = open(folder.path());
     let found = fetch(&net::client(&sandbox, 64).store(&full).build().unwrap());
     full.close().unwrap();
-    let bytes: u64 = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    let bytes: u64 =
+        std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     sandbox.clear_requests();
     let cost = best(&args, || {
         let store = open(folder.path());
@@ -60,5 +61,9 @@ async fn fetch(client: &Client, images: &[Image]) -> usize {
     let images: Vec<_> = images.iter().cloned().map(Ok).collect();
     let found = FetchMetadata::new(client).apply(stream::iter(images).boxed());
     // Some are gone in every world.
-    found.filter(|found| std::future::ready(found.is_ok())).try_fold(0, |count, _| async move { Ok(count + 1) }).await.unwrap()
+    found
+        .filter(|found| std::future::ready(found.is_ok()))
+        .try_fold(0, |count, _| async move { Ok(count + 1) })
+        .await
+        .unwrap()
 }

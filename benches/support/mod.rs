@@ -1,5 +1,7 @@
 //! What the benches share: words of the command line, clocks, and how a figure is printed.
 #![allow(dead_code, reason = "each bench uses a part of it")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
 
 pub(crate) mod net;
 pub(crate) mod plot;
@@ -95,7 +97,7 @@ pub(crate) fn best<T>(args: &Args, mut work: impl FnMut() -> T) -> Cost {
         let (cpu, wall) = (cpu(), Instant::now());
         black_box(work());
         best.wall = best.wall.min(wall.elapsed());
-        best.cpu = best.cpu.min(self::cpu() - cpu);
+        best.cpu = best.cpu.min(self::cpu().saturating_sub(cpu));
         turns += 1;
     }
     best

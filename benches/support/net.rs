@@ -2,9 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::sandbox::{Sandbox, World};
-use streetflow::{
-    Client, ClientBuilder, FetchMetadata, Image, ImageId, Metadata, SequenceId, Stage, Token,
-};
+use streetflow::{Client, ClientBuilder, FetchMetadata, Image, ImageId, Metadata, SequenceId, Stage, Token};
 
 /// What a client of the sandbox is made of.
 pub(crate) fn client(sandbox: &Sandbox, concurrency: usize) -> ClientBuilder {

@@ -37,25 +37,40 @@ pub(crate) fn svg(title: &str, x: &str, y: &str, lines: &[Line]) -> String {
     while mark <= x_most {
         let at = across(mark);
         writeln!(out, "<path d=\"M{at:.1} {TOP}V{floor}\" stroke=\"#ddd\"/>").unwrap();
-        writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{mark}</text>", floor + 18.0).unwrap();
+        writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{mark}</text>", floor + 18.0)
+            .unwrap();
         mark *= 2.0;
     }
     let mut mark = y_least;
     while mark <= y_most {
         let at = down(mark);
         writeln!(out, "<path d=\"M{LEFT} {at:.1}H{end}\" stroke=\"#ddd\"/>").unwrap();
-        writeln!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>", LEFT - 6.0, at + 4.0).unwrap();
+        writeln!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>", LEFT - 6.0, at + 4.0)
+            .unwrap();
         mark *= 10.0;
     }
-    writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{x}</text>", (LEFT + end) / 2.0, HEIGHT - 10.0)
-        .unwrap();
-    writeln!(out, "<text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">{y}</text>", HEIGHT / 2.0)
-        .unwrap();
+    writeln!(
+        out,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{x}</text>",
+        f64::midpoint(LEFT, end),
+        HEIGHT - 10.0
+    )
+    .unwrap();
+    writeln!(
+        out,
+        "<text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">{y}</text>",
+        HEIGHT / 2.0
+    )
+    .unwrap();
     for (line, color) in lines.iter().zip(COLORS.iter().cycle()) {
         let places: Vec<_> =
             line.points.iter().map(|(x, y)| format!("{:.1},{:.1}", across(*x), down(*y))).collect();
-        writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>", places.join(" "))
-            .unwrap();
+        writeln!(
+            out,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
+            places.join(" ")
+        )
+        .unwrap();
         if let Some((x, y)) = line.points.last() {
             let (x, y) = (across(*x) + 6.0, down(*y) + 4.0);
             writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"{color}\">{}</text>", line.name).unwrap();

@@ -25,7 +25,8 @@ pub(crate) fn tile(images: u64) -> Vec<u8> {
     let mut values = Values::default();
     let mut features = Vec::new();
     let yes = values.add(&[7 << 3, 1]);
-    let owners: Vec<u64> = (0..ORGANIZATIONS).map(|index| values.number(organization(index) as f64)).collect();
+    let owners: Vec<u64> =
+        (0..ORGANIZATIONS).map(|index| values.number(organization(index) as f64)).collect();
     let mut sequence = 0;
     for index in 0..images {
         if index % SEQUENCE == 0 {
@@ -38,10 +39,12 @@ pub(crate) fn tile(images: u64) -> Vec<u8> {
         let tags = [time, id, sequence, owner, owner, yes, angle];
         let tags = tags.iter().enumerate().flat_map(|(key, value)| [varint(key as u64), varint(*value)]);
         let at = [9, dice.u64(0..8192), dice.u64(0..8192)].map(varint).concat();
-        let feature = [number(1, index), block(2, &tags.collect::<Vec<_>>().concat()), number(3, 1), block(4, &at)];
+        let feature =
+            [number(1, index), block(2, &tags.collect::<Vec<_>>().concat()), number(3, 1), block(4, &at)];
         features.extend(block(2, &feature.concat()));
     }
-    let names = ["captured_at", "id", "sequence_id", "organization_id", "creator_id", "is_pano", "compass_angle"];
+    let names =
+        ["captured_at", "id", "sequence_id", "organization_id", "creator_id", "is_pano", "compass_angle"];
     let keys: Vec<u8> = names.iter().flat_map(|name| block(3, name.as_bytes())).collect();
     let end = [number(5, 4096), number(15, 2)].concat();
     block(3, &[block(1, b"image"), features, keys, values.bytes, end].concat())

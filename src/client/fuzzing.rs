@@ -27,6 +27,7 @@ pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
 }
 
 /// A page of ids: the ids, or the first that can't be one, and the address of the next page.
+#[allow(clippy::type_complexity, reason = "a target takes it apart at once")]
 pub fn id_page(body: &[u8]) -> Option<(std::result::Result<Vec<ImageId>, &'static str>, Option<String>)> {
     let page: IdPage = serde_json::from_slice(body).ok()?;
     Some((page.data.0, page.paging.0.and_then(|paging| paging.next.0)))
