@@ -114,7 +114,10 @@ async fn main() {
     println!("|--:|--:|--:|--:|--:|--:|--:|");
     let mut alone = None;
     for (concurrency, images) in [(1, 60), (16, 2000), (64, 20_000), (128, 40_000), (256, 40_000)] {
-        let images = if args.quick { images.min(20) } else { images };
+        if args.quick && concurrency != 64 {
+            continue;
+        }
+        let images = if args.quick { 20 } else { images };
         let done = crawl(50_000, images, concurrency).await;
         let rate = done.requests as f64 / done.wall.as_secs_f64();
         let speed_up = rate / *alone.get_or_insert(rate);
