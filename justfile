@@ -10,9 +10,13 @@ test:
 bench:
     cargo bench --bench download
 
-# Records a second into and out of each format.
+# Rows a second into and out of each format.
 bench-formats:
-    cargo bench --bench formats
+    cargo bench --bench encode --bench decode
+
+# Streetflow beside curl, polars, duckdb and others; makes a Python environment.
+compare:
+    benches/compare
 
 # Our files against readers that are not ours; makes a Python environment.
 readers:

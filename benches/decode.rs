@@ -19,11 +19,11 @@ use streetflow::sources::fuzzing::sequences;
 use streetflow::{Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
 use support::{Args, Cost, best, table, tile};
 
-/// So often the answer is read in one turn.
-const TIMES: usize = 200;
-
 /// A real tile of level 14, if one is to be read.
 const REAL_TILE: &str = "STREETFLOW_BENCH_TILE";
+
+/// How often an answer is read in one turn.
+const TIMES: usize = 200;
 
 fn main() {
     let args = Args::read();

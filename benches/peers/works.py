@@ -148,7 +148,7 @@ class Comparison:
             rate = items / least["ours"]["cpu"] / 1e6
             said = f"{rate:.2f} M/CPU-s"
             if least[peer]:
-                its = (least[peer]["items"] or items) / least[peer]["cpu"] / 1e6
+                its = (least[peer].turns[0]["items"] or items) / least[peer]["cpu"] / 1e6
                 said += f" beside {its:.2f}"
             row(work, least["ours"], peer, least[peer], said, f"≥ {target:g} M", rate >= target)
             if "tile" in work:

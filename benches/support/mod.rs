@@ -1,5 +1,7 @@
 //! What the benches share: words of the command line, clocks, and how a figure is printed.
 #![allow(dead_code, reason = "each bench uses a part of it")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
 
 pub(crate) mod net;
 pub(crate) mod plot;
@@ -14,7 +16,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// What the command line says.
 pub(crate) struct Args {
-    /// `cargo test --benches` only wants to know that it runs.
+    /// `cargo test --benches` only wants to know that it runs; `cargo bench` says `--bench`.
     pub(crate) quick: bool,
     /// One turn of each, for the files that it leaves.
     once: bool,
@@ -29,13 +31,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Reads `--test`, `--json`, `--only TEXT` and `--folder DIR`; the rest is Cargo's.
+    /// Reads `--json`, `--once`, `--peak FILE`, `--only TEXT` and `--folder DIR`; the rest is Cargo's.
     pub(crate) fn read() -> Self {
         let args: Vec<String> = std::env::args().collect();
         let after = |name| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1).cloned());
         let has = |name: &str| args.iter().any(|arg| arg == name);
         Self {
-            quick: has("--test"),
+            quick: !has("--bench") && !has("--json"),
             once: has("--once"),
             json: has("--json"),
             only: after("--only"),

@@ -52,7 +52,7 @@ pub(crate) fn svg(title: &str, x: &str, y: &str, lines: &[Line]) -> String {
     writeln!(
         out,
         "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{x}</text>",
-        LEFT.midpoint(end),
+        f64::midpoint(LEFT, end),
         HEIGHT - 10.0
     )
     .unwrap();
