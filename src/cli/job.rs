@@ -17,7 +17,7 @@ use super::tables::path_of;
 use super::unfinished::Unfinished;
 use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
-use crate::sinks::file::{no_other_thing, sweep};
+use crate::sinks::file::{is_file, output_error, sweep};
 use crate::{Error, ErrorKind, Format, Report, Result};
 
 /// What all crawling commands have in common.
@@ -94,7 +94,7 @@ impl<'a> Job<'a> {
             builder = builder.tile_cache(&tiles);
         }
         let mut unfinished = Unfinished::lock(self.output)?;
-        self.sweep();
+        self.sweep(&screen.ledger);
         let free = self.check_names(&screen.ledger);
         let begun = match free.and_then(|()| self.go_on(screen, &mut unfinished, &mut builder)) {
             Ok(()) => Run::new(self.network, builder, Arc::clone(screen)).await,
@@ -111,14 +111,14 @@ impl<'a> Job<'a> {
     }
 
     /// Removes what a run that was killed at its very end left of its files: the next one may have no line for them.
-    fn sweep(&self) {
-        for name in ["failures.csv", "gone.csv", "report.json"] {
-            sweep(self.output, name);
-        }
+    fn sweep(&self, ledger: &Ledger) {
+        let mut paths = vec![ReportFile::new(self.output).path()];
+        paths.extend([&ledger.failures, &ledger.gone].map(|list| list.path().to_owned()));
         for table in steps::ALL.iter().filter_map(|step| steps::table(step)) {
-            for format in Format::ALL {
-                sweep(self.output, &format!("{table}.{}", format.extension()));
-            }
+            paths.extend(Format::ALL.iter().map(|&format| path_of(self.output, table, format)));
+        }
+        for name in paths.iter().filter_map(|path| path.file_name()) {
+            sweep(self.output, &name.to_string_lossy());
         }
     }
 
@@ -129,12 +129,8 @@ impl<'a> Job<'a> {
         for table in self.steps.iter().filter_map(|step| steps::table(step)) {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);
-                no_other_thing(&path).map_err(|error| {
-                    let error = Error::new(ErrorKind::Output, "write the table")
-                        .subject(path.display().to_string())
-                        .because(error);
-                    error.hint(MOVE_IT)
-                })?;
+                is_file(&path)
+                    .map_err(|error| output_error("write the table", &path, error).hint(MOVE_IT))?;
             }
         }
         Ok(())

@@ -22,7 +22,7 @@ use csv::ByteRecord;
 use tempfile::NamedTempFile;
 
 use super::report::{MOVE_IT, NOT_OURS};
-use crate::sinks::file::{commit, no_other_thing, temporary_beside};
+use crate::sinks::file::{commit, is_file, temporary_beside};
 use crate::{Error, ErrorKind, Result};
 
 const FAILURES: &[&str] = &["step", "id", "reason", "attempts", "last_status"];
@@ -189,7 +189,7 @@ impl List {
 
     /// The lines that are there; those of somebody else's file are left alone.
     fn earlier(&self) -> io::Result<Earlier> {
-        no_other_thing(&self.path)?;
+        is_file(&self.path)?;
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Earlier::None),

@@ -39,7 +39,7 @@ use super::screen::Screen;
 use super::words::iso;
 use super::{Exit, steps};
 use crate::client::redact;
-use crate::sinks::file::{commit, no_other_thing, temporary_beside};
+use crate::sinks::file::{commit, is_file, temporary_beside};
 use crate::{Class, Error, ErrorKind, Report, Result, Written};
 
 pub(super) const NOT_OURS: &str = "it is there already, and not ours";
@@ -133,7 +133,7 @@ impl ReportFile {
 
     /// Whether nothing stands there that is not ours.
     fn is_free(&self) -> io::Result<()> {
-        no_other_thing(&self.path())?;
+        is_file(&self.path())?;
         let mut begins = Vec::new();
         match File::open(self.path()) {
             Ok(file) => file.take(BEGINS.len() as u64).read_to_end(&mut begins)?,

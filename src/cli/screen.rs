@@ -120,7 +120,7 @@ impl Screen {
         if silence >= LONG_WAIT && self.not_lately() {
             let silence = human_time(silence.as_secs_f64());
             self.warn(&format!(
-                "no answer for {silence}; a request is given up after a minute and tried again"
+                "no answer has come in whole for {silence}; what is under way is waited for, or tried again in its time"
             ));
         }
     }

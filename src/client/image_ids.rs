@@ -43,32 +43,27 @@ impl Client {
                 tokio::time::sleep(client.0.retry.first_wait).await;
                 ids = client.all_image_ids(&sequence).await;
             }
-            match ids {
+            let error = match ids {
                 Ok(ids) if ids.is_empty() => {
-                    let error = gone("the sequence exists no longer, or has no images".to_owned());
-                    Err(client.gone_or_doubt(Class::Search, error).await)
+                    gone("the sequence exists no longer, or has no images".to_owned())
                 }
                 Ok(ids) => {
                     client.found(Class::Search, 1);
-                    Ok(ids)
+                    return Ok(ids);
                 }
-                Err(error) if error.kind() == ErrorKind::Gone => {
-                    Err(client.gone_or_doubt(Class::Search, error).await)
-                }
-                Err(error) => Err(error),
-            }
+                Err(error) if error.kind() == ErrorKind::Gone => error,
+                Err(error) => return Err(error),
+            };
+            Err(client.gone_or_doubt(Class::Search, error).await)
         })
         .await
     }
 
     async fn kept_image_ids(&self, sequence: &SequenceId) -> Option<Vec<ImageId>> {
         let kept = self.kept(&key(sequence)).await?;
-        std::str::from_utf8(&kept)
-            .ok()?
-            .lines()
-            .map(ImageId::check)
-            .collect::<std::result::Result<_, _>>()
-            .ok()
+        let ids: std::result::Result<Vec<_>, _> =
+            std::str::from_utf8(&kept).ok()?.lines().map(ImageId::check).collect();
+        ids.ok().filter(|ids| !ids.is_empty())
     }
 
     async fn all_image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {

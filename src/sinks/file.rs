@@ -142,18 +142,16 @@ fn write_file<T>(
 
 /// Where a link leads, so that it stays one; a device or a pipe must not be replaced by a file.
 fn real(path: &Path) -> io::Result<PathBuf> {
-    no_other_thing(path)?;
-    if path.exists() { fs::canonicalize(path) } else { Ok(path.to_owned()) }
+    if is_file(path)? { fs::canonicalize(path) } else { Ok(path.to_owned()) }
 }
 
-/// Refuses a folder, a device or a pipe where a file is to be.
-pub(crate) fn no_other_thing(path: &Path) -> io::Result<()> {
+/// Whether a file is there; an error where a folder, a device or a pipe has its name.
+pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
     match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
         Ok(found) if found.is_dir() => Err(io::Error::other("a folder has that name")),
-        Ok(found) if !found.is_file() => {
-            Err(io::Error::other("there is something of that name that is no file"))
-        }
-        _ => Ok(()),
+        Ok(_) => Err(io::Error::other("there is something of that name that is no file")),
+        Err(_) => Ok(false),
     }
 }
 
@@ -276,7 +274,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-pub(super) fn output_error(doing: &'static str, path: &Path, error: io::Error) -> Error {
+pub(crate) fn output_error(doing: &'static str, path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some("make room and run the same command again")

@@ -16,7 +16,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::durable::Durable;
-use super::file::{no_other_thing, output_error, sweep, temporary};
+use super::file::{is_file, output_error, sweep, temporary};
 use super::fresh::FreshUrls;
 use super::{JpegCheck, Sink, Written};
 use crate::client::{Answer, Class, Client, has_ended};
@@ -153,15 +153,14 @@ impl ImageSink {
     }
 
     /// Something else of that name is a failure of that one picture, and neither the picture nor the end of the run.
-    fn is_there(&self, path: &Path, image: &Metadata) -> Result<bool> {
-        no_other_thing(path).map_err(|why| {
+    fn is_there(&self, path: &Path) -> Result<bool> {
+        let there = is_file(path).map_err(|why| {
             Error::new(ErrorKind::Refused, "download image")
-                .subject(image.img_id.as_str())
                 .because(format!("its file `{}` can't be written: {why}", path.display()))
                 .hint("move away what stands there, and run the same command again")
         })?;
-        if !self.check_present {
-            return Ok(path.exists());
+        if !there || !self.check_present {
+            return Ok(there);
         }
         Ok(fs::read(path).is_ok_and(|bytes| {
             let mut check = JpegCheck::default();
@@ -174,8 +173,9 @@ impl ImageSink {
     async fn have(self: Arc<Self>, image: Metadata, fresh: Arc<Option<FreshUrls>>) -> Result<Option<u64>> {
         let target = self.target(&image);
         let there = {
-            let (sink, target, image) = (Arc::clone(&self), target.clone(), image.clone());
-            spawn_blocking(move || sink.is_there(&target, &image)).await.map_err(crashed)??
+            let (sink, target) = (Arc::clone(&self), target.clone());
+            let looked = spawn_blocking(move || sink.is_there(&target)).await.map_err(crashed)?;
+            looked.map_err(|error| error.subject(image.img_id.as_str()))?
         };
         if there {
             return Ok(None);

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use futures::stream;
 
-use super::{Stage, end_after_fatal};
+use super::{Stage, end_in_doubt};
 use crate::client::{Class, Client};
 use crate::error::Result;
 use crate::model::{Image, Sequence};
@@ -58,8 +58,7 @@ impl Stage<Sequence> for ListImages {
                 }
                 Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
             });
-        let doubt = stream::once(async move { client.believe_gone(Class::Search).await.err().map(Err) });
-        end_after_fatal(listed.chain(doubt.filter_map(std::future::ready)).boxed())
+        end_in_doubt(listed.boxed(), client, Class::Search)
     }
 }
 

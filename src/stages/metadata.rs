@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Stage, end_after_fatal};
+use super::{Stage, end_in_doubt};
 use crate::client::{Class, Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
@@ -69,8 +69,7 @@ impl Stage<Image> for FetchMetadata {
             })
             .buffered(ahead)
             .flat_map(stream::iter);
-        let doubt = stream::once(async move { client.believe_gone(Class::Entity).await.err().map(Err) });
-        end_after_fatal(fetched.chain(doubt.filter_map(std::future::ready)).boxed())
+        end_in_doubt(fetched.boxed(), client, Class::Entity)
     }
 }
 

@@ -8,6 +8,7 @@ pub use self::metadata::FetchMetadata;
 pub(crate) use self::metadata::fetch_anew;
 use futures::StreamExt;
 
+use crate::client::{Class, Client};
 use crate::error::Error;
 use crate::sources::RecordStream;
 
@@ -46,6 +47,16 @@ where
     fn apply(self, records: RecordStream<In>) -> RecordStream<Out> {
         self(records)
     }
+}
+
+/// Ends a stream with its first fatal error, or with the one that what was said to be gone is not believed.
+fn end_in_doubt<T: Send + 'static>(
+    records: RecordStream<T>,
+    client: Client,
+    class: Class,
+) -> RecordStream<T> {
+    let doubt = futures::stream::once(async move { client.believe_gone(class).await.err().map(Err) });
+    end_after_fatal(records.chain(doubt.filter_map(std::future::ready)).boxed())
 }
 
 /// Ends a stream with its first fatal error, and with that what is still under way for it.
