@@ -235,7 +235,7 @@ impl<'a> Job<'a> {
         if let Some(report) = end.report {
             summary::files(screen, self.output, report);
         }
-        summary::afterwords(screen, end.outcome);
+        summary::afterwords(screen, end);
         summary::doubts(screen, end.outcome);
         for error in end.error.into_iter().chain(written.as_ref().err()) {
             screen.error(error);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{
     AreaArgs, AskArgs, CrawlArgs, DownloadArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
@@ -12,7 +13,7 @@ use super::run::Run;
 use super::screen::Screen;
 use super::tables::{Input, Tables, check_flags, stamp};
 use crate::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Record,
     RecordStream, Report, Result, Sink, TableSource, TileSource,
 };
 
@@ -95,7 +96,7 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     let input = Input::find(&args.input, &args.files.output, METADATA_TABLE)?;
     let source = input.open::<Metadata>(&run.stop).await?;
     run.expect(DOWNLOAD, &input);
-    let hint = hint_for(args.pictures.quality, source.header());
+    let hint = hint_for(run, args, source.header());
     let source = source.require(args.pictures.quality.field(), hint)?;
     // The sink itself tells what becomes of each picture.
     let flow = Flow::from(source).entering(DOWNLOAD, run.observer());
@@ -154,34 +155,46 @@ fn after<T: Record>(source: &TableSource<T>, query: &str) -> String {
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.
 async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>) -> Result<Report> {
-    let screen = Arc::clone(&run.screen);
-    let flow = flow.on_error(OnError::Skip).then(move |records| refuse_total_failure(records, screen));
-    let report = flow.until(run.stop.clone().cancelled_owned()).into_sink(sink).await?;
+    let (screen, stop) = (Arc::clone(&run.screen), run.stop.clone());
+    let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
+    let report = flow.then(move |records| refuse_nothing(records, screen, stop)).into_sink(sink).await?;
     stamp(&report);
     Ok(report)
 }
 
-/// A run in which everything failed must not put an empty table in the place of a good one.
-fn refuse_total_failure<T: Send + 'static>(records: RecordStream<T>, screen: Arc<Screen>) -> RecordStream<T> {
+/// A run that failed altogether, or was stopped before anything came, must not put an empty table in the place of a
+/// good one.
+fn refuse_nothing<T: Send + 'static>(
+    records: RecordStream<T>,
+    screen: Arc<Screen>,
+    stop: CancellationToken,
+) -> RecordStream<T> {
     let whole = futures::stream::unfold(Some((records, false)), move |state| {
-        let screen = Arc::clone(&screen);
+        let why = (stop.clone(), Arc::clone(&screen));
         async move {
             let (mut records, any) = state?;
             match records.next().await {
                 Some(item) => Some((item, Some((records, true)))),
-                None if !any && screen.failed() > 0 => {
-                    let why = format!("nothing came, and {} failed", screen.failed());
-                    let error = Error::new(ErrorKind::Unavailable, "get anything").because(why);
-                    Some((
-                        Err(error.hint("the warnings above say why; the files are left as they were")),
-                        None,
-                    ))
-                }
-                None => None,
+                None if any => None,
+                None => why_nothing(&why.0, why.1.failed()).map(|error| (Err(error), None)),
             }
         }
     });
     whole.boxed()
+}
+
+/// Nothing at all is a result too, unless the run was stopped or something failed.
+fn why_nothing(stop: &CancellationToken, failed: u64) -> Option<Error> {
+    if stop.is_cancelled() {
+        let error =
+            Error::new(ErrorKind::Interrupted, "finish").because("the run was stopped before anything came");
+        return Some(
+            error.hint("the tables are left as they were; the same command goes on from what is there"),
+        );
+    }
+    let error = Error::new(ErrorKind::Unavailable, "get anything")
+        .because(format!("nothing came, and {failed} failed"));
+    (failed > 0).then(|| error.hint("the warnings above say why; the files are left as they were"))
 }
 
 fn tiles(run: &Run, area: &AreaArgs) -> Result<TileSource> {
@@ -215,8 +228,15 @@ fn pictures(run: &Run, args: &PictureArgs, output: &Path) -> ImageSink {
 }
 
 /// The command that would make the table whole: its own fields, and the one that is lacking.
-fn hint_for(quality: Quality, header: &[String]) -> String {
+fn hint_for(run: &Run, args: &DownloadArgs, header: &[String]) -> String {
     let fields = Fields::of_columns(header.iter().map(String::as_str));
-    let fields = fields.and(quality.field()).unwrap_or_default();
-    format!("run `streetflow metadata --fields {fields}` first")
+    let fields = fields.and(args.pictures.quality.field()).unwrap_or_default();
+    let sandbox = if run.is_sandbox() { " --sandbox" } else { "" };
+    let output = &args.files.output;
+    let output = if output == Path::new("outputs") {
+        String::new()
+    } else {
+        format!(" --output {}", output.display())
+    };
+    format!("run `streetflow metadata{sandbox}{output} --fields {fields}` first")
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::counts::{Balance, Step};
-use super::report::Outcome;
+use super::report::{End, Outcome};
 use super::screen::Screen;
 use super::steps;
 use super::words::{grouped, human_bytes, human_time, path_text, plural};
@@ -69,13 +69,14 @@ pub(super) fn files(screen: &Screen, output: &Path, report: &Report) {
 }
 
 /// What to know and to do after it; what to do comes last.
-pub(super) fn afterwords(screen: &Screen, outcome: Outcome) {
-    if outcome.came_to_its_end() {
+pub(super) fn afterwords(screen: &Screen, end: &End<'_>) {
+    if end.outcome.came_to_its_end() {
         findings(screen);
     }
     gone(screen);
     failures(screen);
-    if outcome == Outcome::Stopped {
+    // A run that was stopped before anything came has an error that says so.
+    if end.outcome == Outcome::Stopped && end.report.is_some() {
         screen.say(
             "stopped early: the files hold what was done so far; run the same command again for the rest",
         );

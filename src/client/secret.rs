@@ -67,9 +67,11 @@ impl Token {
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
         let Some(secret) = self.secret() else { return false };
         let holds = |text: &[u8]| memchr::memmem::find(text, secret.as_bytes()).is_some();
-        let once = || Decoded::of(text).decode();
         holds(text)
-            || memchr::memchr(b'%', text).is_some() && (holds(&once().bytes) || holds(&once().decode().bytes))
+            || hiding_places(text, secret).any(|part| {
+                let once = decoded(part);
+                holds(&once) || holds(&decoded(&once))
+            })
     }
 
     /// The text with a mask in the place of the token, wherever [`Token::is_in`] would find it.
@@ -167,18 +169,62 @@ impl Decoded {
     }
 
     fn decode(&self) -> Self {
-        let digit = |at: usize| char::from(*self.bytes.get(at)?).to_digit(16);
-        let (mut bytes, mut begins, mut at) = (Vec::new(), Vec::new(), 0);
-        while let Some(byte) = self.bytes.get(at) {
+        let (mut bytes, mut begins) = (Vec::new(), Vec::new());
+        for (at, byte) in decoding(&self.bytes) {
+            bytes.push(byte);
             begins.push(self.begins[at]);
-            let code = (*byte == b'%').then(|| Some(digit(at + 1)? * 16 + digit(at + 2)?)).flatten();
-            let code = code.and_then(|code| u8::try_from(code).ok());
-            bytes.push(code.unwrap_or(*byte));
-            at += if code.is_some() { 3 } else { 1 };
         }
         begins.extend(self.begins.last());
         Self { bytes, begins }
     }
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    decoding(text).map(|(_, byte)| byte).collect()
+}
+
+/// The bytes after percent-decoding, each with its place before that.
+fn decoding(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let (at, byte) = (next, *text.get(next)?);
+        let code = escape_at(text, at);
+        next += if code.is_some() { 3 } else { 1 };
+        Some((at, code.unwrap_or(byte)))
+    })
+}
+
+/// What `%` and two hexadecimal digits at a place stand for.
+fn escape_at(text: &[u8], at: usize) -> Option<u8> {
+    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
+    let code = (*text.get(at)? == b'%').then(|| Some(digit(at + 1)? * 16 + digit(at + 2)?))??;
+    u8::try_from(code).ok()
+}
+
+/// The parts of a text that can hold the secret percent-encoded.
+///
+/// Every such form has an escape that stands for a character of the secret, or for one of a second escape: `%` or a
+/// digit. URLs escape what separates and is in no secret, so an answer of a megabyte mostly has no such part. A part
+/// begins and ends in more text without `%` than a secret is long, so that no cut goes through one.
+fn hiding_places<'a>(text: &'a [u8], secret: &str) -> impl Iterator<Item = &'a [u8]> {
+    let mut tells = [false; 256];
+    secret.bytes().chain(*b"%0123456789abcdefABCDEF").for_each(|byte| tells[usize::from(byte)] = true);
+    let telling = move |at: usize| escape_at(text, at).is_some_and(|code| tells[usize::from(code)]);
+    let reach = secret.len() + 5;
+    let mut signs = memchr::memchr_iter(b'%', text).peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let first = signs.next()?;
+            let (mut last, mut may_hide) = (first, telling(first));
+            while let Some(next) = signs.next_if(|next| next - last <= 2 * reach) {
+                last = next;
+                may_hide |= telling(next);
+            }
+            if may_hide {
+                return Some(&text[first.saturating_sub(reach)..(last + reach).min(text.len())]);
+            }
+        }
+    })
 }
 
 /// JSON without the escapes behind which ASCII can hide.
@@ -318,6 +364,25 @@ mod tests {
             let clean = token.cut_tile(tile.clone().into());
             prop_assert_eq!(clean.len(), tile.len());
             prop_assert!(!token.is_in(&clean));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_it_hides_in_a_large_answer() {
+        let secret = "0123456789abcdef";
+        let token = Token::new(&format!("MLY|1234567890123456|{secret}")).expect("a token");
+        let noise = "https://x/?a=%3D%2F%30%39%41%25&bc=".repeat(500);
+        assert!(!token.is_in(noise.as_bytes()));
+        let twice = |text: &str| encoded(&encoded(text, |_| true), |_| true);
+        let last = format!("{}%2566", &secret[..15]);
+        for form in
+            [secret, &encoded(secret, |_| true), &twice(secret), &last, &encoded(secret, |at| at == 7)]
+        {
+            // Between two escapes, so that none swallows what comes behind it.
+            for cut in [0, 5, 3411, noise.len()] {
+                let text = format!("{}{form}{}", &noise[..cut], &noise[cut..]);
+                assert!(token.is_in(text.as_bytes()), "{form} at {cut}");
+            }
         }
     }
 

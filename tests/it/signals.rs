@@ -143,3 +143,32 @@ async fn two_signals_at_once_are_one_and_a_terminal_that_goes_twice_abandons_not
         assert_eq!(report["outcome"], "stopped", "{signals:?}: {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_before_anything_came_leaves_the_tables_of_an_earlier_run() {
+    for (slow, words) in [
+        (Host::Tiles, ["crawl", NICOSIA, "--restart"]),
+        (Host::Graph, ["crawl", NICOSIA, "--no-download"]),
+        (Host::Graph, ["images", "--restart", "-v"]),
+    ] {
+        let (sandbox, folder) = (Sandbox::start().await.unwrap(), tempfile::tempdir().unwrap());
+        let (exit, said) = run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
+        assert_eq!(exit, 0, "{said}");
+        let outputs = folder.path().join("outputs");
+        let tables = ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"];
+        let before = tables.map(|table| read(&outputs, table));
+        let asked = sandbox.requests_to(slow).len();
+        sandbox.script(Rule::on(slow).fault(Fault::Stall));
+        let child = with(command_on(&sandbox, folder.path()), words).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("it waits", || sandbox.requests_to(slow).len() > asked).await;
+        kill(&child, "-INT");
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{words:?}: {said}");
+        assert!(said.contains("before anything came") && said.contains("left as they were"), "{said}");
+        assert!(!said.contains("what was done so far"), "{said}");
+        assert!(tables.map(|table| read(&outputs, table)) == before, "{words:?}");
+        let report: Value = serde_json::from_str(&read(&outputs, "report.json")).unwrap();
+        assert_eq!(report["outcome"], "stopped", "{words:?}: {said}");
+    }
+}
