@@ -1,6 +1,7 @@
 //! Records from Parquet files: ours, and anybody's with the right columns.
 
 mod cells;
+mod footer;
 mod geo;
 
 use std::fs::File;
@@ -227,6 +228,7 @@ impl<'a, T: Record> Filled<'a, T> {
 /// The schema that another Arrow library noted (dictionaries, large texts, views) is left alone: what Parquet itself
 /// says is the same values in fewer types.
 fn builder(file: File) -> std::result::Result<ParquetRecordBatchReaderBuilder<File>, String> {
+    footer::check(&file)?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|error| error.to_string())
 }
