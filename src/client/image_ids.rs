@@ -116,7 +116,9 @@ impl Client {
         // `blob:` has the origin of the address behind it.
         let graph = &self.0.graph_url;
         let same = |next: &Url| next.origin() == graph.origin() && next.scheme() == graph.scheme();
-        let mut next = Url::parse(next).ok().filter(same)?;
+        // A name before the host would be sent as one that logs in.
+        let plain = |next: &Url| next.username().is_empty() && next.password().is_none();
+        let mut next = Url::parse(next).ok().filter(same).filter(plain)?;
         if let Some(query) = next.query() {
             let stay = query.split('&').filter(|pair| !pair.starts_with("access_token="));
             let query = stay.collect::<Vec<_>>().join("&");

@@ -51,7 +51,8 @@ impl<T: Record> CsvSource<T> {
     /// Reads from anything, such as standard input; `name` is how messages call it.
     pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
         let read = Arc::default();
-        let from: Box<dyn Read + Send> = Box::new(Limited { inner: from, read: Arc::clone(&read) });
+        let from: Box<dyn Read + Send> =
+            Box::new(Limited { inner: from, at_start: true, read: Arc::clone(&read) });
         let mut table = Table { name: name.into(), row: "row", header: Vec::new() };
         let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(from);
         let header = rows.headers().map_err(|error| {
@@ -178,6 +179,7 @@ impl<T: Record> Source for CsvSource<T> {
 /// Guards against a quote that is never closed: the reader would take the rest of the file for one cell.
 struct Limited<R> {
     inner: R,
+    at_start: bool,
     read: Arc<Count>,
 }
 
@@ -192,7 +194,15 @@ struct Count {
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
+        let mut read = self.inner.read(buffer)?;
+        // A byte order mark that comes alone would be taken for the end.
+        while self.at_start && (1..4).contains(&read) {
+            match self.inner.read(&mut buffer[read..])? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        self.at_start = false;
         self.read.quotes.fetch_add(memchr::memchr_iter(b'"', &buffer[..read]).count(), Ordering::Relaxed);
         if self.read.since_row.fetch_add(read, Ordering::Relaxed) > LONGEST_ROW {
             let why = "a row is longer than 16 MiB: is a quote never closed?";

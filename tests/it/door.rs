@@ -333,9 +333,13 @@ async fn stopping_ends_requests_within_a_moment() {
 async fn a_next_page_that_only_seems_to_be_ours_is_not_asked_for() {
     let sandbox = Sandbox::start().await.unwrap();
     let ours = sandbox.graph_url();
-    for next in
-        [&format!("blob:{ours}/#"), "https://example.org/", &ours.replace("http", "https"), "file:///"]
-    {
+    for next in [
+        &format!("blob:{ours}/#"),
+        "https://example.org/",
+        &ours.replace("http", "https"),
+        &ours.replace("//", "//somebody:secret@"),
+        "file:///",
+    ] {
         sandbox.clear_requests();
         sandbox.clear_script();
         let page = format!(r#"{{"data":[{{"id":"1"}}],"paging":{{"next":"{next}"}}}}"#);
