@@ -18,12 +18,12 @@ pub fn classify(class: Class, status: u16, content_type: &str, body: &[u8]) -> O
 /// The answer to a batch, if it is one.
 pub fn batch(images: &[Image], body: &[u8]) -> Option<Vec<Option<Metadata>>> {
     let mut batch: Batch = serde_json::from_slice(body).ok()?;
-    Some(images.iter().map(|image| batch.take(&image.img_id)?.0?.record(image)).collect())
+    Some(images.iter().map(|image| batch.take(image)).collect())
 }
 
 /// The answer about one image, if it is one.
 pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
-    serde_json::from_slice::<WireImage>(body).ok()?.record(image)
+    serde_json::from_slice::<Box<WireImage>>(body).ok()?.record(image)
 }
 
 /// The ids of a page, or what the first that can't be one lacks.

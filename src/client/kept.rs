@@ -165,8 +165,7 @@ impl Kept {
                     for (image, had) in images.iter().zip(&mut had) {
                         if asked.split(',').any(|id| id == image.img_id.as_str()) {
                             had.asked(fields);
-                            let answer = batch.take(&image.img_id).and_then(|answer| answer.0?.record(image));
-                            if let Some(answer) = answer {
+                            if let Some(answer) = batch.take(image) {
                                 had.learn(answer, fields, now);
                             }
                         }
@@ -189,7 +188,7 @@ impl Kept {
 
     fn single(&self, fields: &Fields, image: &Image) -> Option<Metadata> {
         let answer = self.get(&format!("image {fields} {}", image.img_id))?;
-        serde_json::from_slice::<WireImage>(&answer).ok()?.record(image)
+        serde_json::from_slice::<Box<WireImage>>(&answer).ok()?.record(image)
     }
 
     fn get(&self, key: &str) -> Option<Vec<u8>> {
@@ -212,6 +211,11 @@ impl Client {
     pub(super) async fn kept(&self, key: &str) -> Option<Vec<u8>> {
         let (kept, key) = (Arc::clone(self.old()?), key.to_owned());
         tokio::task::spawn_blocking(move || kept.get(&key)).await.ok()?
+    }
+
+    /// Whether an unfinished run had learnt anything.
+    pub(super) fn remembers(&self) -> bool {
+        self.old().is_some()
     }
 
     /// What an unfinished run had learnt of some images; an entry for each.

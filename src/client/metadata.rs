@@ -25,26 +25,35 @@ impl Client {
                 each.push(image.clone());
             }
         }
-        let (mut had, wanted) = (self.recall(&each, fields).await, fields.bits());
+        let mut found = if self.remembers() || each.is_empty() {
+            self.recall_or_ask(&each, fields).await?
+        } else {
+            self.ask_batch(each.clone(), fields.clone()).await?
+        };
+        self.found(Class::Entity, found.iter().flatten().count());
+        if each.len() < images.len() {
+            found = images.iter().map(|image| record_of(image, &each, &found)).collect();
+        }
+        Ok(found)
+    }
+
+    /// Asks only for what an unfinished run had not learnt.
+    async fn recall_or_ask(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
+        let (mut had, wanted) = (self.recall(images, fields).await, fields.bits());
         if had.iter().any(|had| had.lacks(wanted) != Some(wanted)) {
             self.tell(&Event::Stored { class: Class::Entity });
         }
         while let Some(lacking) = had.iter().find_map(|had| had.lacks(wanted)) {
             let asked: Vec<usize> =
                 (0..had.len()).filter(|at| had[*at].lacks(wanted) == Some(lacking)).collect();
-            let images: Vec<Image> = asked.iter().map(|at| each[*at].clone()).collect();
+            let images: Vec<Image> = asked.iter().map(|at| images[*at].clone()).collect();
             let lacking = fields.without(!lacking);
             let found = self.ask_batch(images, lacking.clone()).await?;
             for (at, answer) in asked.into_iter().zip(found) {
                 had[at].answered(answer, &lacking);
             }
         }
-        let mut found: Vec<Option<Metadata>> = had.into_iter().map(|had| had.record).collect();
-        self.found(Class::Entity, found.iter().flatten().count());
-        if each.len() < images.len() {
-            found = images.iter().map(|image| record_of(image, &each, &found)).collect();
-        }
-        Ok(found)
+        Ok(had.into_iter().map(|had| had.record).collect())
     }
 
     /// Asks for images of which nothing is known yet.
@@ -61,8 +70,8 @@ impl Client {
             let mut batch: Batch = json(&body)?;
             let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
             let keeping = Keeping::batch(&fields, &ids, body);
-            let found = images.iter().map(|image| batch.take(&image.img_id)?.0?.record(image));
-            Ok((found.collect(), Some(keeping)))
+            let found = images.iter().map(|image| batch.take(image)).collect();
+            Ok((found, Some(keeping)))
         })
         .await
     }
@@ -104,7 +113,7 @@ impl Client {
 
     async fn ask_single(&self, ask: Ask, image: Image, fields: Fields) -> Result<Metadata> {
         self.ask(ask, move |body| {
-            let found: WireImage = json(&body)?;
+            let found: Box<WireImage> = json(&body)?;
             let found = found.record(&image).ok_or_else(|| {
                 Error::new(ErrorKind::Malformed, "")
                     .because("the answer is not about this image")

@@ -43,12 +43,14 @@ pub(super) struct Paging {
 }
 
 /// The answer of `/?ids=`: images by their id.
-pub(super) struct Batch(HashMap<String, Soft<WireImage>>);
+///
+/// Each in a box, for an image is most of a kilobyte and moves about.
+pub(super) struct Batch(HashMap<String, Option<Box<WireImage>>>);
 
 impl Batch {
-    /// Takes the answer for an image out, if there is one.
-    pub(super) fn take(&mut self, id: &ImageId) -> Option<Soft<WireImage>> {
-        self.0.remove(id.as_str())
+    /// Takes the record of an image out, if the answer has one.
+    pub(super) fn take(&mut self, image: &Image) -> Option<Metadata> {
+        self.0.remove(image.img_id.as_str())??.record(image)
     }
 }
 
@@ -119,7 +121,7 @@ impl WireImage {
     /// The record of the image that was asked for; none if this is not about it.
     ///
     /// The id comes always, so an answer without it is an outage in disguise, and no image without values.
-    pub(super) fn record(self, image: &Image) -> Option<Metadata> {
+    pub(super) fn record(self: Box<Self>, image: &Image) -> Option<Metadata> {
         if self.id.0.as_deref() != Some(image.img_id.as_str()) {
             return None;
         }
@@ -246,11 +248,11 @@ impl<'de> Visitor<'de> for BatchVisitor {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch, A::Error> {
         let mut batch = HashMap::new();
-        while let Some((id, image)) = map.next_entry()? {
+        while let Some((id, Soft(image))) = map.next_entry::<_, Soft<WireImage>>()? {
             if batch.len() == MOST_ANSWERS {
                 return Err(A::Error::custom("it has more images than were asked for"));
             }
-            batch.insert(id, image);
+            batch.insert(id, image.map(Box::new));
         }
         Ok(Batch(batch))
     }
@@ -265,7 +267,7 @@ mod tests {
             seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy").expect("an id"),
             img_id: ImageId::new("1463097064038568").expect("an id"),
         };
-        serde_json::from_str::<WireImage>(json).expect("JSON").record(&image).expect("about this image")
+        serde_json::from_str::<Box<WireImage>>(json).expect("JSON").record(&image).expect("about this image")
     }
 
     #[test]

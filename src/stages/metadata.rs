@@ -162,6 +162,9 @@ impl Fetch {
 
     /// Asks alone for each image that the answer lacks.
     async fn complete(&self, images: &[Image], found: Vec<Option<Metadata>>) -> Vec<Result<Metadata>> {
+        if found.iter().all(Option::is_some) {
+            return found.into_iter().flatten().map(Ok).collect();
+        }
         let each = images.iter().zip(found).map(|(image, found)| async move {
             match found {
                 Some(record) => Ok(record),
