@@ -11,6 +11,7 @@ use super::args::{
 use super::run::Run;
 use super::screen::Screen;
 use super::tables::{Input, Tables, check_flags, stamp};
+use crate::sinks::Exif;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
     RecordStream, Report, Result, Sink, TableSource, TileSource,
@@ -108,6 +109,8 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
     let query = query(run, "crawl", Some(&args.area), Some(&fields));
     let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
+    let asked = tables.asked(&fields)?;
+    let asked = if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::and)? } else { asked };
     let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
     let flow = tables
         .tap(flow, SEQUENCE_TABLE, &fields)
@@ -117,7 +120,7 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let flow = tables
         .tap(flow, IMAGE_TABLE, &fields)
         .entering(METADATA, run.observer())
-        .then(fetch(run, &args.ask, &tables.asked(&fields)?))
+        .then(fetch(run, &args.ask, &asked))
         .observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
@@ -210,8 +213,16 @@ fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
 }
 
 fn pictures(run: &Run, args: &PictureArgs, output: &Path) -> ImageSink {
-    let sink = ImageSink::new(&run.client, output.join(PICTURES)).quality(args.quality);
+    let sink = ImageSink::new(&run.client, output.join(PICTURES));
+    let sink = sink.quality(args.quality).exif(args.exif).layout(args.layout);
     if args.check_existing { sink.check_present() } else { sink }
+}
+
+/// The fields that pictures need besides their URL: those that go into them, and the one that names their folder.
+fn needed(args: &PictureArgs) -> Vec<&'static str> {
+    let exif = if args.exif.applies_to(args.quality) { &Exif::FIELDS[..] } else { &[] };
+    let layout = args.layout.needs().filter(|column| *column != "seq_id");
+    exif.iter().copied().chain(layout).collect()
 }
 
 /// The command that would make the table whole: its own fields, and the one that is lacking.
