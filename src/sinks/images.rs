@@ -202,12 +202,7 @@ impl ImageSink {
         Error::new(ErrorKind::Gone, "download image").subject(image.img_id.as_str()).because(why)
     }
 
-    async fn download(
-        self: &Arc<Self>,
-        url: &str,
-        image: &Metadata,
-        picture: &Arc<Picture>,
-    ) -> Result<u64> {
+    async fn download(self: &Arc<Self>, url: &str, image: &Metadata, picture: &Arc<Picture>) -> Result<u64> {
         let (sink, picture) = (Arc::clone(self), Arc::clone(picture));
         let receive = move |answer| {
             let (sink, picture) = (Arc::clone(&sink), Arc::clone(&picture));

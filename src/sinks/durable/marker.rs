@@ -130,7 +130,8 @@ pub(super) fn written(found: &Metadata) -> u64 {
 fn changed(found: &Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
 
-    u64::try_from(found.ctime().saturating_mul(1000).saturating_add(found.ctime_nsec() / 1_000_000)).unwrap_or(0)
+    u64::try_from(found.ctime().saturating_mul(1000).saturating_add(found.ctime_nsec() / 1_000_000))
+        .unwrap_or(0)
 }
 
 #[cfg(not(unix))]

@@ -124,14 +124,18 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn of(image: &Metadata, quality: Quality) -> Self {
         let text = |text: &Option<String>| text.as_deref().and_then(plain);
-        let side = |side: Option<i32>| side.and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
+        let side =
+            |side: Option<i32>| side.and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
         let is_sphere = |kind: &str| matches!(kind, "equirectangular" | "spherical");
         Self {
             image: image.img_id.to_string(),
             sequence: Some(image.seq_id.to_string()).filter(|id| !id.is_empty()),
             place: image.geometry.filter(|place| place.is_on_the_globe()),
             altitude: image.altitude.filter(|altitude| ALTITUDES.contains(altitude)),
-            heading: image.compass_angle.filter(|angle| (0.0..=360.0).contains(angle)).map(|angle| angle % 360.0),
+            heading: image
+                .compass_angle
+                .filter(|angle| (0.0..=360.0).contains(angle))
+                .map(|angle| angle % 360.0),
             moment: image.captured_at.and_then(Moment::new),
             make: text(&image.make),
             model: text(&image.model),

@@ -109,7 +109,11 @@ fn time(tags: &mut Tags, facts: &Facts) {
     tags.set(Exif, TIME_FRACTION, Value::Text(format!("{:03}", milliseconds % 1000)));
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked when the facts were made")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked when the facts were made"
+)]
 fn gps(tags: &mut Tags, facts: &Facts) {
     let before = tags.0.len();
     if let Some(LonLat { lon, lat }) = facts.place {

@@ -89,8 +89,7 @@ impl Block {
             let is_pointer = [LONG, POINTER].contains(&block.short(&entry[..2]));
             block.directory(block.long(&entry[6..])).filter(|_| is_pointer).map(|(entries, _)| entries)
         };
-        let (exif, gps) =
-            (below(EXIF_POINTER).unwrap_or_default(), below(GPS_POINTER).unwrap_or_default());
+        let (exif, gps) = (below(EXIF_POINTER).unwrap_or_default(), below(GPS_POINTER).unwrap_or_default());
         (block.image, block.exif, block.gps, block.thumbnail) = (image, exif, gps, thumbnail);
         Some(block)
     }
@@ -152,7 +151,11 @@ impl Block {
         }
         let length = self.long(&entry[2..6]) as usize;
         let at = self.long(&entry[6..]) as usize;
-        let text = if length <= 4 { entry.get(6..6 + length) } else { self.bytes.get(at..at.saturating_add(length)) };
+        let text = if length <= 4 {
+            entry.get(6..6 + length)
+        } else {
+            self.bytes.get(at..at.saturating_add(length))
+        };
         text.is_some_and(|text| text.iter().any(|byte| !matches!(byte, 0 | b' ')))
     }
 

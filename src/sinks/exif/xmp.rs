@@ -70,8 +70,12 @@ fn properties(facts: &Facts) -> String {
             line(name, value);
         }
     }
-    writeln!(text, "<cc:license rdf:resource=\"{LICENCE}\"/>\n<cc:attributionURL rdf:resource=\"{}\"/>", facts.page)
-        .unwrap_or_default();
+    writeln!(
+        text,
+        "<cc:license rdf:resource=\"{LICENCE}\"/>\n<cc:attributionURL rdf:resource=\"{}\"/>",
+        facts.page
+    )
+    .unwrap_or_default();
     let mut list = |name: &str, kind: &str, language: &str, value: &str| {
         let item = format!("<rdf:{kind}><rdf:li{language}>{}</rdf:li></rdf:{kind}>", escaped(value));
         writeln!(text, "<{name}>{item}</{name}>").unwrap_or_default();
@@ -102,7 +106,8 @@ fn panorama(facts: &Facts, frame: Option<(u32, u32)>) -> Option<String> {
          <GPano:CroppedAreaTopPixels>0</GPano:CroppedAreaTopPixels>\n"
     );
     if let Some(heading) = facts.heading {
-        writeln!(text, "<GPano:PoseHeadingDegrees>{heading:.6}</GPano:PoseHeadingDegrees>").unwrap_or_default();
+        writeln!(text, "<GPano:PoseHeadingDegrees>{heading:.6}</GPano:PoseHeadingDegrees>")
+            .unwrap_or_default();
     }
     text.push_str("</rdf:Description>\n");
     Some(text)
