@@ -22,6 +22,7 @@ mod formats;
 mod geoparquet;
 mod hostile;
 mod ledger;
+mod pictures;
 mod real;
 mod resume;
 #[cfg(unix)]
