@@ -4,6 +4,7 @@
 //! somebody adds to it are lost, but for a file that does not begin as ours does, which is left alone.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -167,12 +168,12 @@ fn text(authors: &Authors) -> String {
         text.push_str("The authors were not asked for; `--fields creator` or `--exif always` does.\n");
         return text;
     }
-    text.push_str(&format!("{HEADING} ({}):\n\n", grouped(authors.names.len() as u64)));
+    write!(text, "{HEADING} ({}):\n\n", grouped(authors.names.len() as u64)).unwrap_or_default();
     for name in &authors.names {
-        text.push_str(&format!("{ITEM}{name}\n"));
+        writeln!(text, "{ITEM}{name}").unwrap_or_default();
     }
     if authors.more {
-        text.push_str(&format!("\n{AND_MORE}\n"));
+        write!(text, "\n{AND_MORE}\n").unwrap_or_default();
     }
     text
 }

@@ -129,7 +129,7 @@ impl Found {
 
     /// The fields that were asked for, are made of others and no column of the table; what it has stays as it is.
     fn to_fill(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
-        let wants = args.fields.as_ref().map(|fields| fields.names()).unwrap_or_default();
+        let wants = args.fields.as_ref().map(Fields::names).unwrap_or_default();
         let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
         let names: Vec<_> = MADE_OF.iter().map(|(name, _)| *name).filter(lacks).collect();
         if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }

@@ -265,7 +265,9 @@ impl ImageSink {
     fn prepare(&self) -> Result<Durable> {
         fs::create_dir_all(&self.folder)
             .map_err(|error| output_error("make the folder", &self.folder, error))?;
-        folders(&self.folder).iter().for_each(|folder| sweep(folder, ""));
+        for folder in folders(&self.folder) {
+            sweep(&folder, "");
+        }
         // Better to learn it now than after a day of crawling.
         temporary(&self.folder, "probe")
             .map_err(|error| output_error("write to the folder", &self.folder, error))?;
@@ -290,12 +292,11 @@ fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Resul
     let write = || {
         let (folder, name) =
             (target.parent().unwrap_or(Path::new(".")), target.file_name().unwrap_or_default());
-        let mut file = match file {
-            Some(file) => file,
-            None => {
-                fs::create_dir_all(folder)?;
-                temporary(folder, &name.to_string_lossy())?
-            }
+        let mut file = if let Some(file) = file {
+            file
+        } else {
+            fs::create_dir_all(folder)?;
+            temporary(folder, &name.to_string_lossy())?
         };
         pieces.iter().try_for_each(|piece| file.write_all(piece))?;
         Ok(file)

@@ -8,6 +8,7 @@ mod cli;
 #[cfg(feature = "parquet")]
 mod convert;
 mod crawl;
+mod credit;
 mod door;
 mod doubt;
 mod drills;

@@ -149,7 +149,7 @@ fn gps(tags: &mut Tags, facts: &Facts) {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no angle is over 180 degrees")]
 fn arc(degrees: f64) -> Vec<(u32, u32)> {
     let minute = 60 * u64::from(ARC_PARTS);
-    let parts = (degrees * 60.0 * minute as f64).round() as u64;
+    let parts = (degrees * 3600.0 * f64::from(ARC_PARTS)).round() as u64;
     let minutes = parts / minute;
     vec![((minutes / 60) as u32, 1), ((minutes % 60) as u32, 1), ((parts % minute) as u32, ARC_PARTS)]
 }

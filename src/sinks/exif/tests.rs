@@ -210,8 +210,8 @@ fn in_pieces_of_any_size_the_same_comes_out_and_all_behind_the_head_is_untouched
 #[test]
 fn what_is_no_whole_head_passes_as_it_came() {
     let padded = |comments: usize| {
-        [&PICTURE[..2], &[b"\xff\xfe\xff\xff", &[b' '; 65_533][..]].concat().repeat(comments), &PICTURE[2..]]
-            .concat()
+        let comment = [&b"\xff\xfe\xff\xff"[..], &vec![b' '; 65_533]].concat();
+        [&PICTURE[..2], &comment.repeat(comments), &PICTURE[2..]].concat()
     };
     for picture in
         [b"<!doctype html>".to_vec(), b"\xff\xd8\xff\xd9".to_vec(), b"\xff".to_vec(), vec![], padded(17)]
@@ -376,7 +376,9 @@ proptest! {
         end in 0..=296_usize,
     ) {
         let mut block = block();
-        spots.iter().for_each(|(at, byte)| block[*at] = *byte);
+        for (at, byte) in spots {
+            block[at] = byte;
+        }
         block.truncate(end);
         let picture = stamp(&with(b"Exif\0\0", &block), &known());
         let blocks = exif_of(&picture);

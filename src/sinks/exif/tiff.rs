@@ -67,7 +67,9 @@ struct Block {
 /// A block with the tags in it, on top of the one that is there if that can be read.
 pub(super) fn with_tags(found: Option<&[u8]>, tags: &[Tag]) -> Vec<u8> {
     let mut block = found.and_then(Block::read).unwrap_or_else(Block::empty);
-    tags.iter().for_each(|tag| block.set(tag));
+    for tag in tags {
+        block.set(tag);
+    }
     block.finish()
 }
 
