@@ -82,7 +82,7 @@ def with_exiftool(label, folder, rows):
     if shutil.which("exiftool") is None:
         print(f"MISSING {label}: exiftool is not installed, so nobody has looked into the pictures", flush=True)
         return
-    command = ["exiftool", "-json", "-n", "-G1", "-validate", "-charset", "utf8", "-r", "-ext", "jpg", str(folder)]
+    command = ["exiftool", "-json", "-n", "-G1", "-all", "-validate", "-charset", "utf8", "-r", "-ext", "jpg", str(folder)]
     printed = subprocess.run(command, capture_output=True, text=True, timeout=600).stdout
     said = {tags["System:FileName"].split("_")[0]: tags for tags in json.loads(printed)}
     wrong = [text for row in rows if row["img_id"] in said for text in differences(row, said[row["img_id"]])]
