@@ -10,13 +10,18 @@ const LONGEST_NAME: usize = 100;
 /// The fields that are made of others, each with what it is made of.
 pub(crate) const MADE_OF: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
 
-/// A user's name as it is shown: on one line, of a bounded length, with nothing in it that can't be seen.
+/// A user's name as it is shown.
 pub(crate) fn shown_name(name: &str) -> Option<String> {
-    let visible = name.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_shown(*c));
+    shown_line(name, LONGEST_NAME)
+}
+
+/// A text as it is shown: on one line, of a bounded length, with nothing in it that can't be seen.
+pub(crate) fn shown_line(text: &str, most: usize) -> Option<String> {
+    let visible = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_shown(*c));
     // Cut before and after: what is endless must not cost endless memory.
-    let visible: String = visible.take(4 * LONGEST_NAME).collect();
+    let visible: String = visible.take(4 * most).collect();
     let mut shown = visible.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = shown.char_indices().nth(LONGEST_NAME) {
+    if let Some((end, _)) = shown.char_indices().nth(most) {
         shown.truncate(end);
         shown.push('…');
     }

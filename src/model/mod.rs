@@ -5,7 +5,7 @@ mod ids;
 mod licence;
 
 pub use self::ids::{ImageId, OwnerId, SequenceId};
-pub(crate) use self::licence::{MADE_OF, attribution, page_url, shown_name};
+pub(crate) use self::licence::{MADE_OF, attribution, page_url, shown_line, shown_name};
 use crate::geo::LonLat;
 
 /// Why a value is none for its slot.

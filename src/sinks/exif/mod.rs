@@ -13,7 +13,7 @@ use super::Quality;
 use crate::calendar::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::LonLat;
-use crate::model::{Metadata, attribution, page_url, shown_name};
+use crate::model::{Metadata, attribution, page_url, shown_line, shown_name};
 
 /// Whether pictures get place, time, camera, author and licence into themselves.
 ///
@@ -95,8 +95,8 @@ impl FromStr for Exif {
 /// Metres above or below the sea where somebody may stand; Mapillary has others, wrapped around 2^32 for one.
 const ALTITUDES: std::ops::RangeInclusive<f64> = -1000.0..=15_000.0;
 
-/// A make or a model has so many bytes at the most.
-const LONGEST_TEXT: usize = 100;
+/// A line of attribution that a table brings has so many characters at the most: a long name, and the licence.
+const LONGEST_LINE: usize = 300;
 
 /// What is written into a picture, each value checked; what is absent or absurd is left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,7 +123,7 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn of(image: &Metadata, quality: Quality) -> Self {
-        let text = |text: &Option<String>| text.as_deref().and_then(plain);
+        let text = |text: &Option<String>| text.as_deref().and_then(shown_name);
         let side =
             |side: Option<i32>| side.and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
         let is_sphere = |kind: &str| matches!(kind, "equirectangular" | "spherical");
@@ -152,7 +152,7 @@ impl Facts {
             attribution: image
                 .attribution
                 .as_deref()
-                .and_then(shown_name)
+                .and_then(|line| shown_line(line, LONGEST_LINE))
                 .unwrap_or_else(|| attribution(image.creator_username.as_deref())),
             page: page_url(&image.img_id),
         }
@@ -180,11 +180,6 @@ impl Facts {
             _ => Some(orientation).filter(|_| self.is_original),
         }
     }
-}
-
-/// A text of a camera, such as `GoPro`: without what can't be seen, and of a bounded length.
-fn plain(text: &str) -> Option<String> {
-    shown_name(text).filter(|text| text.len() <= 4 * LONGEST_TEXT)
 }
 
 #[cfg(test)]

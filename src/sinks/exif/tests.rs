@@ -193,6 +193,16 @@ fn what_is_absent_or_absurd_is_left_out() {
 }
 
 #[test]
+fn the_licence_is_named_behind_the_longest_name() {
+    let mut image = Metadata { creator_username: Some("Ω".repeat(10_000)), ..known() };
+    for fields in ["width", "attribution"] {
+        image.fill(&fields.parse().expect("fields"));
+        let copyright = text(&read(&stamp(PICTURE, &image)), Tag::Copyright).expect("a notice");
+        assert!(copyright.ends_with("Ω… / Mapillary, CC BY-SA 4.0"), "{copyright}");
+    }
+}
+
+#[test]
 fn in_pieces_of_any_size_the_same_comes_out_and_all_behind_the_head_is_untouched() {
     let whole = stamp(PICTURE, &known());
     let at = |bytes: &[u8]| memchr::memmem::find(bytes, b"\xff\xdb").expect("tables");
