@@ -10,7 +10,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum, value_parser};
 use super::cache::Age;
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
 use crate::geo::MAX_ZOOM;
-use crate::sinks::Compression;
+use crate::sinks::{Compression, Exif, PictureLayout};
 use crate::sources::FIRST_LINES;
 use crate::{Bbox, Error, Fields, Format, OwnerId, Place, Quality};
 
@@ -248,6 +248,15 @@ pub(super) struct PictureArgs {
     /// Width in pixels: 256, 1024, 2048 or original
     #[arg(long, value_name = "Q", default_value_t = Quality::Q256, value_parser = quality_of)]
     pub(super) quality: Quality,
+    /// Write place, time, camera, author and licence into pictures: auto (originals only; thumbs stay the bytes that
+    /// came, and need no fields for it), always or never. No pixel is touched, and a picture that is there is left as
+    /// it is
+    #[arg(long, value_name = "WHEN", default_value_t = Exif::Auto, value_parser = exif_of)]
+    pub(super) exif: Exif,
+    /// The folders of pictures: flat (one for all), sequence (one each), date (YYYY/MM/DD of the capture) or prefix
+    /// (the last three digits of the image's id). A picture is looked for only there
+    #[arg(long, value_name = "HOW", default_value_t = PictureLayout::Flat, value_parser = layout_of)]
+    pub(super) layout: PictureLayout,
     /// Look into pictures that are there, and download broken ones anew
     #[arg(long)]
     pub(super) check_existing: bool,
@@ -392,6 +401,14 @@ fn place_of(text: &str) -> Result<Place, String> {
 }
 
 fn quality_of(text: &str) -> Result<Quality, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+fn exif_of(text: &str) -> Result<Exif, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+fn layout_of(text: &str) -> Result<PictureLayout, String> {
     text.parse().map_err(|error| one_line(&error))
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstream::AutoStream;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ConvertArgs, ScreenArgs};
@@ -13,6 +13,7 @@ use super::signals::Signals;
 use super::tables::{Input, layout};
 use super::words::{color_choice, error_text, grouped, path_text, plural};
 use super::{Exit, exit_of};
+use crate::model::MADE_OF;
 use crate::printable::printable;
 use crate::record::select;
 use crate::sinks::{Layout, StreamSink, encoder_for, sink_for};
@@ -68,13 +69,19 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<String>> {
     let found = Found::new(&table, &args.input);
     let asks = args.fields.is_some() || args.geometry.geometry.is_some();
     match found.kind {
-        Sequence::NAME if !asks => Conversion::new(args, format, layout, &found).run::<Sequence>(table).await,
-        Image::NAME if !asks => Conversion::new(args, format, layout, &found).run::<Image>(table).await,
+        Sequence::NAME if !asks => {
+            Conversion::new(args, format, layout, &found).run(table, |_: &mut Sequence| ()).await
+        }
+        Image::NAME if !asks => {
+            Conversion::new(args, format, layout, &found).run(table, |_: &mut Image| ()).await
+        }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
             .because("a table of sequences has none, and no geometry")),
         _ => {
             found.check_place(args)?;
-            Conversion::new(args, format, layout, &found).run::<Metadata>(table).await
+            let fill = found.to_fill(args)?;
+            let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
+            Conversion::new(args, format, layout, &found).run(table, fill).await
         }
     }
 }
@@ -118,6 +125,14 @@ impl Found {
         };
         let has_computed = has("computed_lon") && has("computed_lat");
         Self { kind, fields, has_computed }
+    }
+
+    /// The fields that were asked for, are made of others and no column of the table; what it has stays as it is.
+    fn to_fill(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
+        let wants = args.fields.as_ref().map(Fields::names).unwrap_or_default();
+        let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
+        let names: Vec<_> = MADE_OF.iter().map(|(name, _)| *name).filter(lacks).collect();
+        if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
     }
 
     /// A choice that the table can't fulfil would empty every geometry.
@@ -172,7 +187,11 @@ impl<'a> Conversion<'a> {
         Self { args, format, layout: layout.fields(&fields), fields }
     }
 
-    async fn run<T: Record>(self, table: TableSource<Unknown>) -> Result<Vec<String>> {
+    async fn run<T: Record>(
+        self,
+        table: TableSource<Unknown>,
+        fill: impl Fn(&mut T) + Send + 'static,
+    ) -> Result<Vec<String>> {
         let table = table.retype::<T>()?;
         let unread: Vec<_> = table
             .unread()
@@ -181,7 +200,11 @@ impl<'a> Conversion<'a> {
             .map(|name| format!("`{}`", printable(name, 60)))
             .collect();
         let more = table.unread().len() - unread.len();
-        let mut flow = Flow::from(table);
+        let filled = move |mut record| {
+            fill(&mut record);
+            record
+        };
+        let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
         if self.args.fields.is_none() {
             flow = flow.then(strays(&select::<T>(Some(&self.fields)), self.format));
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::attribution::Attribution;
 use super::cache;
 use super::ledger::Ledger;
 use super::report::{End, MOVE_IT, Outcome, ReportFile};
@@ -112,7 +113,8 @@ impl<'a> Job<'a> {
 
     /// Removes what a run that was killed at its very end left of its files: the next one may have no line for them.
     fn sweep(&self, ledger: &Ledger) {
-        let mut paths = vec![ReportFile::new(self.output).path()];
+        let mut paths =
+            vec![ReportFile::new(self.output).path(), Attribution::new(self.output).path().to_owned()];
         paths.extend([&ledger.failures, &ledger.gone].map(|list| list.path().to_owned()));
         for table in steps::ALL.iter().filter_map(|step| steps::table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| path_of(self.output, table, format)));
@@ -126,6 +128,9 @@ impl<'a> Job<'a> {
     fn check_names(&self, ledger: &Ledger) -> Result<()> {
         ReportFile::new(self.output).check()?;
         ledger.check()?;
+        if self.steps.contains(&steps::DOWNLOAD) {
+            Attribution::new(self.output).check()?;
+        }
         for table in self.steps.iter().filter_map(|step| steps::table(step)) {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);

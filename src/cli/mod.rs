@@ -11,6 +11,7 @@
 //! - `cache` finds the user's cache folder, for tiles
 
 mod args;
+mod attribution;
 mod cache;
 mod convert;
 mod counts;

@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::args::{
     AreaArgs, AskArgs, CrawlArgs, DownloadArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
 };
+use super::attribution::Attribution;
 use super::run::Run;
 use super::screen::Screen;
 use super::tables::{Input, Tables, check_flags, stamp};
+use crate::sinks::Exif;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Record,
     RecordStream, Report, Result, Sink, TableSource, TileSource,
@@ -97,10 +99,17 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     let source = input.open::<Metadata>(&run.stop).await?;
     run.expect(DOWNLOAD, &input);
     let hint = hint_for(run, args, source.header());
-    let source = source.require(args.pictures.quality.field(), hint)?;
+    let mut source = source.require(args.pictures.quality.field(), hint)?;
+    if let Some(column) = args.pictures.layout.needs() {
+        let why = format!("`--layout {}` goes by it; choose another, or fetch it", args.pictures.layout);
+        source = source.require(column, why)?;
+    }
+    if let Some(hint) = lacking(&args.pictures, &source) {
+        run.screen.say(&hint);
+    }
     // The sink itself tells what becomes of each picture.
     let flow = Flow::from(source).entering(DOWNLOAD, run.observer());
-    finish(run, flow, pictures(run, &args.pictures, &args.files.output)).await
+    finish_with_pictures(run, flow, &args.pictures, &args.files.output).await
 }
 
 pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
@@ -109,6 +118,9 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
     let query = query(run, "crawl", Some(&args.area), Some(&fields));
     let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
+    let asked = tables.asked(&fields)?;
+    let asked =
+        if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::and)? } else { asked };
     let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
     let flow = tables
         .tap(flow, SEQUENCE_TABLE, &fields)
@@ -118,11 +130,11 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let flow = tables
         .tap(flow, IMAGE_TABLE, &fields)
         .entering(METADATA, run.observer())
-        .then(fetch(run, &args.ask, &tables.asked(&fields)?))
+        .then(fetch(run, &args.ask, &asked))
         .observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
-        finish(run, flow, pictures(run, &args.pictures, output)).await
+        finish_with_pictures(run, flow, &args.pictures, output).await
     } else {
         let (flow, sink) = tables.end(flow, METADATA_TABLE, &fields);
         finish(run, flow, sink).await
@@ -159,6 +171,24 @@ async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>)
     let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
     let report = flow.then(move |records| refuse_nothing(records, screen, stop)).into_sink(sink).await?;
     stamp(&report);
+    Ok(report)
+}
+
+/// The end of those with pictures: whatever became of them, what is there says whom to name.
+async fn finish_with_pictures(
+    run: &Run,
+    flow: Flow<Metadata>,
+    args: &PictureArgs,
+    output: &Path,
+) -> Result<Report> {
+    let attribution = Attribution::new(output);
+    let ended = finish(run, attribution.listen(flow), pictures(run, args, output)).await;
+    if !output.join(PICTURES).is_dir() {
+        return ended;
+    }
+    let written = attribution.write();
+    let mut report = ended?;
+    report.taps.push(written?);
     Ok(report)
 }
 
@@ -223,8 +253,36 @@ fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
 }
 
 fn pictures(run: &Run, args: &PictureArgs, output: &Path) -> ImageSink {
-    let sink = ImageSink::new(&run.client, output.join(PICTURES)).quality(args.quality);
+    let sink = ImageSink::new(&run.client, output.join(PICTURES));
+    let sink = sink.quality(args.quality).exif(args.exif).layout(args.layout);
     if args.check_existing { sink.check_present() } else { sink }
+}
+
+/// The fields that pictures need besides their URL: those that go into them, and the one that names their folder.
+fn needed(args: &PictureArgs) -> Vec<&'static str> {
+    let exif = if args.exif.applies_to(args.quality) { &Exif::FIELDS[..] } else { &[] };
+    let layout = args.layout.needs().filter(|column| *column != "seq_id");
+    exif.iter().copied().chain(layout).collect()
+}
+
+/// What pictures can't carry because the table does not have it.
+fn lacking(args: &PictureArgs, source: &TableSource<Metadata>) -> Option<String> {
+    let geometry = source.geometry().map(|_| "geometry");
+    let has = Fields::of_columns(source.header().iter().map(String::as_str).chain(geometry));
+    let wanted = Exif::FIELDS.iter().filter(|_| args.exif.applies_to(args.quality));
+    // The picture itself tells its size.
+    let lacking: Vec<_> = wanted
+        .copied()
+        .filter(|field| !["width", "height"].contains(field) && !has.names().contains(field))
+        .collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let whole = lacking.iter().try_fold(has, |fields, field| fields.and(field)).ok()?;
+    Some(format!(
+        "the table has no {}, so pictures go without; `streetflow metadata --fields {whole}` fetches a table that has all",
+        lacking.join(", ")
+    ))
 }
 
 /// The command that would make the table whole: its own fields, and the one that is lacking.

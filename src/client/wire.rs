@@ -167,6 +167,9 @@ impl WireImage {
                 .detections
                 .0
                 .map(|found| found.data.0.unwrap_or_default().into_iter().map(text_of).collect()),
+            // Made of others, when all is there.
+            attribution: None,
+            page_url: None,
         })
     }
 }

@@ -279,6 +279,8 @@ impl Record for Metadata {
         other_id!(sfm_cluster_id from "sfm_cluster", repeats: true),
         field!(sfm_cluster_url: Text from "sfm_cluster", repeats: true),
         field!(detections: Texts, repeats: false),
+        field!(attribution: Text, repeats: true),
+        field!(page_url: Text, repeats: false),
     ];
 
     fn settle(&self) -> std::result::Result<(), Reason> {

@@ -2,8 +2,10 @@
 
 mod columns;
 mod ids;
+mod licence;
 
 pub use self::ids::{ImageId, OwnerId, SequenceId};
+pub(crate) use self::licence::{MADE_OF, attribution, page_url, shown_line, shown_name};
 use crate::geo::LonLat;
 
 /// Why a value is none for its slot.
@@ -100,4 +102,8 @@ pub struct Metadata {
     pub sfm_cluster_url: Option<String>,
     /// Ids of the objects detected in the image.
     pub detections: Option<Vec<String>>,
+    /// What to say beside the picture, such as `© aliki / Mapillary, CC BY-SA 4.0`; see [`Metadata::fill`].
+    pub attribution: Option<String>,
+    /// Where Mapillary shows the image; see [`Metadata::fill`].
+    pub page_url: Option<String>,
 }

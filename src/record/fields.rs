@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::Record;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Metadata;
+use crate::model::{MADE_OF, Metadata};
 
 static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
@@ -15,6 +15,8 @@ static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 });
 
 /// The fields of images to ask the API for, in order.
+///
+/// Two are not asked for but made of others: `attribution` of `creator`, and `page_url` of the id.
 ///
 /// ```
 /// use streetflow::Fields;
@@ -67,6 +69,17 @@ impl Fields {
             }
         }
         Self(fields)
+    }
+
+    /// The fields to ask the API for: those that are made of others are replaced by these.
+    pub(crate) fn asked(&self) -> Self {
+        let mut asked: Vec<&'static str> = Vec::new();
+        for name in &self.0 {
+            let made_of = MADE_OF.iter().find(|(made, _)| made == name);
+            let source = made_of.map_or(Some(*name), |(_, source)| *source);
+            asked.extend(source.filter(|source| !asked.contains(source)));
+        }
+        Self(asked)
     }
 
     /// The same by name, as a key that does not depend on the order.
@@ -158,5 +171,12 @@ mod tests {
         assert!(error.advice().is_some_and(|hint| hint.contains("captured_at")));
         assert!("".parse::<Fields>().is_err() && "width,,height".parse::<Fields>().is_err());
         assert_eq!(Fields::default().to_string(), Fields::DEFAULT);
+    }
+
+    #[test]
+    fn fields_that_are_made_of_others_are_not_asked_for() {
+        let asked = |fields: &str| fields.parse::<Fields>().expect("fields").asked().to_string();
+        assert_eq!(asked("width,attribution,page_url,creator"), "width,creator");
+        assert_eq!(asked("page_url"), "");
     }
 }

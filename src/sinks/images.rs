@@ -1,24 +1,25 @@
 //! Pictures to a folder.
 
-use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
+use futures::{StreamExt, TryFutureExt};
 use tempfile::{NamedTempFile, PersistError};
 use tokio::task::{JoinError, spawn_blocking};
-use tokio_util::task::AbortOnDropHandle;
 
-use super::durable::Durable;
+use super::durable::{self, Durable};
+use super::exif::{Facts, Stamper};
 use super::file::{is_file, output_error, sweep, temporary};
+use super::folders::folders;
 use super::fresh::FreshUrls;
-use super::{JpegCheck, Sink, Written};
+use super::{Exif, JpegCheck, PictureLayout, Quality, Sink, Written};
+use crate::calendar::Moment;
 use crate::client::{Answer, Class, Client, has_ended};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Metadata;
@@ -31,78 +32,16 @@ const STEP: &str = "download";
 /// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
 const PIECE: usize = 1 << 20;
 
+/// Pictures that are looked for at once: a thread is asked for them all, which costs more than the look.
+const LOOK: usize = 32;
+
+/// Such looks under way.
+const LOOKS_AHEAD: usize = 2;
+
 /// Downloads under way for each request that the client allows: those that wait for a retry hold no permit.
 const AHEAD: usize = 4;
 
-/// The size of a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Quality {
-    /// 256 pixels wide.
-    #[default]
-    Q256,
-    /// 1024 pixels wide.
-    Q1024,
-    /// 2048 pixels wide.
-    Q2048,
-    /// As large as Mapillary has it.
-    Original,
-}
-
-impl Quality {
-    /// All of them, small to large.
-    pub const ALL: [Self; 4] = [Self::Q256, Self::Q1024, Self::Q2048, Self::Original];
-
-    /// The name in files and on the command line: `256`, `1024`, `2048`, `original`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Q256 => "256",
-            Self::Q1024 => "1024",
-            Self::Q2048 => "2048",
-            Self::Original => "original",
-        }
-    }
-
-    /// The field of metadata that holds the URL of such a picture.
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::Q256 => "thumb_256_url",
-            Self::Q1024 => "thumb_1024_url",
-            Self::Q2048 => "thumb_2048_url",
-            Self::Original => "thumb_original_url",
-        }
-    }
-
-    /// The URL of such a picture of an image.
-    pub fn url(self, image: &Metadata) -> Option<&str> {
-        match self {
-            Self::Q256 => &image.thumb_256_url,
-            Self::Q1024 => &image.thumb_1024_url,
-            Self::Q2048 => &image.thumb_2048_url,
-            Self::Original => &image.thumb_original_url,
-        }
-        .as_deref()
-    }
-}
-
-impl fmt::Display for Quality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Quality {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|quality| quality.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "read the quality")
-                .subject(text)
-                .hint("it is 256, 1024, 2048 or original")
-        })
-    }
-}
-
-/// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`.
+/// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`, or to a folder below that.
 ///
 /// A file that is there is skipped without a request. Bytes go to a temporary
 /// name, are checked (length, a JPEG from its first to its last marker), and
@@ -113,12 +52,49 @@ impl FromStr for Quality {
 /// token. A picture that can't be had is counted in [`Written::failed`], one that Mapillary does not
 /// have in [`Written::gone`]; both are told to the client's observer, and the
 /// others go on.
+///
+/// A picture's file has the time of its capture, where that is known and past.
+/// With [`ImageSink::exif`] it carries place, time, camera, author and licence.
+///
+/// ```
+/// # #[cfg(feature = "sandbox")]
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// use futures::StreamExt;
+/// use streetflow::sandbox::Sandbox;
+/// use streetflow::sinks::{Exif, PictureLayout};
+/// use streetflow::{
+///     Client, FetchMetadata, Fields, Flow, ImageSink, ListImages, Quality, Sequence, SequenceId, Token,
+/// };
+///
+/// let sandbox = Sandbox::start().await.unwrap();
+/// let client = Client::builder().token(Token::new(Sandbox::TOKEN)?).graph_url(sandbox.graph_url()).build()?;
+/// let seq_id = SequenceId::new(sandbox.world().sequences()[0].id())?;
+/// let fields = Exif::FIELDS.into_iter().try_fold("thumb_256_url".parse::<Fields>()?, Fields::and)?;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let sink = ImageSink::new(&client, folder.path())
+///     .quality(Quality::Q256)
+///     .exif(Exif::Always)
+///     .layout(PictureLayout::Sequence);
+/// let report = Flow::from(futures::stream::iter([Ok(Sequence { seq_id, ..Sequence::default() })]))
+///     .then(ListImages::new(&client))
+///     .then(|images| images.take(3).boxed())
+///     .then(FetchMetadata::new(&client).fields(&fields))
+///     .into_sink(sink)
+///     .await?;
+/// assert_eq!(report.records, 3);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "sandbox"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct ImageSink {
     client: Client,
     folder: PathBuf,
     quality: Quality,
+    exif: Exif,
+    layout: PictureLayout,
     check_present: bool,
     /// From the beginning of the drain.
     durable: Option<Arc<Durable>>,
@@ -131,6 +107,8 @@ impl ImageSink {
             client: client.clone(),
             folder: folder.into(),
             quality: Quality::default(),
+            exif: Exif::default(),
+            layout: PictureLayout::default(),
             check_present: false,
             durable: None,
         }
@@ -142,6 +120,24 @@ impl ImageSink {
         self
     }
 
+    /// Whether pictures carry what is known of them; without this they stay the bytes that came.
+    ///
+    /// Place, altitude and heading as recorded, time (UTC), camera, orientation, the ids of image and sequence,
+    /// author and licence go into EXIF and XMP segments, as far as the records have them ([`Exif::FIELDS`]) and they
+    /// are possible; panoramas are marked as such. No pixel is touched. An EXIF block that a picture brings is kept
+    /// and added to: its maker's notes, its thumbnail, its own word on orientation, camera, author and rights stay;
+    /// place and time are the record's. A picture that is there is left as it is.
+    pub fn exif(mut self, exif: Exif) -> Self {
+        self.exif = exif;
+        self
+    }
+
+    /// How pictures are laid out in folders; only there a picture is looked for.
+    pub fn layout(mut self, layout: PictureLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
     /// Looks into files that are there, and downloads those anew that are no whole JPEG.
     pub fn check_present(mut self) -> Self {
         self.check_present = true;
@@ -149,7 +145,16 @@ impl ImageSink {
     }
 
     fn target(&self, image: &Metadata) -> PathBuf {
-        self.folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
+        let folder = self.folder.join(self.layout.folder(image));
+        folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
+    }
+
+    fn picture(&self, image: &Metadata) -> Picture {
+        Picture {
+            target: self.target(image),
+            facts: self.exif.applies_to(self.quality).then(|| Facts::of(image, self.quality)),
+            captured: image.captured_at.and_then(Moment::new).and_then(past),
+        }
     }
 
     /// Something else of that name is a failure of that one picture, and neither the picture nor the end of the run.
@@ -169,32 +174,48 @@ impl ImageSink {
         }))
     }
 
-    /// What became of one image: `None` where the picture was there, else its length.
-    async fn have(self: Arc<Self>, image: Metadata, fresh: Arc<Option<FreshUrls>>) -> Result<Option<u64>> {
-        let target = self.target(&image);
-        let there = {
-            let (sink, target) = (Arc::clone(&self), target.clone());
-            let looked = spawn_blocking(move || sink.is_there(&target)).await.map_err(crashed)?;
-            looked.map_err(|error| error.subject(image.img_id.as_str()))?
-        };
-        if there {
-            return Ok(None);
-        }
+    /// The images, and whether the picture of each is there.
+    fn look(self: &Arc<Self>, images: RecordStream<Metadata>) -> RecordStream<Looked> {
+        let sink = Arc::clone(self);
+        let looking = images.ready_chunks(LOOK).map(move |images| {
+            let sink = Arc::clone(&sink);
+            async move {
+                let look = move || images.into_iter().map(|image| Ok(sink.looked(image?))).collect();
+                spawn_blocking(look).await.unwrap_or_else(|panic| vec![Err(crashed(panic))])
+            }
+        });
+        looking.buffered(LOOKS_AHEAD).flat_map(stream::iter).boxed()
+    }
+
+    fn looked(&self, image: Metadata) -> Looked {
+        let picture = self.picture(&image);
+        let is_there = self.is_there(&picture.target).map_err(|error| error.subject(image.img_id.as_str()));
+        Looked { image, picture, is_there }
+    }
+
+    /// Makes a picture be there that is not; gives its length.
+    async fn fetch(
+        self: Arc<Self>,
+        image: Metadata,
+        picture: Picture,
+        fresh: Arc<Option<FreshUrls>>,
+    ) -> Result<u64> {
+        let picture = Arc::new(picture);
         let url = self.quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
         let refused = if has_ended(url) {
             let error = Error::new(ErrorKind::Refused, "download image").subject(image.img_id.as_str());
             error.because("its URL has ended")
         } else {
-            match self.download(url, &image, &target).await {
+            match self.download(url, &image, &picture).await {
                 Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => error,
-                downloaded => return downloaded.map(Some),
+                downloaded => return downloaded,
             }
         };
         let Some(fresh) = &*fresh else {
             return Err(refused.hint("with a token in MAPILLARY_TOKEN, fresh URLs are asked for"));
         };
         let url = fresh.ask(&image).await?.ok_or_else(|| self.no_picture(&image))?;
-        self.download(&url, &image, &target).await.map(Some)
+        self.download(&url, &image, &picture).await
     }
 
     fn no_picture(&self, image: &Metadata) -> Error {
@@ -202,32 +223,40 @@ impl ImageSink {
         Error::new(ErrorKind::Gone, "download image").subject(image.img_id.as_str()).because(why)
     }
 
-    async fn download(self: &Arc<Self>, url: &str, image: &Metadata, target: &Path) -> Result<u64> {
-        let (sink, target) = (Arc::clone(self), target.to_owned());
+    async fn download(self: &Arc<Self>, url: &str, image: &Metadata, picture: &Arc<Picture>) -> Result<u64> {
+        let (sink, picture) = (Arc::clone(self), Arc::clone(picture));
         let receive = move |answer| {
-            let (sink, target) = (Arc::clone(&sink), target.clone());
-            async move { sink.receive(answer, target).await }
+            let (sink, picture) = (Arc::clone(&sink), Arc::clone(&picture));
+            async move { sink.receive(answer, picture).await }
         };
         self.client.picture(url, image.img_id.to_string(), receive).await
     }
 
     /// Takes the bytes of one attempt and makes them the file, if they are a whole picture.
-    async fn receive(&self, mut answer: Answer, target: PathBuf) -> Result<u64> {
+    async fn receive(&self, mut answer: Answer, picture: Arc<Picture>) -> Result<u64> {
         let declared = answer.declared_len();
+        let mut stamper = Stamper::new(picture.facts.clone());
+        // Of what is written, which is whole only if what came was.
         let mut check = JpegCheck::default();
         let (mut length, mut held) = (0, 0);
         let mut pieces = Vec::new();
         let mut file = None;
         while let Some(piece) = answer.chunk().await? {
-            check.push(&piece);
             length += piece.len() as u64;
+            let Some(piece) = stamper.push(piece) else { continue };
+            check.push(&piece);
             held += piece.len();
             pieces.push(piece);
             if held >= PIECE {
-                let (name, pieces) = (target.clone(), std::mem::take(&mut pieces));
-                file = Some(spawn_blocking(move || append(file, &name, &pieces)).await.map_err(crashed)??);
+                let (picture, pieces) = (Arc::clone(&picture), std::mem::take(&mut pieces));
+                let append = move || append(file, &picture.target, &pieces);
+                file = Some(spawn_blocking(append).await.map_err(crashed)??);
                 held = 0;
             }
+        }
+        if let Some(rest) = stamper.finish() {
+            check.push(&rest);
+            pieces.push(rest);
         }
         let malformed = |why: String| Error::new(ErrorKind::Malformed, "").because(why);
         if let Some(declared) = declared.filter(|declared| *declared != length) {
@@ -236,12 +265,16 @@ impl ImageSink {
         check.finish().map_err(|why| malformed(why.to_owned()))?;
         let durable = self.durable.clone();
         let finish = move || -> Result<()> {
-            let failed = |error| output_error("write the picture", &target, error);
+            let target = &picture.target;
+            let failed = |error| output_error("write the picture", target, error);
             durable.iter().try_for_each(|durable| durable.announce()).map_err(failed)?;
-            let file = append(file, &target, &pieces)?;
-            file.persist(&target).map_err(|PersistError { error, .. }| failed(error))?;
+            let file = append(file, target, &pieces)?;
+            if let Some(captured) = picture.captured {
+                durable::set_time(file.as_file(), captured);
+            }
+            file.persist(target).map_err(|PersistError { error, .. }| failed(error))?;
             if let Some(durable) = &durable {
-                durable.note(&target);
+                durable.note(target);
             }
             Ok(())
         };
@@ -253,7 +286,9 @@ impl ImageSink {
     fn prepare(&self) -> Result<Durable> {
         fs::create_dir_all(&self.folder)
             .map_err(|error| output_error("make the folder", &self.folder, error))?;
-        sweep(&self.folder, "");
+        for folder in folders(&self.folder) {
+            sweep(&folder, "");
+        }
         // Better to learn it now than after a day of crawling.
         temporary(&self.folder, "probe")
             .map_err(|error| output_error("write to the folder", &self.folder, error))?;
@@ -261,11 +296,36 @@ impl ImageSink {
     }
 }
 
+/// An image of which we know whether its picture is there.
+struct Looked {
+    image: Metadata,
+    picture: Picture,
+    is_there: Result<bool>,
+}
+
+/// One picture on its way to the disk.
+struct Picture {
+    target: PathBuf,
+    facts: Option<Facts>,
+    captured: Option<SystemTime>,
+}
+
+/// A time that a file may have: programs that go by the times of files take one of the future for broken.
+fn past(moment: Moment) -> Option<SystemTime> {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(moment.milliseconds()))?;
+    Some(time).filter(|time| *time <= SystemTime::now())
+}
+
 fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Result<NamedTempFile> {
     let write = || {
         let (folder, name) =
             (target.parent().unwrap_or(Path::new(".")), target.file_name().unwrap_or_default());
-        let mut file = file.map_or_else(|| temporary(folder, &name.to_string_lossy()), Ok)?;
+        let mut file = if let Some(file) = file {
+            file
+        } else {
+            fs::create_dir_all(folder)?;
+            temporary(folder, &name.to_string_lossy())?
+        };
         pieces.iter().try_for_each(|piece| file.write_all(piece))?;
         Ok(file)
     };
@@ -279,7 +339,7 @@ fn crashed(panic: JoinError) -> Error {
 
 #[async_trait]
 impl Sink<Metadata> for ImageSink {
-    async fn drain(self: Box<Self>, mut images: RecordStream<Metadata>) -> Result<Written> {
+    async fn drain(self: Box<Self>, images: RecordStream<Metadata>) -> Result<Written> {
         let mut sink = *self;
         let preparing = sink.clone();
         let durable = Arc::new(spawn_blocking(move || preparing.prepare()).await.map_err(crashed)??);
@@ -289,17 +349,20 @@ impl Sink<Metadata> for ImageSink {
         let mut written = Written { paths: vec![sink.folder.clone()], ..Written::default() };
         let most = sink.client.concurrency() * AHEAD;
         let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
+        let mut images = sink.look(images);
+        // Each request is in a task of its own, so these need none.
         let mut under_way = FuturesUnordered::new();
         let mut more = true;
         while more || !under_way.is_empty() {
             tokio::select! {
                 biased;
                 Some(had) = under_way.next() => sink.count(&mut written, had)?,
-                image = images.next(), if more && under_way.len() < most => match image.transpose()? {
-                    Some(image) => {
-                        let download = tokio::spawn(Arc::clone(&sink).have(image, Arc::clone(&fresh)));
-                        let download = AbortOnDropHandle::new(download);
-                        under_way.push(async { download.await.unwrap_or_else(|panic| Err(crashed(panic))) });
+                looked = images.next(), if more && under_way.len() < most => match looked.transpose()? {
+                    Some(Looked { is_there: Ok(true), .. }) => sink.count(&mut written, Ok(None))?,
+                    Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
+                    Some(Looked { image, picture, .. }) => {
+                        let fetched = Arc::clone(&sink).fetch(image, picture, Arc::clone(&fresh));
+                        under_way.push(fetched.map_ok(Some));
                     }
                     None => more = false,
                 },

@@ -2,7 +2,9 @@
 
 mod csv;
 mod durable;
+mod exif;
 pub(crate) mod file;
+mod folders;
 mod fresh;
 mod geojson;
 mod images;
@@ -10,6 +12,7 @@ mod jpeg;
 mod layout;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod quality;
 mod tee;
 
 use std::io::{self, Write};
@@ -18,13 +21,16 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 pub use self::csv::{CsvEncoder, CsvSink};
+pub use self::exif::Exif;
 pub use self::file::{FileSink, StreamSink};
+pub use self::folders::PictureLayout;
 pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
-pub use self::images::{ImageSink, Quality};
+pub use self::images::ImageSink;
 pub use self::jpeg::JpegCheck;
 pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
+pub use self::quality::Quality;
 pub use self::tee::Tee;
 use crate::error::Result;
 use crate::format::Format;

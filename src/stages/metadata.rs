@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Stage, end_in_doubt};
@@ -58,17 +58,23 @@ impl Stage<Image> for FetchMetadata {
         let heavy = self.fields.names().iter().any(|field| HEAVY.contains(field));
         let size = if heavy { 1 } else { self.batch_size };
         let (ahead, client) = (self.client.concurrency(), self.client.clone());
+        let asked = self.fields.asked();
+        let fields = self.fields;
         let fetched = batches(images, size, self.client.clone())
             .map(move |batch| {
                 // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
                 let ids = batch.iter().flatten().map(|image| image.img_id.clone()).collect::<Vec<_>>();
-                let task = tokio::spawn(Fetch::run(self.client.clone(), self.fields.clone(), batch));
+                let task = tokio::spawn(Fetch::run(self.client.clone(), asked.clone(), batch));
                 let task = AbortOnDropHandle::new(task);
                 let crashed = move |panic| ids.iter().map(|id| Err(crashed(&panic, id))).collect();
                 async { task.await.unwrap_or_else(crashed) }
             })
             .buffered(ahead)
-            .flat_map(stream::iter);
+            .flat_map(stream::iter)
+            .map_ok(move |mut record| {
+                record.fill(&fields);
+                record
+            });
         end_in_doubt(fetched.boxed(), client, Class::Entity)
     }
 }

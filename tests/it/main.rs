@@ -8,6 +8,7 @@ mod cli;
 #[cfg(feature = "parquet")]
 mod convert;
 mod crawl;
+mod credit;
 mod door;
 mod doubt;
 mod drills;
@@ -22,6 +23,7 @@ mod formats;
 mod geoparquet;
 mod hostile;
 mod ledger;
+mod pictures;
 mod real;
 mod resume;
 #[cfg(unix)]

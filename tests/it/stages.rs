@@ -108,9 +108,15 @@ async fn every_field_arrives_as_the_graph_says_it() {
         .await
         .unwrap();
     for record in &records {
+        let author = record.creator_username.as_deref().unwrap();
+        assert_eq!(record.attribution, Some(format!("© {author} / Mapillary, CC BY-SA 4.0")));
+        let page = format!("https://www.mapillary.com/app/?pKey={}", record.img_id);
+        assert_eq!(record.page_url, Some(page));
         let json = sandbox.json(record.img_id.as_str(), &fields.to_string()).unwrap();
         let said: serde_json::Value = serde_json::from_str(&json).unwrap();
-        for column in Metadata::COLUMNS.iter().filter(|column| column.field.is_some()) {
+        let made = ["attribution", "page_url"];
+        let columns = Metadata::COLUMNS.iter().filter(|column| !made.contains(&column.name));
+        for column in columns.filter(|column| column.field.is_some()) {
             let field = column.field.unwrap();
             let value = match column.name {
                 "lon" | "computed_lon" => said[field]["coordinates"][0].clone(),

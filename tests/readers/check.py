@@ -14,6 +14,7 @@ import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from pictures import with_exiftool
 from readers import (
     attempt,
     check,
@@ -34,7 +35,7 @@ FIELDS = (
     "id,sequence,geometry,computed_geometry,captured_at,compass_angle,computed_compass_angle,altitude,"
     "computed_altitude,computed_rotation,atomic_scale,camera_type,camera_parameters,make,model,exif_orientation,"
     "width,height,is_pano,quality_score,on_foot,creator,organization,thumb_256_url,thumb_1024_url,thumb_2048_url,"
-    "thumb_original_url,merge_cc,mesh,sfm_cluster,detections"
+    "thumb_original_url,merge_cc,mesh,sfm_cluster,detections,attribution,page_url"
 )
 ENDINGS = {"csv": "csv", "parquet": "parquet", "geojson": "geojson", "geojsonseq": "geojsonl"}
 BIG = 600_000
@@ -209,6 +210,19 @@ def skipping(label, path, table):
     check(f"{label}: pyarrow, and finds the {len(inside)} images of the CSV", found == sorted(inside), len(found))
 
 
+def pictures(root):
+    """Pictures that carry what is known of them, thumbs of all and some originals."""
+    fields = "geometry,captured_at,compass_angle,altitude,make,model,is_pano,creator,attribution,page_url"
+    for label, args in (
+        ("thumbs", ["--exif", "always", "--layout", "sequence"]),
+        ("originals", ["--quality", "original", "--bbox", "33.33,35.15,33.39,35.19"]),
+    ):
+        folder = root / label
+        streetflow("crawl", "--sandbox", "--fields", fields, *args, "-o", folder)
+        with open(folder / "img_meta_dataset.csv", newline="", encoding="utf-8") as file:
+            attempt(with_exiftool, label, folder / "downloaded_images", list(csv.DictReader(file)))
+
+
 def no_token(root):
     """The token that the sandbox asks for and the crawl was given is in no file."""
     files = [path for path in root.rglob("*") if path.is_file()]
@@ -220,7 +234,7 @@ def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for part in (crawls, separators, conversions, odd_values, big, no_token):
+        for part in (crawls, separators, conversions, odd_values, big, pictures, no_token):
             part(root)
         attempt(csv_in_duckdb, "default img_meta_dataset.csv", root / "default/img_meta_dataset.csv")
     failed = results.count(False)

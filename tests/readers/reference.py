@@ -15,7 +15,7 @@ KINDS = [
     (
         "org_id seq_id img_id id sequence camera_type make model creator_id creator_username organization_id "
         "thumb_256_url thumb_1024_url thumb_2048_url thumb_original_url mesh_id mesh_url sfm_cluster_id "
-        "sfm_cluster_url",
+        "sfm_cluster_url attribution page_url",
         str,
         pa.string(),
     ),

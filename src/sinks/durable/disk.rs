@@ -39,6 +39,7 @@ pub(super) use self::each::Each as Disk;
 
 #[cfg(any(test, not(target_os = "linux")))]
 pub(super) mod each {
+    use std::collections::BTreeSet;
     use std::fs::File;
     use std::io;
     use std::path::{Path, PathBuf};
@@ -61,14 +62,17 @@ pub(super) mod each {
 
         pub(in crate::sinks::durable) fn sync(&self, folder: &Path) -> io::Result<()> {
             let written = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut folders = BTreeSet::from([folder]);
             for picture in &written {
+                // A folder that was made for it has a name above it, too.
+                folders.extend(picture.ancestors().skip(1).take_while(|above| above.starts_with(folder)));
                 match File::options().write(true).open(picture) {
                     Ok(file) => file.sync_all()?,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }
             }
-            sync_folder(folder)
+            folders.into_iter().try_for_each(sync_folder)
         }
     }
 }

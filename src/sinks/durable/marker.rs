@@ -107,7 +107,34 @@ fn since_1970(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// When a file was written; where nobody knows, at the end of all time.
-pub(super) fn modified(found: &Metadata) -> u64 {
+/// When a file was last changed, by the clock of its file system; where nobody knows, at the end of all time.
+fn modified(found: &Metadata) -> u64 {
     found.modified().map_or(u64::MAX, since_1970)
+}
+
+/// Gives a picture the time of its capture; a file system that can't is no reason to lose the picture.
+pub(in crate::sinks) fn set_time(file: &File, captured: SystemTime) {
+    let times = fs::FileTimes::new().set_modified(captured);
+    #[cfg(windows)]
+    let times = std::os::windows::fs::FileTimesExt::set_created(times, SystemTime::now());
+    file.set_times(times).ok();
+}
+
+/// When a picture was written, though its file has the time of its capture: Unix notes each change of a file where
+/// nobody can set it, and elsewhere we note it ourselves. The later one counts, for it costs but a look.
+pub(super) fn written(found: &Metadata) -> u64 {
+    modified(found).max(changed(found))
+}
+
+#[cfg(unix)]
+fn changed(found: &Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+
+    u64::try_from(found.ctime().saturating_mul(1000).saturating_add(found.ctime_nsec() / 1_000_000))
+        .unwrap_or(0)
+}
+
+#[cfg(not(unix))]
+fn changed(found: &Metadata) -> u64 {
+    found.created().map_or(u64::MAX, since_1970)
 }

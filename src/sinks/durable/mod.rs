@@ -25,8 +25,10 @@ use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::disk::Disk;
-use self::marker::{Marker, TOLERANCE, left, milliseconds, modified};
+pub(super) use self::marker::set_time;
+use self::marker::{Marker, TOLERANCE, left, milliseconds, written};
 use super::file::output_error;
+use super::folders::folders;
 use super::{JpegCheck, Quality};
 use crate::error::Result;
 
@@ -182,14 +184,18 @@ impl Durable {
     }
 }
 
-/// Removes pictures written since a time that are not whole.
+/// Removes pictures written since a time that are not whole, here and in the folders below.
 fn remove_spoilt(folder: &Path, since: u64) -> io::Result<()> {
+    folders(folder).iter().try_for_each(|folder| remove_spoilt_in(folder, since))
+}
+
+fn remove_spoilt_in(folder: &Path, since: u64) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if !is_picture(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        let young = entry.metadata().is_ok_and(|found| found.is_file() && modified(&found) >= since);
+        let young = entry.metadata().is_ok_and(|found| found.is_file() && written(&found) >= since);
         if young && !is_whole(&entry.path())? {
             remove(&entry.path())?;
         }

@@ -97,18 +97,44 @@ fn crate_names(folder: &tempfile::TempDir) -> Vec<String> {
     names
 }
 
+/// Sets the marker of a dead run to a time.
+fn set_marker(folder: &Path, time: u64) {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let marker =
+        entries.filter(|path| path.to_string_lossy().contains(".unsynced.")).last().expect("a marker");
+    fs::write(marker, format!("{}{time:020}\n", marker::WORDS)).expect("written");
+}
+
 #[test]
 fn only_pictures_since_the_markers_time_are_looked_into_and_those_of_the_future() {
     let names = ["1_256.jpg", "2_256.jpg", "3_256.jpg", "4_256.jpg"];
     let folder = died(&names);
-    let now = milliseconds();
-    for (name, at) in names.iter().zip([now - HOUR, now - SLACK / 2, now + 5, now + 1000 * HOUR]) {
+    // Nobody can set the time at which a file was changed; so it is the marker that is an hour ahead.
+    let since = milliseconds() + HOUR;
+    set_marker(folder.path(), since);
+    for (name, at) in names.iter().zip([since - HOUR, since - SLACK / 2, since + 5, since + 1000 * HOUR]) {
         let path = folder.path().join(name);
         fs::write(&path, "").expect("emptied");
         set_time(&path, at);
     }
     Durable::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg"]);
+}
+
+#[test]
+fn a_picture_with_the_time_of_its_capture_is_as_young_as_it_is() {
+    let folder = died(&["1_256.jpg", "2_256.jpg"]);
+    let below = folder.path().join("2001/09/09");
+    fs::create_dir_all(&below).expect("made");
+    for path in [folder.path().join("1_256.jpg"), below.join("3_256.jpg")] {
+        fs::write(&path, "").expect("emptied");
+        let captured = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        super::set_time(&File::options().append(true).open(&path).expect("a file"), captured);
+        assert_eq!(fs::metadata(&path).and_then(|found| found.modified()).expect("a time"), captured);
+    }
+    Durable::open(folder.path()).expect("open");
+    assert_eq!(crate_names(&folder), ["2001", "2_256.jpg"]);
+    assert_eq!(fs::read_dir(below).expect("a folder").count(), 0);
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! What the licence of a picture asks whoever shows it to say.
+
+use super::{ImageId, Metadata};
+use crate::printable::is_shown;
+use crate::record::Fields;
+
+/// A name has so many characters at the most; longer ones are cut.
+const LONGEST_NAME: usize = 100;
+
+/// The fields that are made of others, each with what it is made of.
+pub(crate) const MADE_OF: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
+
+/// A user's name as it is shown.
+pub(crate) fn shown_name(name: &str) -> Option<String> {
+    shown_line(name, LONGEST_NAME)
+}
+
+/// A text as it is shown: on one line, of a bounded length, with nothing in it that can't be seen.
+pub(crate) fn shown_line(text: &str, most: usize) -> Option<String> {
+    let visible = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_shown(*c));
+    // Cut before and after: what is endless must not cost endless memory.
+    let visible: String = visible.take(4 * most).collect();
+    let mut shown = visible.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = shown.char_indices().nth(most) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    Some(shown).filter(|shown| !shown.is_empty())
+}
+
+/// `© <username> / Mapillary, CC BY-SA 4.0`.
+pub(crate) fn attribution(username: Option<&str>) -> String {
+    match username.and_then(shown_name) {
+        Some(name) => format!("© {name} / Mapillary, CC BY-SA 4.0"),
+        None => "Mapillary, CC BY-SA 4.0".to_owned(),
+    }
+}
+
+/// Where Mapillary shows an image.
+pub(crate) fn page_url(id: &ImageId) -> String {
+    format!("https://www.mapillary.com/app/?pKey={id}")
+}
+
+impl Metadata {
+    /// Fills those of the fields that are made of others, `attribution` and `page_url`, where they are empty.
+    ///
+    /// [`FetchMetadata`](crate::FetchMetadata) does so for the fields that it is told. The attribution names the
+    /// author if [`Metadata::creator_username`] does, and is cut to a line of a bounded length.
+    ///
+    /// ```
+    /// use streetflow::{ImageId, Metadata};
+    ///
+    /// let mut image = Metadata { img_id: ImageId::new("728019821979741")?, ..Metadata::default() };
+    /// image.creator_username = Some("aliki".to_owned());
+    /// image.fill(&"attribution,page_url".parse()?);
+    /// assert_eq!(image.attribution.as_deref(), Some("© aliki / Mapillary, CC BY-SA 4.0"));
+    /// assert_eq!(image.page_url.as_deref(), Some("https://www.mapillary.com/app/?pKey=728019821979741"));
+    /// # Ok::<(), streetflow::Error>(())
+    /// ```
+    pub fn fill(&mut self, fields: &Fields) {
+        let wants = |name| fields.names().contains(&name);
+        if wants("attribution") && self.attribution.is_none() {
+            self.attribution = Some(attribution(self.creator_username.as_deref()));
+        }
+        if wants("page_url") && self.page_url.is_none() {
+            self.page_url = Some(page_url(&self.img_id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_short_line_whatever_it_is_made_of() {
+        assert_eq!(shown_name(" a\u{1b}[2J\r\n\0b\u{202e}  c\t").as_deref(), Some("a[2J b c"));
+        assert_eq!(shown_name("Ünï 日本 🚲").as_deref(), Some("Ünï 日本 🚲"));
+        let long = shown_name(&"é".repeat(10_000)).expect("a name");
+        assert!(long.ends_with('…') && long.chars().count() == LONGEST_NAME + 1, "{long}");
+        assert_eq!((shown_name(""), shown_name(" \u{200b}\0\n")), (None, None));
+        assert_eq!(attribution(Some("\u{1}")), attribution(None), "no author is better than a wrong one");
+    }
+}

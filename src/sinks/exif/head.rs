@@ -1,0 +1,162 @@
+//! The head of a JPEG, up to its frame, rewritten while the rest passes by.
+
+use bytes::Bytes;
+
+use super::{Facts, tags, tiff, xmp};
+
+/// A head that is longer passes as it came.
+const LONGEST_HEAD: usize = 1 << 20;
+
+const EXIF: &[u8] = b"Exif\0\0";
+const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
+const APP0: u8 = 0xe0;
+const APP1: u8 = 0xe1;
+
+/// Puts facts into a JPEG, without a look at its pixels.
+///
+/// The segments go behind the start of the picture and a JFIF header. An EXIF
+/// block that is there is taken up into ours, so that there is one in the end;
+/// one that leaves no room for that stays, and XMP says it all. Whatever is no
+/// JPEG passes as it came.
+pub(in crate::sinks) struct Stamper {
+    facts: Option<Facts>,
+    held: Vec<u8>,
+    /// The marker that comes next.
+    at: usize,
+    segments: Vec<Segment>,
+}
+
+struct Segment {
+    code: u8,
+    /// Of its marker and of what comes after its end.
+    from: usize,
+    to: usize,
+}
+
+enum Found {
+    /// The head goes on.
+    More,
+    /// Its end, and the width and height of the frame.
+    End(Option<(u32, u32)>),
+    /// It is none.
+    Strange,
+}
+
+impl Stamper {
+    /// Without facts, everything passes.
+    pub(in crate::sinks) fn new(facts: Option<Facts>) -> Self {
+        Self { facts, held: Vec::new(), at: 2, segments: Vec::new() }
+    }
+
+    /// Takes the next piece, and gives what may go on by now.
+    pub(in crate::sinks) fn push(&mut self, piece: Bytes) -> Option<Bytes> {
+        if self.facts.is_none() {
+            return Some(piece);
+        }
+        self.held.extend_from_slice(&piece);
+        let stamped = match self.look() {
+            Found::More if self.held.len() <= LONGEST_HEAD => return None,
+            Found::End(frame) => self.facts.take().map(|facts| self.stamped(&facts, frame)),
+            Found::More | Found::Strange => None,
+        };
+        self.facts = None;
+        let held = std::mem::take(&mut self.held);
+        Some(stamped.unwrap_or(held).into())
+    }
+
+    /// What is left of a picture that ended within its head.
+    pub(in crate::sinks) fn finish(&mut self) -> Option<Bytes> {
+        self.facts = None;
+        Some(std::mem::take(&mut self.held)).filter(|held| !held.is_empty()).map(Bytes::from)
+    }
+
+    /// Follows the markers as far as there are bytes.
+    fn look(&mut self) -> Found {
+        match self.held.get(..2) {
+            None => return Found::More,
+            Some(start) if start != [0xff, 0xd8] => return Found::Strange,
+            Some(_) => {}
+        }
+        loop {
+            let Some(rest) = self.held.get(self.at..) else { return Found::More };
+            if rest.first().is_some_and(|byte| *byte != 0xff) {
+                return Found::Strange;
+            }
+            let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
+            let Some(&code) = rest.get(fill) else { return Found::More };
+            let body = &rest[fill + 1..];
+            match code {
+                0x00 | 0xd8 | 0xd9 => return Found::Strange,
+                0x01 | 0xd0..=0xd7 => {
+                    self.at += fill + 1;
+                    continue;
+                }
+                0xda => return Found::End(None),
+                // Frames; the other three in this range are tables and an extension.
+                0xc0..=0xcf if !matches!(code, 0xc4 | 0xc8 | 0xcc) => {
+                    let &[_, _, _, h0, h1, w0, w1, ..] = body else { return Found::More };
+                    let (width, height) = (u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
+                    let known = width > 0 && height > 0;
+                    return Found::End(known.then_some((width.into(), height.into())));
+                }
+                _ => {}
+            }
+            let &[high, low, ..] = body else { return Found::More };
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            if length < 2 {
+                return Found::Strange;
+            }
+            let to = self.at + fill + 1 + length;
+            if to > self.held.len() {
+                return Found::More;
+            }
+            self.segments.push(Segment { code, from: self.at, to });
+            self.at = to;
+        }
+    }
+
+    /// The head with the facts in it, and what was held behind it.
+    fn stamped(&self, facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
+        let of = |segment: &Segment, begins: &[u8]| {
+            segment.code == APP1 && self.content(segment).starts_with(begins)
+        };
+        let found = |begins: &[u8]| {
+            let segment = self.segments.iter().find(|segment| of(segment, begins))?;
+            self.content(segment).get(begins.len()..)
+        };
+        let block = tiff::with_tags(found(EXIF), &tags::of(facts, frame));
+        let exif = segment(EXIF, &block);
+        let packet = match found(XMP) {
+            Some(found) => xmp::completed(found, facts, frame),
+            None => Some(xmp::packet(facts, frame)),
+        };
+        let xmp = packet.and_then(|packet| segment(XMP, &packet));
+        let first = self.segments.iter().take_while(|segment| segment.code == APP0).last();
+        let start = first.map_or(2, |segment| segment.to);
+        let mut picture = self.held[..start].to_vec();
+        picture.extend(exif.iter().chain(&xmp).flatten());
+        let mut from = start;
+        for other in self.segments.iter().filter(|segment| segment.from >= start) {
+            if (exif.is_some() && of(other, EXIF)) || (xmp.is_some() && of(other, XMP)) {
+                picture.extend_from_slice(&self.held[from..other.from]);
+                from = other.to;
+            }
+        }
+        picture.extend_from_slice(&self.held[from..]);
+        picture
+    }
+
+    /// What stands in a segment behind its length.
+    fn content(&self, segment: &Segment) -> &[u8] {
+        let bytes = &self.held[segment.from..segment.to];
+        let fill = bytes.iter().take_while(|byte| **byte == 0xff).count();
+        bytes.get(fill + 3..).unwrap_or_default()
+    }
+}
+
+/// A segment of the kind that holds EXIF or XMP, if there is room for that much in one.
+fn segment(begins: &[u8], content: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(begins.len() + content.len() + 2).ok()?;
+    Some([&[0xff, APP1], &length.to_be_bytes()[..], begins, content].concat())
+}

@@ -1,0 +1,225 @@
+//! The directories of an EXIF block, which is a small TIFF file.
+//!
+//! A block that is there is added to and never moved: maker's notes and
+//! thumbnails are found by their distance from its beginning, and nobody but
+//! the maker knows what else points where. So the new directories come behind
+//! it, with the old entries in them, and the header leads to them.
+
+use std::collections::BTreeMap;
+
+/// A directory of an EXIF block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Directory {
+    /// The first one, about the picture.
+    Image,
+    /// Of the camera's settings and the time.
+    Exif,
+    /// Of the place.
+    Gps,
+}
+
+/// What stands under a tag.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    /// Text. Nominally ASCII; readers take it for UTF-8.
+    Text(String),
+    Bytes(Vec<u8>),
+    Short(u16),
+    Long(u32),
+    /// Numerators and denominators.
+    Rationals(Vec<(u32, u32)>),
+    Undefined(Vec<u8>),
+}
+
+/// A tag to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tag {
+    pub(super) directory: Directory,
+    pub(super) number: u16,
+    pub(super) value: Value,
+    /// Whether one that is there is left alone.
+    pub(super) yields: bool,
+}
+
+/// Where the header leads, and where the first directory leads.
+const FIRST: usize = 4;
+const EXIF_POINTER: u16 = 0x8769;
+const GPS_POINTER: u16 = 0x8825;
+
+const TEXT: u16 = 2;
+const LONG: u16 = 4;
+const POINTER: u16 = 13;
+
+/// An entry without its tag: type, count, and the value or where it is.
+type Entry = [u8; 10];
+
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    big_endian: bool,
+    image: BTreeMap<u16, Entry>,
+    exif: BTreeMap<u16, Entry>,
+    gps: BTreeMap<u16, Entry>,
+    /// Where the directory of the thumbnail is, if there is one.
+    thumbnail: u32,
+}
+
+/// A block with the tags in it, on top of the one that is there if that can be read.
+pub(super) fn with_tags(found: Option<&[u8]>, tags: &[Tag]) -> Vec<u8> {
+    let mut block = found.and_then(Block::read).unwrap_or_else(Block::empty);
+    for tag in tags {
+        block.set(tag);
+    }
+    block.finish()
+}
+
+impl Block {
+    fn empty() -> Self {
+        Self { bytes: b"II*\0\0\0\0\0".to_vec(), ..Self::default() }
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let big_endian = match bytes.get(..4)? {
+            b"II*\0" => false,
+            b"MM\0*" => true,
+            _ => return None,
+        };
+        let mut block = Self { bytes: bytes.to_vec(), big_endian, ..Self::default() };
+        let (image, thumbnail) = block.directory(block.long(bytes.get(FIRST..FIRST + 4)?))?;
+        let below = |pointer| {
+            let entry: &Entry = image.get(&pointer)?;
+            let is_pointer = [LONG, POINTER].contains(&block.short(&entry[..2]));
+            block.directory(block.long(&entry[6..])).filter(|_| is_pointer).map(|(entries, _)| entries)
+        };
+        let (exif, gps) = (below(EXIF_POINTER).unwrap_or_default(), below(GPS_POINTER).unwrap_or_default());
+        (block.image, block.exif, block.gps, block.thumbnail) = (image, exif, gps, thumbnail);
+        Some(block)
+    }
+
+    /// The entries of a directory, and where the next one is; none if it is not whole.
+    fn directory(&self, at: u32) -> Option<(BTreeMap<u16, Entry>, u32)> {
+        let from = self.bytes.get(usize::try_from(at).ok()?..)?;
+        let count = usize::from(self.short(from.get(..2)?));
+        let rows = from.get(2..2 + 12 * count)?;
+        let next = from.get(2 + 12 * count..6 + 12 * count).map_or(0, |next| self.long(next));
+        let mut entries = BTreeMap::new();
+        for row in rows.chunks_exact(12) {
+            let entry = row[2..].try_into().ok()?;
+            entries.entry(self.short(&row[..2])).or_insert(entry);
+        }
+        Some((entries, next))
+    }
+
+    fn short(&self, bytes: &[u8]) -> u16 {
+        let bytes = [bytes[0], bytes[1]];
+        if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+    }
+
+    fn long(&self, bytes: &[u8]) -> u32 {
+        let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    fn of_short(&self, number: u16) -> [u8; 2] {
+        if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
+    }
+
+    fn of_long(&self, number: u32) -> [u8; 4] {
+        if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
+    }
+
+    fn set(&mut self, tag: &Tag) {
+        if tag.yields && self.says(tag) {
+            return;
+        }
+        let (kind, count, bytes) = self.encoded(&tag.value);
+        let entry = self.entry(kind, count, &bytes);
+        self.entries(tag.directory).insert(tag.number, entry);
+    }
+
+    fn entries(&mut self, directory: Directory) -> &mut BTreeMap<u16, Entry> {
+        match directory {
+            Directory::Image => &mut self.image,
+            Directory::Exif => &mut self.exif,
+            Directory::Gps => &mut self.gps,
+        }
+    }
+
+    /// Whether the tag is there and more than blanks, which cameras write where their owner has said nothing.
+    fn says(&mut self, tag: &Tag) -> bool {
+        let Some(entry) = self.entries(tag.directory).get(&tag.number).copied() else { return false };
+        if self.short(&entry[..2]) != TEXT {
+            return true;
+        }
+        let length = self.long(&entry[2..6]) as usize;
+        let at = self.long(&entry[6..]) as usize;
+        let text = if length <= 4 {
+            entry.get(6..6 + length)
+        } else {
+            self.bytes.get(at..at.saturating_add(length))
+        };
+        text.is_some_and(|text| text.iter().any(|byte| !matches!(byte, 0 | b' ')))
+    }
+
+    /// Type, count and bytes of a value.
+    fn encoded(&self, value: &Value) -> (u16, usize, Vec<u8>) {
+        match value {
+            Value::Text(text) => (TEXT, text.len() + 1, [text.as_bytes(), b"\0"].concat()),
+            Value::Bytes(bytes) => (1, bytes.len(), bytes.clone()),
+            Value::Short(number) => (3, 1, self.of_short(*number).to_vec()),
+            Value::Long(number) => (LONG, 1, self.of_long(*number).to_vec()),
+            Value::Undefined(bytes) => (7, bytes.len(), bytes.clone()),
+            Value::Rationals(numbers) => {
+                let each = numbers.iter().flat_map(|(above, below)| [*above, *below]);
+                (5, numbers.len(), each.flat_map(|number| self.of_long(number)).collect())
+            }
+        }
+    }
+
+    /// What is longer than four bytes goes behind everything, at an even place.
+    fn entry(&mut self, kind: u16, count: usize, value: &[u8]) -> Entry {
+        let mut entry = [0; 10];
+        entry[..2].copy_from_slice(&self.of_short(kind));
+        entry[2..6].copy_from_slice(&self.of_long(u32::try_from(count).unwrap_or(u32::MAX)));
+        if value.len() <= 4 {
+            entry[6..6 + value.len()].copy_from_slice(value);
+        } else {
+            let at = self.append(value);
+            entry[6..].copy_from_slice(&self.of_long(at));
+        }
+        entry
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> u32 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(2), 0);
+        let at = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(bytes);
+        at
+    }
+
+    fn append_directory(&mut self, entries: &BTreeMap<u16, Entry>, next: u32) -> u32 {
+        let mut bytes = self.of_short(u16::try_from(entries.len()).unwrap_or(u16::MAX)).to_vec();
+        for (number, entry) in entries {
+            bytes.extend(self.of_short(*number));
+            bytes.extend(entry);
+        }
+        bytes.extend(self.of_long(next));
+        self.append(&bytes)
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let mut image = std::mem::take(&mut self.image);
+        for (pointer, directory) in [(EXIF_POINTER, Directory::Exif), (GPS_POINTER, Directory::Gps)] {
+            let entries = std::mem::take(self.entries(directory));
+            if !entries.is_empty() {
+                let at = self.append_directory(&entries, 0);
+                let at = self.of_long(at);
+                image.insert(pointer, self.entry(LONG, 1, &at));
+            }
+        }
+        let at = self.append_directory(&image, self.thumbnail);
+        let at = self.of_long(at);
+        self.bytes[FIRST..FIRST + 4].copy_from_slice(&at);
+        self.bytes
+    }
+}
