@@ -26,6 +26,7 @@ async fn four_steps_and_crawl_write_the_same_files() {
     assert_eq!(
         names(&steps),
         [
+            "ATTRIBUTION.txt",
             "downloaded_images",
             "gone.csv",
             "img_dataset.csv",
@@ -34,7 +35,7 @@ async fn four_steps_and_crawl_write_the_same_files() {
             "seq_dataset.csv"
         ]
     );
-    for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
+    for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv", "ATTRIBUTION.txt"] {
         assert!(read(&steps, table) == read(&crawl, table), "{table} differs");
     }
     let pictures = names(&steps.join("downloaded_images"));
