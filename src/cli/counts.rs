@@ -1,6 +1,6 @@
 //! The counts of a step: what entered it, and on which way it left.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::steps;
@@ -21,6 +21,10 @@ pub(super) struct Step {
     pub(super) rows: Counter,
     pub(super) present: Counter,
     pub(super) failed: Counter,
+    /// Rows that a filter left out, by its name.
+    left_out: Mutex<Vec<(&'static str, u64)>>,
+    /// The limit is met behind this step: what is inside is not wanted any more.
+    limit_is_met: AtomicBool,
     gone: Counter,
     /// The first of those that are gone, by name.
     gone_names: Mutex<Vec<String>>,
@@ -49,6 +53,8 @@ pub(super) struct Balance {
     pub(super) done: u64,
     pub(super) present: u64,
     pub(super) ruled_out: u64,
+    /// Left out by a filter, or not wanted any more when the limit was met.
+    pub(super) left_out: u64,
     pub(super) gone: u64,
     pub(super) failed: u64,
     /// Entered, and had not left when the run ended.
@@ -60,8 +66,9 @@ pub(super) struct Balance {
 impl Step {
     pub(super) fn new(name: &'static str) -> Self {
         let [entered, listed, ruled_out, rows, present, failed, gone] = Default::default();
-        let (total, gone_names) = (AtomicU64::new(0), Mutex::default());
-        Self { name, total, entered, listed, ruled_out, rows, present, failed, gone, gone_names }
+        let (total, gone_names, left_out) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        let limit_is_met = AtomicBool::new(false);
+        Self { name, total, entered, listed, ruled_out, rows, present, failed, left_out, limit_is_met, gone, gone_names }
     }
 
     pub(super) fn balance(&self) -> Balance {
@@ -69,13 +76,36 @@ impl Step {
         let (entered, present, ruled_out) = (self.entered.get(), self.present.get(), self.ruled_out.get());
         let (gone, failed) = (self.gone.get(), self.failed.get());
         let done = if steps::gives_many(self.name) { self.listed.get() } else { rows };
-        let left = done + present + ruled_out + gone + failed;
-        let not_reached = entered.saturating_sub(left);
-        Balance { entered, done, present, ruled_out, gone, failed, not_reached, rows }
+        // What a tile says of sequences is about rows: the tile itself is done.
+        let filtered = if steps::gives_many(self.name) { 0 } else { self.left_out().iter().map(|(_, count)| count).sum() };
+        let left = done + present + ruled_out + filtered + gone + failed;
+        let inside = entered.saturating_sub(left);
+        let limited = if self.limit_is_met.load(Ordering::Relaxed) { inside } else { 0 };
+        let (left_out, not_reached) = (filtered + limited, inside - limited);
+        Balance { entered, done, present, ruled_out, left_out, gone, failed, not_reached, rows }
     }
 
     pub(super) fn gone(&self) -> u64 {
         self.gone.get()
+    }
+
+    pub(super) fn leave_out(&self, by: &'static str) {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        match left_out.iter_mut().find(|(name, _)| *name == by) {
+            Some((_, count)) => *count += 1,
+            None => left_out.push((by, 1)),
+        }
+    }
+
+    /// The rows that filters left out, by their names.
+    pub(super) fn left_out(&self) -> Vec<(&'static str, u64)> {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        left_out.sort_unstable();
+        left_out
+    }
+
+    pub(super) fn meet_limit(&self) {
+        self.limit_is_met.store(true, Ordering::Relaxed);
     }
 
     /// Names of things gone: the first few, and how many there are besides.
@@ -106,6 +136,6 @@ impl Step {
 impl Balance {
     /// Whether everything that entered left on one of the ways out; before the end of a run, something may be inside.
     pub(super) fn adds_up(&self) -> bool {
-        self.entered == self.done + self.present + self.ruled_out + self.gone + self.failed
+        self.entered == self.done + self.present + self.ruled_out + self.left_out + self.gone + self.failed
     }
 }

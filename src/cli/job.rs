@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::args::{AreaArgs, FilterArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
 use super::cache;
 use super::ledger::Ledger;
 use super::report::{End, MOVE_IT, Outcome, ReportFile};
@@ -24,6 +24,7 @@ use crate::{Error, ErrorKind, Format, Report, Result};
 pub(super) struct Job<'a> {
     network: &'a NetworkArgs,
     area: Option<&'a AreaArgs>,
+    filters: Option<&'a FilterArgs>,
     restart: bool,
     output: &'a Path,
     steps: &'a [&'static str],
@@ -32,11 +33,16 @@ pub(super) struct Job<'a> {
 
 impl<'a> Job<'a> {
     pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
-        Self { network, area: None, restart: files.restart, output: &files.output, steps, formats: &[] }
+        Self { network, area: None, filters: None, restart: files.restart, output: &files.output, steps, formats: &[] }
     }
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
         self.area = Some(args);
+        self
+    }
+
+    pub(super) fn filters(mut self, args: &'a FilterArgs) -> Self {
+        self.filters = Some(args);
         self
     }
 
@@ -86,6 +92,9 @@ impl<'a> Job<'a> {
         // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
         if self.area.is_some_and(|area| area.bbox.is_none()) && !self.network.is_sandbox() {
             return Err(steps::no_box());
+        }
+        if let Some(filters) = self.filters {
+            filters.dates()?;
         }
         let mut builder = Run::builder(self.network, self.needs_token(), screen)?;
         if let Some(area) = self.area
@@ -175,7 +184,10 @@ impl<'a> Job<'a> {
     /// What the answers are for: another question must not be answered with them.
     fn question(&self, step: &str) -> String {
         let area = self.area.map(|area| (area.bbox.map(|bbox| bbox.to_string()), &area.org_id));
+        let filters = self.filters.map(FilterArgs::words).unwrap_or_default();
+        let filters: String = filters.iter().map(|word| format!(" {word}")).collect();
         format!("{step} {area:?} {} {}", self.network.graph_url, self.network.tiles_url)
+            + &filters
             + if self.network.is_sandbox() { " sandbox" } else { "" }
     }
 

@@ -8,6 +8,7 @@
 //! - `screen` is all that a person sees while it runs, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
 //! - `summary` is the last lines, `unfinished` keeps what the next run goes on from
+//! - `want` says which images are wanted
 //! - `cache` finds the user's cache folder, for tiles
 
 mod args;
@@ -25,6 +26,7 @@ mod steps;
 mod summary;
 mod tables;
 mod unfinished;
+mod want;
 mod words;
 
 use std::io::{self, Write};
@@ -92,7 +94,9 @@ async fn command(cli: Cli) -> Exit {
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::METADATA]).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, &[steps::METADATA])
+                .filters(&args.filters)
+                .tables(&args.tables);
             job.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {
@@ -101,7 +105,10 @@ async fn command(cli: Cli) -> Exit {
         }
         Command::Crawl(args) => {
             let steps = if args.no_download { &steps::ALL[..3] } else { &steps::ALL[..] };
-            let job = Job::new(&args.network, &args.files, steps).area(&args.area).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, steps)
+                .area(&args.area)
+                .filters(&args.filters)
+                .tables(&args.tables);
             job.run(screen, async |run| steps::crawl(run, args).await).await
         }
         Command::Convert(args) => convert::run(args, screen).await,

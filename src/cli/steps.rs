@@ -6,11 +6,12 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use super::args::{
-    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
+    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, FilterArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
 };
 use super::run::Run;
 use super::screen::Screen;
 use super::tables::{Input, Tables, check_flags, stamp};
+use super::want::Want;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
     RecordStream, Report, Result, Sink, TableSource, TileSource,
@@ -54,7 +55,7 @@ pub(super) fn unit(step: &str) -> (&'static str, &'static str) {
 }
 
 pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
-    let query = query(run, SEQUENCES, Some(&args.area), None);
+    let query = query(run, SEQUENCES, Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
     let (flow, sink) = tables.end(flow, SEQUENCE_TABLE, &Fields::default());
@@ -65,7 +66,7 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
     let input = Input::find(&args.input, &args.files.output, SEQUENCE_TABLE)?;
     let source = input.open(&run.stop).await?;
-    let query = after(&source, &query(run, IMAGES, None, None));
+    let query = after(&source, &query(run, IMAGES, None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
         .entering(IMAGES, run.observer())
@@ -79,14 +80,16 @@ pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, IMAGE_TABLE)?;
     let source = input.open(&run.stop).await?;
-    let query = after(&source, &query(run, METADATA, None, Some(&args.ask.fields)));
+    let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
-    run.expect(METADATA, &input);
-    let asked = tables.asked(&args.ask.fields)?;
-    let flow = Flow::from(source)
+    let want = Want::new(&args.filters)?;
+    run.expect(METADATA, &input, want.most());
+    let asked = want.asked(tables.asked(&args.ask.fields)?)?;
+    let flow = want
+        .before_metadata(Flow::from(source), run)
         .entering(METADATA, run.observer())
-        .then(fetch(run, &args.ask, &asked))
-        .observe(METADATA, run.observer());
+        .then(fetch(run, &args.ask, &asked));
+    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     let (flow, sink) = tables.end(flow, METADATA_TABLE, &args.ask.fields);
     finish(run, flow, sink).await
 }
@@ -94,7 +97,7 @@ pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
 pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     let input = Input::find(&args.input, &args.files.output, METADATA_TABLE)?;
     let source = input.open::<Metadata>(&run.stop).await?;
-    run.expect(DOWNLOAD, &input);
+    run.expect(DOWNLOAD, &input, None);
     let hint = hint_for(args.pictures.quality, source.header());
     let source = source.require(args.pictures.quality.field(), hint)?;
     // The sink itself tells what becomes of each picture.
@@ -106,19 +109,20 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let (output, download) = (&args.files.output, !args.no_download);
     let fields = args.ask.fields.clone();
     let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
-    let query = query(run, "crawl", Some(&args.area), Some(&fields));
+    let query = query(run, "crawl", Some(&args.area), Some(&args.filters), Some(&fields));
     let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
+    let want = Want::new(&args.filters)?;
     let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
     let flow = tables
         .tap(flow, SEQUENCE_TABLE, &fields)
         .entering(IMAGES, run.observer())
-        .then(ListImages::new(&run.client))
-        .observe(IMAGES, run.observer());
+        .then(list(run, &want));
+    let flow = want.before_metadata(flow, run).observe(IMAGES, run.observer());
     let flow = tables
         .tap(flow, IMAGE_TABLE, &fields)
         .entering(METADATA, run.observer())
-        .then(fetch(run, &args.ask, &tables.asked(&fields)?))
-        .observe(METADATA, run.observer());
+        .then(fetch(run, &args.ask, &want.asked(tables.asked(&fields)?)?));
+    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
         finish(run, flow, pictures(run, &args.pictures, output)).await
@@ -129,7 +133,13 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
 }
 
 /// What decides which records come, as one would say it again; it goes into the files.
-fn query(run: &Run, step: &str, area: Option<&AreaArgs>, fields: Option<&Fields>) -> String {
+fn query(
+    run: &Run,
+    step: &str,
+    area: Option<&AreaArgs>,
+    filters: Option<&FilterArgs>,
+    fields: Option<&Fields>,
+) -> String {
     let mut words = vec![format!("streetflow {step}")];
     if run.is_sandbox() {
         words.push("--sandbox".to_owned());
@@ -142,6 +152,7 @@ fn query(run: &Run, step: &str, area: Option<&AreaArgs>, fields: Option<&Fields>
             words.push("--exhaustive".to_owned());
         }
     }
+    words.extend(filters.into_iter().flat_map(FilterArgs::words));
     words.extend(fields.map(|fields| format!("--fields {fields}")));
     words.join(" ")
 }
@@ -169,7 +180,7 @@ fn refuse_total_failure<T: Send + 'static>(records: RecordStream<T>, screen: Arc
             let (mut records, any) = state?;
             match records.next().await {
                 Some(item) => Some((item, Some((records, true)))),
-                None if !any && screen.failed() > 0 => {
+                None if !any && screen.failed() > 0 && !screen.left_out() => {
                     let why = format!("nothing came, and {} failed", screen.failed());
                     let error = Error::new(ErrorKind::Unavailable, "get anything").because(why);
                     Some((
@@ -203,6 +214,11 @@ pub(super) fn no_box() -> Error {
     Error::new(ErrorKind::Usage, "choose the area")
         .because("no box was given")
         .hint("give one with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`")
+}
+
+fn list(run: &Run, want: &Want) -> ListImages {
+    let list = ListImages::new(&run.client);
+    want.ahead().map_or(list.clone(), |most| list.ahead(most))
 }
 
 fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {

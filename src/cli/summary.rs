@@ -33,6 +33,7 @@ fn line(step: &Step, bytes: u64) -> String {
     for (count, what) in [
         (counts.present, "already there"),
         (counts.ruled_out, "ruled out"),
+        (counts.left_out, "left out"),
         (counts.gone, "gone"),
         (counts.failed, "failed"),
         (counts.not_reached, "not reached"),
@@ -46,6 +47,10 @@ fn line(step: &Step, bytes: u64) -> String {
         steps::SEQUENCES => more(found("sequence", "sequences")),
         steps::IMAGES => more(found("image", "images")),
         _ => {}
+    }
+    let by: Vec<_> = step.left_out().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
+    if !by.is_empty() {
+        more(format!("{} ({})", if step.name == steps::SEQUENCES { ", others left out" } else { "" }, by.join(", ")));
     }
     line
 }

@@ -1,0 +1,87 @@
+//! What stands behind the flags.
+
+use crate::sinks::Compression;
+use crate::stages::{Dates, Filter, Heading};
+use crate::{Bbox, Error, Fields, Format, OwnerId, Place, Quality};
+
+/// Tiles a minute: one an hour, give or take.
+const SLOWEST: f64 = 0.0166;
+
+/// clap shows one line, so the causes and the hint go into it.
+fn one_line(error: &Error) -> String {
+    match error.advice() {
+        Some(hint) => format!("{}\n\nhint: {hint}", error.chain()),
+        None => error.chain(),
+    }
+}
+
+pub(super) fn box_of(text: &str) -> Result<Bbox, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn owner_of(text: &str) -> Result<OwnerId, String> {
+    OwnerId::new(text).map_err(|error| one_line(&error))
+}
+
+pub(super) fn fields_of(text: &str) -> Result<Fields, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn format_of(text: &str) -> Result<Format, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn compression_of(text: &str) -> Result<Compression, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn place_of(text: &str) -> Result<Place, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn quality_of(text: &str) -> Result<Quality, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn rate_of(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if rate.is_finite() && rate >= SLOWEST {
+        Ok(rate)
+    } else {
+        Err("it must be a tile an hour at least: 0.0167".to_owned())
+    }
+}
+
+/// A time, and how it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct When {
+    pub(in crate::cli) text: String,
+    /// In milliseconds since 1970.
+    pub(in crate::cli) at: i64,
+}
+
+pub(super) fn first_of(text: &str) -> Result<When, String> {
+    when(text, Dates::first(text))
+}
+
+pub(super) fn last_of(text: &str) -> Result<When, String> {
+    when(text, Dates::last(text))
+}
+
+fn when(text: &str, at: crate::Result<i64>) -> Result<When, String> {
+    at.map(|at| When { text: text.to_owned(), at }).map_err(|error| one_line(&error))
+}
+
+pub(super) fn heading_of(text: &str) -> Result<Heading, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn score_of(text: &str) -> Result<f64, String> {
+    let score = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    Filter::min_quality(score).map(|_| score).map_err(|error| one_line(&error))
+}
+
+pub(super) fn metres_of(text: &str) -> Result<f64, String> {
+    let metres = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    Filter::every(metres).map(|_| metres).map_err(|error| one_line(&error))
+}
