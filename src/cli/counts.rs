@@ -68,7 +68,20 @@ impl Step {
         let [entered, listed, ruled_out, rows, present, failed, gone] = Default::default();
         let (total, gone_names, left_out) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
         let limit_is_met = AtomicBool::new(false);
-        Self { name, total, entered, listed, ruled_out, rows, present, failed, left_out, limit_is_met, gone, gone_names }
+        Self {
+            name,
+            total,
+            entered,
+            listed,
+            ruled_out,
+            rows,
+            present,
+            failed,
+            left_out,
+            limit_is_met,
+            gone,
+            gone_names,
+        }
     }
 
     pub(super) fn balance(&self) -> Balance {
@@ -77,7 +90,11 @@ impl Step {
         let (gone, failed) = (self.gone.get(), self.failed.get());
         let done = if steps::gives_many(self.name) { self.listed.get() } else { rows };
         // What a tile says of sequences is about rows: the tile itself is done.
-        let filtered = if steps::gives_many(self.name) { 0 } else { self.left_out().iter().map(|(_, count)| count).sum() };
+        let filtered = if steps::gives_many(self.name) {
+            0
+        } else {
+            self.left_out().iter().map(|(_, count)| count).sum()
+        };
         let left = done + present + ruled_out + filtered + gone + failed;
         let inside = entered.saturating_sub(left);
         let limited = if self.limit_is_met.load(Ordering::Relaxed) { inside } else { 0 };

@@ -33,7 +33,15 @@ pub(super) struct Job<'a> {
 
 impl<'a> Job<'a> {
     pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
-        Self { network, area: None, filters: None, restart: files.restart, output: &files.output, steps, formats: &[] }
+        Self {
+            network,
+            area: None,
+            filters: None,
+            restart: files.restart,
+            output: &files.output,
+            steps,
+            formats: &[],
+        }
     }
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
@@ -90,8 +98,8 @@ impl<'a> Job<'a> {
     /// Takes the folder, opens what an unfinished run left in it, and makes the client.
     async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished)> {
         // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
-        if self.area.is_some_and(|area| area.bbox.is_none()) && !self.network.is_sandbox() {
-            return Err(steps::no_box());
+        if let Some(area) = self.area {
+            area.check(self.network.is_sandbox())?;
         }
         if let Some(filters) = self.filters {
             filters.dates()?;
@@ -156,7 +164,7 @@ impl<'a> Job<'a> {
             return Ok(());
         }
         let step = if let [only] = self.steps { only } else { "crawl" };
-        let question = self.question(step);
+        let question = self.question(step)?;
         let others = if self.restart { Vec::new() } else { unfinished.others(step, &question) };
         let store = unfinished.open(step, &question, self.restart)?;
         if let Some(why) = store.set_aside() {
@@ -182,13 +190,12 @@ impl<'a> Job<'a> {
     }
 
     /// What the answers are for: another question must not be answered with them.
-    fn question(&self, step: &str) -> String {
-        let area = self.area.map(|area| (area.bbox.map(|bbox| bbox.to_string()), &area.org_id));
+    fn question(&self, step: &str) -> Result<String> {
+        let area = self.area.map(AreaArgs::key).transpose()?.unwrap_or_default();
         let filters = self.filters.map(FilterArgs::words).unwrap_or_default();
         let filters: String = filters.iter().map(|word| format!(" {word}")).collect();
-        format!("{step} {area:?} {} {}", self.network.graph_url, self.network.tiles_url)
-            + &filters
-            + if self.network.is_sandbox() { " sandbox" } else { "" }
+        let sandbox = if self.network.is_sandbox() { " sandbox" } else { "" };
+        Ok(format!("{step} {area} {} {}{filters}{sandbox}", self.network.graph_url, self.network.tiles_url))
     }
 
     /// Pictures come from another host, to which no token goes.

@@ -1,5 +1,6 @@
 //! The command `streetflow`: words into flows, events into words.
 //!
+//! - `area` says what is to be crawled
 //! - `args` parses the command line, all of it
 //! - `job` is the frame of every crawling command: last lines, exit code; `signals` is what ends one early
 //! - `run` makes what a command runs with
@@ -11,6 +12,7 @@
 //! - `want` says which images are wanted
 //! - `cache` finds the user's cache folder, for tiles
 
+mod area;
 mod args;
 mod cache;
 mod convert;

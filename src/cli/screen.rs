@@ -174,9 +174,12 @@ impl Screen {
         let rate = (counts.rows + counts.present) as f64 / seconds;
         let mut line = format!("{:<9} {:>9}  {:>8}/s", step.name, grouped(counts.rows), rounded(rate));
         let mut more = |text: String| write!(line, "  {text}").unwrap_or_default();
-        for (count, what) in
-            [(counts.present, "there already"), (filtered, "left out"), (counts.gone, "gone"), (counts.failed, "failed")]
-        {
+        for (count, what) in [
+            (counts.present, "there already"),
+            (filtered, "left out"),
+            (counts.gone, "gone"),
+            (counts.failed, "failed"),
+        ] {
             if count > 0 {
                 more(format!("{} {what}", grouped(count)));
             }

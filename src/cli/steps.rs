@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
+use super::area::no_box;
 use super::args::{
-    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, FilterArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
+    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, FilterArgs, ImagesArgs, MetadataArgs, PictureArgs,
+    SequencesArgs,
 };
 use super::run::Run;
 use super::screen::Screen;
@@ -57,7 +59,7 @@ pub(super) fn unit(step: &str) -> (&'static str, &'static str) {
 pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
     let query = query(run, SEQUENCES, Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
-    let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
+    let flow = Flow::from(tiles(run, &args.area, None)?).observe(SEQUENCES, run.observer());
     let (flow, sink) = tables.end(flow, SEQUENCE_TABLE, &Fields::default());
     finish(run, flow, sink).await
 }
@@ -111,17 +113,18 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
     let query = query(run, "crawl", Some(&args.area), Some(&args.filters), Some(&fields));
     let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
-    let want = Want::new(&args.filters)?;
-    let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
-    let flow = tables
-        .tap(flow, SEQUENCE_TABLE, &fields)
-        .entering(IMAGES, run.observer())
-        .then(list(run, &want));
+    let want = Want::new(&args.filters)?.without(args.area.not_in_tiles());
+    let clip = args.clip.then(|| args.area.place(run.default_bbox)).transpose()?.flatten();
+    let want = want.clipped(clip);
+    let flow = Flow::from(tiles(run, &args.area, Some(&args.filters))?).observe(SEQUENCES, run.observer());
+    let flow =
+        tables.tap(flow, SEQUENCE_TABLE, &fields).entering(IMAGES, run.observer()).then(list(run, &want));
     let flow = want.before_metadata(flow, run).observe(IMAGES, run.observer());
-    let flow = tables
-        .tap(flow, IMAGE_TABLE, &fields)
-        .entering(METADATA, run.observer())
-        .then(fetch(run, &args.ask, &want.asked(tables.asked(&fields)?)?));
+    let flow = tables.tap(flow, IMAGE_TABLE, &fields).entering(METADATA, run.observer()).then(fetch(
+        run,
+        &args.ask,
+        &want.asked(tables.asked(&fields)?)?,
+    ));
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
@@ -145,12 +148,7 @@ fn query(
         words.push("--sandbox".to_owned());
     }
     if let Some(area) = area {
-        words.extend(area.bbox.or(run.default_bbox).map(|bbox| format!("--bbox {bbox}")));
-        words.extend(area.org_id.iter().map(|owner| format!("--org-id {owner}")));
-        words.push(format!("--min-zoom {} --max-zoom {}", area.min_zoom, area.max_zoom));
-        if area.exhaustive {
-            words.push("--exhaustive".to_owned());
-        }
+        words.extend(area.words(run.default_bbox));
     }
     words.extend(filters.into_iter().flat_map(FilterArgs::words));
     words.extend(fields.map(|fields| format!("--fields {fields}")));
@@ -195,25 +193,13 @@ fn refuse_total_failure<T: Send + 'static>(records: RecordStream<T>, screen: Arc
     whole.boxed()
 }
 
-fn tiles(run: &Run, area: &AreaArgs) -> Result<TileSource> {
-    if area.min_zoom > area.max_zoom {
-        let why = format!("`--min-zoom {}` is deeper than `--max-zoom {}`", area.min_zoom, area.max_zoom);
-        return Err(Error::new(ErrorKind::Usage, "choose the tile levels").because(why));
-    }
-    let bbox = area.bbox.or(run.default_bbox).ok_or_else(no_box)?;
-    let source = TileSource::within(&run.client, bbox).zooms(area.min_zoom, area.max_zoom);
-    let source = if area.exhaustive { source.exhaustive() } else { source };
-    Ok(match &area.org_id {
-        Some(owner) => source.owned_by(owner.clone()),
-        None => source,
-    })
-}
-
-/// There is nothing to crawl.
-pub(super) fn no_box() -> Error {
-    Error::new(ErrorKind::Usage, "choose the area")
-        .because("no box was given")
-        .hint("give one with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`")
+fn tiles(run: &Run, area: &AreaArgs, filters: Option<&FilterArgs>) -> Result<TileSource> {
+    let place = area.place(run.default_bbox)?.ok_or_else(no_box)?;
+    let source = TileSource::inside(&run.client, place).zooms(area.min_zoom, area.max_zoom);
+    let source = area.org_id.iter().fold(source, |source, owner| source.owned_by(owner.clone()));
+    let source = area.exclude_owner.iter().fold(source, |source, owner| source.not_owned_by(owner.clone()));
+    let source = filters.map_or(Ok(source.clone()), |filters| filters.in_tiles(source))?;
+    Ok(if area.exhaustive { source.exhaustive() } else { source })
 }
 
 fn list(run: &Run, want: &Want) -> ListImages {

@@ -48,9 +48,14 @@ fn line(step: &Step, bytes: u64) -> String {
         steps::IMAGES => more(found("image", "images")),
         _ => {}
     }
-    let by: Vec<_> = step.left_out().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
+    let by: Vec<_> =
+        step.left_out().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
     if !by.is_empty() {
-        more(format!("{} ({})", if step.name == steps::SEQUENCES { ", others left out" } else { "" }, by.join(", ")));
+        more(format!(
+            "{} ({})",
+            if step.name == steps::SEQUENCES { ", others left out" } else { "" },
+            by.join(", ")
+        ));
     }
     line
 }

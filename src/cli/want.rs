@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::args::FilterArgs;
 use super::run::Run;
 use super::steps::{IMAGES, METADATA};
+use crate::geo::Area;
 use crate::stages::{Dates, Filter};
-use crate::{Fields, Flow, Image, Metadata, Result};
+use crate::{Fields, Flow, Image, Metadata, OwnerId, Result, TileSource};
 
 impl FilterArgs {
     /// The stretch of time, if there is one; the wrong way round is a usage error.
@@ -20,6 +21,15 @@ impl FilterArgs {
     /// Whether panoramas are wanted, or what is none; none if both are.
     pub(super) fn is_pano(&self) -> Option<bool> {
         (self.pano || self.flat).then_some(self.pano)
+    }
+
+    /// What a tile can say already.
+    pub(super) fn in_tiles(&self, source: TileSource) -> Result<TileSource> {
+        let source = self.dates()?.map_or(source.clone(), |dates| source.captured(dates));
+        let source = self.is_pano().map_or(source.clone(), |pano| source.panoramas(pano));
+        // A sequence has a hundred images or so, and a tile ten sequences.
+        let tiles = self.limit.map(|limit| usize::try_from(limit / 20).unwrap_or(usize::MAX));
+        Ok(tiles.map_or(source.clone(), |tiles| source.ahead(tiles)))
     }
 
     /// The filters that look at an image.
@@ -66,6 +76,19 @@ impl Want {
         Ok(Self { filters: args.filters()?, limit: args.limit })
     }
 
+    /// Only images that lie in the area.
+    pub(super) fn clipped(mut self, area: Option<Area>) -> Self {
+        // Before thinning, as the others.
+        self.filters.splice(0..0, area.map(Filter::inside));
+        self
+    }
+
+    /// No images of these owners, where nothing before has seen to that.
+    pub(super) fn without(mut self, owners: Vec<OwnerId>) -> Self {
+        self.filters.splice(0..0, (!owners.is_empty()).then(|| Filter::not_owned_by(owners)));
+        self
+    }
+
     /// The fields to ask for: those that are wanted, and those that the filters look at.
     pub(super) fn asked(&self, fields: Fields) -> Result<Fields> {
         self.filters.iter().try_fold(fields, |fields, filter| filter.asked(&fields))
@@ -91,9 +114,10 @@ impl Want {
 
     pub(super) fn after_metadata(self, flow: Flow<Metadata>, run: &Run) -> Flow<Metadata> {
         let limit = self.limit.filter(|_| !self.filters.is_empty());
-        let flow = self.filters.into_iter().fold(flow, |flow, filter| {
-            flow.then(filter.observe(METADATA, run.observer()))
-        });
+        let flow = self
+            .filters
+            .into_iter()
+            .fold(flow, |flow, filter| flow.then(filter.observe(METADATA, run.observer())));
         match limit {
             Some(limit) => limited(flow, limit, run, METADATA),
             None => flow,

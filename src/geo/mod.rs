@@ -3,6 +3,7 @@
 //! Degrees are WGS84, longitude before latitude. Tiles are the standard
 //! web-mercator scheme: `y` grows southwards, `z` from 0 to [`MAX_ZOOM`].
 
+mod area;
 mod clip;
 mod tile;
 #[cfg(feature = "parquet")]
@@ -12,6 +13,7 @@ use std::f64::consts::PI;
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::area::Area;
 pub(crate) use self::clip::Clip;
 use self::clip::Window;
 pub use self::tile::TileId;

@@ -15,6 +15,7 @@ use futures::stream::{BoxStream, Stream, StreamExt};
 
 pub use self::csv::CsvSource;
 pub use self::geojson::GeoJsonSource;
+pub(crate) use self::geojson::degrees_in;
 pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, ValueEnum, value_parser};
 
 use super::values::{
-    When, box_of, compression_of, fields_of, first_of, format_of, heading_of, last_of, metres_of, owner_of, place_of,
-    quality_of, rate_of, score_of,
+    AreaFile, When, area_of, box_of, compression_of, fields_of, first_of, format_of, heading_of, last_of,
+    lonlat_of, metres_of, owner_of, place_of, quality_of, rate_of, score_of,
 };
 use crate::cli::cache::Age;
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
@@ -14,7 +14,7 @@ use crate::geo::MAX_ZOOM;
 use crate::sinks::Compression;
 use crate::sources::FIRST_LINES;
 use crate::stages::Heading;
-use crate::{Bbox, Fields, Format, OwnerId, Place, Quality};
+use crate::{Bbox, Fields, Format, LonLat, OwnerId, Place, Quality};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tables")]
@@ -52,12 +52,24 @@ pub(in crate::cli) struct GeometryArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Area")]
 pub(in crate::cli) struct AreaArgs {
-    /// The box in degrees; with --sandbox it is Cyprus unless given
-    #[arg(long, value_name = "W,S,E,N", value_parser = box_of, allow_hyphen_values = true)]
+    /// A box in degrees; with --sandbox it is Cyprus unless an area is given
+    #[arg(long, value_name = "W,S,E,N", value_parser = box_of, allow_hyphen_values = true, group = "place")]
     pub(in crate::cli) bbox: Option<Bbox>,
-    /// Only sequences of this organisation or user
-    #[arg(long, value_name = "ID", value_parser = owner_of)]
-    pub(in crate::cli) org_id: Option<OwnerId>,
+    /// The polygons of a GeoJSON file: only tiles that touch them are asked, only sequences that touch them count
+    #[arg(long, value_name = "FILE", value_parser = area_of, group = "place")]
+    pub(in crate::cli) area: Option<AreaFile>,
+    /// All around a place in degrees, longitude first; --radius says how far
+    #[arg(long, value_name = "LON,LAT", value_parser = lonlat_of, allow_hyphen_values = true, group = "place", requires = "radius")]
+    pub(in crate::cli) around: Option<LonLat>,
+    /// How far around, in metres
+    #[arg(long, value_name = "M", value_parser = metres_of, allow_hyphen_values = true, requires = "around")]
+    pub(in crate::cli) radius: Option<f64>,
+    /// Only sequences of this organisation or user; several with commas, or said several times
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = owner_of)]
+    pub(in crate::cli) org_id: Vec<OwnerId>,
+    /// No sequences of this organisation or user; several with commas, or said several times
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = owner_of)]
+    pub(in crate::cli) exclude_owner: Vec<OwnerId>,
     /// The coarsest tile level to ask
     #[arg(long, value_name = "Z", default_value_t = 1, value_parser = value_parser!(u8).range(0..=i64::from(MAX_ZOOM)))]
     pub(in crate::cli) min_zoom: u8,

@@ -14,8 +14,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
 pub(super) use self::groups::{
-    AreaArgs, AskArgs, EncodingArgs, FilterArgs, GeometryArgs, InputArgs, NetworkArgs, OutputArgs, PictureArgs,
-    ProgressArg, ScreenArgs, TableArgs,
+    AreaArgs, AskArgs, EncodingArgs, FilterArgs, GeometryArgs, InputArgs, NetworkArgs, OutputArgs,
+    PictureArgs, ProgressArg, ScreenArgs, TableArgs,
 };
 use self::values::{fields_of, format_of};
 use crate::{Fields, Format};
@@ -138,6 +138,9 @@ pub(super) struct DownloadArgs {
 pub(super) struct CrawlArgs {
     #[command(flatten)]
     pub(super) area: AreaArgs,
+    /// Only images that lie in the area themselves; without it, whole sequences that touch it come
+    #[arg(long, help_heading = "Area")]
+    pub(super) clip: bool,
     #[command(flatten)]
     pub(super) filters: FilterArgs,
     #[command(flatten)]

@@ -1,8 +1,11 @@
 //! What stands behind the flags.
 
+use std::path::PathBuf;
+
+use crate::geo::Area;
 use crate::sinks::Compression;
 use crate::stages::{Dates, Filter, Heading};
-use crate::{Bbox, Error, Fields, Format, OwnerId, Place, Quality};
+use crate::{Bbox, Error, Fields, Format, LonLat, OwnerId, Place, Quality};
 
 /// Tiles a minute: one an hour, give or take.
 const SLOWEST: f64 = 0.0166;
@@ -84,4 +87,27 @@ pub(super) fn score_of(text: &str) -> Result<f64, String> {
 pub(super) fn metres_of(text: &str) -> Result<f64, String> {
     let metres = text.parse().map_err(|_| "it is not a number".to_owned())?;
     Filter::every(metres).map(|_| metres).map_err(|error| one_line(&error))
+}
+
+/// An area, and the file that it stands in.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct AreaFile {
+    pub(in crate::cli) path: PathBuf,
+    pub(in crate::cli) area: Area,
+}
+
+pub(super) fn area_of(path: &str) -> Result<AreaFile, String> {
+    let area = Area::open(path).map_err(|error| one_line(&error))?;
+    Ok(AreaFile { path: path.into(), area })
+}
+
+pub(super) fn lonlat_of(text: &str) -> Result<LonLat, String> {
+    let degrees: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    match degrees.as_deref() {
+        Some(&[lon, lat]) if (-180.0..=180.0).contains(&lon) && (-90.0..=90.0).contains(&lat) => {
+            Ok(LonLat { lon, lat })
+        }
+        Some(&[_, _]) => Err("longitudes are -180 to 180, latitudes -90 to 90: are they swapped?".to_owned()),
+        _ => Err("a place is longitude and latitude in degrees, such as 33.3623,35.1712".to_owned()),
+    }
 }

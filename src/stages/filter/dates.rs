@@ -5,7 +5,8 @@ use std::fmt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::time::{DAY, day, milliseconds};
 
-const HINT: &str = "write a day, such as `2024-06-01`, or a time, such as `2024-06-01T08:00:00Z`; both count in UTC";
+const HINT: &str =
+    "write a day, such as `2024-06-01`, or a time, such as `2024-06-01T08:00:00Z`; both count in UTC";
 
 /// When an image may have been captured: from one time to another, both included.
 ///
@@ -84,7 +85,10 @@ impl fmt::Display for Dates {
 }
 
 fn refuse(text: &str) -> Error {
-    Error::new(ErrorKind::Usage, "read the date").subject(text).because("it is neither a day nor a time").hint(HINT)
+    Error::new(ErrorKind::Usage, "read the date")
+        .subject(text)
+        .because("it is neither a day nor a time")
+        .hint(HINT)
 }
 
 #[cfg(test)]
@@ -95,7 +99,8 @@ mod tests {
     fn both_ends_count_and_an_open_one_has_no_bound() {
         let day = Dates::parse(Some("1970-01-02"), Some("1970-01-02")).expect("a day");
         assert_eq!((day.from(), day.to()), (Some(DAY), Some(2 * DAY - 1)));
-        let hour = Dates::parse(Some("1970-01-01T01:00:00+01:00"), Some("1970-01-01T01:00:00Z")).expect("an hour");
+        let hour =
+            Dates::parse(Some("1970-01-01T01:00:00+01:00"), Some("1970-01-01T01:00:00Z")).expect("an hour");
         assert_eq!((hour.from(), hour.to()), (Some(0), Some(3_600_000)));
         assert!(hour.contains(0) && hour.contains(3_600_000) && !hour.contains(-1));
         let open = Dates::parse(None, None).expect("always");

@@ -65,9 +65,10 @@ impl fmt::Display for Heading {
 }
 
 fn refuse(text: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Usage, "read the headings").subject(text).because(why.to_owned()).hint(
-        "write two headings and `..` between them, such as `315..45` for all that looks north",
-    )
+    Error::new(ErrorKind::Usage, "read the headings")
+        .subject(text)
+        .because(why.to_owned())
+        .hint("write two headings and `..` between them, such as `315..45` for all that looks north")
 }
 
 #[cfg(test)]
@@ -77,7 +78,9 @@ mod tests {
     #[test]
     fn a_range_wraps_over_north_where_it_ends_before_it_begins() {
         let over: Heading = "350..10".parse().expect("a range");
-        for (degrees, inside) in [(350.0, true), (0.0, true), (360.0, true), (10.0, true), (11.0, false), (349.9, false)] {
+        for (degrees, inside) in
+            [(350.0, true), (0.0, true), (360.0, true), (10.0, true), (11.0, false), (349.9, false)]
+        {
             assert_eq!(over.contains(degrees), inside, "{degrees}");
         }
         let east: Heading = "45..135".parse().expect("a range");

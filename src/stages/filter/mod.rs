@@ -12,8 +12,8 @@ pub use self::dates::Dates;
 pub use self::heading::Heading;
 use super::Stage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::geo::LonLat;
-use crate::model::{Metadata, SequenceId};
+use crate::geo::{Area, LonLat};
+use crate::model::{Metadata, OwnerId, SequenceId};
 use crate::observe::{Event, Observer};
 use crate::sources::RecordStream;
 
@@ -81,7 +81,9 @@ impl Filter {
     /// # Ok(()) }
     /// ```
     pub fn captured(dates: Dates) -> Self {
-        Self::new("dates", &["captured_at"], move |image| image.captured_at.is_some_and(|at| dates.contains(at)))
+        Self::new("dates", &["captured_at"], move |image| {
+            image.captured_at.is_some_and(|at| dates.contains(at))
+        })
     }
 
     /// Panoramas only.
@@ -186,6 +188,46 @@ impl Filter {
     pub fn model(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let names = lowered(names);
         Self::new("model", &["model"], move |image| is_one_of(image.model.as_deref(), &names))
+    }
+
+    /// Images that lie in an area, by the place that the device recorded.
+    ///
+    /// ```
+    /// # use futures::{stream, TryStreamExt};
+    /// # use streetflow::{Flow, LonLat, Metadata, geo::Area, stages::Filter};
+    /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+    /// let around = Area::around(LonLat { lon: 33.36, lat: 35.17 }, 100.0)?;
+    /// let images = [35.1701, 35.18].map(|lat| LonLat { lon: 33.36, lat });
+    /// let images = images.map(|place| Ok(Metadata { geometry: Some(place), ..Metadata::default() }));
+    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::inside(around)).try_collect().await?;
+    /// assert_eq!(kept.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn inside(area: impl Into<Area>) -> Self {
+        let area = area.into();
+        Self::new("clip", &["geometry"], move |image| {
+            image.geometry.is_some_and(|place| area.contains(place))
+        })
+    }
+
+    /// No images of these organisations and users. One of nobody stays.
+    ///
+    /// ```
+    /// # use futures::{stream, TryStreamExt};
+    /// # use streetflow::{Flow, Metadata, OwnerId, stages::Filter};
+    /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+    /// let images = ["7", "8"].map(|id| Ok(Metadata { creator_id: Some(id.into()), ..Metadata::default() }));
+    /// let others = Filter::not_owned_by([OwnerId::new("7")?]);
+    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(others).try_collect().await?;
+    /// assert_eq!(kept[0].creator_id.as_deref(), Some("8"));
+    /// # Ok(()) }
+    /// ```
+    pub fn not_owned_by(owners: impl IntoIterator<Item = OwnerId>) -> Self {
+        let owners: Vec<_> = owners.into_iter().collect();
+        Self::new("exclude_owner", &["creator", "organization"], move |image| {
+            let ids = [&image.creator_id, &image.organization_id];
+            ids.into_iter().flatten().all(|id| owners.iter().all(|owner| owner.as_str() != id.as_str()))
+        })
     }
 
     /// Thins sequences out: an image stays if it lies so many metres at least from the last one of its sequence
