@@ -53,8 +53,10 @@ pub(super) struct Balance {
     pub(super) done: u64,
     pub(super) present: u64,
     pub(super) ruled_out: u64,
-    /// Left out by a filter, or not wanted any more when the limit was met.
+    /// Left out by a filter.
     pub(super) left_out: u64,
+    /// Begun, and not wanted any more when the limit was met.
+    pub(super) beyond_limit: u64,
     pub(super) gone: u64,
     pub(super) failed: u64,
     /// Entered, and had not left when the run ended.
@@ -90,16 +92,13 @@ impl Step {
         let (gone, failed) = (self.gone.get(), self.failed.get());
         let done = if steps::gives_many(self.name) { self.listed.get() } else { rows };
         // What a tile says of sequences is about rows: the tile itself is done.
-        let filtered = if steps::gives_many(self.name) {
-            0
-        } else {
-            self.left_out().iter().map(|(_, count)| count).sum()
-        };
-        let left = done + present + ruled_out + filtered + gone + failed;
+        let filtered = |step: &Self| step.left_out().iter().map(|(_, count)| count).sum();
+        let left_out: u64 = if steps::gives_many(self.name) { 0 } else { filtered(self) };
+        let left = done + present + ruled_out + left_out + gone + failed;
         let inside = entered.saturating_sub(left);
-        let limited = if self.limit_is_met.load(Ordering::Relaxed) { inside } else { 0 };
-        let (left_out, not_reached) = (filtered + limited, inside - limited);
-        Balance { entered, done, present, ruled_out, left_out, gone, failed, not_reached, rows }
+        let beyond_limit = if self.limit_is_met.load(Ordering::Relaxed) { inside } else { 0 };
+        let not_reached = inside - beyond_limit;
+        Balance { entered, done, present, ruled_out, left_out, beyond_limit, gone, failed, not_reached, rows }
     }
 
     pub(super) fn gone(&self) -> u64 {
@@ -153,6 +152,7 @@ impl Step {
 impl Balance {
     /// Whether everything that entered left on one of the ways out; before the end of a run, something may be inside.
     pub(super) fn adds_up(&self) -> bool {
-        self.entered == self.done + self.present + self.ruled_out + self.left_out + self.gone + self.failed
+        let well = self.done + self.present + self.ruled_out + self.left_out + self.beyond_limit;
+        self.entered == well + self.gone + self.failed
     }
 }

@@ -15,7 +15,7 @@
 //! | `query` | the command, as one would say it again; without `--restart` |
 //! | `hosts` | the Graph and the tile host that were asked; null with `--sandbox` |
 //! | `started`, `ended`, `seconds` | in UTC |
-//! | `steps` | for each step: what `entered`, in `unit`s, and the ways out, which add up to it: `done`, `already_there`, `ruled_out`, `left_out` (by a filter or by `--limit`), `gone`, `failed`, `not_reached`; the `rows` that came out; and `left_out_by`, the rows that each filter left out |
+//! | `steps` | for each step: what `entered`, in `unit`s, and the ways out, which add up to it: `done`, `already_there`, `ruled_out`, `left_out` (by a filter), `beyond_limit` (begun, and not wanted any more when `--limit` was met), `gone`, `failed`, `not_reached`; the `rows` that came out; and `left_out_by`, the rows that each filter left out |
 //! | `requests` | for each class: `sent` (each attempt is one), `retries`, `bytes` received, answers `from_store` of the run before and `from_cache` (tiles only), and the limits met: answers that said `throttled`, waits for the pace (`paced`), answers that were a block (`blocked`) |
 //! | `failures`, `gone` | how many lines `failures.csv` and `gone.csv` have: of `this_run`, and of `earlier` ones and other steps |
 //! | `files` | what this run wrote: `path` below the output folder, `rows` (pictures, for their folder), `bytes` |
@@ -223,6 +223,7 @@ fn steps(screen: &Screen) -> Value {
             "already_there": counts.present,
             "ruled_out": counts.ruled_out,
             "left_out": counts.left_out,
+            "beyond_limit": counts.beyond_limit,
             "gone": counts.gone,
             "failed": counts.failed,
             "not_reached": counts.not_reached,

@@ -30,10 +30,14 @@ fn line(step: &Step, bytes: u64) -> String {
         done(step, &counts, bytes)
     );
     let mut more = |text: String| line.push_str(&text);
+    let by: Vec<_> =
+        step.left_out().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
+    let left_out = format!("left out ({})", by.join(", "));
     for (count, what) in [
         (counts.present, "already there"),
         (counts.ruled_out, "ruled out"),
-        (counts.left_out, "left out"),
+        (counts.left_out, &*left_out),
+        (counts.beyond_limit, "beyond the limit"),
         (counts.gone, "gone"),
         (counts.failed, "failed"),
         (counts.not_reached, "not reached"),
@@ -48,14 +52,9 @@ fn line(step: &Step, bytes: u64) -> String {
         steps::IMAGES => more(found("image", "images")),
         _ => {}
     }
-    let by: Vec<_> =
-        step.left_out().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
-    if !by.is_empty() {
-        more(format!(
-            "{} ({})",
-            if step.name == steps::SEQUENCES { ", others left out" } else { "" },
-            by.join(", ")
-        ));
+    // Here the filters are about what came out, and not about what entered.
+    if step.name == steps::SEQUENCES && !by.is_empty() {
+        more(format!(", others {left_out}"));
     }
     line
 }
@@ -97,7 +96,7 @@ pub(super) fn afterwords(screen: &Screen, outcome: Outcome) {
 
 fn findings(screen: &Screen) {
     let Some(sequences) = screen.step(steps::SEQUENCES) else { return };
-    if sequences.rows.get() == 0 {
+    if sequences.rows.get() == 0 && sequences.left_out().is_empty() {
         screen.say("nothing was found: are the box and the id of the owner right?");
     }
     let ruled_out = sequences.ruled_out.get();

@@ -13,6 +13,7 @@ mod doubt;
 mod drills;
 mod durable;
 mod examples;
+mod filters;
 mod flow;
 mod folder;
 #[cfg(feature = "parquet")]
