@@ -13,7 +13,13 @@ impl AreaArgs {
         if let (Some(place), Some(metres)) = (self.around, self.radius) {
             return Area::around(place, metres).map(Some);
         }
-        Ok(self.bbox.or(default).map(Area::from))
+        // All of a user's images lie somewhere.
+        Ok(self.bbox.or(default.filter(|_| self.user.is_none())).map(Area::from))
+    }
+
+    /// Whether no area is named but a user.
+    pub(super) fn is_user_alone(&self) -> bool {
+        self.user.is_some() && self.bbox.is_none() && self.area.is_none() && self.around.is_none()
     }
 
     /// The flags as one would say them again.
@@ -24,23 +30,28 @@ impl AreaArgs {
             (None, Some(place), Some(metres)) => {
                 words.push(format!("--around {},{} --radius {metres}", place.lon, place.lat));
             }
+            _ if self.is_user_alone() => {}
             _ => words.extend(self.bbox.or(default).map(|bbox| format!("--bbox {bbox}"))),
         }
         words.extend(self.owner_words());
+        if self.is_user_alone() {
+            return words;
+        }
         words.push(format!("--min-zoom {} --max-zoom {}", self.min_zoom, self.max_zoom));
         words.extend(self.exhaustive.then(|| "--exhaustive".to_owned()));
         words
     }
 
-    /// Owners that a tile can't leave out: their ids are rounded there, and might be another's.
-    pub(super) fn not_in_tiles(&self) -> Vec<OwnerId> {
+    /// Owners that no tile leaves out, where none is asked, or their ids are rounded there and might be another's.
+    pub(super) fn not_in_tiles(&self, asks_tiles: bool) -> Vec<OwnerId> {
         let exact = |owner: &&OwnerId| owner.as_str().parse::<u64>().is_ok_and(|id| id < 1 << 53);
-        self.exclude_owner.iter().filter(|owner| !exact(owner)).cloned().collect()
+        self.exclude_owner.iter().filter(|owner| !asks_tiles || !exact(owner)).cloned().collect()
     }
 
     fn owner_words(&self) -> impl Iterator<Item = String> {
         let owned = self.org_id.iter().map(|owner| format!("--org-id {owner}"));
-        owned.chain(self.exclude_owner.iter().map(|owner| format!("--exclude-owner {owner}")))
+        let user = self.user.iter().map(|name| format!("--user '{name}'"));
+        user.chain(owned).chain(self.exclude_owner.iter().map(|owner| format!("--exclude-owner {owner}")))
     }
 
     /// What tells this area and its owners from others, for the answers that an unfinished run keeps.
@@ -52,7 +63,7 @@ impl AreaArgs {
 
     /// Whatever is wrong with the words themselves.
     pub(super) fn check(&self, is_sandbox: bool) -> Result<()> {
-        if self.place(None)?.is_none() && !is_sandbox {
+        if self.place(None)?.is_none() && self.user.is_none() && !is_sandbox {
             return Err(no_box());
         }
         if let Some(both) = self.org_id.iter().find(|owner| self.exclude_owner.contains(owner)) {

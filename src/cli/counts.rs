@@ -23,6 +23,8 @@ pub(super) struct Step {
     pub(super) failed: Counter,
     /// Rows that a filter left out, by its name.
     left_out: Mutex<Vec<(&'static str, u64)>>,
+    /// It reads the pages of a search, and no tiles.
+    reads_pages: AtomicBool,
     /// The limit is met behind this step: what is inside is not wanted any more.
     limit_is_met: AtomicBool,
     gone: Counter,
@@ -69,7 +71,7 @@ impl Step {
     pub(super) fn new(name: &'static str) -> Self {
         let [entered, listed, ruled_out, rows, present, failed, gone] = Default::default();
         let (total, gone_names, left_out) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        let limit_is_met = AtomicBool::new(false);
+        let [limit_is_met, reads_pages] = Default::default();
         Self {
             name,
             total,
@@ -80,6 +82,7 @@ impl Step {
             present,
             failed,
             left_out,
+            reads_pages,
             limit_is_met,
             gone,
             gone_names,
@@ -103,6 +106,15 @@ impl Step {
 
     pub(super) fn gone(&self) -> u64 {
         self.gone.get()
+    }
+
+    pub(super) fn read_pages(&self) {
+        self.reads_pages.store(true, Ordering::Relaxed);
+    }
+
+    /// What enters it, one and many.
+    pub(super) fn unit(&self) -> (&'static str, &'static str) {
+        if self.reads_pages.load(Ordering::Relaxed) { ("page", "pages") } else { steps::unit(self.name) }
     }
 
     pub(super) fn leave_out(&self, by: &'static str) {

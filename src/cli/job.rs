@@ -25,6 +25,8 @@ pub(super) struct Job<'a> {
     network: &'a NetworkArgs,
     area: Option<&'a AreaArgs>,
     filters: Option<&'a FilterArgs>,
+    /// The ids that it starts from, as one would say it again.
+    start: String,
     restart: bool,
     output: &'a Path,
     steps: &'a [&'static str],
@@ -37,6 +39,7 @@ impl<'a> Job<'a> {
             network,
             area: None,
             filters: None,
+            start: String::new(),
             restart: files.restart,
             output: &files.output,
             steps,
@@ -46,6 +49,11 @@ impl<'a> Job<'a> {
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
         self.area = Some(args);
+        self
+    }
+
+    pub(super) fn start(mut self, words: String) -> Self {
+        self.start = words;
         self
     }
 
@@ -70,6 +78,9 @@ impl<'a> Job<'a> {
                 return exit_of(&error);
             }
         };
+        if self.area.is_some_and(AreaArgs::is_user_alone) {
+            screen.count_pages();
+        }
         let report = ReportFile::new(self.output);
         screen.when_it_begins(move || report.remove());
         let drawing = tokio::spawn(Arc::clone(&screen).draw());
@@ -163,7 +174,14 @@ impl<'a> Job<'a> {
         if !self.needs_token() {
             return Ok(());
         }
-        let step = if let [only] = self.steps { only } else { "crawl" };
+        // A crawl that starts from ids may have one step.
+        let step = if let [only] = self.steps
+            && self.start.is_empty()
+        {
+            only
+        } else {
+            "crawl"
+        };
         let question = self.question(step)?;
         let others = if self.restart { Vec::new() } else { unfinished.others(step, &question) };
         let store = unfinished.open(step, &question, self.restart)?;
@@ -191,7 +209,7 @@ impl<'a> Job<'a> {
 
     /// What the answers are for: another question must not be answered with them.
     fn question(&self, step: &str) -> Result<String> {
-        let area = self.area.map(AreaArgs::key).transpose()?.unwrap_or_default();
+        let area = self.area.map_or_else(|| Ok(self.start.clone()), AreaArgs::key)?;
         let filters = self.filters.map(FilterArgs::words).unwrap_or_default();
         let filters: String = filters.iter().map(|word| format!(" {word}")).collect();
         let sandbox = if self.network.is_sandbox() { " sandbox" } else { "" };

@@ -4,6 +4,7 @@
 //! - `args` parses the command line, all of it
 //! - `job` is the frame of every crawling command: last lines, exit code; `signals` is what ends one early
 //! - `run` makes what a command runs with
+//! - `start` opens the ids that a crawl may start from
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
 //! - `screen` is all that a person sees while it runs, `words` how things read
@@ -24,6 +25,7 @@ mod run;
 mod screen;
 mod signals;
 mod silence;
+mod start;
 mod steps;
 mod summary;
 mod tables;
@@ -106,11 +108,14 @@ async fn command(cli: Cli) -> Exit {
             job.run(screen, async |run| steps::download(run, args).await).await
         }
         Command::Crawl(args) => {
-            let steps = if args.no_download { &steps::ALL[..3] } else { &steps::ALL[..] };
-            let job = Job::new(&args.network, &args.files, steps)
-                .area(&args.area)
+            let start = start::Start::of(args);
+            let job = Job::new(&args.network, &args.files, steps::of(args))
                 .filters(&args.filters)
                 .tables(&args.tables);
+            let job = match start {
+                Some(start) => job.start(start.words()),
+                None => job.area(&args.area),
+            };
             job.run(screen, async |run| steps::crawl(run, args).await).await
         }
         Command::Convert(args) => convert::run(args, screen).await,

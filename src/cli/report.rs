@@ -33,11 +33,11 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::Exit;
 use super::args::NetworkArgs;
 use super::ledger::List;
 use super::screen::Screen;
 use super::words::iso;
-use super::{Exit, steps};
 use crate::client::redact;
 use crate::sinks::file::{commit, is_file, temporary_beside};
 use crate::{Class, Error, ErrorKind, Report, Result, Written};
@@ -217,7 +217,7 @@ fn steps(screen: &Screen) -> Value {
     let step = |step: &super::counts::Step| {
         let counts = step.balance();
         let counts = json!({
-            "unit": steps::unit(step.name).1,
+            "unit": step.unit().1,
             "entered": counts.entered,
             "done": counts.done,
             "already_there": counts.present,

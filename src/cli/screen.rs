@@ -98,6 +98,11 @@ impl Screen {
         self.tally.cached_tiles()
     }
 
+    /// The search by a user's name is asked, and no tiles.
+    pub(super) fn count_pages(&self) {
+        self.step(SEQUENCES).iter().for_each(|step| step.read_pages());
+    }
+
     /// Whether a filter left anything out.
     pub(super) fn left_out(&self) -> bool {
         self.steps.iter().any(|step| !step.left_out().is_empty())
@@ -185,7 +190,7 @@ impl Screen {
             }
         }
         match step.name {
-            SEQUENCES => more(self.tile_words(counts.entered)),
+            SEQUENCES => more(self.tile_words(counts.entered, step.unit())),
             "download" => more(human_bytes(self.tally.bytes(Class::Bytes))),
             _ => {}
         }
@@ -199,8 +204,8 @@ impl Screen {
     }
 
     /// Tiles, not requests: a tile that fails is asked for up to 20 times.
-    fn tile_words(&self, tiles: u64) -> String {
-        let mut words = format!("{} {}", grouped(tiles), plural(tiles, "tile", "tiles"));
+    fn tile_words(&self, tiles: u64, (one, many): (&'static str, &'static str)) -> String {
+        let mut words = format!("{} {}", grouped(tiles), plural(tiles, one, many));
         let cached = self.cached_tiles();
         if cached > 0 {
             write!(words, ", {} of them from the cache", grouped(cached)).unwrap_or_default();

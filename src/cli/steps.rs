@@ -12,11 +12,12 @@ use super::args::{
 };
 use super::run::Run;
 use super::screen::Screen;
+use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
 use super::want::Want;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
-    RecordStream, Report, Result, Sink, TableSource, TileSource,
+    RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
 };
 
 pub(super) const SEQUENCES: &str = "sequences";
@@ -31,6 +32,16 @@ const SEQUENCE_TABLE: &str = "seq_dataset";
 const IMAGE_TABLE: &str = "img_dataset";
 const METADATA_TABLE: &str = "img_meta_dataset";
 const PICTURES: &str = "downloaded_images";
+
+/// The steps of a crawl: what it starts from is not made.
+pub(super) fn of(args: &CrawlArgs) -> &'static [&'static str] {
+    let first = match Start::of(args) {
+        None => 0,
+        Some(Start::Sequences(_)) => 1,
+        Some(Start::Images(_)) => 2,
+    };
+    &ALL[first..ALL.len() - usize::from(args.no_download)]
+}
 
 /// The table that a step writes, if it writes one.
 pub(super) fn table(step: &str) -> Option<&'static str> {
@@ -59,7 +70,7 @@ pub(super) fn unit(step: &str) -> (&'static str, &'static str) {
 pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
     let query = query(run, SEQUENCES, Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
-    let flow = Flow::from(tiles(run, &args.area, None)?).observe(SEQUENCES, run.observer());
+    let flow = sequences_of(run, &args.area, None).await?.observe(SEQUENCES, run.observer());
     let (flow, sink) = tables.end(flow, SEQUENCE_TABLE, &Fields::default());
     finish(run, flow, sink).await
 }
@@ -111,20 +122,40 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let (output, download) = (&args.files.output, !args.no_download);
     let fields = args.ask.fields.clone();
     let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
-    let query = query(run, "crawl", Some(&args.area), Some(&args.filters), Some(&fields));
+    let start = Start::of(args);
+    let area = Some(&args.area).filter(|_| start.is_none());
+    let query = query(run, "crawl", area, Some(&args.filters), Some(&fields));
+    let query = start.map_or(query.clone(), |start| format!("{query} {}", start.words()));
     let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
-    let want = Want::new(&args.filters)?.without(args.area.not_in_tiles());
+    let asks_tiles = start.is_none() && !args.area.is_user_alone();
+    let want = Want::new(&args.filters)?.without(args.area.not_in_tiles(asks_tiles));
     let clip = args.clip.then(|| args.area.place(run.default_bbox)).transpose()?.flatten();
     let want = want.clipped(clip);
-    let flow = Flow::from(tiles(run, &args.area, Some(&args.filters))?).observe(SEQUENCES, run.observer());
-    let flow =
-        tables.tap(flow, SEQUENCE_TABLE, &fields).entering(IMAGES, run.observer()).then(list(run, &want));
-    let flow = want.before_metadata(flow, run).observe(IMAGES, run.observer());
-    let flow = tables.tap(flow, IMAGE_TABLE, &fields).entering(METADATA, run.observer()).then(fetch(
-        run,
-        &args.ask,
-        &want.asked(tables.asked(&fields)?)?,
-    ));
+    let mut asked = want.asked(tables.asked(&fields)?)?;
+    let images = match start {
+        Some(Start::Images(text)) => {
+            let source = start::images(text, &run.stop).await?;
+            if !source.header().iter().any(|name| name == "seq_id") {
+                asked = asked.and("sequence")?;
+            }
+            let images = Flow::from(source).then(each(start::image_of));
+            want.before_metadata(images, run)
+        }
+        _ => {
+            let sequences = match start {
+                Some(Start::Sequences(text)) => Flow::from(start::sequences(text, &run.stop).await?),
+                _ => {
+                    let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
+                    tables.tap(flow.observe(SEQUENCES, run.observer()), SEQUENCE_TABLE, &fields)
+                }
+            };
+            let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
+            let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
+            tables.tap(images, IMAGE_TABLE, &fields)
+        }
+    };
+    let flow = images.entering(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
+    let flow = flow.then(each(start::with_sequence));
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
@@ -191,6 +222,26 @@ fn refuse_total_failure<T: Send + 'static>(records: RecordStream<T>, screen: Arc
         }
     });
     whole.boxed()
+}
+
+/// The sequences of an area, or of a user.
+async fn sequences_of(run: &Run, area: &AreaArgs, filters: Option<&FilterArgs>) -> Result<Flow<Sequence>> {
+    let Some(name) = &area.user else { return Ok(Flow::from(tiles(run, area, filters)?)) };
+    if area.is_user_alone() {
+        let source = UserSource::named(&run.client, name);
+        let dates = filters.map(FilterArgs::dates).transpose()?.flatten();
+        return Ok(Flow::from(dates.map_or(source.clone(), |dates| source.captured(dates))));
+    }
+    // No tile knows names.
+    let id = run.client.user_id(name).await?;
+    Ok(Flow::from(tiles(run, area, filters)?.owned_by(id)))
+}
+
+/// A stage that turns records into others.
+fn each<A: Send + 'static, B: Send + 'static>(
+    change: fn(A) -> B,
+) -> impl FnOnce(RecordStream<A>) -> RecordStream<B> {
+    move |records| records.map(move |record| record.map(change)).boxed()
 }
 
 fn tiles(run: &Run, area: &AreaArgs, filters: Option<&FilterArgs>) -> Result<TileSource> {

@@ -21,7 +21,7 @@ pub(super) fn counts(screen: &Screen) {
 /// `images: 12 sequences: 10 listed, 1 gone, 1 failed; 480 images`.
 fn line(step: &Step, bytes: u64) -> String {
     let counts = step.balance();
-    let (one, many) = steps::unit(step.name);
+    let (one, many) = step.unit();
     let entered = grouped(counts.entered);
     let mut line = format!(
         "{}: {entered} {}: {}",

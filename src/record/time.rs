@@ -34,6 +34,25 @@ pub(crate) fn day(text: &str) -> Option<i64> {
     (1..=length).contains(&day).then(|| days(year, month, day) * DAY)
 }
 
+/// Seconds of a time in milliseconds since 1970, as the API takes them: `2024-06-01T08:00:00Z`; none outside the
+/// years 1970 to 9999.
+pub(crate) fn iso(at: i64) -> Option<String> {
+    const LAST: i64 = 253_402_300_799_999;
+    if !(0..=LAST).contains(&at) {
+        return None;
+    }
+    let (number, second) = (at / DAY, at % DAY / 1000);
+    // A day has one year, which begins no later.
+    let mut year = 1970 + number / 366;
+    while days(year + 1, 1, 1) <= number {
+        year += 1;
+    }
+    let month = (1..=12).rev().find(|month| days(year, *month, 1) <= number)?;
+    let day = number - days(year, month, 1) + 1;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+}
+
 fn numbers(text: &str, between: &str) -> Option<Vec<i64>> {
     let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
     text.split(between).map(number).collect()
@@ -103,6 +122,17 @@ mod tests {
         ] {
             assert_eq!(day(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in
+            ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2024-12-31T12:34:56Z", "9999-12-31T23:59:59Z"]
+        {
+            assert_eq!(milliseconds(text).and_then(iso).as_deref(), Some(text));
+        }
+        assert_eq!((iso(-1), iso(i64::MAX)), (None, None));
+        assert_eq!(iso(1999).as_deref(), Some("1970-01-01T00:00:01Z"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod mvt;
 mod parquet;
 mod table;
 mod tiles;
+mod user;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 
@@ -27,6 +28,7 @@ pub(crate) use self::table::Unknown;
 #[cfg(feature = "cli")]
 pub(crate) use self::tiles::FIRST_LINES;
 pub use self::tiles::TileSource;
+pub use self::user::UserSource;
 use crate::error::Result;
 
 /// The longest row or feature of a text file that is read, in bytes.

@@ -64,6 +64,9 @@ pub(in crate::cli) struct AreaArgs {
     /// How far around, in metres
     #[arg(long, value_name = "M", value_parser = metres_of, allow_hyphen_values = true, requires = "around")]
     pub(in crate::cli) radius: Option<f64>,
+    /// Only images of the user of this name; without an area, all of them wherever they are
+    #[arg(long, value_name = "NAME", conflicts_with = "org_id")]
+    pub(in crate::cli) user: Option<String>,
     /// Only sequences of this organisation or user; several with commas, or said several times
     #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = owner_of)]
     pub(in crate::cli) org_id: Vec<OwnerId>,

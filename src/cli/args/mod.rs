@@ -141,6 +141,13 @@ pub(super) struct CrawlArgs {
     /// Only images that lie in the area themselves; without it, whole sequences that touch it come
     #[arg(long, help_heading = "Area")]
     pub(super) clip: bool,
+    /// Start from these sequences instead of an area: a file with an id a line, a table, ids with commas between them,
+    /// or - for standard input
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", allow_hyphen_values = true, conflicts_with_all = ["place", "org_id", "user", "images", "clip"])]
+    pub(super) sequences: Option<String>,
+    /// Start from these images, in the same ways
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", conflicts_with_all = ["place", "org_id", "user", "clip"])]
+    pub(super) images: Option<String>,
     #[command(flatten)]
     pub(super) filters: FilterArgs,
     #[command(flatten)]
