@@ -91,9 +91,13 @@ impl Pages {
                 Ok(page) => page,
                 Err(error) => return Some(Err(error)),
             };
-            self.source.client.tell(&Event::Entered { step: STEP });
+            let page = self.page(page).await;
+            // A name that is nobody's is a mistake in the words, and nothing has begun.
+            if page.as_ref().err().is_none_or(|error| !error.is_fatal()) {
+                self.source.client.tell(&Event::Entered { step: STEP });
+            }
             // Without an answer nobody knows where the next page is, so a failure is the end.
-            match self.page(page).await {
+            match page {
                 Ok(page) => self.take(page),
                 Err(error) => return Some(Err(error)),
             }
