@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{AreaArgs, FilterArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::args::{AreaArgs, FilterArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
 use super::cache;
 use super::ledger::Ledger;
 use super::report::{End, MOVE_IT, Outcome, ReportFile};
@@ -29,6 +29,7 @@ pub(super) struct Job<'a> {
     start: String,
     restart: bool,
     output: &'a Path,
+    names: &'a NameArgs,
     steps: &'a [&'static str],
     formats: &'a [Format],
 }
@@ -42,6 +43,7 @@ impl<'a> Job<'a> {
             start: String::new(),
             restart: files.restart,
             output: &files.output,
+            names: &files.names,
             steps,
             formats: &[],
         }
@@ -112,6 +114,7 @@ impl<'a> Job<'a> {
         if let Some(area) = self.area {
             area.check(self.network.is_sandbox())?;
         }
+        self.names.check()?;
         if let Some(filters) = self.filters {
             filters.dates()?;
         }
@@ -142,7 +145,7 @@ impl<'a> Job<'a> {
     fn sweep(&self, ledger: &Ledger) {
         let mut paths = vec![ReportFile::new(self.output).path()];
         paths.extend([&ledger.failures, &ledger.gone].map(|list| list.path().to_owned()));
-        for table in steps::ALL.iter().filter_map(|step| steps::table(step)) {
+        for table in steps::ALL.iter().filter_map(|step| self.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| path_of(self.output, table, format)));
         }
         for name in paths.iter().filter_map(|path| path.file_name()) {
@@ -154,7 +157,7 @@ impl<'a> Job<'a> {
     fn check_names(&self, ledger: &Ledger) -> Result<()> {
         ReportFile::new(self.output).check()?;
         ledger.check()?;
-        for table in self.steps.iter().filter_map(|step| steps::table(step)) {
+        for table in self.steps.iter().filter_map(|step| self.names.table(step)) {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);
                 is_file(&path)

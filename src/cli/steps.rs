@@ -1,14 +1,13 @@
 //! From arguments to flows: what each command does.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
 
 use super::area::no_box;
 use super::args::{
-    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, FilterArgs, ImagesArgs, MetadataArgs, PictureArgs,
-    SequencesArgs,
+    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, FilterArgs, ImagesArgs, MetadataArgs, NameArgs, OutputArgs,
+    PictureArgs, SequencesArgs,
 };
 use super::run::Run;
 use super::screen::Screen;
@@ -28,11 +27,6 @@ pub(super) const DOWNLOAD: &str = "download";
 /// The steps of `crawl`, in order.
 pub(super) const ALL: [&str; 4] = [SEQUENCES, IMAGES, METADATA, DOWNLOAD];
 
-const SEQUENCE_TABLE: &str = "seq_dataset";
-const IMAGE_TABLE: &str = "img_dataset";
-const METADATA_TABLE: &str = "img_meta_dataset";
-const PICTURES: &str = "downloaded_images";
-
 /// The steps of a crawl: what it starts from is not made.
 pub(super) fn of(args: &CrawlArgs) -> &'static [&'static str] {
     let first = match Start::of(args) {
@@ -43,13 +37,28 @@ pub(super) fn of(args: &CrawlArgs) -> &'static [&'static str] {
     &ALL[first..ALL.len() - usize::from(args.no_download)]
 }
 
-/// The table that a step writes, if it writes one.
-pub(super) fn table(step: &str) -> Option<&'static str> {
-    match step {
-        SEQUENCES => Some(SEQUENCE_TABLE),
-        IMAGES => Some(IMAGE_TABLE),
-        METADATA => Some(METADATA_TABLE),
-        _ => None,
+impl NameArgs {
+    /// The table that a step writes, if it writes one.
+    pub(super) fn table(&self, step: &str) -> Option<&str> {
+        match step {
+            SEQUENCES => Some(&self.seq_out_file),
+            IMAGES => Some(&self.img_out_file),
+            METADATA => Some(&self.img_meta_out_file),
+            _ => None,
+        }
+    }
+
+    /// Two files can't have one name.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut names: Vec<_> = ALL.iter().filter_map(|step| self.table(step)).collect();
+        names.push(&self.image_downloads_folder);
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::new(ErrorKind::Usage, "use the name")
+                .subject(pair[0])
+                .because("two files can't both have it")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -71,13 +80,13 @@ pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report>
     let query = query(run, SEQUENCES, Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = sequences_of(run, &args.area, None).await?.observe(SEQUENCES, run.observer());
-    let (flow, sink) = tables.end(flow, SEQUENCE_TABLE, &Fields::default());
+    let (flow, sink) = tables.end(flow, &args.files.names.seq_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
 
 pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
-    let input = Input::find(&args.input, &args.files.output, SEQUENCE_TABLE)?;
+    let input = Input::find(&args.input, &args.files.output, &args.files.names.seq_out_file)?;
     let source = input.open(&run.stop).await?;
     let query = after(&source, &query(run, IMAGES, None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
@@ -85,13 +94,13 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
         .entering(IMAGES, run.observer())
         .then(ListImages::new(&run.client))
         .observe(IMAGES, run.observer());
-    let (flow, sink) = tables.end(flow, IMAGE_TABLE, &Fields::default());
+    let (flow, sink) = tables.end(flow, &args.files.names.img_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
 
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
-    let input = Input::find(&args.input, &args.files.output, IMAGE_TABLE)?;
+    let input = Input::find(&args.input, &args.files.output, &args.files.names.img_out_file)?;
     let source = input.open(&run.stop).await?;
     let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
@@ -103,19 +112,19 @@ pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
         .entering(METADATA, run.observer())
         .then(fetch(run, &args.ask, &asked));
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
-    let (flow, sink) = tables.end(flow, METADATA_TABLE, &args.ask.fields);
+    let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &args.ask.fields);
     finish(run, flow, sink).await
 }
 
 pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
-    let input = Input::find(&args.input, &args.files.output, METADATA_TABLE)?;
+    let input = Input::find(&args.input, &args.files.output, &args.files.names.img_meta_out_file)?;
     let source = input.open::<Metadata>(&run.stop).await?;
     run.expect(DOWNLOAD, &input, None);
     let hint = hint_for(args.pictures.quality, source.header());
     let source = source.require(args.pictures.quality.field(), hint)?;
     // The sink itself tells what becomes of each picture.
     let flow = Flow::from(source).entering(DOWNLOAD, run.observer());
-    finish(run, flow, pictures(run, &args.pictures, &args.files.output)).await
+    finish(run, flow, pictures(run, &args.pictures, &args.files)).await
 }
 
 pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
@@ -146,22 +155,27 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
                 Some(Start::Sequences(text)) => Flow::from(start::sequences(text, &run.stop).await?),
                 _ => {
                     let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
-                    tables.tap(flow.observe(SEQUENCES, run.observer()), SEQUENCE_TABLE, &fields)
+                    tables.tap(
+                        flow.observe(SEQUENCES, run.observer()),
+                        &args.files.names.seq_out_file,
+                        &fields,
+                    )
                 }
             };
             let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
             let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
-            tables.tap(images, IMAGE_TABLE, &fields)
+            tables.tap(images, &args.files.names.img_out_file, &fields)
         }
     };
     let flow = images.entering(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
     let flow = flow.then(each(start::with_sequence));
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
-        let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
-        finish(run, flow, pictures(run, &args.pictures, output)).await
+        let flow =
+            tables.tap(flow, &args.files.names.img_meta_out_file, &fields).entering(DOWNLOAD, run.observer());
+        finish(run, flow, pictures(run, &args.pictures, &args.files)).await
     } else {
-        let (flow, sink) = tables.end(flow, METADATA_TABLE, &fields);
+        let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &fields);
         finish(run, flow, sink).await
     }
 }
@@ -262,8 +276,9 @@ fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
     FetchMetadata::new(&run.client).fields(fields).batch_size(ask.batch_size.into())
 }
 
-fn pictures(run: &Run, args: &PictureArgs, output: &Path) -> ImageSink {
-    let sink = ImageSink::new(&run.client, output.join(PICTURES)).quality(args.quality);
+fn pictures(run: &Run, args: &PictureArgs, files: &OutputArgs) -> ImageSink {
+    let sink = ImageSink::new(&run.client, files.output.join(&files.names.image_downloads_folder))
+        .quality(args.quality);
     if args.check_existing { sink.check_present() } else { sink }
 }
 

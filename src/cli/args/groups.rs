@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, ValueEnum, value_parser};
 
 use super::values::{
-    AreaFile, When, area_of, box_of, compression_of, fields_of, first_of, format_of, heading_of, last_of,
-    lonlat_of, metres_of, owner_of, place_of, quality_of, rate_of, score_of,
+    AreaFile, When, area_of, box_of, compression_of, fields_of, file_name, first_of, format_of, heading_of,
+    last_of, lonlat_of, metres_of, owner_of, place_of, quality_of, rate_of, score_of, table_name,
 };
 use crate::cli::cache::Age;
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
@@ -166,6 +166,26 @@ pub(in crate::cli) struct OutputArgs {
     /// Begin anew, and throw away what an unfinished run left to go on from
     #[arg(long)]
     pub(in crate::cli) restart: bool,
+    #[command(flatten)]
+    pub(in crate::cli) names: NameArgs,
+}
+
+/// The names of what is written; the ending of a table follows from its format.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+pub(in crate::cli) struct NameArgs {
+    /// The name of the table of sequences
+    #[arg(long, value_name = "NAME", default_value = "seq_dataset", value_parser = table_name, hide_short_help = true)]
+    pub(in crate::cli) seq_out_file: String,
+    /// The name of the table of images
+    #[arg(long, value_name = "NAME", default_value = "img_dataset", value_parser = table_name, hide_short_help = true)]
+    pub(in crate::cli) img_out_file: String,
+    /// The name of the table of metadata
+    #[arg(long, value_name = "NAME", default_value = "img_meta_dataset", value_parser = table_name, hide_short_help = true)]
+    pub(in crate::cli) img_meta_out_file: String,
+    /// The name of the folder of pictures
+    #[arg(long, value_name = "NAME", default_value = "downloaded_images", value_parser = file_name, hide_short_help = true)]
+    pub(in crate::cli) image_downloads_folder: String,
 }
 
 #[derive(Debug, Args)]

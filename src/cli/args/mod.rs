@@ -14,7 +14,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
 pub(super) use self::groups::{
-    AreaArgs, AskArgs, EncodingArgs, FilterArgs, GeometryArgs, InputArgs, NetworkArgs, OutputArgs,
+    AreaArgs, AskArgs, EncodingArgs, FilterArgs, GeometryArgs, InputArgs, NameArgs, NetworkArgs, OutputArgs,
     PictureArgs, ProgressArg, ScreenArgs, TableArgs,
 };
 use self::values::{fields_of, format_of};

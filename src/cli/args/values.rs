@@ -111,3 +111,22 @@ pub(super) fn lonlat_of(text: &str) -> Result<LonLat, String> {
         _ => Err("a place is longitude and latitude in degrees, such as 33.3623,35.1712".to_owned()),
     }
 }
+
+/// A name within the output folder; others of ours it can't have.
+pub(super) fn file_name(text: &str) -> Result<String, String> {
+    const OURS: [&str; 5] = ["report", "report.json", "failures", "gone", "."];
+    let plain = !text.contains(['/', '\\', ':', '\0']) && !text.starts_with('.') && !text.trim().is_empty();
+    if !plain {
+        return Err("it must be the name of a file in the output folder, without a path".to_owned());
+    }
+    if OURS.contains(&text) {
+        return Err("that is the name of another file of ours".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The name of a table without the ending, which its format gives.
+pub(super) fn table_name(text: &str) -> Result<String, String> {
+    let stem = Format::ALL.iter().find_map(|format| text.strip_suffix(format.extension())?.strip_suffix('.'));
+    file_name(stem.unwrap_or(text))
+}
