@@ -7,6 +7,7 @@
 //! - `start` opens the ids that a crawl may start from
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
+//! - `settings` puts the environment and `streetflow.toml` under the flags
 //! - `screen` is all that a person sees while it runs, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
 //! - `summary` is the last lines, `unfinished` keeps what the next run goes on from
@@ -23,6 +24,7 @@ mod ledger;
 mod report;
 mod run;
 mod screen;
+mod settings;
 mod signals;
 mod silence;
 mod start;
@@ -36,11 +38,12 @@ mod words;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anstream::AutoStream;
-use clap::{CommandFactory, Parser};
+use anstream::{AutoStream, ColorChoice};
+use clap::CommandFactory;
 
 use self::args::{Cli, Command, ScreenArgs};
 use self::job::Job;
+use self::settings::Refusal;
 use self::words::{color_choice, error_text};
 #[cfg(feature = "sandbox")]
 use crate::Result;
@@ -64,14 +67,31 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command with the process's arguments.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let parsed = match settings::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(Refusal::Words(error, whence)) => {
             // A closed pipe behind `--help` is no failure.
             error.print().ok();
+            if let Some(whence) = whence {
+                writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "\n{whence}").ok();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
+        Err(Refusal::Settings(error)) => {
+            writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "{}", error_text(&error)).ok();
+            return exit_of(&error).into();
+        }
     };
+    let told = match &parsed.cli.command {
+        Command::Config(_) => Some(settings::config(&parsed)),
+        Command::Init { file } => Some(settings::init(file.as_deref())),
+        _ => None,
+    };
+    if let Some(told) = told {
+        return told.map_or_else(|error| fail(&parsed.cli.screen, &error), |()| Exit::Done).into();
+    }
+    parsed.tell_file();
+    let cli = parsed.cli;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -124,6 +144,8 @@ async fn command(cli: Cli) -> Exit {
             Ok(()) => Exit::Done,
             Err(error) => fail(screen, &error),
         },
+        // Both were done before there was need of a runtime.
+        Command::Config(_) | Command::Init { .. } => Exit::Done,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "streetflow", &mut script);

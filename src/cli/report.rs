@@ -274,7 +274,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// A URL without the name and the password that somebody may have put into it; other words as they are.
-fn bare(word: &str) -> String {
+pub(super) fn bare(word: &str) -> String {
     let (flag, value) = match word.split_once('=') {
         Some((flag, value)) if flag.starts_with("--") => (Some(flag), value),
         _ => (None, word),

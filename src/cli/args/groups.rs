@@ -240,6 +240,9 @@ pub(in crate::cli) struct ScreenArgs {
     /// Say also what is retried and why
     #[arg(short, long, global = true)]
     pub(in crate::cli) verbose: bool,
+    /// Read settings from this file instead of streetflow.toml in the folder one is in
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
     /// How progress is shown
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(in crate::cli) progress: ProgressArg,

@@ -70,6 +70,13 @@ pub(super) enum Command {
     Crawl(CrawlArgs),
     /// Turn a table into another format
     Convert(ConvertArgs),
+    /// Write a settings file to fill in: streetflow.toml
+    Init {
+        /// The file, which must not be there yet [default: streetflow.toml]
+        file: Option<PathBuf>,
+    },
+    /// Show every setting that is in force, and where it comes from; flags of crawl count too
+    Config(Box<CrawlArgs>),
     /// Serve a small Mapillary on this machine until stopped
     #[cfg(feature = "sandbox")]
     Sandbox(SandboxArgs),
