@@ -70,8 +70,10 @@ impl Client {
                     asking.same_host(&next).ok_or_else(|| malformed("its next page is on another host"))
                 });
                 let page = UserPage::of(found, next.transpose()?);
-                let keeping = Keeping::new(key.clone(), page.written().into_bytes().into());
-                Ok((page, Some(keeping)))
+                // An outage was seen to answer with nothing, so that is not kept.
+                let keeping = (!page.sequences.is_empty())
+                    .then(|| Keeping::new(key.clone(), page.written().into_bytes().into()));
+                Ok((page, keeping))
             });
             answered.await
         })

@@ -25,6 +25,7 @@ mod hostile;
 mod ledger;
 mod real;
 mod resume;
+mod settings;
 #[cfg(unix)]
 mod signals;
 mod sinks;
@@ -32,6 +33,7 @@ mod sinks;
 mod sizes;
 mod sources;
 mod stages;
+mod start;
 mod support;
 mod tile_cache;
 mod token;
