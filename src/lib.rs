@@ -37,5 +37,7 @@ pub use crate::sinks::{
 };
 #[cfg(feature = "parquet")]
 pub use crate::sources::ParquetSource;
-pub use crate::sources::{CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource};
+pub use crate::sources::{
+    CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
+};
 pub use crate::stages::{FetchMetadata, ListImages, Stage};

@@ -97,7 +97,7 @@ pub enum Event<'a> {
     /// Something entered a step: a tile that is to be read, a sequence, an image, a row.
     ///
     /// It leaves the step as [`Event::Listed`], [`Event::RuledOut`], [`Event::Record`], [`Event::Present`],
-    /// [`Event::Gone`] or [`Event::Failed`], or not at all if the run ends early.
+    /// [`Event::LeftOut`], [`Event::Gone`] or [`Event::Failed`], or not at all if the run ends early.
     Entered {
         /// The step.
         step: &'static str,
@@ -106,6 +106,13 @@ pub enum Event<'a> {
     Listed {
         /// The step.
         step: &'static str,
+    },
+    /// A filter left something out: an image, or a sequence of which a tile says that it does not fit.
+    LeftOut {
+        /// The step in which.
+        step: &'static str,
+        /// The filter's name: `dates`, `pano`, `every`.
+        by: &'static str,
     },
     /// An answer came from the store of an unfinished run instead of the network.
     Stored {
@@ -159,6 +166,7 @@ pub struct Tally {
     gone: AtomicU64,
     failed: AtomicU64,
     ruled_out: AtomicU64,
+    left_out: AtomicU64,
     cached_tiles: AtomicU64,
 }
 
@@ -236,6 +244,11 @@ impl Tally {
         read(&self.ruled_out)
     }
 
+    /// Images and sequences that a filter left out.
+    pub fn left_out(&self) -> u64 {
+        read(&self.left_out)
+    }
+
     /// Tiles that came from the cache of earlier runs.
     pub fn cached_tiles(&self) -> u64 {
         read(&self.cached_tiles)
@@ -256,6 +269,7 @@ impl Observer for Tally {
             Event::Failed { .. } => add(&self.failed, 1),
             Event::RuledOut { .. } => add(&self.ruled_out, 1),
             Event::Entered { .. } | Event::Listed { .. } => {}
+            Event::LeftOut { .. } => add(&self.left_out, 1),
             Event::Stored { class } => add(&self.stored[*class as usize], 1),
             Event::Limited { class, error } => match error.kind() {
                 ErrorKind::Blocked => add(&self.blocked[*class as usize], 1),

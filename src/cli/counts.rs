@@ -1,6 +1,6 @@
 //! The counts of a step: what entered it, and on which way it left.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::steps;
@@ -21,6 +21,12 @@ pub(super) struct Step {
     pub(super) rows: Counter,
     pub(super) present: Counter,
     pub(super) failed: Counter,
+    /// Rows that a filter left out, by its name.
+    left_out: Mutex<Vec<(&'static str, u64)>>,
+    /// It reads the pages of a search, and no tiles.
+    reads_pages: AtomicBool,
+    /// The limit is met behind this step: what is inside is not wanted any more.
+    limit_is_met: AtomicBool,
     gone: Counter,
     /// The first of those that are gone, by name.
     gone_names: Mutex<Vec<String>>,
@@ -49,6 +55,10 @@ pub(super) struct Balance {
     pub(super) done: u64,
     pub(super) present: u64,
     pub(super) ruled_out: u64,
+    /// Left out by a filter.
+    pub(super) left_out: u64,
+    /// Begun, and not wanted any more when the limit was met.
+    pub(super) beyond_limit: u64,
     pub(super) gone: u64,
     pub(super) failed: u64,
     /// Entered, and had not left when the run ended.
@@ -60,8 +70,23 @@ pub(super) struct Balance {
 impl Step {
     pub(super) fn new(name: &'static str) -> Self {
         let [entered, listed, ruled_out, rows, present, failed, gone] = Default::default();
-        let (total, gone_names) = (AtomicU64::new(0), Mutex::default());
-        Self { name, total, entered, listed, ruled_out, rows, present, failed, gone, gone_names }
+        let (total, gone_names, left_out) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        let [limit_is_met, reads_pages] = Default::default();
+        Self {
+            name,
+            total,
+            entered,
+            listed,
+            ruled_out,
+            rows,
+            present,
+            failed,
+            left_out,
+            reads_pages,
+            limit_is_met,
+            gone,
+            gone_names,
+        }
     }
 
     pub(super) fn balance(&self) -> Balance {
@@ -69,13 +94,46 @@ impl Step {
         let (entered, present, ruled_out) = (self.entered.get(), self.present.get(), self.ruled_out.get());
         let (gone, failed) = (self.gone.get(), self.failed.get());
         let done = if steps::gives_many(self.name) { self.listed.get() } else { rows };
-        let left = done + present + ruled_out + gone + failed;
-        let not_reached = entered.saturating_sub(left);
-        Balance { entered, done, present, ruled_out, gone, failed, not_reached, rows }
+        // What a tile says of sequences is about rows: the tile itself is done.
+        let filtered = |step: &Self| step.left_out().iter().map(|(_, count)| count).sum();
+        let left_out: u64 = if steps::gives_many(self.name) { 0 } else { filtered(self) };
+        let left = done + present + ruled_out + left_out + gone + failed;
+        let inside = entered.saturating_sub(left);
+        let beyond_limit = if self.limit_is_met.load(Ordering::Relaxed) { inside } else { 0 };
+        let not_reached = inside - beyond_limit;
+        Balance { entered, done, present, ruled_out, left_out, beyond_limit, gone, failed, not_reached, rows }
     }
 
     pub(super) fn gone(&self) -> u64 {
         self.gone.get()
+    }
+
+    pub(super) fn read_pages(&self) {
+        self.reads_pages.store(true, Ordering::Relaxed);
+    }
+
+    /// What enters it, one and many.
+    pub(super) fn unit(&self) -> (&'static str, &'static str) {
+        if self.reads_pages.load(Ordering::Relaxed) { ("page", "pages") } else { steps::unit(self.name) }
+    }
+
+    pub(super) fn leave_out(&self, by: &'static str) {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        match left_out.iter_mut().find(|(name, _)| *name == by) {
+            Some((_, count)) => *count += 1,
+            None => left_out.push((by, 1)),
+        }
+    }
+
+    /// The rows that filters left out, by their names.
+    pub(super) fn left_out(&self) -> Vec<(&'static str, u64)> {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        left_out.sort_unstable();
+        left_out
+    }
+
+    pub(super) fn meet_limit(&self) {
+        self.limit_is_met.store(true, Ordering::Relaxed);
     }
 
     /// Names of things gone: the first few, and how many there are besides.
@@ -106,6 +164,7 @@ impl Step {
 impl Balance {
     /// Whether everything that entered left on one of the ways out; before the end of a run, something may be inside.
     pub(super) fn adds_up(&self) -> bool {
-        self.entered == self.done + self.present + self.ruled_out + self.gone + self.failed
+        let well = self.done + self.present + self.ruled_out + self.left_out + self.beyond_limit;
+        self.entered == well + self.gone + self.failed
     }
 }

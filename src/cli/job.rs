@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{AreaArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::args::{AreaArgs, FilterArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
 use super::attribution::Attribution;
 use super::cache;
 use super::ledger::Ledger;
@@ -25,19 +25,43 @@ use crate::{Error, ErrorKind, Format, Report, Result};
 pub(super) struct Job<'a> {
     network: &'a NetworkArgs,
     area: Option<&'a AreaArgs>,
+    filters: Option<&'a FilterArgs>,
+    /// The ids that it starts from, as one would say it again.
+    start: String,
     restart: bool,
     output: &'a Path,
+    names: &'a NameArgs,
     steps: &'a [&'static str],
     formats: &'a [Format],
 }
 
 impl<'a> Job<'a> {
     pub(super) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
-        Self { network, area: None, restart: files.restart, output: &files.output, steps, formats: &[] }
+        Self {
+            network,
+            area: None,
+            filters: None,
+            start: String::new(),
+            restart: files.restart,
+            output: &files.output,
+            names: &files.names,
+            steps,
+            formats: &[],
+        }
     }
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
         self.area = Some(args);
+        self
+    }
+
+    pub(super) fn start(mut self, words: String) -> Self {
+        self.start = words;
+        self
+    }
+
+    pub(super) fn filters(mut self, args: &'a FilterArgs) -> Self {
+        self.filters = Some(args);
         self
     }
 
@@ -57,6 +81,9 @@ impl<'a> Job<'a> {
                 return exit_of(&error);
             }
         };
+        if self.area.is_some_and(AreaArgs::is_user_alone) {
+            screen.count_pages();
+        }
         let report = ReportFile::new(self.output);
         screen.when_it_begins(move || report.remove());
         let drawing = tokio::spawn(Arc::clone(&screen).draw());
@@ -85,8 +112,12 @@ impl<'a> Job<'a> {
     /// Takes the folder, opens what an unfinished run left in it, and makes the client.
     async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished)> {
         // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
-        if self.area.is_some_and(|area| area.bbox.is_none()) && !self.network.is_sandbox() {
-            return Err(steps::no_box());
+        if let Some(area) = self.area {
+            area.check(self.network.is_sandbox())?;
+        }
+        self.names.check()?;
+        if let Some(filters) = self.filters {
+            filters.dates()?;
         }
         let mut builder = Run::builder(self.network, self.needs_token(), screen)?;
         if let Some(area) = self.area
@@ -116,7 +147,7 @@ impl<'a> Job<'a> {
         let mut paths =
             vec![ReportFile::new(self.output).path(), Attribution::new(self.output).path().to_owned()];
         paths.extend([&ledger.failures, &ledger.gone].map(|list| list.path().to_owned()));
-        for table in steps::ALL.iter().filter_map(|step| steps::table(step)) {
+        for table in steps::ALL.iter().filter_map(|step| self.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| path_of(self.output, table, format)));
         }
         for name in paths.iter().filter_map(|path| path.file_name()) {
@@ -131,7 +162,7 @@ impl<'a> Job<'a> {
         if self.steps.contains(&steps::DOWNLOAD) {
             Attribution::new(self.output).check()?;
         }
-        for table in self.steps.iter().filter_map(|step| steps::table(step)) {
+        for table in self.steps.iter().filter_map(|step| self.names.table(step)) {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);
                 is_file(&path)
@@ -151,8 +182,15 @@ impl<'a> Job<'a> {
         if !self.needs_token() {
             return Ok(());
         }
-        let step = if let [only] = self.steps { only } else { "crawl" };
-        let question = self.question(step);
+        // A crawl that starts from ids may have one step.
+        let step = if let [only] = self.steps
+            && self.start.is_empty()
+        {
+            only
+        } else {
+            "crawl"
+        };
+        let question = self.question(step)?;
         let others = if self.restart { Vec::new() } else { unfinished.others(step, &question) };
         let store = unfinished.open(step, &question, self.restart)?;
         if let Some(why) = store.set_aside() {
@@ -178,10 +216,12 @@ impl<'a> Job<'a> {
     }
 
     /// What the answers are for: another question must not be answered with them.
-    fn question(&self, step: &str) -> String {
-        let area = self.area.map(|area| (area.bbox.map(|bbox| bbox.to_string()), &area.org_id));
-        format!("{step} {area:?} {} {}", self.network.graph_url, self.network.tiles_url)
-            + if self.network.is_sandbox() { " sandbox" } else { "" }
+    fn question(&self, step: &str) -> Result<String> {
+        let area = self.area.map_or_else(|| Ok(self.start.clone()), AreaArgs::key)?;
+        let filters = self.filters.map(FilterArgs::words).unwrap_or_default();
+        let filters: String = filters.iter().map(|word| format!(" {word}")).collect();
+        let sandbox = if self.network.is_sandbox() { " sandbox" } else { "" };
+        Ok(format!("{step} {area} {} {}{filters}{sandbox}", self.network.graph_url, self.network.tiles_url))
     }
 
     /// Pictures come from another host, to which no token goes.

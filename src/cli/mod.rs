@@ -1,15 +1,20 @@
 //! The command `streetflow`: words into flows, events into words.
 //!
+//! - `area` says what is to be crawled
 //! - `args` parses the command line, all of it
 //! - `job` is the frame of every crawling command: last lines, exit code; `signals` is what ends one early
 //! - `run` makes what a command runs with
+//! - `start` opens the ids that a crawl may start from
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
+//! - `settings` puts the environment and `streetflow.toml` under the flags
 //! - `screen` is all that a person sees while it runs, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
 //! - `summary` is the last lines, `unfinished` keeps what the next run goes on from
+//! - `want` says which images are wanted
 //! - `cache` finds the user's cache folder, for tiles
 
+mod area;
 mod args;
 mod attribution;
 mod cache;
@@ -20,22 +25,26 @@ mod ledger;
 mod report;
 mod run;
 mod screen;
+mod settings;
 mod signals;
 mod silence;
+mod start;
 mod steps;
 mod summary;
 mod tables;
 mod unfinished;
+mod want;
 mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anstream::AutoStream;
-use clap::{CommandFactory, Parser};
+use anstream::{AutoStream, ColorChoice};
+use clap::CommandFactory;
 
 use self::args::{Cli, Command, ScreenArgs};
 use self::job::Job;
+use self::settings::Refusal;
 use self::words::{color_choice, error_text};
 #[cfg(feature = "sandbox")]
 use crate::Result;
@@ -59,14 +68,31 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command with the process's arguments.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let parsed = match settings::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(Refusal::Words(error, whence)) => {
             // A closed pipe behind `--help` is no failure.
             error.print().ok();
+            if let Some(whence) = whence {
+                writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "\n{whence}").ok();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
+        Err(Refusal::Settings(error)) => {
+            writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "{}", error_text(&error)).ok();
+            return exit_of(&error).into();
+        }
     };
+    let told = match &parsed.cli.command {
+        Command::Config(_) => Some(settings::config(&parsed)),
+        Command::Init { file } => Some(settings::init(file.as_deref())),
+        _ => None,
+    };
+    if let Some(told) = told {
+        return told.map_or_else(|error| fail(&parsed.cli.screen, &error), |()| Exit::Done).into();
+    }
+    parsed.tell_file();
+    let cli = parsed.cli;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -93,7 +119,9 @@ async fn command(cli: Cli) -> Exit {
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::METADATA]).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, &[steps::METADATA])
+                .filters(&args.filters)
+                .tables(&args.tables);
             job.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {
@@ -101,8 +129,14 @@ async fn command(cli: Cli) -> Exit {
             job.run(screen, async |run| steps::download(run, args).await).await
         }
         Command::Crawl(args) => {
-            let steps = if args.no_download { &steps::ALL[..3] } else { &steps::ALL[..] };
-            let job = Job::new(&args.network, &args.files, steps).area(&args.area).tables(&args.tables);
+            let start = start::Start::of(args);
+            let job = Job::new(&args.network, &args.files, steps::of(args))
+                .filters(&args.filters)
+                .tables(&args.tables);
+            let job = match start {
+                Some(start) => job.start(start.words()),
+                None => job.area(&args.area),
+            };
             job.run(screen, async |run| steps::crawl(run, args).await).await
         }
         Command::Convert(args) => convert::run(args, screen).await,
@@ -111,6 +145,8 @@ async fn command(cli: Cli) -> Exit {
             Ok(()) => Exit::Done,
             Err(error) => fail(screen, &error),
         },
+        // Both were done before there was need of a runtime.
+        Command::Config(_) | Command::Init { .. } => Exit::Done,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "streetflow", &mut script);

@@ -15,7 +15,7 @@
 //! | `query` | the command, as one would say it again; without `--restart` |
 //! | `hosts` | the Graph and the tile host that were asked; null with `--sandbox` |
 //! | `started`, `ended`, `seconds` | in UTC |
-//! | `steps` | for each step: what `entered`, in `unit`s, and the ways out, which add up to it: `done`, `already_there`, `ruled_out`, `gone`, `failed`, `not_reached`; and the `rows` that came out |
+//! | `steps` | for each step: what `entered`, in `unit`s, and the ways out, which add up to it: `done`, `already_there`, `ruled_out`, `left_out` (by a filter), `beyond_limit` (begun, and not wanted any more when `--limit` was met), `gone`, `failed`, `not_reached`; the `rows` that came out; and `left_out_by`, the rows that each filter left out |
 //! | `requests` | for each class: `sent` (each attempt is one), `retries`, `bytes` received, answers `from_store` of the run before and `from_cache` (tiles only), and the limits met: answers that said `throttled`, waits for the pace (`paced`), answers that were a block (`blocked`) |
 //! | `failures`, `gone` | how many lines `failures.csv` and `gone.csv` have: of `this_run`, and of `earlier` ones and other steps |
 //! | `files` | what this run wrote: `path` below the output folder, `rows` (pictures, for their folder), `bytes` |
@@ -33,11 +33,11 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::Exit;
 use super::args::NetworkArgs;
 use super::ledger::List;
 use super::screen::Screen;
 use super::words::iso;
-use super::{Exit, steps};
 use crate::client::redact;
 use crate::sinks::file::{commit, is_file, temporary_beside};
 use crate::{Class, Error, ErrorKind, Report, Result, Written};
@@ -217,15 +217,20 @@ fn steps(screen: &Screen) -> Value {
     let step = |step: &super::counts::Step| {
         let counts = step.balance();
         let counts = json!({
-            "unit": steps::unit(step.name).1,
+            "unit": step.unit().1,
             "entered": counts.entered,
             "done": counts.done,
             "already_there": counts.present,
             "ruled_out": counts.ruled_out,
+            "left_out": counts.left_out,
+            "beyond_limit": counts.beyond_limit,
             "gone": counts.gone,
             "failed": counts.failed,
             "not_reached": counts.not_reached,
             "rows": counts.rows,
+            "left_out_by": Value::Object(
+                step.left_out().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect(),
+            ),
         });
         (step.name.to_owned(), counts)
     };
@@ -269,7 +274,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// A URL without the name and the password that somebody may have put into it; other words as they are.
-fn bare(word: &str) -> String {
+pub(super) fn bare(word: &str) -> String {
     let (flag, value) = match word.split_once('=') {
         Some((flag, value)) if flag.starts_with("--") => (Some(flag), value),
         _ => (None, word),

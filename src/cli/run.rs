@@ -82,10 +82,10 @@ impl Run {
         Arc::clone(&self.screen) as _
     }
 
-    /// Tells the screen how much a step has before it.
-    pub(super) fn expect(&self, step: &str, input: &Input) {
+    /// Tells the screen how much a step has before it, of which it takes `most`.
+    pub(super) fn expect(&self, step: &str, input: &Input, most: Option<u64>) {
         if let (Some(step), Some(rows)) = (self.screen.step(step), input.rows()) {
-            step.expect(rows);
+            step.expect(rows.min(most.unwrap_or(rows)));
         }
     }
 

@@ -14,7 +14,7 @@ use super::args::{ProgressArg, ScreenArgs};
 use super::counts::Step;
 use super::ledger::Ledger;
 use super::silence::Silence;
-use super::steps::SEQUENCES;
+use super::steps::{self, SEQUENCES};
 use super::words::{color_choice, error_text, grouped, human_bytes, human_time, path_text, plural, rounded};
 use crate::{Class, Error, Event, Observer, Tally};
 
@@ -98,6 +98,22 @@ impl Screen {
         self.tally.cached_tiles()
     }
 
+    /// The search by a user's name is asked, and no tiles.
+    pub(super) fn count_pages(&self) {
+        self.step(SEQUENCES).iter().for_each(|step| step.read_pages());
+    }
+
+    /// Whether a filter left anything out.
+    pub(super) fn left_out(&self) -> bool {
+        self.steps.iter().any(|step| !step.left_out().is_empty())
+    }
+
+    /// The limit stands behind a step: what that step and those before it have begun is not wanted any more.
+    pub(super) fn limit_is_met(&self, behind: &str) {
+        let place = |name: &str| steps::ALL.iter().position(|step| *step == name);
+        self.steps.iter().filter(|step| place(step.name) <= place(behind)).for_each(Step::meet_limit);
+    }
+
     pub(super) fn failure_hint(&self) -> Option<&str> {
         self.hint.get().map(String::as_str)
     }
@@ -157,20 +173,24 @@ impl Screen {
     fn line(&self, step: &Step) -> String {
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let counts = step.balance();
-        let all = counts.rows + counts.present + counts.failed + counts.gone;
+        let filtered: u64 = step.left_out().iter().map(|(_, count)| count).sum();
+        let all = counts.rows + counts.present + filtered + counts.failed + counts.gone;
         #[expect(clippy::cast_precision_loss, reason = "for show")]
         let rate = (counts.rows + counts.present) as f64 / seconds;
         let mut line = format!("{:<9} {:>9}  {:>8}/s", step.name, grouped(counts.rows), rounded(rate));
         let mut more = |text: String| write!(line, "  {text}").unwrap_or_default();
-        for (count, what) in
-            [(counts.present, "there already"), (counts.gone, "gone"), (counts.failed, "failed")]
-        {
+        for (count, what) in [
+            (counts.present, "there already"),
+            (filtered, "left out"),
+            (counts.gone, "gone"),
+            (counts.failed, "failed"),
+        ] {
             if count > 0 {
                 more(format!("{} {what}", grouped(count)));
             }
         }
         match step.name {
-            SEQUENCES => more(self.tile_words(counts.entered)),
+            SEQUENCES => more(self.tile_words(counts.entered, step.unit())),
             "download" => more(human_bytes(self.tally.bytes(Class::Bytes))),
             _ => {}
         }
@@ -184,8 +204,8 @@ impl Screen {
     }
 
     /// Tiles, not requests: a tile that fails is asked for up to 20 times.
-    fn tile_words(&self, tiles: u64) -> String {
-        let mut words = format!("{} {}", grouped(tiles), plural(tiles, "tile", "tiles"));
+    fn tile_words(&self, tiles: u64, (one, many): (&'static str, &'static str)) -> String {
+        let mut words = format!("{} {}", grouped(tiles), plural(tiles, one, many));
         let cached = self.cached_tiles();
         if cached > 0 {
             write!(words, ", {} of them from the cache", grouped(cached)).unwrap_or_default();
@@ -318,6 +338,9 @@ impl Observer for Screen {
             }
             Event::Present { step } => {
                 self.step(step).map(|step| step.present.up());
+            }
+            Event::LeftOut { step, by } => {
+                self.step(step).map(|step| step.leave_out(by));
             }
             Event::Gone { step, error } => {
                 if let Some(step) = self.step(step) {

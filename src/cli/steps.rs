@@ -1,22 +1,25 @@
 //! From arguments to flows: what each command does.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::area::no_box;
 use super::args::{
-    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, ImagesArgs, MetadataArgs, PictureArgs, SequencesArgs,
+    AreaArgs, AskArgs, CrawlArgs, DownloadArgs, FilterArgs, ImagesArgs, MetadataArgs, NameArgs, OutputArgs,
+    PictureArgs, SequencesArgs,
 };
 use super::attribution::Attribution;
 use super::run::Run;
 use super::screen::Screen;
+use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
+use super::want::Want;
 use crate::sinks::Exif;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Record,
-    RecordStream, Report, Result, Sink, TableSource, TileSource,
+    RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
 };
 
 pub(super) const SEQUENCES: &str = "sequences";
@@ -27,18 +30,38 @@ pub(super) const DOWNLOAD: &str = "download";
 /// The steps of `crawl`, in order.
 pub(super) const ALL: [&str; 4] = [SEQUENCES, IMAGES, METADATA, DOWNLOAD];
 
-const SEQUENCE_TABLE: &str = "seq_dataset";
-const IMAGE_TABLE: &str = "img_dataset";
-const METADATA_TABLE: &str = "img_meta_dataset";
-const PICTURES: &str = "downloaded_images";
+/// The steps of a crawl: what it starts from is not made.
+pub(super) fn of(args: &CrawlArgs) -> &'static [&'static str] {
+    let first = match Start::of(args) {
+        None => 0,
+        Some(Start::Sequences(_)) => 1,
+        Some(Start::Images(_)) => 2,
+    };
+    &ALL[first..ALL.len() - usize::from(args.no_download)]
+}
 
-/// The table that a step writes, if it writes one.
-pub(super) fn table(step: &str) -> Option<&'static str> {
-    match step {
-        SEQUENCES => Some(SEQUENCE_TABLE),
-        IMAGES => Some(IMAGE_TABLE),
-        METADATA => Some(METADATA_TABLE),
-        _ => None,
+impl NameArgs {
+    /// The table that a step writes, if it writes one.
+    pub(super) fn table(&self, step: &str) -> Option<&str> {
+        match step {
+            SEQUENCES => Some(&self.seq_out_file),
+            IMAGES => Some(&self.img_out_file),
+            METADATA => Some(&self.img_meta_out_file),
+            _ => None,
+        }
+    }
+
+    /// Two files can't have one name.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut names: Vec<_> = ALL.iter().filter_map(|step| self.table(step)).collect();
+        names.push(&self.image_downloads_folder);
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::new(ErrorKind::Usage, "use the name")
+                .subject(pair[0])
+                .because("two files can't both have it")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -57,47 +80,49 @@ pub(super) fn unit(step: &str) -> (&'static str, &'static str) {
 }
 
 pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
-    let query = query(run, SEQUENCES, Some(&args.area), None);
+    let query = query(run, SEQUENCES, Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
-    let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
-    let (flow, sink) = tables.end(flow, SEQUENCE_TABLE, &Fields::default());
+    let flow = sequences_of(run, &args.area, None).await?.observe(SEQUENCES, run.observer());
+    let (flow, sink) = tables.end(flow, &args.files.names.seq_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
 
 pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
-    let input = Input::find(&args.input, &args.files.output, SEQUENCE_TABLE)?;
+    let input = Input::find(&args.input, &args.files.output, &args.files.names.seq_out_file)?;
     let source = input.open(&run.stop).await?;
-    let query = after(&source, &query(run, IMAGES, None, None));
+    let query = after(&source, &query(run, IMAGES, None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
         .entering(IMAGES, run.observer())
         .then(ListImages::new(&run.client))
         .observe(IMAGES, run.observer());
-    let (flow, sink) = tables.end(flow, IMAGE_TABLE, &Fields::default());
+    let (flow, sink) = tables.end(flow, &args.files.names.img_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
 
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
-    let input = Input::find(&args.input, &args.files.output, IMAGE_TABLE)?;
+    let input = Input::find(&args.input, &args.files.output, &args.files.names.img_out_file)?;
     let source = input.open(&run.stop).await?;
-    let query = after(&source, &query(run, METADATA, None, Some(&args.ask.fields)));
+    let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
-    run.expect(METADATA, &input);
-    let asked = tables.asked(&args.ask.fields)?;
-    let flow = Flow::from(source)
+    let want = Want::new(&args.filters)?;
+    run.expect(METADATA, &input, want.most());
+    let asked = want.asked(tables.asked(&args.ask.fields)?)?;
+    let flow = want
+        .before_metadata(Flow::from(source), run)
         .entering(METADATA, run.observer())
-        .then(fetch(run, &args.ask, &asked))
-        .observe(METADATA, run.observer());
-    let (flow, sink) = tables.end(flow, METADATA_TABLE, &args.ask.fields);
+        .then(fetch(run, &args.ask, &asked));
+    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
+    let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &args.ask.fields);
     finish(run, flow, sink).await
 }
 
 pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
-    let input = Input::find(&args.input, &args.files.output, METADATA_TABLE)?;
+    let input = Input::find(&args.input, &args.files.output, &args.files.names.img_meta_out_file)?;
     let source = input.open::<Metadata>(&run.stop).await?;
-    run.expect(DOWNLOAD, &input);
+    run.expect(DOWNLOAD, &input, None);
     let hint = hint_for(run, args, source.header());
     let mut source = source.require(args.pictures.quality.field(), hint)?;
     if let Some(column) = args.pictures.layout.needs() {
@@ -109,52 +134,80 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     }
     // The sink itself tells what becomes of each picture.
     let flow = Flow::from(source).entering(DOWNLOAD, run.observer());
-    finish_with_pictures(run, flow, &args.pictures, &args.files.output).await
+    finish_with_pictures(run, flow, &args.pictures, &args.files).await
 }
 
 pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let (output, download) = (&args.files.output, !args.no_download);
     let fields = args.ask.fields.clone();
     let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
-    let query = query(run, "crawl", Some(&args.area), Some(&fields));
+    let start = Start::of(args);
+    let area = Some(&args.area).filter(|_| start.is_none());
+    let query = query(run, "crawl", area, Some(&args.filters), Some(&fields));
+    let query = start.map_or(query.clone(), |start| format!("{query} {}", start.words()));
     let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
-    let asked = tables.asked(&fields)?;
-    let asked =
+    let asks_tiles = start.is_none() && !args.area.is_user_alone();
+    let want = Want::new(&args.filters)?.without(args.area.not_in_tiles(asks_tiles));
+    let clip = args.clip.then(|| args.area.place(run.default_bbox)).transpose()?.flatten();
+    let want = want.clipped(clip);
+    let asked = want.asked(tables.asked(&fields)?)?;
+    let mut asked =
         if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::and)? } else { asked };
-    let flow = Flow::from(tiles(run, &args.area)?).observe(SEQUENCES, run.observer());
-    let flow = tables
-        .tap(flow, SEQUENCE_TABLE, &fields)
-        .entering(IMAGES, run.observer())
-        .then(ListImages::new(&run.client))
-        .observe(IMAGES, run.observer());
-    let flow = tables
-        .tap(flow, IMAGE_TABLE, &fields)
-        .entering(METADATA, run.observer())
-        .then(fetch(run, &args.ask, &asked))
-        .observe(METADATA, run.observer());
+    let images = match start {
+        Some(Start::Images(text)) => {
+            let source = start::images(text, &run.stop).await?;
+            if !source.header().iter().any(|name| name == "seq_id") {
+                asked = asked.and("sequence")?;
+            }
+            let images = Flow::from(source).then(each(start::image_of));
+            want.before_metadata(images, run)
+        }
+        _ => {
+            let sequences = match start {
+                Some(Start::Sequences(text)) => Flow::from(start::sequences(text, &run.stop).await?),
+                _ => {
+                    let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
+                    tables.tap(
+                        flow.observe(SEQUENCES, run.observer()),
+                        &args.files.names.seq_out_file,
+                        &fields,
+                    )
+                }
+            };
+            let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
+            let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
+            tables.tap(images, &args.files.names.img_out_file, &fields)
+        }
+    };
+    let flow = images.entering(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
+    let flow = flow.then(each(start::with_sequence));
+    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
-        let flow = tables.tap(flow, METADATA_TABLE, &fields).entering(DOWNLOAD, run.observer());
-        finish_with_pictures(run, flow, &args.pictures, output).await
+        let flow =
+            tables.tap(flow, &args.files.names.img_meta_out_file, &fields).entering(DOWNLOAD, run.observer());
+        finish_with_pictures(run, flow, &args.pictures, &args.files).await
     } else {
-        let (flow, sink) = tables.end(flow, METADATA_TABLE, &fields);
+        let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &fields);
         finish(run, flow, sink).await
     }
 }
 
 /// What decides which records come, as one would say it again; it goes into the files.
-fn query(run: &Run, step: &str, area: Option<&AreaArgs>, fields: Option<&Fields>) -> String {
+fn query(
+    run: &Run,
+    step: &str,
+    area: Option<&AreaArgs>,
+    filters: Option<&FilterArgs>,
+    fields: Option<&Fields>,
+) -> String {
     let mut words = vec![format!("streetflow {step}")];
     if run.is_sandbox() {
         words.push("--sandbox".to_owned());
     }
     if let Some(area) = area {
-        words.extend(area.bbox.or(run.default_bbox).map(|bbox| format!("--bbox {bbox}")));
-        words.extend(area.org_id.iter().map(|owner| format!("--org-id {owner}")));
-        words.push(format!("--min-zoom {} --max-zoom {}", area.min_zoom, area.max_zoom));
-        if area.exhaustive {
-            words.push("--exhaustive".to_owned());
-        }
+        words.extend(area.words(run.default_bbox));
     }
+    words.extend(filters.into_iter().flat_map(FilterArgs::words));
     words.extend(fields.map(|fields| format!("--fields {fields}")));
     words.join(" ")
 }
@@ -179,11 +232,11 @@ async fn finish_with_pictures(
     run: &Run,
     flow: Flow<Metadata>,
     args: &PictureArgs,
-    output: &Path,
+    files: &OutputArgs,
 ) -> Result<Report> {
-    let attribution = Attribution::new(output);
-    let ended = finish(run, attribution.listen(flow), pictures(run, args, output)).await;
-    if !output.join(PICTURES).is_dir() {
+    let attribution = Attribution::new(&files.output);
+    let ended = finish(run, attribution.listen(flow), pictures(run, args, files)).await;
+    if !files.output.join(&files.names.image_downloads_folder).is_dir() {
         return ended;
     }
     let written = attribution.write();
@@ -206,7 +259,11 @@ fn refuse_nothing<T: Send + 'static>(
             match records.next().await {
                 Some(item) => Some((item, Some((records, true)))),
                 None if any => None,
-                None => why_nothing(&why.0, why.1.failed()).map(|error| (Err(error), None)),
+                None => {
+                    // What a filter left out did come.
+                    let failed = if why.1.left_out() { 0 } else { why.1.failed() };
+                    why_nothing(&why.0, failed).map(|error| (Err(error), None))
+                }
             }
         }
     });
@@ -227,33 +284,46 @@ fn why_nothing(stop: &CancellationToken, failed: u64) -> Option<Error> {
     (failed > 0).then(|| error.hint("the warnings above say why; the files are left as they were"))
 }
 
-fn tiles(run: &Run, area: &AreaArgs) -> Result<TileSource> {
-    if area.min_zoom > area.max_zoom {
-        let why = format!("`--min-zoom {}` is deeper than `--max-zoom {}`", area.min_zoom, area.max_zoom);
-        return Err(Error::new(ErrorKind::Usage, "choose the tile levels").because(why));
+/// The sequences of an area, or of a user.
+async fn sequences_of(run: &Run, area: &AreaArgs, filters: Option<&FilterArgs>) -> Result<Flow<Sequence>> {
+    let Some(name) = &area.user else { return Ok(Flow::from(tiles(run, area, filters)?)) };
+    if area.is_user_alone() {
+        let source = UserSource::named(&run.client, name);
+        let dates = filters.map(FilterArgs::dates).transpose()?.flatten();
+        return Ok(Flow::from(dates.map_or(source.clone(), |dates| source.captured(dates))));
     }
-    let bbox = area.bbox.or(run.default_bbox).ok_or_else(no_box)?;
-    let source = TileSource::within(&run.client, bbox).zooms(area.min_zoom, area.max_zoom);
-    let source = if area.exhaustive { source.exhaustive() } else { source };
-    Ok(match &area.org_id {
-        Some(owner) => source.owned_by(owner.clone()),
-        None => source,
-    })
+    // No tile knows names.
+    let id = run.client.user_id(name).await?;
+    Ok(Flow::from(tiles(run, area, filters)?.owned_by(id)))
 }
 
-/// There is nothing to crawl.
-pub(super) fn no_box() -> Error {
-    Error::new(ErrorKind::Usage, "choose the area")
-        .because("no box was given")
-        .hint("give one with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`")
+/// A stage that turns records into others.
+fn each<A: Send + 'static, B: Send + 'static>(
+    change: fn(A) -> B,
+) -> impl FnOnce(RecordStream<A>) -> RecordStream<B> {
+    move |records| records.map(move |record| record.map(change)).boxed()
+}
+
+fn tiles(run: &Run, area: &AreaArgs, filters: Option<&FilterArgs>) -> Result<TileSource> {
+    let place = area.place(run.default_bbox)?.ok_or_else(no_box)?;
+    let source = TileSource::inside(&run.client, place).zooms(area.min_zoom, area.max_zoom);
+    let source = area.org_id.iter().fold(source, |source, owner| source.owned_by(owner.clone()));
+    let source = area.exclude_owner.iter().fold(source, |source, owner| source.not_owned_by(owner.clone()));
+    let source = filters.map_or(Ok(source.clone()), |filters| filters.in_tiles(source))?;
+    Ok(if area.exhaustive { source.exhaustive() } else { source })
+}
+
+fn list(run: &Run, want: &Want) -> ListImages {
+    let list = ListImages::new(&run.client);
+    want.ahead().map_or(list.clone(), |most| list.ahead(most))
 }
 
 fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
     FetchMetadata::new(&run.client).fields(fields).batch_size(ask.batch_size.into())
 }
 
-fn pictures(run: &Run, args: &PictureArgs, output: &Path) -> ImageSink {
-    let sink = ImageSink::new(&run.client, output.join(PICTURES));
+fn pictures(run: &Run, args: &PictureArgs, files: &OutputArgs) -> ImageSink {
+    let sink = ImageSink::new(&run.client, files.output.join(&files.names.image_downloads_folder));
     let sink = sink.quality(args.quality).exif(args.exif).layout(args.layout);
     if args.check_existing { sink.check_present() } else { sink }
 }

@@ -21,7 +21,7 @@ pub(super) fn counts(screen: &Screen) {
 /// `images: 12 sequences: 10 listed, 1 gone, 1 failed; 480 images`.
 fn line(step: &Step, bytes: u64) -> String {
     let counts = step.balance();
-    let (one, many) = steps::unit(step.name);
+    let (one, many) = step.unit();
     let entered = grouped(counts.entered);
     let mut line = format!(
         "{}: {entered} {}: {}",
@@ -30,9 +30,14 @@ fn line(step: &Step, bytes: u64) -> String {
         done(step, &counts, bytes)
     );
     let mut more = |text: String| line.push_str(&text);
+    let by: Vec<_> =
+        step.left_out().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
+    let left_out = format!("left out ({})", by.join(", "));
     for (count, what) in [
         (counts.present, "already there"),
         (counts.ruled_out, "ruled out"),
+        (counts.left_out, &*left_out),
+        (counts.beyond_limit, "beyond the limit"),
         (counts.gone, "gone"),
         (counts.failed, "failed"),
         (counts.not_reached, "not reached"),
@@ -46,6 +51,10 @@ fn line(step: &Step, bytes: u64) -> String {
         steps::SEQUENCES => more(found("sequence", "sequences")),
         steps::IMAGES => more(found("image", "images")),
         _ => {}
+    }
+    // Here the filters are about what came out, and not about what entered.
+    if step.name == steps::SEQUENCES && !by.is_empty() {
+        more(format!(", others {left_out}"));
     }
     line
 }
@@ -88,7 +97,7 @@ pub(super) fn afterwords(screen: &Screen, end: &End<'_>) {
 
 fn findings(screen: &Screen) {
     let Some(sequences) = screen.step(steps::SEQUENCES) else { return };
-    if sequences.rows.get() == 0 {
+    if sequences.rows.get() == 0 && sequences.left_out().is_empty() {
         screen.say("nothing was found: are the box and the id of the owner right?");
     }
     let ruled_out = sequences.ruled_out.get();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tile <z>/<x>/<y>` | the bytes of the tile |
 //! | `images of <sequence>` | its image ids, one a line |
+//! | `page <path and query>` | the sequences of a page of a user's images, and where the next one is |
 //! | `batch <fields> <id>` | the ids that were asked for, the first of which is `id`; then the API's JSON |
 //! | `image <fields> <id>` | the API's JSON |
 //! | `gone <number> image <id>` | the API's word for it |

@@ -9,6 +9,7 @@
 //! - `image_url` says where pictures may come from
 //! - `secret` holds the token
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
+//! - `user` asks for the sequences of a user
 //! - `tiles` asks for tiles; `tile_cache` keeps tiles for later runs, `tile_file` is one of them
 
 mod budget;
@@ -31,6 +32,7 @@ mod store;
 mod tile_cache;
 mod tile_file;
 mod tiles;
+mod user;
 mod window;
 mod wire;
 
@@ -61,6 +63,7 @@ pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
 pub use self::store::Store;
 pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
+pub(crate) use self::user::{UserPage, unknown_user};
 use self::window::Window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};

@@ -1,4 +1,6 @@
-//! What of a tile lies in a box.
+//! What of a tile lies in an area.
+
+use super::area::Near;
 
 /// A rectangle in mercator units, y southwards.
 #[derive(Debug, Clone, Copy)]
@@ -9,10 +11,11 @@ pub(super) struct Window {
     pub(super) y1: f64,
 }
 
-/// A box in the integer coordinates of one tile, ready for many tests.
+/// An area in the integer coordinates of one tile, ready for many tests.
 #[derive(Debug, Clone)]
 pub(crate) struct Clip {
     windows: Vec<Window>,
+    polygons: Option<Near>,
     whole: bool,
 }
 
@@ -20,27 +23,43 @@ impl Clip {
     /// The part of a tile of `extent` units a side that lies in one of the windows.
     pub(super) fn new(windows: Vec<Window>, extent: f64) -> Self {
         let whole = windows.iter().any(|w| w.x0 <= 0.0 && w.y0 <= 0.0 && w.x1 >= extent && w.y1 >= extent);
-        Self { windows, whole }
+        Self { windows, polygons: None, whole }
     }
 
     /// A clip that nothing lies in.
     pub(crate) fn nowhere() -> Self {
-        Self { windows: Vec::new(), whole: false }
+        Self { windows: Vec::new(), polygons: None, whole: false }
     }
 
-    /// Whether the tile lies inside the box altogether, so that no test is needed.
+    /// A clip that everything lies in.
+    pub(super) fn whole() -> Self {
+        Self { whole: true, ..Self::nowhere() }
+    }
+
+    /// What lies in one of some polygons.
+    pub(super) fn of_polygons(polygons: Near) -> Self {
+        Self { polygons: Some(polygons), ..Self::nowhere() }
+    }
+
+    /// Whether the tile lies inside the area altogether, so that no test is needed.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// Whether a point of the tile lies in the box, edges included.
+    /// Whether a point of the tile lies in the area.
     pub(crate) fn has_point(&self, x: i32, y: i32) -> bool {
+        if let Some(polygons) = &self.polygons {
+            return polygons.has_point((x, y));
+        }
         let (x, y) = (f64::from(x), f64::from(y));
         self.whole || self.windows.iter().any(|w| (w.x0..=w.x1).contains(&x) && (w.y0..=w.y1).contains(&y))
     }
 
-    /// Whether a piece of a line lies in the box or passes through it.
+    /// Whether a piece of a line lies in the area or passes through it.
     pub(crate) fn has_segment(&self, from: (i32, i32), to: (i32, i32)) -> bool {
+        if let Some(polygons) = &self.polygons {
+            return polygons.has_segment(from, to);
+        }
         self.whole || self.windows.iter().any(|w| w.meets(from, to))
     }
 }

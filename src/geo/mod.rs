@@ -3,6 +3,7 @@
 //! Degrees are WGS84, longitude before latitude. Tiles are the standard
 //! web-mercator scheme: `y` grows southwards, `z` from 0 to [`MAX_ZOOM`].
 
+mod area;
 mod clip;
 mod tile;
 #[cfg(feature = "parquet")]
@@ -12,6 +13,7 @@ use std::f64::consts::PI;
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::area::Area;
 pub(crate) use self::clip::Clip;
 use self::clip::Window;
 pub use self::tile::TileId;
@@ -22,6 +24,9 @@ pub const MAX_ZOOM: u8 = 14;
 
 /// The latitude where the web-mercator square ends, in degrees.
 pub const MAX_LATITUDE: f64 = 85.051_128_779_806_59;
+
+/// The mean radius of the Earth in metres.
+const EARTH_RADIUS: f64 = 6_371_008.8;
 
 /// A sliver of this width (in degrees, about a micrometre) does not make a box touch a tile: boxes whose
 /// edges were computed from tile edges would otherwise cost a ring of needless requests.
@@ -40,6 +45,22 @@ impl LonLat {
     /// Whether it is a place: two numbers within their bounds, which themselves are allowed.
     pub(crate) fn is_on_the_globe(self) -> bool {
         (-180.0..=180.0).contains(&self.lon) && (-90.0..=90.0).contains(&self.lat)
+    }
+
+    /// How many metres it is to another place, on a globe that is a sphere: right within half a percent.
+    ///
+    /// ```
+    /// use streetflow::LonLat;
+    ///
+    /// let (equator, north) = (LonLat { lon: 0.0, lat: 0.0 }, LonLat { lon: 0.0, lat: 1.0 });
+    /// assert!((equator.metres_to(north) - 111_195.0).abs() < 1.0);
+    /// ```
+    pub fn metres_to(self, other: Self) -> f64 {
+        let (a, b) = (self.lat.to_radians(), other.lat.to_radians());
+        let half = |from: f64, to: f64| ((to - from) / 2.0).sin().powi(2);
+        let (lon, other_lon) = (self.lon.to_radians(), other.lon.to_radians());
+        let chord = half(a, b) + a.cos() * b.cos() * half(lon, other_lon);
+        2.0 * EARTH_RADIUS * chord.sqrt().min(1.0).asin()
     }
 
     /// The place in the web-mercator unit square: (0, 0) is the north-west corner of the world.

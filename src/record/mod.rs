@@ -6,7 +6,7 @@
 mod fields;
 pub(crate) mod formula;
 mod place;
-mod time;
+pub(crate) mod time;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,8 +1,11 @@
 //! Times as other tools write them: ISO 8601, as far as it is used.
 
+/// A day in milliseconds.
+pub(crate) const DAY: i64 = 86_400_000;
+
 /// Milliseconds since 1970 of `2023-12-10T11:43:46.123Z`, also with a space for the `T`, with an offset such as
 /// `+00:00`, `+0000` or `+00`, or with none, which counts as UTC. Digits finer than milliseconds are cut off.
-pub(super) fn milliseconds(text: &str) -> Option<i64> {
+pub(crate) fn milliseconds(text: &str) -> Option<i64> {
     let (date, time) = text.split_at_checked(10)?;
     let [year, month, day] = numbers(date, "-")?[..] else { return None };
     let time = time.strip_prefix(['T', 't', ' '])?;
@@ -18,6 +21,36 @@ pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let milliseconds: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let minutes = (days(year, month, day) * 24 + hour) * 60 + minute - offset(zone)?;
     Some((minutes * 60 + second) * 1000 + milliseconds)
+}
+
+/// The first millisecond since 1970 of a day in UTC, `2024-06-01`; none for a day that no month has.
+pub(crate) fn day(text: &str) -> Option<i64> {
+    let [year, month, day] = numbers(text, "-")?[..] else { return None };
+    if text.len() != 10 || !(1..=12).contains(&month) {
+        return None;
+    }
+    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    let length = days(next_year, next_month, 1) - days(year, month, 1);
+    (1..=length).contains(&day).then(|| days(year, month, day) * DAY)
+}
+
+/// Seconds of a time in milliseconds since 1970, as the API takes them: `2024-06-01T08:00:00Z`; none outside the
+/// years 1970 to 9999.
+pub(crate) fn iso(at: i64) -> Option<String> {
+    const LAST: i64 = 253_402_300_799_999;
+    if !(0..=LAST).contains(&at) {
+        return None;
+    }
+    let (number, second) = (at / DAY, at % DAY / 1000);
+    // A day has one year, which begins no later.
+    let mut year = 1970 + number / 366;
+    while days(year + 1, 1, 1) <= number {
+        year += 1;
+    }
+    let month = (1..=12).rev().find(|month| days(year, *month, 1) <= number)?;
+    let day = number - days(year, month, 1) + 1;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
 }
 
 fn numbers(text: &str, between: &str) -> Option<Vec<i64>> {
@@ -69,6 +102,37 @@ mod tests {
         assert_eq!(milliseconds("1969-12-31T23:59:59.999999Z"), Some(-1));
         assert_eq!(milliseconds("2024-02-29T00:00:00Z"), Some(1_709_164_800_000));
         assert_eq!(milliseconds("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000));
+    }
+
+    #[test]
+    fn days_begin_at_midnight_and_only_those_of_the_calendar() {
+        assert_eq!(day("1970-01-01"), Some(0));
+        assert_eq!(day("2024-02-29"), Some(1_709_164_800_000));
+        assert_eq!(day("2024-12-31").map(|ms| ms + DAY), day("2025-01-01"));
+        for text in [
+            "2023-02-29",
+            "2024-06-31",
+            "2024-00-01",
+            "2024-13-01",
+            "2024-6-1",
+            "24-06-01",
+            "2024-06-00",
+            "2024-06",
+            "",
+        ] {
+            assert_eq!(day(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in
+            ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2024-12-31T12:34:56Z", "9999-12-31T23:59:59Z"]
+        {
+            assert_eq!(milliseconds(text).and_then(iso).as_deref(), Some(text));
+        }
+        assert_eq!((iso(-1), iso(i64::MAX)), (None, None));
+        assert_eq!(iso(1999).as_deref(), Some("1970-01-01T00:00:01Z"));
     }
 
     #[test]

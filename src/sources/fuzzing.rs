@@ -1,7 +1,7 @@
 //! The inside of the tile decoder for the fuzz targets in `fuzz/` and for `benches/`; no part of the interface.
 
-use super::mvt::{self, Owner};
-use crate::geo::{Bbox, TileId};
+use super::mvt::{self, Wanted};
+use crate::geo::{Area, Bbox, TileId};
 use crate::model::{OwnerId, Sequence};
 
 /// The sequences of a tile, or why it can't be read.
@@ -11,10 +11,14 @@ pub fn sequences(
     bbox: &Bbox,
     owner: Option<&OwnerId>,
 ) -> Result<Vec<Sequence>, &'static str> {
-    mvt::sequences(bytes, tile, bbox, owner.cloned().map(Owner::new).as_ref())
+    mvt::sequences(bytes, tile, &Area::from(*bbox), &wanted(owner)).map(|shown| shown.sequences)
 }
 
 /// Whether a tile shows a sequence.
 pub fn shows(bytes: &[u8], owner: Option<&OwnerId>) -> Result<bool, &'static str> {
-    mvt::shows(bytes, owner.cloned().map(Owner::new).as_ref())
+    mvt::shows(bytes, &wanted(owner))
+}
+
+fn wanted(owner: Option<&OwnerId>) -> Wanted {
+    Wanted::of(owner.cloned())
 }

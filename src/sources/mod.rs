@@ -10,11 +10,13 @@ mod mvt;
 mod parquet;
 mod table;
 mod tiles;
+mod user;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 
 pub use self::csv::CsvSource;
 pub use self::geojson::GeoJsonSource;
+pub(crate) use self::geojson::degrees_in;
 pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
@@ -26,6 +28,7 @@ pub(crate) use self::table::Unknown;
 #[cfg(feature = "cli")]
 pub(crate) use self::tiles::FIRST_LINES;
 pub use self::tiles::TileSource;
+pub use self::user::UserSource;
 use crate::error::Result;
 
 /// The longest row or feature of a text file that is read, in bytes.

@@ -1,4 +1,4 @@
-//! A box to the sequences in it, through vector tiles.
+//! An area to the sequences in it, through vector tiles.
 //!
 //! Tile requests are the scarcest thing there is: the host blocks addresses.
 //! So the walk starts as deep as a small cover allows and rules tiles out above
@@ -8,23 +8,24 @@
 //! |---|---|---|
 //! | 0–5 | a sample of images | never, and are never asked |
 //! | 6–9 | simplified lines | no sequence of anyone |
-//! | 10–13 | all lines | no sequence of the owner |
+//! | 10–13 | all lines | no sequence that is wanted |
 //!
 //! Tiles are read in quadkey order, so that neighbours stay together in the
 //! output, and that order is the same every time however answers arrive.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use super::mvt::{self, Owner};
+use super::mvt::{self, Owner, Shown, Wanted};
 use super::{RecordStream, Source};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
-use crate::geo::{Bbox, MAX_ZOOM, TileId};
+use crate::geo::{Area, Bbox, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
 use crate::observe::Event;
+use crate::stages::Dates;
 
 /// The step's name in events.
 const STEP: &str = "sequences";
@@ -32,11 +33,11 @@ const STEP: &str = "sequences";
 /// The coarsest level with lines; above there is only a sample.
 pub(crate) const FIRST_LINES: u8 = 6;
 
-/// From this level on, lines are complete enough to rule out by owner.
+/// From this level on, lines are complete enough to rule out by what is wanted.
 const ALL_LINES: u8 = 10;
 
 /// The walk starts at the deepest level that covers the box with so many tiles.
-const FIRST_COVER: u64 = 32;
+const FIRST_COVER: usize = 32;
 
 /// How many tiles may be under way; the client may allow fewer.
 const UNDER_WAY: usize = 32;
@@ -44,10 +45,10 @@ const UNDER_WAY: usize = 32;
 /// How many tiles may be under way or read already, behind one that is slow.
 const AHEAD: usize = 128;
 
-/// The sequences in a box, each once, in quadkey order.
+/// The sequences in an area, each once, in quadkey order.
 ///
 /// A sequence counts when its line or, at level 14, one of its images lies in
-/// the box itself. Memory grows by some 50 bytes a sequence found.
+/// the area itself. Memory grows by some 50 bytes a sequence found or left out.
 ///
 /// ```no_run
 /// use streetflow::{Client, CsvSink, Flow, OwnerId, TileSource, Token};
@@ -63,21 +64,71 @@ const AHEAD: usize = 128;
 #[must_use]
 pub struct TileSource {
     client: Client,
-    bbox: Bbox,
-    owner: Option<Owner>,
+    area: Area,
+    wanted: Wanted,
     min_zoom: u8,
     max_zoom: u8,
+    ahead: usize,
 }
 
 impl TileSource {
     /// All sequences in a box.
     pub fn within(client: &Client, bbox: Bbox) -> Self {
-        Self { client: client.clone(), bbox, owner: None, min_zoom: 1, max_zoom: MAX_ZOOM }
+        Self::inside(client, bbox)
     }
 
-    /// Only those of an organisation or a user.
+    /// All sequences in an area, such as polygons or a circle; tiles that do not touch it are not asked.
+    ///
+    /// ```no_run
+    /// use streetflow::geo::Area;
+    /// use streetflow::{Client, TileSource};
+    ///
+    /// # fn of(client: Client) -> streetflow::Result<()> {
+    /// let district = TileSource::inside(&client, Area::open("district.geojson")?);
+    /// # drop(district); Ok(()) }
+    /// ```
+    pub fn inside(client: &Client, area: impl Into<Area>) -> Self {
+        Self {
+            client: client.clone(),
+            area: area.into(),
+            wanted: Wanted::default(),
+            min_zoom: 1,
+            max_zoom: MAX_ZOOM,
+            ahead: AHEAD,
+        }
+    }
+
+    /// Only those of an organisation or a user; said several times, of any of them.
     pub fn owned_by(mut self, owner: OwnerId) -> Self {
-        self.owner = Some(Owner::new(owner));
+        self.wanted.owners.push(Owner::new(owner));
+        self
+    }
+
+    /// None of an organisation or a user; may be said several times.
+    ///
+    /// An id above 2^53 may be rounded in a tile. Its sequences are not left out then, for they might be another's.
+    pub fn not_owned_by(mut self, owner: OwnerId) -> Self {
+        self.wanted.excluded.push(Owner::new(owner));
+        self
+    }
+
+    /// Leaves sequences out of which a tile says that they were captured more than a day before or after.
+    ///
+    /// That spares requests; which images fit, only [`Filter::captured`](crate::stages::Filter::captured) decides.
+    pub fn captured(mut self, dates: Dates) -> Self {
+        self.wanted.captured(dates);
+        self
+    }
+
+    /// Leaves sequences out of which a tile says that they are no panoramas, or, with false, that they are.
+    pub fn panoramas(mut self, wanted: bool) -> Self {
+        self.wanted.is_pano = Some(wanted);
+        self
+    }
+
+    /// Has no more than so many tiles under way, where few sequences are wanted.
+    pub fn ahead(mut self, tiles: usize) -> Self {
+        self.ahead = tiles.clamp(1, AHEAD);
         self
     }
 
@@ -90,15 +141,29 @@ impl TileSource {
         self
     }
 
-    /// Asks every tile of the level of collection and rules nothing out: more requests, no sequence missed.
+    /// Asks every tile of the level of collection and rules nothing out: more requests, no sequence missed. Say it
+    /// last: what tiles tell of dates and panoramas is not heeded either.
     pub fn exhaustive(mut self) -> Self {
         self.min_zoom = self.max_zoom;
+        self.wanted.believe_all();
         self
     }
 
     fn first_zoom(&self) -> u8 {
-        let small = (0..=self.max_zoom).rev().find(|zoom| self.bbox.cover_len(*zoom) <= FIRST_COVER);
-        small.unwrap_or(0).max(FIRST_LINES).max(self.min_zoom).min(self.max_zoom)
+        let mut cover = vec![TileId::WORLD];
+        while let Some(zoom) = cover.first().map(|tile| tile.z).filter(|zoom| *zoom < self.max_zoom) {
+            cover = self.below(cover);
+            if cover.len() > FIRST_COVER {
+                return zoom.max(FIRST_LINES).max(self.min_zoom).min(self.max_zoom);
+            }
+        }
+        self.max_zoom
+    }
+
+    /// The tiles of the next level that touch the area.
+    fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
+        let children = tiles.into_iter().flat_map(TileId::children);
+        children.filter(|child| self.area.touches(*child)).collect()
     }
 }
 
@@ -115,6 +180,7 @@ impl Source for TileSource {
             ready: VecDeque::new(),
             giving: false,
             seen: HashSet::new(),
+            left_out: HashMap::new(),
         };
         futures::stream::unfold(Some(walk), |walk| async {
             let mut walk = walk?;
@@ -130,14 +196,14 @@ impl Source for TileSource {
 enum Look {
     Descend,
     RuledOut,
-    Sequences(Vec<Sequence>),
+    Sequences(Shown),
 }
 
 /// A tile on the list; the list never holds a tile and its descendant.
 enum Node {
     Waiting(TileId),
     Asked(TileId),
-    Read(Result<Vec<Sequence>>),
+    Read(Result<Shown>),
 }
 
 struct Walk {
@@ -150,6 +216,8 @@ struct Walk {
     /// The sequences that are ready are those of a tile that has not been told of yet.
     giving: bool,
     seen: HashSet<SequenceId>,
+    /// What tiles said does not fit, and by which filter: another tile may know better.
+    left_out: HashMap<SequenceId, &'static str>,
 }
 
 impl Walk {
@@ -157,6 +225,7 @@ impl Walk {
         loop {
             while let Some(sequence) = self.ready.pop_front() {
                 if self.seen.insert(sequence.seq_id.clone()) {
+                    self.left_out.remove(&sequence.seq_id);
                     return Some(Ok(sequence));
                 }
             }
@@ -165,8 +234,10 @@ impl Walk {
             }
             if matches!(self.nodes.first_key_value(), Some((_, Node::Read(_)))) {
                 match self.nodes.pop_first() {
-                    Some((_, Node::Read(Ok(sequences)))) => {
-                        self.ready.extend(sequences);
+                    Some((_, Node::Read(Ok(shown)))) => {
+                        self.ready.extend(shown.sequences);
+                        let new = |(id, _): &(SequenceId, _)| !self.seen.contains(id);
+                        self.left_out.extend(shown.left_out.into_iter().filter(new));
                         self.giving = true;
                     }
                     Some((_, Node::Read(Err(error)))) => return Some(Err(error)),
@@ -186,7 +257,7 @@ impl Walk {
     fn ask_ahead(&mut self) {
         loop {
             let begun = self.nodes.values().filter(|node| !matches!(node, Node::Waiting(_))).count();
-            if begun >= AHEAD || self.asked.len() >= UNDER_WAY {
+            if begun >= self.source.ahead || self.asked.len() >= UNDER_WAY {
                 return;
             }
             let waiting = self.nodes.iter().find_map(|(place, node)| match node {
@@ -206,7 +277,7 @@ impl Walk {
 
     fn descend(&mut self, place: u32, tile: TileId) {
         self.nodes.remove(&place);
-        for child in tile.children().into_iter().filter(|child| self.source.bbox.touches(*child)) {
+        for child in self.source.below([tile]) {
             self.nodes.insert(child.order(), Node::Waiting(child));
         }
     }
@@ -224,8 +295,8 @@ impl Walk {
                 self.source.client.tell(&Event::RuledOut { tile });
                 self.nodes.remove(&place);
             }
-            Ok(Look::Sequences(sequences)) => {
-                self.nodes.insert(place, Node::Read(Ok(sequences)));
+            Ok(Look::Sequences(shown)) => {
+                self.nodes.insert(place, Node::Read(Ok(shown)));
             }
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
@@ -233,6 +304,15 @@ impl Walk {
             }
         }
         Ok(())
+    }
+}
+
+/// At its end, however it comes, the walk tells what tiles left out, and no tile took back.
+impl Drop for Walk {
+    fn drop(&mut self) {
+        for by in self.left_out.values() {
+            self.source.client.tell(&Event::LeftOut { step: STEP, by });
+        }
     }
 }
 
@@ -246,12 +326,11 @@ fn look(source: TileSource, tile: TileId, place: u32) -> BoxFuture<'static, (u32
 impl TileSource {
     fn read(&self, tile: TileId, bytes: &[u8]) -> Result<Look> {
         let malformed = |fault| Error::new(ErrorKind::Malformed, "").because(fault);
-        let owner = self.owner.as_ref();
         if tile.z == self.max_zoom {
-            let sequences = mvt::sequences(bytes, tile, &self.bbox, owner).map_err(malformed)?;
-            return Ok(Look::Sequences(sequences));
+            let shown = mvt::sequences(bytes, tile, &self.area, &self.wanted).map_err(malformed)?;
+            return Ok(Look::Sequences(shown));
         }
-        let trusted = owner.filter(|_| tile.z >= ALL_LINES);
+        let trusted = if tile.z >= ALL_LINES { &self.wanted } else { &Wanted::default() };
         let shown = mvt::shows(bytes, trusted).map_err(malformed)?;
         Ok(if shown { Look::Descend } else { Look::RuledOut })
     }

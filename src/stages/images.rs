@@ -23,12 +23,19 @@ const STEP: &str = "images";
 #[must_use]
 pub struct ListImages {
     client: Client,
+    ahead: usize,
 }
 
 impl ListImages {
     /// Asks through a client, as many sequences at a time as it allows.
     pub fn new(client: &Client) -> Self {
-        Self { client: client.clone() }
+        Self { client: client.clone(), ahead: client.concurrency() }
+    }
+
+    /// Has no more than so many sequences under way, where fewer are wanted than the client allows.
+    pub fn ahead(mut self, sequences: usize) -> Self {
+        self.ahead = self.ahead.min(sequences.max(1));
+        self
     }
 }
 
@@ -37,7 +44,7 @@ impl Stage<Sequence> for ListImages {
 
     fn apply(self, sequences: RecordStream<Sequence>) -> RecordStream<Image> {
         let client = self.client.clone();
-        let (ahead, observed) = (self.client.concurrency(), self.client.clone());
+        let (ahead, observed) = (self.ahead, self.client.clone());
         let listed = sequences
             .map(move |sequence| {
                 let client = self.client.clone();

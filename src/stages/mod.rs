@@ -1,8 +1,10 @@
 //! What happens to records on their way.
 
+mod filter;
 mod images;
 mod metadata;
 
+pub use self::filter::{Dates, Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
 pub(crate) use self::metadata::fetch_anew;

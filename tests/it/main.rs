@@ -14,6 +14,7 @@ mod doubt;
 mod drills;
 mod durable;
 mod examples;
+mod filters;
 mod flow;
 mod folder;
 #[cfg(feature = "parquet")]
@@ -26,6 +27,7 @@ mod ledger;
 mod pictures;
 mod real;
 mod resume;
+mod settings;
 #[cfg(unix)]
 mod signals;
 mod sinks;
@@ -33,6 +35,7 @@ mod sinks;
 mod sizes;
 mod sources;
 mod stages;
+mod start;
 mod support;
 mod tile_cache;
 mod token;

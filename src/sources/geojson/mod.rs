@@ -10,6 +10,7 @@ use ::geojson::feature::Id;
 use ::geojson::{Geometry, GeometryValue, JsonObject, JsonValue};
 use serde::Deserialize;
 
+pub(crate) use self::split::degrees_in;
 use self::split::{Broken, Split};
 use super::table::{self, Lane, Row, Table};
 use super::{RecordStream, Source};

@@ -168,19 +168,17 @@ fn other_member<R: BufRead>(bytes: &mut Bytes<R>, name: &[u8]) -> Result<(), Bro
     }
     let mut crs = Vec::new();
     bytes.value(Some(&mut crs))?;
-    refuse_foreign_crs(&String::from_utf8_lossy(&crs))
+    degrees_in(&String::from_utf8_lossy(&crs)).map_err(broken)
 }
 
 /// RFC 7946 knows degrees only, but older files name another system here.
-fn refuse_foreign_crs(crs: &str) -> Result<(), Broken> {
+pub(crate) fn degrees_in(crs: &str) -> Result<(), String> {
     if crs == "null" || ["CRS84\"", "EPSG:4326\"", "EPSG::4326\""].iter().any(|degrees| crs.contains(degrees))
     {
         return Ok(());
     }
     let shown: String = crs.chars().take(100).collect();
-    Err(broken(format!(
-        "its coordinates are not in degrees (`crs` is {shown}): convert it to OGC:CRS84 first"
-    )))
+    Err(format!("its coordinates are not in degrees (`crs` is {shown}): convert it to OGC:CRS84 first"))
 }
 
 /// Reads a member's name and the colon behind it; `None` at the end of the object.

@@ -5,14 +5,17 @@
 //! comes last), numbers in any of the five encodings, and any property may be
 //! missing or empty.
 
+mod wanted;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
 
+use self::wanted::Word;
+pub(super) use self::wanted::{Owner, Wanted};
 use self::wire::{Feature, Layer, Value, Varints, layers};
 use crate::error::{Error, ErrorKind};
-use crate::geo::{Bbox, Clip, MAX_ZOOM, TileId};
-use crate::model::{OwnerId, Sequence, SequenceId};
+use crate::geo::{Area, Clip, MAX_ZOOM, TileId};
+use crate::model::{Sequence, SequenceId};
 
 /// Ten times what has been seen in a tile of many countries.
 const MOST_SEQUENCES: usize = 2_000_000;
@@ -20,34 +23,16 @@ const MOST_SEQUENCES: usize = 2_000_000;
 /// Why a tile can't be read.
 pub(super) type Fault = &'static str;
 
-/// Whose sequences are asked for: an organisation's or a user's.
-#[derive(Debug, Clone)]
-pub(super) struct Owner {
-    pub(super) id: OwnerId,
-    number: Option<u64>,
+/// The sequences of a tile that are wanted, by id, each once; and those that lie there and are left out, with the
+/// name of the filter that says so.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    pub(super) sequences: Vec<Sequence>,
+    pub(super) left_out: Vec<(SequenceId, &'static str)>,
 }
 
-impl Owner {
-    pub(super) fn new(id: OwnerId) -> Self {
-        let number = id.as_str().parse().ok();
-        Self { id, number }
-    }
-
-    /// Whether a property holds this id. A double beyond 2^53 is compared as rounded as it is: it can't be told
-    /// apart, and a sequence too many is better than one lost.
-    #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "rounding is the point")]
-    fn is(&self, value: Value<'_>) -> bool {
-        match (value, self.number) {
-            (Value::Text(text), _) => text == self.id.as_str(),
-            (Value::Whole(whole), Some(number)) => whole == number,
-            (Value::Double(double), Some(number)) => double == number as f64,
-            _ => false,
-        }
-    }
-}
-
-/// Whether a tile above the level of collection shows a sequence, of the owner if one is given.
-pub(super) fn shows(bytes: &[u8], owner: Option<&Owner>) -> Result<bool, Fault> {
+/// Whether a tile above the level of collection shows a sequence that may be wanted.
+pub(super) fn shows(bytes: &[u8], wanted: &Wanted) -> Result<bool, Fault> {
     for layer in layers(bytes) {
         let layer = layer?;
         if layer.name != "sequence" {
@@ -56,7 +41,9 @@ pub(super) fn shows(bytes: &[u8], owner: Option<&Owner>) -> Result<bool, Fault> 
         let keys = Keys::of(&layer, "id");
         for feature in layer.features() {
             let tags = keys.read(&layer, &feature?)?;
-            if tags.id.is_some() && owner.is_none_or(|owner| tags.belongs_to(owner)) {
+            let mut word = Word::default();
+            word.hear(&tags, wanted);
+            if tags.id.is_some() && word.is_owned(wanted) && word.against(wanted).is_none() {
                 return Ok(true);
             }
         }
@@ -64,15 +51,10 @@ pub(super) fn shows(bytes: &[u8], owner: Option<&Owner>) -> Result<bool, Fault> 
     Ok(false)
 }
 
-/// The sequences of a tile that lie in the box, by id, each once.
+/// The sequences of a tile that lie in the area.
 ///
 /// At level 14 the image layer counts too: a sequence with one image in the tile draws no line.
-pub(super) fn sequences(
-    bytes: &[u8],
-    tile: TileId,
-    bbox: &Bbox,
-    owner: Option<&Owner>,
-) -> Result<Vec<Sequence>, Fault> {
+pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted) -> Result<Shown, Fault> {
     let mut found = Found::default();
     for layer in layers(bytes) {
         let layer = layer?;
@@ -81,13 +63,18 @@ pub(super) fn sequences(
             "image" if tile.z == MAX_ZOOM => "sequence_id",
             _ => continue,
         };
-        found.read(&layer, &Keys::of(&layer, id), &bbox.clip(tile, layer.extent), owner)?;
+        found.read(&layer, &Keys::of(&layer, id), &area.clip(tile, layer.extent), wanted)?;
     }
-    let sequences = found.seen.into_iter().filter(|seen| seen.inside && (seen.owned || owner.is_none()));
-    let mut sequences: Vec<Sequence> = sequences.map(|seen| seen.record(owner)).collect();
+    let mut shown = Shown::default();
+    for seen in found.seen.into_iter().filter(|seen| seen.inside && seen.word.is_owned(wanted)) {
+        match seen.word.against(wanted) {
+            Some(filter) => shown.left_out.push((seen.id, filter)),
+            None => shown.sequences.push(seen.record(wanted)),
+        }
+    }
     // The order of features is the server's whim; the files should not change with it.
-    sequences.sort_unstable_by(|a, b| a.seq_id.cmp(&b.seq_id));
-    Ok(sequences)
+    shown.sequences.sort_unstable_by(|a, b| a.seq_id.cmp(&b.seq_id));
+    Ok(shown)
 }
 
 /// A layer of a vector tile, counted.
@@ -136,18 +123,12 @@ struct Seen<'a> {
     id: SequenceId,
     organization: Value<'a>,
     creator: Value<'a>,
-    owned: bool,
+    word: Word,
     inside: bool,
 }
 
 impl<'a> Found<'a> {
-    fn read(
-        &mut self,
-        layer: &Layer<'a>,
-        keys: &Keys,
-        clip: &Clip,
-        owner: Option<&Owner>,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, layer: &Layer<'a>, keys: &Keys, clip: &Clip, wanted: &Wanted) -> Result<(), Fault> {
         // A layer shares one table of values, so a sequence's id is looked up once, not once an image.
         // Counted from 1; zeros cost no memory before they are written to.
         let mut places = vec![0_u32; layer.values.len()];
@@ -166,7 +147,7 @@ impl<'a> Found<'a> {
             if seen.creator == Value::None {
                 seen.creator = tags.creator;
             }
-            seen.owned = seen.owned || owner.is_some_and(|owner| tags.belongs_to(owner));
+            seen.word.hear(&tags, wanted);
             seen.inside = seen.inside || clip.is_whole() || feature.lies_in(clip)?;
         }
         Ok(())
@@ -182,7 +163,7 @@ impl<'a> Found<'a> {
             return Err("it shows more than two million sequences");
         }
         let (organization, creator) = (Value::None, Value::None);
-        self.seen.push(Seen { id, organization, creator, owned: false, inside: false });
+        self.seen.push(Seen { id, organization, creator, word: Word::default(), inside: false });
         let place = u32::try_from(self.seen.len()).map_err(|_| "it shows too many sequences")?;
         self.index.insert(text, place);
         Ok(Some(place))
@@ -190,9 +171,9 @@ impl<'a> Found<'a> {
 }
 
 impl Seen<'_> {
-    fn record(self, owner: Option<&Owner>) -> Sequence {
-        let org_id = match owner {
-            Some(owner) => Some(owner.id.clone()),
+    fn record(self, wanted: &Wanted) -> Sequence {
+        let org_id = match self.word.owner(wanted) {
+            Some(owner) => Some(owner.clone()),
             None if self.organization == Value::None => self.creator.id(),
             None => self.organization.id(),
         };
@@ -211,6 +192,8 @@ enum Meaning {
     Id,
     Organization,
     Creator,
+    CapturedAt,
+    IsPano,
 }
 
 struct Tags<'a> {
@@ -218,12 +201,8 @@ struct Tags<'a> {
     id: Option<(usize, &'a str)>,
     organization: Value<'a>,
     creator: Value<'a>,
-}
-
-impl Tags<'_> {
-    fn belongs_to(&self, owner: &Owner) -> bool {
-        owner.is(self.organization) || owner.is(self.creator)
-    }
+    captured_at: Value<'a>,
+    is_pano: Value<'a>,
 }
 
 impl Keys {
@@ -232,13 +211,16 @@ impl Keys {
             key if key == id.as_bytes() => Meaning::Id,
             b"organization_id" => Meaning::Organization,
             b"creator_id" => Meaning::Creator,
+            b"captured_at" => Meaning::CapturedAt,
+            b"is_pano" => Meaning::IsPano,
             _ => Meaning::Nothing,
         };
         Self(layer.keys.iter().map(meaning).collect())
     }
 
     fn read<'a>(&self, layer: &Layer<'a>, feature: &Feature<'a>) -> Result<Tags<'a>, Fault> {
-        let mut tags = Tags { id: None, organization: Value::None, creator: Value::None };
+        let [organization, creator, captured_at, is_pano] = [Value::None; 4];
+        let mut tags = Tags { id: None, organization, creator, captured_at, is_pano };
         let mut pairs = Varints(feature.tags);
         while let Some(key) = pairs.next() {
             let value = pairs.next().ok_or("a feature's tags are odd")??;
@@ -256,6 +238,8 @@ impl Keys {
                 }
                 Meaning::Organization => tags.organization = value()?,
                 Meaning::Creator => tags.creator = value()?,
+                Meaning::CapturedAt => tags.captured_at = value()?,
+                Meaning::IsPano => tags.is_pano = value()?,
             }
         }
         Ok(tags)

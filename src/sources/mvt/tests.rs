@@ -1,6 +1,9 @@
 //! Small tiles made by hand.
 
 use super::*;
+use crate::geo::Bbox;
+use crate::model::OwnerId;
+use crate::stages::Dates;
 
 const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 
@@ -42,6 +45,18 @@ fn tile(encoding: u8) -> Vec<u8> {
         field(1, b"sequence"),
     ];
     field(3, &layer.concat())
+}
+
+fn of(owner: Option<&Owner>) -> Wanted {
+    Wanted::of(owner.map(|owner| owner.id.clone()))
+}
+
+fn sequences(bytes: &[u8], tile: TileId, bbox: &Bbox, owner: Option<&Owner>) -> Result<Vec<Sequence>, Fault> {
+    super::sequences(bytes, tile, &Area::from(*bbox), &of(owner)).map(|shown| shown.sequences)
+}
+
+fn shows(bytes: &[u8], owner: Option<&Owner>) -> Result<bool, Fault> {
+    super::shows(bytes, &of(owner))
 }
 
 fn owner(id: &str) -> Owner {
@@ -140,4 +155,86 @@ fn a_value_that_is_too_long_for_an_id_is_not_looked_into() {
         let found = sequences(&tile, TILE, &everywhere(), None).expect("a tile");
         assert_eq!(found.len(), usize::from(expected));
     }
+}
+
+/// A tile with one line of sequence `abc` with one more property, or none where there is no value.
+fn tile_that_says(key: &str, value: &[u8]) -> Vec<u8> {
+    let geometry = [&[9_u8][..], &varint_of(200), &varint_of(200), &[10], &varint_of(400), &[0]].concat();
+    let feature = [field(2, &[0, 0, 1, 1]), vec![3 << 3, 2], field(4, &geometry)].concat();
+    let layer = [
+        field(2, &feature),
+        field(3, b"id"),
+        field(3, key.as_bytes()),
+        field(4, &field(1, b"abc")),
+        field(4, value),
+        field(1, b"sequence"),
+    ];
+    field(3, &layer.concat())
+}
+
+/// Which filter leaves the sequence out, and whether the look from above finds it.
+fn verdict(tile: &[u8], wanted: &Wanted) -> (Option<&'static str>, bool) {
+    let shown = super::sequences(tile, TILE, &Area::from(everywhere()), wanted).expect("a tile");
+    assert_eq!(shown.sequences.len() + shown.left_out.len(), 1);
+    (shown.left_out.first().map(|(_, by)| *by), super::shows(tile, wanted).expect("a tile"))
+}
+
+fn double(number: f64) -> Vec<u8> {
+    [&[3 << 3 | 1][..], &number.to_le_bytes()].concat()
+}
+
+#[test]
+fn a_sequence_is_left_out_by_date_only_where_the_tile_is_a_day_sure() {
+    let mut wanted = Wanted::default();
+    wanted.captured(Dates::parse(Some("2024-06-10"), Some("2024-06-20")).expect("dates"));
+    #[expect(clippy::cast_precision_loss, reason = "as tiles do")]
+    let tile_of =
+        |text: &str| tile_that_says("captured_at", &double(Dates::first(text).expect("a date") as f64));
+    for inside in ["2024-06-09T00:00:00Z", "2024-06-15", "2024-06-21T23:59:59Z"] {
+        assert_eq!(verdict(&tile_of(inside), &wanted), (None, true), "{inside}");
+    }
+    for outside in ["2024-06-08T23:59:59Z", "2024-06-22", "2019-01-01"] {
+        assert_eq!(verdict(&tile_of(outside), &wanted), (Some("dates"), false), "{outside}");
+    }
+    for odd in [0.0, 1.0, 1e16, 1e300, -5.0, f64::NAN] {
+        assert_eq!(verdict(&tile_that_says("captured_at", &double(odd)), &wanted), (None, true), "{odd}");
+    }
+    assert_eq!(verdict(&tile(3), &wanted), (None, true), "it tells no time");
+    wanted.believe_all();
+    assert_eq!(verdict(&tile_of("2019-01-01"), &wanted), (None, true), "exhaustively");
+}
+
+#[test]
+fn panoramas_are_told_by_the_tile_as_far_as_it_says() {
+    let of = |is_pano| Wanted { is_pano: Some(is_pano), ..Wanted::default() };
+    for (value, pano, flat) in [
+        (vec![7 << 3, 1], (None, true), (Some("flat"), false)),
+        (vec![7 << 3, 0], (Some("pano"), false), (None, true)),
+        (vec![4 << 3, 1], (None, true), (Some("flat"), false)),
+        // A zero may be a property that is not set.
+        (vec![4 << 3, 0], (None, true), (None, true)),
+        (field(1, b"yes"), (None, true), (None, true)),
+    ] {
+        let tile = tile_that_says("is_pano", &value);
+        assert_eq!((verdict(&tile, &of(true)), verdict(&tile, &of(false))), (pano, flat), "{value:?}");
+    }
+}
+
+#[test]
+fn the_first_of_several_owners_names_the_sequence_and_an_excluded_one_leaves_it_out() {
+    let tile = tile(3);
+    let id = |text: &str| OwnerId::new(text).expect("an id");
+    let found = super::sequences(
+        &tile,
+        TILE,
+        &Area::from(everywhere()),
+        &Wanted::of([id("5"), id("70000"), id("6")]),
+    );
+    assert_eq!(found.expect("a tile").sequences[0].org_id, Some(id("70000")));
+    let excluded = |text: &str| Wanted { excluded: vec![owner(text)], ..Wanted::default() };
+    assert_eq!(verdict(&tile, &excluded("70000")), (Some("exclude_owner"), false));
+    assert_eq!(verdict(&tile, &excluded("70001")), (None, true));
+    // What may be a neighbour's as well stays.
+    let rounded = tile_that_says("creator_id", &double(26_774_514_888_887_984.0));
+    assert_eq!(verdict(&rounded, &excluded("26774514888887982")), (None, true));
 }

@@ -5,7 +5,7 @@ use crate::geo::Clip;
 use crate::model::OwnerId;
 
 /// The largest whole number up to which a double tells all whole numbers apart.
-const EXACT: f64 = 9_007_199_254_740_991.0;
+pub(super) const EXACT: f64 = 9_007_199_254_740_991.0;
 
 /// Layers have a dozen.
 const MOST_KEYS: usize = 10_000;
@@ -105,13 +105,14 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// A property's value, as far as ids go; empty text and zero are none.
+/// A property's value, as far as ids, times and yes or no go; empty text and zero are none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     None,
     Text(&'a str),
     Whole(u64),
     Double(f64),
+    Flag(bool),
 }
 
 impl<'a> Value<'a> {
@@ -130,6 +131,7 @@ impl<'a> Value<'a> {
                 (4 | 5, Field::Varint(number)) => Self::Whole(number),
                 // Zigzag; an id is never negative.
                 (6, Field::Varint(number)) if number & 1 == 0 => Self::Whole(number >> 1),
+                (7, Field::Varint(flag)) => Self::Flag(flag != 0),
                 _ => continue,
             };
         }
@@ -140,6 +142,16 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// The whole number, such as a time, if it is one.
+    #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+    pub(super) fn whole(self) -> Option<i64> {
+        match self {
+            Self::Whole(whole) => i64::try_from(whole).ok(),
+            Self::Double(double) if double <= EXACT => Some(double as i64),
+            _ => None,
+        }
+    }
+
     /// The id in text, if the value still has all of its digits.
     #[expect(
         clippy::cast_possible_truncation,
@@ -148,7 +160,7 @@ impl<'a> Value<'a> {
     )]
     pub(super) fn id(self) -> Option<OwnerId> {
         let whole = match self {
-            Self::None => return None,
+            Self::None | Self::Flag(_) => return None,
             Self::Text(text) => return OwnerId::check(text).ok(),
             Self::Whole(whole) => whole,
             Self::Double(double) if double.fract() == 0.0 && double <= EXACT => double as u64,

@@ -1,0 +1,140 @@
+//! What stands behind the flags.
+
+use std::path::PathBuf;
+
+use crate::geo::Area;
+use crate::sinks::{Compression, Exif, PictureLayout};
+use crate::stages::{Dates, Filter, Heading};
+use crate::{Bbox, Error, Fields, Format, LonLat, OwnerId, Place, Quality};
+
+/// Tiles a minute: one an hour, give or take.
+const SLOWEST: f64 = 0.0166;
+
+/// clap shows one line, so the causes and the hint go into it.
+fn one_line(error: &Error) -> String {
+    match error.advice() {
+        Some(hint) => format!("{}\n\nhint: {hint}", error.chain()),
+        None => error.chain(),
+    }
+}
+
+pub(super) fn box_of(text: &str) -> Result<Bbox, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn owner_of(text: &str) -> Result<OwnerId, String> {
+    OwnerId::new(text).map_err(|error| one_line(&error))
+}
+
+pub(super) fn fields_of(text: &str) -> Result<Fields, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn format_of(text: &str) -> Result<Format, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn compression_of(text: &str) -> Result<Compression, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn place_of(text: &str) -> Result<Place, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn quality_of(text: &str) -> Result<Quality, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn exif_of(text: &str) -> Result<Exif, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn layout_of(text: &str) -> Result<PictureLayout, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn rate_of(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if rate.is_finite() && rate >= SLOWEST {
+        Ok(rate)
+    } else {
+        Err("it must be a tile an hour at least: 0.0167".to_owned())
+    }
+}
+
+/// A time, and how it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct When {
+    pub(in crate::cli) text: String,
+    /// In milliseconds since 1970.
+    pub(in crate::cli) at: i64,
+}
+
+pub(super) fn first_of(text: &str) -> Result<When, String> {
+    when(text, Dates::first(text))
+}
+
+pub(super) fn last_of(text: &str) -> Result<When, String> {
+    when(text, Dates::last(text))
+}
+
+fn when(text: &str, at: crate::Result<i64>) -> Result<When, String> {
+    at.map(|at| When { text: text.to_owned(), at }).map_err(|error| one_line(&error))
+}
+
+pub(super) fn heading_of(text: &str) -> Result<Heading, String> {
+    text.parse().map_err(|error| one_line(&error))
+}
+
+pub(super) fn score_of(text: &str) -> Result<f64, String> {
+    let score = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    Filter::min_quality(score).map(|_| score).map_err(|error| one_line(&error))
+}
+
+pub(super) fn metres_of(text: &str) -> Result<f64, String> {
+    let metres = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    Filter::every(metres).map(|_| metres).map_err(|error| one_line(&error))
+}
+
+/// An area, and the file that it stands in.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct AreaFile {
+    pub(in crate::cli) path: PathBuf,
+    pub(in crate::cli) area: Area,
+}
+
+pub(super) fn area_of(path: &str) -> Result<AreaFile, String> {
+    let area = Area::open(path).map_err(|error| one_line(&error))?;
+    Ok(AreaFile { path: path.into(), area })
+}
+
+pub(super) fn lonlat_of(text: &str) -> Result<LonLat, String> {
+    let degrees: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    match degrees.as_deref() {
+        Some(&[lon, lat]) if (-180.0..=180.0).contains(&lon) && (-90.0..=90.0).contains(&lat) => {
+            Ok(LonLat { lon, lat })
+        }
+        Some(&[_, _]) => Err("longitudes are -180 to 180, latitudes -90 to 90: are they swapped?".to_owned()),
+        _ => Err("a place is longitude and latitude in degrees, such as 33.3623,35.1712".to_owned()),
+    }
+}
+
+/// A name within the output folder; others of ours it can't have.
+pub(super) fn file_name(text: &str) -> Result<String, String> {
+    const OURS: [&str; 5] = ["report", "report.json", "failures", "gone", "."];
+    let plain = !text.contains(['/', '\\', ':', '\0']) && !text.starts_with('.') && !text.trim().is_empty();
+    if !plain {
+        return Err("it must be the name of a file in the output folder, without a path".to_owned());
+    }
+    if OURS.contains(&text) {
+        return Err("that is the name of another file of ours".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The name of a table without the ending, which its format gives.
+pub(super) fn table_name(text: &str) -> Result<String, String> {
+    let stem = Format::ALL.iter().find_map(|format| text.strip_suffix(format.extension())?.strip_suffix('.'));
+    file_name(stem.unwrap_or(text))
+}

@@ -1,0 +1,119 @@
+//! A stretch of time.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::time::{DAY, day, milliseconds};
+
+const HINT: &str =
+    "write a day, such as `2024-06-01`, or a time, such as `2024-06-01T08:00:00Z`; both count in UTC";
+
+/// When an image may have been captured: from one time to another, both included.
+///
+/// ```
+/// use streetflow::stages::Dates;
+///
+/// let june = Dates::parse(Some("2024-06-01"), Some("2024-06-30"))?;
+/// assert!(june.contains(1_719_791_999_999), "the last day counts to its end");
+/// assert!(!june.contains(1_719_792_000_000));
+/// assert!(Dates::parse(Some("2024-06-30"), Some("2024-06-01")).is_err());
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dates {
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+impl Dates {
+    /// From one time to another, in milliseconds since 1970; none is open. The wrong way round is a usage error.
+    pub fn new(from: Option<i64>, to: Option<i64>) -> Result<Self> {
+        if let (Some(from), Some(to)) = (from, to)
+            && from > to
+        {
+            return Err(Error::new(ErrorKind::Usage, "use the dates")
+                .because("the first is after the last")
+                .hint("give the earlier one first"));
+        }
+        Ok(Self { from, to })
+    }
+
+    /// Reads days or RFC 3339 times; a day that is the last counts to its end. Without an offset it is UTC.
+    pub fn parse(from: Option<&str>, to: Option<&str>) -> Result<Self> {
+        Self::new(from.map(Self::first).transpose()?, to.map(Self::last).transpose()?)
+    }
+
+    /// The first millisecond of what a text says.
+    pub(crate) fn first(text: &str) -> Result<i64> {
+        day(text).or_else(|| milliseconds(text)).ok_or_else(|| refuse(text))
+    }
+
+    /// The last millisecond of what a text says.
+    pub(crate) fn last(text: &str) -> Result<i64> {
+        day(text).map(|day| day + DAY - 1).or_else(|| milliseconds(text)).ok_or_else(|| refuse(text))
+    }
+
+    /// Whether a time, in milliseconds since 1970, lies between the two.
+    pub fn contains(&self, at: i64) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at <= to)
+    }
+
+    /// The first time that counts, in milliseconds since 1970.
+    pub fn from(&self) -> Option<i64> {
+        self.from
+    }
+
+    /// The last time that counts, in milliseconds since 1970.
+    pub fn to(&self) -> Option<i64> {
+        self.to
+    }
+
+    /// The same with so many milliseconds more at either end.
+    pub(crate) fn wider(&self, by: i64) -> Self {
+        Self {
+            from: self.from.map(|from| from.saturating_sub(by)),
+            to: self.to.map(|to| to.saturating_add(by)),
+        }
+    }
+}
+
+impl fmt::Display for Dates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |end: Option<i64>| end.map_or_else(String::new, |end| end.to_string());
+        write!(f, "{}..{}", end(self.from), end(self.to))
+    }
+}
+
+fn refuse(text: &str) -> Error {
+    Error::new(ErrorKind::Usage, "read the date")
+        .subject(text)
+        .because("it is neither a day nor a time")
+        .hint(HINT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_count_and_an_open_one_has_no_bound() {
+        let day = Dates::parse(Some("1970-01-02"), Some("1970-01-02")).expect("a day");
+        assert_eq!((day.from(), day.to()), (Some(DAY), Some(2 * DAY - 1)));
+        let hour =
+            Dates::parse(Some("1970-01-01T01:00:00+01:00"), Some("1970-01-01T01:00:00Z")).expect("an hour");
+        assert_eq!((hour.from(), hour.to()), (Some(0), Some(3_600_000)));
+        assert!(hour.contains(0) && hour.contains(3_600_000) && !hour.contains(-1));
+        let open = Dates::parse(None, None).expect("always");
+        assert!(open.contains(i64::MIN) && open.contains(i64::MAX));
+        assert_eq!(open.wider(DAY), open);
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused_by_name() {
+        for text in ["yesterday", "2024-02-30", "2024", "", "2024-06-01T25:00:00Z", "01.06.2024"] {
+            let error = Dates::parse(Some(text), None).expect_err(text);
+            assert!(error.chain().contains(&format!("`{text}`")), "{}", error.chain());
+            assert!(error.advice().is_some());
+        }
+    }
+}
