@@ -1,5 +1,6 @@
 //! From arguments to flows: what each command does.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -220,7 +221,9 @@ fn after<T: Record>(source: &TableSource<T>, query: &str) -> String {
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.
 async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>) -> Result<Report> {
-    let (screen, stop) = (Arc::clone(&run.screen), run.stop.clone());
+    let screen = Arc::clone(&run.screen);
+    // Where there is nothing to lose, what came of the first steps is worth having.
+    let stop = run.replaces.then(|| run.stop.clone());
     let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
     let report = flow.then(move |records| refuse_nothing(records, screen, stop)).into_sink(sink).await?;
     stamp(&report);
@@ -245,12 +248,12 @@ async fn finish_with_pictures(
     Ok(report)
 }
 
-/// A run that failed altogether, or was stopped before anything came, must not put an empty table in the place of a
-/// good one.
+/// A run that failed altogether, or was stopped before anything came, must not put empty tables in the place of good
+/// ones.
 fn refuse_nothing<T: Send + 'static>(
     records: RecordStream<T>,
     screen: Arc<Screen>,
-    stop: CancellationToken,
+    stop: Option<CancellationToken>,
 ) -> RecordStream<T> {
     let whole = futures::stream::unfold(Some((records, false)), move |state| {
         let why = (stop.clone(), Arc::clone(&screen));
@@ -262,7 +265,7 @@ fn refuse_nothing<T: Send + 'static>(
                 None => {
                     // What a filter left out did come.
                     let failed = if why.1.left_out() { 0 } else { why.1.failed() };
-                    why_nothing(&why.0, failed).map(|error| (Err(error), None))
+                    why_nothing(why.0.as_ref(), failed).map(|error| (Err(error), None))
                 }
             }
         }
@@ -271,8 +274,8 @@ fn refuse_nothing<T: Send + 'static>(
 }
 
 /// Nothing at all is a result too, unless the run was stopped or something failed.
-fn why_nothing(stop: &CancellationToken, failed: u64) -> Option<Error> {
-    if stop.is_cancelled() {
+fn why_nothing(stop: Option<&CancellationToken>, failed: u64) -> Option<Error> {
+    if stop.is_some_and(CancellationToken::is_cancelled) {
         let error =
             Error::new(ErrorKind::Interrupted, "finish").because("the run was stopped before anything came");
         return Some(
