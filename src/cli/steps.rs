@@ -182,13 +182,19 @@ async fn finish_with_pictures(
 ) -> Result<Report> {
     let attribution = Attribution::new(output);
     let ended = finish(run, attribution.listen(flow), pictures(run, args, output)).await;
-    if !output.join(PICTURES).is_dir() {
+    if !has_any(&output.join(PICTURES)) {
         return ended;
     }
     let written = attribution.write();
     let mut report = ended?;
     report.taps.push(written?);
     Ok(report)
+}
+
+/// Whether there is anything in a folder but what a run keeps there for itself.
+fn has_any(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
 }
 
 /// A run in which everything failed must not put an empty table in the place of a good one.
