@@ -239,13 +239,19 @@ async fn finish_with_pictures(
 ) -> Result<Report> {
     let attribution = Attribution::new(&files.output);
     let ended = finish(run, attribution.listen(flow), pictures(run, args, files)).await;
-    if !files.output.join(&files.names.image_downloads_folder).is_dir() {
+    if !has_any(&files.output.join(&files.names.image_downloads_folder)) {
         return ended;
     }
     let written = attribution.write();
     let mut report = ended?;
     report.taps.push(written?);
     Ok(report)
+}
+
+/// Whether there is anything in a folder but what a run keeps there for itself.
+fn has_any(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
 }
 
 /// A run that failed altogether, or was stopped before anything came, must not put empty tables in the place of good
