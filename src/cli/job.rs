@@ -225,9 +225,9 @@ impl<'a> Job<'a> {
     fn question(&self, step: &str) -> Result<String> {
         let area = self.area.map_or_else(|| Ok(self.start.clone()), AreaArgs::key)?;
         let filters = self.filters.map(FilterArgs::words).unwrap_or_default();
-        let filters: String = filters.iter().map(|word| format!(" {word}")).collect();
+        let filters = filters.join(" ");
         let sandbox = if self.network.is_sandbox() { " sandbox" } else { "" };
-        Ok(format!("{step} {area} {} {}{filters}{sandbox}", self.network.graph_url, self.network.tiles_url))
+        Ok(format!("{step} {area} {} {} {filters}{sandbox}", self.network.graph_url, self.network.tiles_url))
     }
 
     /// Pictures come from another host, to which no token goes.

@@ -154,31 +154,22 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let asked = want.asked(tables.asked(&fields)?)?;
     let mut asked =
         if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::and)? } else { asked };
-    let images = match start {
-        Some(Start::Images(text)) => {
-            let source = start::images(text, &run.stop).await?;
-            if !source.header().iter().any(|name| name == "seq_id") {
-                asked = asked.and("sequence")?;
-            }
-            let images = Flow::from(source).then(each(start::image_of));
-            want.before_metadata(images, run)
+    let images = if let Some(Start::Images(text)) = start {
+        let source = start::images(text, &run.stop).await?;
+        if !source.header().iter().any(|name| name == "seq_id") {
+            asked = asked.and("sequence")?;
         }
-        _ => {
-            let sequences = match start {
-                Some(Start::Sequences(text)) => Flow::from(start::sequences(text, &run.stop).await?),
-                _ => {
-                    let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
-                    tables.tap(
-                        flow.observe(SEQUENCES, run.observer()),
-                        &args.files.names.seq_out_file,
-                        &fields,
-                    )
-                }
-            };
-            let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
-            let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
-            tables.tap(images, &args.files.names.img_out_file, &fields)
-        }
+        want.before_metadata(Flow::from(source).then(each(start::image_of)), run)
+    } else {
+        let sequences = if let Some(Start::Sequences(text)) = start {
+            Flow::from(start::sequences(text, &run.stop).await?)
+        } else {
+            let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
+            tables.tap(flow.observe(SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
+        };
+        let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
+        let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
+        tables.tap(images, &args.files.names.img_out_file, &fields)
     };
     let flow = images.entering(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
     let flow = flow.then(each(start::with_sequence));

@@ -67,7 +67,7 @@ pub(super) enum Command {
     /// Download pictures: img_meta_dataset to downloaded_images/
     Download(DownloadArgs),
     /// All four steps in one, overlapping
-    Crawl(CrawlArgs),
+    Crawl(Box<CrawlArgs>),
     /// Turn a table into another format
     Convert(ConvertArgs),
     /// Write a settings file to fill in: streetflow.toml
