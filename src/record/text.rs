@@ -1,0 +1,84 @@
+//! The text of numbers, written straight into bytes.
+//!
+//! JSON's writer has the fast digits already; what differs are whole doubles and those that are very small or large.
+
+use std::io::{self, Write as _};
+
+use super::Value;
+
+/// Appends what [`Value`] displays; a text is neither quoted nor guarded.
+pub(crate) fn append(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
+    match value {
+        Value::Null => Ok(()),
+        Value::Text(text) => {
+            out.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+        Value::Integer(number) => Ok(serde_json::to_writer(out, number)?),
+        Value::Time(number) => Ok(serde_json::to_writer(out, number)?),
+        Value::Float(number) => append_float(out, *number),
+        other => write!(out, "{other}"),
+    }
+}
+
+fn append_float(out: &mut Vec<u8>, number: f64) -> io::Result<()> {
+    if !is_plain(number) {
+        return write!(out, "{}", Value::Float(number));
+    }
+    serde_json::to_writer(&mut *out, &number)?;
+    if out.ends_with(b".0") {
+        out.truncate(out.len() - 2);
+    }
+    Ok(())
+}
+
+/// Whether a number is written without an exponent, by the API and by JSON's writer alike.
+pub(super) fn is_plain(number: f64) -> bool {
+    number == 0.0 || (1e-4..1e16).contains(&number.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn appended(value: &Value<'_>) -> String {
+        let mut bytes = b"1.0".to_vec();
+        append(&mut bytes, value).expect("memory takes everything");
+        String::from_utf8(bytes.split_off(3)).expect("text")
+    }
+
+    #[test]
+    fn numbers_at_the_edges_of_a_notation_are_appended_as_they_are_displayed() {
+        let edges = [0.0, 1.0, 1e-4, 1e-5, 1e15, 1e16, 1e17, f64::MIN_POSITIVE, f64::MAX, f64::NAN, 5e-324];
+        for edge in edges {
+            for number in [edge, edge.next_up(), edge.next_down(), 1.0 / edge] {
+                for number in [number, -number] {
+                    let value = Value::Float(number);
+                    assert_eq!(appended(&value), value.to_string(), "{number:e}");
+                }
+            }
+        }
+        for value in
+            [Value::Integer(i32::MIN), Value::Time(i64::MIN), Value::Time(i64::MAX), Value::Bool(true)]
+        {
+            assert_eq!(appended(&value), value.to_string());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn any_number_is_appended_as_it_is_displayed(
+            bits: u64, degrees in -180.0..180.0, (digits, places) in (-9_999_999_999_i64..9_999_999_999, 0..12),
+        ) {
+            let decimal: f64 = format!("{digits}e-{places}").parse().expect("a number");
+            for number in [f64::from_bits(bits), degrees, decimal] {
+                let value = Value::Float(number);
+                prop_assert_eq!(appended(&value), value.to_string());
+            }
+        }
+    }
+}
