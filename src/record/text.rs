@@ -32,6 +32,35 @@ fn append_float(out: &mut Vec<u8>, number: f64) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a byte of a text gives zero.
+///
+/// Sixteen at a time and without a way out in between: the compiler makes a few instructions of that.
+#[inline]
+pub(crate) fn has(text: &[u8], of: impl Fn(u8) -> u8) -> bool {
+    let (pieces, _) = text.as_chunks::<16>();
+    // The last sixteen overlap those before.
+    let Some(last) = text.last_chunk::<16>() else { return text.iter().any(|byte| of(*byte) == 0) };
+    let mut least = [u8::MAX; 16];
+    for piece in pieces.iter().chain([last]) {
+        for (least, byte) in least.iter_mut().zip(piece) {
+            *least = of(*byte).min(*least);
+        }
+    }
+    least.contains(&0)
+}
+
+/// Appends a text as JSON has it.
+pub(crate) fn append_json(out: &mut Vec<u8>, text: &str) -> io::Result<()> {
+    // Above the control characters, and neither a quote nor a backslash.
+    if has(text.as_bytes(), |byte| (byte ^ b'"').min(byte ^ b'\\').min(byte >> 5)) {
+        return Ok(serde_json::to_writer(out, text)?);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+    Ok(())
+}
+
 /// Whether a number is written without an exponent, by the API and by JSON's writer alike.
 pub(super) fn is_plain(number: f64) -> bool {
     number == 0.0 || (1e-4..1e16).contains(&number.abs())
@@ -67,8 +96,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for len in 0..70 {
+            let mut text = vec![b'x'; len];
+            assert!(!has(&text, |byte| byte ^ b','), "{len}");
+            for at in 0..len {
+                text[at] = b',';
+                assert!(has(&text, |byte| byte ^ b','), "{at} of {len}");
+                text[at] = b'x';
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn a_text_is_json_as_the_library_writes_it(
+            text in prop_oneof![".*", "[a-c\"\\\\\u{0}-\u{20}\u{7f}\u{80}é]{0,40}"],
+        ) {
+            let mut ours = Vec::new();
+            append_json(&mut ours, &text).expect("memory takes everything");
+            prop_assert_eq!(ours, serde_json::to_vec(&text).expect("a text"));
+        }
 
         #[test]
         fn any_number_is_appended_as_it_is_displayed(

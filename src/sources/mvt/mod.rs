@@ -53,9 +53,9 @@ pub(super) fn shows(bytes: &[u8], owner: Option<&Owner>) -> Result<bool, Fault> 
         if layer.name != "sequence" {
             continue;
         }
-        let keys = Keys::of(&layer, "id");
+        let mut tagged = Tagged::of(&layer, "id");
         for feature in layer.features() {
-            let tags = keys.read(&layer, &feature?)?;
+            let tags = tagged.read(&feature?)?;
             if tags.id.is_some() && owner.is_none_or(|owner| tags.belongs_to(owner)) {
                 return Ok(true);
             }
@@ -81,7 +81,7 @@ pub(super) fn sequences(
             "image" if tile.z == MAX_ZOOM => "sequence_id",
             _ => continue,
         };
-        found.read(&layer, &Keys::of(&layer, id), &bbox.clip(tile, layer.extent), owner)?;
+        found.read(&layer, id, &bbox.clip(tile, layer.extent), owner)?;
     }
     let sequences = found.seen.into_iter().filter(|seen| seen.inside && (seen.owned || owner.is_none()));
     let mut sequences: Vec<Sequence> = sequences.map(|seen| seen.record(owner)).collect();
@@ -114,11 +114,11 @@ pub fn tile_layers(bytes: &[u8]) -> crate::Result<Vec<TileLayer>> {
 }
 
 fn count(layer: &Layer<'_>) -> Result<TileLayer, Fault> {
-    let keys = Keys::of(layer, if layer.name == "sequence" { "id" } else { "sequence_id" });
+    let mut tagged = Tagged::of(layer, if layer.name == "sequence" { "id" } else { "sequence_id" });
     let (mut features, mut ids) = (0, HashSet::new());
     for feature in layer.features() {
         let feature = feature?;
-        ids.extend(keys.read(layer, &feature)?.id.map(|(_, id)| id));
+        ids.extend(tagged.read(&feature)?.id.map(|(_, id)| id));
         feature.lies_in(&Clip::nowhere())?;
         features += 1;
     }
@@ -141,19 +141,14 @@ struct Seen<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn read(
-        &mut self,
-        layer: &Layer<'a>,
-        keys: &Keys,
-        clip: &Clip,
-        owner: Option<&Owner>,
-    ) -> Result<(), Fault> {
+    fn read(&mut self, layer: &Layer<'a>, id: &str, clip: &Clip, owner: Option<&Owner>) -> Result<(), Fault> {
         // A layer shares one table of values, so a sequence's id is looked up once, not once an image.
         // Counted from 1; zeros cost no memory before they are written to.
         let mut places = vec![0_u32; layer.values.len()];
+        let mut tagged = Tagged::of(layer, id);
         for feature in layer.features() {
             let feature = feature?;
-            let tags = keys.read(layer, &feature)?;
+            let tags = tagged.read(&feature)?;
             let Some((index, id)) = tags.id else { continue };
             if places[index] == 0 {
                 let Some(place) = self.place(id)? else { continue };
@@ -202,9 +197,7 @@ impl Seen<'_> {
 
 const NO_VALUE: Fault = "a tag names no value";
 
-/// What each key of a layer means to us.
-struct Keys(Vec<Meaning>);
-
+/// What a key of a layer means to us.
 #[derive(Clone, Copy)]
 enum Meaning {
     Nothing,
@@ -226,36 +219,69 @@ impl Tags<'_> {
     }
 }
 
-impl Keys {
-    fn of(layer: &Layer<'_>, id: &str) -> Self {
+/// Reads the tags of a layer's features.
+struct Tagged<'t, 'a> {
+    layer: &'t Layer<'a>,
+    /// Of each key.
+    meanings: Vec<Meaning>,
+    id: Last<'a>,
+    organization: Last<'a>,
+    creator: Last<'a>,
+}
+
+/// The value that was read last, and its place: features of one sequence follow each other and share theirs.
+struct Last<'a> {
+    index: usize,
+    value: Value<'a>,
+}
+
+impl<'a> Last<'a> {
+    /// No layer has so many values.
+    const NONE: Self = Self { index: usize::MAX, value: Value::None };
+
+    #[inline]
+    fn read(&mut self, layer: &Layer<'a>, index: usize) -> Result<Value<'a>, Fault> {
+        if self.index != index {
+            let value = Value::read(layer.values.get(index).ok_or(NO_VALUE)?)?;
+            *self = Self { index, value };
+        }
+        Ok(self.value)
+    }
+}
+
+impl<'t, 'a> Tagged<'t, 'a> {
+    fn of(layer: &'t Layer<'a>, id: &str) -> Self {
         let meaning = |key: &&[u8]| match *key {
             key if key == id.as_bytes() => Meaning::Id,
             b"organization_id" => Meaning::Organization,
             b"creator_id" => Meaning::Creator,
             _ => Meaning::Nothing,
         };
-        Self(layer.keys.iter().map(meaning).collect())
+        let meanings = layer.keys.iter().map(meaning).collect();
+        Self { layer, meanings, id: Last::NONE, organization: Last::NONE, creator: Last::NONE }
     }
 
-    fn read<'a>(&self, layer: &Layer<'a>, feature: &Feature<'a>) -> Result<Tags<'a>, Fault> {
+    fn read(&mut self, feature: &Feature<'a>) -> Result<Tags<'a>, Fault> {
+        let layer = self.layer;
         let mut tags = Tags { id: None, organization: Value::None, creator: Value::None };
         let mut pairs = Varints(feature.tags);
         while let Some(key) = pairs.next() {
             let value = pairs.next().ok_or("a feature's tags are odd")??;
-            let meaning =
-                *usize::try_from(key?).ok().and_then(|key| self.0.get(key)).ok_or("a tag names no key")?;
+            let meaning = *usize::try_from(key?)
+                .ok()
+                .and_then(|key| self.meanings.get(key))
+                .ok_or("a tag names no key")?;
             let index = usize::try_from(value).map_err(|_| NO_VALUE)?;
-            let value = || Value::read(layer.values.get(index).ok_or(NO_VALUE)?);
             match meaning {
                 Meaning::Nothing if index < layer.values.len() => {}
                 Meaning::Nothing => return Err(NO_VALUE),
                 Meaning::Id => {
-                    if let Value::Text(id) = value()? {
+                    if let Value::Text(id) = self.id.read(layer, index)? {
                         tags.id = Some((index, id));
                     }
                 }
-                Meaning::Organization => tags.organization = value()?,
-                Meaning::Creator => tags.creator = value()?,
+                Meaning::Organization => tags.organization = self.organization.read(layer, index)?,
+                Meaning::Creator => tags.creator = self.creator.read(layer, index)?,
             }
         }
         Ok(tags)
