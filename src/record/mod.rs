@@ -154,6 +154,9 @@ impl Kind {
 
 /// A whole number, also one that another tool's table turned into `2560.0` or `1.7e12`.
 fn whole<N: std::str::FromStr>(text: &str) -> Option<N> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
     if text.contains(['e', 'E']) {
         let number: f64 = text.parse().ok().filter(|number: &f64| number.abs() < 9e15)?;
         return number.to_string().parse().ok();

@@ -25,11 +25,25 @@ fn append_float(out: &mut Vec<u8>, number: f64) -> io::Result<()> {
     if !is_plain(number) {
         return write!(out, "{}", Value::Float(number));
     }
+    let begin = out.len();
     serde_json::to_writer(&mut *out, &number)?;
     if out.ends_with(b".0") {
         out.truncate(out.len() - 2);
+    } else if out.len() - begin >= 15 && may_be_halfway(number) {
+        out.truncate(begin);
+        write!(out, "{number}")?;
     }
     Ok(())
+}
+
+/// Whether two shortest texts may be equally near to a number: JSON's writer takes the even one then, and `Display`
+/// the upper one. Such a number has one digit more than seventeen behind the zeros that it may begin with, and as many
+/// digits behind the point as it has bits there.
+fn may_be_halfway(number: f64) -> bool {
+    let bits = number.to_bits();
+    let exponent = u32::try_from(bits >> 52 & 0x7ff).unwrap_or(0);
+    let zeros = (bits | 1 << 52).trailing_zeros();
+    1075_u32.saturating_sub(exponent + zeros) <= 22
 }
 
 /// Whether a byte of a text gives zero.
@@ -97,6 +111,14 @@ mod tests {
     }
 
     #[test]
+    fn a_number_between_two_texts_is_appended_as_it_is_displayed() {
+        for text in ["75335112551141.125", "180.000030517578125", "-0.000274658203125", "2251799813685248.25"] {
+            let value = Value::Float(text.parse().expect("a number"));
+            assert_eq!(appended(&value), value.to_string(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_byte_is_found_wherever_it_stands() {
         for len in 0..70 {
             let mut text = vec![b'x'; len];
@@ -123,10 +145,12 @@ mod tests {
 
         #[test]
         fn any_number_is_appended_as_it_is_displayed(
-            bits: u64, degrees in -180.0..180.0, (digits, places) in (-9_999_999_999_i64..9_999_999_999, 0..12),
+            bits: u64, short: f32, degrees in -180.0..180.0, (digits, places) in (-9_999_999_999_i64..9_999_999_999, 0..12),
         ) {
             let decimal: f64 = format!("{digits}e-{places}").parse().expect("a number");
-            for number in [f64::from_bits(bits), degrees, decimal] {
+            #[expect(clippy::cast_possible_truncation, reason = "some come from 32 bits")]
+            let angle = f64::from(degrees as f32);
+            for number in [f64::from_bits(bits), f64::from(short), angle, angle / 16.0, degrees, decimal] {
                 let value = Value::Float(number);
                 prop_assert_eq!(appended(&value), value.to_string());
             }
