@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_number_between_two_texts_is_appended_as_it_is_displayed() {
-        for text in ["75335112551141.125", "180.000030517578125", "-0.000274658203125", "2251799813685248.25"] {
+        for text in ["75335112551141.125", "180.000030517578125", "-0.000274658203125", "2251799813685248.25"]
+        {
             let value = Value::Float(text.parse().expect("a number"));
             assert_eq!(appended(&value), value.to_string(), "{text}");
         }
