@@ -6,6 +6,7 @@ use streetflow::{ImageId, LonLat, Metadata, SequenceId};
 pub(crate) const WIDE: &str = "captured_at,compass_angle,geometry,width,height,camera_type,thumb_256_url";
 
 /// Four columns where the place is one of them, as in Parquet and GeoJSON.
+#[allow(dead_code, reason = "not all who read tables here want both")]
 pub(crate) const NARROW: &str = "captured_at,geometry";
 
 /// The images of a sequence.

@@ -416,7 +416,7 @@ pub(super) fn from_thread<T: Send + 'static>(
 ) -> RecordStream<T> {
     let begin = move || {
         let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
-        let (emptied, empties) = mpsc::channel(BATCHES_AHEAD + 2);
+        let (give_back, empties) = mpsc::channel(BATCHES_AHEAD + 2);
         let work = move || {
             let mut lane = Lane { batches, empties, batch: Vec::new(), size: 1, filling: false };
             // A decoder that gives up on a damaged file must not look like the end of a whole one.
@@ -430,7 +430,7 @@ pub(super) fn from_thread<T: Send + 'static>(
         } else {
             drop(std::thread::spawn(work));
         }
-        Inbox { batches: inbox, empties: emptied, batch: Vec::new(), next: 0 }
+        Inbox { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }
     };
     let (mut begin, mut inbox) = (Some(begin), None);
     futures::stream::poll_fn(move |context| {

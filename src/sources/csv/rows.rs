@@ -58,17 +58,13 @@ impl<R: Read> Rows<R> {
         }
         loop {
             let rest = &self.buffer[self.begin..self.filled];
-            match rest.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) {
-                Some(blank) => {
-                    self.begin += blank;
-                    break;
-                }
-                None => {
-                    self.begin = self.filled;
-                    if !self.fill()? {
-                        return Ok(false);
-                    }
-                }
+            if let Some(blank) = rest.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) {
+                self.begin += blank;
+                break;
+            }
+            self.begin = self.filled;
+            if !self.fill()? {
+                return Ok(false);
             }
         }
         let mut from = 0;
@@ -252,7 +248,7 @@ mod tests {
             all.push(cells);
             assert_eq!(all.len() as u64, rows.number);
         }
-        assert_eq!(rows.quotes, text.iter().filter(|byte| **byte == b'"').count());
+        assert_eq!(rows.quotes, memchr::memchr_iter(b'"', text).count());
         all
     }
 
