@@ -105,7 +105,7 @@ fn to_read_a_record_takes_memory_for_its_long_texts_and_no_more() {
     for format in Format::ALL {
         // Two texts; GeoJSON is read into values first.
         let most = match format.name() {
-            "geojson" | "geojsonseq" => 40.5,
+            "geojson" | "geojsonseq" => 25.5,
             _ => 2.5,
         };
         let files = [2000, 6000].map(|count| {
