@@ -56,7 +56,8 @@ async fn the_toolset_s_settings_make_a_crawl_without_a_flag() {
     assert_eq!(exit, 0, "{said}");
     assert!(said.contains("settings from `streetflow.toml`"), "{said}");
     let data = folder.path().join("data");
-    assert_eq!(names(&data), ["img_dataset.csv", "meta.csv", "pictures", "report.json", "seqs.csv"]);
+    let written = ["ATTRIBUTION.txt", "img_dataset.csv", "meta.csv", "pictures", "report.json", "seqs.csv"];
+    assert_eq!(names(&data), written);
     assert!(read(&data, "meta.csv").starts_with("seq_id,img_id,captured_at,width,thumb_1024_url\n"));
     assert_eq!(names(&data.join("pictures")).len(), 25);
     let batches = sandbox.requests_to(Host::Graph).into_iter().filter(|asked| asked.ids().len() > 1);
