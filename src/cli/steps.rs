@@ -1,5 +1,6 @@
 //! From arguments to flows: what each command does.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
