@@ -1,14 +1,15 @@
 # docker build -t streetflow .
-# docker run --rm -v "$PWD:/data" -e MAPILLARY_TOKEN streetflow crawl --bbox 33.30,35.13,33.40,35.20
+# docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/data" streetflow crawl --sandbox
+#
+# For Mapillary itself, add `-e MAPILLARY_TOKEN`, and a folder for the tiles of later runs:
+# `-e STREETFLOW_CACHE_DIR=/data/tiles`.
 FROM rust:1.95-slim-trixie AS build
-# A C compiler for zstd and ring.
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --release --locked && cp target/release/streetflow /streetflow
 
-# glibc, certificates and a user without rights; no shell.
+# The C library, certificates and a user without rights; no shell.
 FROM gcr.io/distroless/cc-debian13:nonroot
 COPY --from=build /streetflow /usr/local/bin/streetflow
 WORKDIR /data
