@@ -69,7 +69,7 @@ pub(in crate::cli) struct AreaArgs {
     /// Only tiles that touch them are asked, and only sequences that touch them count.
     #[arg(long, value_name = "FILE", value_parser = area_of, group = "place")]
     pub(in crate::cli) area: Option<AreaFile>,
-    /// All around a place in degrees; --radius says how far
+    /// Around a place in degrees, as far as --radius
     ///
     /// Longitude comes first.
     #[arg(long, value_name = "LON,LAT", value_parser = lonlat_of, allow_hyphen_values = true, group = "place", requires = "radius")]
@@ -208,10 +208,10 @@ pub(in crate::cli) struct InputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub(in crate::cli) struct OutputArgs {
-    /// The folder for everything that is written
+    /// The folder for all that is written
     #[arg(short, long, value_name = "DIR", default_value = "outputs")]
     pub(in crate::cli) output: PathBuf,
-    /// Begin anew: throw away what an unfinished run left to go on from
+    /// Begin anew, and forget an unfinished run
     #[arg(long)]
     pub(in crate::cli) restart: bool,
     #[command(flatten)]
@@ -239,7 +239,7 @@ pub(in crate::cli) struct NameArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(in crate::cli) struct NetworkArgs {
-    /// Ask a small Mapillary inside this program; needs no token
+    /// Ask a small Mapillary in here; needs no token
     #[cfg(feature = "sandbox")]
     #[arg(long)]
     pub(in crate::cli) sandbox: bool,

@@ -41,6 +41,9 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// All four steps below in one, overlapping
+    #[command(after_help = examples::CRAWL)]
+    Crawl(CrawlArgs),
     /// Find the sequences of an area: writes seq_dataset
     #[command(after_help = examples::SEQUENCES)]
     Sequences(SequencesArgs),
@@ -53,9 +56,6 @@ pub(super) enum Command {
     /// Download pictures: img_meta_dataset to downloaded_images/
     #[command(after_help = examples::DOWNLOAD)]
     Download(DownloadArgs),
-    /// All four steps in one: from an area, a user or ids to tables and pictures
-    #[command(after_help = examples::CRAWL)]
-    Crawl(CrawlArgs),
     /// Turn a table into another format
     #[command(after_help = examples::CONVERT)]
     Convert(ConvertArgs),
