@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use super::args::Cli;
@@ -12,8 +12,9 @@ use crate::{Error, ErrorKind, Result};
 
 /// Prints the page of the command, or writes the pages of all of them into a folder.
 pub(super) fn pages(folder: Option<&Path>) -> Result<()> {
-    // `help` says what the pages say.
-    let command = Cli::command().disable_help_subcommand(true);
+    // `help` says what the pages say. Flags that only the long help has would stand without a word.
+    let all = |command: Command| command.mut_args(|arg| arg.hide_short_help(false));
+    let command = all(Cli::command()).disable_help_subcommand(true).mut_subcommands(all);
     let Some(folder) = folder else {
         let mut page = Vec::new();
         // A closed pipe behind it is no failure.

@@ -4,7 +4,7 @@ pub(super) const STREETFLOW: &str = "\
 Examples:
   streetflow crawl --sandbox
   streetflow crawl --bbox 33.30,35.13,33.40,35.20 --format csv,parquet
-  streetflow crawl --user maria_streets --from 2024-06-01 --quality 2048
+  streetflow crawl --user maria_streets --from 2024-06-01 --pano
   streetflow convert outputs/img_meta_dataset.csv images.geojson
 
 `streetflow crawl -h` has the flags that are used most, `--help` all of them.";
@@ -23,8 +23,8 @@ Pictures from Mapillary are CC BY-SA 4.0: name author and Mapillary and link to 
 pub(super) const SEQUENCES: &str = "\
 Examples:
   streetflow sequences --bbox 33.30,35.13,33.40,35.20
-  streetflow sequences --area town.geojson --exclude-owner 227409318565107
-  streetflow sequences --around 33.3623,35.1712 --radius 500 --format geojson";
+  streetflow sequences --area town.geojson --org-id 227409318565107
+  streetflow sequences --around 33.36,35.17 --radius 500";
 
 pub(super) const IMAGES: &str = "\
 Examples:
@@ -40,13 +40,13 @@ pub(super) const DOWNLOAD: &str = "\
 Examples:
   streetflow download --quality 1024
   streetflow download --quality original --layout sequence
-  streetflow download --input images.parquet --exif always --output pictures";
+  streetflow download --input images.parquet --exif always";
 
 pub(super) const CRAWL: &str = "\
 Examples:
   streetflow crawl --sandbox
   streetflow crawl --area town.geojson --clip --pano --quality 2048
-  streetflow crawl --user maria_streets --from 2024-06-01 --to 2024-08-31
+  streetflow crawl --user maria_streets --from 2024-06-01 --limit 1000
   streetflow crawl --sequences ids.txt --no-download --format parquet
 
 The same command again goes on where a killed or stopped one was.";
@@ -54,7 +54,7 @@ The same command again goes on where a killed or stopped one was.";
 pub(super) const CONVERT: &str = "\
 Examples:
   streetflow convert outputs/img_meta_dataset.csv images.parquet
-  streetflow convert images.parquet places.geojson --fields captured_at,geometry
+  streetflow convert images.parquet places.csv --fields geometry
   streetflow convert images.parquet - --format geojsonseq | head";
 
 pub(super) const CONFIG: &str = "\
@@ -70,9 +70,9 @@ Examples:
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:
-  streetflow completions bash > ~/.local/share/bash-completion/completions/streetflow
+  source <(streetflow completions bash)
   streetflow completions zsh > ~/.zfunc/_streetflow
-  streetflow completions fish > ~/.config/fish/completions/streetflow.fish";
+  streetflow completions fish | source";
 
 pub(super) const MAN: &str = "\
 Examples:
