@@ -1,5 +1,57 @@
+//! Turns any part of Mapillary into a dataset: sequences, images, metadata and pictures.
+//!
+//! A [`Flow`] carries records from a source through stages into a sink. Nothing
+//! runs before [`Flow::into_sink`], and nothing is asked for before the sink can
+//! take it, so no step holds the records of a whole crawl.
+//!
+//! ```
+//! # #[cfg(feature = "sandbox")]
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use streetflow::sandbox::Sandbox;
+//! use streetflow::{Bbox, CsvSink, FetchMetadata, Fields, Flow, ListImages, OnError, TileSource};
+//!
+//! // A small Mapillary on this machine; `Client::from_env()?` asks the real one, with the token of `MAPILLARY_TOKEN`.
+//! let sandbox = Sandbox::start().await?;
+//! let client = sandbox.client()?;
+//! let nicosia: Bbox = "33.33,35.15,33.39,35.19".parse()?;
+//! let fields: Fields = "captured_at,compass_angle,geometry".parse()?;
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("images.csv");
+//!
+//! let report = Flow::from(TileSource::within(&client, nicosia))
+//!     .then(ListImages::new(&client))
+//!     .then(FetchMetadata::new(&client).fields(&fields))
+//!     .on_error(OnError::Skip)
+//!     .into_sink(CsvSink::create(path).fields(&fields))
+//!     .await?;
+//! assert_eq!((report.records, report.gone, report.failed), (611, 1, 0));
+//! # Ok(()) }
+//! # #[cfg(not(feature = "sandbox"))] fn main() {}
+//! ```
+//!
+//! # The parts
+//!
+//! | | |
+//! |---|---|
+//! | Sources | [`TileSource`] finds the sequences of a box or a [`geo::Area`], [`UserSource`] those of a user; [`TableSource`] reads tables of any [`Format`]; any stream of records is one, and so is a [`Source`] of your own |
+//! | Stages | [`ListImages`] and [`FetchMetadata`] ask Mapillary; [`stages::Filter`] leaves images out; closures from stream to stream and a [`Stage`] of your own do too |
+//! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`], [`GeoJsonSeqSink`] and [`ImageSink`]; [`Tee`] is two of them, [`Flow::tap`] one on the way; a [`Sink`] of your own has one method |
+//! | Records | [`Sequence`], [`Image`], [`Metadata`]; a [`Record`] of your own brings a table of columns and has all formats |
+//! | Asking | one [`Client`] paces, retries and classifies all requests; [`client::Store`] makes a killed run go on, [`client::TileCache`] spares tiles |
+//! | Watching | an [`Observer`] hears every [`Event`]; a [`Tally`] counts them |
+//! | Trying out | the module `sandbox`: a small Mapillary with faults on demand |
+//!
+//! The module `guide` has ten tasks with their programs.
+//!
+//! # Features
+//!
+//! All are on by default; a library that only crawls takes `default-features = false`.
+//!
+//! - `parquet`: Parquet and GeoParquet; two thirds of the time of a release build
+//! - `sandbox`: the module of that name
+//! - `cli`: the command `streetflow`
+
 #![forbid(unsafe_code)]
-#![doc = include_str!("../README.md")]
 
 mod calendar;
 pub mod client;
@@ -19,6 +71,19 @@ pub mod stages;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+
+// Only in the documentation; its programs and those of README.md are run with the other examples.
+#[cfg(doc)]
+#[cfg_attr(all(feature = "sandbox", feature = "parquet"), doc = include_str!("../docs/guide.md"))]
+#[cfg_attr(
+    not(all(feature = "sandbox", feature = "parquet")),
+    doc = "Ten tasks, for which see `docs/guide.md`."
+)]
+pub mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// For implementing [`Sink`] without naming the crate that it comes from.
 pub use async_trait::async_trait;

@@ -132,6 +132,21 @@ pub enum Event<'a> {
 ///
 /// Closures are observers. What an observer does must be quick: it is called
 /// on the path of every record.
+///
+/// ```
+/// use std::sync::Arc;
+/// use streetflow::{Client, Event};
+///
+/// let client = Client::builder()
+///     .observer(Arc::new(|event: &Event<'_>| {
+///         if let Event::Retry { class, error, .. } = event {
+///             eprintln!("{class:?}: {error}");
+///         }
+///     }))
+///     .build()?;
+/// # drop(client);
+/// # Ok::<(), streetflow::Error>(())
+/// ```
 pub trait Observer: Send + Sync {
     /// Takes note of an event.
     fn on_event(&self, event: &Event<'_>);

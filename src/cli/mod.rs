@@ -7,6 +7,7 @@
 //! - `start` opens the ids that a crawl may start from
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
+//! - `man` writes manual pages
 //! - `settings` puts the environment and `streetflow.toml` under the flags
 //! - `screen` is all that a person sees while it runs, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
@@ -22,6 +23,7 @@ mod convert;
 mod counts;
 mod job;
 mod ledger;
+mod man;
 mod report;
 mod run;
 mod screen;
@@ -147,6 +149,10 @@ async fn command(cli: Cli) -> Exit {
         },
         // Both were done before there was need of a runtime.
         Command::Config(_) | Command::Init { .. } => Exit::Done,
+        Command::Man { folder } => match man::pages(folder.as_deref()) {
+            Ok(()) => Exit::Done,
+            Err(error) => fail(screen, &error),
+        },
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "streetflow", &mut script);

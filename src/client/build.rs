@@ -75,8 +75,9 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// A builder with what the environment says: the token as in [`Token::from_env`], and
-    /// `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL` where they are set.
+    /// A builder with what the environment says.
+    ///
+    /// That is the token as in [`Token::from_env`], and `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL` where they are set.
     pub fn from_env() -> Result<Self> {
         let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         let default = Self::default();
@@ -112,8 +113,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Lets pictures come from another host besides `*.fbcdn.net`, `*.fbsbx.com` and the API's own: `host`,
-    /// `host:port` or `*.host`.
+    /// Lets pictures come from another host: `host`, `host:port` or `*.host`.
+    ///
+    /// `*.fbcdn.net`, `*.fbsbx.com` and the API's own need no word.
     ///
     /// The URLs of pictures stand in tables and answers, so without this they could lead a crawler anywhere, into
     /// the network that it runs in too.
@@ -145,8 +147,9 @@ impl ClientBuilder {
         self
     }
 
-    /// How often a request is sent at the most, the first time included; default 6. Being over a limit of the API
-    /// passes with time alone and is waited out up to 30 times.
+    /// How often a request is sent at the most, the first time included; default 6.
+    ///
+    /// Being over a limit of the API passes with time alone and is waited out up to 30 times.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.retry.attempts = attempts.max(1);
         self

@@ -182,8 +182,9 @@ impl Client {
         Self::builder().token(token).build()
     }
 
-    /// A client with what the environment says: the token in `MAPILLARY_TOKEN`, other hosts in
-    /// `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL`.
+    /// A client with what the environment says.
+    ///
+    /// That is the token in `MAPILLARY_TOKEN`, other hosts in `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL`.
     pub fn from_env() -> Result<Self> {
         ClientBuilder::from_env()?.build()
     }

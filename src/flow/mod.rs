@@ -189,8 +189,9 @@ impl<T: Send + 'static> Flow<T> {
         })
     }
 
-    /// Tells an observer of each record that goes from here into a step, and of each failure not told before: a row
-    /// that can't be read enters the step and fails there.
+    /// Tells an observer of each record that goes from here into a step.
+    ///
+    /// So it does of each failure not told before: a row that can't be read enters the step and fails there.
     ///
     /// It stands before the stage or the sink, as [`Flow::observe`] stands behind it.
     pub fn entering(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {

@@ -54,6 +54,8 @@ use links::Links;
 use record::{Recorder, locked};
 use server::State;
 
+use crate::client::{Client, Token};
+
 pub use record::{Asked, Host};
 pub use script::{Fault, Rule};
 pub use world::{Drive, Shot, World};
@@ -75,6 +77,28 @@ impl Sandbox {
     /// Starts one with [`World::cyprus`] on free ports.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
+    }
+
+    /// A client that asks it and has its token.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use streetflow::sandbox::Sandbox;
+    /// use streetflow::{Bbox, CsvSink, Flow, TileSource};
+    ///
+    /// let sandbox = Sandbox::start().await?;
+    /// let client = sandbox.client()?;
+    /// let nicosia: Bbox = "33.33,35.15,33.39,35.19".parse()?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sequences.csv");
+    /// let report = Flow::from(TileSource::within(&client, nicosia)).into_sink(CsvSink::create(path)).await?;
+    /// assert_eq!(report.records, 12);
+    /// # Ok(()) }
+    /// ```
+    pub fn client(&self) -> crate::Result<Client> {
+        let token = Token::new(Self::TOKEN)?;
+        Client::builder().token(token).graph_url(self.graph_url()).tiles_url(self.tiles_url()).build()
     }
 
     /// Starts one with other settings.

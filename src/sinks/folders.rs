@@ -54,8 +54,9 @@ impl PictureLayout {
         }
     }
 
-    /// The column of a table without which all pictures would share the folder of the unknown, and its field; the
-    /// sequence has no field, for it is a key.
+    /// The column of a table without which all pictures would share the folder of the unknown.
+    ///
+    /// It is that of the field of the same name; the sequence has no field, for it is a key.
     pub fn needs(self) -> Option<&'static str> {
         match self {
             Self::Sequence => Some("seq_id"),

@@ -51,8 +51,9 @@ impl Layout {
         self
     }
 
-    /// Types the geometry of Parquet as GEOMETRY, beside the `geo` metadata: pyarrow before 20 and polars 2.1 can't
-    /// open such a file.
+    /// Types the geometry of Parquet as GEOMETRY, beside the `geo` metadata.
+    ///
+    /// pyarrow before 20 and polars 2.1 can't open such a file.
     pub fn native_geometry(mut self) -> Self {
         self.native_geometry = true;
         self

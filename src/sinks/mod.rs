@@ -45,6 +45,31 @@ use crate::sources::RecordStream;
 /// - Dropping the future of `drain` abandons the output; dropping never commits.
 /// - An empty stream still gives a valid, empty file: the schema is fixed by the
 ///   record's columns, never by the first record.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use streetflow::{Flow, Image, ImageId, RecordStream, Result, SequenceId, Sink, Written, async_trait};
+///
+/// struct Printed;
+///
+/// #[async_trait]
+/// impl Sink<Image> for Printed {
+///     async fn drain(self: Box<Self>, mut images: RecordStream<Image>) -> Result<Written> {
+///         let mut written = Written::default();
+///         while let Some(image) = images.try_next().await? {
+///             println!("{}", image.img_id);
+///             written.records += 1;
+///         }
+///         Ok(written)
+///     }
+/// }
+///
+/// # #[tokio::main] async fn main() -> Result<()> {
+/// let image = Image { seq_id: SequenceId::new("abc")?, img_id: ImageId::new("1")? };
+/// let report = Flow::from(futures::stream::iter([Ok(image)])).into_sink(Printed).await?;
+/// assert_eq!(report.written.records, 1);
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait Sink<T>: Send {
     /// Takes all records and says what became of them.

@@ -18,6 +18,19 @@ const AHEAD: usize = 256;
 /// An error of the stream or of either sink ends both; only a failure at the
 /// very end, when one has committed and the other can't, leaves the one. The
 /// slower sink sets the pace. Tees nest: `Tee(a, Tee(b, c))`.
+///
+/// ```
+/// use streetflow::{CsvSink, Flow, GeoJsonSink, Image, ImageId, Result, SequenceId, Tee};
+///
+/// # #[tokio::main] async fn main() -> Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = |name| folder.path().join(name);
+/// let image = Image { seq_id: SequenceId::new("abc")?, img_id: ImageId::new("1")? };
+/// let both = Tee(CsvSink::create(path("images.csv")), GeoJsonSink::create(path("images.geojson")));
+/// let report = Flow::from(futures::stream::iter([Ok(image)])).into_sink(both).await?;
+/// assert_eq!(report.written.paths.len(), 2);
+/// # Ok(()) }
+/// ```
 pub struct Tee<A, B>(pub A, pub B);
 
 #[async_trait]

@@ -55,8 +55,9 @@ impl<T: Record> TableSource<T> {
         }))
     }
 
-    /// Reads from anything, such as standard input; `name` is how messages call it. Parquet can't be read so, for
-    /// its end must be read first.
+    /// Reads from anything, such as standard input; `name` is how messages call it.
+    ///
+    /// Parquet can't be read so, for its end must be read first.
     pub fn read(
         name: impl Into<String>,
         from: impl io::Read + Send + 'static,

@@ -141,8 +141,9 @@ impl TileSource {
         self
     }
 
-    /// Asks every tile of the level of collection and rules nothing out: more requests, no sequence missed. Say it
-    /// last: what tiles tell of dates and panoramas is not heeded either.
+    /// Asks every tile of the level of collection and rules nothing out: more requests, no sequence missed.
+    ///
+    /// Say it last: what tiles tell of dates and panoramas is not heeded either.
     pub fn exhaustive(mut self) -> Self {
         self.min_zoom = self.max_zoom;
         self.wanted.believe_all();

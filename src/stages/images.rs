@@ -19,6 +19,24 @@ const STEP: &str = "images";
 /// in its place; where nearly all are said to, the stream ends with an error of
 /// kind [`Auth`](crate::ErrorKind::Auth) instead. When all images of a sequence are passed on, the client's
 /// observer is told ([`Event::Listed`]).
+///
+/// ```
+/// # #[cfg(feature = "sandbox")]
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use futures::{TryStreamExt, stream};
+/// use streetflow::{Flow, Image, ListImages, Sequence, SequenceId, sandbox::Sandbox};
+///
+/// let sandbox = Sandbox::start().await?;
+/// let drive = &sandbox.world().sequences()[0];
+/// let sequence = Sequence { org_id: None, seq_id: SequenceId::new(drive.id())? };
+/// let images: Vec<Image> = Flow::from(stream::iter([Ok(sequence)]))
+///     .then(ListImages::new(&sandbox.client()?))
+///     .try_collect()
+///     .await?;
+/// assert_eq!(images.len(), drive.image_count() as usize);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "sandbox"))] fn main() {}
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct ListImages {

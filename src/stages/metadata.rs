@@ -24,6 +24,27 @@ const SEARCH_BUDGET: u32 = 14;
 /// An image that an answer lacks is asked for alone; a batch that fails is
 /// halved until the image that spoils it is found. An image that exists no
 /// longer gives one error of kind [`ErrorKind::Gone`] in its place.
+///
+/// ```
+/// # #[cfg(feature = "sandbox")]
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use futures::{TryStreamExt, stream};
+/// use streetflow::{FetchMetadata, Flow, ListImages, Metadata, Sequence, SequenceId, sandbox::Sandbox};
+///
+/// let sandbox = Sandbox::start().await?;
+/// let client = sandbox.client()?;
+/// let seq_id = SequenceId::new(sandbox.world().sequences()[0].id())?;
+/// let images: Vec<Metadata> = Flow::from(stream::iter([Ok(Sequence { org_id: None, seq_id })]))
+///     .then(ListImages::new(&client))
+///     .take(3)
+///     .then(FetchMetadata::new(&client).fields(&"captured_at,creator".parse()?))
+///     .try_collect()
+///     .await?;
+/// assert!(images.iter().all(|image| image.captured_at.is_some() && image.width.is_none()));
+/// # assert_eq!(images.len(), 3);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "sandbox"))] fn main() {}
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct FetchMetadata {

@@ -22,6 +22,8 @@ mod foreign;
 mod formats;
 #[cfg(feature = "parquet")]
 mod geoparquet;
+#[cfg(all(unix, feature = "parquet"))]
+mod guide;
 mod hostile;
 mod ledger;
 mod pictures;

@@ -20,7 +20,9 @@ use crate::{Bbox, Fields, Format, LonLat, OwnerId, Place, Quality};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tables")]
 pub(in crate::cli) struct TableArgs {
-    /// The formats of tables: csv, parquet, geojson, geojsonseq; several at once with commas
+    /// Formats of tables: csv, parquet, geojson, geojsonseq
+    ///
+    /// Several at once with commas: all of them are written from the same answers.
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "csv", value_parser = format_of)]
     pub(in crate::cli) format: Vec<Format>,
     #[command(flatten)]
@@ -31,72 +33,93 @@ pub(in crate::cli) struct TableArgs {
 #[command(next_help_heading = "Tables")]
 pub(in crate::cli) struct EncodingArgs {
     /// How Parquet is compressed: zstd, zstd:1 to zstd:22, snappy or none [default: zstd:1]
-    #[arg(long, value_name = "HOW", value_parser = compression_of)]
+    #[arg(long, value_name = "HOW", value_parser = compression_of, hide_short_help = true)]
     pub(in crate::cli) compression: Option<Compression>,
     /// Begin every geojsonseq feature with the control character RS, as RFC 8142 wants
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(in crate::cli) rs: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tables")]
 pub(in crate::cli) struct GeometryArgs {
-    /// Which place is an image's geometry in Parquet and GeoJSON: original (as recorded), computed (after
-    /// reconstruction, for images that have it), or best (computed, else original) [default: original]
-    #[arg(long, value_name = "WHICH", value_parser = place_of)]
+    /// Which place is the geometry: original, computed or best [default: original]
+    ///
+    /// In Parquet and GeoJSON. original is as recorded, computed is after reconstruction, for images that have it, and
+    /// best is computed, else original.
+    #[arg(long, value_name = "WHICH", value_parser = place_of, hide_short_help = true)]
     pub(in crate::cli) geometry: Option<Place>,
-    /// Type the geometry of Parquet as GEOMETRY besides; pyarrow before 20 and polars 2.1 can't open such files
-    #[arg(long)]
+    /// Type the geometry of Parquet as GEOMETRY besides
+    ///
+    /// pyarrow before 20 and polars 2.1 can't open such files.
+    #[arg(long, hide_short_help = true)]
     pub(in crate::cli) native_geometry: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Area")]
 pub(in crate::cli) struct AreaArgs {
-    /// A box in degrees; with --sandbox it is Cyprus unless an area is given
+    /// A box in degrees
+    ///
+    /// With --sandbox it is Cyprus unless an area is given.
     #[arg(long, value_name = "W,S,E,N", value_parser = box_of, allow_hyphen_values = true, group = "place")]
     pub(in crate::cli) bbox: Option<Bbox>,
-    /// The polygons of a GeoJSON file: only tiles that touch them are asked, only sequences that touch them count
+    /// The polygons of a GeoJSON file
+    ///
+    /// Only tiles that touch them are asked, and only sequences that touch them count.
     #[arg(long, value_name = "FILE", value_parser = area_of, group = "place")]
     pub(in crate::cli) area: Option<AreaFile>,
-    /// All around a place in degrees, longitude first; --radius says how far
+    /// Around a place in degrees, as far as --radius
+    ///
+    /// Longitude comes first.
     #[arg(long, value_name = "LON,LAT", value_parser = lonlat_of, allow_hyphen_values = true, group = "place", requires = "radius")]
     pub(in crate::cli) around: Option<LonLat>,
     /// How far around, in metres
     #[arg(long, value_name = "M", value_parser = metres_of, allow_hyphen_values = true, requires = "around")]
     pub(in crate::cli) radius: Option<f64>,
-    /// Only images of the user of this name; without an area, all of them wherever they are
+    /// Only images of the user of this name
+    ///
+    /// Without an area all of them, wherever they are.
     #[arg(long, value_name = "NAME", conflicts_with = "org_id")]
     pub(in crate::cli) user: Option<String>,
-    /// Only sequences of this organisation or user; several with commas, or said several times
+    /// Only sequences of this organisation or user
+    ///
+    /// Several with commas, or said several times.
     #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = owner_of)]
     pub(in crate::cli) org_id: Vec<OwnerId>,
-    /// No sequences of this organisation or user; several with commas, or said several times
-    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = owner_of)]
+    /// No sequences of this organisation or user
+    ///
+    /// Several with commas, or said several times.
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = owner_of, hide_short_help = true)]
     pub(in crate::cli) exclude_owner: Vec<OwnerId>,
     /// The coarsest tile level to ask
-    #[arg(long, value_name = "Z", default_value_t = 1, value_parser = value_parser!(u8).range(0..=i64::from(MAX_ZOOM)))]
+    #[arg(long, value_name = "Z", default_value_t = 1, value_parser = value_parser!(u8).range(0..=i64::from(MAX_ZOOM)), hide_short_help = true)]
     pub(in crate::cli) min_zoom: u8,
     /// The tile level where sequences are collected, 6 to 14; below 14 only lines count
-    #[arg(long, value_name = "Z", default_value_t = MAX_ZOOM, value_parser = value_parser!(u8).range(i64::from(FIRST_LINES)..=i64::from(MAX_ZOOM)))]
+    #[arg(long, value_name = "Z", default_value_t = MAX_ZOOM, value_parser = value_parser!(u8).range(i64::from(FIRST_LINES)..=i64::from(MAX_ZOOM)), hide_short_help = true)]
     pub(in crate::cli) max_zoom: u8,
     /// Rule no tile out: more requests, and sequences that draw no line are found too
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(in crate::cli) exhaustive: bool,
-    /// How old a tile of an earlier run, of whatever box and owner, may be: 90m, 24h, 7d; 0 keeps and takes none. Tiles
-    /// lie in the user's cache folder (STREETFLOW_CACHE_DIR names another), 2 GiB at most; --restart leaves them
-    /// [default: 24h with Mapillary's own tile host, else 0]
-    #[arg(long, value_name = "AGE")]
+    /// How old a tile of an earlier run may be [default: 24h with Mapillary's own tile host, else 0]
+    ///
+    /// Such as 90m, 24h, 7d; 0 keeps and takes none. Tiles serve runs of whatever box and owner. They lie in the user's
+    /// cache folder (STREETFLOW_CACHE_DIR names another), 2 GiB at most, and --restart leaves them.
+    #[arg(long, value_name = "AGE", hide_short_help = true)]
     pub(in crate::cli) tile_cache_age: Option<Age>,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub(in crate::cli) struct FilterArgs {
-    /// Only images captured on this day or later: 2024-06-01, or a time such as 2024-06-01T08:00:00Z; in UTC
+    /// Only images captured on this day or later, in UTC
+    ///
+    /// A day such as 2024-06-01, or a time such as 2024-06-01T08:00:00Z.
     #[arg(long, value_name = "DATE", value_parser = first_of)]
     pub(in crate::cli) from: Option<When>,
-    /// Only images captured on this day or earlier: the day counts to its end, a time to itself
+    /// Only images captured on this day or earlier
+    ///
+    /// A day counts to its end, a time to itself.
     #[arg(long, value_name = "DATE", value_parser = last_of)]
     pub(in crate::cli) to: Option<When>,
     /// Only panoramas
@@ -106,21 +129,31 @@ pub(in crate::cli) struct FilterArgs {
     #[arg(long)]
     pub(in crate::cli) flat: bool,
     /// Only images whose quality_score is so much at least, 0 to 1
-    #[arg(long, value_name = "Q", value_parser = score_of, allow_hyphen_values = true)]
+    #[arg(long, value_name = "Q", value_parser = score_of, allow_hyphen_values = true, hide_short_help = true)]
     pub(in crate::cli) min_quality: Option<f64>,
-    /// Only images that look so, by compass_angle: clockwise from A to B, in degrees from north; 315..45 is northwards
-    #[arg(long, value_name = "A..B", value_parser = heading_of, allow_hyphen_values = true)]
+    /// Only images that look so, in degrees from north
+    ///
+    /// By compass_angle, clockwise from A to B: 315..45 is northwards.
+    #[arg(long, value_name = "A..B", value_parser = heading_of, allow_hyphen_values = true, hide_short_help = true)]
     pub(in crate::cli) heading: Option<Heading>,
-    /// Only images of cameras of this maker, whatever the case; may be given several times
-    #[arg(long, value_name = "NAME")]
+    /// Only images of cameras of this maker
+    ///
+    /// Whatever the case; may be given several times.
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(in crate::cli) make: Vec<String>,
-    /// Only images of cameras of this model, whatever the case; may be given several times
-    #[arg(long, value_name = "NAME")]
+    /// Only images of cameras of this model
+    ///
+    /// Whatever the case; may be given several times.
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(in crate::cli) model: Vec<String>,
-    /// Thin sequences out: an image stays if it is so far from the last one of its sequence that stayed
+    /// Thin sequences out: an image every so many metres
+    ///
+    /// An image stays if it is so far from the last one of its sequence that stayed.
     #[arg(long, value_name = "METRES", value_parser = metres_of, allow_hyphen_values = true)]
     pub(in crate::cli) every: Option<f64>,
-    /// At most so many images; the tables of steps before may name some more, which were asked for ahead
+    /// At most so many images
+    ///
+    /// The tables of steps before may name some more, which were asked for ahead.
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(in crate::cli) limit: Option<u64>,
 }
@@ -132,7 +165,7 @@ pub(in crate::cli) struct AskArgs {
     #[arg(long, value_name = "FIELD,…", default_value = Fields::DEFAULT, value_parser = fields_of)]
     pub(in crate::cli) fields: Fields,
     /// Images a request
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u16).range(1..=MAX_BATCH as i64))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u16).range(1..=MAX_BATCH as i64), hide_short_help = true)]
     pub(in crate::cli) batch_size: u16,
 }
 
@@ -142,17 +175,20 @@ pub(in crate::cli) struct PictureArgs {
     /// Width in pixels: 256, 1024, 2048 or original
     #[arg(long, value_name = "Q", default_value_t = Quality::Q256, value_parser = quality_of)]
     pub(in crate::cli) quality: Quality,
-    /// Write place, time, camera, author and licence into pictures: auto (originals only; thumbs stay the bytes that
-    /// came, and need no fields for it), always or never. No pixel is touched, and a picture that is there is left as
-    /// it is
+    /// Write place, time, camera, author and licence into pictures: auto, always, never
+    ///
+    /// auto does it to originals only; thumbs stay the bytes that came, and need no fields for it. No pixel is touched,
+    /// and a picture that is there is left as it is.
     #[arg(long, value_name = "WHEN", default_value_t = Exif::Auto, value_parser = exif_of)]
     pub(in crate::cli) exif: Exif,
-    /// The folders of pictures: flat (one for all), sequence (one each), date (YYYY/MM/DD of the capture) or prefix
-    /// (the last three digits of the image's id). A picture is looked for only there
+    /// The folders of pictures: flat, sequence, date, prefix
+    ///
+    /// flat is one for all, sequence one each, date YYYY/MM/DD of the capture, prefix the last three digits of the
+    /// image's id. A picture is looked for only there.
     #[arg(long, value_name = "HOW", default_value_t = PictureLayout::Flat, value_parser = layout_of)]
     pub(in crate::cli) layout: PictureLayout,
     /// Look into pictures that are there, and download broken ones anew
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(in crate::cli) check_existing: bool,
 }
 
@@ -162,7 +198,9 @@ pub(in crate::cli) struct InputArgs {
     /// The table to read [default: what the step before wrote]; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) input: Option<PathBuf>,
-    /// The format of that table, if its name does not tell: csv, parquet, geojson, geojsonseq
+    /// The format of that table, if its name does not tell
+    ///
+    /// csv, parquet, geojson or geojsonseq.
     #[arg(long, value_name = "FORMAT", value_parser = format_of)]
     pub(in crate::cli) input_format: Option<Format>,
 }
@@ -170,10 +208,10 @@ pub(in crate::cli) struct InputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
 pub(in crate::cli) struct OutputArgs {
-    /// The folder for everything that is written
+    /// The folder for all that is written
     #[arg(short, long, value_name = "DIR", default_value = "outputs")]
     pub(in crate::cli) output: PathBuf,
-    /// Begin anew, and throw away what an unfinished run left to go on from
+    /// Begin anew, and forget an unfinished run
     #[arg(long)]
     pub(in crate::cli) restart: bool,
     #[command(flatten)]
@@ -201,33 +239,39 @@ pub(in crate::cli) struct NameArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(in crate::cli) struct NetworkArgs {
-    /// Ask a small Mapillary inside this program instead; needs no token
+    /// Ask a small Mapillary in here; needs no token
     #[cfg(feature = "sandbox")]
     #[arg(long)]
     pub(in crate::cli) sandbox: bool,
     /// Requests under way at once
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY as u16, value_parser = value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY as u16, value_parser = value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub(in crate::cli) concurrency: u16,
-    /// Tiles a minute; Mapillary's own host gets 40 at random times after a burst of 20 unless this is given
-    #[arg(long, value_name = "N", value_parser = rate_of)]
+    /// Tiles a minute [default: 40 with a burst of 20 for Mapillary, else no bound]
+    ///
+    /// Mapillary blocks addresses that ask faster for about a day. Its own host gets the 40 at random times.
+    #[arg(long, value_name = "N", value_parser = rate_of, hide_short_help = true)]
     pub(in crate::cli) tile_rate: Option<f64>,
     /// How often a request is sent before it counts as failed
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=20))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=20), hide_short_help = true)]
     pub(in crate::cli) attempts: u32,
-    /// Believe that images are gone even if nearly all are; a token that may not see them hears the same
-    #[arg(long)]
+    /// Believe that images are gone even if nearly all are
+    ///
+    /// A token that may not see them hears the same.
+    #[arg(long, hide_short_help = true)]
     pub(in crate::cli) trust_gone: bool,
-    /// Let pictures come from this host too: name, name:port or *.name; Mapillary's and the API's own need no word
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    /// Let pictures come from this host too: name, name:port or *.name
+    ///
+    /// Mapillary's hosts and the API's own need no word.
+    #[arg(long, value_name = "HOST", value_delimiter = ',', hide_short_help = true)]
     pub(in crate::cli) allow_host: Vec<String>,
     /// Read the token from a file
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) token_file: Option<PathBuf>,
     /// Another Graph, such as one's own mirror
-    #[arg(long, value_name = "URL", env = "MAPILLARY_GRAPH_URL", default_value = GRAPH_URL, hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "MAPILLARY_GRAPH_URL", default_value = GRAPH_URL, hide_env_values = true, hide_short_help = true)]
     pub(in crate::cli) graph_url: String,
     /// Another tile host
-    #[arg(long, value_name = "URL", env = "MAPILLARY_TILES_URL", default_value = TILES_URL, hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "MAPILLARY_TILES_URL", default_value = TILES_URL, hide_env_values = true, hide_short_help = true)]
     pub(in crate::cli) tiles_url: String,
 }
 
@@ -250,14 +294,16 @@ pub(in crate::cli) struct ScreenArgs {
     /// Say also what is retried and why
     #[arg(short, long, global = true)]
     pub(in crate::cli) verbose: bool,
-    /// Read settings from this file instead of streetflow.toml in the folder one is in
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Read settings from this file
+    ///
+    /// Else from streetflow.toml, where it lies in the folder one is in.
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(in crate::cli) config: Option<PathBuf>,
     /// How progress is shown
-    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto", hide_short_help = true)]
     pub(in crate::cli) progress: ProgressArg,
     /// When to colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub(in crate::cli) color: ColorChoice,
 }
 

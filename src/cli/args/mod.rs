@@ -1,10 +1,12 @@
 //! The words of the command line; every value is parsed here, nothing later.
 //!
+//! - `examples` are what stands at the end of each help
 //! - `groups` are the flags that several commands share
 //! - `values` reads what stands behind them
 
 #![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
 
+mod examples;
 mod groups;
 mod values;
 
@@ -20,25 +22,6 @@ pub(super) use self::groups::{
 use self::values::{fields_of, format_of};
 use crate::{Fields, Format};
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    failed
-  2    wrong usage: a flag, a table, a missing token
-  3    done, but some records failed; <output>/failures.csv names them
-  130  interrupted; the files are valid and hold what was done so far
-
-The token is read from MAPILLARY_TOKEN, MAPILLARY_CLIENT_TOKEN, MAPILLARY_ACCESS_TOKEN or --token-file.
-Pictures from Mapillary are CC BY-SA 4.0: name Mapillary and link to it where you show them.";
-
-const EXAMPLES: &str = "\
-Examples:
-  streetflow crawl --sandbox
-  streetflow crawl --bbox 32.19,34.52,34.18,35.49 --org-id 803468386961584
-  streetflow metadata --fields captured_at,camera_type --format csv,parquet
-  streetflow download --quality 2048
-  streetflow convert outputs/img_meta_dataset.csv images.parquet";
-
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -47,7 +30,7 @@ const STYLES: Styles = Styles::styled()
 
 /// Turns any part of Mapillary into a dataset: sequences, images, metadata and pictures.
 #[derive(Debug, Parser)]
-#[command(name = "streetflow", version, styles = STYLES, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(name = "streetflow", version, styles = STYLES, after_help = examples::STREETFLOW, after_long_help = format!("{}\n\n{}", examples::STREETFLOW, examples::EXIT_CODES))]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -58,32 +41,50 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Find the sequences in a box: writes seq_dataset
+    /// All four steps below in one, overlapping
+    #[command(after_help = examples::CRAWL)]
+    Crawl(Box<CrawlArgs>),
+    /// Find the sequences of an area: writes seq_dataset
+    #[command(after_help = examples::SEQUENCES)]
     Sequences(SequencesArgs),
     /// List the images of sequences: seq_dataset to img_dataset
+    #[command(after_help = examples::IMAGES)]
     Images(ImagesArgs),
     /// Fetch what is known of images: img_dataset to img_meta_dataset
+    #[command(after_help = examples::METADATA)]
     Metadata(MetadataArgs),
     /// Download pictures: img_meta_dataset to downloaded_images/
+    #[command(after_help = examples::DOWNLOAD)]
     Download(DownloadArgs),
-    /// All four steps in one, overlapping
-    Crawl(Box<CrawlArgs>),
     /// Turn a table into another format
+    #[command(after_help = examples::CONVERT)]
     Convert(ConvertArgs),
     /// Write a settings file to fill in: streetflow.toml
     Init {
         /// The file, which must not be there yet [default: streetflow.toml]
         file: Option<PathBuf>,
     },
-    /// Show every setting that is in force, and where it comes from; flags of crawl count too
+    /// Show every setting that is in force, and where it comes from
+    ///
+    /// Takes the flags of crawl, which count too.
+    #[command(after_help = examples::CONFIG)]
     Config(Box<CrawlArgs>),
     /// Serve a small Mapillary on this machine until stopped
     #[cfg(feature = "sandbox")]
+    #[command(after_help = examples::SANDBOX)]
     Sandbox(SandboxArgs),
     /// Print a completion script for a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write all of them into a folder
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// The folder for streetflow.1 and a page for each command; without it, streetflow.1 is printed
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
 }
 
@@ -145,11 +146,14 @@ pub(super) struct DownloadArgs {
 pub(super) struct CrawlArgs {
     #[command(flatten)]
     pub(super) area: AreaArgs,
-    /// Only images that lie in the area themselves; without it, whole sequences that touch it come
+    /// Only images that lie in the area themselves
+    ///
+    /// Without it, whole sequences that touch the area come.
     #[arg(long, help_heading = "Area")]
     pub(super) clip: bool,
-    /// Start from these sequences instead of an area: a file with an id a line, a table, ids with commas between them,
-    /// or - for standard input
+    /// Start from these sequences instead of an area
+    ///
+    /// A file with an id a line, a table, ids with commas between them, or - for standard input.
     #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", allow_hyphen_values = true, conflicts_with_all = ["place", "org_id", "user", "images", "clip"])]
     pub(super) sequences: Option<String>,
     /// Start from these images, in the same ways

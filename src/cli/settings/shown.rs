@@ -103,9 +103,9 @@ fn template() -> String {
             write!(text, "\n# --- {of}\n").ok();
             heading = Some(of);
         }
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
         let theirs = TOOLSET.iter().find(|(_, ours)| *ours == name);
-        write!(text, "\n## {}\n", help.replace('\n', " ")).ok();
+        write!(text, "\n## {}\n", help.replace("\n\n", "\n## ")).ok();
         if let Some((theirs, _)) = theirs {
             writeln!(text, "## `{theirs}`, as the Python toolset calls it, will do too.").ok();
         }

@@ -25,8 +25,9 @@ impl Area {
         Self::from_geojson(&text).map_err(|error| error.subject(path.display().to_string()))
     }
 
-    /// Reads the polygons of GeoJSON: a polygon or several, a feature, or a collection of these. Together they are
-    /// the area; what overlaps counts once. Points and lines have no inside and are refused.
+    /// Reads the polygons of GeoJSON: a polygon or several, a feature, or a collection of these.
+    ///
+    /// Together they are the area; what overlaps counts once. Points and lines have no inside and are refused.
     ///
     /// ```
     /// use streetflow::geo::Area;

@@ -230,8 +230,9 @@ impl Filter {
         })
     }
 
-    /// Thins sequences out: an image stays if it lies so many metres at least from the last one of its sequence
-    /// that stayed. It looks at the recorded place, and remembers one of each sequence.
+    /// Thins sequences out: an image every so many metres.
+    ///
+    /// One stays if it lies so many metres at least from the last one of its sequence that stayed. It looks at the recorded place, and remembers one of each sequence.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
