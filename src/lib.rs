@@ -51,6 +51,8 @@
 //! - `sandbox`: the module of that name
 //! - `cli`: the command `streetflow`
 
+#![forbid(unsafe_code)]
+
 mod calendar;
 pub mod client;
 mod error;

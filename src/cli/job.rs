@@ -127,9 +127,13 @@ impl<'a> Job<'a> {
         }
         let mut unfinished = Unfinished::lock(self.output)?;
         self.sweep(&screen.ledger);
-        let free = self.check_names(&screen.ledger);
-        let begun = match free.and_then(|()| self.go_on(screen, &mut unfinished, &mut builder)) {
-            Ok(()) => Run::new(self.network, builder, Arc::clone(screen)).await,
+        let names = self.check_names(&screen.ledger);
+        let gone_on = names.and_then(|replaces| {
+            self.go_on(screen, &mut unfinished, &mut builder)?;
+            Ok(replaces)
+        });
+        let begun = match gone_on {
+            Ok(replaces) => Run::new(self.network, builder, Arc::clone(screen), replaces).await,
             Err(error) => Err(error),
         };
         match begun {
@@ -155,21 +159,23 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Refuses a folder in which the files of this run could not get their names at its end.
-    fn check_names(&self, ledger: &Ledger) -> Result<()> {
+    /// Refuses a folder in which the files of this run could not get their names at its end; says whether a table of
+    /// an earlier run has one of them.
+    fn check_names(&self, ledger: &Ledger) -> Result<bool> {
         ReportFile::new(self.output).check()?;
         ledger.check()?;
         if self.steps.contains(&steps::DOWNLOAD) {
             Attribution::new(self.output).check()?;
         }
+        let mut replaces = false;
         for table in self.steps.iter().filter_map(|step| self.names.table(step)) {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);
-                is_file(&path)
+                replaces |= is_file(&path)
                     .map_err(|error| output_error("write the table", &path, error).hint(MOVE_IT))?;
             }
         }
-        Ok(())
+        Ok(replaces)
     }
 
     /// Opens what an unfinished run left; pictures need nothing of that kind, they are there or not.
@@ -219,9 +225,9 @@ impl<'a> Job<'a> {
     fn question(&self, step: &str) -> Result<String> {
         let area = self.area.map_or_else(|| Ok(self.start.clone()), AreaArgs::key)?;
         let filters = self.filters.map(FilterArgs::words).unwrap_or_default();
-        let filters: String = filters.iter().map(|word| format!(" {word}")).collect();
+        let filters = filters.join(" ");
         let sandbox = if self.network.is_sandbox() { " sandbox" } else { "" };
-        Ok(format!("{step} {area} {} {}{filters}{sandbox}", self.network.graph_url, self.network.tiles_url))
+        Ok(format!("{step} {area} {} {} {filters}{sandbox}", self.network.graph_url, self.network.tiles_url))
     }
 
     /// Pictures come from another host, to which no token goes.

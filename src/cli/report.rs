@@ -23,7 +23,8 @@
 //! A tile or a sequence gives many rows, so for `sequences` and `images` the
 //! `unit` is not that of the rows. In a run that was not stopped and did not
 //! break off, `not_reached` is 0. What a stopped run has under `rows` is in its
-//! tables; of one that broke off or was abandoned, only pictures are kept.
+//! tables, if its `error` is null; of one that broke off or was abandoned,
+//! only pictures are kept.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

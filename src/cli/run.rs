@@ -18,6 +18,8 @@ pub(super) struct Run {
     pub(super) client: Client,
     pub(super) screen: Arc<Screen>,
     pub(super) stop: CancellationToken,
+    /// Tables of an earlier run stand where those of this one go.
+    pub(super) replaces: bool,
     /// The area of the embedded sandbox.
     pub(super) default_bbox: Option<Bbox>,
     #[cfg(feature = "sandbox")]
@@ -53,7 +55,12 @@ impl Run {
     }
 
     /// Makes the client, with the sandbox behind it if that is asked for.
-    pub(super) async fn new(args: &NetworkArgs, builder: ClientBuilder, screen: Arc<Screen>) -> Result<Self> {
+    pub(super) async fn new(
+        args: &NetworkArgs,
+        builder: ClientBuilder,
+        screen: Arc<Screen>,
+        replaces: bool,
+    ) -> Result<Self> {
         raise_file_limit(args.concurrency.into());
         let stop = CancellationToken::new();
         #[cfg(feature = "sandbox")]
@@ -66,12 +73,20 @@ impl Run {
                 .allow_host(EMBEDDED_IMAGES)
                 .token(Token::new(crate::sandbox::Sandbox::TOKEN)?);
             let default_bbox = Some("32.19,34.52,34.18,35.49".parse()?);
-            return Ok(Self { client: builder.build()?, screen, stop, default_bbox, sandbox: Some(sandbox) });
+            return Ok(Self {
+                client: builder.build()?,
+                screen,
+                stop,
+                replaces,
+                default_bbox,
+                sandbox: Some(sandbox),
+            });
         }
         Ok(Self {
             client: builder.build()?,
             screen,
             stop,
+            replaces,
             default_bbox: None,
             #[cfg(feature = "sandbox")]
             sandbox: None,

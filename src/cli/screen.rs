@@ -340,7 +340,7 @@ impl Observer for Screen {
                 self.step(step).map(|step| step.present.up());
             }
             Event::LeftOut { step, by } => {
-                self.step(step).map(|step| step.leave_out(by));
+                self.step(step).iter().for_each(|step| step.leave_out(by));
             }
             Event::Gone { step, error } => {
                 if let Some(step) = self.step(step) {

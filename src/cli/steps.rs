@@ -154,31 +154,22 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let asked = want.asked(tables.asked(&fields)?)?;
     let mut asked =
         if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::and)? } else { asked };
-    let images = match start {
-        Some(Start::Images(text)) => {
-            let source = start::images(text, &run.stop).await?;
-            if !source.header().iter().any(|name| name == "seq_id") {
-                asked = asked.and("sequence")?;
-            }
-            let images = Flow::from(source).then(each(start::image_of));
-            want.before_metadata(images, run)
+    let images = if let Some(Start::Images(text)) = start {
+        let source = start::images(text, &run.stop).await?;
+        if !source.header().iter().any(|name| name == "seq_id") {
+            asked = asked.and("sequence")?;
         }
-        _ => {
-            let sequences = match start {
-                Some(Start::Sequences(text)) => Flow::from(start::sequences(text, &run.stop).await?),
-                _ => {
-                    let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
-                    tables.tap(
-                        flow.observe(SEQUENCES, run.observer()),
-                        &args.files.names.seq_out_file,
-                        &fields,
-                    )
-                }
-            };
-            let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
-            let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
-            tables.tap(images, &args.files.names.img_out_file, &fields)
-        }
+        want.before_metadata(Flow::from(source).then(each(start::image_of)), run)
+    } else {
+        let sequences = if let Some(Start::Sequences(text)) = start {
+            Flow::from(start::sequences(text, &run.stop).await?)
+        } else {
+            let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
+            tables.tap(flow.observe(SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
+        };
+        let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
+        let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
+        tables.tap(images, &args.files.names.img_out_file, &fields)
     };
     let flow = images.entering(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
     let flow = flow.then(each(start::with_sequence));
@@ -221,7 +212,9 @@ fn after<T: Record>(source: &TableSource<T>, query: &str) -> String {
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.
 async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>) -> Result<Report> {
-    let (screen, stop) = (Arc::clone(&run.screen), run.stop.clone());
+    let screen = Arc::clone(&run.screen);
+    // Where there is nothing to lose, what came of the first steps is worth having.
+    let stop = run.replaces.then(|| run.stop.clone());
     let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
     let report = flow.then(move |records| refuse_nothing(records, screen, stop)).into_sink(sink).await?;
     stamp(&report);
@@ -237,7 +230,7 @@ async fn finish_with_pictures(
 ) -> Result<Report> {
     let attribution = Attribution::new(&files.output);
     let ended = finish(run, attribution.listen(flow), pictures(run, args, files)).await;
-    if !files.output.join(&files.names.image_downloads_folder).is_dir() {
+    if !has_any(&files.output.join(&files.names.image_downloads_folder)) {
         return ended;
     }
     let written = attribution.write();
@@ -246,12 +239,18 @@ async fn finish_with_pictures(
     Ok(report)
 }
 
-/// A run that failed altogether, or was stopped before anything came, must not put an empty table in the place of a
-/// good one.
+/// Whether there is anything in a folder but what a run keeps there for itself.
+fn has_any(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
+}
+
+/// A run that failed altogether, or was stopped before anything came, must not put empty tables in the place of good
+/// ones.
 fn refuse_nothing<T: Send + 'static>(
     records: RecordStream<T>,
     screen: Arc<Screen>,
-    stop: CancellationToken,
+    stop: Option<CancellationToken>,
 ) -> RecordStream<T> {
     let whole = futures::stream::unfold(Some((records, false)), move |state| {
         let why = (stop.clone(), Arc::clone(&screen));
@@ -263,7 +262,7 @@ fn refuse_nothing<T: Send + 'static>(
                 None => {
                     // What a filter left out did come.
                     let failed = if why.1.left_out() { 0 } else { why.1.failed() };
-                    why_nothing(&why.0, failed).map(|error| (Err(error), None))
+                    why_nothing(why.0.as_ref(), failed).map(|error| (Err(error), None))
                 }
             }
         }
@@ -272,8 +271,8 @@ fn refuse_nothing<T: Send + 'static>(
 }
 
 /// Nothing at all is a result too, unless the run was stopped or something failed.
-fn why_nothing(stop: &CancellationToken, failed: u64) -> Option<Error> {
-    if stop.is_cancelled() {
+fn why_nothing(stop: Option<&CancellationToken>, failed: u64) -> Option<Error> {
+    if stop.is_some_and(CancellationToken::is_cancelled) {
         let error =
             Error::new(ErrorKind::Interrupted, "finish").because("the run was stopped before anything came");
         return Some(

@@ -10,6 +10,17 @@ use crate::error::{Error, ErrorKind, Result};
 /// The longest id that is taken; real ones have 22 characters at the most.
 const MAX_ID: usize = 64;
 
+/// Which bytes an id has.
+const LETTERS: [bool; 256] = {
+    let mut letters = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        letters[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        byte += 1;
+    }
+    letters
+};
+
 /// Letters, digits, `-` and `_`: safe in a path and in a query, whoever wrote it.
 fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
     if text.is_empty() {
@@ -18,7 +29,7 @@ fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
     if text.len() > MAX_ID {
         return Err("the id is longer than 64 characters");
     }
-    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+    if !text.bytes().all(|b| LETTERS[usize::from(b)]) {
         return Err("an id has only letters, digits, `-` and `_`");
     }
     Ok(SmolStr::new(text))

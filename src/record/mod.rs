@@ -6,6 +6,7 @@
 mod fields;
 pub(crate) mod formula;
 mod place;
+pub(crate) mod text;
 pub(crate) mod time;
 
 use std::borrow::Cow;
@@ -153,6 +154,9 @@ impl Kind {
 
 /// A whole number, also one that another tool's table turned into `2560.0` or `1.7e12`.
 fn whole<N: std::str::FromStr>(text: &str) -> Option<N> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
     if text.contains(['e', 'E']) {
         let number: f64 = text.parse().ok().filter(|number: &f64| number.abs() < 9e15)?;
         return number.to_string().parse().ok();
@@ -189,7 +193,7 @@ impl fmt::Display for Value<'_> {
 /// The shortest digits that read back to the same bits, in the form that the API and the Python toolset use:
 /// `184.43365478516`, but `4.546427159383e+18` and `-3.30559e-05`.
 fn write_float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
-    if number == 0.0 || (1e-4..1e16).contains(&number.abs()) || !number.is_finite() {
+    if text::is_plain(number) || !number.is_finite() {
         return write!(f, "{number}");
     }
     let text = format!("{number:e}");

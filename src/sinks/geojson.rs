@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{Encoder, FileSink, Layout, Sink, Written};
 use crate::error::Result;
-use crate::record::{Column, Fields, Place, Position, Record, Value, with_position};
+use crate::record::{Column, Fields, Place, Position, Record, Value, text, with_position};
 use crate::sources::RecordStream;
 
 /// Writes a table as one GeoJSON feature collection (RFC 7946).
@@ -111,6 +111,9 @@ impl GeoJsonForm {
     }
 }
 
+/// As much is handed on at once; more would not stay in the cache beside the records.
+const PIECE: usize = 1 << 16;
+
 /// Records to GeoJSON bytes.
 pub struct GeoJsonEncoder<T: 'static, W> {
     columns: Vec<Member<T>>,
@@ -119,98 +122,106 @@ pub struct GeoJsonEncoder<T: 'static, W> {
     position: Option<Position<T>>,
     form: GeoJsonForm,
     first: bool,
-    line: Vec<u8>,
+    /// Features that were not handed on yet.
+    text: Vec<u8>,
     out: W,
 }
 
 /// A property: its name is escaped once.
 struct Member<T: 'static> {
+    /// With the brace or the comma before it, and the colon behind it.
     name: Vec<u8>,
     column: &'static Column<T>,
 }
 
 impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
-    /// An encoder that has written what stands before the first feature.
-    pub fn new(mut out: W, form: GeoJsonForm, layout: &Layout) -> io::Result<Self> {
+    /// An encoder that begins with what stands before the first feature.
+    pub fn new(out: W, form: GeoJsonForm, layout: &Layout) -> io::Result<Self> {
+        let mut text = Vec::with_capacity(PIECE + PIECE / 8);
         if form == GeoJsonForm::Collection {
-            out.write_all(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
+            text.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"features\":[");
         }
         let (columns, position) = with_position::<T>(&layout.fields, layout.place);
         let id = columns.iter().rfind(|column| column.field.is_none()).copied();
-        let columns = columns.into_iter().map(Member::new).collect::<io::Result<_>>()?;
-        Ok(Self { columns, id, position, form, first: true, line: Vec::new(), out })
+        let columns = columns.into_iter().enumerate().map(Member::new).collect::<io::Result<_>>()?;
+        Ok(Self { columns, id, position, form, first: true, text, out })
     }
 
     fn feature(&mut self, record: &T) -> io::Result<()> {
-        let line = &mut self.line;
-        line.extend_from_slice(b"{\"type\":\"Feature\"");
+        let out = &mut self.text;
+        out.extend_from_slice(b"{\"type\":\"Feature\"");
         if let Some(Value::Text(id)) = self.id.map(|column| (column.get)(record)) {
-            line.extend_from_slice(b",\"id\":");
-            serde_json::to_writer(&mut *line, &id)?;
+            out.extend_from_slice(b",\"id\":");
+            text::append_json(out, &id)?;
         }
-        line.extend_from_slice(b",\"geometry\":");
         match self.position.as_ref().and_then(|position| position.of(record)) {
             Some(point) => {
-                line.extend_from_slice(b"{\"type\":\"Point\",\"coordinates\":");
-                serde_json::to_writer(&mut *line, &[point.lon, point.lat])?;
-                line.push(b'}');
+                out.extend_from_slice(b",\"geometry\":{\"type\":\"Point\",\"coordinates\":");
+                serde_json::to_writer(&mut *out, &[point.lon, point.lat])?;
+                out.extend_from_slice(b"},\"properties\":");
             }
-            None => line.extend_from_slice(b"null"),
+            None => out.extend_from_slice(b",\"geometry\":null,\"properties\":"),
         }
-        line.extend_from_slice(b",\"properties\":{");
-        for (index, member) in self.columns.iter().enumerate() {
-            if index > 0 {
-                line.push(b',');
-            }
-            line.extend_from_slice(&member.name);
-            line.push(b':');
+        for member in &self.columns {
+            out.extend_from_slice(&member.name);
             match (member.column.get)(record) {
-                Value::Null => line.extend_from_slice(b"null"),
-                Value::Text(text) => serde_json::to_writer(&mut *line, &text)?,
-                Value::Integer(number) => serde_json::to_writer(&mut *line, &number)?,
-                Value::Time(number) => serde_json::to_writer(&mut *line, &number)?,
-                Value::Float(number) => serde_json::to_writer(&mut *line, &number)?,
-                Value::Bool(truth) => serde_json::to_writer(&mut *line, &truth)?,
-                Value::Floats(numbers) => serde_json::to_writer(&mut *line, &numbers)?,
-                Value::Texts(texts) => serde_json::to_writer(&mut *line, &texts)?,
+                Value::Null => out.extend_from_slice(b"null"),
+                Value::Text(text) => text::append_json(out, &text)?,
+                Value::Integer(number) => serde_json::to_writer(&mut *out, &number)?,
+                Value::Time(number) => serde_json::to_writer(&mut *out, &number)?,
+                Value::Float(number) => serde_json::to_writer(&mut *out, &number)?,
+                Value::Bool(truth) => serde_json::to_writer(&mut *out, &truth)?,
+                Value::Floats(numbers) => serde_json::to_writer(&mut *out, &numbers)?,
+                Value::Texts(texts) => serde_json::to_writer(&mut *out, &texts)?,
             }
         }
-        line.extend_from_slice(b"}}");
+        out.extend_from_slice(if self.columns.is_empty() { b"{}}" } else { b"}}" });
+        Ok(())
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.text)?;
+        self.text.clear();
         Ok(())
     }
 }
 
 impl<T> Member<T> {
-    fn new(column: &'static Column<T>) -> io::Result<Self> {
-        Ok(Self { name: serde_json::to_vec(column.name)?, column })
+    fn new((index, column): (usize, &'static Column<T>)) -> io::Result<Self> {
+        let mut name = vec![if index == 0 { b'{' } else { b',' }];
+        serde_json::to_writer(&mut name, column.name)?;
+        name.push(b':');
+        Ok(Self { name, column })
     }
 }
 
 impl<T: Record, W: Write + Send> Encoder<T> for GeoJsonEncoder<T, W> {
     fn encode(&mut self, batch: &[T]) -> io::Result<()> {
         for record in batch {
-            self.line.clear();
             match self.form {
                 // The comma stands before a feature, so that the last has none behind it.
-                GeoJsonForm::Collection if self.first => self.line.push(b'\n'),
-                GeoJsonForm::Collection => self.line.extend_from_slice(b",\n"),
+                GeoJsonForm::Collection if self.first => self.text.push(b'\n'),
+                GeoJsonForm::Collection => self.text.extend_from_slice(b",\n"),
                 GeoJsonForm::Lines => {}
-                GeoJsonForm::Records => self.line.push(0x1e),
+                GeoJsonForm::Records => self.text.push(0x1e),
             }
             self.first = false;
             self.feature(record)?;
             if self.form != GeoJsonForm::Collection {
-                self.line.push(b'\n');
+                self.text.push(b'\n');
             }
-            self.out.write_all(&self.line)?;
+            if self.text.len() >= PIECE {
+                self.hand_on()?;
+            }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         if self.form == GeoJsonForm::Collection {
-            self.out.write_all(b"\n]}\n")?;
+            self.text.extend_from_slice(b"\n]}\n");
         }
+        self.hand_on()?;
         self.out.flush()
     }
 }

@@ -63,7 +63,8 @@ const AHEAD: usize = 4;
 /// use streetflow::sandbox::Sandbox;
 /// use streetflow::sinks::{Exif, PictureLayout};
 /// use streetflow::{
-///     Client, FetchMetadata, Fields, Flow, ImageSink, ListImages, Quality, Sequence, SequenceId, Token,
+///     Client, FetchMetadata, Fields, Flow, Image, ImageSink, ListImages, Quality, RecordStream, Sequence,
+///     SequenceId, Token,
 /// };
 ///
 /// let sandbox = Sandbox::start().await.unwrap();
@@ -78,7 +79,7 @@ const AHEAD: usize = 4;
 ///     .layout(PictureLayout::Sequence);
 /// let report = Flow::from(futures::stream::iter([Ok(Sequence { seq_id, ..Sequence::default() })]))
 ///     .then(ListImages::new(&client))
-///     .then(|images| images.take(3).boxed())
+///     .then(|images: RecordStream<Image>| images.take(3).boxed())
 ///     .then(FetchMetadata::new(&client).fields(&fields))
 ///     .into_sink(sink)
 ///     .await?;

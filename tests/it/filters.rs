@@ -14,6 +14,9 @@ use crate::support::names;
 
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
+/// Whether an image fits, by what the Graph says of it.
+type Fits = Box<dyn Fn(&Value) -> bool>;
+
 /// All images that exist, with what the Graph says of them.
 fn images<'w>(sandbox: &'w Sandbox, fields: &str) -> Vec<(Shot<'w>, Value)> {
     let shots = sandbox.world().sequences().iter().flat_map(|drive| sandbox.world().images_of(drive));
@@ -57,7 +60,6 @@ async fn each_filter_keeps_what_fits_and_counts_the_rest() {
     let outputs = folder.path().join("outputs");
     go(&sandbox, folder.path(), &format!("crawl {NICOSIA} --no-download")).await;
     let text = |json: &Value, name: &str| json[name].as_str().unwrap_or_default().trim().to_lowercase();
-    type Fits = Box<dyn Fn(&Value) -> bool>;
     let cases: [(&str, &str, &str, Fits); 8] = [
         (
             "--from=2021-03-01 --to=2022-05-31",

@@ -43,7 +43,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// All four steps below in one, overlapping
     #[command(after_help = examples::CRAWL)]
-    Crawl(CrawlArgs),
+    Crawl(Box<CrawlArgs>),
     /// Find the sequences of an area: writes seq_dataset
     #[command(after_help = examples::SEQUENCES)]
     Sequences(SequencesArgs),

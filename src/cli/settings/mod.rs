@@ -182,12 +182,11 @@ fn without_idle(mut settings: Vec<Setting>, said: &ArgMatches) -> Vec<Setting> {
         .ok()
         .flatten()
         .filter(|_| matches!(said.value_source("format"), Some(ValueSource::CommandLine)));
-    let formats: Vec<String> = match said {
-        Some(values) => values.map(|value| value.to_string_lossy().into_owned()).collect(),
-        None => {
-            let set = settings.iter().find(|setting| setting.name == "format");
-            set.map_or_else(|| vec!["csv".to_owned()], |setting| setting.values.clone())
-        }
+    let formats: Vec<String> = if let Some(values) = said {
+        values.map(|value| value.to_string_lossy().into_owned()).collect()
+    } else {
+        let set = settings.iter().find(|setting| setting.name == "format");
+        set.map_or_else(|| vec!["csv".to_owned()], |setting| setting.values.clone())
     };
     let any = |of: &dyn Fn(&str) -> bool| formats.iter().flat_map(|list| list.split(',')).any(of);
     settings.retain(|setting| match setting.name {

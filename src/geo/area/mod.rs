@@ -128,7 +128,12 @@ impl Area {
                 near.push((index, turn));
             }
         }
-        Clip::of_polygons(Near { polygons: Arc::clone(polygons), near, tile, extent: f64::from(extent) })
+        Clip::of_polygons(Near {
+            polygons: Arc::clone(polygons),
+            which: near,
+            tile,
+            extent: f64::from(extent),
+        })
     }
 
     /// What tells it from other areas, short.
@@ -192,7 +197,7 @@ fn rect(tile: TileId) -> Rect {
 pub(super) struct Near {
     polygons: Arc<[Polygon]>,
     /// Which, and how far the tile must be turned to them.
-    near: Vec<(usize, f64)>,
+    which: Vec<(usize, f64)>,
     tile: TileId,
     extent: f64,
 }
@@ -204,13 +209,13 @@ impl Near {
 
     pub(super) fn has_point(&self, point: (i32, i32)) -> bool {
         let at = self.at(point);
-        self.near.iter().any(|(index, turn)| self.polygons[*index].contains(shifted(at, *turn)))
+        self.which.iter().any(|(index, turn)| self.polygons[*index].contains(shifted(at, *turn)))
     }
 
     pub(super) fn has_segment(&self, from: (i32, i32), to: (i32, i32)) -> bool {
         let (a, b) = (self.at(from), self.at(to));
         let crosses = |index: usize, turn| self.polygons[index].crosses(shifted(a, turn), shifted(b, turn));
-        self.near.iter().any(|(index, turn)| crosses(*index, *turn)) || self.has_point(from)
+        self.which.iter().any(|(index, turn)| crosses(*index, *turn)) || self.has_point(from)
     }
 }
 
@@ -275,17 +280,17 @@ mod tests {
     fn a_polygon_of_a_box_answers_as_the_box_does() {
         for text in ["32.19,34.52,34.18,35.49", "33.33,35.15,33.39,35.19", "-180,-85,180,85"] {
             let bbox: Bbox = text.parse().expect("a box");
-            let (w, s, e, n) = (bbox.west(), bbox.south(), bbox.east(), bbox.north());
+            let (west, south, east, north) = (bbox.west(), bbox.south(), bbox.east(), bbox.north());
             let json = format!(
-                r#"{{"type":"Polygon","coordinates":[[[{w},{s}],[{e},{s}],[{e},{n}],[{w},{n}],[{w},{s}]]]}}"#
+                r#"{{"type":"Polygon","coordinates":[[[{west},{south}],[{east},{south}],[{east},{north}],[{west},{north}],[{west},{south}]]]}}"#
             );
             let polygon = Area::from_geojson(&json).expect("a polygon");
             let (mut level, area) = (vec![TileId::WORLD], Area::from(bbox));
             for _ in 0..8 {
                 level = level.into_iter().flat_map(TileId::children).collect();
-                level
-                    .iter()
-                    .for_each(|tile| assert_eq!(polygon.touches(*tile), area.touches(*tile), "{tile}"));
+                for tile in &level {
+                    assert_eq!(polygon.touches(*tile), area.touches(*tile), "{tile}");
+                }
                 level.retain(|tile| area.touches(*tile));
                 level.truncate(300);
             }

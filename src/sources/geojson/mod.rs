@@ -237,21 +237,25 @@ impl<T: Record> GeoJsonSource<T> {
                 Some(text) => Ok(Some(text)),
                 None => self.split.next(),
             };
-            let item = match text {
-                Ok(Some(text)) => self.record(&text, &Row { number, first: number == 1 }),
+            let more = match text {
+                Ok(Some(text)) => {
+                    let row = Row { number, first: number == 1 };
+                    lane.fill(|record| self.read(record, &text, &row))
+                }
                 Ok(None) => return,
-                Err(why) => Err(self.broken(usize::try_from(number - 1).unwrap_or(usize::MAX), why)),
+                Err(why) => {
+                    lane.push(Err(self.broken(usize::try_from(number - 1).unwrap_or(usize::MAX), why)))
+                }
             };
-            if !lane.push(item) {
+            if !more {
                 return;
             }
         }
     }
 
-    fn record(&self, text: &[u8], row: &Row) -> Result<T> {
+    fn read(&self, record: &mut T, text: &[u8], row: &Row) -> Result<()> {
         let feature = Feature::read(text).map_err(|fault| self.no_feature(row, &fault))?;
         let FeatureType::Feature = feature.r#type;
-        let mut record = T::default();
         let properties = feature.properties.unwrap_or_default();
         let mut has_id = None;
         if let (Some(column), Some(id)) = (self.id, feature.id)
@@ -261,7 +265,7 @@ impl<T: Record> GeoJsonSource<T> {
                 Id::String(text) => JsonValue::String(text),
                 Id::Number(number) => JsonValue::Number(number),
             };
-            self.set(&mut record, column, &id, row)?;
+            self.set(record, column, &id, row)?;
             has_id = Some(column.name);
         }
         let lacks = |column: &&Column<T>| {
@@ -272,7 +276,7 @@ impl<T: Record> GeoJsonSource<T> {
         }
         for (name, value) in &properties {
             if let Some(column) = self.columns.get(name.as_str()) {
-                self.set(&mut record, column, value, row)?;
+                self.set(record, column, value, row)?;
             }
         }
         if let (Some(position), Some(geometry)) = (&self.position, feature.geometry) {
@@ -284,12 +288,11 @@ impl<T: Record> GeoJsonSource<T> {
             if let [lon, lat, ..] = *coordinates.as_slice() {
                 let has_columns = properties.keys().any(|name| position.is_half(name));
                 position
-                    .fill(&mut record, LonLat { lon, lat }, has_columns)
+                    .fill(record, LonLat { lon, lat }, has_columns)
                     .map_err(|why| self.refuse(row, why))?;
             }
         }
-        record.settle().map_err(|why| self.refuse(row, why))?;
-        Ok(record)
+        record.settle().map_err(|why| self.refuse(row, why))
     }
 
     fn refuse(&self, row: &Row, why: &str) -> Error {

@@ -38,9 +38,9 @@ pub(super) fn shows(bytes: &[u8], wanted: &Wanted) -> Result<bool, Fault> {
         if layer.name != "sequence" {
             continue;
         }
-        let keys = Keys::of(&layer, "id");
+        let mut tagged = Tagged::of(&layer, "id", wanted);
         for feature in layer.features() {
-            let tags = keys.read(&layer, &feature?)?;
+            let tags = tagged.read(&feature?)?;
             let mut word = Word::default();
             word.hear(&tags, wanted);
             if tags.id.is_some() && word.is_owned(wanted) && word.against(wanted).is_none() {
@@ -63,7 +63,7 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             "image" if tile.z == MAX_ZOOM => "sequence_id",
             _ => continue,
         };
-        found.read(&layer, &Keys::of(&layer, id), &area.clip(tile, layer.extent), wanted)?;
+        found.read(&layer, id, &area.clip(tile, layer.extent), wanted)?;
     }
     let mut shown = Shown::default();
     for seen in found.seen.into_iter().filter(|seen| seen.inside && seen.word.is_owned(wanted)) {
@@ -101,11 +101,14 @@ pub fn tile_layers(bytes: &[u8]) -> crate::Result<Vec<TileLayer>> {
 }
 
 fn count(layer: &Layer<'_>) -> Result<TileLayer, Fault> {
-    let keys = Keys::of(layer, if layer.name == "sequence" { "id" } else { "sequence_id" });
+    let mut tagged = {
+        let id = if layer.name == "sequence" { "id" } else { "sequence_id" };
+        Tagged::of(layer, id, &Wanted::default())
+    };
     let (mut features, mut ids) = (0, HashSet::new());
     for feature in layer.features() {
         let feature = feature?;
-        ids.extend(keys.read(layer, &feature)?.id.map(|(_, id)| id));
+        ids.extend(tagged.read(&feature)?.id.map(|(_, id)| id));
         feature.lies_in(&Clip::nowhere())?;
         features += 1;
     }
@@ -128,13 +131,14 @@ struct Seen<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn read(&mut self, layer: &Layer<'a>, keys: &Keys, clip: &Clip, wanted: &Wanted) -> Result<(), Fault> {
+    fn read(&mut self, layer: &Layer<'a>, id: &str, clip: &Clip, wanted: &Wanted) -> Result<(), Fault> {
         // A layer shares one table of values, so a sequence's id is looked up once, not once an image.
         // Counted from 1; zeros cost no memory before they are written to.
         let mut places = vec![0_u32; layer.values.len()];
+        let mut tagged = Tagged::of(layer, id, wanted);
         for feature in layer.features() {
             let feature = feature?;
-            let tags = keys.read(layer, &feature)?;
+            let tags = tagged.read(&feature)?;
             let Some((index, id)) = tags.id else { continue };
             if places[index] == 0 {
                 let Some(place) = self.place(id)? else { continue };
@@ -183,9 +187,7 @@ impl Seen<'_> {
 
 const NO_VALUE: Fault = "a tag names no value";
 
-/// What each key of a layer means to us.
-struct Keys(Vec<Meaning>);
-
+/// What a key of a layer means to us.
 #[derive(Clone, Copy)]
 enum Meaning {
     Nothing,
@@ -205,41 +207,78 @@ struct Tags<'a> {
     is_pano: Value<'a>,
 }
 
-impl Keys {
-    fn of(layer: &Layer<'_>, id: &str) -> Self {
+/// Reads the tags of a layer's features.
+struct Tagged<'t, 'a> {
+    layer: &'t Layer<'a>,
+    /// Of each key.
+    meanings: Vec<Meaning>,
+    id: Last<'a>,
+    organization: Last<'a>,
+    creator: Last<'a>,
+    captured_at: Last<'a>,
+    is_pano: Last<'a>,
+}
+
+/// The value that was read last, and its place: features of one sequence follow each other and share theirs.
+struct Last<'a> {
+    index: usize,
+    value: Value<'a>,
+}
+
+impl<'a> Last<'a> {
+    /// No layer has so many values.
+    const NONE: Self = Self { index: usize::MAX, value: Value::None };
+
+    #[inline]
+    fn read(&mut self, layer: &Layer<'a>, index: usize) -> Result<Value<'a>, Fault> {
+        if self.index != index {
+            let value = Value::read(layer.values.get(index).ok_or(NO_VALUE)?)?;
+            *self = Self { index, value };
+        }
+        Ok(self.value)
+    }
+}
+
+impl<'t, 'a> Tagged<'t, 'a> {
+    /// Times and kinds are mostly another value for each image, and are left alone where nobody asks for them.
+    fn of(layer: &'t Layer<'a>, id: &str, wanted: &Wanted) -> Self {
         let meaning = |key: &&[u8]| match *key {
             key if key == id.as_bytes() => Meaning::Id,
             b"organization_id" => Meaning::Organization,
             b"creator_id" => Meaning::Creator,
-            b"captured_at" => Meaning::CapturedAt,
-            b"is_pano" => Meaning::IsPano,
+            b"captured_at" if wanted.dates.is_some() => Meaning::CapturedAt,
+            b"is_pano" if wanted.is_pano.is_some() => Meaning::IsPano,
             _ => Meaning::Nothing,
         };
-        Self(layer.keys.iter().map(meaning).collect())
+        let meanings = layer.keys.iter().map(meaning).collect();
+        let [id, organization, creator, captured_at, is_pano] = [const { Last::NONE }; 5];
+        Self { layer, meanings, id, organization, creator, captured_at, is_pano }
     }
 
-    fn read<'a>(&self, layer: &Layer<'a>, feature: &Feature<'a>) -> Result<Tags<'a>, Fault> {
+    fn read(&mut self, feature: &Feature<'a>) -> Result<Tags<'a>, Fault> {
+        let layer = self.layer;
         let [organization, creator, captured_at, is_pano] = [Value::None; 4];
         let mut tags = Tags { id: None, organization, creator, captured_at, is_pano };
         let mut pairs = Varints(feature.tags);
         while let Some(key) = pairs.next() {
             let value = pairs.next().ok_or("a feature's tags are odd")??;
-            let meaning =
-                *usize::try_from(key?).ok().and_then(|key| self.0.get(key)).ok_or("a tag names no key")?;
+            let meaning = *usize::try_from(key?)
+                .ok()
+                .and_then(|key| self.meanings.get(key))
+                .ok_or("a tag names no key")?;
             let index = usize::try_from(value).map_err(|_| NO_VALUE)?;
-            let value = || Value::read(layer.values.get(index).ok_or(NO_VALUE)?);
             match meaning {
                 Meaning::Nothing if index < layer.values.len() => {}
                 Meaning::Nothing => return Err(NO_VALUE),
                 Meaning::Id => {
-                    if let Value::Text(id) = value()? {
+                    if let Value::Text(id) = self.id.read(layer, index)? {
                         tags.id = Some((index, id));
                     }
                 }
-                Meaning::Organization => tags.organization = value()?,
-                Meaning::Creator => tags.creator = value()?,
-                Meaning::CapturedAt => tags.captured_at = value()?,
-                Meaning::IsPano => tags.is_pano = value()?,
+                Meaning::Organization => tags.organization = self.organization.read(layer, index)?,
+                Meaning::Creator => tags.creator = self.creator.read(layer, index)?,
+                Meaning::CapturedAt => tags.captured_at = self.captured_at.read(layer, index)?,
+                Meaning::IsPano => tags.is_pano = self.is_pano.read(layer, index)?,
             }
         }
         Ok(tags)

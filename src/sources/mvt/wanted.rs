@@ -76,6 +76,7 @@ impl Owner {
 
 /// What a tile has said of a sequence so far.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "for and against, of each thing")]
 pub(super) struct Word {
     /// The first of the owners that are wanted whose it is, counted from 1.
     owner: u32,

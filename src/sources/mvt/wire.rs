@@ -25,7 +25,8 @@ pub(super) struct Layer<'a> {
     pub(super) extent: u32,
     pub(super) keys: Vec<&'a [u8]>,
     pub(super) values: Values<'a>,
-    bytes: &'a [u8],
+    /// From the first feature to the last.
+    features: &'a [u8],
 }
 
 /// A layer's table of values: only where each begins, for two bytes of a tile can make one.
@@ -67,7 +68,8 @@ pub(super) fn layers(tile: &[u8]) -> impl Iterator<Item = Result<Layer<'_>, Faul
 impl<'a> Layer<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         let values = Values { layer: bytes, begins: Vec::new() };
-        let mut layer = Self { name: "", extent: 4096, keys: Vec::new(), values, bytes };
+        let mut layer = Self { name: "", extent: 4096, keys: Vec::new(), values, features: &[] };
+        let mut first_feature = None;
         let mut fields = Message(bytes);
         loop {
             let begin = bytes.len() - fields.0.len();
@@ -81,6 +83,11 @@ impl<'a> Layer<'a> {
                 }
                 (3, Field::Bytes(key)) => layer.keys.push(key),
                 (4, Field::Bytes(_)) => layer.values.push(begin)?,
+                // The values mostly follow behind all features, and need not be walked over again.
+                (2, Field::Bytes(_)) => {
+                    let first = *first_feature.get_or_insert(begin);
+                    layer.features = &bytes[first..bytes.len() - fields.0.len()];
+                }
                 (5, Field::Varint(extent)) => {
                     layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is absurd")?;
                 }
@@ -91,7 +98,7 @@ impl<'a> Layer<'a> {
 
     pub(super) fn features(&self) -> impl Iterator<Item = Result<Feature<'a>, Fault>> + use<'a> {
         let mut count = 0;
-        Message(self.bytes).filter_map(move |field| match field {
+        Message(self.features).filter_map(move |field| match field {
             Ok((2, Field::Bytes(bytes))) => {
                 count += 1;
                 if count > MOST_FEATURES {
@@ -295,8 +302,21 @@ impl Iterator for Varints<'_> {
     }
 }
 
+/// Most have one byte; places in a table of values have up to three.
 #[inline]
 fn varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
+    let low = |byte: u8| u64::from(byte & 0x7f);
+    let (number, rest) = match *bytes {
+        [one @ ..0x80, rest @ ..] => (low(*one), rest),
+        [one, two @ ..0x80, rest @ ..] => (low(*one) | low(*two) << 7, rest),
+        [one, two, three @ ..0x80, rest @ ..] => (low(*one) | low(*two) << 7 | low(*three) << 14, rest),
+        _ => return long_varint(bytes),
+    };
+    *bytes = rest;
+    Ok(number)
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
     let mut number = 0;
     for (place, byte) in bytes.iter().take(10).enumerate() {
         number |= u64::from(byte & 0x7f) << (7 * place);

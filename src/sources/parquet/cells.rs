@@ -9,7 +9,10 @@ use arrow_array::types::{
     Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, Float64Array, Int32Array, StringArray, StructArray,
+    TimestampMillisecondArray,
+};
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::record::{Kind, Value};
@@ -18,6 +21,53 @@ type Reason = &'static str;
 
 const OTHER_TYPE: Reason = "it is of another type";
 const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// The values of an array, of which the usual types are looked up once and not for every value.
+pub(super) struct Cells<'a> {
+    array: &'a dyn Array,
+    known: Known<'a>,
+}
+
+enum Known<'a> {
+    Text(&'a StringArray),
+    Bytes(&'a BinaryArray),
+    Integer(&'a Int32Array),
+    Float(&'a Float64Array),
+    Time(&'a TimestampMillisecondArray),
+    Other,
+}
+
+impl<'a> Cells<'a> {
+    pub(super) fn of(array: &'a dyn Array) -> Self {
+        let known = match array.data_type() {
+            DataType::Utf8 => Known::Text(array.as_string()),
+            DataType::Binary => Known::Bytes(array.as_binary()),
+            DataType::Int32 => Known::Integer(array.as_primitive()),
+            DataType::Float64 => Known::Float(array.as_primitive()),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => Known::Time(array.as_primitive()),
+            _ => Known::Other,
+        };
+        Self { array, known }
+    }
+
+    /// The array if each of its values has parts.
+    pub(super) fn pairs(&self) -> Option<&'a StructArray> {
+        self.array.as_struct_opt()
+    }
+
+    #[inline]
+    pub(super) fn at(&self, row: usize) -> Cell<'a> {
+        match self.known {
+            Known::Text(array) if array.is_valid(row) => Cell::Text(array.value(row)),
+            Known::Bytes(array) if array.is_valid(row) => Cell::Bytes(array.value(row)),
+            Known::Integer(array) if array.is_valid(row) => Cell::Whole(array.value(row).into()),
+            Known::Float(array) if array.is_valid(row) => Cell::Float(array.value(row)),
+            Known::Time(array) if array.is_valid(row) => Cell::Time(array.value(row)),
+            Known::Other => Cell::of(self.array, row),
+            _ => Cell::Null,
+        }
+    }
+}
 
 /// A value as Parquet has it.
 #[derive(Debug)]

@@ -5,14 +5,13 @@ use std::fs::File;
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::LogicalType;
 use arrow_array::Array;
-use arrow_array::cast::AsArray;
 use arrow_schema::DataType;
 #[cfg(feature = "cli")]
 use arrow_schema::Field;
 use serde_json::Value as Json;
 
 use super::super::table;
-use super::cells::Cell;
+use super::cells::{Cell, Cells};
 use crate::geo::{LonLat, wkb};
 use crate::record::{Kind, LONGEST_TEXT, Value};
 
@@ -81,9 +80,8 @@ pub(super) fn is_box(field: &Field) -> bool {
 }
 
 /// The point of a row: well-known binary, or a pair of doubles.
-pub(super) fn point(array: &dyn Array, row: usize) -> Result<Option<LonLat>, &'static str> {
-    if let DataType::Struct(_) = array.data_type() {
-        let pair = array.as_struct();
+pub(super) fn point(cells: &Cells<'_>, row: usize) -> Result<Option<LonLat>, &'static str> {
+    if let Some(pair) = cells.pairs() {
         if pair.is_null(row) {
             return Ok(None);
         }
@@ -96,7 +94,7 @@ pub(super) fn point(array: &dyn Array, row: usize) -> Result<Option<LonLat>, &'s
         };
         return Ok(half("x")?.zip(half("y")?).map(|(lon, lat)| LonLat { lon, lat }));
     }
-    match Cell::of(array, row) {
+    match cells.at(row) {
         Cell::Null => Ok(None),
         Cell::Bytes(bytes) => wkb::read(bytes),
         _ => Err("its geometry is not a point"),

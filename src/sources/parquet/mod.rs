@@ -11,9 +11,9 @@ use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use ::parquet::basic::Compression;
 use ::parquet::file::metadata::RowGroupMetaData;
-use arrow_array::{Array, RecordBatch};
+use arrow_array::RecordBatch;
 
-use self::cells::Cell;
+use self::cells::{Cell, Cells};
 use super::table::{self, Lane, Row, Table};
 use super::{RecordStream, Source};
 use crate::error::Result;
@@ -170,7 +170,8 @@ impl<T: Record> ParquetSource<T> {
             let batch = Filled::new(&table, &batch, &columns, position.as_ref());
             for index in 0..batch.rows {
                 number += 1;
-                if !lane.push(batch.record(index, &Row { number, first: number == 1 })) {
+                let row = Row { number, first: number == 1 };
+                if !lane.fill(|record| batch.read(record, index, &row)) {
                     return;
                 }
             }
@@ -182,8 +183,8 @@ impl<T: Record> ParquetSource<T> {
 struct Filled<'a, T: 'static> {
     table: &'a Table,
     rows: usize,
-    cells: Vec<(&'a dyn Array, &'static Column<T>)>,
-    points: Option<(&'a dyn Array, &'a Placing<T>)>,
+    cells: Vec<(Cells<'a>, &'static Column<T>)>,
+    points: Option<(Cells<'a>, &'a Placing<T>)>,
     /// Whether the file has the points in columns of their own, too.
     has_columns: bool,
 }
@@ -195,7 +196,7 @@ impl<'a, T: Record> Filled<'a, T> {
         columns: &[(String, &'static Column<T>)],
         position: Option<&'a (String, Placing<T>)>,
     ) -> Self {
-        let array = |name: &str| batch.column_by_name(name).map(AsRef::as_ref);
+        let array = |name: &str| batch.column_by_name(name).map(|array| Cells::of(array));
         let cells = columns.iter().filter_map(|(name, column)| Some((array(name)?, *column))).collect();
         let points = position.and_then(|(name, placing)| Some((array(name)?, placing)));
         let has_columns =
@@ -203,25 +204,23 @@ impl<'a, T: Record> Filled<'a, T> {
         Self { table, rows: batch.num_rows(), cells, points, has_columns }
     }
 
-    fn record(&self, index: usize, row: &Row) -> Result<T> {
-        let mut record = T::default();
-        for (array, column) in &self.cells {
-            let cell = Cell::of(*array, index);
+    fn read(&self, record: &mut T, index: usize, row: &Row) -> Result<()> {
+        for (cells, column) in &self.cells {
+            let cell = cells.at(index);
             // A record begins with nothing set, and the second column of a time must not undo the first.
             if matches!(cell, Cell::Null) && !column.required {
                 continue;
             }
             let shown = || cell.to_string();
-            self.table.set(&mut record, column, cell.value(column.kind), row, shown)?;
+            self.table.set(record, column, cell.value(column.kind), row, shown)?;
         }
         let refuse = |why: &str| self.table.refuse_row(row, &format!(": {why}"));
-        if let Some((array, placing)) = &self.points
-            && let Some(point) = geo::point(*array, index).map_err(refuse)?
+        if let Some((cells, placing)) = &self.points
+            && let Some(point) = geo::point(cells, index).map_err(refuse)?
         {
-            placing.fill(&mut record, point, self.has_columns).map_err(refuse)?;
+            placing.fill(record, point, self.has_columns).map_err(refuse)?;
         }
-        record.settle().map_err(refuse)?;
-        Ok(record)
+        record.settle().map_err(refuse)
     }
 }
 

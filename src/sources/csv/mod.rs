@@ -1,14 +1,14 @@
 //! Records from comma-separated files: ours, the Python toolset's, anybody's with the right columns.
 
-use std::io::{self, Read};
+mod rows;
+
+use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use csv::ByteRecord;
-
+use self::rows::{Rows, unquoted};
 use super::table::{self, Lane, Row, TOO_LONG, Table};
-use super::{LONGEST_ROW, RecordStream, Source};
+use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::{Column, Kind, LONGEST_TEXT, Record, formula};
 
@@ -35,8 +35,7 @@ const MOST_COLUMNS: usize = 10_000;
 /// ```
 pub struct CsvSource<T: 'static> {
     table: Table,
-    rows: csv::Reader<Box<dyn Read + Send>>,
-    read: Arc<Count>,
+    rows: Rows<Box<dyn Read + Send>>,
     /// For each cell of a row, the column it fills.
     columns: Vec<Option<&'static Column<T>>>,
 }
@@ -50,37 +49,32 @@ impl<T: Record> CsvSource<T> {
 
     /// Reads from anything, such as standard input; `name` is how messages call it.
     pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        let read = Arc::default();
-        let from: Box<dyn Read + Send> =
-            Box::new(Limited { inner: from, at_start: true, read: Arc::clone(&read) });
         let mut table = Table { name: name.into(), row: "row", header: Vec::new() };
-        let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(from);
-        let header = rows.headers().map_err(|error| {
-            let unread = table.refuse(&format!("row 1: {error}"));
-            if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) {
-                unread.hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
-            } else {
-                unread
-            }
+        let mut rows = Rows::new(Box::new(from) as Box<dyn Read + Send>);
+        rows.next().map_err(|error| table.refuse(&format!("row 1: {error}")))?;
+        let header = header(&rows).map_err(|error| {
+            table
+                .refuse(&format!("row 1: {error}"))
+                .hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
         })?;
         if header.len() > MOST_COLUMNS || header.iter().any(|cell| cell.len() > LONGEST_TEXT) {
             return Err(table.refuse("its header is longer than any table's: is it CSV at all?"));
         }
         table.header =
             header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
-        Self::of(table, rows, read)
+        Self::of(table, rows)
     }
 
-    fn of(table: Table, rows: csv::Reader<Box<dyn Read + Send>>, read: Arc<Count>) -> Result<Self> {
+    fn of(table: Table, rows: Rows<Box<dyn Read + Send>>) -> Result<Self> {
         table.check::<T>()?;
         let column = |cell: &String| T::COLUMNS.iter().find(|column| column.name == cell);
         let columns = table.header.iter().map(column).collect();
-        Ok(Self { table, rows, read, columns })
+        Ok(Self { table, rows, columns })
     }
 
     #[cfg(feature = "cli")]
     pub(super) fn retype<U: Record>(self) -> Result<CsvSource<U>> {
-        CsvSource::of(self.table, self.rows, self.read)
+        CsvSource::of(self.table, self.rows)
     }
 
     /// The names of the columns, as they stand in the file.
@@ -107,65 +101,90 @@ impl<T: Record> CsvSource<T> {
 
     /// Reads rows until the end.
     fn pump(mut self, lane: &mut Lane<T>) {
-        let mut row = ByteRecord::new();
         let mut spans_lines = false;
         loop {
-            self.read.since_row.store(0, Ordering::Relaxed);
-            let item = match self.rows.read_byte_record(&mut row) {
+            let more = match self.rows.next() {
                 Ok(true) => {
-                    spans_lines = row.iter().any(|cell| cell.contains(&b'\n'));
-                    self.record(&row)
+                    spans_lines = self.rows.is_quoted() && memchr::memchr(b'\n', self.rows.text()).is_some();
+                    lane.fill(|record| self.read(record))
                 }
-                // The reader takes the end of the file for the end of a quote.
-                Ok(false) if spans_lines && self.read.quotes.load(Ordering::Relaxed) % 2 == 1 => {
-                    Err(self.table.refuse("its last row has a quote that is never closed"))
+                // The end of the file is taken for the end of a quote.
+                Ok(false) if spans_lines && self.rows.quotes % 2 == 1 => {
+                    lane.push(Err(self.table.refuse("its last row has a quote that is never closed")))
                 }
                 Ok(false) => return,
                 Err(error) => {
-                    let number = self.rows.position().record() + 1;
-                    Err(self.table.refuse(&format!("row {number}: {error}")))
+                    let number = self.rows.number + 1;
+                    lane.push(Err(self.table.refuse(&format!("row {number}: {error}"))))
                 }
             };
-            if !lane.push(item) {
+            if !more {
                 return;
             }
         }
     }
 
-    fn record(&self, cells: &ByteRecord) -> Result<T> {
+    /// Fills a record from the row.
+    fn read(&self, record: &mut T) -> Result<()> {
         // Counted as a spreadsheet does, the header being row 1.
-        let number = cells.position().map_or(0, csv::Position::record) + 1;
-        let row = Row { number, first: number <= 2 };
-        let names = self.table.header.len();
-        if cells.len() != names {
-            let why = format!(" has {} cells, the header names {names}", cells.len());
-            let error = self.table.refuse_row(&row, &why);
+        let row = Row { number: self.rows.number, first: self.rows.number <= 2 };
+        let (cells, names) = (self.rows.len(), self.table.header.len());
+        if cells != names {
+            let error = self.table.refuse_row(&row, &format!(" has {cells} cells, the header names {names}"));
             return Err(if row.first {
                 error.hint("correct the header or the row, so that each cell has its name")
             } else {
                 error
             });
         }
+        // The text is looked at as a whole, for most rows are good.
+        match std::str::from_utf8(self.rows.text()) {
+            Ok(text) if !self.rows.is_quoted() => {
+                self.cells(record, &row, self.rows.cells().map(|cell| Ok(&text[cell])))
+            }
+            _ => {
+                let bytes = self.rows.text();
+                let cells: Vec<_> = self.rows.cells().map(|cell| unquoted(&bytes[cell])).collect();
+                self.cells(
+                    record,
+                    &row,
+                    cells.iter().map(|cell| std::str::from_utf8(cell).map_err(|_| &**cell)),
+                )
+            }
+        }
+    }
+
+    /// The same from its cells; one that is no UTF-8 is an error with its bytes.
+    fn cells<'a>(
+        &self,
+        record: &mut T,
+        row: &Row,
+        cells: impl Iterator<Item = std::result::Result<&'a str, &'a [u8]>> + Clone,
+    ) -> Result<()> {
         // Two tables, one behind the other, are no table.
-        if cells.iter().zip(&self.table.header).all(|(cell, name)| cell == name.as_bytes()) {
-            return Err(self.table.refuse_row(&row, " repeats the header"));
+        if cells.clone().zip(&self.table.header).all(|(cell, name)| cell == Ok(name)) {
+            return Err(self.table.refuse_row(row, " repeats the header"));
         }
-        if let Some(long) = cells.iter().position(|cell| cell.len() > LONGEST_TEXT) {
+        let len = |cell: std::result::Result<&str, &[u8]>| cell.map_or_else(<[u8]>::len, str::len);
+        if let Some(long) = cells.clone().position(|cell| len(cell) > LONGEST_TEXT) {
             let name = table::printable(&self.table.header[long], 60);
-            return Err(self.table.refuse_row(&row, &format!(", column `{name}`: {TOO_LONG}")));
+            return Err(self.table.refuse_row(row, &format!(", column `{name}`: {TOO_LONG}")));
         }
-        let mut record = T::default();
-        for (cell, column) in cells.iter().zip(&self.columns) {
+        for (cell, column) in cells.zip(&self.columns) {
             let Some(column) = column else { continue };
-            let value = std::str::from_utf8(cell).map_err(|_| "it is not UTF-8 text").and_then(|text| {
+            let value = cell.map_err(|_| "it is not UTF-8 text").and_then(|text| {
                 column.kind.parse(if column.kind == Kind::Text { formula::unguarded(text) } else { text })
             });
-            let shown = || String::from_utf8_lossy(cell).into_owned();
-            self.table.set(&mut record, column, value, &row, shown)?;
+            let shown = || cell.map_or_else(String::from_utf8_lossy, Cow::Borrowed).into_owned();
+            self.table.set(record, column, value, row, shown)?;
         }
-        record.settle().map_err(|why| self.table.refuse_row(&row, &format!(": {why}")))?;
-        Ok(record)
+        record.settle().map_err(|why| self.table.refuse_row(row, &format!(": {why}")))
     }
+}
+
+/// The cells of the first row; what is wrong with them is said as the `csv` library says it.
+fn header<R: Read>(rows: &Rows<R>) -> std::result::Result<csv::StringRecord, csv::Error> {
+    csv::ReaderBuilder::new().from_reader(rows.text()).headers().cloned()
 }
 
 impl<T: Record> Source for CsvSource<T> {
@@ -173,41 +192,5 @@ impl<T: Record> Source for CsvSource<T> {
 
     fn stream(self) -> RecordStream<T> {
         table::from_thread(self.table.clone(), move |lane| self.pump(lane))
-    }
-}
-
-/// Guards against a quote that is never closed: the reader would take the rest of the file for one cell.
-struct Limited<R> {
-    inner: R,
-    at_start: bool,
-    read: Arc<Count>,
-}
-
-/// What has been read.
-#[derive(Default)]
-struct Count {
-    /// Bytes since the last row was whole.
-    since_row: AtomicUsize,
-    /// Quotes in all: an even number, if each is closed.
-    quotes: AtomicUsize,
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut read = self.inner.read(buffer)?;
-        // A byte order mark that comes alone would be taken for the end.
-        while self.at_start && (1..4).contains(&read) {
-            match self.inner.read(&mut buffer[read..])? {
-                0 => break,
-                more => read += more,
-            }
-        }
-        self.at_start = false;
-        self.read.quotes.fetch_add(memchr::memchr_iter(b'"', &buffer[..read]).count(), Ordering::Relaxed);
-        if self.read.since_row.fetch_add(read, Ordering::Relaxed) > LONGEST_ROW {
-            let why = "a row is longer than 16 MiB: is a quote never closed?";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        }
-        Ok(read)
     }
 }
