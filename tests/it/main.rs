@@ -24,6 +24,7 @@ mod formats;
 mod geoparquet;
 #[cfg(all(unix, feature = "parquet"))]
 mod guide;
+mod help;
 mod hostile;
 mod ledger;
 mod pictures;

@@ -41,7 +41,7 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// All four steps below in one, overlapping
+    /// All four steps in one, overlapping
     #[command(after_help = examples::CRAWL)]
     Crawl(Box<CrawlArgs>),
     /// Find the sequences of an area: writes seq_dataset
