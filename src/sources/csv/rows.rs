@@ -57,18 +57,13 @@ impl<R: Read> Rows<R> {
             self.skip_mark()?;
         }
         loop {
-            let rest = &self.buffer[self.begin..self.filled];
-            match rest.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) {
-                Some(blank) => {
-                    self.begin += blank;
-                    break;
-                }
-                None => {
-                    self.begin = self.filled;
-                    if !self.fill()? {
-                        return Ok(false);
-                    }
-                }
+            let blank = self.row().iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+            self.begin = blank.map_or(self.filled, |blank| self.begin + blank);
+            if blank.is_some() {
+                break;
+            }
+            if !self.fill()? {
+                return Ok(false);
             }
         }
         let mut from = 0;
@@ -252,7 +247,7 @@ mod tests {
             all.push(cells);
             assert_eq!(all.len() as u64, rows.number);
         }
-        assert_eq!(rows.quotes, text.iter().filter(|byte| **byte == b'"').count());
+        assert_eq!(rows.quotes, memchr::memchr_iter(b'"', text).count());
         all
     }
 
