@@ -53,14 +53,14 @@ fn may_be_halfway(number: f64) -> bool {
 pub(crate) fn has(text: &[u8], of: impl Fn(u8) -> u8) -> bool {
     let (pieces, _) = text.as_chunks::<16>();
     // The last sixteen overlap those before.
-    let Some(last) = text.last_chunk::<16>() else { return text.iter().any(|byte| of(*byte) == 0) };
-    let mut lowest = [u8::MAX; 16];
-    for piece in pieces.iter().chain([last]) {
-        for (lowest, byte) in lowest.iter_mut().zip(piece) {
-            *lowest = of(*byte).min(*lowest);
+    let Some(end) = text.last_chunk::<16>() else { return text.iter().any(|byte| of(*byte) == 0) };
+    let mut least = [u8::MAX; 16];
+    for piece in pieces.iter().chain([end]) {
+        for (least, byte) in least.iter_mut().zip(piece) {
+            *least = of(*byte).min(*least);
         }
     }
-    lowest.contains(&0)
+    least.contains(&0)
 }
 
 /// Appends a text as JSON has it.

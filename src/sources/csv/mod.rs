@@ -7,7 +7,8 @@ use std::io::Read;
 use std::path::Path;
 
 use self::rows::{Rows, unquoted};
-use super::table::{self, Lane, Row, TOO_LONG, Table};
+use super::lane::{self, Lane};
+use super::table::{self, Row, TOO_LONG, Table};
 use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::{Column, Kind, LONGEST_TEXT, Record, formula};
@@ -191,6 +192,6 @@ impl<T: Record> Source for CsvSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        table::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
     }
 }

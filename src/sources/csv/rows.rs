@@ -57,12 +57,11 @@ impl<R: Read> Rows<R> {
             self.skip_mark()?;
         }
         loop {
-            let rest = &self.buffer[self.begin..self.filled];
-            if let Some(blank) = rest.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) {
-                self.begin += blank;
+            let blank = self.row().iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+            self.begin = blank.map_or(self.filled, |blank| self.begin + blank);
+            if blank.is_some() {
                 break;
             }
-            self.begin = self.filled;
             if !self.fill()? {
                 return Ok(false);
             }

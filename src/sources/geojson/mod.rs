@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 pub(crate) use self::split::degrees_in;
 use self::split::{Broken, Split};
-use super::table::{self, Lane, Row, Table};
+use super::lane::{self, Lane};
+use super::table::{self, Row, Table};
 use super::{RecordStream, Source};
 use crate::error::{Error, Result};
 use crate::geo::LonLat;
@@ -353,6 +354,6 @@ impl<T: Record> Source for GeoJsonSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        table::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
     }
 }

@@ -14,7 +14,8 @@ use ::parquet::file::metadata::RowGroupMetaData;
 use arrow_array::RecordBatch;
 
 use self::cells::{Cell, Cells};
-use super::table::{self, Lane, Row, Table};
+use super::lane::{self, Lane};
+use super::table::{self, Row, Table};
 use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::{Column, Kind, Placing, RAW, Record};
@@ -263,6 +264,6 @@ impl<T: Record> Source for ParquetSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        table::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
     }
 }

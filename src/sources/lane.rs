@@ -1,0 +1,151 @@
+//! The way from a thread that reads a table to the stream of its records.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::task::{Context, Poll, ready};
+
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::RecordStream;
+use super::table::Table;
+use crate::error::{Error, Result};
+
+/// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
+const LARGEST_BATCH: usize = 512;
+
+/// How many hand-overs may wait.
+const BATCHES_AHEAD: usize = if cfg!(fuzzing) { 64 } else { 4 };
+
+/// Records that are handed over together; those that were taken leave their place empty.
+type Batch<T> = Vec<Option<Result<T>>>;
+
+/// The way from a reading thread to the stream.
+pub(super) struct Lane<T> {
+    batches: mpsc::Sender<Batch<T>>,
+    /// Batches that were emptied: so large a piece of memory is better used again than asked for again.
+    empties: mpsc::Receiver<Batch<T>>,
+    batch: Batch<T>,
+    size: usize,
+    /// Whether the last of the batch is not a whole record yet.
+    filling: bool,
+}
+
+impl<T> Lane<T> {
+    /// Hands an item over; false if nobody wants more, or it was the last by its own word.
+    pub(super) fn push(&mut self, item: Result<T>) -> bool {
+        self.batch.push(Some(item));
+        self.pushed()
+    }
+
+    /// Hands a record over that is filled where it stands, for it is large; or the error that came of it.
+    pub(super) fn fill(&mut self, fill: impl FnOnce(&mut T) -> Result<()>) -> bool
+    where
+        T: Default,
+    {
+        self.batch.push(Some(Ok(T::default())));
+        let Some(Some(Ok(record))) = self.batch.last_mut() else { return false };
+        self.filling = true;
+        let filled = fill(record);
+        self.filling = false;
+        if let Err(error) = filled {
+            self.batch.pop();
+            self.batch.push(Some(Err(error)));
+        }
+        self.pushed()
+    }
+
+    /// Says why reading came to a halt, whatever it was at.
+    fn halt(&mut self, error: Error) {
+        if self.filling {
+            self.batch.pop();
+        }
+        self.push(Err(error));
+    }
+
+    fn pushed(&mut self) -> bool {
+        let last = matches!(self.batch.last(), Some(Some(Err(error))) if error.is_fatal());
+        if self.batch.len() < self.size && !last {
+            return true;
+        }
+        self.size = (self.size * 2).min(LARGEST_BATCH);
+        self.hand_over() && !last
+    }
+
+    /// Threads would take most of a fuzzer's time, so there reading ends where the hand-overs find no more room.
+    fn hand_over(&mut self) -> bool {
+        let empty = self.empties.try_recv().unwrap_or_default();
+        let batch = std::mem::replace(&mut self.batch, empty);
+        self.batch.reserve(self.size);
+        if cfg!(fuzzing) {
+            self.batches.try_send(batch).is_ok()
+        } else {
+            self.batches.blocking_send(batch).is_ok()
+        }
+    }
+}
+
+impl<T> Drop for Lane<T> {
+    fn drop(&mut self) {
+        if !self.batch.is_empty() {
+            self.hand_over();
+        }
+    }
+}
+
+/// The other end of a lane.
+struct Inbox<T> {
+    batches: mpsc::Receiver<Batch<T>>,
+    empties: mpsc::Sender<Batch<T>>,
+    batch: Batch<T>,
+    next: usize,
+}
+
+impl<T> Inbox<T> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        loop {
+            if let Some(item) = self.batch.get_mut(self.next) {
+                self.next += 1;
+                return Poll::Ready(item.take());
+            }
+            let Some(batch) = ready!(self.batches.poll_recv(context)) else { return Poll::Ready(None) };
+            let mut empty = std::mem::replace(&mut self.batch, batch);
+            self.next = 0;
+            empty.clear();
+            // With room for all that are under way; if there is none, nobody reads any more.
+            self.empties.try_send(empty).ok();
+        }
+    }
+}
+
+/// A stream that a thread fills; it begins with the first poll and ends when nobody listens any more.
+pub(super) fn from_thread<T: Send + 'static>(
+    table: Table,
+    read: impl FnOnce(&mut Lane<T>) + Send + 'static,
+) -> RecordStream<T> {
+    let begin = move || {
+        let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
+        let (give_back, empties) = mpsc::channel(BATCHES_AHEAD + 2);
+        let work = move || {
+            let mut lane = Lane { batches, empties, batch: Vec::new(), size: 1, filling: false };
+            // A decoder that gives up on a damaged file must not look like the end of a whole one.
+            let read = panic::catch_unwind(AssertUnwindSafe(|| read(&mut lane)));
+            if read.is_err() {
+                lane.halt(table.refuse("reading it came to a halt: the file is damaged"));
+            }
+        };
+        if cfg!(fuzzing) {
+            work();
+        } else {
+            drop(std::thread::spawn(work));
+        }
+        Inbox { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }
+    };
+    let (mut begin, mut inbox) = (Some(begin), None);
+    futures::stream::poll_fn(move |context| {
+        if let Some(begin) = begin.take() {
+            inbox = Some(begin());
+        }
+        inbox.as_mut().map_or(Poll::Ready(None), |inbox| inbox.poll(context))
+    })
+    .boxed()
+}
