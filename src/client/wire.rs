@@ -58,7 +58,7 @@ impl Batch {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 pub(super) struct WireImage {
-    id: Soft<String>,
+    id: Soft<ImageId>,
     sequence: Soft<SequenceId>,
     geometry: Soft<Point>,
     computed_geometry: Soft<Point>,
@@ -122,7 +122,7 @@ impl WireImage {
     ///
     /// The id comes always, so an answer without it is an outage in disguise, and no image without values.
     pub(super) fn record(self: Box<Self>, image: &Image) -> Option<Metadata> {
-        if self.id.0.as_deref() != Some(image.img_id.as_str()) {
+        if self.id.0.as_ref() != Some(&image.img_id) {
             return None;
         }
         let creator = self.creator.0.unwrap_or_default();
