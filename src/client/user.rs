@@ -80,8 +80,10 @@ impl Client {
         .await
     }
 
-    /// The id of a user, by the name: no tile knows names.
-    pub(crate) async fn user_id(&self, user: &str) -> Result<OwnerId> {
+    /// The id of a user, by the name, for [`TileSource::owned_by`](crate::TileSource::owned_by): no tile knows names.
+    ///
+    /// A user without images is a usage error.
+    pub async fn user_id(&self, user: &str) -> Result<OwnerId> {
         let mut page = self.pages_of(user, None)?;
         let query = page.query().unwrap_or_default().replace(&format!("limit={A_PAGE}"), "limit=1");
         page.set_query(Some(&query));

@@ -232,7 +232,8 @@ impl Filter {
 
     /// Thins sequences out: an image every so many metres.
     ///
-    /// One stays if it lies so many metres at least from the last one of its sequence that stayed. It looks at the recorded place, and remembers one of each sequence.
+    /// One stays if it lies so many metres at least from the last one of its sequence that stayed. It looks at the
+    /// recorded place, and remembers one of each sequence.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -241,7 +242,7 @@ impl Filter {
     /// // A metre and a tenth from one to the next.
     /// let images = (0..100).map(|step| LonLat { lon: 33.36, lat: 35.17 + f64::from(step) * 1e-5 });
     /// let images = images.map(|place| Ok(Metadata { geometry: Some(place), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::every(10.0)?).try_collect().await?;
+    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::every(10.5)?).try_collect().await?;
     /// assert_eq!(kept.len(), 10);
     /// # Ok(()) }
     /// ```
