@@ -7,7 +7,7 @@
 //! - `image_ids` asks for the images of a sequence, `metadata` for what is known of images; `wire` turns JSON into
 //!   records, with values as `soft` takes them
 //! - `image_url` says where pictures may come from
-//! - `secret` holds the token
+//! - `secret` holds the token, `percent` shows where it may hide
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
 //! - `user` asks for the sequences of a user
 //! - `tiles` asks for tiles; `tile_cache` keeps tiles for later runs, `tile_file` is one of them
@@ -23,6 +23,7 @@ mod image_ids;
 mod image_url;
 mod kept;
 mod metadata;
+mod percent;
 mod quota;
 mod retry;
 mod secret;

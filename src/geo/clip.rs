@@ -65,22 +65,28 @@ impl Clip {
 }
 
 impl Window {
-    /// Liang–Barsky: the stretch of the segment that lies within all four edges is not empty.
     fn meets(&self, from: (i32, i32), to: (i32, i32)) -> bool {
-        let (x, y) = (f64::from(from.0), f64::from(from.1));
-        let (dx, dy) = (f64::from(to.0) - x, f64::from(to.1) - y);
-        let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
-        for (step, gap) in [(-dx, x - self.x0), (dx, self.x1 - x), (-dy, y - self.y0), (dy, self.y1 - y)] {
-            if step == 0.0 {
-                if gap < 0.0 {
-                    return false;
-                }
-            } else if step < 0.0 {
-                enter = enter.max(gap / step);
-            } else {
-                leave = leave.min(gap / step);
-            }
-        }
-        enter <= leave
+        let real = |(x, y): (i32, i32)| (f64::from(x), f64::from(y));
+        passes((self.x0, self.y0), (self.x1, self.y1), real(from), real(to))
     }
+}
+
+/// Whether a piece of a line lies in a rectangle or passes through it; its least corner and its greatest.
+///
+/// Liang and Barsky's way: the stretch that lies within all four edges is not empty.
+pub(super) fn passes(least: (f64, f64), greatest: (f64, f64), from: (f64, f64), to: (f64, f64)) -> bool {
+    let ((x, y), (dx, dy)) = (from, (to.0 - from.0, to.1 - from.1));
+    let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
+    for (step, gap) in [(-dx, x - least.0), (dx, greatest.0 - x), (-dy, y - least.1), (dy, greatest.1 - y)] {
+        if step == 0.0 {
+            if gap < 0.0 {
+                return false;
+            }
+        } else if step < 0.0 {
+            enter = enter.max(gap / step);
+        } else {
+            leave = leave.min(gap / step);
+        }
+    }
+    enter <= leave
 }

@@ -150,9 +150,9 @@ impl ImageSink {
         folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
     }
 
-    fn picture(&self, image: &Metadata) -> Picture {
+    fn picture(&self, image: &Metadata, target: PathBuf) -> Picture {
         Picture {
-            target: self.target(image),
+            target,
             facts: self.exif.applies_to(self.quality).then(|| Facts::of(image, self.quality)),
             captured: image.captured_at.and_then(Moment::new).and_then(past),
         }
@@ -189,19 +189,19 @@ impl ImageSink {
     }
 
     fn looked(&self, image: Metadata) -> Looked {
-        let picture = self.picture(&image);
-        let is_there = self.is_there(&picture.target).map_err(|error| error.subject(image.img_id.as_str()));
-        Looked { image, picture, is_there }
+        let target = self.target(&image);
+        let is_there = self.is_there(&target).map_err(|error| error.subject(image.img_id.as_str()));
+        Looked { image, target, is_there }
     }
 
     /// Makes a picture be there that is not; gives its length.
     async fn fetch(
         self: Arc<Self>,
         image: Metadata,
-        picture: Picture,
+        target: PathBuf,
         fresh: Arc<Option<FreshUrls>>,
     ) -> Result<u64> {
-        let picture = Arc::new(picture);
+        let picture = Arc::new(self.picture(&image, target));
         let url = self.quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
         let refused = if has_ended(url) {
             let error = Error::new(ErrorKind::Refused, "download image").subject(image.img_id.as_str());
@@ -300,7 +300,7 @@ impl ImageSink {
 /// An image of which we know whether its picture is there.
 struct Looked {
     image: Metadata,
-    picture: Picture,
+    target: PathBuf,
     is_there: Result<bool>,
 }
 
@@ -361,8 +361,8 @@ impl Sink<Metadata> for ImageSink {
                 looked = images.next(), if more && under_way.len() < most => match looked.transpose()? {
                     Some(Looked { is_there: Ok(true), .. }) => sink.count(&mut written, Ok(None))?,
                     Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
-                    Some(Looked { image, picture, .. }) => {
-                        let fetched = Arc::clone(&sink).fetch(image, picture, Arc::clone(&fresh));
+                    Some(Looked { image, target, .. }) => {
+                        let fetched = Arc::clone(&sink).fetch(image, target, Arc::clone(&fresh));
                         under_way.push(fetched.map_ok(Some));
                     }
                     None => more = false,

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, ValueEnum, value_parser};
 
 use super::values::{
-    AreaFile, When, area_of, box_of, compression_of, exif_of, fields_of, file_name, first_of, format_of,
-    heading_of, last_of, layout_of, lonlat_of, metres_of, owner_of, place_of, quality_of, rate_of, score_of,
-    table_name,
+    AreaFile, When, area_of, file_name, first_of, last_of, lonlat_of, metres_of, owner_of, parsed, rate_of,
+    score_of, table_name,
 };
 use crate::cli::cache::Age;
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
@@ -23,7 +22,7 @@ pub(in crate::cli) struct TableArgs {
     /// Formats of tables: csv, parquet, geojson, geojsonseq
     ///
     /// Several at once with commas: all of them are written from the same answers.
-    #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "csv", value_parser = format_of)]
+    #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', default_value = "csv", value_parser = parsed::<Format>)]
     pub(in crate::cli) format: Vec<Format>,
     #[command(flatten)]
     pub(in crate::cli) encoding: EncodingArgs,
@@ -33,7 +32,7 @@ pub(in crate::cli) struct TableArgs {
 #[command(next_help_heading = "Tables")]
 pub(in crate::cli) struct EncodingArgs {
     /// How Parquet is compressed: zstd, zstd:1 to zstd:22, snappy or none [default: zstd:1]
-    #[arg(long, value_name = "HOW", value_parser = compression_of, hide_short_help = true)]
+    #[arg(long, value_name = "HOW", value_parser = parsed::<Compression>, hide_short_help = true)]
     pub(in crate::cli) compression: Option<Compression>,
     /// Begin every geojsonseq feature with the control character RS, as RFC 8142 wants
     #[arg(long, hide_short_help = true)]
@@ -47,7 +46,7 @@ pub(in crate::cli) struct GeometryArgs {
     ///
     /// In Parquet and GeoJSON. original is as recorded, computed is after reconstruction, for images that have it, and
     /// best is computed, else original.
-    #[arg(long, value_name = "WHICH", value_parser = place_of, hide_short_help = true)]
+    #[arg(long, value_name = "WHICH", value_parser = parsed::<Place>, hide_short_help = true)]
     pub(in crate::cli) geometry: Option<Place>,
     /// Type the geometry of Parquet as GEOMETRY besides
     ///
@@ -62,7 +61,7 @@ pub(in crate::cli) struct AreaArgs {
     /// A box in degrees
     ///
     /// With --sandbox it is Cyprus unless an area is given.
-    #[arg(long, value_name = "W,S,E,N", value_parser = box_of, allow_hyphen_values = true, group = "place")]
+    #[arg(long, value_name = "W,S,E,N", value_parser = parsed::<Bbox>, allow_hyphen_values = true, group = "place")]
     pub(in crate::cli) bbox: Option<Bbox>,
     /// The polygons of a GeoJSON file
     ///
@@ -134,7 +133,7 @@ pub(in crate::cli) struct FilterArgs {
     /// Only images that look so, in degrees from north
     ///
     /// By compass_angle, clockwise from A to B: 315..45 is northwards.
-    #[arg(long, value_name = "A..B", value_parser = heading_of, allow_hyphen_values = true, hide_short_help = true)]
+    #[arg(long, value_name = "A..B", value_parser = parsed::<Heading>, allow_hyphen_values = true, hide_short_help = true)]
     pub(in crate::cli) heading: Option<Heading>,
     /// Only images of cameras of this maker
     ///
@@ -162,7 +161,7 @@ pub(in crate::cli) struct FilterArgs {
 #[command(next_help_heading = "Metadata")]
 pub(in crate::cli) struct AskArgs {
     /// What to ask of each image, in the order of the columns
-    #[arg(long, value_name = "FIELD,…", default_value = Fields::DEFAULT, value_parser = fields_of)]
+    #[arg(long, value_name = "FIELD,…", default_value = Fields::DEFAULT, value_parser = parsed::<Fields>)]
     pub(in crate::cli) fields: Fields,
     /// Images a request
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u16).range(1..=MAX_BATCH as i64), hide_short_help = true)]
@@ -173,19 +172,19 @@ pub(in crate::cli) struct AskArgs {
 #[command(next_help_heading = "Pictures")]
 pub(in crate::cli) struct PictureArgs {
     /// Width in pixels: 256, 1024, 2048 or original
-    #[arg(long, value_name = "Q", default_value_t = Quality::Q256, value_parser = quality_of)]
+    #[arg(long, value_name = "Q", default_value_t = Quality::Q256, value_parser = parsed::<Quality>)]
     pub(in crate::cli) quality: Quality,
     /// Write place, time, camera, author and licence into pictures: auto, always, never
     ///
     /// auto does it to originals only; thumbs stay the bytes that came, and need no fields for it. No pixel is touched,
     /// and a picture that is there is left as it is.
-    #[arg(long, value_name = "WHEN", default_value_t = Exif::Auto, value_parser = exif_of)]
+    #[arg(long, value_name = "WHEN", default_value_t = Exif::Auto, value_parser = parsed::<Exif>)]
     pub(in crate::cli) exif: Exif,
     /// The folders of pictures: flat, sequence, date, prefix
     ///
     /// flat is one for all, sequence one each, date YYYY/MM/DD of the capture, prefix the last three digits of the
     /// image's id. A picture is looked for only there.
-    #[arg(long, value_name = "HOW", default_value_t = PictureLayout::Flat, value_parser = layout_of)]
+    #[arg(long, value_name = "HOW", default_value_t = PictureLayout::Flat, value_parser = parsed::<PictureLayout>)]
     pub(in crate::cli) layout: PictureLayout,
     /// Look into pictures that are there, and download broken ones anew
     #[arg(long, hide_short_help = true)]
@@ -201,7 +200,7 @@ pub(in crate::cli) struct InputArgs {
     /// The format of that table, if its name does not tell
     ///
     /// csv, parquet, geojson or geojsonseq.
-    #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
     pub(in crate::cli) input_format: Option<Format>,
 }
 

@@ -19,7 +19,7 @@ pub(super) use self::groups::{
     AreaArgs, AskArgs, EncodingArgs, FilterArgs, GeometryArgs, InputArgs, NameArgs, NetworkArgs, OutputArgs,
     PictureArgs, ProgressArg, ScreenArgs, TableArgs,
 };
-use self::values::{fields_of, format_of};
+use self::values::parsed;
 use crate::{Fields, Format};
 
 const STYLES: Styles = Styles::styled()
@@ -187,13 +187,13 @@ pub(super) struct ConvertArgs {
     #[arg(value_name = "OUT")]
     pub(super) output: PathBuf,
     /// The format of IN, if its name does not tell [default for `-`: csv]
-    #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
     pub(super) input_format: Option<Format>,
     /// The format of OUT, if its name does not tell [default for `-`: csv]
-    #[arg(long, value_name = "FORMAT", value_parser = format_of)]
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
     pub(super) format: Option<Format>,
     /// The fields to keep, in the order of the columns [default: all that IN has]
-    #[arg(long, value_name = "FIELD,…", value_parser = fields_of)]
+    #[arg(long, value_name = "FIELD,…", value_parser = parsed::<Fields>)]
     pub(super) fields: Option<Fields>,
     #[command(flatten)]
     pub(super) encoding: EncodingArgs,

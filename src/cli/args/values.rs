@@ -1,11 +1,12 @@
 //! What stands behind the flags.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use crate::geo::Area;
-use crate::sinks::{Compression, Exif, PictureLayout};
-use crate::stages::{Dates, Filter, Heading};
-use crate::{Bbox, Error, Fields, Format, LonLat, OwnerId, Place, Quality};
+
+use crate::stages::{Dates, Filter};
+use crate::{Error, Format, LonLat, OwnerId};
 
 /// Tiles a minute: one an hour, give or take.
 const SLOWEST: f64 = 0.0166;
@@ -18,40 +19,13 @@ fn one_line(error: &Error) -> String {
     }
 }
 
-pub(super) fn box_of(text: &str) -> Result<Bbox, String> {
+/// A value of a type that reads itself.
+pub(super) fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| one_line(&error))
 }
 
 pub(super) fn owner_of(text: &str) -> Result<OwnerId, String> {
     OwnerId::new(text).map_err(|error| one_line(&error))
-}
-
-pub(super) fn fields_of(text: &str) -> Result<Fields, String> {
-    text.parse().map_err(|error| one_line(&error))
-}
-
-pub(super) fn format_of(text: &str) -> Result<Format, String> {
-    text.parse().map_err(|error| one_line(&error))
-}
-
-pub(super) fn compression_of(text: &str) -> Result<Compression, String> {
-    text.parse().map_err(|error| one_line(&error))
-}
-
-pub(super) fn place_of(text: &str) -> Result<Place, String> {
-    text.parse().map_err(|error| one_line(&error))
-}
-
-pub(super) fn quality_of(text: &str) -> Result<Quality, String> {
-    text.parse().map_err(|error| one_line(&error))
-}
-
-pub(super) fn exif_of(text: &str) -> Result<Exif, String> {
-    text.parse().map_err(|error| one_line(&error))
-}
-
-pub(super) fn layout_of(text: &str) -> Result<PictureLayout, String> {
-    text.parse().map_err(|error| one_line(&error))
 }
 
 pub(super) fn rate_of(text: &str) -> Result<f64, String> {
@@ -81,10 +55,6 @@ pub(super) fn last_of(text: &str) -> Result<When, String> {
 
 fn when(text: &str, at: crate::Result<i64>) -> Result<When, String> {
     at.map(|at| When { text: text.to_owned(), at }).map_err(|error| one_line(&error))
-}
-
-pub(super) fn heading_of(text: &str) -> Result<Heading, String> {
-    text.parse().map_err(|error| one_line(&error))
 }
 
 pub(super) fn score_of(text: &str) -> Result<f64, String> {

@@ -1,6 +1,7 @@
 //! One polygon with its holes, ready for many questions.
 
 use crate::geo::LonLat;
+use crate::geo::clip::passes;
 
 /// Corners of a tile, or of another box, in degrees.
 #[derive(Debug, Clone, Copy)]
@@ -23,27 +24,10 @@ impl Rect {
             && other.south <= self.north
     }
 
-    /// Whether a stretch of the edge lies in the box (Liang and Barsky's way).
+    /// Whether a stretch of the edge lies in the box.
     fn meets_edge(self, edge: &Edge) -> bool {
-        let (dx, dy) = (edge.b.lon - edge.a.lon, edge.b.lat - edge.a.lat);
-        let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
-        for (step, gap) in [
-            (-dx, edge.a.lon - self.west),
-            (dx, self.east - edge.a.lon),
-            (-dy, edge.a.lat - self.south),
-            (dy, self.north - edge.a.lat),
-        ] {
-            if step == 0.0 {
-                if gap < 0.0 {
-                    return false;
-                }
-            } else if step < 0.0 {
-                enter = enter.max(gap / step);
-            } else {
-                leave = leave.min(gap / step);
-            }
-        }
-        enter <= leave
+        let corner = |corner: LonLat| (corner.lon, corner.lat);
+        passes((self.west, self.south), (self.east, self.north), corner(edge.a), corner(edge.b))
     }
 }
 
