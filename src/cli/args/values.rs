@@ -92,7 +92,8 @@ pub(super) fn lonlat_of(text: &str) -> Result<LonLat, String> {
 
 /// A name within the output folder; others of ours it can't have.
 pub(super) fn file_name(text: &str) -> Result<String, String> {
-    const OURS: [&str; 5] = ["report", "report.json", "failures", "gone", "."];
+    const OURS: [&str; 8] =
+        ["report", "report.json", "failures", "failures.csv", "gone", "gone.csv", "ATTRIBUTION.txt", "."];
     let plain = !text.contains(['/', '\\', ':', '\0']) && !text.starts_with('.') && !text.trim().is_empty();
     if !plain {
         return Err("it must be the name of a file in the output folder, without a path".to_owned());
