@@ -89,6 +89,15 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// A tile was read in which sequences are collected.
+    TileShows {
+        /// The tile.
+        tile: TileId,
+        /// Images of wanted sequences that lie in it; only tiles of level 14 show images.
+        ///
+        /// A sequence may go on in tiles that are not read, and filters that look at an image come later.
+        images: u64,
+    },
     /// A tile was ruled out with all that lies below it.
     RuledOut {
         /// The tile.
@@ -183,6 +192,7 @@ pub struct Tally {
     ruled_out: AtomicU64,
     left_out: AtomicU64,
     cached_tiles: AtomicU64,
+    shown_images: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, more: u64) {
@@ -264,6 +274,11 @@ impl Tally {
         read(&self.left_out)
     }
 
+    /// Images of wanted sequences that the tiles have shown so far.
+    pub fn shown_images(&self) -> u64 {
+        read(&self.shown_images)
+    }
+
     /// Tiles that came from the cache of earlier runs.
     pub fn cached_tiles(&self) -> u64 {
         read(&self.cached_tiles)
@@ -282,6 +297,7 @@ impl Observer for Tally {
             Event::Present { .. } => add(&self.present, 1),
             Event::Gone { .. } => add(&self.gone, 1),
             Event::Failed { .. } => add(&self.failed, 1),
+            Event::TileShows { images, .. } => add(&self.shown_images, *images),
             Event::RuledOut { .. } => add(&self.ruled_out, 1),
             Event::Entered { .. } | Event::Listed { .. } => {}
             Event::LeftOut { .. } => add(&self.left_out, 1),

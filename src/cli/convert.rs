@@ -1,17 +1,17 @@
 //! `convert`: a table from one format into another, whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
-use anstream::AutoStream;
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{ConvertArgs, ScreenArgs};
 use super::signals::Signals;
 use super::tables::{Input, layout};
-use super::words::{color_choice, error_text, grouped, path_text, plural};
+use super::voice::{Tone, Voice};
+use super::words::{grouped, path_text, plural};
 use super::{Exit, exit_of};
 use crate::model::MADE_OF;
 use crate::printable::printable;
@@ -35,18 +35,16 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
             Err(Error::new(ErrorKind::Interrupted, "finish").because("the run was abandoned; no file was written"))
         }
     };
-    let mut err = AutoStream::new(io::stderr(), color_choice(screen.color));
+    let voice = Voice::new(screen);
     match ended {
         Ok(lines) => {
-            if !screen.quiet {
-                lines.iter().try_for_each(|line| writeln!(err, "{line}")).ok();
-            }
+            lines.iter().for_each(|line| voice.say(Tone::Note, line));
             Exit::Done
         }
         // Whoever read the pipe has enough.
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
-            writeln!(err, "{}", error_text(&error)).ok();
+            voice.error(&error);
             match error.kind() {
                 // The table is at fault, whichever row it is.
                 ErrorKind::Malformed => Exit::Usage,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{AreaArgs, FilterArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
@@ -33,6 +34,8 @@ pub(super) struct Job<'a> {
     names: &'a NameArgs,
     steps: &'a [&'static str],
     formats: &'a [Format],
+    /// The command that goes on from what this one makes.
+    next: Option<String>,
 }
 
 impl<'a> Job<'a> {
@@ -47,7 +50,13 @@ impl<'a> Job<'a> {
             names: &files.names,
             steps,
             formats: &[],
+            next: None,
         }
+    }
+
+    pub(super) fn next(mut self, next: Option<String>) -> Self {
+        self.next = next;
+        self
     }
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
@@ -84,6 +93,7 @@ impl<'a> Job<'a> {
         if self.area.is_some_and(AreaArgs::is_user_alone) {
             screen.count_pages();
         }
+        screen.know(&run.client);
         let report = ReportFile::new(self.output);
         screen.when_it_begins(move || report.remove());
         let drawing = tokio::spawn(Arc::clone(&screen).draw());
@@ -274,10 +284,16 @@ impl<'a> Job<'a> {
         // A mistake in the words is told, and leaves nothing.
         if end.report.is_none() && !screen.has_begun() {
             end.error.iter().for_each(|error| screen.error(error));
+            if screen.voice.is_json() {
+                screen
+                    .voice
+                    .object("end", json!({ "exit_code": end.exit as u8, "next": null, "report": null }));
+            }
             return end.exit;
         }
         let file = ReportFile::new(self.output);
-        let written = file.write(screen, self.network, end);
+        let report = file.compose(screen, self.network, end);
+        let written = file.write(&report);
         summary::counts(screen);
         let saved = self.area.and_then(|area| cache::saved(screen.cached_tiles(), area, self.network));
         if let Some(saved) = saved {
@@ -291,15 +307,22 @@ impl<'a> Job<'a> {
         for error in end.error.into_iter().chain(written.as_ref().err()) {
             screen.error(error);
         }
-        match written {
+        let exit = match written {
             Err(_) if matches!(end.exit, Exit::Done | Exit::SomeFailed) => Exit::Failed,
             _ => end.exit,
+        };
+        let next = summary::next(end, self.next.as_deref());
+        if screen.voice.is_json() {
+            screen.voice.object("end", json!({ "exit_code": exit as u8, "next": next, "report": report }));
+        } else if let Some(next) = next {
+            screen.say(&format!("next: {next}"));
         }
+        exit
     }
 }
 
 /// The first signal ends the run well, the second abandons it.
-async fn heed_signals(
+pub(super) async fn heed_signals(
     mut signals: Signals,
     stop: CancellationToken,
     abandon: CancellationToken,

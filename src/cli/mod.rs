@@ -7,34 +7,45 @@
 //! - `start` opens the ids that a crawl may start from
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
+//! - `estimate` says beforehand what a crawl takes, `sizes` how large pictures are and what room there is for them
+//! - `big` asks before a large download
 //! - `man` writes manual pages
 //! - `settings` puts the environment and `streetflow.toml` under the flags
-//! - `screen` is all that a person sees while it runs, `words` how things read
+//! - `screen` counts what happens and shows it: `lines` are the live lines, `pulse` their rates, `waits` and `silence`
+//!   what is waited for; `voice` is all of stderr, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
-//! - `summary` is the last lines, `unfinished` keeps what the next run goes on from
+//! - `summary` is the last lines, `next` the command that goes on, `unfinished` keeps what the next run goes on from
 //! - `want` says which images are wanted
 //! - `cache` finds the user's cache folder, for tiles
 
 mod area;
 mod args;
 mod attribution;
+mod big;
 mod cache;
 mod convert;
 mod counts;
+mod estimate;
 mod job;
 mod ledger;
+mod lines;
 mod man;
+mod next;
+mod pulse;
 mod report;
 mod run;
 mod screen;
 mod settings;
 mod signals;
 mod silence;
+mod sizes;
 mod start;
 mod steps;
 mod summary;
 mod tables;
 mod unfinished;
+mod voice;
+mod waits;
 mod want;
 mod words;
 
@@ -47,7 +58,8 @@ use clap::CommandFactory;
 use self::args::{Cli, Command, ScreenArgs};
 use self::job::Job;
 use self::settings::Refusal;
-use self::words::{color_choice, error_text};
+use self::voice::Voice;
+use self::words::error_text;
 #[cfg(feature = "sandbox")]
 use crate::Result;
 use crate::{Error, ErrorKind};
@@ -113,28 +125,34 @@ async fn command(cli: Cli) -> Exit {
         Command::Sequences(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
                 .area(&args.area)
-                .tables(&args.tables);
+                .tables(&args.tables)
+                .next(next::images(&args.files, &args.network));
             job.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::IMAGES]).tables(&args.tables);
+            let job = Job::new(&args.network, &args.files, &[steps::IMAGES])
+                .tables(&args.tables)
+                .next(next::metadata(&args.files, &args.network));
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::METADATA])
                 .filters(&args.filters)
-                .tables(&args.tables);
+                .tables(&args.tables)
+                .next(next::download(&args.files, &args.network, &args.ask.fields));
             job.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::DOWNLOAD]);
             job.run(screen, async |run| steps::download(run, args).await).await
         }
+        Command::Crawl(args) if args.estimate => estimate::run(args, screen).await,
         Command::Crawl(args) => {
             let start = start::Start::of(args);
             let job = Job::new(&args.network, &args.files, steps::of(args))
                 .filters(&args.filters)
-                .tables(&args.tables);
+                .tables(&args.tables)
+                .next(next::crawled(args));
             let job = match start {
                 Some(start) => job.start(start.words()),
                 None => job.area(&args.area),
@@ -202,7 +220,6 @@ fn exit_of(error: &Error) -> Exit {
 }
 
 fn fail(args: &ScreenArgs, error: &Error) -> Exit {
-    let mut err = AutoStream::new(io::stderr(), color_choice(args.color));
-    writeln!(err, "{}", error_text(error)).ok();
+    Voice::new(args).error(error);
     exit_of(error)
 }

@@ -38,6 +38,7 @@ use super::Exit;
 use super::args::NetworkArgs;
 use super::ledger::List;
 use super::screen::Screen;
+use super::voice::told;
 use super::words::iso;
 use crate::client::redact;
 use crate::sinks::file::{commit, is_file, temporary_beside};
@@ -109,9 +110,8 @@ impl ReportFile {
         }
     }
 
-    /// Writes how a run ended.
-    pub(super) fn write(&self, screen: &Screen, network: &NetworkArgs, end: &End<'_>) -> Result<()> {
-        let report = self.compose(screen, network, end);
+    /// Writes how a run ended; `report` is what `compose` made of it.
+    pub(super) fn write(&self, report: &Value) -> Result<()> {
         let write = || {
             self.is_free()?;
             let mut file = temporary_beside(&self.path())?;
@@ -147,7 +147,8 @@ impl ReportFile {
         Err(io::Error::other(NOT_OURS))
     }
 
-    fn compose(&self, screen: &Screen, network: &NetworkArgs, end: &End<'_>) -> Value {
+    /// What there is to say of a run.
+    pub(super) fn compose(&self, screen: &Screen, network: &NetworkArgs, end: &End<'_>) -> Value {
         let ended = SystemTime::now();
         let elapsed = screen.started.elapsed();
         let hosts = |network: &NetworkArgs| json!({ "graph": bare(&network.graph_url), "tiles": bare(&network.tiles_url) });
@@ -157,7 +158,7 @@ impl ReportFile {
             "outcome": end.outcome.name(),
             "exit_code": end.exit as u8,
             "error": end.error.map(told),
-            "query": query(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())),
+            "query": same_again(),
             "hosts": (!network.is_sandbox()).then(|| hosts(network)),
             "started": iso(ended.checked_sub(elapsed).unwrap_or(ended)),
             "ended": iso(ended),
@@ -196,25 +197,11 @@ impl ReportFile {
     }
 }
 
-fn size(path: &Path) -> Option<u64> {
+pub(super) fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|found| found.len())
 }
 
-fn told(error: &Error) -> Value {
-    let mut chain = vec![error.to_string()];
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        chain.push(inner.to_string());
-        cause = inner.source();
-    }
-    json!({
-        "kind": format!("{:?}", error.kind()).to_ascii_lowercase(),
-        "chain": chain,
-        "hint": error.advice(),
-    })
-}
-
-fn steps(screen: &Screen) -> Value {
+pub(super) fn steps(screen: &Screen) -> Value {
     let step = |step: &super::counts::Step| {
         let counts = step.balance();
         let counts = json!({
@@ -238,7 +225,7 @@ fn steps(screen: &Screen) -> Value {
     Value::Object(screen.steps.iter().map(step).collect())
 }
 
-fn requests(screen: &Screen) -> Value {
+pub(super) fn requests(screen: &Screen) -> Value {
     let tally = &screen.tally;
     let class = |class: Class| {
         let counts = json!({
@@ -253,11 +240,16 @@ fn requests(screen: &Screen) -> Value {
         });
         (class.to_string(), counts)
     };
-    Value::Object([Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(class).into_iter().collect())
+    Value::Object(Class::ALL.map(class).into_iter().collect())
 }
 
 fn lines(list: &List) -> Value {
     json!({ "this_run": list.lengths().new, "earlier": list.lengths().earlier })
+}
+
+/// The command of this run, as one would say it again.
+pub(super) fn same_again() -> String {
+    query(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
 }
 
 /// The command as a shell reads it.
@@ -266,7 +258,7 @@ fn query(words: impl Iterator<Item = String>) -> String {
     std::iter::once("streetflow".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:=@%+".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {
         return word.to_owned();

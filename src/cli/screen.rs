@@ -1,25 +1,29 @@
-//! What a person sees while it runs: one line a step, warnings, and nothing else.
+//! What is counted of a run, and what a person or a program sees of it while it runs.
 
-use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use anstream::AutoStream;
-use clap::ColorChoice;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::{ProgressArg, ScreenArgs};
 use super::counts::Step;
 use super::ledger::Ledger;
+use super::lines::Lines;
+use super::pulse::Pulse;
 use super::silence::Silence;
 use super::steps::{self, SEQUENCES};
-use super::words::{color_choice, error_text, grouped, human_bytes, human_time, path_text, plural, rounded};
-use crate::{Class, Error, Event, Observer, Tally};
+use super::voice::{Tone, Voice};
+use super::waits::Waits;
+use super::words::{human_time, path_text};
+use crate::{Class, Client, Error, Event, Observer, Tally};
 
-/// Without a terminal, a line so often.
+/// Without a terminal, lines so often.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// For a program, an object so often.
+const OBJECT_EVERY: Duration = Duration::from_secs(1);
 
 /// A wait of so long looks like a hang, so it is told.
 const LONG_WAIT: Duration = Duration::from_secs(10);
@@ -30,64 +34,106 @@ const WAITS_TOLD_EVERY: Duration = Duration::from_mins(1);
 /// On a terminal the lines are drawn anew so often.
 const DRAW_EVERY: Duration = Duration::from_millis(120);
 
+/// The spinner and the blank behind it.
+const SPINNER: usize = 2;
+
+/// How wide lines are where there is no terminal.
+const PLAIN_WIDTH: usize = 200;
+
 /// So many failures are told one by one; the rest stand in `failures.csv`.
 const TOLD_FAILURES: u64 = 20;
 
 /// Everything that is counted, and where it is shown.
 pub(super) struct Screen {
+    pub(super) voice: Voice,
     pub(super) steps: Vec<Step>,
     pub(super) ledger: Ledger,
     pub(super) tally: Tally,
+    pub(super) pulse: Pulse,
+    pub(super) waits: Waits,
+    pub(super) started: Instant,
     /// What the first failure that knew advice advised.
     hint: OnceLock<String>,
     /// Called when the first thing enters a step.
     begins: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-    /// When the wait for the tile pace that began last is over, in milliseconds after `started`.
-    paced_until: AtomicU64,
-    pub(super) started: Instant,
-    quiet: bool,
+    /// How many requests may be under way at once.
+    concurrency: AtomicUsize,
+    /// How many tiles may be asked for in a minute, as the bits of a number; 0 is no bound.
+    tiles_a_minute: AtomicU64,
     verbose: bool,
-    color: ColorChoice,
     how: How,
+    /// Nothing is drawn: the run is over, or a question stands there.
+    still: AtomicBool,
     finished: AtomicBool,
-    plain_at: Mutex<Instant>,
+    told_at: Mutex<Instant>,
     /// When a wait was told of last.
     waits_told: Mutex<Option<Instant>>,
     silence: Silence,
 }
 
 enum How {
+    /// A bar a step, and one for the network.
     Live(MultiProgress, Vec<ProgressBar>),
     Plain,
+    Objects,
     Nothing,
 }
 
 impl Screen {
     pub(super) fn new(args: &ScreenArgs, steps: &[&'static str], ledger: Ledger) -> Arc<Self> {
+        let voice = Voice::new(args);
         let live = io::stderr().is_terminal() && args.progress == ProgressArg::Auto;
         let how = match args.progress {
             _ if args.quiet || steps.is_empty() => How::Nothing,
             ProgressArg::None => How::Nothing,
-            _ if live => live_lines(steps.len()),
+            ProgressArg::Json => How::Objects,
+            _ if live => live_lines(steps.len() + 1),
             _ => How::Plain,
         };
+        let every = match &how {
+            How::Live(lines, _) => {
+                voice.above(Some(lines.clone()));
+                DRAW_EVERY
+            }
+            How::Objects => OBJECT_EVERY,
+            _ => PLAIN_EVERY,
+        };
+        let started = Instant::now();
         Arc::new(Self {
+            voice,
             steps: steps.iter().map(|name| Step::new(name)).collect(),
             ledger,
             tally: Tally::default(),
+            pulse: Pulse::new(started),
+            waits: Waits::default(),
+            started,
             hint: OnceLock::new(),
             begins: Mutex::default(),
-            paced_until: AtomicU64::new(0),
-            started: Instant::now(),
-            quiet: args.quiet,
+            concurrency: AtomicUsize::new(0),
+            tiles_a_minute: AtomicU64::new(0),
             verbose: args.verbose,
-            color: args.color,
             how,
+            still: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            plain_at: Mutex::new(Instant::now() + PLAIN_EVERY),
+            told_at: Mutex::new(started + every),
             waits_told: Mutex::default(),
             silence: Silence::default(),
         })
+    }
+
+    /// Takes note of what a client allows, for waits are told beside it.
+    pub(super) fn know(&self, client: &Client) {
+        self.concurrency.store(client.concurrency(), Ordering::Relaxed);
+        let tiles = client.pace(Class::Tile).map_or(0.0, crate::Pace::requests_a_minute);
+        self.tiles_a_minute.store(tiles.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn concurrency(&self) -> usize {
+        self.concurrency.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tiles_a_minute(&self) -> Option<f64> {
+        Some(f64::from_bits(self.tiles_a_minute.load(Ordering::Relaxed))).filter(|rate| *rate > 0.0)
     }
 
     pub(super) fn step(&self, name: &str) -> Option<&Step> {
@@ -142,107 +188,81 @@ impl Screen {
     }
 
     fn redraw(&self) {
+        if self.still.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = Lines::of(self);
         match &self.how {
             How::Live(_, bars) => {
-                for (step, bar) in self.steps.iter().zip(bars) {
-                    bar.set_message(self.line(step));
+                let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
+                let width = usize::from(width).saturating_sub(SPINNER);
+                for (place, bar) in bars.iter().enumerate() {
+                    let is_step = place < self.steps.len();
+                    bar.set_message(if is_step { now.step(place, width) } else { now.network(width) });
                     bar.tick();
                 }
             }
-            How::Plain => {
-                let mut at = self.plain_at.lock().unwrap_or_else(PoisonError::into_inner);
-                if *at <= Instant::now() {
-                    *at = Instant::now() + PLAIN_EVERY;
-                    let begun = self.steps.iter().filter(|step| step.entered.get() > 0);
-                    begun.for_each(|step| self.print(&self.line(step)));
-                }
+            How::Plain if self.is_due(PLAIN_EVERY) => {
+                let begun = (0..self.steps.len()).filter(|place| self.steps[*place].entered.get() > 0);
+                begun.for_each(|place| self.say(&now.step(place, PLAIN_WIDTH)));
+                self.say(&now.network(PLAIN_WIDTH));
             }
-            How::Nothing => {}
+            How::Objects if self.is_due(OBJECT_EVERY) => self.voice.object("progress", now.object()),
+            How::Plain | How::Objects | How::Nothing => {}
+        }
+    }
+
+    /// Whether it is time again.
+    fn is_due(&self, every: Duration) -> bool {
+        let mut at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = *at <= Instant::now();
+        if due {
+            *at = Instant::now() + every;
+        }
+        due
+    }
+
+    /// Takes the live lines away while a question stands there, or puts them back.
+    pub(super) fn hold_still(&self, still: bool) {
+        self.still.store(still, Ordering::Relaxed);
+        if let How::Live(lines, _) = &self.how {
+            self.voice.above((!still).then(|| lines.clone()));
+            lines.clear().ok();
         }
     }
 
     /// Ends the live lines; what follows stands below them.
     pub(super) fn finish(&self) {
         self.finished.store(true, Ordering::Relaxed);
+        self.still.store(true, Ordering::Relaxed);
+        self.voice.above(None);
         if let How::Live(lines, bars) = &self.how {
             bars.iter().for_each(ProgressBar::finish_and_clear);
             lines.clear().ok();
         }
     }
 
-    fn line(&self, step: &Step) -> String {
-        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        let counts = step.balance();
-        let filtered: u64 = step.left_out().iter().map(|(_, count)| count).sum();
-        let all = counts.rows + counts.present + filtered + counts.failed + counts.gone;
-        #[expect(clippy::cast_precision_loss, reason = "for show")]
-        let rate = (counts.rows + counts.present) as f64 / seconds;
-        let mut line = format!("{:<9} {:>9}  {:>8}/s", step.name, grouped(counts.rows), rounded(rate));
-        let mut more = |text: String| write!(line, "  {text}").unwrap_or_default();
-        for (count, what) in [
-            (counts.present, "there already"),
-            (filtered, "left out"),
-            (counts.gone, "gone"),
-            (counts.failed, "failed"),
-        ] {
-            if count > 0 {
-                more(format!("{} {what}", grouped(count)));
-            }
-        }
-        match step.name {
-            SEQUENCES => more(self.tile_words(counts.entered, step.unit())),
-            "download" => more(human_bytes(self.tally.bytes(Class::Bytes))),
-            _ => {}
-        }
-        let total = step.total();
-        if total > all && rate > 0.0 {
-            #[expect(clippy::cast_precision_loss, reason = "for show")]
-            let left = (total - all) as f64 / rate;
-            more(format!("of {}, {} left", grouped(total), human_time(left)));
-        }
-        line
-    }
-
-    /// Tiles, not requests: a tile that fails is asked for up to 20 times.
-    fn tile_words(&self, tiles: u64, (one, many): (&'static str, &'static str)) -> String {
-        let mut words = format!("{} {}", grouped(tiles), plural(tiles, one, many));
-        let cached = self.cached_tiles();
-        if cached > 0 {
-            write!(words, ", {} of them from the cache", grouped(cached)).unwrap_or_default();
-        }
-        let until = Duration::from_millis(self.paced_until.load(Ordering::Relaxed));
-        if let Some(wait) = until.checked_sub(self.started.elapsed()) {
-            write!(words, ", the next in {} (pace)", human_time(wait.as_secs_f64())).unwrap_or_default();
-        }
-        words
-    }
-
     /// Says something; with `-q` nothing is said.
     pub(super) fn say(&self, text: &str) {
-        if !self.quiet {
-            self.print(text);
-        }
+        self.voice.say(Tone::Note, text);
     }
 
-    /// Says it whatever was asked for; a broken pipe is nobody's fault.
-    pub(super) fn print(&self, text: &str) {
-        let print = || {
-            let mut err = AutoStream::new(io::stderr(), color_choice(self.color));
-            writeln!(err, "{text}").ok();
-        };
-        match &self.how {
-            How::Live(lines, _) if !self.finished.load(Ordering::Relaxed) => lines.suspend(print),
-            _ => print(),
-        }
+    /// Says it whatever was asked for.
+    pub(super) fn insist(&self, tone: Tone, text: &str) {
+        self.voice.insist(tone, text);
+    }
+
+    pub(super) fn hint(&self, text: &str) {
+        self.voice.say(Tone::Hint, text);
     }
 
     /// An error, its causes, and what to do.
     pub(super) fn error(&self, error: &Error) {
-        self.print(&error_text(error));
+        self.voice.error(error);
     }
 
     fn warn(&self, what: &str) {
-        self.say(&format!("\x1b[33mwarning:\x1b[0m {what}"));
+        self.voice.say(Tone::Warning, what);
     }
 
     fn failed_one(&self, step: &'static str, error: &Error) {
@@ -305,6 +325,7 @@ impl Observer for Screen {
     fn on_event(&self, event: &Event<'_>) {
         self.tally.on_event(event);
         self.silence.note(event, self.started);
+        self.waits.note(event, self.started);
         match event {
             Event::Retry { error, wait, .. } if self.verbose => {
                 self.say(&format!("retrying in {}: {}", human_time(wait.as_secs_f64()), error.chain()));
@@ -317,10 +338,6 @@ impl Observer for Screen {
                 self.warn(&format!(
                     "{percent:.0} % of Mapillary's allowance is used: requests of class {class} are held back"
                 ));
-            }
-            Event::Pace { class: Class::Tile, wait } => {
-                let until = (self.started.elapsed() + *wait).as_millis();
-                self.paced_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
             Event::Entered { step } => {
                 if let Some(step) = self.step(step) {

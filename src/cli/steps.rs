@@ -12,11 +12,13 @@ use super::args::{
     PictureArgs, SequencesArgs,
 };
 use super::attribution::Attribution;
+use super::big::{Gate, Known};
 use super::run::Run;
 use super::screen::Screen;
 use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
 use super::want::Want;
+use crate::geo::MAX_ZOOM;
 use crate::sinks::Exif;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Record,
@@ -134,7 +136,9 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
         run.screen.say(&hint);
     }
     // The sink itself tells what becomes of each picture.
-    let flow = Flow::from(source).entering(DOWNLOAD, run.observer());
+    let known = input.rows().map_or(Known::Nothing, Known::Rows);
+    let flow = agreed(run, Flow::from(source), known, &args.pictures, &args.files);
+    let flow = flow.entering(DOWNLOAD, run.observer());
     finish_with_pictures(run, flow, &args.pictures, &args.files).await
 }
 
@@ -175,8 +179,9 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let flow = flow.then(each(start::with_sequence));
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
-        let flow =
-            tables.tap(flow, &args.files.names.img_meta_out_file, &fields).entering(DOWNLOAD, run.observer());
+        let flow = tables.tap(flow, &args.files.names.img_meta_out_file, &fields);
+        let known = if asks_tiles { known_of_tiles(args) } else { Known::Nothing };
+        let flow = agreed(run, flow, known, &args.pictures, &args.files).entering(DOWNLOAD, run.observer());
         finish_with_pictures(run, flow, &args.pictures, &args.files).await
     } else {
         let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &fields);
@@ -285,7 +290,11 @@ fn why_nothing(stop: Option<&CancellationToken>, failed: u64) -> Option<Error> {
 }
 
 /// The sequences of an area, or of a user.
-async fn sequences_of(run: &Run, area: &AreaArgs, filters: Option<&FilterArgs>) -> Result<Flow<Sequence>> {
+pub(super) async fn sequences_of(
+    run: &Run,
+    area: &AreaArgs,
+    filters: Option<&FilterArgs>,
+) -> Result<Flow<Sequence>> {
     let Some(name) = &area.user else { return Ok(Flow::from(tiles(run, area, filters)?)) };
     if area.is_user_alone() {
         let source = UserSource::named(&run.client, name);
@@ -326,6 +335,26 @@ fn pictures(run: &Run, args: &PictureArgs, files: &OutputArgs) -> ImageSink {
     let sink = ImageSink::new(&run.client, files.output.join(&files.names.image_downloads_folder));
     let sink = sink.quality(args.quality).exif(args.exif).layout(args.layout);
     if args.check_existing { sink.check_present() } else { sink }
+}
+
+/// What tiles tell of how many pictures a crawl downloads.
+fn known_of_tiles(args: &CrawlArgs) -> Known {
+    if args.clip || args.filters.goes_by_images() || args.area.max_zoom < MAX_ZOOM {
+        return Known::Nothing;
+    }
+    Known::Tiles { most: args.filters.limit.unwrap_or(u64::MAX) }
+}
+
+/// The images on their way to their download, which may have to be agreed to.
+fn agreed(
+    run: &Run,
+    flow: Flow<Metadata>,
+    known: Known,
+    pictures: &PictureArgs,
+    files: &OutputArgs,
+) -> Flow<Metadata> {
+    let folder = files.output.join(&files.names.image_downloads_folder);
+    Gate::new(run, &folder, pictures.quality, known, pictures.yes).before(flow)
 }
 
 /// The fields that pictures need besides their URL: those that go into them, and the one that names their folder.

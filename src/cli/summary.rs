@@ -3,19 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use super::counts::{Balance, Step};
-use super::report::{End, Outcome};
+use super::report::{End, Outcome, ReportFile, same_again, size};
 use super::screen::Screen;
 use super::steps;
+use super::voice::Tone;
 use super::words::{grouped, human_bytes, human_time, path_text, plural};
 use crate::error::shown;
-use crate::{Class, Report};
+use crate::{Class, Format, Report, Written};
 
 /// What became of everything that entered each step.
 pub(super) fn counts(screen: &Screen) {
     for step in screen.steps.iter().filter(|step| step.entered.get() > 0 || step.rows.get() > 0) {
         screen.say(&line(step, screen.tally.bytes(Class::Bytes)));
     }
-    screen.say(&format!("took {}", human_time(screen.started.elapsed().as_secs_f64())));
+    screen.say(&format!("took {}{}", human_time(screen.started.elapsed().as_secs_f64()), traffic(screen)));
+}
+
+/// `, 3,114 requests (2 tried again), 22.4 MB received`.
+fn traffic(screen: &Screen) -> String {
+    let sum = |of: &dyn Fn(Class) -> u64| Class::ALL.into_iter().map(of).sum::<u64>();
+    let sent = sum(&|class| screen.tally.requests(class));
+    if sent == 0 {
+        return String::new();
+    }
+    let again = match screen.tally.retries() {
+        0 => String::new(),
+        retries => format!(" ({} tried again)", grouped(retries)),
+    };
+    let bytes = human_bytes(sum(&|class| screen.tally.bytes(class)));
+    format!(", {} {}{again}, {bytes} received", grouped(sent), plural(sent, "request", "requests"))
 }
 
 /// `images: 12 sequences: 10 listed, 1 gone, 1 failed; 480 images`.
@@ -69,12 +85,50 @@ fn done(step: &Step, counts: &Balance, bytes: u64) -> String {
     }
 }
 
-/// What was written, and where.
+/// What was written, and where: a line a file.
 pub(super) fn files(screen: &Screen, output: &Path, report: &Report) {
     let written = report.taps.iter().chain([&report.written]);
-    let below = |path: &PathBuf| shown(path.strip_prefix(output).unwrap_or(path).display().to_string());
-    let names: Vec<_> = written.flat_map(|written| &written.paths).map(below).collect();
-    screen.say(&format!("written to {}: {}, report.json", path_text(output), names.join(", ")));
+    let mut rows: Vec<_> = written.flat_map(|written| rows_of(written, output)).collect();
+    for list in [&screen.ledger.failures, &screen.ledger.gone] {
+        let lines = list.lengths().new + list.lengths().earlier;
+        rows.extend(
+            (lines > 0).then(|| row(list.path(), output, count(lines, "row", "rows"), size(list.path()))),
+        );
+    }
+    let path = ReportFile::new(output).path();
+    rows.push(row(&path, output, String::new(), size(&path)));
+    let width = |of: fn(&[String; 3]) -> usize| rows.iter().map(of).max().unwrap_or_default();
+    let (names, counts) = (width(|row| row[0].chars().count()), width(|row| row[1].chars().count()));
+    screen.say(&format!("written to {}:", path_text(output)));
+    for [name, count, size] in &rows {
+        screen.say(&format!("  {name:names$}  {count:>counts$}  {size:>8}"));
+    }
+}
+
+fn rows_of(written: &Written, output: &Path) -> Vec<[String; 3]> {
+    let file = |path: &PathBuf| match written.records {
+        // Of a folder, what came into it.
+        pictures if path.is_dir() => {
+            row(path, output, count(pictures, "new picture", "new pictures"), Some(written.bytes))
+        }
+        _ if !is_table(path) => row(path, output, String::new(), size(path)),
+        records => row(path, output, count(records, "row", "rows"), size(path)),
+    };
+    written.paths.iter().map(file).collect()
+}
+
+fn row(path: &Path, output: &Path, count: String, bytes: Option<u64>) -> [String; 3] {
+    let folder = if path.is_dir() { "/" } else { "" };
+    let name = shown(path.strip_prefix(output).unwrap_or(path).display().to_string());
+    [format!("{name}{folder}"), count, bytes.map(human_bytes).unwrap_or_default()]
+}
+
+fn count(number: u64, one: &'static str, many: &'static str) -> String {
+    format!("{} {}", grouped(number), plural(number, one, many))
+}
+
+fn is_table(path: &Path) -> bool {
+    Format::of(path).is_ok()
 }
 
 /// What to know and to do after it; what to do comes last.
@@ -91,7 +145,17 @@ pub(super) fn afterwords(screen: &Screen, end: &End<'_>) {
         );
     }
     if let Some(hint) = screen.failure_hint() {
-        screen.say(&format!("\x1b[36mhint:\x1b[0m {hint}"));
+        screen.hint(hint);
+    }
+}
+
+/// The command to go on with: the same again where something is left, else the next step.
+pub(super) fn next(end: &End<'_>, then: Option<&str>) -> Option<String> {
+    match end.outcome {
+        Outcome::Finished => then.map(str::to_owned),
+        Outcome::FailuresLeft | Outcome::Stopped | Outcome::Abandoned => Some(same_again()),
+        // What broke it off comes first, and its hint says what to do.
+        Outcome::BrokenOff => None,
     }
 }
 
@@ -135,7 +199,8 @@ fn failures(screen: &Screen) {
     if screen.failed() > 0 {
         let failed = grouped(screen.failed());
         // Whoever asked for errors only wants to know of these.
-        screen.print(&format!("failed: {failed}, named in {path}; run the same command again to try them"));
+        let text = format!("failed: {failed}, named in {path}; run the same command again to try them");
+        screen.insist(Tone::Note, &text);
     }
     if earlier > 0 {
         let failures = plural(earlier, "failure", "failures");
@@ -151,10 +216,8 @@ pub(super) fn doubts(screen: &Screen, outcome: Outcome) {
     for step in &screen.steps {
         let counts = step.balance();
         if outcome.came_to_its_end() && !counts.adds_up() {
-            screen.print(&format!(
-                "\x1b[33mwarning:\x1b[0m the counts of `{}` do not add up, which is a mistake in streetflow: {counts:?}",
-                step.name
-            ));
+            let why = "do not add up, which is a mistake in streetflow";
+            screen.insist(Tone::Warning, &format!("the counts of `{}` {why}: {counts:?}", step.name));
         }
     }
 }

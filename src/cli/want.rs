@@ -32,6 +32,12 @@ impl FilterArgs {
         Ok(tiles.map_or(source.clone(), |tiles| source.ahead(tiles)))
     }
 
+    /// Whether there are filters of which no tile says anything.
+    pub(super) fn goes_by_images(&self) -> bool {
+        let cameras = !self.make.is_empty() || !self.model.is_empty();
+        cameras || self.min_quality.is_some() || self.heading.is_some() || self.every.is_some()
+    }
+
     /// The filters that look at an image.
     fn filters(&self) -> Result<Vec<Filter>> {
         let mut filters = Vec::new();

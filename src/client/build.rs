@@ -236,7 +236,7 @@ impl ClientBuilder {
             gone_images: Gone::new("images"),
             trust_gone: self.trust_gone,
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
-            lanes: [Class::Tile, Class::Entity, Class::Search, Class::Bytes].map(lane),
+            lanes: Class::ALL.map(lane),
             graph: made(api(&graph_url))?,
             tiles: made(api(&tiles_url))?,
             images: made(images)?,

@@ -77,6 +77,15 @@ pub const MAX_BATCH: usize = 50;
 /// How many requests may be under way at once, unless the builder says otherwise.
 pub const DEFAULT_CONCURRENCY: usize = 64;
 
+/// How many tiles Mapillary documents to serve in a day; its tile host blocks addresses long before.
+pub const TILES_A_DAY: u64 = 50_000;
+
+/// How many images Mapillary documents to tell of in a minute.
+pub const ENTITIES_A_MINUTE: u64 = 60_000;
+
+/// How many searches Mapillary documents to answer in a minute: the images of a sequence are one.
+pub const SEARCHES_A_MINUTE: u64 = 10_000;
+
 /// The Graph of Mapillary.
 pub const GRAPH_URL: &str = "https://graph.mapillary.com";
 
@@ -95,6 +104,11 @@ pub enum Class {
     Search,
     /// The bytes of a picture.
     Bytes,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Tile, Self::Entity, Self::Search, Self::Bytes];
 }
 
 impl fmt::Display for Class {
@@ -198,6 +212,11 @@ impl Client {
     /// How many requests may be under way at once.
     pub fn concurrency(&self) -> usize {
         self.0.concurrency
+    }
+
+    /// How fast requests of a class may follow one another; none where there is no bound.
+    pub fn pace(&self, class: Class) -> Option<Pace> {
+        self.lane(class).pace()
     }
 
     /// Ends all requests under way, and every later one, with [`ErrorKind::Interrupted`].

@@ -37,6 +37,11 @@ impl Pace {
         Self { per_minute: rate.max(f64::MIN_POSITIVE), burst: 1, jittered: false }
     }
 
+    /// How many requests a minute it allows on average.
+    pub fn requests_a_minute(self) -> f64 {
+        self.per_minute
+    }
+
     /// How many requests may go at once after a pause.
     pub fn burst(mut self, requests: u32) -> Self {
         self.burst = requests.max(1);
@@ -87,6 +92,10 @@ impl Quota {
             paused_until: StdMutex::default(),
             gap: StdMutex::default(),
         }
+    }
+
+    pub(super) fn pace(&self) -> Option<Pace> {
+        self.pace
     }
 
     /// Waits until a request may go; `told` is called with each wait before it begins.

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+#[cfg(feature = "cli")]
+use super::Quality;
 use crate::calendar::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Metadata};
@@ -139,6 +141,16 @@ pub(super) fn folders(root: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// How many pictures of a quality lie in a folder, in whatever layout.
+#[cfg(feature = "cli")]
+pub(crate) fn pictures_in(root: &Path, quality: Quality) -> u64 {
+    let ending = format!("_{quality}.jpg");
+    let is_one =
+        |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.ends_with(&ending));
+    let entries = folders(root).into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+    entries.flatten().filter(is_one).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +202,12 @@ mod tests {
             .collect();
         found.sort();
         assert_eq!(found, ["", "2023", "2023/12", "2023/12/10", "741"]);
+        fs::write(root.path().join("741/8_256.jpg"), "").expect("written");
+        fs::write(root.path().join("741/8_1024.jpg"), "").expect("written");
+        #[cfg(feature = "cli")]
+        assert_eq!(
+            [Quality::Q256, Quality::Original].map(|quality| pictures_in(root.path(), quality)),
+            [2, 0]
+        );
     }
 }

@@ -297,6 +297,7 @@ impl Walk {
                 self.nodes.remove(&place);
             }
             Ok(Look::Sequences(shown)) => {
+                self.source.client.tell(&Event::TileShows { tile, images: shown.images });
                 self.nodes.insert(place, Node::Read(Ok(shown)));
             }
             Err(error) if error.is_fatal() => return Err(error),

@@ -275,7 +275,7 @@ async fn on_a_small_disk(sandbox: &Sandbox, folder: &Path, script: &str) -> Opti
 async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_is_room() {
     let sandbox = Sandbox::start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
-    let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 4 --format csv,parquet";
+    let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 4 --format csv,parquet --yes";
     run(&sandbox, fresh.path(), crawl).await;
     let truth = files(fresh.path());
     let folder = tempfile::tempdir().unwrap();

@@ -86,7 +86,7 @@ fn readme_and_guide_name_only_flags_that_there_are() {
     // Those of cargo.
     known.extend(["--release", "--locked", "--path", "--open"].map(str::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for document in ["README.md", "docs/guide.md"] {
+    for document in ["README.md", "docs/guide.md", "docs/reference.md"] {
         let named = flags(&fs::read_to_string(root.join(document)).unwrap());
         let unknown: Vec<_> = named.difference(&known).collect();
         assert!(named.len() > 10 && unknown.is_empty(), "{document}: {unknown:?}");

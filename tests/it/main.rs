@@ -3,6 +3,7 @@
 
 mod again;
 mod bad_days;
+mod big;
 mod books;
 mod cli;
 #[cfg(feature = "parquet")]
@@ -13,6 +14,7 @@ mod door;
 mod doubt;
 mod drills;
 mod durable;
+mod estimate;
 mod examples;
 mod filters;
 mod flow;
@@ -28,6 +30,7 @@ mod help;
 mod hostile;
 mod ledger;
 mod pictures;
+mod progress;
 mod real;
 mod resume;
 mod settings;

@@ -186,6 +186,12 @@ pub(in crate::cli) struct PictureArgs {
     /// image's id. A picture is looked for only there.
     #[arg(long, value_name = "HOW", default_value_t = PictureLayout::Flat, value_parser = parsed::<PictureLayout>)]
     pub(in crate::cli) layout: PictureLayout,
+    /// Download without asking, however much it is
+    ///
+    /// Over 100,000 pictures, or more than half of the disk that is free, a run asks first on a terminal, and ends
+    /// elsewhere.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
     /// Look into pictures that are there, and download broken ones anew
     #[arg(long, hide_short_help = true)]
     pub(in crate::cli) check_existing: bool,
@@ -312,6 +318,8 @@ pub(in crate::cli) enum ProgressArg {
     Auto,
     /// A line now and then
     Plain,
+    /// An object a line for programs: progress every second, all that is said, and the end
+    Json,
     /// Nothing
     None,
 }

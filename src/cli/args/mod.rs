@@ -159,6 +159,12 @@ pub(super) struct CrawlArgs {
     /// Start from these images, in the same ways
     #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", conflicts_with_all = ["place", "org_id", "user", "clip"])]
     pub(super) images: Option<String>,
+    /// Tell what the crawl would take, and do not crawl
+    ///
+    /// Reads the tiles of the area, which the crawl then finds in the cache, and nothing else. Sequences, images and
+    /// requests are counted; time and disk are guesses, and it says which is which.
+    #[arg(long, help_heading = "Area", conflicts_with_all = ["sequences", "images"])]
+    pub(super) estimate: bool,
     #[command(flatten)]
     pub(super) filters: FilterArgs,
     #[command(flatten)]

@@ -31,8 +31,18 @@ const VARIABLE: &str = "STREETFLOW_";
 const COMMANDS: [&str; 6] = ["sequences", "images", "metadata", "download", "crawl", "config"];
 
 /// Flags that are about one run: as settings they would be traps.
-const NO_SETTINGS: [&str; 8] =
-    ["help", "version", "config", "restart", "input", "input_format", "sequences", "images"];
+const NO_SETTINGS: [&str; 10] = [
+    "help",
+    "version",
+    "config",
+    "restart",
+    "input",
+    "input_format",
+    "sequences",
+    "images",
+    "estimate",
+    "yes",
+];
 
 /// The Python toolset's name of a setting, and ours.
 const TOOLSET: [(&str, &str); 5] = [

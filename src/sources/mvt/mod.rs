@@ -29,6 +29,8 @@ pub(super) type Fault = &'static str;
 pub(super) struct Shown {
     pub(super) sequences: Vec<Sequence>,
     pub(super) left_out: Vec<(SequenceId, &'static str)>,
+    /// The images of those that are wanted, as far as the tile shows them.
+    pub(super) images: u64,
 }
 
 /// Whether a tile above the level of collection shows a sequence that may be wanted.
@@ -63,13 +65,17 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             "image" if tile.z == MAX_ZOOM => "sequence_id",
             _ => continue,
         };
-        found.read(&layer, id, &area.clip(tile, layer.extent), wanted)?;
+        let shows_images = layer.name == "image";
+        found.read(&layer, id, shows_images, &area.clip(tile, layer.extent), wanted)?;
     }
     let mut shown = Shown::default();
     for seen in found.seen.into_iter().filter(|seen| seen.inside && seen.word.is_owned(wanted)) {
         match seen.word.against(wanted) {
             Some(filter) => shown.left_out.push((seen.id, filter)),
-            None => shown.sequences.push(seen.record(wanted)),
+            None => {
+                shown.images += u64::from(seen.images);
+                shown.sequences.push(seen.record(wanted));
+            }
         }
     }
     // The order of features is the server's whim; the files should not change with it.
@@ -128,10 +134,18 @@ struct Seen<'a> {
     creator: Value<'a>,
     word: Word,
     inside: bool,
+    images: u32,
 }
 
 impl<'a> Found<'a> {
-    fn read(&mut self, layer: &Layer<'a>, id: &str, clip: &Clip, wanted: &Wanted) -> Result<(), Fault> {
+    fn read(
+        &mut self,
+        layer: &Layer<'a>,
+        id: &str,
+        shows_images: bool,
+        clip: &Clip,
+        wanted: &Wanted,
+    ) -> Result<(), Fault> {
         // A layer shares one table of values, so a sequence's id is looked up once, not once an image.
         // Counted from 1; zeros cost no memory before they are written to.
         let mut places = vec![0_u32; layer.values.len()];
@@ -152,6 +166,7 @@ impl<'a> Found<'a> {
                 seen.creator = tags.creator;
             }
             seen.word.hear(&tags, wanted);
+            seen.images += u32::from(shows_images);
             seen.inside = seen.inside || clip.is_whole() || feature.lies_in(clip)?;
         }
         Ok(())
@@ -167,7 +182,8 @@ impl<'a> Found<'a> {
             return Err("it shows more than two million sequences");
         }
         let (organization, creator) = (Value::None, Value::None);
-        self.seen.push(Seen { id, organization, creator, word: Word::default(), inside: false });
+        let (word, inside, images) = (Word::default(), false, 0);
+        self.seen.push(Seen { id, organization, creator, word, inside, images });
         let place = u32::try_from(self.seen.len()).map_err(|_| "it shows too many sequences")?;
         self.index.insert(text, place);
         Ok(Some(place))

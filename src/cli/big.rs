@@ -1,0 +1,176 @@
+//! Asks before a large download: more than 100,000 pictures, or more than half of the disk that is free.
+//!
+//! A crawl streams, so at first nobody knows how much it will be. It is asked
+//! as soon as the tiles show more than may go unasked, or the table that is
+//! read has more rows; else, for filters and users tell nothing beforehand, at
+//! the picture that is one too many. Pictures that are there are not counted.
+
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::run::Run;
+use super::screen::Screen;
+use super::sizes;
+use super::steps::DOWNLOAD;
+use super::words::{grouped, human_bytes, path_text};
+use crate::sinks::pictures_in;
+use crate::{Class, Error, ErrorKind, Flow, Metadata, Quality, Result};
+
+/// So many pictures go unasked.
+pub(super) const UNASKED: u64 = 100_000;
+
+/// From so many on, their mean size says more than what others have seen.
+const TELLING: u64 = 200;
+
+/// Where a person decides whether so much is meant.
+pub(super) struct Gate {
+    screen: Arc<Screen>,
+    stop: CancellationToken,
+    folder: PathBuf,
+    quality: Quality,
+    known: Known,
+    free: Option<u64>,
+    passed: u64,
+    /// Pictures that were there before the run; counted when it matters.
+    there: Option<u64>,
+    agreed: bool,
+    unasked: u64,
+}
+
+/// What is known beforehand of how many pictures there will be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Known {
+    /// Nothing.
+    Nothing,
+    /// As many as a table has rows.
+    Rows(u64),
+    /// As many as the tiles show, up to a limit.
+    Tiles { most: u64 },
+}
+
+impl Gate {
+    pub(super) fn new(run: &Run, folder: &Path, quality: Quality, known: Known, agreed: bool) -> Self {
+        Self {
+            screen: Arc::clone(&run.screen),
+            stop: run.stop.clone(),
+            folder: folder.to_owned(),
+            quality,
+            known,
+            free: sizes::free(folder),
+            passed: 0,
+            there: None,
+            agreed,
+            unasked: UNASKED,
+        }
+    }
+
+    /// Lets images pass to their download while that is agreed to.
+    pub(super) fn before(self, flow: Flow<Metadata>) -> Flow<Metadata> {
+        flow.then(move |images: crate::RecordStream<Metadata>| {
+            let gated = futures::stream::unfold((images, self), |(mut images, mut gate)| async {
+                let item = match images.next().await? {
+                    Ok(image) => gate.lets_pass().await.map(|()| image),
+                    Err(error) => Err(error),
+                };
+                Some((item, (images, gate)))
+            });
+            gated.boxed()
+        })
+    }
+
+    async fn lets_pass(&mut self) -> Result<()> {
+        self.passed += 1;
+        if self.agreed {
+            return Ok(());
+        }
+        let Some(question) = self.question().await else { return Ok(()) };
+        self.ask(&question).await?;
+        self.agreed = true;
+        Ok(())
+    }
+
+    /// What to ask, if it is much.
+    async fn question(&mut self) -> Option<String> {
+        let step = self.screen.step(DOWNLOAD)?;
+        let asked = self.passed.saturating_sub(step.present.get());
+        let foreseen = match self.known {
+            Known::Nothing => 0,
+            Known::Rows(rows) => rows,
+            Known::Tiles { most } => self.screen.tally.shown_images().min(most),
+        };
+        // Those that are there are counted only where it matters, for there may be millions.
+        let foreseen = if self.is_much(foreseen) { foreseen - self.there().await.min(foreseen) } else { 0 };
+        let pictures = foreseen.max(asked);
+        if !self.is_much(pictures) {
+            return None;
+        }
+        let what = format!(
+            "{} pictures of quality {} are to be downloaded, about {}",
+            grouped(pictures),
+            self.quality,
+            human_bytes(self.bytes(pictures))
+        );
+        Some(match self.free {
+            Some(free) => format!("{what}; {} are free for {}", human_bytes(free), path_text(&self.folder)),
+            None => what,
+        })
+    }
+
+    fn is_much(&self, pictures: u64) -> bool {
+        pictures > self.unasked || self.free.is_some_and(|free| self.bytes(pictures) > free / 2)
+    }
+
+    /// What so many pictures take: as those that came, or as others have seen.
+    fn bytes(&self, pictures: u64) -> u64 {
+        let came = self.screen.step(DOWNLOAD).map_or(0, |step| step.rows.get());
+        let each = if came >= TELLING {
+            self.screen.tally.bytes(Class::Bytes) / came
+        } else {
+            sizes::of_picture(self.quality).iter().sum::<u64>() / 2
+        };
+        pictures.saturating_mul(each)
+    }
+
+    async fn there(&mut self) -> u64 {
+        if let Some(there) = self.there {
+            return there;
+        }
+        let (folder, quality) = (self.folder.clone(), self.quality);
+        let there = spawn_blocking(move || pictures_in(&folder, quality)).await.unwrap_or_default();
+        self.there = Some(there);
+        there
+    }
+
+    async fn ask(&self, what: &str) -> Result<()> {
+        let refuse = |why: &'static str| {
+            let error = Error::new(ErrorKind::Usage, "download so much").because(format!("{what}; {why}"));
+            error.hint("say `--yes` to the same command, which goes on from what is there; or ask for less, such as with `--limit`")
+        };
+        if !self.screen.voice.can_ask() {
+            return Err(refuse("nobody here can be asked"));
+        }
+        self.screen.hold_still(true);
+        self.screen.voice.print(&format!("{what}\ngo on? [y/N] "));
+        let answer = tokio::select! {
+            answer = spawn_blocking(answer) => answer.unwrap_or_default(),
+            () = self.stop.cancelled() => {
+                self.screen.voice.print("\n");
+                return Err(Error::new(ErrorKind::Interrupted, "ask").because("the run was stopped"));
+            }
+        };
+        self.screen.hold_still(false);
+        if answer { Ok(()) } else { Err(refuse("the answer was no")) }
+    }
+}
+
+/// Whether the person says yes.
+fn answer() -> bool {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
+}

@@ -1,0 +1,119 @@
+//! All that goes to stderr: as text for a person, or as an object a line for a program.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use anstream::AutoStream;
+use clap::ColorChoice;
+use indicatif::MultiProgress;
+use serde_json::{Value, json};
+
+use super::args::{ProgressArg, ScreenArgs};
+use super::words::{color_choice, error_text};
+use crate::Error;
+use crate::client::redact;
+
+/// What kind of line it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Note,
+    Warning,
+    Hint,
+}
+
+/// Who speaks to stderr.
+pub(super) struct Voice {
+    json: bool,
+    quiet: bool,
+    color: ColorChoice,
+    /// The live lines, above which all else is said.
+    live: Mutex<Option<MultiProgress>>,
+}
+
+impl Voice {
+    pub(super) fn new(args: &ScreenArgs) -> Self {
+        let json = args.progress == ProgressArg::Json;
+        Self { json, quiet: args.quiet, color: args.color, live: Mutex::default() }
+    }
+
+    /// From now on all is said above these lines; without any, where the cursor stands.
+    pub(super) fn above(&self, lines: Option<MultiProgress>) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person sits there who can be asked something.
+    pub(super) fn can_ask(&self) -> bool {
+        !self.json && !self.quiet && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Says something; with `-q` nothing is said.
+    pub(super) fn say(&self, tone: Tone, text: &str) {
+        if !self.quiet {
+            self.insist(tone, text);
+        }
+    }
+
+    /// Says it whatever was asked for.
+    pub(super) fn insist(&self, tone: Tone, text: &str) {
+        let (name, head) = match tone {
+            Tone::Note => ("note", ""),
+            Tone::Warning => ("warning", "\x1b[33mwarning:\x1b[0m "),
+            Tone::Hint => ("hint", "\x1b[36mhint:\x1b[0m "),
+        };
+        if self.json {
+            self.object(name, json!({ "text": text }));
+        } else {
+            self.print(&format!("{head}{text}\n"));
+        }
+    }
+
+    /// An error, its causes, and what to do.
+    pub(super) fn error(&self, error: &Error) {
+        if self.json {
+            self.object("error", told(error));
+        } else {
+            self.print(&format!("{}\n", error_text(error)));
+        }
+    }
+
+    /// A line for a program: what it is, and what it holds.
+    pub(super) fn object(&self, event: &str, mut holds: Value) {
+        let mut line = json!({ "event": event });
+        if let (Some(line), Some(holds)) = (line.as_object_mut(), holds.as_object_mut()) {
+            line.append(holds);
+        }
+        self.print(&redact(&format!("{line}\n")));
+    }
+
+    /// Prints a text as it is; a broken pipe is nobody's fault.
+    pub(super) fn print(&self, text: &str) {
+        let print = || {
+            let mut err = AutoStream::new(io::stderr(), color_choice(self.color));
+            err.write_all(text.as_bytes()).and_then(|()| err.flush()).ok();
+        };
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match live {
+            Some(lines) => lines.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+/// An error for a program.
+pub(super) fn told(error: &Error) -> Value {
+    let mut chain = vec![error.to_string()];
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        chain.push(inner.to_string());
+        cause = inner.source();
+    }
+    json!({
+        "kind": format!("{:?}", error.kind()).to_ascii_lowercase(),
+        "chain": chain,
+        "hint": error.advice(),
+    })
+}
