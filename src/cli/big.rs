@@ -72,12 +72,15 @@ impl Gate {
     /// Lets images pass to their download while that is agreed to.
     pub(super) fn before(self, flow: Flow<Metadata>) -> Flow<Metadata> {
         flow.then(move |images: crate::RecordStream<Metadata>| {
-            let gated = futures::stream::unfold((images, self), |(mut images, mut gate)| async {
-                let item = match images.next().await? {
-                    Ok(image) => gate.lets_pass().await.map(|()| image),
-                    Err(error) => Err(error),
-                };
-                Some((item, (images, gate)))
+            let gated = futures::stream::unfold(Some((images, self)), |state| async {
+                let (mut images, mut gate) = state?;
+                match images.next().await? {
+                    Ok(image) => match gate.lets_pass().await {
+                        Ok(()) => Some((Ok(image), Some((images, gate)))),
+                        Err(refused) => Some((Err(refused), None)),
+                    },
+                    Err(error) => Some((Err(error), Some((images, gate)))),
+                }
             });
             gated.boxed()
         })
@@ -173,4 +176,80 @@ fn answer() -> bool {
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);
     read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::Cli;
+    use crate::cli::ledger::Ledger;
+    use crate::{Event, Observer, TileId};
+
+    /// A gate behind which ten pictures go unasked, on an endless disk; nobody can be asked.
+    fn gate(folder: &Path, known: Known) -> Gate {
+        let args = Cli::try_parse_from(["streetflow", "download", "-q"]).expect("words");
+        Gate {
+            screen: Screen::new(&args.screen, &[DOWNLOAD], Ledger::new(folder, &[DOWNLOAD])),
+            stop: CancellationToken::new(),
+            folder: folder.to_owned(),
+            quality: Quality::Q256,
+            known,
+            free: None,
+            passed: 0,
+            there: None,
+            agreed: false,
+            unasked: 10,
+        }
+    }
+
+    /// How many images it lets pass of so many, each being told of as an event.
+    async fn pass(gate: &mut Gate, images: u64, becomes: Option<Event<'static>>) -> u64 {
+        for passed in 0..images {
+            if let Err(error) = gate.lets_pass().await {
+                assert_eq!(error.kind(), ErrorKind::Usage);
+                return passed;
+            }
+            becomes.iter().for_each(|event| gate.screen.on_event(event));
+        }
+        images
+    }
+
+    #[tokio::test]
+    async fn what_is_known_beforehand_is_asked_at_once_and_the_rest_at_the_one_too_many() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shows =
+            |gate: &Gate, images| gate.screen.on_event(&Event::TileShows { tile: TileId::WORLD, images });
+        let path = folder.path();
+        assert_eq!(pass(&mut gate(path, Known::Nothing), 30, None).await, 10);
+        assert_eq!(pass(&mut gate(path, Known::Rows(10)), 10, None).await, 10);
+        assert_eq!(pass(&mut gate(path, Known::Rows(11)), 11, None).await, 0);
+        let mut crawl = gate(path, Known::Tiles { most: u64::MAX });
+        shows(&crawl, 10);
+        assert_eq!(pass(&mut crawl, 5, None).await, 5);
+        shows(&crawl, 1);
+        assert_eq!(pass(&mut crawl, 5, None).await, 0);
+        let mut limited = gate(path, Known::Tiles { most: 10 });
+        shows(&limited, 1000);
+        assert_eq!(pass(&mut limited, 10, None).await, 10);
+        let mut agreed = gate(path, Known::Rows(1000));
+        agreed.agreed = true;
+        assert_eq!(pass(&mut agreed, 1000, None).await, 1000);
+    }
+
+    #[tokio::test]
+    async fn pictures_that_are_there_do_not_count_and_a_small_disk_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        let present = Event::Present { step: DOWNLOAD };
+        assert_eq!(pass(&mut gate(path, Known::Nothing), 1000, Some(present)).await, 1000);
+        std::fs::write(path.join("1_256.jpg"), "").expect("written");
+        assert_eq!(pass(&mut gate(path, Known::Rows(11)), 1, None).await, 1);
+        let mut small = gate(path, Known::Rows(5));
+        small.free = Some(80_000);
+        assert_eq!(pass(&mut small, 1, None).await, 1, "five are 45 kB, but one is there");
+        small.there = Some(0);
+        assert_eq!(pass(&mut small, 1, None).await, 0);
+    }
 }

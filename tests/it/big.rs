@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use streetflow::sandbox::{Host, Sandbox, World};
+use streetflow::sandbox::Sandbox;
 
-use crate::support::{names, run};
+use crate::support::run;
 
 /// A table with so many rows, and no picture behind any.
 fn table(folder: &Path, rows: u64) {
@@ -39,27 +39,6 @@ async fn where_nobody_can_be_asked_a_large_download_needs_a_word() {
     fs::remove_file(pictures.join("3_256.jpg")).unwrap();
     let (exit, said) = run(&sandbox, folder.path(), ["download", "--yes"]).await;
     assert_eq!(exit, 0, "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crawl_is_asked_about_as_soon_as_tiles_show_how_large_it_is() {
-    let sandbox = Sandbox::builder().world(World::of_size(300_000, 1)).start().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let world = "--bbox=-180,-85,180,85";
-    let (exit, said) = run(&sandbox, folder.path(), ["crawl", world]).await;
-    assert_eq!(exit, 2, "{said}");
-    assert!(said.contains("to download so much") && said.contains("`--yes`"), "{said}");
-    let asked = sandbox.requests_to(Host::Images).len();
-    assert!(asked < 100_000, "{asked} pictures were asked for before");
-    let outputs = folder.path().join("outputs");
-    assert!(!names(&outputs).iter().any(|name| name.ends_with(".csv")), "no table of a part");
-    assert!(outputs.join(".streetflow").exists(), "and the answers are kept");
-    // Tables alone need no word, nor does what is limited.
-    for few in ["--no-download", "--limit=20"] {
-        let folder = tempfile::tempdir().unwrap();
-        let (exit, said) = run(&sandbox, folder.path(), ["crawl", world, few]).await;
-        assert_eq!(exit, 0, "{few}: {said}");
-    }
 }
 
 /// A terminal of our own, through which a person answers.

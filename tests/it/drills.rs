@@ -275,23 +275,26 @@ async fn on_a_small_disk(sandbox: &Sandbox, folder: &Path, script: &str) -> Opti
 async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_is_room() {
     let sandbox = Sandbox::start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
-    let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 4 --format csv,parquet --yes";
+    let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 4 --format csv,parquet";
     run(&sandbox, fresh.path(), crawl).await;
     let truth = files(fresh.path());
     let folder = tempfile::tempdir().unwrap();
-    // Full in the store, then in pictures; then with room enough.
+    // More than half of it, and nobody can be asked; full in the store, then in pictures; then with room enough.
     let script = format!(
-        "run {crawl}; ls -A outputs outputs/downloaded_images\nmount -o remount,size=3m outputs\nrun {crawl}; ls outputs\n\
+        "run {crawl}\nrun {crawl} --yes; ls -A outputs outputs/downloaded_images\n\
+         mount -o remount,size=3m outputs\nrun {crawl} --yes; ls outputs\n\
          mount -o remount,size=200m outputs\nrun {crawl}; ls -A outputs; mkdir kept; cp -r outputs/. kept"
     );
     let Some(said) = on_a_small_disk(&sandbox, folder.path(), &script).await else { return };
     let runs: Vec<&str> = said.split("exit ").collect();
-    assert_eq!(runs.len(), 4, "{said}");
-    for run in &runs[..2] {
+    assert_eq!(runs.len(), 5, "{said}");
+    assert!(runs[0].contains("to download so much") && runs[0].contains("`--yes`"), "{said}");
+    for run in &runs[1..3] {
         assert!(run.contains("No space left") && run.contains("make room"), "{said}");
     }
-    assert!(runs[1].starts_with('1') && runs[2].starts_with('1') && runs[3].starts_with('0'), "{said}");
-    assert!(!runs[1].contains("_dataset") && runs[2].contains("going on from"), "{said}");
+    let exits: String = runs[1..].iter().filter_map(|run| run.chars().next()).collect();
+    assert_eq!(exits, "2110", "{said}");
+    assert!(!runs[2].contains("_dataset") && runs[3].contains("going on from"), "{said}");
     fs::remove_dir(folder.path().join("outputs")).unwrap();
     fs::rename(folder.path().join("kept"), folder.path().join("outputs")).unwrap();
     assert!(files(folder.path()) == truth, "the files differ: {said}");

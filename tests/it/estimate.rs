@@ -46,8 +46,9 @@ async fn an_estimate_counts_what_the_crawl_finds_and_leaves_nothing() {
         let (sequences, images) = (rows("seq_dataset.csv"), rows("img_dataset.csv"));
         assert_eq!(number(&text, "sequences"), sequences, "{text}");
         let estimated = number(&text, "images");
-        // A sequence that leaves the small box goes on in tiles that nobody reads.
-        assert!(estimated <= images && estimated * 10 >= images * 6, "{estimated} of {images}: {text}");
+        // Tiles show a sequence that is gone, and one that leaves the small box goes on in tiles that nobody reads.
+        let least = if area == NICOSIA { images / 3 } else { images };
+        assert!((least..=images + 20).contains(&estimated), "{estimated} of {images}: {text}");
         for words in ["50,000 a day", "10,000 a minute", "60,000 images a minute", "a guess", "free"] {
             assert!(text.contains(words), "{words}: {text}");
         }
@@ -88,7 +89,7 @@ async fn what_an_estimate_cannot_do_is_told() {
         assert_eq!((exit, &*text), (2, ""), "{args:?}: {said}");
         assert!(said.contains(words), "{said}");
     }
-    sandbox.script(Rule::on(Host::Tiles).path("14/").fault(Fault::status(500, "")));
+    sandbox.script(Rule::when(|asked| asked.path.contains("/14/")).fault(Fault::status(500, "")));
     let (exit, text, said) = estimated(&sandbox, folder.path(), [NICOSIA, "--attempts=1"]).await;
     assert_eq!(exit, 3, "{said}");
     assert!(text.contains("tiles failed: it will be more than this"), "{text}");
