@@ -38,7 +38,9 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
     let voice = Voice::new(screen);
     match ended {
         Ok(lines) => {
-            lines.iter().for_each(|line| voice.say(Tone::Note, line));
+            for line in &lines {
+                voice.say(Tone::Note, line);
+            }
             Exit::Done
         }
         // Whoever read the pipe has enough.

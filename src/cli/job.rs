@@ -19,6 +19,7 @@ use super::tables::path_of;
 use super::unfinished::Unfinished;
 use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
+use crate::error::shown;
 use crate::sinks::file::{is_file, output_error, sweep};
 use crate::{Error, ErrorKind, Format, Report, Result};
 
@@ -315,7 +316,7 @@ impl<'a> Job<'a> {
         if screen.voice.is_json() {
             screen.voice.object("end", json!({ "exit_code": exit as u8, "next": next, "report": report }));
         } else if let Some(next) = next {
-            screen.say(&format!("next: {next}"));
+            screen.say(&format!("next: {}", shown(next)));
         }
         exit
     }

@@ -20,7 +20,7 @@ pub(super) struct Lines<'a> {
 }
 
 /// How far a step has come.
-struct Pace {
+struct Speed {
     /// Records a second, as of late.
     rate: f64,
     /// What it will have done at its end, as far as is known, and whether that is all.
@@ -44,7 +44,7 @@ impl<'a> Lines<'a> {
         self.screen.pulse.rate(place, now, self.at)
     }
 
-    fn pace(&self, place: usize) -> Pace {
+    fn speed(&self, place: usize) -> Speed {
         let step = &self.screen.steps[place];
         let counts = step.balance();
         let rate = self.rate(place, done(step));
@@ -55,7 +55,7 @@ impl<'a> Lines<'a> {
         let out = done(step) + counts.left_out + counts.gone + counts.failed;
         #[expect(clippy::cast_precision_loss, reason = "for show")]
         let left = (total > out && rate > 0.0).then(|| (total - out) as f64 / rate);
-        Pace { rate, total: (total > out).then_some((total, is_all)), left }
+        Speed { rate, total: (total > out).then_some((total, is_all)), left }
     }
 
     /// What the steps before have found, where nobody knows what they will find.
@@ -67,13 +67,13 @@ impl<'a> Lines<'a> {
     /// `download  4,100  80/s  of 12,345, 2 min left  33.1 MB`, in so many columns.
     pub(super) fn step(&self, place: usize, width: usize) -> String {
         let step = &self.screen.steps[place];
-        let (counts, pace) = (step.balance(), self.pace(place));
-        let head = format!("{:<9} {:>9} {:>6}/s", step.name, grouped(counts.rows), rounded(pace.rate));
+        let (counts, speed) = (step.balance(), self.speed(place));
+        let head = format!("{:<9} {:>9} {:>6}/s", step.name, grouped(counts.rows), rounded(speed.rate));
         let mut parts = Vec::new();
         if counts.failed > 0 {
             parts.push(format!("{} failed", grouped(counts.failed)));
         }
-        match (pace.total, pace.left) {
+        match (speed.total, speed.left) {
             (Some((total, true)), Some(left)) => {
                 parts.push(format!("of {}, {} left", grouped(total), human_time(left)));
             }
@@ -136,12 +136,12 @@ impl<'a> Lines<'a> {
         let hundredths = |number: f64| (number * 100.0).round() / 100.0;
         let mut steps = super::report::steps(self.screen);
         for (place, step) in self.screen.steps.iter().enumerate() {
-            let pace = self.pace(place);
+            let speed = self.speed(place);
             if let Some(step) = steps.get_mut(step.name).and_then(Value::as_object_mut) {
-                step.insert("a_second".to_owned(), hundredths(pace.rate).into());
-                step.insert("of".to_owned(), pace.total.map(|(total, _)| total).into());
-                step.insert("of_is_all".to_owned(), pace.total.is_some_and(|(_, is_all)| is_all).into());
-                step.insert("seconds_left".to_owned(), pace.left.map(hundredths).into());
+                step.insert("a_second".to_owned(), hundredths(speed.rate).into());
+                step.insert("of".to_owned(), speed.total.map(|(total, _)| total).into());
+                step.insert("of_is_all".to_owned(), speed.total.is_some_and(|(_, is_all)| is_all).into());
+                step.insert("seconds_left".to_owned(), speed.left.map(hundredths).into());
             }
         }
         let waits: Vec<_> = self.tile_pace().into_iter().chain(self.waits()).collect();

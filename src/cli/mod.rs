@@ -126,13 +126,13 @@ async fn command(cli: Cli) -> Exit {
             let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
                 .area(&args.area)
                 .tables(&args.tables)
-                .next(next::images(&args.files, &args.network));
+                .next(Some(next::images(&args.files, &args.network)));
             job.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::IMAGES])
                 .tables(&args.tables)
-                .next(next::metadata(&args.files, &args.network));
+                .next(Some(next::metadata(&args.files, &args.network)));
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {

@@ -6,15 +6,15 @@ use super::tables::path_of;
 use crate::{Fields, Format, Quality};
 
 /// After `sequences`: their images.
-pub(super) fn images(files: &OutputArgs, network: &NetworkArgs) -> Option<String> {
+pub(super) fn images(files: &OutputArgs, network: &NetworkArgs) -> String {
     let named = name("seq-out-file", &files.names.seq_out_file, "seq_dataset");
-    Some(command("images", [named, folder(files), sandbox(network)]))
+    command("images", [named, folder(files), sandbox(network)])
 }
 
 /// After `images`: what is known of them.
-pub(super) fn metadata(files: &OutputArgs, network: &NetworkArgs) -> Option<String> {
+pub(super) fn metadata(files: &OutputArgs, network: &NetworkArgs) -> String {
     let named = name("img-out-file", &files.names.img_out_file, "img_dataset");
-    Some(command("metadata", [named, folder(files), sandbox(network)]))
+    command("metadata", [named, folder(files), sandbox(network)])
 }
 
 /// After `metadata`: the pictures, of the size of which there are URLs; none if there are none.

@@ -1,6 +1,7 @@
 //! All that goes to stderr: as text for a person, or as an object a line for a program.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::AutoStream;
@@ -12,6 +13,7 @@ use super::args::{ProgressArg, ScreenArgs};
 use super::words::{color_choice, error_text};
 use crate::Error;
 use crate::client::redact;
+use crate::printable::is_shown;
 
 /// What kind of line it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl Voice {
         if let (Some(line), Some(holds)) = (line.as_object_mut(), holds.as_object_mut()) {
             line.append(holds);
         }
-        self.print(&redact(&format!("{line}\n")));
+        self.print(&format!("{}\n", escaped(&redact(&line.to_string()))));
     }
 
     /// Prints a text as it is; a broken pipe is nobody's fault.
@@ -103,6 +105,22 @@ impl Voice {
     }
 }
 
+/// JSON that says the same without a character that a terminal would obey, or that can't be seen.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_shown(c) {
+            text.push(c);
+        } else {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units)
+                .iter()
+                .for_each(|unit| write!(text, "\\u{unit:04x}").unwrap_or_default());
+        }
+    }
+    text
+}
+
 /// An error for a program.
 pub(super) fn told(error: &Error) -> Value {
     let mut chain = vec![error.to_string()];
@@ -116,4 +134,17 @@ pub(super) fn told(error: &Error) -> Value {
         "chain": chain,
         "hint": error.advice(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_a_program_commands_no_terminal_and_reads_the_same() {
+        let odd = "gpj\u{202e}exe \u{1b}[2J \u{9b}31m \u{e0041} Ü 日本";
+        let line = escaped(&json!({ "text": odd }).to_string());
+        assert!(line.chars().all(is_shown), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["text"], odd);
+    }
 }

@@ -168,7 +168,8 @@ async fn restart_and_another_box_begin_anew() {
     command.args(WORDS.split_whitespace()).arg("--restart");
     let (exit, said) = output(command).await;
     assert!(exit == 0 && !said.contains("going on"), "{said}");
-    assert_eq!(sandbox.requests().len(), all);
+    // What the killed one had under way may arrive a little later.
+    assert!((all..=all + IN_FLIGHT).contains(&sandbox.requests().len()), "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
     killed_after(&sandbox, folder.path(), all / 2).await;
     let mut command = command_on(&sandbox, folder.path());

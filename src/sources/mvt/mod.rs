@@ -70,12 +70,11 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
     }
     let mut shown = Shown::default();
     for seen in found.seen.into_iter().filter(|seen| seen.inside && seen.word.is_owned(wanted)) {
-        match seen.word.against(wanted) {
-            Some(filter) => shown.left_out.push((seen.id, filter)),
-            None => {
-                shown.images += u64::from(seen.images);
-                shown.sequences.push(seen.record(wanted));
-            }
+        if let Some(filter) = seen.word.against(wanted) {
+            shown.left_out.push((seen.id, filter));
+        } else {
+            shown.images += u64::from(seen.images);
+            shown.sequences.push(seen.record(wanted));
         }
     }
     // The order of features is the server's whim; the files should not change with it.
