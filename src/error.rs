@@ -75,6 +75,13 @@ impl ErrorKind {
     }
 }
 
+/// For sources and sinks of one's own; ours name the file.
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Output, "read or write a file").because(error)
+    }
+}
+
 impl Error {
     /// An error of a kind; `doing` completes "failed to …".
     pub fn new(kind: ErrorKind, doing: impl Into<Cow<'static, str>>) -> Self {

@@ -1,9 +1,13 @@
 //! Asks before a large download: more than 100,000 pictures, or more than half of the disk that is free.
 //!
 //! A crawl streams, so at first nobody knows how much it will be. It is asked
-//! as soon as the tiles show more than may go unasked, or the table that is
-//! read has more rows; else, for filters and users tell nothing beforehand, at
-//! the picture that is one too many. Pictures that are there are not counted.
+//! as soon as the tiles, which are read ahead for it, show more than may go
+//! unasked, or the table that is read has more rows; else, for filters and
+//! users tell nothing beforehand, at the picture that is one too many.
+//!
+//! Pictures that are there need no word. But where nobody knows how many there
+//! will be, those that are there count, or a command that is run again and
+//! again would fill the disk by 100,000 a time.
 
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
@@ -19,10 +23,13 @@ use super::sizes;
 use super::steps::DOWNLOAD;
 use super::words::{grouped, human_bytes, path_text};
 use crate::sinks::pictures_in;
-use crate::{Class, Error, ErrorKind, Flow, Metadata, Quality, Result};
+use crate::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result};
 
 /// So many pictures go unasked.
 pub(super) const UNASKED: u64 = 100_000;
+
+/// Whether a picture is there is looked up so far ahead, give or take.
+const LOOKED_AHEAD: u64 = 128;
 
 /// From so many on, their mean size says more than what others have seen.
 const TELLING: u64 = 200;
@@ -31,6 +38,7 @@ const TELLING: u64 = 200;
 pub(super) struct Gate {
     screen: Arc<Screen>,
     stop: CancellationToken,
+    client: Client,
     folder: PathBuf,
     quality: Quality,
     known: Known,
@@ -58,6 +66,7 @@ impl Gate {
         Self {
             screen: Arc::clone(&run.screen),
             stop: run.stop.clone(),
+            client: run.client.clone(),
             folder: folder.to_owned(),
             quality,
             known,
@@ -77,13 +86,21 @@ impl Gate {
                 match images.next().await? {
                     Ok(image) => match gate.lets_pass().await {
                         Ok(()) => Some((Ok(image), Some((images, gate)))),
-                        Err(refused) => Some((Err(refused), None)),
+                        Err(refused) => gate.end_well(refused).await,
                     },
                     Err(error) => Some((Err(error), Some((images, gate)))),
                 }
             });
             gated.boxed()
         })
+    }
+
+    /// Ends the run as Ctrl-C does, with what is there, and never passes anything again.
+    async fn end_well<T>(self, refused: Error) -> T {
+        self.screen.refuse(refused);
+        self.stop.cancel();
+        self.client.stop();
+        std::future::pending().await
     }
 
     async fn lets_pass(&mut self) -> Result<()> {
@@ -100,28 +117,50 @@ impl Gate {
     /// What to ask, if it is much.
     async fn question(&mut self) -> Option<String> {
         let step = self.screen.step(DOWNLOAD)?;
-        let asked = self.passed.saturating_sub(step.present.get());
+        let (came, present) = (step.rows.get(), step.present.get());
         let foreseen = match self.known {
             Known::Nothing => 0,
             Known::Rows(rows) => rows,
             Known::Tiles { most } => self.screen.tally.shown_images().min(most),
         };
-        // Those that are there are counted only where it matters, for there may be millions.
-        let foreseen = if self.is_much(foreseen) { foreseen - self.there().await.min(foreseen) } else { 0 };
-        let pictures = foreseen.max(asked);
-        if !self.is_much(pictures) {
-            return None;
+        // Those that are there are looked for only where it matters, for there may be millions.
+        if self.is_much(foreseen) {
+            let there = self.there().await.min(foreseen);
+            let more = foreseen - there;
+            if self.is_much(more) {
+                let bytes = human_bytes(self.bytes(more));
+                let there =
+                    if there > 0 { format!(", {} of them are there", grouped(there)) } else { String::new() };
+                return Some(format!(
+                    "{} pictures of quality {} are wanted{there}; the rest takes about {bytes}{}",
+                    grouped(foreseen),
+                    self.quality,
+                    self.room()
+                ));
+            }
         }
-        let what = format!(
-            "{} pictures of quality {} are to be downloaded, about {}",
-            grouped(pictures),
-            self.quality,
-            human_bytes(self.bytes(pictures))
-        );
-        Some(match self.free {
-            Some(free) => format!("{what}; {} are free for {}", human_bytes(free), path_text(&self.folder)),
-            None => what,
+        let asked = self.passed.saturating_sub(present);
+        match self.known {
+            Known::Nothing => {}
+            // Whole sequences may go on outside the tiles.
+            Known::Tiles { .. } if asked > foreseen => {}
+            _ => return None,
+        }
+        let is_new = asked > LOOKED_AHEAD.min(self.unasked);
+        (is_new && self.is_much(self.passed)).then(|| {
+            format!(
+                "more than {} pictures of quality {} are wanted, {} of them are there, and nobody knows how many more will come{}",
+                grouped(self.passed - 1),
+                self.quality,
+                grouped(came + present),
+                self.room()
+            )
         })
+    }
+
+    fn room(&self) -> String {
+        let room = |free| format!("; {} are free for {}", human_bytes(free), path_text(&self.folder));
+        self.free.map(room).unwrap_or_default()
     }
 
     fn is_much(&self, pictures: u64) -> bool {
@@ -152,7 +191,7 @@ impl Gate {
     async fn ask(&self, what: &str) -> Result<()> {
         let refuse = |why: &'static str| {
             let error = Error::new(ErrorKind::Usage, "download so much").because(format!("{what}; {why}"));
-            error.hint("say `--yes` to the same command, which goes on from what is there; or ask for less, such as with `--limit`")
+            error.hint("the same command with `--yes` goes on from what is there; or ask for less")
         };
         if !self.screen.voice.can_ask() {
             return Err(refuse("nobody here can be asked"));
@@ -193,6 +232,7 @@ mod tests {
         Gate {
             screen: Screen::new(&args.screen, &[DOWNLOAD], Ledger::new(folder, &[DOWNLOAD])),
             stop: CancellationToken::new(),
+            client: Client::builder().build().expect("a client"),
             folder: folder.to_owned(),
             quality: Quality::Q256,
             known,
@@ -246,6 +286,9 @@ mod tests {
         let path = folder.path();
         let present = Event::Present { step: DOWNLOAD };
         assert_eq!(pass(&mut gate(path, Known::Nothing), 1000, Some(present)).await, 1000);
+        let mut again = gate(path, Known::Nothing);
+        assert_eq!(pass(&mut again, 15, Some(Event::Present { step: DOWNLOAD })).await, 15);
+        assert_eq!(pass(&mut again, 100, None).await, 10, "the last run ended here, unanswered");
         std::fs::write(path.join("1_256.jpg"), "").expect("written");
         assert_eq!(pass(&mut gate(path, Known::Rows(11)), 1, None).await, 1);
         let mut small = gate(path, Known::Rows(5));

@@ -36,6 +36,12 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
         }
     };
     let voice = Voice::new(screen);
+    let exit = told(&voice, ended);
+    voice.end(exit, None, None);
+    exit
+}
+
+fn told(voice: &Voice, ended: Result<Vec<String>>) -> Exit {
     match ended {
         Ok(lines) => {
             for line in &lines {

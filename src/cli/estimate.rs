@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{CrawlArgs, ScreenArgs};
@@ -42,7 +43,7 @@ pub(super) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
         Err(error) => {
             screen.finish();
             screen.error(&error);
-            return exit_of(&error);
+            return end(&screen, exit_of(&error));
         }
     };
     screen.know(&run.client);
@@ -60,15 +61,24 @@ pub(super) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
     match counted {
         Ok(sequences) => {
             let estimate = Estimate::new(&screen, args, sequences, run.client.pace(Class::Tile).is_some());
-            // A closed pipe behind it is no failure.
-            io::stdout().write_all(estimate.text().as_bytes()).ok();
-            if screen.failed() > 0 { Exit::SomeFailed } else { Exit::Done }
+            if screen.voice.is_json() {
+                screen.voice.object("estimate", estimate.object());
+            } else {
+                // A closed pipe behind it is no failure.
+                io::stdout().write_all(estimate.text().as_bytes()).ok();
+            }
+            end(&screen, if screen.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
         }
         Err(error) => {
             screen.error(&error);
-            exit_of(&error)
+            end(&screen, exit_of(&error))
         }
     }
+}
+
+fn end(screen: &Screen, exit: Exit) -> Exit {
+    screen.voice.end(exit, None, None);
+    exit
 }
 
 async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
@@ -125,6 +135,30 @@ impl<'a> Estimate<'a> {
         }
     }
 
+    /// The same for a program; what is a guess is in `guess`, from so much to so much where it is a pair.
+    fn object(&self) -> Value {
+        let sizes =
+            Quality::ALL.into_iter().map(|quality| (quality.to_string(), json!(self.pictures(quality))));
+        json!({
+            "sequences": self.sequences,
+            "images": self.images,
+            "tiles": { "read": self.tiles, "from_cache": self.cached, "failed": self.failed },
+            "requests": {
+                "search": self.sequences,
+                "entity": self.batches(),
+                "bytes": if self.args.no_download { 0 } else { self.images },
+            },
+            "guess": {
+                "images": self.images_guessed,
+                "table_bytes": self.images * TABLES,
+                "picture_bytes": Value::Object(sizes.collect()),
+            },
+            "free_bytes": self.free,
+            "asks_first": self.is_much(),
+            "notes": self.notes(),
+        })
+    }
+
     fn text(&self) -> String {
         let blocks = [self.counted(), self.requests(), self.time(), self.disk()];
         let width = |column: usize| {
@@ -175,9 +209,9 @@ impl<'a> Estimate<'a> {
                 format!("read just now{cached}; {} a day", grouped(TILES_A_DAY)),
             ),
             row(
-                "lists of sequences",
+                "lists of images",
                 grouped(self.sequences),
-                format!("{} a minute", grouped(SEARCHES_A_MINUTE)),
+                format!("one a sequence; {} a minute", grouped(SEARCHES_A_MINUTE)),
             ),
             row(
                 "metadata",
@@ -197,13 +231,14 @@ impl<'a> Estimate<'a> {
         let minutes = |requests: u64, a_minute: u64| requests as f64 / a_minute as f64;
         let lists = minutes(self.sequences, SEARCHES_A_MINUTE);
         let images = minutes(self.images, ENTITIES_A_MINUTE);
-        let mut rows = vec![row("tables", at_least(60.0 * lists.max(images)), "a guess: at these limits")];
+        let mut rows =
+            vec![row("tables", at_least(60.0 * lists.max(images)), "a guess: at the limits above")];
         if !self.args.no_download {
             let [least, most] = self.pictures(self.args.pictures.quality).map(|bytes| bytes as f64 / USUAL);
             rows.push(row(
                 "pictures",
                 format!("{} to {}", at_least(least), at_least(most)),
-                "a guess: at 100 Mbit/s; both overlap",
+                "a guess: at 100 Mbit/s, alongside the tables",
             ));
         }
         ("Time", rows)

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{AreaArgs, FilterArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
@@ -88,6 +87,7 @@ impl<'a> Job<'a> {
             Err(error) => {
                 screen.finish();
                 screen.error(&error);
+                screen.voice.end(exit_of(&error), None, None);
                 return exit_of(&error);
             }
         };
@@ -258,6 +258,10 @@ impl<'a> Job<'a> {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(error)),
         };
+        let refused = screen.refused();
+        let was_refused = refused.is_some();
+        // It ended the run, whatever the run says of its end.
+        error = refused.or(error);
         let came_to_its_end = report.as_ref().is_some_and(|report| !report.stopped);
         let recorded = screen.ledger.finish(came_to_its_end);
         // Failures are left to the next run, which asks for nothing else.
@@ -270,7 +274,9 @@ impl<'a> Job<'a> {
         }
         let (outcome, exit) = match (&report, &error) {
             (_, Some(error)) if abandoned => (Outcome::Abandoned, exit_of(error)),
-            (_, Some(error)) if error.kind() == ErrorKind::Interrupted => (Outcome::Stopped, exit_of(error)),
+            (_, Some(error)) if was_refused || error.kind() == ErrorKind::Interrupted => {
+                (Outcome::Stopped, exit_of(error))
+            }
             (_, Some(error)) => (Outcome::BrokenOff, exit_of(error)),
             (Some(report), None) if report.stopped => (Outcome::Stopped, Exit::Interrupted),
             (_, None) if screen.failed() > 0 => (Outcome::FailuresLeft, Exit::SomeFailed),
@@ -285,11 +291,7 @@ impl<'a> Job<'a> {
         // A mistake in the words is told, and leaves nothing.
         if end.report.is_none() && !screen.has_begun() {
             end.error.iter().for_each(|error| screen.error(error));
-            if screen.voice.is_json() {
-                screen
-                    .voice
-                    .object("end", json!({ "exit_code": end.exit as u8, "next": null, "report": null }));
-            }
+            screen.voice.end(end.exit, None, None);
             return end.exit;
         }
         let file = ReportFile::new(self.output);
@@ -313,9 +315,8 @@ impl<'a> Job<'a> {
             _ => end.exit,
         };
         let next = summary::next(end, self.next.as_deref());
-        if screen.voice.is_json() {
-            screen.voice.object("end", json!({ "exit_code": exit as u8, "next": next, "report": report }));
-        } else if let Some(next) = next {
+        screen.voice.end(exit, next.as_deref(), Some(&report));
+        if let Some(next) = next.filter(|_| !screen.voice.is_json()) {
             screen.say(&format!("next: {}", shown(next)));
         }
         exit

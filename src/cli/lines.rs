@@ -54,7 +54,7 @@ impl<'a> Lines<'a> {
         };
         let out = done(step) + counts.left_out + counts.gone + counts.failed;
         #[expect(clippy::cast_precision_loss, reason = "for show")]
-        let left = (total > out && rate > 0.0).then(|| (total - out) as f64 / rate);
+        let left = (is_all && total > out && rate > 0.0).then(|| (total - out) as f64 / rate);
         Speed { rate, total: (total > out).then_some((total, is_all)), left }
     }
 
@@ -78,10 +78,8 @@ impl<'a> Lines<'a> {
                 parts.push(format!("of {}, {} left", grouped(total), human_time(left)));
             }
             (Some((total, true)), None) => parts.push(format!("of {}", grouped(total))),
-            (Some((total, false)), Some(left)) if left >= 1.0 => {
-                parts.push(format!("of {} so far, {} left", grouped(total), human_time(left)));
-            }
-            _ => {}
+            (Some((total, false)), _) => parts.push(format!("of {} so far", grouped(total))),
+            (None, _) => {}
         }
         if step.name == SEQUENCES {
             let (one, many) = step.unit();
@@ -89,13 +87,12 @@ impl<'a> Lines<'a> {
             let cached = self.screen.cached_tiles();
             parts.extend((cached > 0).then(|| format!("{} of them cached", grouped(cached))));
         }
+        parts.extend((counts.present > 0).then(|| format!("{} already there", grouped(counts.present))));
         if step.name == DOWNLOAD {
             parts.push(human_bytes(self.screen.tally.bytes(Class::Bytes)));
         }
         let filtered: u64 = step.left_out().iter().map(|(_, count)| count).sum();
-        for (count, what) in
-            [(counts.present, "already there"), (filtered, "left out"), (counts.gone, "gone")]
-        {
+        for (count, what) in [(filtered, "left out"), (counts.gone, "gone")] {
             parts.extend((count > 0).then(|| format!("{} {what}", grouped(count))));
         }
         fit(head, &parts, width)
@@ -114,6 +111,7 @@ impl<'a> Lines<'a> {
         parts.extend((retries > 0).then(|| format!("{} tried again", grouped(retries))));
         parts.extend(self.waits());
         parts.push(format!("{bytes}/s"));
+        parts.push(format!("for {}", human_time(self.elapsed().as_secs_f64())));
         fit(head, &parts, width)
     }
 

@@ -8,7 +8,7 @@
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
 //! - `estimate` says beforehand what a crawl takes, `sizes` how large pictures are and what room there is for them
-//! - `big` asks before a large download
+//! - `big` asks before a large download, for which `ahead` reads tiles early
 //! - `man` writes manual pages
 //! - `settings` puts the environment and `streetflow.toml` under the flags
 //! - `screen` counts what happens and shows it: `lines` are the live lines, `pulse` their rates, `waits` and `silence`
@@ -18,6 +18,7 @@
 //! - `want` says which images are wanted
 //! - `cache` finds the user's cache folder, for tiles
 
+mod ahead;
 mod area;
 mod args;
 mod attribution;
@@ -58,7 +59,7 @@ use clap::CommandFactory;
 use self::args::{Cli, Command, ScreenArgs};
 use self::job::Job;
 use self::settings::Refusal;
-use self::voice::Voice;
+use self::voice::{Tone, Voice};
 use self::words::error_text;
 #[cfg(feature = "sandbox")]
 use crate::Result;
@@ -99,13 +100,17 @@ pub fn run() -> ExitCode {
     };
     let told = match &parsed.cli.command {
         Command::Config(_) => Some(settings::config(&parsed)),
-        Command::Init { file } => Some(settings::init(file.as_deref())),
+        Command::Init { file } => Some(
+            settings::init(file.as_deref()).map(|said| Voice::new(&parsed.cli.screen).say(Tone::Note, &said)),
+        ),
         _ => None,
     };
     if let Some(told) = told {
         return told.map_or_else(|error| fail(&parsed.cli.screen, &error), |()| Exit::Done).into();
     }
-    parsed.tell_file();
+    if let Some(said) = parsed.file_told() {
+        Voice::new(&parsed.cli.screen).say(Tone::Note, &said);
+    }
     let cli = parsed.cli;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -126,20 +131,20 @@ async fn command(cli: Cli) -> Exit {
             let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
                 .area(&args.area)
                 .tables(&args.tables)
-                .next(Some(next::images(&args.files, &args.network)));
+                .next(Some(next::images(&args.files, &args.network, &args.tables)));
             job.run(screen, async |run| steps::sequences(run, args).await).await
         }
         Command::Images(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::IMAGES])
                 .tables(&args.tables)
-                .next(Some(next::metadata(&args.files, &args.network)));
+                .next(Some(next::metadata(&args.files, &args.network, &args.tables)));
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::METADATA])
                 .filters(&args.filters)
                 .tables(&args.tables)
-                .next(next::download(&args.files, &args.network, &args.ask.fields));
+                .next(next::download(&args.files, &args.network, &args.tables, &args.ask.fields));
             job.run(screen, async |run| steps::metadata(run, args).await).await
         }
         Command::Download(args) => {

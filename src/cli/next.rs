@@ -1,35 +1,49 @@
 //! The command that goes on from what one has made.
 
-use super::args::{CrawlArgs, NetworkArgs, OutputArgs};
+use super::args::{CrawlArgs, NetworkArgs, OutputArgs, TableArgs};
 use super::report::quoted;
 use super::tables::path_of;
 use crate::{Fields, Format, Quality};
 
 /// After `sequences`: their images.
-pub(super) fn images(files: &OutputArgs, network: &NetworkArgs) -> String {
+pub(super) fn images(files: &OutputArgs, network: &NetworkArgs, tables: &TableArgs) -> String {
     let named = name("seq-out-file", &files.names.seq_out_file, "seq_dataset");
-    command("images", [named, folder(files), sandbox(network)])
+    let input = input(files, tables, &files.names.seq_out_file);
+    command("images", [input, named, folder(files), sandbox(network)])
 }
 
 /// After `images`: what is known of them.
-pub(super) fn metadata(files: &OutputArgs, network: &NetworkArgs) -> String {
+pub(super) fn metadata(files: &OutputArgs, network: &NetworkArgs, tables: &TableArgs) -> String {
     let named = name("img-out-file", &files.names.img_out_file, "img_dataset");
-    command("metadata", [named, folder(files), sandbox(network)])
+    let input = input(files, tables, &files.names.img_out_file);
+    command("metadata", [input, named, folder(files), sandbox(network)])
 }
 
 /// After `metadata`: the pictures, of the size of which there are URLs; none if there are none.
-pub(super) fn download(files: &OutputArgs, network: &NetworkArgs, fields: &Fields) -> Option<String> {
+pub(super) fn download(
+    files: &OutputArgs,
+    network: &NetworkArgs,
+    tables: &TableArgs,
+    fields: &Fields,
+) -> Option<String> {
     let has = |quality: &Quality| fields.names().iter().any(|name| *name == quality.field());
     let quality = Quality::ALL.into_iter().find(has)?;
     let quality = (quality != Quality::default()).then(|| format!("--quality {quality}"));
     let named = name("img-meta-out-file", &files.names.img_meta_out_file, "img_meta_dataset");
-    Some(command("download", [quality, named, folder(files), sandbox(network)]))
+    let input = input(files, tables, &files.names.img_meta_out_file);
+    Some(command("download", [quality, input, named, folder(files), sandbox(network)]))
 }
 
 /// After `crawl`: the pictures, if they were left out, else a look at it on a map.
 pub(super) fn crawled(args: &CrawlArgs) -> Option<String> {
     if args.no_download {
-        return download(&args.files, &args.network, &args.ask.fields);
+        let quality = args.pictures.quality;
+        let fields = if quality == Quality::default() {
+            args.ask.fields.clone()
+        } else {
+            quality.field().parse().unwrap_or_default()
+        };
+        return download(&args.files, &args.network, &args.tables, &fields);
     }
     look(args)
 }
@@ -51,6 +65,15 @@ fn look(args: &CrawlArgs) -> Option<String> {
 fn command<const N: usize>(name: &str, words: [Option<String>; N]) -> String {
     let words = words.into_iter().flatten();
     [format!("streetflow {name}")].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// The table by its name, where one in another format, of an earlier run, would leave it open which one is meant.
+fn input(files: &OutputArgs, tables: &TableArgs, table: &str) -> Option<String> {
+    let path = |format: &Format| path_of(&files.output, table, *format);
+    let older =
+        Format::ALL.iter().filter(|format| !tables.format.contains(format)).any(|one| path(one).exists());
+    let first = tables.format.first().filter(|_| older)?;
+    Some(format!("--input {}", quoted(&path(first).display().to_string())))
 }
 
 fn folder(files: &OutputArgs) -> Option<String> {

@@ -9,8 +9,8 @@
 //! | Key | Holds |
 //! |---|---|
 //! | `streetflow`, `report` | the version of the program, and of this table: 1 |
-//! | `outcome` | `finished`, `failures_left`, `stopped` (Ctrl-C; the tables hold what was done), `abandoned` (Ctrl-C twice; the tables are as they were) or `broken_off` (an error; so are they) |
-//! | `exit_code` | 0, 3, 130, 130 and 1; 2 where the error is one of usage |
+//! | `outcome` | `finished`, `failures_left`, `stopped` (Ctrl-C, or a large download that nobody agreed to; the tables hold what was done), `abandoned` (Ctrl-C twice; the tables are as they were) or `broken_off` (an error; so are they) |
+//! | `exit_code` | 0, 3, 130, 130 and 1; 2 where the error is one of usage, such as that nobody agreed |
 //! | `error` | null, or `kind`, `chain` (what failed, then its causes) and `hint` (a text or null) |
 //! | `query` | the command, as one would say it again; without `--restart` |
 //! | `hosts` | the Graph and the tile host that were asked; null with `--sandbox` |

@@ -54,6 +54,8 @@ pub(super) struct Screen {
     pub(super) started: Instant,
     /// What the first failure that knew advice advised.
     hint: OnceLock<String>,
+    /// A person, or nobody, did not agree to what the run would do.
+    refused: Mutex<Option<Error>>,
     /// Called when the first thing enters a step.
     begins: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// How many requests may be under way at once.
@@ -108,6 +110,7 @@ impl Screen {
             waits: Waits::default(),
             started,
             hint: OnceLock::new(),
+            refused: Mutex::default(),
             begins: Mutex::default(),
             concurrency: AtomicUsize::new(0),
             tiles_a_minute: AtomicU64::new(0),
@@ -162,6 +165,11 @@ impl Screen {
 
     pub(super) fn failure_hint(&self) -> Option<&str> {
         self.hint.get().map(String::as_str)
+    }
+
+    /// Notes why the run is ended, which is no failure of any record.
+    pub(super) fn refuse(&self, error: Error) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -259,6 +267,11 @@ impl Screen {
     /// An error, its causes, and what to do.
     pub(super) fn error(&self, error: &Error) {
         self.voice.error(error);
+    }
+
+    /// Why the run was ended; told once.
+    pub(super) fn refused(&self) -> Option<Error> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn warn(&self, what: &str) {

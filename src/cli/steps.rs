@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::read_ahead;
 use super::area::no_box;
 use super::args::{
     AreaArgs, AskArgs, CrawlArgs, DownloadArgs, FilterArgs, ImagesArgs, MetadataArgs, NameArgs, OutputArgs,
@@ -13,6 +14,7 @@ use super::args::{
 };
 use super::attribution::Attribution;
 use super::big::{Gate, Known};
+use super::report::quoted;
 use super::run::Run;
 use super::screen::Screen;
 use super::start::{self, Start};
@@ -21,7 +23,7 @@ use super::want::Want;
 use crate::geo::MAX_ZOOM;
 use crate::sinks::Exif;
 use crate::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Record,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
     RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
 };
 
@@ -32,6 +34,9 @@ pub(super) const DOWNLOAD: &str = "download";
 
 /// The steps of `crawl`, in order.
 pub(super) const ALL: [&str; 4] = [SEQUENCES, IMAGES, METADATA, DOWNLOAD];
+
+/// So many sequences may be read before their images are asked for: some megabytes, and all of a country.
+const AHEAD: usize = 50_000;
 
 /// The steps of a crawl: what it starts from is not made.
 pub(super) fn of(args: &CrawlArgs) -> &'static [&'static str] {
@@ -145,7 +150,9 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
 pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let (output, download) = (&args.files.output, !args.no_download);
     let fields = args.ask.fields.clone();
-    let fields = if download { fields.and(args.pictures.quality.field())? } else { fields };
+    // Whoever names a size and no download means to download later.
+    let named = download || args.pictures.quality != Quality::default();
+    let fields = if named { fields.and(args.pictures.quality.field())? } else { fields };
     let start = Start::of(args);
     let area = Some(&args.area).filter(|_| start.is_none());
     let query = query(run, "crawl", area, Some(&args.filters), Some(&fields));
@@ -153,6 +160,12 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let tables = Tables::new(output, &args.tables, Some(&args.geometry), &query)?;
     let asks_tiles = start.is_none() && !args.area.is_user_alone();
     let want = Want::new(&args.filters)?.without(args.area.not_in_tiles(asks_tiles));
+    if args.clip && args.area.is_user_alone() {
+        return Err(Error::new(ErrorKind::Usage, "use the flag")
+            .subject("--clip")
+            .because("it is about an area, and there is none")
+            .hint("say an area too, with `--bbox`, `--area` or `--around`"));
+    }
     let clip = args.clip.then(|| args.area.place(run.default_bbox)).transpose()?.flatten();
     let want = want.clipped(clip);
     let asked = want.asked(tables.asked(&fields)?)?;
@@ -169,6 +182,11 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
             Flow::from(start::sequences(text, &run.stop).await?)
         } else {
             let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
+            let flow = if asks_tiles && download && args.filters.limit.is_none() {
+                flow.then(|sequences| read_ahead(sequences, AHEAD))
+            } else {
+                flow
+            };
             tables.tap(flow.observe(SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
         };
         let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
@@ -393,7 +411,9 @@ fn hint_for(run: &Run, args: &DownloadArgs, header: &[String]) -> String {
     let output = if output == Path::new("outputs") {
         String::new()
     } else {
-        format!(" --output {}", output.display())
+        format!(" --output {}", quoted(&output.display().to_string()))
     };
-    format!("run `streetflow metadata{sandbox}{output} --fields {fields}` first")
+    let input =
+        args.input.input.as_ref().map(|path| format!(" --input {}", quoted(&path.display().to_string())));
+    format!("run `streetflow metadata{sandbox}{output}{} --fields {fields}` first", input.unwrap_or_default())
 }

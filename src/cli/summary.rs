@@ -140,9 +140,8 @@ pub(super) fn afterwords(screen: &Screen, end: &End<'_>) {
     failures(screen);
     // A run that was stopped before anything came has an error that says so.
     if end.outcome == Outcome::Stopped && end.report.is_some() {
-        screen.say(
-            "stopped early: the files hold what was done so far; run the same command again for the rest",
-        );
+        let rest = if end.error.is_none() { "; run the same command again for the rest" } else { "" };
+        screen.say(&format!("stopped early: the files hold what was done so far{rest}"));
     }
     if let Some(hint) = screen.failure_hint() {
         screen.hint(hint);
@@ -152,6 +151,9 @@ pub(super) fn afterwords(screen: &Screen, end: &End<'_>) {
 /// The command to go on with: the same again where something is left, else the next step.
 pub(super) fn next(end: &End<'_>, then: Option<&str>) -> Option<String> {
     match end.outcome {
+        // An error that ended it has a hint, which says what to do.
+        _ if end.error.is_some() => None,
+        Outcome::Finished if end.report.is_some_and(|report| report.records == 0) => None,
         Outcome::Finished => then.map(str::to_owned),
         Outcome::FailuresLeft | Outcome::Stopped | Outcome::Abandoned => Some(same_again()),
         // What broke it off comes first, and its hint says what to do.
@@ -160,9 +162,14 @@ pub(super) fn next(end: &End<'_>, then: Option<&str>) -> Option<String> {
 }
 
 fn findings(screen: &Screen) {
-    let Some(sequences) = screen.step(steps::SEQUENCES) else { return };
+    let Some(sequences) = screen.step(steps::SEQUENCES) else {
+        if !screen.has_begun() {
+            screen.say("nothing came in: the table or the list that was read is empty");
+        }
+        return;
+    };
     if sequences.rows.get() == 0 && sequences.left_out().is_empty() {
-        screen.say("nothing was found: are the box and the id of the owner right?");
+        screen.say("nothing was found: is the area right (longitude comes first), and what was said of owner and dates?");
     }
     let ruled_out = sequences.ruled_out.get();
     if ruled_out > 0 {

@@ -61,15 +61,20 @@ impl Unfinished {
             Error::new(ErrorKind::Output, "use the folder")
                 .subject(output.display().to_string())
                 .because(error)
+                .hint("choose another folder with `--output`, one that you may write to")
         };
         expect(&folder, fs::FileType::is_dir, REMOVE)?;
         let path = folder.join(LOCK);
         expect(&path, fs::FileType::is_file, REMOVE)?;
         let made = (!output.exists()).then(|| output.to_owned());
-        fs::create_dir_all(&folder).map_err(refuse)?;
         for tries_left in (0..=10).rev() {
-            let lock =
-                File::options().create(true).write(true).truncate(false).open(&path).map_err(refuse)?;
+            fs::create_dir_all(&folder).map_err(refuse)?;
+            let lock = match File::options().create(true).write(true).truncate(false).open(&path) {
+                Ok(lock) => lock,
+                // The run before has removed the folder just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries_left > 0 => continue,
+                Err(error) => return Err(refuse(error)),
+            };
             match lock.try_lock() {
                 // Between the two calls the run before may have ended and removed the file.
                 Ok(()) if !path.exists() => {}

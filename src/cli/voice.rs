@@ -9,6 +9,7 @@ use clap::ColorChoice;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
+use super::Exit;
 use super::args::{ProgressArg, ScreenArgs};
 use super::words::{color_choice, error_text};
 use crate::Error;
@@ -79,6 +80,13 @@ impl Voice {
             self.object("error", told(error));
         } else {
             self.print(&format!("{}\n", error_text(error)));
+        }
+    }
+
+    /// The last word to a program: the exit code, the command to go on with, and what the report holds.
+    pub(super) fn end(&self, exit: Exit, next: Option<&str>, report: Option<&Value>) {
+        if self.json {
+            self.object("end", json!({ "exit_code": exit as u8, "next": next, "report": report }));
         }
     }
 

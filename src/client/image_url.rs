@@ -44,7 +44,12 @@ impl Allowed {
         // As the host of a URL, so that names are compared as the client will use them.
         let url = Url::parse(&format!("https://{name}/")).ok()?;
         let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        if !plain || !url.username().is_empty() || url.password().is_some() || name.contains('/') {
+        if !plain
+            || name.contains('*')
+            || !url.username().is_empty()
+            || url.password().is_some()
+            || name.contains('/')
+        {
             return None;
         }
         let below_another =
@@ -231,6 +236,8 @@ mod tests {
             "*.",
             "a?b",
             "host:port",
+            "*",
+            "a.*.example",
             "*.com",
             "*.com.",
             "*.127.0.0.1",

@@ -25,7 +25,10 @@ async fn where_nobody_can_be_asked_a_large_download_needs_a_word() {
     table(folder.path(), 100_003);
     let (exit, said) = run(&sandbox, folder.path(), ["download"]).await;
     assert_eq!(exit, 2, "{said}");
-    assert!(said.contains("100,003 pictures of quality 256") && said.contains("`--yes`"), "{said}");
+    assert!(
+        said.contains("100,003 pictures of quality 256 are wanted") && said.contains("`--yes`"),
+        "{said}"
+    );
     assert!(said.contains("are free for"), "{said}");
     // Those that are there need no word, and the rest is not much.
     let pictures = folder.path().join("outputs/downloaded_images");

@@ -281,7 +281,7 @@ async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_
     let folder = tempfile::tempdir().unwrap();
     // More than half of it, and nobody can be asked; full in the store, then in pictures; then with room enough.
     let script = format!(
-        "run {crawl}\nrun {crawl} --yes; ls -A outputs outputs/downloaded_images\n\
+        "run {crawl}; rm -f outputs/*_dataset.*\nrun {crawl} --yes; ls -A outputs outputs/downloaded_images\n\
          mount -o remount,size=3m outputs\nrun {crawl} --yes; ls outputs\n\
          mount -o remount,size=200m outputs\nrun {crawl}; ls -A outputs; mkdir kept; cp -r outputs/. kept"
     );

@@ -57,6 +57,27 @@ async fn an_estimate_counts_what_the_crawl_finds_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_gets_an_estimate_as_an_object() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (exit, text, said) = estimated(&sandbox, folder.path(), [NICOSIA, "--progress=json"]).await;
+    assert_eq!((exit, &*text), (0, ""), "{said}");
+    let objects: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [.., estimate, end] = &objects[..] else { panic!("an estimate and the end: {said}") };
+    assert_eq!(
+        (&estimate["event"], &end["event"], &end["exit_code"]),
+        (&"estimate".into(), &"end".into(), &0.into())
+    );
+    let (_, text, _) = estimated(&sandbox, folder.path(), [NICOSIA]).await;
+    for name in ["sequences", "images"] {
+        assert_eq!(estimate[name], number(&text, name), "{text}");
+    }
+    assert_eq!(estimate["requests"]["bytes"], estimate["images"]);
+    assert_eq!(estimate["asks_first"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_estimate_says_what_it_leaves_open() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

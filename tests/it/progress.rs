@@ -71,7 +71,8 @@ async fn an_error_is_an_object_too_and_quiet_leaves_errors_and_the_end() {
 
     let convert = ["convert", "nothing.csv", "out.csv"].into_iter().chain(json);
     let (exit, said) = output(with(command(folder.path()), convert)).await;
-    assert_eq!((exit, &objects(&said)[0]["event"]), (2, &"error".into()), "{said}");
+    let [error, end] = &objects(&said)[..] else { panic!("an error and the end: {said}") };
+    assert_eq!((exit, &error["event"], &end["exit_code"]), (2, &"error".into(), &2.into()), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
             &[
                 "`table.csv`",
                 "no column `thumb_1024_url`",
-                "streetflow metadata --fields captured_at,thumb_256_url,thumb_1024_url",
+                "streetflow metadata --input table.csv --fields captured_at,thumb_256_url,thumb_1024_url",
             ],
         ),
         (&["download", "--quality=512"], metadata, &["--quality", "256, 1024, 2048 or original"]),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ColorChoice, ValueEnum, value_parser};
 
 use super::values::{
-    AreaFile, When, area_of, file_name, first_of, last_of, lonlat_of, metres_of, owner_of, parsed, rate_of,
-    score_of, table_name,
+    AreaFile, When, area_of, count_of, file_name, first_of, last_of, lonlat_of, metres_of, name_of, owner_of,
+    parsed, rate_of, score_of, table_name,
 };
 use crate::cli::cache::Age;
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
@@ -79,7 +79,7 @@ pub(in crate::cli) struct AreaArgs {
     /// Only images of the user of this name
     ///
     /// Without an area all of them, wherever they are.
-    #[arg(long, value_name = "NAME", conflicts_with = "org_id")]
+    #[arg(long, value_name = "NAME", value_parser = name_of, conflicts_with = "org_id")]
     pub(in crate::cli) user: Option<String>,
     /// Only sequences of this organisation or user
     ///
@@ -138,12 +138,12 @@ pub(in crate::cli) struct FilterArgs {
     /// Only images of cameras of this maker
     ///
     /// Whatever the case; may be given several times.
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", value_parser = name_of, hide_short_help = true)]
     pub(in crate::cli) make: Vec<String>,
     /// Only images of cameras of this model
     ///
     /// Whatever the case; may be given several times.
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    #[arg(long, value_name = "NAME", value_parser = name_of, hide_short_help = true)]
     pub(in crate::cli) model: Vec<String>,
     /// Thin sequences out: an image every so many metres
     ///
@@ -153,7 +153,7 @@ pub(in crate::cli) struct FilterArgs {
     /// At most so many images
     ///
     /// The tables of steps before may name some more, which were asked for ahead.
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count_of, allow_hyphen_values = true)]
     pub(in crate::cli) limit: Option<u64>,
 }
 

@@ -154,10 +154,10 @@ pub(super) struct CrawlArgs {
     /// Start from these sequences instead of an area
     ///
     /// A file with an id a line, a table, ids with commas between them, or - for standard input.
-    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", allow_hyphen_values = true, conflicts_with_all = ["place", "org_id", "user", "images", "clip"])]
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", allow_hyphen_values = true, conflicts_with_all = ["place", "org_id", "user", "images", "clip", "exhaustive"])]
     pub(super) sequences: Option<String>,
     /// Start from these images, in the same ways
-    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", conflicts_with_all = ["place", "org_id", "user", "clip"])]
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", conflicts_with_all = ["place", "org_id", "user", "clip", "exhaustive"])]
     pub(super) images: Option<String>,
     /// Tell what the crawl would take, and do not crawl
     ///

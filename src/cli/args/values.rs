@@ -24,6 +24,21 @@ pub(super) fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| one_line(&error))
 }
 
+/// A name; an empty one, as from a variable that is not set, would mean anybody.
+pub(super) fn name_of(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is empty: say a name, or leave the flag out".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+pub(super) fn count_of(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("it must be a whole number, 1 at least".to_owned()),
+        Ok(count) => Ok(count),
+    }
+}
+
 pub(super) fn owner_of(text: &str) -> Result<OwnerId, String> {
     OwnerId::new(text).map_err(|error| one_line(&error))
 }

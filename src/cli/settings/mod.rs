@@ -9,7 +9,6 @@ mod file;
 mod shown;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
@@ -54,10 +53,11 @@ const TOOLSET: [(&str, &str); 5] = [
 ];
 
 /// Settings of which the command line's word puts the others' out of force.
-const INSTEAD: [&[&str]; 6] = [
+const INSTEAD: [&[&str]; 7] = [
     &["bbox", "area", "around", "radius", "sequences", "images"],
     &["user", "org_id", "sequences", "images"],
     &["clip", "sequences", "images"],
+    &["exhaustive", "sequences", "images"],
     &["pano", "flat"],
     &["quiet", "verbose"],
     &["exhaustive", "min_zoom"],
@@ -84,12 +84,9 @@ pub(super) struct Parsed {
 
 impl Parsed {
     /// A file that lies about may say where the token goes, so it is told that one is read.
-    pub(super) fn tell_file(&self) {
-        if let Some(path) = self.file.as_ref().filter(|_| !self.settings.is_empty() && !self.cli.screen.quiet)
-        {
-            let said = format!("settings from {}\n", path_text(path));
-            io::stderr().write_all(said.as_bytes()).ok();
-        }
+    pub(super) fn file_told(&self) -> Option<String> {
+        let path = self.file.as_ref().filter(|_| !self.settings.is_empty())?;
+        Some(format!("settings from {}", path_text(path)))
     }
 }
 

@@ -11,6 +11,7 @@ use clap::{Arg, CommandFactory};
 use super::{FILE, Parsed, TOOLSET, VARIABLE, names, value};
 use crate::cli::args::Cli;
 use crate::cli::report::bare;
+use crate::cli::words::path_text;
 use crate::{Error, ErrorKind, Result, Token};
 
 /// The token's variables, in the order in which they are looked at.
@@ -69,24 +70,23 @@ fn token() -> Result<(&'static str, String)> {
 }
 
 /// Writes a settings file with every setting in a comment; never over one that is there.
-pub(in crate::cli) fn init(path: Option<&Path>) -> Result<()> {
+pub(in crate::cli) fn init(path: Option<&Path>) -> Result<String> {
     let path = path.unwrap_or(Path::new(FILE));
     let refuse = |error: io::Error| {
         let there = error.kind() == io::ErrorKind::AlreadyExists;
         let kind = if there { ErrorKind::Usage } else { ErrorKind::Output };
         let error = Error::new(kind, "write the settings").subject(path.display().to_string()).because(error);
-        if there {
+        if path.is_dir() {
+            error.hint("a folder has that name: name another file with `streetflow init FILE`")
+        } else if there {
             error.hint("look at what is in it; name another file with `streetflow init FILE`")
         } else {
-            error
+            error.hint("name a file in a folder that you may write to: `streetflow init FILE`")
         }
     };
     let mut file = File::create_new(path).map_err(refuse)?;
     file.write_all(template().as_bytes()).map_err(refuse)?;
-    let said =
-        format!("wrote {}; every setting in it is a comment until you take the `# ` away\n", path.display());
-    io::stderr().write_all(said.as_bytes()).ok();
-    Ok(())
+    Ok(format!("wrote {}; every setting in it is a comment until you take the `# ` away", path_text(path)))
 }
 
 /// A file in which every setting stands as a comment, with its help and its default.
