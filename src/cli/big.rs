@@ -131,8 +131,10 @@ impl Gate {
                 let bytes = human_bytes(self.bytes(more));
                 let there =
                     if there > 0 { format!(", {} of them are there", grouped(there)) } else { String::new() };
+                // The tiles go on.
+                let least = if matches!(self.known, Known::Tiles { .. }) { "at least " } else { "" };
                 return Some(format!(
-                    "{} pictures of quality {} are wanted{there}; the rest takes about {bytes}{}",
+                    "{least}{} pictures of quality {} are wanted{there}; the rest takes about {bytes}{}",
                     grouped(foreseen),
                     self.quality,
                     self.room()
