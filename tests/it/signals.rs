@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use streetflow::sandbox::{Fault, Host, Rule, Sandbox};
 
@@ -126,15 +127,17 @@ async fn what_was_started_with_nohup_outlives_its_terminal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_signals_at_once_are_one_and_a_terminal_that_goes_twice_abandons_nothing() {
-    for signals in [["-INT", "-TERM"], ["-HUP", "-HUP"]] {
+    for signals in [[Signal::INT, Signal::TERM], [Signal::HUP, Signal::HUP]] {
         let (sandbox, folder) = (Sandbox::start().await.unwrap(), tempfile::tempdir().unwrap());
         sandbox.script(Rule::on(Host::Images).fault(Fault::Stall));
         let mut command = ends_with_its_terminal(&sandbox, folder.path());
         let child = command.args(["crawl", NICOSIA]).stderr(Stdio::piped()).spawn().unwrap();
         eventually("it waits", || sandbox.requests_to(Host::Images).len() > 5).await;
-        // From one shell, for on a busy machine another program takes longer to start than two signals at once may.
-        let kills = signals.map(|signal| format!("kill {signal} {}", child.id())).join("; ");
-        Command::new("sh").args(["-c", &kills]).status().unwrap();
+        // From here, for on a busy machine a program takes longer to start than two signals at once may.
+        let process = Pid::from_child(&child);
+        for signal in signals {
+            kill_process(process, signal).unwrap();
+        }
         let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(130), "{signals:?}: {said}");
