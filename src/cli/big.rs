@@ -17,11 +17,13 @@ use futures::StreamExt;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use super::args::CrawlArgs;
 use super::run::Run;
 use super::screen::Screen;
 use super::sizes;
 use super::steps::DOWNLOAD;
 use super::words::{grouped, human_bytes, path_text};
+use crate::geo::MAX_ZOOM;
 use crate::sinks::pictures_in;
 use crate::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result};
 
@@ -59,6 +61,16 @@ pub(super) enum Known {
     Rows(u64),
     /// As many as the tiles show, up to a limit.
     Tiles { most: u64 },
+}
+
+impl Known {
+    /// What tiles tell of how many pictures a crawl downloads.
+    pub(super) fn of_tiles(args: &CrawlArgs) -> Self {
+        if args.clip || args.filters.goes_by_images() || args.area.max_zoom < MAX_ZOOM {
+            return Self::Nothing;
+        }
+        Self::Tiles { most: args.filters.limit.unwrap_or(u64::MAX) }
+    }
 }
 
 impl Gate {

@@ -1,5 +1,6 @@
 //! What the live lines say: one a step, and one for the network; the most important first, and no more than fits.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,6 +13,15 @@ use crate::Class;
 
 /// Between two parts of a line.
 const GAP: &str = "  ";
+
+/// The spinner and the blank behind it.
+const SPINNER: usize = 2;
+
+/// How wide a live line may be.
+pub(super) fn live_width() -> usize {
+    let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
+    usize::from(width).saturating_sub(SPINNER)
+}
 
 /// Where a run stands at one moment.
 pub(super) struct Lines<'a> {

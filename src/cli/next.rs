@@ -1,6 +1,6 @@
 //! The command that goes on from what one has made.
 
-use super::args::{CrawlArgs, NetworkArgs, OutputArgs, TableArgs};
+use super::args::{CrawlArgs, DownloadArgs, NetworkArgs, OutputArgs, TableArgs};
 use super::report::quoted;
 use super::tables::path_of;
 use crate::{Fields, Format, Quality};
@@ -32,6 +32,16 @@ pub(super) fn download(
     let named = name("img-meta-out-file", &files.names.img_meta_out_file, "img_meta_dataset");
     let input = input(files, tables, &files.names.img_meta_out_file);
     Some(command("download", [quality, input, named, folder(files), sandbox(network)]))
+}
+
+/// Before `download`: the command that makes its table whole, with the fields it has and the URL that it lacks.
+pub(super) fn refetch(args: &DownloadArgs, header: &[String]) -> String {
+    let fields = Fields::of_columns(header.iter().map(String::as_str));
+    let fields = fields.and(args.pictures.quality.field()).unwrap_or_default();
+    let input = args.input.input.as_ref();
+    let input = input.map(|path| format!("--input {}", quoted(&path.display().to_string())));
+    let fields = Some(format!("--fields {fields}"));
+    command("metadata", [sandbox(&args.network), folder(&args.files), input, fields])
 }
 
 /// After `crawl`: the pictures, if they were left out, else a look at it on a map.

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::{ProgressArg, ScreenArgs};
 use super::counts::Step;
 use super::ledger::Ledger;
-use super::lines::Lines;
+use super::lines::{Lines, live_width};
 use super::pulse::Pulse;
 use super::silence::Silence;
 use super::steps::{self, SEQUENCES};
@@ -33,9 +33,6 @@ const WAITS_TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// On a terminal the lines are drawn anew so often.
 const DRAW_EVERY: Duration = Duration::from_millis(120);
-
-/// The spinner and the blank behind it.
-const SPINNER: usize = 2;
 
 /// How wide lines are where there is no terminal.
 const PLAIN_WIDTH: usize = 200;
@@ -202,8 +199,7 @@ impl Screen {
         let now = Lines::of(self);
         match &self.how {
             How::Live(_, bars) => {
-                let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
-                let width = usize::from(width).saturating_sub(SPINNER);
+                let width = live_width();
                 for (place, bar) in bars.iter().enumerate() {
                     let is_step = place < self.steps.len();
                     bar.set_message(if is_step { now.step(place, width) } else { now.network(width) });

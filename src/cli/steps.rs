@@ -14,13 +14,12 @@ use super::args::{
 };
 use super::attribution::Attribution;
 use super::big::{Gate, Known};
-use super::report::quoted;
+use super::next;
 use super::run::Run;
 use super::screen::Screen;
 use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
 use super::want::Want;
-use crate::geo::MAX_ZOOM;
 use crate::sinks::Exif;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
@@ -131,7 +130,7 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_meta_out_file)?;
     let source = input.open::<Metadata>(&run.stop).await?;
     run.expect(DOWNLOAD, &input, None);
-    let hint = hint_for(run, args, source.header());
+    let hint = format!("run `{}` first", next::refetch(args, source.header()));
     let mut source = source.require(args.pictures.quality.field(), hint)?;
     if let Some(column) = args.pictures.layout.needs() {
         let why = format!("`--layout {}` goes by it; choose another, or fetch it", args.pictures.layout);
@@ -198,7 +197,7 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, &args.files.names.img_meta_out_file, &fields);
-        let known = if asks_tiles { known_of_tiles(args) } else { Known::Nothing };
+        let known = if asks_tiles { Known::of_tiles(args) } else { Known::Nothing };
         let flow = agreed(run, flow, known, &args.pictures, &args.files).entering(DOWNLOAD, run.observer());
         finish_with_pictures(run, flow, &args.pictures, &args.files).await
     } else {
@@ -355,14 +354,6 @@ fn pictures(run: &Run, args: &PictureArgs, files: &OutputArgs) -> ImageSink {
     if args.check_existing { sink.check_present() } else { sink }
 }
 
-/// What tiles tell of how many pictures a crawl downloads.
-fn known_of_tiles(args: &CrawlArgs) -> Known {
-    if args.clip || args.filters.goes_by_images() || args.area.max_zoom < MAX_ZOOM {
-        return Known::Nothing;
-    }
-    Known::Tiles { most: args.filters.limit.unwrap_or(u64::MAX) }
-}
-
 /// The images on their way to their download, which may have to be agreed to.
 fn agreed(
     run: &Run,
@@ -400,20 +391,4 @@ fn lacking(args: &PictureArgs, source: &TableSource<Metadata>) -> Option<String>
         "the table has no {}, so pictures go without; `streetflow metadata --fields {whole}` fetches a table that has all",
         lacking.join(", ")
     ))
-}
-
-/// The command that would make the table whole: its own fields, and the one that is lacking.
-fn hint_for(run: &Run, args: &DownloadArgs, header: &[String]) -> String {
-    let fields = Fields::of_columns(header.iter().map(String::as_str));
-    let fields = fields.and(args.pictures.quality.field()).unwrap_or_default();
-    let sandbox = if run.is_sandbox() { " --sandbox" } else { "" };
-    let output = &args.files.output;
-    let output = if output == Path::new("outputs") {
-        String::new()
-    } else {
-        format!(" --output {}", quoted(&output.display().to_string()))
-    };
-    let input =
-        args.input.input.as_ref().map(|path| format!(" --input {}", quoted(&path.display().to_string())));
-    format!("run `streetflow metadata{sandbox}{output}{} --fields {fields}` first", input.unwrap_or_default())
 }

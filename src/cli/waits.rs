@@ -25,18 +25,19 @@ pub(super) struct Waits {
 
 impl Waits {
     pub(super) fn note(&self, event: &Event<'_>, started: Instant) {
-        let now = started.elapsed();
+        // Most events are of records, which are many: for those not even the clock is read.
+        let now = || started.elapsed();
         match event {
             Event::Pace { class, wait } => {
-                self.turn[*class as usize].fetch_max(millis(now + *wait), Ordering::Relaxed);
+                self.turn[*class as usize].fetch_max(millis(now() + *wait), Ordering::Relaxed);
             }
             Event::Retry { wait, .. } => {
-                self.retry.fetch_max(millis(now + *wait), Ordering::Relaxed);
+                self.retry.fetch_max(millis(now() + *wait), Ordering::Relaxed);
             }
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
             Event::Usage { percent, .. } => {
                 self.used[0].store(percent.clamp(0.0, 1000.0) as u64, Ordering::Relaxed);
-                self.used[1].store(millis(now), Ordering::Relaxed);
+                self.used[1].store(millis(now()), Ordering::Relaxed);
             }
             Event::Concurrency { class, limit } => {
                 self.limits[host(*class)].store(*limit, Ordering::Relaxed);
