@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -170,6 +171,7 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let asked = want.asked(tables.asked(&fields)?)?;
     let mut asked =
         if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::and)? } else { asked };
+    let names_images = matches!(start, Some(Start::Images(_)));
     let images = if let Some(Start::Images(text)) = start {
         let source = start::images(text, &run.stop).await?;
         if !source.header().iter().any(|name| name == "seq_id") {
@@ -193,7 +195,7 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
         tables.tap(images, &args.files.names.img_out_file, &fields)
     };
     let flow = images.entering(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
-    let flow = flow.then(each(start::with_sequence));
+    let flow = if names_images { flow.then(each(start::with_sequence)) } else { flow };
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, &args.files.names.img_meta_out_file, &fields);
@@ -274,20 +276,21 @@ fn refuse_nothing<T: Send + 'static>(
     screen: Arc<Screen>,
     stop: Option<CancellationToken>,
 ) -> RecordStream<T> {
-    let whole = futures::stream::unfold(Some((records, false)), move |state| {
-        let why = (stop.clone(), Arc::clone(&screen));
-        async move {
-            let (mut records, any) = state?;
-            match records.next().await {
-                Some(item) => Some((item, Some((records, true)))),
-                None if any => None,
-                None => {
-                    // What a filter left out did come.
-                    let failed = if why.1.left_out() { 0 } else { why.1.failed() };
-                    why_nothing(why.0.as_ref(), failed).map(|error| (Err(error), None))
-                }
-            }
+    let (mut records, mut any) = (Some(records), false);
+    let whole = futures::stream::poll_fn(move |cx| {
+        let Some(open) = &mut records else { return Poll::Ready(None) };
+        let item = ready!(open.poll_next_unpin(cx));
+        if item.is_some() {
+            any = true;
+            return Poll::Ready(item);
         }
+        records = None;
+        if any {
+            return Poll::Ready(None);
+        }
+        // What a filter left out did come.
+        let failed = if screen.left_out() { 0 } else { screen.failed() };
+        Poll::Ready(why_nothing(stop.as_ref(), failed).map(Err))
     });
     whole.boxed()
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::classify::Outside;
 use super::image_url::{ImageHosts, has_ended};
-use super::wire::{Batch, IdPage, WireImage};
+use super::wire::{Batch, IdPage, Single};
 use super::{Class, Client};
 use crate::error::{Error, Result};
 use crate::model::{Image, ImageId, Metadata};
@@ -23,7 +23,7 @@ pub fn batch(images: &[Image], body: &[u8]) -> Option<Vec<Option<Metadata>>> {
 
 /// The answer about one image, if it is one.
 pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
-    serde_json::from_slice::<Box<WireImage>>(body).ok()?.record(image)
+    serde_json::from_slice::<Single>(body).ok()?.record(image)
 }
 
 /// The ids of a page, or what the first that can't be one lacks.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use super::gone::Gone;
 use super::image_url::{expiry, now};
 use super::store::Store;
-use super::wire::{Batch, WireImage};
+use super::wire::{Batch, Single};
 use super::{Class, Client, secret};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
@@ -189,7 +189,7 @@ impl Kept {
 
     fn single(&self, fields: &Fields, image: &Image) -> Option<Metadata> {
         let answer = self.get(&format!("image {fields} {}", image.img_id))?;
-        serde_json::from_slice::<Box<WireImage>>(&answer).ok()?.record(image)
+        serde_json::from_slice::<Single>(&answer).ok()?.record(image)
     }
 
     fn get(&self, key: &str) -> Option<Vec<u8>> {

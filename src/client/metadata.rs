@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::kept::{Had, Keeping};
 use super::send::Ask;
-use super::wire::{Batch, WireImage};
+use super::wire::{Batch, Single};
 use super::{Class, Client, MAX_BATCH, below, json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
@@ -113,7 +113,7 @@ impl Client {
 
     async fn ask_single(&self, ask: Ask, image: Image, fields: Fields) -> Result<Metadata> {
         self.ask(ask, move |body| {
-            let found: Box<WireImage> = json(&body)?;
+            let found: Single = json(&body)?;
             let found = found.record(&image).ok_or_else(|| {
                 Error::new(ErrorKind::Malformed, "")
                     .because("the answer is not about this image")

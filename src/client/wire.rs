@@ -5,11 +5,13 @@
 //! a value longer than a table takes; and no answer becomes many times its size
 //! in memory.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::MAX_BATCH;
 use super::soft::{FromJson, LONGEST_LIST, Soft};
 use crate::geo::LonLat;
 use crate::model::{Image, ImageId, Metadata, SequenceId};
@@ -45,50 +47,31 @@ pub(super) struct Paging {
 /// The answer of `/?ids=`: images by their id.
 ///
 /// Each in a box, for an image is most of a kilobyte and moves about.
-pub(super) struct Batch(HashMap<String, Option<Box<WireImage>>>);
+pub(super) struct Batch(HashMap<ImageId, Box<WireImage>>);
 
 impl Batch {
     /// Takes the record of an image out, if the answer has one.
     pub(super) fn take(&mut self, image: &Image) -> Option<Metadata> {
-        self.0.remove(image.img_id.as_str())??.record(image)
+        self.0.remove(&image.img_id)?.record(image)
+    }
+}
+
+/// The answer of `/<image>`.
+pub(super) type Single = Soft<Box<WireImage>>;
+
+impl Single {
+    /// The record of the image that was asked for; none if the answer is not about it.
+    pub(super) fn record(self, image: &Image) -> Option<Metadata> {
+        self.0?.record(image)
     }
 }
 
 /// An image as the API gives it.
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct WireImage {
-    id: Soft<ImageId>,
-    sequence: Soft<SequenceId>,
-    geometry: Soft<Point>,
-    computed_geometry: Soft<Point>,
-    captured_at: Soft<i64>,
-    compass_angle: Soft<f64>,
-    computed_compass_angle: Soft<f64>,
-    altitude: Soft<f64>,
-    computed_altitude: Soft<f64>,
-    computed_rotation: Soft<Vec<f64>>,
-    atomic_scale: Soft<f64>,
-    camera_type: Soft<String>,
-    camera_parameters: Soft<Vec<f64>>,
-    make: Soft<String>,
-    model: Soft<String>,
-    exif_orientation: Soft<i32>,
-    width: Soft<i32>,
-    height: Soft<i32>,
-    is_pano: Soft<bool>,
-    quality_score: Soft<f64>,
-    on_foot: Soft<bool>,
-    creator: Soft<Creator>,
-    organization: Soft<Linked>,
-    thumb_256_url: Soft<String>,
-    thumb_1024_url: Soft<String>,
-    thumb_2048_url: Soft<String>,
-    thumb_original_url: Soft<String>,
-    merge_cc: Soft<f64>,
-    mesh: Soft<Linked>,
-    sfm_cluster: Soft<Linked>,
-    detections: Soft<Detections>,
+    id: Option<ImageId>,
+    /// Without the two ids that it begins with.
+    record: Metadata,
 }
 
 #[derive(serde::Deserialize, Default)]
@@ -121,65 +104,98 @@ impl WireImage {
     /// The record of the image that was asked for; none if this is not about it.
     ///
     /// The id comes always, so an answer without it is an outage in disguise, and no image without values.
-    pub(super) fn record(self: Box<Self>, image: &Image) -> Option<Metadata> {
-        if self.id.0.as_ref() != Some(&image.img_id) {
+    fn record(self: Box<Self>, image: &Image) -> Option<Metadata> {
+        if self.id.as_ref() != Some(&image.img_id) {
             return None;
         }
-        let creator = self.creator.0.unwrap_or_default();
-        let mesh = self.mesh.0.unwrap_or_default();
-        let cluster = self.sfm_cluster.0.unwrap_or_default();
-        Some(Metadata {
-            seq_id: image.seq_id.clone(),
-            img_id: image.img_id.clone(),
-            sequence: self.sequence.0.map(text_of),
-            geometry: place(self.geometry),
-            computed_geometry: place(self.computed_geometry),
-            captured_at: self.captured_at.0,
-            compass_angle: self.compass_angle.0,
-            computed_compass_angle: self.computed_compass_angle.0,
-            altitude: self.altitude.0,
-            computed_altitude: self.computed_altitude.0,
-            computed_rotation: self.computed_rotation.0,
-            atomic_scale: self.atomic_scale.0,
-            camera_type: self.camera_type.0,
-            camera_parameters: self.camera_parameters.0,
-            make: self.make.0,
-            model: self.model.0,
-            exif_orientation: self.exif_orientation.0,
-            width: self.width.0,
-            height: self.height.0,
-            is_pano: self.is_pano.0,
-            quality_score: self.quality_score.0,
-            on_foot: self.on_foot.0,
-            creator_id: creator.id.0.map(text_of),
-            creator_username: creator.username.0,
-            organization_id: self.organization.0.and_then(|organization| organization.id.0).map(text_of),
-            thumb_256_url: self.thumb_256_url.0,
-            thumb_1024_url: self.thumb_1024_url.0,
-            thumb_2048_url: self.thumb_2048_url.0,
-            thumb_original_url: self.thumb_original_url.0,
-            merge_cc: self.merge_cc.0,
-            mesh_id: mesh.id.0.map(text_of),
-            mesh_url: mesh.url.0,
-            sfm_cluster_id: cluster.id.0.map(text_of),
-            sfm_cluster_url: cluster.url.0,
-            detections: self
-                .detections
-                .0
-                .map(|found| found.data.0.unwrap_or_default().into_iter().map(text_of).collect()),
-            // Made of others, when all is there.
-            attribution: None,
-            page_url: None,
-        })
+        let mut record = self.record;
+        record.seq_id.clone_from(&image.seq_id);
+        record.img_id.clone_from(&image.img_id);
+        Some(record)
+    }
+
+    /// Reads a field straight into its place in the record.
+    fn read<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<(), A::Error> {
+        let to = &mut self.record;
+        match field {
+            "id" => self.id = value(map)?,
+            "sequence" => to.sequence = value::<SequenceId, A>(map)?.map(text_of),
+            "geometry" => to.geometry = value(map)?.and_then(place),
+            "computed_geometry" => to.computed_geometry = value(map)?.and_then(place),
+            "captured_at" => to.captured_at = value(map)?,
+            "compass_angle" => to.compass_angle = value(map)?,
+            "computed_compass_angle" => to.computed_compass_angle = value(map)?,
+            "altitude" => to.altitude = value(map)?,
+            "computed_altitude" => to.computed_altitude = value(map)?,
+            "computed_rotation" => to.computed_rotation = value(map)?,
+            "atomic_scale" => to.atomic_scale = value(map)?,
+            "camera_type" => to.camera_type = value(map)?,
+            "camera_parameters" => to.camera_parameters = value(map)?,
+            "make" => to.make = value(map)?,
+            "model" => to.model = value(map)?,
+            "exif_orientation" => to.exif_orientation = value(map)?,
+            "width" => to.width = value(map)?,
+            "height" => to.height = value(map)?,
+            "is_pano" => to.is_pano = value(map)?,
+            "quality_score" => to.quality_score = value(map)?,
+            "on_foot" => to.on_foot = value(map)?,
+            "creator" => {
+                let creator: Creator = value(map)?.unwrap_or_default();
+                (to.creator_id, to.creator_username) = (creator.id.0.map(text_of), creator.username.0);
+            }
+            "organization" => {
+                let organization: Linked = value(map)?.unwrap_or_default();
+                to.organization_id = organization.id.0.map(text_of);
+            }
+            "thumb_256_url" => to.thumb_256_url = value(map)?,
+            "thumb_1024_url" => to.thumb_1024_url = value(map)?,
+            "thumb_2048_url" => to.thumb_2048_url = value(map)?,
+            "thumb_original_url" => to.thumb_original_url = value(map)?,
+            "merge_cc" => to.merge_cc = value(map)?,
+            "mesh" => {
+                let mesh: Linked = value(map)?.unwrap_or_default();
+                (to.mesh_id, to.mesh_url) = (mesh.id.0.map(text_of), mesh.url.0);
+            }
+            "sfm_cluster" => {
+                let cluster: Linked = value(map)?.unwrap_or_default();
+                (to.sfm_cluster_id, to.sfm_cluster_url) = (cluster.id.0.map(text_of), cluster.url.0);
+            }
+            "detections" => {
+                let found: Option<Detections> = value(map)?;
+                let ids = found.map(|found| found.data.0.unwrap_or_default());
+                to.detections = ids.map(|ids| ids.into_iter().map(text_of).collect());
+            }
+            _ => drop(map.next_value::<IgnoredAny>()?),
+        }
+        Ok(())
     }
 }
+
+/// The value of a field; none if it is not of its type.
+fn value<'de, T: FromJson, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    Ok(map.next_value::<Soft<T>>()?.0)
+}
+
+impl FromJson for Box<WireImage> {
+    fn map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        let mut image = Self::default();
+        while let Some(Name(field)) = map.next_key()? {
+            image.read(&field, &mut map)?;
+        }
+        Ok(Some(image))
+    }
+}
+
+/// The name of a field, where it stands if it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn text_of(id: impl AsRef<str>) -> String {
     id.as_ref().to_owned()
 }
 
-fn place(point: Soft<Point>) -> Option<LonLat> {
-    match point.0?.coordinates.0?[..] {
+fn place(point: Point) -> Option<LonLat> {
+    match point.coordinates.0?[..] {
         [lon, lat, ..] => Some(LonLat { lon, lat }).filter(|point| point.is_on_the_globe()),
         _ => None,
     }
@@ -205,7 +221,7 @@ macro_rules! from_map {
     )* };
 }
 
-from_map!(WireImage, Creator, Linked, Point, Detections, Paging);
+from_map!(Creator, Linked, Point, Detections, Paging);
 
 impl<'de> Deserialize<'de> for Ids {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -250,12 +266,13 @@ impl<'de> Visitor<'de> for BatchVisitor {
         f.write_str("images by their id")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch, A::Error> {
-        let mut batch = HashMap::new();
-        while let Some((id, Soft(image))) = map.next_entry::<_, Soft<WireImage>>()? {
-            if batch.len() == MOST_ANSWERS {
+        let (mut batch, mut images) = (HashMap::with_capacity(MAX_BATCH), 0);
+        while let Some((Soft(id), Soft(image))) = map.next_entry::<Soft<ImageId>, Soft<Box<WireImage>>>()? {
+            if images == MOST_ANSWERS {
                 return Err(A::Error::custom("it has more images than were asked for"));
             }
-            batch.insert(id, image.map(Box::new));
+            images += 1;
+            batch.extend(id.zip(image));
         }
         Ok(Batch(batch))
     }
@@ -270,7 +287,7 @@ mod tests {
             seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy").expect("an id"),
             img_id: ImageId::new("1463097064038568").expect("an id"),
         };
-        serde_json::from_str::<Box<WireImage>>(json).expect("JSON").record(&image).expect("about this image")
+        serde_json::from_str::<Single>(json).expect("JSON").record(&image).expect("about this image")
     }
 
     #[test]

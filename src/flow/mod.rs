@@ -1,5 +1,6 @@
 //! The flow: a source with stages, not yet running.
 
+mod gates;
 mod tap;
 mod until;
 
@@ -16,9 +17,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
 
+use self::gates::{Gate, gated};
 use self::tap::{Taps, tapped};
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Observer, tell};
+use crate::observe::{Event, Observer, tell};
 use crate::sinks::{Sink, Written};
 use crate::sources::{RecordStream, Source};
 use crate::stages::Stage;
@@ -46,6 +48,8 @@ use crate::stages::Stage;
 /// ```
 pub struct Flow<T> {
     records: RecordStream<T>,
+    /// What each record passes behind `records`.
+    gates: Vec<Gate<T>>,
     run: Arc<Shared>,
     ending: Option<BoxFuture<'static, Result<()>>>,
     /// A fatal error went by, so that the taps must not commit.
@@ -94,14 +98,20 @@ pub struct Report {
 impl<T: Send + 'static> Flow<T> {
     /// A flow from a source.
     pub fn from(source: impl Source<Item = T>) -> Self {
-        Self { records: source.stream(), run: Arc::default(), ending: None, failed: false }
+        Self { records: source.stream(), gates: Vec::new(), run: Arc::default(), ending: None, failed: false }
     }
 
     fn with<U: Send + 'static>(
         self,
         change: impl FnOnce(RecordStream<T>, &Arc<Shared>) -> RecordStream<U>,
     ) -> Flow<U> {
-        Flow { records: change(self.records, &self.run), run: self.run, ending: None, failed: self.failed }
+        let records = change(gated(self.records, self.gates), &self.run);
+        Flow { records, gates: Vec::new(), run: self.run, ending: None, failed: self.failed }
+    }
+
+    fn gate(mut self, gate: impl FnMut(&mut Result<T>) -> bool + Send + 'static) -> Self {
+        self.gates.push(Box::new(gate));
+        self
     }
 
     /// Sends the records through a stage.
@@ -111,9 +121,7 @@ impl<T: Send + 'static> Flow<T> {
 
     /// Keeps only the records for which `keep` is true.
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
-        self.with(|records, _| {
-            records.filter(move |item| std::future::ready(item.as_ref().map_or(true, &mut keep))).boxed()
-        })
+        self.gate(move |item| item.as_ref().map_or(true, &mut keep))
     }
 
     /// Ends well after `count` records.
@@ -153,11 +161,8 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// What is gone at Mapillary never stops a flow: it is counted.
     pub fn on_error(self, policy: OnError) -> Self {
-        self.with(|records, run| {
-            let run = Arc::clone(run);
-            let skip = policy == OnError::Skip;
-            records.filter(move |item| std::future::ready(run.lets_pass(item, skip))).boxed()
-        })
+        let (run, skip) = (Arc::clone(&self.run), policy == OnError::Skip);
+        self.gate(move |item| run.lets_pass(item, skip))
     }
 
     /// Ends the flow well, but early, when `signal` is ready: files become valid, shorter ones.
@@ -177,15 +182,12 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// `step` names what was done so far: `sequences`, `images`.
     pub fn observe(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
-        self.with(|records, _| {
-            let told = records.map(move |mut item| {
-                match &mut item {
-                    Ok(_) => observer.on_event(&crate::observe::Event::Record { step }),
-                    Err(error) => tell(&*observer, step, error),
-                }
-                item
-            });
-            told.boxed()
+        self.gate(move |item| {
+            match item {
+                Ok(_) => observer.on_event(&Event::Record { step }),
+                Err(error) => tell(&*observer, step, error),
+            }
+            true
         })
     }
 
@@ -195,18 +197,15 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// It stands before the stage or the sink, as [`Flow::observe`] stands behind it.
     pub fn entering(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
-        self.with(|records, _| {
-            let told = records.map(move |mut item| {
-                let enters = item.as_ref().err().is_none_or(|error| !error.is_told() && !error.is_fatal());
-                if enters {
-                    observer.on_event(&crate::observe::Event::Entered { step });
-                }
-                if let Err(error) = &mut item {
-                    tell(&*observer, step, error);
-                }
-                item
-            });
-            told.boxed()
+        self.gate(move |item| {
+            let enters = item.as_ref().err().is_none_or(|error| !error.is_told() && !error.is_fatal());
+            if enters {
+                observer.on_event(&Event::Entered { step });
+            }
+            if let Err(error) = item {
+                tell(&*observer, step, error);
+            }
+            true
         })
     }
 
@@ -215,16 +214,13 @@ impl<T: Send + 'static> Flow<T> {
     /// The sink sees no `Err` but the one that ends the flow.
     pub async fn into_sink(self, sink: impl Sink<T>) -> Result<Report> {
         let started = Instant::now();
-        let Self { records, run, .. } = self;
-        let count = Arc::new(AtomicU64::new(0));
-        let records = {
-            let (run, count) = (Arc::clone(&run), Arc::clone(&count));
-            records.filter(move |item| {
-                count.fetch_add(u64::from(item.is_ok()), Ordering::Relaxed);
-                std::future::ready(run.lets_pass(item, false))
-            })
-        };
-        let written = match Box::new(sink).drain(records.boxed()).await {
+        let (count, shared) = (Arc::new(AtomicU64::new(0)), Arc::clone(&self.run));
+        let counter = Arc::clone(&count);
+        let Self { records, gates, run, .. } = self.gate(move |item| {
+            counter.fetch_add(u64::from(item.is_ok()), Ordering::Relaxed);
+            shared.lets_pass(item, false)
+        });
+        let written = match Box::new(sink).drain(gated(records, gates)).await {
             Ok(written) => written,
             Err(error) => {
                 run.taps.abort().await;
@@ -242,6 +238,10 @@ impl<T: Send + 'static> Flow<T> {
             elapsed: started.elapsed(),
         })
     }
+}
+
+fn nothing<T: Send + 'static>() -> RecordStream<T> {
+    futures::stream::empty().boxed()
 }
 
 impl Shared {
@@ -262,6 +262,11 @@ impl<T: Send + 'static> Stream for Flow<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.gates.is_empty() {
+            let (records, gates) =
+                (std::mem::replace(&mut self.records, nothing()), std::mem::take(&mut self.gates));
+            self.records = gated(records, gates);
+        }
         loop {
             if let Some(ending) = &mut self.ending {
                 return ending.as_mut().poll(cx).map(|ended| {
@@ -274,7 +279,7 @@ impl<T: Send + 'static> Stream for Flow<T> {
                 return Poll::Ready(Some(item));
             }
             let (run, failed) = (Arc::clone(&self.run), self.failed);
-            self.records = futures::stream::empty().boxed();
+            self.records = nothing();
             self.ending = Some(Box::pin(async move {
                 if failed {
                     run.taps.abort().await;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Stage, end_in_doubt};
@@ -91,11 +91,11 @@ impl Stage<Image> for FetchMetadata {
                 async { task.await.unwrap_or_else(crashed) }
             })
             .buffered(ahead)
-            .flat_map(stream::iter)
-            .map_ok(move |mut record| {
-                record.fill(&fields);
-                record
-            });
+            .map(move |mut batch| {
+                batch.iter_mut().flatten().for_each(|record| record.fill(&fields));
+                stream::iter(batch)
+            })
+            .flatten();
         end_in_doubt(fetched.boxed(), client, Class::Entity)
     }
 }
@@ -156,7 +156,11 @@ impl Fetch {
     async fn run(client: Client, fields: Fields, batch: Vec<Result<Image>>) -> Vec<Result<Metadata>> {
         let images: Vec<Image> = batch.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
         let fetch = Self { client, fields, budget: AtomicU32::new(SEARCH_BUDGET) };
-        let mut records = fetch.all(&images).await.into_iter();
+        let records = fetch.all(&images).await;
+        if images.len() == batch.len() {
+            return records;
+        }
+        let mut records = records.into_iter();
         let in_place = |item: Result<Image>| match item {
             Ok(_) => records.next(),
             Err(error) => Some(Err(error)),

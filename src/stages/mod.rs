@@ -4,6 +4,8 @@ mod filter;
 mod images;
 mod metadata;
 
+use std::task::{Poll, ready};
+
 pub use self::filter::{Dates, Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
@@ -63,11 +65,14 @@ fn end_in_doubt<T: Send + 'static>(
 
 /// Ends a stream with its first fatal error, and with that what is still under way for it.
 fn end_after_fatal<T: Send + 'static>(records: RecordStream<T>) -> RecordStream<T> {
-    let ended = futures::stream::unfold(Some(records), |records| async {
-        let mut records = records?;
-        let item = records.next().await?;
-        let last = item.as_ref().is_err_and(Error::is_fatal);
-        Some((item, (!last).then_some(records)))
+    let mut records = Some(records);
+    let ended = futures::stream::poll_fn(move |cx| {
+        let Some(open) = &mut records else { return Poll::Ready(None) };
+        let item = ready!(open.poll_next_unpin(cx));
+        if item.as_ref().is_none_or(|item| item.as_ref().is_err_and(Error::is_fatal)) {
+            records = None;
+        }
+        Poll::Ready(item)
     });
     ended.boxed()
 }

@@ -37,8 +37,9 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// No answer is larger, key and all.
 const LONGEST: u64 = 65 << 20;
 
-/// The fastest level: most of an answer is signatures of URLs, which no level makes smaller.
-const LEVEL: i32 = 1;
+/// Below the usual levels, where texts stay as they are unless they come again: most of an answer is signatures of
+/// URLs, which no level makes much smaller. Level 1 takes a quarter less of the disk and twice the time.
+const LEVEL: i32 = -3;
 
 /// Answers on disk, by what was asked.
 ///
