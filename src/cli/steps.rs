@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -279,10 +279,10 @@ fn refuse_nothing<T: Send + 'static>(
     let (mut records, mut any) = (Some(records), false);
     let whole = futures::stream::poll_fn(move |cx| {
         let Some(open) = &mut records else { return Poll::Ready(None) };
-        let item = ready!(open.poll_next_unpin(cx));
-        if item.is_some() {
-            any = true;
-            return Poll::Ready(item);
+        let next = open.poll_next_unpin(cx);
+        if !matches!(next, Poll::Ready(None)) {
+            any |= next.is_ready();
+            return next;
         }
         records = None;
         if any {

@@ -2,7 +2,7 @@
 //! once more, and a record of metadata has some 700 bytes.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures::stream::{Stream, StreamExt};
 
@@ -28,11 +28,13 @@ impl<T> Stream for Gated<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         let this = &mut *self;
         loop {
-            let mut next = ready!(this.records.poll_next_unpin(cx));
-            let passes = next.as_mut().is_none_or(|item| this.gates.iter_mut().all(|gate| gate(item)));
-            if passes {
-                return Poll::Ready(next);
+            let mut next = this.records.poll_next_unpin(cx);
+            if let Poll::Ready(Some(item)) = &mut next
+                && !this.gates.iter_mut().all(|gate| gate(item))
+            {
+                continue;
             }
+            return next;
         }
     }
 }

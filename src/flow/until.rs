@@ -46,15 +46,15 @@ impl<T> Stream for Until<T> {
             return Poll::Ready(None);
         }
         let Some(records) = &mut self.records else { return Poll::Ready(None) };
-        let item = futures::ready!(records.poll_next_unpin(cx));
-        match &item {
+        let next = records.poll_next_unpin(cx);
+        match &next {
             // The signal came while this item was made: it is the signal's own echo, and no failure.
-            Some(Err(error)) if error.kind() == ErrorKind::Interrupted && self.stop(cx) => Poll::Ready(None),
-            Some(_) => Poll::Ready(item),
-            None => {
-                self.records = None;
-                Poll::Ready(None)
+            Poll::Ready(Some(Err(error))) if error.kind() == ErrorKind::Interrupted && self.stop(cx) => {
+                return Poll::Ready(None);
             }
+            Poll::Ready(None) => self.records = None,
+            _ => {}
         }
+        next
     }
 }

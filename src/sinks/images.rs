@@ -1,7 +1,7 @@
 //! Pictures to a folder.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -321,11 +321,14 @@ fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Resul
     let write = || {
         let (folder, name) =
             (target.parent().unwrap_or(Path::new(".")), target.file_name().unwrap_or_default());
-        let mut file = if let Some(file) = file {
-            file
-        } else {
-            fs::create_dir_all(folder)?;
-            temporary(folder, &name.to_string_lossy())?
+        let begin = || temporary(folder, &name.to_string_lossy());
+        let mut file = match file {
+            Some(file) => file,
+            // Mostly the folder is there.
+            None => begin().or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => fs::create_dir_all(folder).and_then(|()| begin()),
+                _ => Err(error),
+            })?,
         };
         pieces.iter().try_for_each(|piece| file.write_all(piece))?;
         Ok(file)

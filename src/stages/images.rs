@@ -83,7 +83,7 @@ impl Stage<Sequence> for ListImages {
                 }
                 Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
             });
-        end_in_doubt(listed.boxed(), client, Class::Search)
+        end_in_doubt(listed, client, Class::Search)
     }
 }
 

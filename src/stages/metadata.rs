@@ -96,7 +96,7 @@ impl Stage<Image> for FetchMetadata {
                 stream::iter(batch)
             })
             .flatten();
-        end_in_doubt(fetched.boxed(), client, Class::Entity)
+        end_in_doubt(fetched, client, Class::Entity)
     }
 }
 
@@ -194,7 +194,7 @@ impl Fetch {
     /// Asks alone for each image that the answer lacks.
     async fn complete(&self, images: &[Image], found: Vec<Option<Metadata>>) -> Vec<Result<Metadata>> {
         if found.iter().all(Option::is_some) {
-            return found.into_iter().flatten().map(Ok).collect();
+            return found.into_iter().filter_map(|found| found.map(Ok)).collect();
         }
         let each = images.iter().zip(found).map(|(image, found)| async move {
             match found {

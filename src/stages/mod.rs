@@ -4,16 +4,16 @@ mod filter;
 mod images;
 mod metadata;
 
-use std::task::{Poll, ready};
+use std::task::Poll;
 
 pub use self::filter::{Dates, Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
 pub(crate) use self::metadata::fetch_anew;
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 
 use crate::client::{Class, Client};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::sources::RecordStream;
 
 /// Something that turns a stream of records into another.
@@ -23,7 +23,7 @@ use crate::sources::RecordStream;
 /// are stages:
 ///
 /// ```
-/// use futures::StreamExt;
+/// use futures::{Stream, StreamExt, stream};
 /// use streetflow::{Flow, Image, RecordStream, Result};
 ///
 /// let every_tenth = |images: RecordStream<Image>| -> RecordStream<Image> { images.step_by(10) };
@@ -53,26 +53,27 @@ where
     }
 }
 
-/// Ends a stream with its first fatal error, or with the one that what was said to be gone is not believed.
+/// Ends a stream with its first fatal error, and with that what is still under way for it; or with the one that what
+/// was said to be gone is not believed.
 fn end_in_doubt<T: Send + 'static>(
-    records: RecordStream<T>,
+    records: impl Stream<Item = Result<T>> + Send + 'static,
     client: Client,
     class: Class,
 ) -> RecordStream<T> {
-    let doubt = futures::stream::once(async move { client.believe_gone(class).await.err().map(Err) });
-    end_after_fatal(records.chain(doubt.filter_map(std::future::ready)).boxed())
-}
-
-/// Ends a stream with its first fatal error, and with that what is still under way for it.
-fn end_after_fatal<T: Send + 'static>(records: RecordStream<T>) -> RecordStream<T> {
-    let mut records = Some(records);
-    let ended = futures::stream::poll_fn(move |cx| {
+    let doubt = stream::once(async move { client.believe_gone(class).await.err().map(Err) });
+    let records = records.chain(doubt.filter_map(std::future::ready));
+    let mut records = Some(Box::pin(records));
+    let ended = stream::poll_fn(move |cx| {
         let Some(open) = &mut records else { return Poll::Ready(None) };
-        let item = ready!(open.poll_next_unpin(cx));
-        if item.as_ref().is_none_or(|item| item.as_ref().is_err_and(Error::is_fatal)) {
+        let next = open.poll_next_unpin(cx);
+        if matches!(&next, Poll::Ready(item) if item.as_ref().is_none_or(is_fatal)) {
             records = None;
         }
-        Poll::Ready(item)
+        next
     });
     ended.boxed()
+}
+
+fn is_fatal<T>(item: &Result<T>) -> bool {
+    item.as_ref().is_err_and(Error::is_fatal)
 }
