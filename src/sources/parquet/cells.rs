@@ -55,6 +55,24 @@ impl<'a> Cells<'a> {
         self.array.as_struct_opt()
     }
 
+    /// The value of a row that is of a kind's own type, which nearly all are.
+    #[inline]
+    pub(super) fn value(&self, row: usize, kind: Kind) -> Option<Value<'a>> {
+        match (&self.known, kind) {
+            (Known::Text(array), Kind::Text) if array.is_valid(row) => {
+                Some(array.value(row)).filter(|text| !text.is_empty()).map(|text| Value::Text(text.into()))
+            }
+            (Known::Integer(array), Kind::Integer) if array.is_valid(row) => {
+                Some(Value::Integer(array.value(row)))
+            }
+            (Known::Float(array), Kind::Float | Kind::Longitude | Kind::Latitude) if array.is_valid(row) => {
+                Some(array.value(row)).filter(|number| !number.is_nan()).map(Value::Float)
+            }
+            (Known::Time(array), Kind::Time) if array.is_valid(row) => Some(Value::Time(array.value(row))),
+            _ => None,
+        }
+    }
+
     #[inline]
     pub(super) fn at(&self, row: usize) -> Cell<'a> {
         match self.known {

@@ -207,6 +207,10 @@ impl<'a, T: Record> Filled<'a, T> {
 
     fn read(&self, record: &mut T, index: usize, row: &Row) -> Result<()> {
         for (cells, column) in &self.cells {
+            if let Some(value) = cells.value(index, column.kind) {
+                self.table.set(record, column, Ok(value), row, || cells.at(index).to_string())?;
+                continue;
+            }
             let cell = cells.at(index);
             // A record begins with nothing set, and the second column of a time must not undo the first.
             if matches!(cell, Cell::Null) && !column.required {
