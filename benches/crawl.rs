@@ -113,7 +113,9 @@ async fn main() {
     );
     println!("|--:|--:|--:|--:|--:|--:|--:|");
     let mut alone = None;
-    for (concurrency, images) in [(1, 60), (16, 2000), (64, 20_000), (128, 40_000), (256, 40_000)] {
+    for (concurrency, images) in
+        [(1, 60), (16, 2000), (64, 20_000), (64, 40_000), (128, 40_000), (256, 40_000)]
+    {
         if args.quick && concurrency != 64 {
             continue;
         }

@@ -43,6 +43,8 @@ mod sources;
 mod stages;
 mod start;
 mod support;
+#[cfg(target_os = "linux")]
+mod syscalls;
 mod tile_cache;
 mod token;
 mod usage;
