@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use streetflow::sandbox::{Sandbox, World};
-use streetflow::{CsvSink, Flow, Image};
+use streetflow::{CsvSink, Flow};
 
 use crate::pictures::{PICTURES, fine};
 use crate::support::{command, command_on, images, names, with};
