@@ -15,8 +15,8 @@ use crate::support::{command, command_on, images, names, with};
 /// What a table or a picture is handed on in, at the least.
 const PIECE: u64 = 1 << 16;
 
-/// What a command needs to begin and to end: its libraries, the markers, the first screen.
-const ROOM: u64 = 100;
+/// What a command needs to begin and to end, libraries and markers; and the pages of a small Parquet file.
+const ROOM: u64 = 250;
 
 const EVERYWHERE: &str = "crawl --bbox=-180,-85,180,85 --no-download";
 
