@@ -143,23 +143,14 @@ impl WireImage {
                 let creator: Creator = value(map)?.unwrap_or_default();
                 (to.creator_id, to.creator_username) = (creator.id.0.map(text_of), creator.username.0);
             }
-            "organization" => {
-                let organization: Linked = value(map)?.unwrap_or_default();
-                to.organization_id = organization.id.0.map(text_of);
-            }
+            "organization" => to.organization_id = linked(map)?.0,
             "thumb_256_url" => to.thumb_256_url = value(map)?,
             "thumb_1024_url" => to.thumb_1024_url = value(map)?,
             "thumb_2048_url" => to.thumb_2048_url = value(map)?,
             "thumb_original_url" => to.thumb_original_url = value(map)?,
             "merge_cc" => to.merge_cc = value(map)?,
-            "mesh" => {
-                let mesh: Linked = value(map)?.unwrap_or_default();
-                (to.mesh_id, to.mesh_url) = (mesh.id.0.map(text_of), mesh.url.0);
-            }
-            "sfm_cluster" => {
-                let cluster: Linked = value(map)?.unwrap_or_default();
-                (to.sfm_cluster_id, to.sfm_cluster_url) = (cluster.id.0.map(text_of), cluster.url.0);
-            }
+            "mesh" => (to.mesh_id, to.mesh_url) = linked(map)?,
+            "sfm_cluster" => (to.sfm_cluster_id, to.sfm_cluster_url) = linked(map)?,
             "detections" => {
                 let found: Option<Detections> = value(map)?;
                 let ids = found.map(|found| found.data.0.unwrap_or_default());
@@ -174,6 +165,12 @@ impl WireImage {
 /// The value of a field; none if it is not of its type.
 fn value<'de, T: FromJson, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
     Ok(map.next_value::<Soft<T>>()?.0)
+}
+
+/// The id and the URL of what a field links to.
+fn linked<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(Option<String>, Option<String>), A::Error> {
+    let linked: Linked = value(map)?.unwrap_or_default();
+    Ok((linked.id.0.map(text_of), linked.url.0))
 }
 
 impl FromJson for Box<WireImage> {

@@ -23,7 +23,7 @@ use crate::sources::RecordStream;
 /// are stages:
 ///
 /// ```
-/// use futures::{Stream, StreamExt, stream};
+/// use futures::StreamExt;
 /// use streetflow::{Flow, Image, RecordStream, Result};
 ///
 /// let every_tenth = |images: RecordStream<Image>| -> RecordStream<Image> { images.step_by(10) };
