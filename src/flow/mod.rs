@@ -1,6 +1,6 @@
 //! The flow: a source with stages, not yet running.
 
-mod gates;
+mod checks;
 mod tap;
 mod until;
 
@@ -17,7 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{Stream, StreamExt};
 
-use self::gates::{Gate, gated};
+use self::checks::Checked;
 use self::tap::{Taps, tapped};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer, tell};
@@ -47,9 +47,7 @@ use crate::stages::Stage;
 /// # Ok(()) }
 /// ```
 pub struct Flow<T> {
-    records: RecordStream<T>,
-    /// What each record passes behind `records`.
-    gates: Vec<Gate<T>>,
+    records: Checked<T>,
     run: Arc<Shared>,
     ending: Option<BoxFuture<'static, Result<()>>>,
     /// A fatal error went by, so that the taps must not commit.
@@ -98,19 +96,19 @@ pub struct Report {
 impl<T: Send + 'static> Flow<T> {
     /// A flow from a source.
     pub fn from(source: impl Source<Item = T>) -> Self {
-        Self { records: source.stream(), gates: Vec::new(), run: Arc::default(), ending: None, failed: false }
+        Self { records: Checked::new(source.stream()), run: Arc::default(), ending: None, failed: false }
     }
 
     fn with<U: Send + 'static>(
         self,
         change: impl FnOnce(RecordStream<T>, &Arc<Shared>) -> RecordStream<U>,
     ) -> Flow<U> {
-        let records = change(gated(self.records, self.gates), &self.run);
-        Flow { records, gates: Vec::new(), run: self.run, ending: None, failed: self.failed }
+        let records = Checked::new(change(self.records.into_stream(), &self.run));
+        Flow { records, run: self.run, ending: None, failed: self.failed }
     }
 
-    fn gate(mut self, gate: impl FnMut(&mut Result<T>) -> bool + Send + 'static) -> Self {
-        self.gates.push(Box::new(gate));
+    fn check(mut self, check: impl FnMut(&mut Result<T>) -> bool + Send + 'static) -> Self {
+        self.records.push(check);
         self
     }
 
@@ -121,7 +119,7 @@ impl<T: Send + 'static> Flow<T> {
 
     /// Keeps only the records for which `keep` is true.
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
-        self.gate(move |item| item.as_ref().map_or(true, &mut keep))
+        self.check(move |item| item.as_ref().map_or(true, &mut keep))
     }
 
     /// Ends well after `count` records.
@@ -162,7 +160,7 @@ impl<T: Send + 'static> Flow<T> {
     /// What is gone at Mapillary never stops a flow: it is counted.
     pub fn on_error(self, policy: OnError) -> Self {
         let (run, skip) = (Arc::clone(&self.run), policy == OnError::Skip);
-        self.gate(move |item| run.lets_pass(item, skip))
+        self.check(move |item| run.lets_pass(item, skip))
     }
 
     /// Ends the flow well, but early, when `signal` is ready: files become valid, shorter ones.
@@ -182,7 +180,7 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// `step` names what was done so far: `sequences`, `images`.
     pub fn observe(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
-        self.gate(move |item| {
+        self.check(move |item| {
             match item {
                 Ok(_) => observer.on_event(&Event::Record { step }),
                 Err(error) => tell(&*observer, step, error),
@@ -197,7 +195,7 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// It stands before the stage or the sink, as [`Flow::observe`] stands behind it.
     pub fn entering(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
-        self.gate(move |item| {
+        self.check(move |item| {
             let enters = item.as_ref().err().is_none_or(|error| !error.is_told() && !error.is_fatal());
             if enters {
                 observer.on_event(&Event::Entered { step });
@@ -216,11 +214,11 @@ impl<T: Send + 'static> Flow<T> {
         let started = Instant::now();
         let (count, shared) = (Arc::new(AtomicU64::new(0)), Arc::clone(&self.run));
         let counter = Arc::clone(&count);
-        let Self { records, gates, run, .. } = self.gate(move |item| {
+        let Self { records, run, .. } = self.check(move |item| {
             counter.fetch_add(u64::from(item.is_ok()), Ordering::Relaxed);
             shared.lets_pass(item, false)
         });
-        let written = match Box::new(sink).drain(gated(records, gates)).await {
+        let written = match Box::new(sink).drain(records.into_stream()).await {
             Ok(written) => written,
             Err(error) => {
                 run.taps.abort().await;
@@ -238,10 +236,6 @@ impl<T: Send + 'static> Flow<T> {
             elapsed: started.elapsed(),
         })
     }
-}
-
-fn nothing<T: Send + 'static>() -> RecordStream<T> {
-    futures::stream::empty().boxed()
 }
 
 impl Shared {
@@ -262,11 +256,6 @@ impl<T: Send + 'static> Stream for Flow<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.gates.is_empty() {
-            let (records, gates) =
-                (std::mem::replace(&mut self.records, nothing()), std::mem::take(&mut self.gates));
-            self.records = gated(records, gates);
-        }
         loop {
             if let Some(ending) = &mut self.ending {
                 return ending.as_mut().poll(cx).map(|ended| {
@@ -279,7 +268,7 @@ impl<T: Send + 'static> Stream for Flow<T> {
                 return Poll::Ready(Some(item));
             }
             let (run, failed) = (Arc::clone(&self.run), self.failed);
-            self.records = nothing();
+            self.records = Checked::new(futures::stream::empty().boxed());
             self.ending = Some(Box::pin(async move {
                 if failed {
                     run.taps.abort().await;

@@ -10,19 +10,29 @@ use crate::error::Result;
 use crate::sources::RecordStream;
 
 /// Looks at an item; false leaves it out.
-pub(super) type Gate<T> = Box<dyn FnMut(&mut Result<T>) -> bool + Send>;
+type Check<T> = Box<dyn FnMut(&mut Result<T>) -> bool + Send>;
 
-/// The items that every gate lets pass; a gate sees only what those before it let pass.
-pub(super) fn gated<T: Send + 'static>(records: RecordStream<T>, gates: Vec<Gate<T>>) -> RecordStream<T> {
-    if gates.is_empty() { records } else { Gated { records, gates }.boxed() }
-}
-
-struct Gated<T> {
+/// The items of a stream that pass every check; a check sees only what those before it let pass.
+pub(super) struct Checked<T> {
     records: RecordStream<T>,
-    gates: Vec<Gate<T>>,
+    checks: Vec<Check<T>>,
 }
 
-impl<T> Stream for Gated<T> {
+impl<T: Send + 'static> Checked<T> {
+    pub(super) fn new(records: RecordStream<T>) -> Self {
+        Self { records, checks: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, check: impl FnMut(&mut Result<T>) -> bool + Send + 'static) {
+        self.checks.push(Box::new(check));
+    }
+
+    pub(super) fn into_stream(self) -> RecordStream<T> {
+        if self.checks.is_empty() { self.records } else { self.boxed() }
+    }
+}
+
+impl<T> Stream for Checked<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
@@ -30,7 +40,7 @@ impl<T> Stream for Gated<T> {
         loop {
             let mut next = this.records.poll_next_unpin(cx);
             if let Poll::Ready(Some(item)) = &mut next
-                && !this.gates.iter_mut().all(|gate| gate(item))
+                && !this.checks.iter_mut().all(|check| check(item))
             {
                 continue;
             }
