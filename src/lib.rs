@@ -56,6 +56,7 @@
 mod calendar;
 pub mod client;
 mod error;
+mod file_system;
 mod flow;
 mod format;
 pub mod geo;

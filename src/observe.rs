@@ -135,6 +135,11 @@ pub enum Event<'a> {
         /// What it said, as an error of kind [`ErrorKind::Throttled`] or [`ErrorKind::Blocked`].
         error: &'a Error,
     },
+    /// Something that a person should know and that ends nothing, such as a file system that lacks a call.
+    Warning {
+        /// What failed and why, and in its hint what follows from it.
+        error: &'a Error,
+    },
 }
 
 /// Somebody who is told what happens in a run, from any thread.
@@ -292,7 +297,8 @@ impl Observer for Tally {
             Event::Answer { class, bytes } => add(&self.bytes[*class as usize], *bytes),
             Event::Retry { class, .. } => add(&self.retries[*class as usize], 1),
             Event::Pace { class, .. } => add(&self.paced[*class as usize], 1),
-            Event::Usage { .. } | Event::Concurrency { .. } | Event::TileCacheOff { .. } => {}
+            Event::Usage { .. } | Event::Concurrency { .. } => {}
+            Event::TileCacheOff { .. } | Event::Warning { .. } => {}
             Event::Record { .. } => add(&self.records, 1),
             Event::Present { .. } => add(&self.present, 1),
             Event::Gone { .. } => add(&self.gone, 1),

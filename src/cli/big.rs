@@ -23,6 +23,7 @@ use super::screen::Screen;
 use super::sizes;
 use super::steps::DOWNLOAD;
 use super::words::{grouped, human_bytes, path_text};
+use crate::file_system::free_space;
 use crate::geo::MAX_ZOOM;
 use crate::sinks::pictures_in;
 use crate::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result};
@@ -82,7 +83,7 @@ impl Gate {
             folder: folder.to_owned(),
             quality,
             known,
-            free: sizes::free(folder),
+            free: free_space(folder),
             passed: 0,
             there: None,
             agreed,

@@ -13,14 +13,15 @@ use super::tables::{Input, layout};
 use super::voice::{Tone, Voice};
 use super::words::{grouped, path_text, plural};
 use super::{Exit, exit_of};
+use crate::file_system::tell_refusals;
 use crate::model::MADE_OF;
 use crate::printable::printable;
 use crate::record::select;
 use crate::sinks::{Layout, StreamSink, encoder_for, sink_for};
 use crate::sources::{RecordStream, Unknown};
 use crate::{
-    Column, Error, ErrorKind, Fields, Flow, Format, Image, Kind, Metadata, Place, Record, Report, Result,
-    Sequence, TableSource, Value,
+    Column, Error, ErrorKind, Event, Fields, Flow, Format, Image, Kind, Metadata, Place, Record, Report,
+    Result, Sequence, TableSource, Value,
 };
 
 /// So many columns that are left out are named.
@@ -36,6 +37,12 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
         }
     };
     let voice = Voice::new(screen);
+    tell_refusals(&|event: &Event<'_>| {
+        if let Event::Warning { error } = event {
+            let hint = error.advice().unwrap_or_default();
+            voice.say(Tone::Warning, &format!("{}; {hint}", error.chain()));
+        }
+    });
     let exit = told(&voice, ended);
     voice.end(exit, None, None);
     exit

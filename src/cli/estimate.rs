@@ -18,6 +18,7 @@ use super::steps::{SEQUENCES, sequences_of};
 use super::words::{grouped, human_bytes, human_time};
 use super::{Exit, cache, exit_of, sizes};
 use crate::client::{ENTITIES_A_MINUTE, SEARCHES_A_MINUTE, TILES_A_DAY};
+use crate::file_system::free_space;
 use crate::geo::MAX_ZOOM;
 use crate::{Class, Error, ErrorKind, OnError, Quality, Result};
 
@@ -131,7 +132,7 @@ impl<'a> Estimate<'a> {
             images: images.min(args.filters.limit.unwrap_or(u64::MAX)),
             images_guessed,
             tiles_are_paced,
-            free: sizes::free(&args.files.output),
+            free: free_space(&args.files.output),
         }
     }
 

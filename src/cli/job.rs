@@ -19,6 +19,7 @@ use super::unfinished::Unfinished;
 use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
 use crate::error::shown;
+use crate::file_system::tell_refusals;
 use crate::sinks::file::{is_file, output_error, sweep};
 use crate::{Error, ErrorKind, Format, Report, Result};
 
@@ -166,7 +167,8 @@ impl<'a> Job<'a> {
             paths.extend(Format::ALL.iter().map(|&format| path_of(self.output, table, format)));
         }
         for name in paths.iter().filter_map(|path| path.file_name()) {
-            sweep(self.output, &name.to_string_lossy());
+            // A folder that can't be read is told of by whoever needs to.
+            sweep(self.output, |found| found == name.to_string_lossy()).ok();
         }
     }
 
@@ -290,6 +292,7 @@ impl<'a> Job<'a> {
     fn tell(&self, screen: &Screen, end: &End<'_>) -> Exit {
         // A mistake in the words is told, and leaves nothing.
         if end.report.is_none() && !screen.has_begun() {
+            tell_refusals(screen);
             end.error.iter().for_each(|error| screen.error(error));
             screen.voice.end(end.exit, None, None);
             return end.exit;
@@ -297,6 +300,7 @@ impl<'a> Job<'a> {
         let file = ReportFile::new(self.output);
         let report = file.compose(screen, self.network, end);
         let written = file.write(&report);
+        tell_refusals(screen);
         summary::counts(screen);
         let saved = self.area.and_then(|area| cache::saved(screen.cached_tiles(), area, self.network));
         if let Some(saved) = saved {

@@ -17,6 +17,7 @@ use super::steps::{self, SEQUENCES};
 use super::voice::{Tone, Voice};
 use super::waits::Waits;
 use super::words::{human_time, path_text};
+use crate::file_system::tell_refusals;
 use crate::{Class, Client, Error, Event, Observer, Tally};
 
 /// Without a terminal, lines so often.
@@ -179,6 +180,7 @@ impl Screen {
             tokio::time::sleep(DRAW_EVERY).await;
             self.redraw();
             self.tell_silence();
+            tell_refusals(&*self);
         }
     }
 
@@ -379,7 +381,7 @@ impl Observer for Screen {
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
-            Event::TileCacheOff { error } => {
+            Event::TileCacheOff { error } | Event::Warning { error } => {
                 let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
                 self.warn(&format!("{}{hint}", error.chain()));
             }

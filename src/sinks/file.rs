@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Encoder, Sink, Written};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_system::{Lock, lock, or_here, parent, sync_file, sync_folder, try_lock};
 use crate::sources::RecordStream;
 
 /// How many records go to the writer thread at once: one hand-over costs microseconds.
@@ -147,11 +148,16 @@ fn real(path: &Path) -> io::Result<PathBuf> {
 
 /// Whether a file is there; an error where a folder, a device or a pipe has its name.
 pub(crate) fn is_file(path: &Path) -> io::Result<bool> {
+    file_len(path).map(|len| len.is_some())
+}
+
+/// How long a file is, if it is there; an error where a folder, a device or a pipe has its name.
+pub(crate) fn file_len(path: &Path) -> io::Result<Option<u64>> {
     match fs::metadata(path) {
-        Ok(found) if found.is_file() => Ok(true),
+        Ok(found) if found.is_file() => Ok(Some(found.len())),
         Ok(found) if found.is_dir() => Err(io::Error::other("a folder has that name")),
         Ok(_) => Err(io::Error::other("there is something of that name that is no file")),
-        Err(_) => Ok(false),
+        Err(_) => Ok(None),
     }
 }
 
@@ -204,13 +210,16 @@ impl<W: Write> Write for Counted<W> {
 
 const PARTIAL: &str = ".partial";
 
+/// How many random letters and digits the name of a temporary file has.
+const RANDOM_LEN: usize = 6;
+
 /// Opens a temporary file in the target's folder, which is made if need be. It vanishes unless it is committed,
 /// and is locked so that [`sweep`] can tell it from one that a killed process left behind.
 pub(crate) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = folder_of(path);
+    let folder = parent(path);
     let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?.to_string_lossy();
     fs::create_dir_all(folder)?;
-    sweep(folder, &name);
+    sweep(folder, |found| found == name).ok(); // A folder that can't be read may still be written to.
     temporary(folder, &name)
 }
 
@@ -218,14 +227,13 @@ pub(crate) fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> 
     // Plain permissions: what a person's other programs would give a new file.
     let open = |path: &Path| File::options().write(true).read(true).create_new(true).open(path);
     loop {
-        let file =
-            tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(PARTIAL).make_in(folder, open)?;
+        let file = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(PARTIAL)
+            .rand_bytes(RANDOM_LEN)
+            .make_in(folder, open)?;
         let (file, path) = file.into_parts();
-        // Where a file system knows no locks, leftovers are not told apart and stay.
-        file.lock().or_else(|error| match error.kind() {
-            io::ErrorKind::Unsupported => Ok(()),
-            _ => Err(error),
-        })?;
+        lock(&file, &path)?;
         // Between the two calls, another process may have swept it away as nobody's.
         if path.exists() {
             return Ok(NamedTempFile::from_parts(file, path));
@@ -233,45 +241,40 @@ pub(crate) fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> 
     }
 }
 
-/// Removes what killed processes left of the files whose names begin so: nobody holds their lock any more.
-pub(crate) fn sweep(folder: &Path, name: &str) {
-    // With the dot behind it, for the name of one table may be the beginning of another's.
-    let begins = if name.is_empty() { ".".to_owned() } else { format!(".{name}.") };
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let found = entry.file_name();
-        let found = found.to_string_lossy();
-        if found.starts_with(&begins)
-            && found.ends_with(PARTIAL)
-            && let Ok(file) = File::open(entry.path())
+/// The name of the file for which a temporary file stands, if the name is one that [`temporary`] gives.
+pub(crate) fn target_of(temporary: &str) -> Option<&str> {
+    let (target, random) = temporary.strip_prefix('.')?.strip_suffix(PARTIAL)?.rsplit_once('.')?;
+    let is_random = random.len() == RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_random && !target.is_empty()).then_some(target)
+}
+
+/// Removes what killed processes left of files with such names: nobody holds their lock any more.
+///
+/// Links, folders, and files with any other name are not ours and stay.
+pub(crate) fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(or_here(folder))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let ours = name.to_str().and_then(target_of).is_some_and(&is_ours);
+        if ours
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            // On NFS a lock needs a handle that may write.
+            && let Ok(file) = File::options().write(true).open(entry.path())
             // Held until it is removed: whoever made it a moment ago waits, and finds it gone.
-            && file.try_lock().is_ok()
+            && matches!(try_lock(&file, &entry.path()), Ok(Lock::Ours))
             && fs::remove_file(entry.path()).is_err()
         {
-            return; // A folder that can't be changed will be told of by whoever writes to it.
+            return Ok(()); // A folder that can't be changed will be told of by whoever writes to it.
         }
     }
+    Ok(())
 }
 
 /// Bytes to the disk, then the final name, then the name to the disk.
 pub(crate) fn commit(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
+    sync_file(file.as_file(), path)?;
     file.persist(path).map_err(|PersistError { error, .. }| error)?;
-    sync_folder(folder_of(path))
-}
-
-#[cfg(unix)]
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Elsewhere a folder can't be opened as a file; the rename itself is as durable as it gets.
-#[cfg(not(unix))]
-pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    sync_folder(parent(path))
 }
 
 pub(crate) fn output_error(doing: &'static str, path: &Path, error: io::Error) -> Error {
@@ -288,5 +291,56 @@ pub(crate) fn output_error(doing: &'static str, path: &Path, error: io::Error) -
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_name_is_known_by_its_form_and_others_are_not_ours() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["report.json", "7_256.jpg", "a.b.partial", "Ünï"] {
+            let file = temporary(folder.path(), name).expect("a file");
+            let found = file.path().file_name().and_then(|name| name.to_str()).expect("text").to_owned();
+            assert_eq!(target_of(&found), Some(name), "{found}");
+        }
+        let others = [
+            ".thesis.partial",
+            "thesis.abcdef.partial",
+            ".thesis.abcde.partial",
+            ".thesis.abc-ef.partial",
+            ".thesis.abcdefg.partial",
+            "..abcdef.partial",
+            ".abcdef.partial",
+            ".thesis.abcdef.part",
+        ];
+        for name in others {
+            assert_eq!(target_of(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_takes_leftovers_of_the_names_it_is_given_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let held = temporary(folder.path(), "7_256.jpg").expect("a file");
+        for name in [".7_256.jpg.a1B2c3.partial", ".mine.a1B2c3.partial", ".7_256.jpg.partial"] {
+            fs::write(path(name), "half").expect("written");
+        }
+        fs::create_dir(path(".7_256.jpg.d1d1d1.partial")).expect("made");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(path(".mine.a1B2c3.partial"), path(".7_256.jpg.e1e1e1.partial"))
+            .expect("linked");
+        sweep(folder.path(), |name| name == "7_256.jpg").expect("swept");
+        assert!(held.path().exists(), "it is locked");
+        assert!(!path(".7_256.jpg.a1B2c3.partial").exists());
+        for name in [".mine.a1B2c3.partial", ".7_256.jpg.partial", ".7_256.jpg.d1d1d1.partial"] {
+            assert!(path(name).exists(), "{name}");
+        }
+        #[cfg(unix)]
+        assert!(path(".7_256.jpg.e1e1e1.partial").is_symlink());
+        sweep(&path("not there"), |_| true).expect_err("no such folder");
     }
 }
