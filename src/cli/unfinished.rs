@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::client::Store;
+use crate::client::{STORE_FILES, Store};
+use crate::file_system::{Lock, try_lock};
 use crate::{Error, ErrorKind, Result};
 
 const FOLDER: &str = ".streetflow";
@@ -32,16 +33,36 @@ fn expect(path: &Path, kind: impl Fn(&fs::FileType) -> bool, hint: &'static str)
     Err(refuse(io::Error::other(why)).hint(hint))
 }
 
-/// Removes what has the name of a step's answers, whatever it is; nothing behind a link.
+/// Removes the answers of a step, whatever has their names; nothing behind a link, and nothing else in their folder.
 fn remove(path: &Path) -> Result<()> {
-    let refuse = |why: io::Error| {
+    let refuse = |path: &Path, why: io::Error| {
         Error::new(ErrorKind::Output, "remove").subject(path.display().to_string()).because(why)
     };
-    let found = fs::symlink_metadata(path).map_err(refuse)?;
+    let found = fs::symlink_metadata(path).map_err(|why| refuse(path, why))?;
     if found.is_symlink() {
-        return Err(refuse(io::Error::other("it is a link")).hint(REMOVE));
+        return Err(refuse(path, io::Error::other("it is a link")).hint(REMOVE));
     }
-    if found.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.map_err(refuse)
+    if !found.is_dir() {
+        return fs::remove_file(path).map_err(|why| refuse(path, why));
+    }
+    for path in STORE_FILES.map(|name| path.join(name)) {
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(_) => Ok(()),
+        }
+        .map_err(|why| refuse(&path, why))?;
+    }
+    // Something of somebody else may be in it.
+    fs::remove_dir(path).ok();
+    Ok(())
+}
+
+/// Whether a folder below ours has answers to a step: `<step>-<checksum of the question>`, or such a one set aside.
+fn has_answers(name: &str, step: &str) -> bool {
+    let checksum = name.strip_prefix(step).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
+    let checksum = checksum.strip_suffix(".aside").unwrap_or(checksum);
+    checksum.len() == 8 && checksum.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The lock on an output folder, and the answers that are kept in it.
@@ -75,25 +96,23 @@ impl Unfinished {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries_left > 0 => continue,
                 Err(error) => return Err(refuse(error)),
             };
-            match lock.try_lock() {
+            match try_lock(&lock, &path).map_err(refuse)? {
                 // Between the two calls the run before may have ended and removed the file.
-                Ok(()) if !path.exists() => {}
-                Ok(()) => return Ok(Self { folder, made, lock: Some(lock), store: None }),
+                Lock::Ours if !path.exists() => {}
+                // Where a file system has no locks, nobody can tell of another run, and a person is told of that.
+                Lock::Ours | Lock::Unknown => {
+                    return Ok(Self { folder, made, lock: Some(lock), store: None });
+                }
                 // A process that was killed a moment ago may still be on its way out.
-                Err(fs::TryLockError::WouldBlock) if tries_left > 0 => {
+                Lock::Busy if tries_left > 0 => {
                     std::thread::sleep(Duration::from_millis(100));
                 }
-                Err(fs::TryLockError::WouldBlock) => {
+                Lock::Busy => {
                     return Err(Error::new(ErrorKind::Usage, "use the folder")
                         .subject(output.display().to_string())
                         .because("another streetflow is at work in it")
                         .hint("wait for it, or name another folder with `--output`"));
                 }
-                // Where a file system knows no locks, nobody can tell.
-                Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    return Ok(Self { folder, made, lock: None, store: None });
-                }
-                Err(fs::TryLockError::Error(error)) => return Err(refuse(error)),
             }
         }
         Err(refuse(io::Error::other("its lock comes and goes")))
@@ -109,8 +128,8 @@ impl Unfinished {
         }
         let own = self.folder.join(own);
         expect(&own, fs::FileType::is_dir, RESTART)?;
-        for entry in fs::read_dir(&own).into_iter().flatten().flatten() {
-            expect(&entry.path(), fs::FileType::is_file, RESTART)?;
+        for name in STORE_FILES {
+            expect(&own.join(name), fs::FileType::is_file, RESTART)?;
         }
         Ok(self.store.insert(Store::open(own, question)?))
     }
@@ -125,10 +144,10 @@ impl Unfinished {
     }
 
     fn folders_of(&self, step: &str) -> Vec<PathBuf> {
-        let begins = format!("{step}-");
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let ours =
-            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begins));
+        let ours = |path: &PathBuf| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| has_answers(name, step))
+        };
         let mut folders: Vec<_> = entries.filter(ours).collect();
         folders.sort();
         folders
@@ -154,5 +173,35 @@ impl Unfinished {
         if let Some(made) = &self.made {
             fs::remove_dir(made).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_removes_answers_and_nothing_that_is_not_ours() {
+        let base = tempfile::tempdir().expect("a folder");
+        let mut unfinished = Unfinished::lock(base.path()).expect("locked");
+        unfinished.open("crawl", "a question", false).expect("opened");
+        unfinished.close(false).expect("closed");
+        let hidden = base.path().join(FOLDER);
+        let own = hidden.join(format!("crawl-{:08x}", crc32fast::hash(b"a question")));
+        fs::create_dir_all(own.join("mine")).expect("made");
+        let others = ["crawl-notes.txt", "crawl-old", "crawl-0000000g", "crawler-12345678"];
+        for name in others {
+            fs::write(hidden.join(name), "mine").expect("written");
+        }
+        fs::write(hidden.join("crawl-12345678.aside"), "a file").expect("written");
+        fs::create_dir_all(hidden.join("crawl-87654321/index")).expect("made");
+        unfinished.open("crawl", "a question", true).expect("opened");
+        unfinished.close(true).expect("closed");
+        assert!(own.join("mine").is_dir());
+        assert!(others.iter().all(|name| hidden.join(name).exists()));
+        assert!(!hidden.join("crawl-12345678.aside").exists() && !hidden.join("crawl-87654321").exists());
+        assert_eq!(unfinished.others("crawl", "another question"), [own]);
+        unfinished.release();
+        assert!(!hidden.join(LOCK).exists());
     }
 }

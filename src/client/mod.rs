@@ -62,6 +62,8 @@ pub use self::secret::Token;
 pub(crate) use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
+#[cfg(feature = "cli")]
+pub(crate) use self::store::STORE_FILES;
 pub use self::store::Store;
 pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::user::{UserPage, unknown_user};

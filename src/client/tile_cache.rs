@@ -17,8 +17,9 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::Client;
-use super::tile_file::{LONGEST, milliseconds, pack, unpack};
+use super::tile_file::{Content, LONGEST, milliseconds, pack, unpack};
 use crate::error::{Error, ErrorKind};
+use crate::file_system::{or_here, parent};
 use crate::geo::TileId;
 use crate::observe::Event;
 
@@ -28,8 +29,14 @@ pub const TILE_CACHE_BYTES: u64 = 2 << 30;
 const ENDING: &str = ".tile";
 const PARTIAL: &str = ".partial";
 
+/// How many random letters and digits the name of a partial file has.
+const RANDOM_LEN: usize = 6;
+
 /// How much the cache held when it was last looked through, and when that was.
 const NOTE: &str = "held";
+
+/// No note is longer: two numbers, a space and a line feed.
+const LONGEST_NOTE: u64 = 42;
 
 /// What a small file takes of the disk.
 const BLOCK: u64 = 4096;
@@ -90,7 +97,7 @@ impl TileCache {
     ///
     /// With an age of zero, nothing is read or written.
     pub fn open(folder: impl Into<PathBuf>, age: Duration) -> Self {
-        Self { folder: folder.into(), age, most: TILE_CACHE_BYTES, held: Arc::default() }
+        Self { folder: or_here(&folder.into()).to_owned(), age, most: TILE_CACHE_BYTES, held: Arc::default() }
     }
 
     /// Another bound on what it takes of the disk than [`TILE_CACHE_BYTES`].
@@ -99,23 +106,28 @@ impl TileCache {
         self
     }
 
-    /// A tile that is whole and young enough; whatever else stands in its place is removed.
+    /// A tile that is whole and young enough. A damaged one is removed; one that is too old for this run, or of the
+    /// future by a clock that was wrong, stays until a new one takes its place.
     fn get(&self, url: &Url, tile: TileId) -> Option<Vec<u8>> {
         if self.age.is_zero() {
             return None;
         }
         let Place { path, address } = self.place(url, tile)?;
         let found = fs::symlink_metadata(&path).ok().filter(Metadata::is_file)?;
-        let plain = if found.len() > LONGEST {
-            None
+        let content = if found.len() > LONGEST {
+            Content::Damaged
         } else {
             let bytes = fs::read(&path).ok()?;
             unpack(&bytes, &address, self.age)
         };
-        if plain.is_none() {
-            fs::remove_file(&path).ok(); // If it can't be removed, it is no tile the next time either.
+        match content {
+            Content::Tile(plain) => Some(plain),
+            Content::NotForUs => None,
+            Content::Damaged => {
+                fs::remove_file(&path).ok(); // If it can't be removed, it is no tile the next time either.
+                None
+            }
         }
-        plain
     }
 
     /// Keeps a tile. The first failure is told, and is the end of keeping.
@@ -182,6 +194,16 @@ impl TileCache {
         Some((bytes.parse().ok()?, looked.parse().ok()?))
     }
 
+    fn write_note(&self, bytes: u64) {
+        let path = self.folder.join(NOTE);
+        let found = fs::symlink_metadata(&path);
+        // In a folder that was not made for this, something else may have that name.
+        let is_free = found.map_or(true, |found| found.is_file() && found.len() <= LONGEST_NOTE);
+        if is_free {
+            fs::write(path, format!("{bytes} {}\n", seconds())).ok();
+        }
+    }
+
     /// Sums up what is there, and removes the oldest tiles until a tenth of the room is free.
     ///
     /// Says whether so much was added meanwhile that it has to be done again.
@@ -213,7 +235,7 @@ impl TileCache {
                 }
             });
         }
-        fs::write(self.folder.join(NOTE), format!("{bytes} {}\n", seconds())).ok();
+        self.write_note(bytes);
         let mut held = self.held();
         held.stuck = bytes > self.most;
         // What was added meanwhile may have been seen or not.
@@ -230,9 +252,10 @@ fn is_away(written: &io::Result<u64>) -> bool {
 }
 
 fn write(place: &Place, plain: &[u8]) -> io::Result<u64> {
-    let Some(folder) = place.path.parent() else { return Ok(0) };
+    let folder = parent(&place.path);
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".").suffix(PARTIAL).tempfile_in(folder)?;
+    let mut named = tempfile::Builder::new();
+    let mut file = named.prefix(".").rand_bytes(RANDOM_LEN).suffix(PARTIAL).tempfile_in(folder)?;
     let bytes = pack(plain, &place.address, milliseconds())?;
     file.write_all(&bytes)?;
     // Something else may stand there, or somebody reads it where that matters: then this tile is not kept.
@@ -240,17 +263,16 @@ fn write(place: &Place, plain: &[u8]) -> io::Result<u64> {
     Ok(if kept { bytes.len() as u64 } else { 0 })
 }
 
-/// Calls `each` for the files of the layout, tiles and partial ones; what lies elsewhere in the folder is not ours.
+/// Calls `each` for the files of the layout, tiles and partial ones; what lies elsewhere in the folder, has another
+/// name or is a link is not ours.
 fn each_file(folder: &Path, each: &mut impl FnMut(&Path, &Metadata)) {
-    let inside = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let numbered = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
-    };
-    for host in inside(folder) {
-        for zoom in inside(&host).filter(numbered) {
-            for column in inside(&zoom).filter(numbered) {
-                for path in inside(&column).filter(|path| is_tile(path) || is_partial(path)) {
-                    if let Ok(found) = fs::symlink_metadata(&path)
+    for host in subfolders(folder, is_host) {
+        for zoom in subfolders(&host, is_number) {
+            for column in subfolders(&zoom, is_number) {
+                for entry in fs::read_dir(&column).into_iter().flatten().flatten() {
+                    let path = entry.path();
+                    if (is_tile(&path) || is_partial(&path))
+                        && let Ok(found) = fs::symlink_metadata(&path)
                         && found.is_file()
                     {
                         each(&path, &found);
@@ -261,13 +283,36 @@ fn each_file(folder: &Path, each: &mut impl FnMut(&Path, &Metadata)) {
     }
 }
 
+fn subfolders(folder: &Path, is_ours: fn(&str) -> bool) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let ours = entries.filter(move |entry| {
+        entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name().to_str().is_some_and(is_ours)
+    });
+    ours.map(|entry| entry.path())
+}
+
+/// `tiles.mapillary.com-1a2b3c4d`.
+fn is_host(name: &str) -> bool {
+    let sum = name.rsplit_once('-').map_or("", |(_, sum)| sum);
+    sum.len() == 8 && sum.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn is_number(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
 fn is_tile(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ENDING))
+    name_of(path).strip_suffix(ENDING).is_some_and(is_number)
 }
 
 fn is_partial(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(PARTIAL)
+    let random =
+        name_of(path).strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL)).unwrap_or_default();
+    random.len() == RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Removes a tile, and the folders that are empty without it; whether it is gone.
@@ -349,5 +394,42 @@ mod tests {
         let secret = place("https://me:secret@tiles.mapillary.com");
         assert_eq!((secret.path, &secret.address), (own.path, &own.address));
         assert!(!secret.address.contains("secret"));
+    }
+
+    #[test]
+    fn only_damaged_tiles_are_removed_and_no_file_of_another_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tile = TileId { z: 14, x: 8800, y: 5373 };
+        let url = Url::parse(&format!("https://tiles.example/2/{tile}")).expect("a URL");
+        let cache = |age| TileCache::open(folder.path(), age).at_most(0);
+        let (day, moment) = (cache(Duration::from_hours(24)), cache(Duration::from_millis(1)));
+        let Place { path, address } = day.place(&url, tile).expect("a place");
+        write(&Place { path: path.clone(), address: address.clone() }, b"a tile").expect("kept");
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(moment.get(&url, tile), None);
+        assert_eq!(day.get(&url, tile).as_deref(), Some(&b"a tile"[..]), "it was too old for one run only");
+        let future = pack(b"a tile", &address, milliseconds() + 3_600_000).expect("packed");
+        fs::write(&path, &future).expect("written");
+        assert_eq!(day.get(&url, tile), None);
+        assert_eq!(fs::read(&path).expect("a file"), future);
+        fs::write(&path, &future[1..]).expect("written");
+        assert_eq!(day.get(&url, tile), None);
+        assert!(!path.exists(), "it was damaged");
+        // Looking for room removes the tile, and nothing that only looks alike.
+        write(&Place { path: path.clone(), address }, b"a tile").expect("kept");
+        let mine =
+            ["mine.tile", "5373.tile.bak", ".mine.partial", "note"].map(|name| path.with_file_name(name));
+        let host = folder.path().join("photos/14/8800/1.tile");
+        fs::create_dir_all(parent(&host)).expect("made");
+        let held = folder.path().join(NOTE);
+        let text = "somebody else's ".repeat(10);
+        for path in mine.iter().chain([&host, &held]) {
+            fs::write(path, &text).expect("written");
+        }
+        day.look_through();
+        assert!(!path.exists());
+        for path in mine.iter().chain([&host, &held]) {
+            assert_eq!(fs::read_to_string(path).expect("a file"), text, "{}", path.display());
+        }
     }
 }

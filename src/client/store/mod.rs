@@ -22,11 +22,17 @@ use std::time::{Duration, SystemTime};
 
 use self::index::{Index, Place, pack, read_exact_at};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sinks::file::sync_folder;
+use crate::file_system::{or_here, parent, sync_data, sync_file, sync_folder};
 
 const ANSWERS: &str = "answers";
 const INDEX: &str = "index";
 const QUESTION: &str = "question";
+
+/// The files of a store, in the order in which they go: without an index there are no answers.
+pub(crate) const STORE_FILES: [&str; 3] = [INDEX, ANSWERS, QUESTION];
+
+/// How the first line of [`QUESTION`] begins, in every version.
+const BEGINS: &str = "streetflow answers ";
 
 /// The first line of [`QUESTION`]; another number means another layout of the files or of the keys.
 const VERSION: &str = "streetflow answers 2";
@@ -98,7 +104,7 @@ impl Store {
     /// `question` says what the answers are for. Answers to another question, of another version or with a damaged
     /// question are set aside: the folder is renamed to `<folder>.aside`, and [`Store::set_aside`] says why.
     pub fn open(folder: impl Into<PathBuf>, question: &str) -> Result<Self> {
-        let folder = folder.into();
+        let folder = or_here(&folder.into()).to_owned();
         Self::in_folder(&folder, question).map_err(|error| output(&folder, &error))
     }
 
@@ -107,24 +113,27 @@ impl Store {
         let set_aside = foreign(folder, &question);
         if set_aside.is_some() {
             let aside = aside(folder);
-            remove(&aside)?;
-            fs::rename(folder, &aside)?;
+            remove_answers(&aside)?;
+            fs::rename(folder, &aside).map_err(|error| {
+                let why = format!("what is in it can't be moved to `{}`: {error}", aside.display());
+                io::Error::new(error.kind(), why)
+            })?;
         }
         fs::create_dir_all(folder)?;
         let asked = folder.join(QUESTION);
         let goes_on = fs::read_to_string(&asked).is_ok_and(|found| found == question);
         let began = fs::metadata(&asked).and_then(|asked| asked.modified()).ok().filter(|_| goes_on);
         if !goes_on {
-            let mut file = File::create(asked)?;
+            let mut file = File::create(&asked)?;
             file.write_all(question.as_bytes())?;
-            file.sync_all()?;
+            sync_file(&file, &asked)?;
         }
         let open = |name| File::options().create(true).read(true).append(true).open(folder.join(name));
         let (answers, index) = (open(ANSWERS)?, open(INDEX)?);
         if !goes_on {
             // A file whose name is not on the disk is lost with all that is in it.
             sync_folder(folder)?;
-            sync_folder(folder.parent().unwrap_or(folder))?;
+            sync_folder(parent(folder))?;
         }
         let found = Index::read(File::open(folder.join(INDEX))?)?;
         // What a kill left of a record would put all later ones out of step.
@@ -137,7 +146,7 @@ impl Store {
             began,
             set_aside,
             kept: AtomicU64::new(0),
-            log: Mutex::new(Some(Log::new(answers, index, &dirty, &failed)?)),
+            log: Mutex::new(Some(Log::new(folder, answers, index, &dirty, &failed)?)),
             dirty,
             failed,
         };
@@ -230,13 +239,14 @@ impl Store {
         let folder = &self.0.folder;
         [folder, &aside(folder)]
             .into_iter()
-            .try_for_each(|folder| remove(folder))
+            .try_for_each(|folder| remove_answers(folder))
             .map_err(|error| output(folder, &error))
     }
 }
 
 impl Log {
     fn new(
+        folder: &Path,
         answers: File,
         index: File,
         dirty: &Arc<AtomicBool>,
@@ -244,7 +254,7 @@ impl Log {
     ) -> io::Result<Self> {
         let end = answers.metadata()?.len();
         let (ending, ended) = channel();
-        let files = (answers.try_clone()?, index.try_clone()?);
+        let files = [(answers.try_clone()?, folder.join(ANSWERS)), (index.try_clone()?, folder.join(INDEX))];
         let (dirty, failed) = (Arc::clone(dirty), Arc::clone(failed));
         let syncing = std::thread::spawn(move || {
             if let Err(error) = sync(&files, &dirty, &ended) {
@@ -269,12 +279,11 @@ impl Log {
 /// Brings what was written to the disk itself, now and then and at the end; writing goes on meanwhile.
 ///
 /// An index record may get there before its answer: then the checksum does not fit, and the answer counts as absent.
-fn sync((answers, index): &(File, File), dirty: &AtomicBool, ended: &Receiver<()>) -> io::Result<()> {
+fn sync(files: &[(File, PathBuf); 2], dirty: &AtomicBool, ended: &Receiver<()>) -> io::Result<()> {
     loop {
         let last = ended.recv_timeout(SYNC_EVERY) != Err(RecvTimeoutError::Timeout);
         if dirty.swap(false, Ordering::AcqRel) {
-            answers.sync_data()?;
-            index.sync_data()?;
+            files.iter().try_for_each(|(file, path)| sync_data(file, path))?;
         }
         if last {
             return Ok(());
@@ -288,16 +297,21 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Why the answers in a folder are not those to this question, if there are any.
+/// Why what is in a folder is not the answers to this question, if there is anything.
 fn foreign(folder: &Path, question: &str) -> Option<String> {
-    if !fs::metadata(folder.join(INDEX)).is_ok_and(|index| index.len() > 0) {
+    let found = fs::read_to_string(folder.join(QUESTION));
+    if found.as_ref().is_ok_and(|found| found == question) {
         return None;
     }
-    let why = match fs::read_to_string(folder.join(QUESTION)) {
-        Ok(found) if found == question => return None,
-        Ok(found) if !found.starts_with(&format!("{VERSION}\n")) => "another version wrote them",
-        Ok(_) => "they belong to another run",
-        Err(_) => "it is not known what they answer",
+    let holds = |name| fs::metadata(folder.join(name)).is_ok_and(|file| !file.is_file() || file.len() > 0);
+    let why = match found {
+        // A run that ended before its first answer.
+        Ok(found) if found.starts_with(BEGINS) && !holds(INDEX) => return None,
+        Ok(found) if found.starts_with(&format!("{VERSION}\n")) => "they belong to another run",
+        Ok(found) if found.starts_with(BEGINS) => "another version wrote them",
+        // Files of such names that may be anybody's.
+        _ if STORE_FILES.into_iter().any(holds) => "it is not known what they answer",
+        _ => return None,
     };
     Some(format!("{why}; they are in `{}` now", aside(folder).display()))
 }
@@ -329,12 +343,18 @@ fn output(folder: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// Removes what is ours, and the folder if nothing else is in it.
-fn remove(folder: &Path) -> io::Result<()> {
-    for name in [INDEX, ANSWERS, QUESTION] {
-        match fs::remove_file(folder.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+/// Removes answers, and their folder if nothing else is in it; files of the same names that are not ours stay.
+fn remove_answers(folder: &Path) -> io::Result<()> {
+    let mut begins = String::new();
+    let read = File::open(folder.join(QUESTION))
+        .and_then(|file| file.take(BEGINS.len() as u64).read_to_string(&mut begins));
+    // The question goes last, so what an interrupted removal leaves is still known to be ours.
+    if read.is_ok() && begins == BEGINS {
+        for name in STORE_FILES {
+            match fs::remove_file(folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
     }
     fs::remove_dir(folder).ok();

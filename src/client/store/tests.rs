@@ -89,6 +89,49 @@ fn another_question_is_not_answered_and_its_answers_stand_aside() {
     assert_eq!(fs::read_dir(parent.path()).expect("a folder").count(), 0, "a finished run leaves nothing");
 }
 
+#[test]
+fn a_bare_relative_name_is_a_folder_here() {
+    let name = format!("answers-of-a-test-{:08x}", fastrand::u32(..));
+    for name in [name.clone(), format!("./{name}"), format!("{name}/")] {
+        let store = Store::open(&name, "a question").expect("a store");
+        store.put("key", &[b"answer"]).expect("kept");
+        store.close().expect("closed");
+        let store = Store::open(&name, "another question").expect("a store");
+        assert!(store.set_aside().is_some());
+        store.clear().expect("cleared");
+        assert!(!Path::new(&name).exists() && !aside(Path::new(&name)).exists());
+    }
+}
+
+#[test]
+fn files_of_somebody_else_are_moved_aside_and_never_removed_or_written_to() {
+    for name in STORE_FILES {
+        let parent = tempfile::tempdir().expect("a folder");
+        let (folder, aside) = (parent.path().join("mine"), parent.path().join("mine.aside"));
+        fs::create_dir(&folder).expect("made");
+        fs::write(folder.join(name), "my notes\n").expect("written");
+        let store = Store::open(&folder, "a question").expect("a store");
+        assert!(store.set_aside().is_some(), "{name}");
+        store.put("key", &[b"answer"]).expect("kept");
+        store.clear().expect("cleared");
+        assert_eq!(fs::read_to_string(aside.join(name)).expect("a file"), "my notes\n");
+        // The next time there is no room for another one aside.
+        fs::create_dir_all(&folder).expect("made");
+        fs::write(folder.join(name), "more notes\n").expect("written");
+        Store::open(&folder, "a question").expect_err("both are somebody's");
+        assert_eq!(fs::read_to_string(aside.join(name)).expect("a file"), "my notes\n");
+        assert_eq!(fs::read_to_string(folder.join(name)).expect("a file"), "more notes\n");
+    }
+}
+
+#[test]
+fn a_run_that_ended_before_its_first_answer_leaves_nothing_to_move_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Store::open(folder.path(), "a question").expect("a store"));
+    let store = Store::open(folder.path(), "another question").expect("a store");
+    assert!(store.set_aside().is_none() && store.is_empty());
+}
+
 /// `/dev/full` takes no byte, as a full disk does.
 #[cfg(target_os = "linux")]
 #[test]
