@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-#[cfg(feature = "cli")]
 use super::Quality;
 use crate::calendar::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ImageId, Metadata};
+use crate::model::{ImageId, Metadata, SequenceId};
 
 /// How pictures are laid out in folders.
 ///
@@ -38,9 +39,6 @@ pub enum PictureLayout {
     /// A thousand folders, by the last three digits of the image's id: ids ascend, so the first ones are all alike.
     Prefix,
 }
-
-/// Folders below that of the pictures are at the most so deep.
-const DEEPEST: usize = 3;
 
 impl PictureLayout {
     /// All of them.
@@ -123,31 +121,82 @@ fn last_digits(id: &ImageId) -> String {
     format!("{:0>3}", id.get(id.len().saturating_sub(3)..).unwrap_or(id))
 }
 
-/// The folder of pictures, and those below it that a layout may have made. What can't be read is left out.
-pub(super) fn folders(root: &Path) -> Vec<PathBuf> {
-    let mut found = vec![root.to_owned()];
-    let mut level = 0..1;
-    for _ in 0..DEEPEST {
-        let above = level.end;
-        for at in level {
-            let entries = fs::read_dir(&found[at]).into_iter().flatten().flatten();
-            // A link is followed by nobody who removes things.
-            let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-            let below: Vec<_> = below.map(|entry| entry.path()).collect();
-            found.extend(below);
+/// The quality of a picture of ours, by the name of its file: `<digits>_<quality>.jpg`.
+pub(super) fn picture_quality(name: &str) -> Option<Quality> {
+    let (id, quality) = name.strip_suffix(".jpg")?.split_once('_')?;
+    ImageId::check(id).ok()?;
+    // A million names are looked at: no error is made for those of others.
+    Quality::ALL.into_iter().find(|known| known.name() == quality)
+}
+
+/// The folders in which a layout puts pictures, and folders beside them that can't be read.
+#[derive(Debug, Default)]
+pub(super) struct PictureFolders {
+    pub(super) folders: Vec<PathBuf>,
+    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+}
+
+/// Looks for the folders of all layouts, for a folder may hold pictures of several. Links are not followed.
+pub(super) fn picture_folders(root: &Path) -> PictureFolders {
+    folders_by(root, &subfolders)
+}
+
+/// The names of the folders in a folder.
+fn subfolders(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            names.extend(entry.file_name().into_string());
         }
-        level = above..found.len();
     }
+    Ok(names)
+}
+
+fn folders_by(root: &Path, subfolders: &impl Fn(&Path) -> io::Result<Vec<String>>) -> PictureFolders {
+    let mut found = PictureFolders { folders: vec![root.to_owned()], unreadable: Vec::new() };
+    let mut list = |folder: &Path| {
+        subfolders(folder).unwrap_or_else(|error| {
+            // It may have gone, or become something else, since it was seen.
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+                found.unreadable.push((folder.to_owned(), error));
+            }
+            Vec::new()
+        })
+    };
+    let mut folders = Vec::new();
+    for name in list(root) {
+        let below = root.join(&name);
+        if is_number(&name, 4, 0..=9999) {
+            for month in list(&below).into_iter().filter(|name| is_number(name, 2, 1..=12)) {
+                let month = below.join(month);
+                let days = list(&month).into_iter().filter(|name| is_number(name, 2, 1..=31));
+                folders.extend(days.map(|day| month.join(day)));
+            }
+        }
+        // The id of a sequence, the end of an image's, or one of the folders of the unknown.
+        if SequenceId::check(&name).is_ok() {
+            folders.push(below);
+        } else {
+            // Such as `lost+found`: not ours, but a person should know that we were not let in.
+            list(&below);
+        }
+    }
+    found.folders.extend(folders);
     found
+}
+
+fn is_number(name: &str, digits: usize, values: RangeInclusive<u16>) -> bool {
+    let is_decimal = name.len() == digits && name.bytes().all(|byte| byte.is_ascii_digit());
+    is_decimal && name.parse::<u16>().is_ok_and(|value| values.contains(&value))
 }
 
 /// How many pictures of a quality lie in a folder, in whatever layout.
 #[cfg(feature = "cli")]
 pub(crate) fn pictures_in(root: &Path, quality: Quality) -> u64 {
-    let ending = format!("_{quality}.jpg");
-    let is_one =
-        |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.ends_with(&ending));
-    let entries = folders(root).into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+    let is_one = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(picture_quality) == Some(quality);
+    let folders = picture_folders(root).folders.into_iter();
+    let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
     entries.flatten().filter(is_one).count() as u64
 }
 
@@ -189,25 +238,108 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_found_three_deep_and_links_are_left_alone() {
+    fn a_picture_of_ours_is_digits_and_a_quality() {
+        for (name, quality) in [
+            ("7_256.jpg", Quality::Q256),
+            ("26774514888887982_1024.jpg", Quality::Q1024),
+            ("0_2048.jpg", Quality::Q2048),
+            ("1_original.jpg", Quality::Original),
+        ] {
+            assert_eq!(picture_quality(name), Some(quality), "{name}");
+        }
+        let others = [
+            "holiday_1024.jpg",
+            "7_512.jpg",
+            "7.jpg",
+            "_256.jpg",
+            "7_256.jpeg",
+            "7_256.JPG",
+            "7_7_256.jpg",
+            "-7_256.jpg",
+            "7 _256.jpg",
+            "7_256.jpg.aside",
+            "\u{663}_256.jpg",
+        ];
+        for name in others {
+            assert_eq!(picture_quality(name), None, "{name}");
+        }
+    }
+
+    /// What is found below a folder, with `/` between names.
+    fn found(root: &Path) -> Vec<String> {
+        let folders = picture_folders(root).folders;
+        let below = |path: &PathBuf| path.strip_prefix(root).expect("below").display().to_string();
+        let mut found: Vec<_> = folders.iter().map(below).map(|path| path.replace('\\', "/")).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn folders_are_found_where_layouts_put_them_and_links_are_left_alone() {
         let root = tempfile::tempdir().expect("a folder");
-        fs::create_dir_all(root.path().join("2023/12/10/deeper")).expect("made");
-        fs::create_dir(root.path().join("741")).expect("made");
+        for folder in [
+            "2023/12/10/deeper",
+            "2023/13/10",
+            "2023/12/32",
+            "2023/1/1",
+            "20233/12/10",
+            "741/below",
+            "-qe-JIXxphhaeodoDQNWvM",
+            "unknown-date",
+            "con_",
+            "lost+found/12/10",
+            ".hidden",
+        ] {
+            fs::create_dir_all(root.path().join(folder)).expect("made");
+        }
         fs::write(root.path().join("7_256.jpg"), "").expect("written");
         #[cfg(unix)]
         std::os::unix::fs::symlink("/", root.path().join("link")).expect("linked");
-        let mut found: Vec<_> = folders(root.path())
-            .iter()
-            .map(|path| path.strip_prefix(root.path()).expect("below").display().to_string())
-            .collect();
-        found.sort();
-        assert_eq!(found, ["", "2023", "2023/12", "2023/12/10", "741"]);
-        fs::write(root.path().join("741/8_256.jpg"), "").expect("written");
-        fs::write(root.path().join("741/8_1024.jpg"), "").expect("written");
+        assert_eq!(
+            found(root.path()),
+            ["", "-qe-JIXxphhaeodoDQNWvM", "2023", "2023/12/10", "20233", "741", "con_", "unknown-date"]
+        );
+        assert!(picture_folders(root.path()).unreadable.is_empty());
+        for name in ["741/8_256.jpg", "741/8_1024.jpg", "741/holiday_256.jpg", "2023/12/8_256.jpg"] {
+            fs::write(root.path().join(name), "").expect("written");
+        }
         #[cfg(feature = "cli")]
         assert_eq!(
             [Quality::Q256, Quality::Original].map(|quality| pictures_in(root.path(), quality)),
             [2, 0]
         );
+    }
+
+    #[test]
+    fn every_folder_that_a_layout_makes_is_found() {
+        let root = tempfile::tempdir().expect("a folder");
+        let images = [
+            image("-qe-JIXxphhaeodoDQNWvM", "26774514888887982", Some(951_782_399_999)),
+            image("nul", "7", Some(253_402_300_799_999)),
+            image("", "42", None),
+        ];
+        for (image, layout) in
+            images.iter().flat_map(|image| PictureLayout::ALL.map(|layout| (image, layout)))
+        {
+            let below = layout.folder(image);
+            fs::create_dir_all(root.path().join(&below)).expect("made");
+            let below = below.display().to_string().replace('\\', "/");
+            assert!(found(root.path()).contains(&below), "{below}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_named_and_one_that_has_gone_is_not() {
+        let root = Path::new("pictures");
+        let list = |folder: &Path| match folder.strip_prefix(root).ok().and_then(Path::to_str) {
+            Some("") => Ok(["lost+found", "2023", "2024", "gone now", "741"].map(str::to_owned).to_vec()),
+            Some("2024") => Ok(vec!["05".to_owned()]),
+            Some("gone now") => Err(io::ErrorKind::NotFound.into()),
+            _ => Err(io::ErrorKind::PermissionDenied.into()),
+        };
+        let found = folders_by(root, &list);
+        let unreadable: Vec<_> = found.unreadable.iter().map(|(path, _)| path.as_path()).collect();
+        assert_eq!(unreadable, ["lost+found", "2023", "2024/05"].map(|name| root.join(name)));
+        assert_eq!(found.folders, ["", "2023", "2024", "741"].map(|name| root.join(name)));
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -13,15 +13,16 @@ use futures::{StreamExt, TryFutureExt};
 use tempfile::{NamedTempFile, PersistError};
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::durable::{self, Durable};
+use super::durable::{Durable, milliseconds};
 use super::exif::{Facts, Stamper};
-use super::file::{is_file, output_error, sweep, temporary};
-use super::folders::folders;
+use super::file::{file_len, output_error, temporary};
 use super::fresh::FreshUrls;
-use super::{Exif, JpegCheck, PictureLayout, Quality, Sink, Written};
+use super::warnings::TooSmall;
+use super::{Exif, FileTime, JpegCheck, PictureLayout, Quality, Sink, Written, picture_folder};
 use crate::calendar::Moment;
 use crate::client::{Answer, Class, Client, has_ended};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_system::{or_here, parent, set_time, tell_refusals};
 use crate::model::Metadata;
 use crate::observe::{Event, tell};
 use crate::sources::RecordStream;
@@ -31,6 +32,9 @@ const STEP: &str = "download";
 
 /// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
 const PIECE: usize = 1 << 20;
+
+/// A file of fewer bytes is no picture: the smallest JPEG that common decoders read, one grey pixel, has 125.
+const SMALLEST_JPEG: u64 = 125;
 
 /// Pictures that are looked for at once: a thread is asked for them all, which costs more than the look.
 const LOOK: usize = 32;
@@ -43,7 +47,8 @@ const AHEAD: usize = 4;
 
 /// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`, or to a folder below that.
 ///
-/// A file that is there is skipped without a request. Bytes go to a temporary
+/// A file that is there is skipped without a request; one too small for a JPEG, as a full disk or another tool leaves
+/// it, does not count and is replaced. Bytes go to a temporary
 /// name, are checked (length, a JPEG from its first to its last marker), and
 /// then get their name; so a file under its name is a whole picture, and at the
 /// end it is on the disk. Until then a marker says since when pictures may not be
@@ -53,7 +58,8 @@ const AHEAD: usize = 4;
 /// have in [`Written::gone`]; both are told to the client's observer, and the
 /// others go on.
 ///
-/// A picture's file has the time of its capture, where that is known and past.
+/// A picture's file has the time of its capture, where that is known and past, or that of its download
+/// ([`ImageSink::file_time`]).
 /// With [`ImageSink::exif`] it carries place, time, camera, author and licence.
 ///
 /// ```
@@ -97,6 +103,8 @@ pub struct ImageSink {
     exif: Exif,
     layout: PictureLayout,
     check_present: bool,
+    file_time: FileTime,
+    too_small: Arc<Mutex<TooSmall>>,
     /// From the beginning of the drain.
     durable: Option<Arc<Durable>>,
 }
@@ -106,11 +114,13 @@ impl ImageSink {
     pub fn new(client: &Client, folder: impl Into<PathBuf>) -> Self {
         Self {
             client: client.clone(),
-            folder: folder.into(),
+            folder: or_here(&folder.into()).to_owned(),
             quality: Quality::default(),
             exif: Exif::default(),
             layout: PictureLayout::default(),
             check_present: false,
+            file_time: FileTime::default(),
+            too_small: Arc::default(),
             durable: None,
         }
     }
@@ -145,26 +155,38 @@ impl ImageSink {
         self
     }
 
+    /// Which time the files of pictures have: that of the capture, unless this says otherwise.
+    pub fn file_time(mut self, file_time: FileTime) -> Self {
+        self.file_time = file_time;
+        self
+    }
+
     fn target(&self, image: &Metadata) -> PathBuf {
         let folder = self.folder.join(self.layout.folder(image));
         folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
     }
 
     fn picture(&self, image: &Metadata, target: PathBuf) -> Picture {
+        let captured = Some(image).filter(|_| self.file_time == FileTime::Capture);
         Picture {
             target,
             facts: self.exif.applies_to(self.quality).then(|| Facts::of(image, self.quality)),
-            captured: image.captured_at.and_then(Moment::new).and_then(past),
+            captured: captured.and_then(|image| image.captured_at).and_then(Moment::new).and_then(past),
         }
     }
 
     /// Something else of that name is a failure of that one picture, and neither the picture nor the end of the run.
     fn is_there(&self, path: &Path) -> Result<bool> {
-        let there = is_file(path).map_err(|why| {
+        let found = file_len(path).map_err(|why| {
             Error::new(ErrorKind::Refused, "download image")
                 .because(format!("its file `{}` can't be written: {why}", path.display()))
                 .hint("move away what stands there, and run the same command again")
         })?;
+        let too_small = found.is_some_and(|len| len < SMALLEST_JPEG);
+        if too_small {
+            self.too_small.lock().unwrap_or_else(PoisonError::into_inner).note(path);
+        }
+        let there = found.is_some() && !too_small;
         if !there || !self.check_present {
             return Ok(there);
         }
@@ -235,7 +257,7 @@ impl ImageSink {
 
     /// Takes the bytes of one attempt and makes them the file, if they are a whole picture.
     async fn receive(&self, mut answer: Answer, picture: Arc<Picture>) -> Result<u64> {
-        let declared = answer.declared_len();
+        let (begun, declared) = (milliseconds(), answer.declared_len());
         let mut stamper = Stamper::new(picture.facts.clone());
         // Of what is written, which is whole only if what came was.
         let mut check = JpegCheck::default();
@@ -264,19 +286,21 @@ impl ImageSink {
             return Err(malformed(format!("{length} bytes came, {declared} were declared")));
         }
         check.finish().map_err(|why| malformed(why.to_owned()))?;
+        if length < SMALLEST_JPEG {
+            return Err(malformed(format!("{length} bytes are too few for a JPEG")));
+        }
         let durable = self.durable.clone();
         let finish = move || -> Result<()> {
             let target = &picture.target;
             let failed = |error| output_error("write the picture", target, error);
-            durable.iter().try_for_each(|durable| durable.announce()).map_err(failed)?;
+            let naming = durable.as_ref().map(|durable| durable.announce(begun)).transpose();
+            let naming = naming.map_err(failed)?;
             let file = append(file, target, &pieces)?;
             if let Some(captured) = picture.captured {
-                durable::set_time(file.as_file(), captured);
+                set_time(file.as_file(), target, captured);
             }
             file.persist(target).map_err(|PersistError { error, .. }| failed(error))?;
-            if let Some(durable) = &durable {
-                durable.note(target);
-            }
+            naming.into_iter().for_each(|naming| naming.done(target));
             Ok(())
         };
         spawn_blocking(finish).await.map_err(crashed)??;
@@ -284,16 +308,10 @@ impl ImageSink {
         Ok(length)
     }
 
-    fn prepare(&self) -> Result<Durable> {
-        fs::create_dir_all(&self.folder)
-            .map_err(|error| output_error("make the folder", &self.folder, error))?;
-        for folder in folders(&self.folder) {
-            sweep(&folder, "");
-        }
-        // Better to learn it now than after a day of crawling.
-        temporary(&self.folder, "probe")
-            .map_err(|error| output_error("write to the folder", &self.folder, error))?;
-        Durable::open(&self.folder)
+    fn warn(&self, warnings: &[Error]) {
+        let observer = self.client.observer();
+        warnings.iter().for_each(|error| observer.on_event(&Event::Warning { error }));
+        tell_refusals(observer);
     }
 }
 
@@ -308,6 +326,7 @@ struct Looked {
 struct Picture {
     target: PathBuf,
     facts: Option<Facts>,
+    /// The time that its file gets.
     captured: Option<SystemTime>,
 }
 
@@ -319,8 +338,7 @@ fn past(moment: Moment) -> Option<SystemTime> {
 
 fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Result<NamedTempFile> {
     let write = || {
-        let (folder, name) =
-            (target.parent().unwrap_or(Path::new(".")), target.file_name().unwrap_or_default());
+        let (folder, name) = (parent(target), target.file_name().unwrap_or_default());
         let begin = || temporary(folder, &name.to_string_lossy());
         let mut file = match file {
             Some(file) => file,
@@ -345,8 +363,11 @@ fn crashed(panic: JoinError) -> Error {
 impl Sink<Metadata> for ImageSink {
     async fn drain(self: Box<Self>, images: RecordStream<Metadata>) -> Result<Written> {
         let mut sink = *self;
-        let preparing = sink.clone();
-        let durable = Arc::new(spawn_blocking(move || preparing.prepare()).await.map_err(crashed)??);
+        let (folder, file_time) = (sink.folder.clone(), sink.file_time);
+        let taking = spawn_blocking(move || picture_folder::take(&folder, file_time));
+        let mut durable = taking.await.map_err(crashed)??;
+        sink.warn(&std::mem::take(&mut durable.warnings));
+        let durable = Arc::new(durable);
         sink.durable = Some(Arc::clone(&durable));
         let sink = Arc::new(sink);
         let _syncing = durable.sync_now_and_then();
@@ -373,6 +394,8 @@ impl Sink<Metadata> for ImageSink {
             }
         }
         spawn_blocking(move || durable.finish()).await.map_err(crashed)??;
+        let too_small = std::mem::take(&mut *sink.too_small.lock().unwrap_or_else(PoisonError::into_inner));
+        sink.warn(too_small.warning().as_slice());
         Ok(written)
     }
 }

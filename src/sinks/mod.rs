@@ -4,6 +4,7 @@ mod csv;
 mod durable;
 mod exif;
 pub(crate) mod file;
+mod file_time;
 mod folders;
 mod fresh;
 mod geojson;
@@ -12,8 +13,10 @@ mod jpeg;
 mod layout;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod picture_folder;
 mod quality;
 mod tee;
+mod warnings;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +26,7 @@ use async_trait::async_trait;
 pub use self::csv::{CsvEncoder, CsvSink};
 pub use self::exif::Exif;
 pub use self::file::{FileSink, StreamSink};
+pub use self::file_time::FileTime;
 pub use self::folders::PictureLayout;
 #[cfg(feature = "cli")]
 pub(crate) use self::folders::pictures_in;

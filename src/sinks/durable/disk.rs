@@ -22,14 +22,7 @@ impl Disk {
     pub(super) fn note(&self, _: &Path) {}
 
     pub(super) fn sync(&self, _: &Path) -> io::Result<()> {
-        match rustix::fs::syncfs(&self.0) {
-            // Some containers forbid it; this one waits for all disks, and can't say what went wrong.
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
-                rustix::fs::sync();
-                Ok(())
-            }
-            synced => Ok(synced?),
-        }
+        crate::file_system::sync_all(&self.0)
     }
 }
 
@@ -45,7 +38,7 @@ pub(super) mod each {
     use std::path::{Path, PathBuf};
     use std::sync::{Mutex, PoisonError};
 
-    use crate::sinks::file::sync_folder;
+    use crate::file_system::{sync_file, sync_folder};
 
     #[derive(Default)]
     pub(in crate::sinks::durable) struct Each(Mutex<Vec<PathBuf>>);
@@ -67,7 +60,7 @@ pub(super) mod each {
                 // A folder that was made for it has a name above it, too.
                 folders.extend(picture.ancestors().skip(1).take_while(|above| above.starts_with(folder)));
                 match File::options().write(true).open(picture) {
-                    Ok(file) => file.sync_all()?,
+                    Ok(file) => sync_file(&file, picture)?,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }

@@ -5,15 +5,19 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::sinks::file::sync_folder;
+use crate::file_system::{Lock, lock, sync_file, sync_folder, try_lock};
 
 const MARKER: &str = ".unsynced.";
 
-/// The marker's only line: these words and the time in milliseconds since 1970, always equally long.
+/// The marker's only line: these words, the time in milliseconds since 1970, and the id of the system's boot.
+/// Always equally long within a run.
 pub(super) const WORDS: &str = "pictures since then may not be on the disk: ";
 
 /// A clock that goes back by less is within the slack.
 pub(super) const TOLERANCE: u64 = 5_000;
+
+/// In the place of the boot's id where the system has none.
+const NO_BOOT: &str = "unknown";
 
 /// A file with a time in it, locked while its run lives.
 pub(super) struct Marker {
@@ -31,11 +35,7 @@ impl Marker {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
-            // Where a file system knows no locks, two runs at once on one folder are not told apart.
-            file.lock().or_else(|error| match error.kind() {
-                io::ErrorKind::Unsupported => Ok(()),
-                _ => Err(error),
-            })?;
+            lock(&file, &path)?;
             let mut marker = Self { path, file, behind: 0 };
             marker.write(since)?;
             let clock = marker.file.metadata().map_or(0, |found| modified(&found));
@@ -54,17 +54,27 @@ impl Marker {
 
     pub(super) fn write(&mut self, since: u64) -> io::Result<()> {
         let since = since.saturating_sub(self.behind);
+        let boot = boot_id();
+        let boot = boot.as_deref().unwrap_or(NO_BOOT);
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(format!("{WORDS}{since:020}\n").as_bytes())?;
-        self.file.sync_all()
+        self.file.write_all(format!("{WORDS}{since:020} {boot}\n").as_bytes())?;
+        sync_file(&self.file, &self.path)
     }
 
-    /// The time in it; the beginning of all time if there is none.
-    pub(super) fn since(&mut self) -> u64 {
+    /// The time since which pictures may not be on the disk; none if the system has not been restarted since, for then
+    /// whatever was written is there or still on its way.
+    ///
+    /// A marker that can't be read means the beginning of all time, and one without the id of a boot a restart.
+    pub(super) fn since(&mut self) -> Option<u64> {
         let mut text = String::new();
         let read = (&mut self.file).take(1024).read_to_string(&mut text);
-        let time = text.strip_prefix(WORDS).and_then(|time| time.strip_suffix('\n'));
-        read.ok().and(time).filter(|time| time.len() == 20).and_then(|time| time.parse().ok()).unwrap_or(0)
+        let line = read.ok().and_then(|_| text.strip_prefix(WORDS)?.strip_suffix('\n')).unwrap_or_default();
+        let (time, boot) = line.split_once(' ').unwrap_or((line, NO_BOOT));
+        let since = Some(time).filter(|time| time.len() == 20).and_then(|time| time.parse().ok());
+        match since {
+            Some(_) if boot != NO_BOOT && boot_id().is_some_and(|ours| ours == boot) => None,
+            since => Some(since.unwrap_or(0)),
+        }
     }
 
     /// Should it come back after a power cut, that costs a look.
@@ -73,32 +83,48 @@ impl Marker {
     }
 }
 
-/// The markers of dead runs, locked, and their times.
-pub(super) fn left(folder: &Path) -> io::Result<Vec<(Marker, u64)>> {
+/// A name that differs after each start of the system.
+#[cfg(target_os = "linux")]
+pub(super) fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = id.trim();
+    (id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')).then(|| id.to_owned())
+}
+
+/// Elsewhere there is none that a file tells: each dead run counts as one that a power cut has ended.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn boot_id() -> Option<String> {
+    None
+}
+
+/// Whether a file has the name of a marker.
+fn is_marker(name: &str) -> bool {
+    let random = name.strip_prefix(MARKER).unwrap_or_default();
+    random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The markers of dead runs, locked.
+pub(super) fn left(folder: &Path) -> io::Result<Vec<Marker>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !entry.file_name().to_string_lossy().starts_with(MARKER) || !entry.file_type()?.is_file() {
+        let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file());
+        if !entry.file_name().to_str().is_some_and(is_marker) || !is_file() {
             continue;
         }
         let path = entry.path();
-        let file = match File::options().read(true).write(true).open(&path) {
-            // Its run has ended meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            file => file?,
-        };
-        if matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) || !path.exists() {
-            continue;
+        // Its run has ended meanwhile, or it is of somebody else, who will see to it.
+        let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
+        // Where there are no locks, a run that lives may lose its marker to this one.
+        if try_lock(&file, &path)? != Lock::Busy && path.exists() {
+            found.push(Marker { path, file, behind: 0 });
         }
-        let mut marker = Marker { path, file, behind: 0 };
-        let since = marker.since();
-        found.push((marker, since));
     }
     Ok(found)
 }
 
 /// Now, in milliseconds since 1970.
-pub(super) fn milliseconds() -> u64 {
+pub(in crate::sinks) fn milliseconds() -> u64 {
     since_1970(SystemTime::now())
 }
 
@@ -112,18 +138,15 @@ fn modified(found: &Metadata) -> u64 {
     found.modified().map_or(u64::MAX, since_1970)
 }
 
-/// Gives a picture the time of its capture; a file system that can't is no reason to lose the picture.
-pub(in crate::sinks) fn set_time(file: &File, captured: SystemTime) {
-    let times = fs::FileTimes::new().set_modified(captured);
-    #[cfg(windows)]
-    let times = std::os::windows::fs::FileTimesExt::set_created(times, SystemTime::now());
-    file.set_times(times).ok();
+/// When a picture was written, though its file may have the time of its capture: the latest of all times that its file
+/// system tells, for a picture too many costs but a look. Unix notes each change of a file where nobody can set it;
+/// FAT and exFAT on Linux forget that and keep the time of creation; elsewhere we set that one.
+pub(super) fn written(found: &Metadata) -> u64 {
+    modified(found).max(changed(found)).max(created(found).unwrap_or(0))
 }
 
-/// When a picture was written, though its file has the time of its capture: Unix notes each change of a file where
-/// nobody can set it, and elsewhere we note it ourselves. The later one counts, for it costs but a look.
-pub(super) fn written(found: &Metadata) -> u64 {
-    modified(found).max(changed(found))
+fn created(found: &Metadata) -> Option<u64> {
+    found.created().ok().map(since_1970)
 }
 
 #[cfg(unix)]
@@ -136,5 +159,11 @@ fn changed(found: &Metadata) -> u64 {
 
 #[cfg(not(unix))]
 fn changed(found: &Metadata) -> u64 {
-    found.created().map_or(u64::MAX, since_1970)
+    created(found).unwrap_or(u64::MAX)
+}
+
+/// Whether a file that was written just now, and has an old time of modification, still shows when it was written.
+pub(in crate::sinks) fn shows_writing(found: &Metadata) -> bool {
+    const HOUR: u64 = 3_600_000;
+    written(found).saturating_add(HOUR) >= milliseconds()
 }

@@ -5,44 +5,43 @@
 //! So while pictures are written, a marker in their folder says since when they
 //! may not be on the disk. Every now and then everything is brought there, and
 //! the marker's time moves on; at the end the marker goes. Whoever finds the
-//! marker of a run that is dead looks into the pictures since its time, and
-//! removes those that are not whole.
+//! marker of a run that is dead, and the system was restarted since, looks into
+//! the pictures since its time: those that are not whole are removed, and those
+//! that are whole but have blocks of zeros are renamed (see `check`). A run that
+//! was only killed leaves nothing to look for: what it wrote is with the system.
 //!
 //! Each run has a marker of its own, `.unsynced.<random>`, locked as long as it
 //! lives. One that can't be read means that any picture may be spoilt.
+//!
+//! The end of a run waits for pictures that are just getting their names, and
+//! gives no more after that: otherwise one could come behind the last sync.
 
+mod check;
 mod disk;
+mod holes;
 mod marker;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::check::check_since;
 use self::disk::Disk;
-pub(super) use self::marker::set_time;
-use self::marker::{Marker, TOLERANCE, left, milliseconds, written};
+use self::marker::{Marker, TOLERANCE, left};
+pub(super) use self::marker::{milliseconds, shows_writing};
 use super::file::output_error;
-use super::folders::folders;
-use super::{JpegCheck, Quality};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A kill costs a look at the pictures of so long, and of [`SLACK`].
 const SYNC_EVERY: Duration = Duration::from_secs(15);
 
 /// Pictures so much older than the marker's time are looked into as well: clocks are coarse, and are set.
 const SLACK: u64 = 30_000;
-
-/// An aligned piece of a file that is nothing but zeros was never written: pictures are not like that.
-const HOLE: usize = 4096;
-
-/// Pictures are read in pieces of so many bytes.
-const PIECE: usize = 64 * HOLE;
 
 /// Brings the pictures of a folder to the disk.
 pub(super) struct Durable {
@@ -56,6 +55,39 @@ pub(super) struct Durable {
     disk: Disk,
     /// Held while things are brought to the disk, so that the end waits for it.
     syncing: Mutex<()>,
+    names: Mutex<Names>,
+    /// Told when a picture has its name.
+    named: Condvar,
+    /// Pictures here do not show when they were written.
+    timeless: bool,
+    /// What became of the pictures of dead runs.
+    pub(super) warnings: Vec<Error>,
+}
+
+/// Pictures that are getting their names.
+#[derive(Default)]
+struct Names {
+    under_way: usize,
+    /// The run has ended, and no picture gets a name any more.
+    closed: bool,
+}
+
+/// A picture that is getting its name: the end of the run waits for it.
+pub(super) struct Naming<'a>(&'a Durable);
+
+impl Naming<'_> {
+    /// To be called when it has its name.
+    pub(super) fn done(self, picture: &Path) {
+        self.0.disk.note(picture);
+        self.0.dirty.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Naming<'_> {
+    fn drop(&mut self) {
+        self.0.names().under_way -= 1;
+        self.0.named.notify_all();
+    }
 }
 
 #[derive(Default)]
@@ -71,15 +103,13 @@ struct Markers {
 const NONE: u64 = 0;
 
 impl Durable {
-    /// Takes the folder, and removes what a power cut has spoilt in it.
+    /// Takes the folder, and sees to the pictures that a power cut has spoilt in it.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let opened = milliseconds();
         let failed = |error| output_error("look into the pictures of", folder, error);
-        let found = left(folder).map_err(failed)?;
-        if let Some(since) = found.iter().map(|(_, since)| *since).min() {
-            remove_spoilt(folder, since.saturating_sub(SLACK)).map_err(failed)?;
-        }
-        let found: Vec<_> = found.into_iter().map(|(marker, _)| marker).collect();
+        let mut found = left(folder).map_err(failed)?;
+        let since = found.iter_mut().filter_map(Marker::since).min();
+        let checked = since.map(|since| check_since(folder, since.saturating_sub(SLACK)));
         Ok(Self {
             folder: folder.to_owned(),
             // Pictures of the dead run may be whole, and still not on the disk.
@@ -89,27 +119,51 @@ impl Durable {
             since: AtomicU64::new(NONE),
             disk: Disk::open(folder).map_err(failed)?,
             syncing: Mutex::default(),
+            names: Mutex::default(),
+            named: Condvar::new(),
+            timeless: false,
+            warnings: checked.map(|checked| checked.warnings()).unwrap_or_default(),
         })
     }
 
-    /// To be called before a picture's last bytes are written and it gets its name.
-    pub(super) fn announce(&self) -> io::Result<()> {
-        let (since, now) = (self.since.load(Ordering::Acquire), milliseconds());
-        // The clock was set back: the marker has to know before a picture has such a time.
-        if since == NONE || now.saturating_add(TOLERANCE) < since {
-            self.mark(now)?;
+    /// Pictures will not show when they were written, so after a power cut all are to be looked into.
+    pub(super) fn timeless(mut self) -> Self {
+        self.timeless = true;
+        self
+    }
+
+    /// To be called before a picture's last bytes are written and it gets its name; `begun` is when its first came.
+    /// An error if the run has ended meanwhile.
+    pub(super) fn announce(&self, begun: u64) -> io::Result<Naming<'_>> {
+        {
+            let mut names = self.names();
+            if names.closed {
+                return Err(io::Error::other("the run has ended"));
+            }
+            names.under_way += 1;
         }
-        Ok(())
+        let naming = Naming(self);
+        let (since, now) = (self.since.load(Ordering::Acquire), milliseconds());
+        // The clock was set back: the marker has to know before a picture has such a time. Where only the time of
+        // creation shows when a picture was written, so for one that took long.
+        let earliest = now.saturating_add(TOLERANCE).min(begun.saturating_add(SLACK - TOLERANCE));
+        if since == NONE || earliest < since {
+            self.mark(now.min(begun))?;
+        }
+        Ok(naming)
     }
 
-    /// To be called when it has its name.
-    pub(super) fn note(&self, picture: &Path) {
-        self.disk.note(picture);
-        self.dirty.store(true, Ordering::Release);
-    }
-
-    fn markers(&self) -> std::sync::MutexGuard<'_, Markers> {
+    fn markers(&self) -> MutexGuard<'_, Markers> {
         self.markers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time for a marker.
+    fn told(&self, since: u64) -> u64 {
+        if self.timeless { 0 } else { since }
     }
 
     /// Makes this run's marker, or sets it back.
@@ -121,9 +175,9 @@ impl Durable {
             return Ok(());
         }
         match &mut markers.own {
-            Some(own) => own.write(now)?,
+            Some(own) => own.write(self.told(now))?,
             // The bytes of the first picture may have come some time ago.
-            none => *none = Some(Marker::create(&self.folder, now.min(self.opened))?),
+            none => *none = Some(Marker::create(&self.folder, self.told(now.min(self.opened)))?),
         }
         self.since.store(now.max(NONE + 1), Ordering::Release);
         Ok(())
@@ -153,7 +207,7 @@ impl Durable {
             // By a picture that may have come too late: the next time, then.
             self.dirty.store(true, Ordering::Release);
         } else if let Some(own) = &mut markers.own {
-            own.write(now)?;
+            own.write(self.told(now))?;
             self.since.store(now.max(NONE + 1), Ordering::Release);
         }
         Ok(())
@@ -172,66 +226,24 @@ impl Durable {
         }))
     }
 
-    /// Brings everything to the disk, for good.
+    /// Lets no more pictures have their names, and waits for those that are getting them.
+    fn close(&self) {
+        let mut names = self.names();
+        names.closed = true;
+        let done = self.named.wait_while(names, |names| names.under_way > 0);
+        drop(done.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Brings everything to the disk, for good; from then on no picture gets a name.
     pub(super) fn finish(&self) -> Result<()> {
         let finish = || {
+            self.close();
             self.sync()?;
             let own = self.markers().own.take();
             own.into_iter().for_each(Marker::remove);
             Ok(())
         };
         finish().map_err(|error| output_error("bring the pictures to the disk in", &self.folder, error))
-    }
-}
-
-/// Removes pictures written since a time that are not whole, here and in the folders below.
-fn remove_spoilt(folder: &Path, since: u64) -> io::Result<()> {
-    folders(folder).iter().try_for_each(|folder| remove_spoilt_in(folder, since))
-}
-
-fn remove_spoilt_in(folder: &Path, since: u64) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if !is_picture(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        let young = entry.metadata().is_ok_and(|found| found.is_file() && written(&found) >= since);
-        if young && !is_whole(&entry.path())? {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn is_picture(name: &str) -> bool {
-    let stem = name.strip_suffix(".jpg").and_then(|stem| stem.rsplit_once('_'));
-    stem.is_some_and(|(_, quality)| Quality::ALL.iter().any(|known| known.name() == quality))
-}
-
-fn is_whole(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    let mut check = JpegCheck::default();
-    let mut piece = Vec::with_capacity(PIECE);
-    loop {
-        piece.clear();
-        // Some file systems notice themselves that a piece of it is spoilt.
-        if (&mut file).take(PIECE as u64).read_to_end(&mut piece).is_err() {
-            return Ok(false);
-        }
-        if piece.is_empty() {
-            return Ok(check.finish().is_ok());
-        }
-        if piece.chunks_exact(HOLE).any(|block| block.iter().all(|byte| *byte == 0)) {
-            return Ok(false);
-        }
-        check.push(&piece);
     }
 }
 

@@ -1,4 +1,8 @@
+use std::fs::{self, File};
+
 use super::disk::each::Each;
+use super::holes::BLOCK;
+use super::marker::boot_id;
 use super::*;
 
 /// The smallest thing that passes for a JPEG.
@@ -18,14 +22,15 @@ fn markers(folder: &Path) -> Vec<String> {
 }
 
 fn time(marker: &str) -> u64 {
-    marker.trim_end().rsplit(' ').next().expect("a word").parse().expect("a time")
+    let words = marker.strip_prefix(marker::WORDS).expect("our words");
+    words.split(' ').next().expect("a word").parse().expect("a time")
 }
 
 fn write(durable: &Durable, name: &str) -> PathBuf {
     let path = durable.folder.join(name);
-    durable.announce().expect("announced");
+    let naming = durable.announce(milliseconds()).expect("announced");
     fs::write(&path, WHOLE).expect("written");
-    durable.note(&path);
+    naming.done(&path);
     path
 }
 
@@ -35,8 +40,30 @@ fn set_time(path: &Path, time: u64) {
     file.set_modified(time).expect("a time");
 }
 
-/// A folder as a run leaves it that dies after some pictures.
+/// The paths of the markers in a folder.
+fn marker_paths(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.to_string_lossy().contains(".unsynced.")).collect()
+}
+
+/// Makes the markers in a folder those of runs before the last start of the system.
+fn restart(folder: &Path) {
+    for path in marker_paths(folder) {
+        let text = fs::read_to_string(&path).expect("a marker");
+        let (line, _) = text.rsplit_once(' ').expect("the id of a boot");
+        fs::write(path, format!("{line} 11111111-2222-3333-4444-555555555555\n")).expect("written");
+    }
+}
+
+/// A folder as a run leaves it that a power cut ends after some pictures.
 fn died(names: &[&str]) -> tempfile::TempDir {
+    let folder = killed(names);
+    restart(folder.path());
+    folder
+}
+
+/// A folder as a run leaves it that is killed after some pictures.
+fn killed(names: &[&str]) -> tempfile::TempDir {
     let folder = folder();
     let durable = Durable::open(folder.path()).expect("open");
     for name in names {
@@ -53,6 +80,7 @@ fn the_marker_is_there_as_long_as_a_picture_may_not_be_on_the_disk() {
     let durable = Durable::open(folder.path()).expect("open");
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty(), "nothing was written");
+    let durable = Durable::open(folder.path()).expect("open");
     let begun = milliseconds();
     write(&durable, "1_256.jpg");
     let first = markers(folder.path());
@@ -68,25 +96,157 @@ fn the_marker_is_there_as_long_as_a_picture_may_not_be_on_the_disk() {
     assert!(markers(folder.path()).is_empty());
 }
 
+/// Whole by its structure, but two blocks in the middle never got to the disk.
+fn holed() -> Vec<u8> {
+    [&WHOLE[..6], &[1; BLOCK - 6], &[0; 2 * BLOCK], &[1; 50], &WHOLE[6..]].concat()
+}
+
 #[test]
-fn pictures_of_a_dead_run_that_are_not_whole_are_removed() {
-    let folder = died(&["1_256.jpg", "2_256.jpg", "3_original.jpg", "4_2048.jpg", "5_1024.jpg"]);
+fn pictures_of_a_dead_run_that_are_not_whole_are_removed_and_suspicious_ones_set_aside() {
+    let folder =
+        died(&["1_256.jpg", "2_256.jpg", "3_original.jpg", "4_2048.jpg", "5_1024.jpg", "6_1024.jpg"]);
     let path = |name: &str| folder.path().join(name);
     fs::write(path("2_256.jpg"), "").expect("emptied");
     fs::write(path("3_original.jpg"), &WHOLE[..WHOLE.len() - 1]).expect("cut");
     fs::write(path("4_2048.jpg"), vec![0; 9000]).expect("zeroed");
-    // Whole by its markers, but a piece in the middle never got to the disk.
-    let holed = [&WHOLE[..6], &[1; 5000], &[0; 8192], &WHOLE[6..]].concat();
-    fs::write(path("5_1024.jpg"), holed).expect("holed");
-    let others = ["notes.txt", "2.jpg", "2_512.jpg"];
+    fs::write(path("5_1024.jpg"), holed()).expect("holed");
+    // As many zeros, but not from block to block.
+    let black = [&WHOLE[..6], &[1; 5000], &[0; 3 * BLOCK], &[1; 50], &WHOLE[6..]].concat();
+    fs::write(path("6_1024.jpg"), &black).expect("written");
+    fs::write(path("5_1024.jpg.aside"), "of an earlier run").expect("written");
+    let others = ["notes.txt", "2.jpg", "2_512.jpg", "holiday_1024.jpg"];
     for name in others {
         fs::write(path(name), "").expect("somebody else's");
     }
+    fs::create_dir_all(path("a/b/c")).expect("made");
+    fs::create_dir_all(path("mine")).expect("made");
+    for name in ["a/b/c/7_256.jpg", "a/b/7_256.jpg", "mine/holiday_1024.jpg"] {
+        fs::write(path(name), "").expect("somebody else's");
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(path("2.jpg"), path("8_256.jpg")).expect("linked");
     let durable = Durable::open(folder.path()).expect("open");
-    assert_eq!(crate_names(&folder), ["1_256.jpg", "2.jpg", "2_512.jpg", "notes.txt"]);
+    let mut left = crate_names(&folder);
+    left.retain(|name| name != "8_256.jpg");
+    let whole = ["1_256.jpg", "2.jpg", "2_512.jpg", "5_1024.jpg.aside", "5_1024.jpg.aside-2", "6_1024.jpg"];
+    assert_eq!(left, [&whole[..], &["a", "holiday_1024.jpg", "mine", "notes.txt"]].concat());
+    assert_eq!(fs::read(path("5_1024.jpg.aside-2")).expect("a file"), holed());
+    for name in ["a/b/c/7_256.jpg", "a/b/7_256.jpg", "mine/holiday_1024.jpg"] {
+        assert!(path(name).exists(), "{name}");
+    }
+    #[cfg(unix)]
+    assert!(path("8_256.jpg").is_symlink());
+    let told: Vec<_> = durable.warnings.iter().map(Error::chain).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("failed to keep 3 pictures: ") && told[0].contains("2_256.jpg"), "{told:?}");
+    assert!(told[1].starts_with("failed to trust 1 picture: ") && told[1].contains("5_1024.jpg"), "{told:?}");
     assert_eq!(markers(folder.path()).len(), 1, "until all is on the disk");
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty());
+    let again = Durable::open(folder.path()).expect("open");
+    assert!(again.warnings.is_empty() && path("5_1024.jpg.aside-2").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn after_a_kill_without_a_restart_nothing_is_looked_into() {
+    let folder = killed(&["1_256.jpg", "2_256.jpg"]);
+    fs::write(folder.path().join("2_256.jpg"), "").expect("emptied");
+    let durable = Durable::open(folder.path()).expect("open");
+    assert_eq!(crate_names(&folder), ["1_256.jpg", "2_256.jpg"]);
+    assert!(durable.warnings.is_empty());
+    // Beside a marker of an earlier boot, all of them count.
+    let (first, second) = (marker_paths(folder.path()).remove(0), folder.path().join(".unsynced.00000001"));
+    let text = fs::read_to_string(first).expect("a marker");
+    fs::write(second, text.replace(&boot_id().expect("an id"), "unknown")).expect("written");
+    drop(durable);
+    Durable::open(folder.path()).expect("open").finish().expect("finished");
+    assert_eq!(crate_names(&folder), ["1_256.jpg"]);
+    assert!(markers(folder.path()).is_empty());
+}
+
+#[test]
+fn files_that_only_begin_like_a_marker_are_not_ours() {
+    let folder = folder();
+    let names = [".unsynced.list", ".unsynced.1", ".unsynced.0000000g", ".unsynced.00000001.bak"];
+    for name in names {
+        fs::write(folder.path().join(name), "mine").expect("written");
+    }
+    let durable = Durable::open(folder.path()).expect("open");
+    write(&durable, "1_256.jpg");
+    durable.finish().expect("finished");
+    assert!(names.iter().all(|name| folder.path().join(name).exists()));
+    assert_eq!(markers(folder.path()).len(), names.len());
+}
+
+/// What Mapillary serves for panoramas: a progressive JPEG, with black areas where the ground is left out.
+#[cfg(feature = "sandbox")]
+#[test]
+fn a_progressive_picture_with_long_runs_of_zeros_stays() {
+    use jpeg_encoder::{ColorType, Encoder};
+
+    const SIDE: u16 = 2048;
+    let mut pixels = vec![0_u8; usize::from(SIDE) * usize::from(SIDE)];
+    for (at, pixel) in pixels.iter_mut().take(usize::from(SIDE) * 100).enumerate() {
+        *pixel = u8::try_from(at * 31 % 251).expect("a byte");
+    }
+    let mut picture = Vec::new();
+    let mut encoder = Encoder::new(&mut picture, 90);
+    encoder.set_progressive(true);
+    encoder.encode(&pixels, SIDE, SIDE, ColorType::Luma).expect("encoded");
+    let zeros = |block: &[u8]| block.len() == BLOCK && block.iter().all(|byte| *byte == 0);
+    assert!(picture.chunks(BLOCK).any(zeros), "it has blocks of zeros in its {} bytes", picture.len());
+    let folder = died(&["1_256.jpg"]);
+    let path = folder.path().join("2_original.jpg");
+    fs::write(&path, &picture).expect("written");
+    let durable = Durable::open(folder.path()).expect("open");
+    assert_eq!(crate_names(&folder), ["1_256.jpg", "2_original.jpg"]);
+    assert!(durable.warnings.is_empty() && fs::read(&path).expect("a file") == picture);
+}
+
+#[test]
+fn the_end_waits_for_pictures_that_get_their_names_and_none_does_after_it() {
+    let folder = folder();
+    let durable = Durable::open(folder.path()).expect("open");
+    let naming = durable.announce(milliseconds()).expect("announced");
+    std::thread::scope(|scope| {
+        let ending = scope.spawn(|| durable.finish());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!ending.is_finished());
+        assert_eq!(markers(folder.path()).len(), 1, "the picture is not on the disk");
+        let path = folder.path().join("1_256.jpg");
+        fs::write(&path, WHOLE).expect("written");
+        naming.done(&path);
+        ending.join().expect("no panic").expect("finished");
+    });
+    assert!(markers(folder.path()).is_empty());
+    assert!(durable.announce(milliseconds()).is_err(), "nothing would bring it to the disk");
+    assert!(markers(folder.path()).is_empty());
+}
+
+#[test]
+fn where_files_do_not_show_when_they_were_written_all_are_looked_into() {
+    let folder = folder();
+    let durable = Durable::open(folder.path()).expect("open").timeless();
+    write(&durable, "1_256.jpg");
+    durable.sync().expect("synced");
+    write(&durable, "2_256.jpg");
+    assert_eq!(time(&markers(folder.path())[0]), 0);
+    // Others show it, whatever their time of modification is.
+    let path = folder.path().join("1_256.jpg");
+    set_time(&path, 1_000_000_000_000);
+    assert!(shows_writing(&fs::metadata(&path).expect("a file")));
+}
+
+#[test]
+fn a_picture_that_took_long_sets_the_marker_back_to_its_begin() {
+    let folder = folder();
+    let durable = Durable::open(folder.path()).expect("open");
+    write(&durable, "1_256.jpg");
+    durable.sync().expect("synced");
+    let begun = milliseconds() - 4 * SLACK;
+    drop(durable.announce(begun).expect("announced"));
+    assert_eq!(time(&markers(folder.path())[0]), begun);
 }
 
 fn crate_names(folder: &tempfile::TempDir) -> Vec<String> {
@@ -99,10 +259,8 @@ fn crate_names(folder: &tempfile::TempDir) -> Vec<String> {
 
 /// Sets the marker of a dead run to a time.
 fn set_marker(folder: &Path, time: u64) {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let marker =
-        entries.filter(|path| path.to_string_lossy().contains(".unsynced.")).last().expect("a marker");
-    fs::write(marker, format!("{}{time:020}\n", marker::WORDS)).expect("written");
+    let marker = &marker_paths(folder)[0];
+    fs::write(marker, format!("{}{time:020} unknown\n", marker::WORDS)).expect("written");
 }
 
 #[test]
@@ -129,7 +287,11 @@ fn a_picture_with_the_time_of_its_capture_is_as_young_as_it_is() {
     for path in [folder.path().join("1_256.jpg"), below.join("3_256.jpg")] {
         fs::write(&path, "").expect("emptied");
         let captured = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        super::set_time(&File::options().append(true).open(&path).expect("a file"), captured);
+        crate::file_system::set_time(
+            &File::options().append(true).open(&path).expect("a file"),
+            &path,
+            captured,
+        );
         assert_eq!(fs::metadata(&path).and_then(|found| found.modified()).expect("a time"), captured);
     }
     Durable::open(folder.path()).expect("open");
@@ -146,10 +308,7 @@ fn a_marker_with_nonsense_in_it_means_every_picture() {
         let path = folder.path().join("1_256.jpg");
         fs::write(&path, "").expect("emptied");
         set_time(&path, 1000);
-        let found =
-            fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
-        let marker = found.filter(|path| path.to_string_lossy().contains(".unsynced.")).last();
-        fs::write(marker.expect("a marker"), nonsense).expect("written");
+        fs::write(&marker_paths(folder.path())[0], nonsense).expect("written");
         Durable::open(folder.path()).expect("open");
         assert_eq!(crate_names(&folder), ["2_256.jpg"], "{nonsense:?}");
     }
@@ -190,6 +349,7 @@ fn runs_on_one_folder_leave_each_others_markers_alone() {
     two.finish().expect("finished");
     assert_eq!(markers(folder.path()).len(), 1);
     drop(one);
+    restart(folder.path());
     Durable::open(folder.path()).expect("open").finish().expect("finished");
     assert!(!spoilt.exists() && markers(folder.path()).is_empty());
 }
