@@ -353,7 +353,7 @@ fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
 
 fn pictures(run: &Run, args: &PictureArgs, files: &OutputArgs) -> ImageSink {
     let sink = ImageSink::new(&run.client, files.output.join(&files.names.image_downloads_folder));
-    let sink = sink.quality(args.quality).exif(args.exif).layout(args.layout);
+    let sink = sink.quality(args.quality).exif(args.exif).layout(args.layout).file_time(args.file_time);
     if args.check_existing { sink.check_present() } else { sink }
 }
 

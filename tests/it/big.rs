@@ -34,7 +34,7 @@ async fn where_nobody_can_be_asked_a_large_download_needs_a_word() {
     let pictures = folder.path().join("outputs/downloaded_images");
     fs::create_dir_all(&pictures).unwrap();
     for id in 1..=3 {
-        fs::write(pictures.join(format!("{id}_256.jpg")), "there").unwrap();
+        fs::write(pictures.join(format!("{id}_256.jpg")), "there".repeat(100)).unwrap();
     }
     let (exit, said) = run(&sandbox, folder.path(), ["download", "--attempts=1"]).await;
     assert_eq!(exit, 0, "{said}");

@@ -55,6 +55,15 @@ fn markers(folder: &Path) -> Vec<PathBuf> {
     markers.map(|name| folder.join(PICTURES).join(name)).collect()
 }
 
+/// Makes the markers those of runs before the last start of the system, as after a power cut.
+fn restart(folder: &Path) {
+    for path in markers(folder) {
+        let text = fs::read_to_string(&path).unwrap();
+        let (line, _) = text.rsplit_once(' ').unwrap();
+        fs::write(path, format!("{line} 11111111-2222-3333-4444-555555555555\n")).unwrap();
+    }
+}
+
 fn whole(sandbox: &Sandbox, folder: &Path, pictures: &[String]) {
     assert_eq!(names(&folder.join(PICTURES)), pictures, "all pictures, and nothing else");
     for name in pictures {
@@ -84,10 +93,65 @@ async fn after_a_power_cut_the_spoilt_pictures_are_had_anew_and_only_these() {
         }
         fs::write(&path, bytes).unwrap();
     }
+    restart(folder.path());
     let said = run(&sandbox, folder.path(), "download", 0).await;
+    assert!(
+        said.contains("warning: failed to keep 10 pictures: an earlier run ended in a power cut"),
+        "{said}"
+    );
     let missing = pictures.len() - there.len();
     assert_eq!(sandbox.requests_to(Host::Images).len(), missing + 10, "{said}");
     assert!(said.contains(&format!("{} already there", there.len() - 10)), "{said}");
+    whole(&sandbox, folder.path(), &pictures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspicious_picture_is_set_aside_with_a_warning_and_other_peoples_files_stay() {
+    let (sandbox, folder, pictures) = prepared().await;
+    killed_after(&sandbox, folder.path(), 20).await;
+    restart(folder.path());
+    let below = |name: &str| folder.path().join(PICTURES).join(name);
+    let first =
+        names(&folder.path().join(PICTURES)).into_iter().find(|name| name.ends_with("_256.jpg")).unwrap();
+    // A whole structure with two blocks that were never written.
+    let head = b"\xff\xd8\xff\xda\x00\x02";
+    let holed = [&head[..], &[1; 4096 - 6], &[0; 8192], b"picture\xff\xd9"].concat();
+    fs::write(below(&first), &holed).unwrap();
+    fs::create_dir_all(below("mine")).unwrap();
+    fs::create_dir_all(below("a/b/c")).unwrap();
+    let others =
+        ["mine/holiday_1024.jpg", "a/b/c/.thesis.partial", "a/b/c/7_256.jpg", ".thesis.abcdef.partial"];
+    for name in others {
+        fs::write(below(name), "mine").unwrap();
+    }
+    let said = run(&sandbox, folder.path(), "download", 0).await;
+    assert!(said.contains("warning: failed to trust 1 picture") && said.contains(&first), "{said}");
+    assert_eq!(fs::read(below(&format!("{first}.aside"))).unwrap(), holed);
+    for name in others {
+        assert_eq!(fs::read(below(name)).unwrap(), b"mine", "{name}");
+        fs::remove_file(below(name)).unwrap();
+    }
+    fs::remove_file(below(&format!("{first}.aside"))).unwrap();
+    fs::remove_dir_all(below("a")).unwrap();
+    fs::remove_dir(below("mine")).unwrap();
+    whole(&sandbox, folder.path(), &pictures);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_on_a_system_that_runs_on_nothing_is_looked_into() {
+    let (sandbox, folder, pictures) = prepared().await;
+    killed_after(&sandbox, folder.path(), 20).await;
+    let first =
+        names(&folder.path().join(PICTURES)).into_iter().find(|name| name.ends_with("_256.jpg")).unwrap();
+    let path = folder.path().join(PICTURES).join(&first);
+    let truth = fs::read(&path).unwrap();
+    fs::write(&path, &truth[..truth.len() / 2]).unwrap();
+    let said = run(&sandbox, folder.path(), "download", 0).await;
+    assert!(!said.contains("power cut"), "{said}");
+    assert_eq!(fs::read(&path).unwrap().len(), truth.len() / 2, "nobody looked into it");
+    assert!(markers(folder.path()).is_empty());
+    fs::write(&path, truth).unwrap();
     whole(&sandbox, folder.path(), &pictures);
 }
 
@@ -119,7 +183,7 @@ async fn a_marker_with_nonsense_in_it_means_that_all_are_looked_into() {
         fs::write(&spoilt, &truth[..truth.len() - 2]).unwrap();
         set_time(&spoilt, long_ago);
         if let Some(text) = marker {
-            fs::write(folder.path().join(PICTURES).join(".unsynced.1"), text).unwrap();
+            fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), text).unwrap();
         }
         run(&sandbox, folder.path(), "download", 0).await;
         assert_eq!(sandbox.requests_to(Host::Images).len(), asked, "{marker:?}");
@@ -140,7 +204,7 @@ async fn a_run_that_ends_in_whatever_way_but_dying_leaves_no_marker() {
     run(&sandbox, folder.path(), "download", 0).await;
     whole(&sandbox, folder.path(), &pictures);
     // With a marker of a run that is dead and nothing to do, too.
-    fs::write(folder.path().join(PICTURES).join(".unsynced.1"), "").unwrap();
+    fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), "").unwrap();
     run(&sandbox, folder.path(), "download", 0).await;
     whole(&sandbox, folder.path(), &pictures);
 }

@@ -16,6 +16,8 @@ mod drills;
 mod durable;
 mod estimate;
 mod examples;
+#[cfg(target_os = "linux")]
+mod file_system;
 mod filters;
 mod flow;
 mod folder;
@@ -29,6 +31,7 @@ mod guide;
 mod help;
 mod hostile;
 mod ledger;
+mod picture_files;
 mod pictures;
 mod progress;
 mod real;

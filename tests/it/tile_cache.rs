@@ -273,7 +273,8 @@ async fn what_a_killed_run_left_goes_with_time_and_nothing_else_does() {
     client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();
     eventually("it was looked through", || folder.path().join("held").exists()).await;
     let column = tiles(folder.path())[0].parent().unwrap().to_owned();
-    let (new, old, other) = (column.join(".new.partial"), column.join(".old.partial"), column.join("other"));
+    let (new, old, other) =
+        (column.join(".n1N2n3.partial"), column.join(".o1O2o3.partial"), column.join(".mine.partial"));
     for path in [&new, &old, &other] {
         fs::write(path, "half").unwrap();
     }

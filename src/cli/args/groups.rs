@@ -11,7 +11,7 @@ use super::values::{
 use crate::cli::cache::Age;
 use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
 use crate::geo::MAX_ZOOM;
-use crate::sinks::{Compression, Exif, PictureLayout};
+use crate::sinks::{Compression, Exif, FileTime, PictureLayout};
 use crate::sources::FIRST_LINES;
 use crate::stages::Heading;
 use crate::{Bbox, Fields, Format, LonLat, OwnerId, Place, Quality};
@@ -186,6 +186,12 @@ pub(in crate::cli) struct PictureArgs {
     /// image's id. A picture is looked for only there.
     #[arg(long, value_name = "HOW", default_value_t = PictureLayout::Flat, value_parser = parsed::<PictureLayout>)]
     pub(in crate::cli) layout: PictureLayout,
+    /// Which time the files of pictures have: capture, download
+    ///
+    /// capture is when the picture was taken, as cameras do it, where that is known and past. Backup tools and `make`
+    /// go by the time of the download.
+    #[arg(long, value_name = "WHICH", default_value_t = FileTime::Capture, value_parser = parsed::<FileTime>, hide_short_help = true)]
+    pub(in crate::cli) file_time: FileTime,
     /// Download without asking, however much it is
     ///
     /// Over 100,000 pictures, or more than half of the disk that is free, a run asks first on a terminal, and ends
