@@ -145,7 +145,9 @@ impl Refusals {
         met.iter_mut().for_each(|refusal| refusal.told = true);
         // The observer may write files itself.
         drop(met);
-        new.iter().for_each(|error| observer.on_event(&Event::Warning { error }));
+        for error in &new {
+            observer.on_event(&Event::Warning { error });
+        }
     }
 }
 
@@ -239,11 +241,7 @@ fn judge_lock(tried: Result<(), TryLockError>) -> io::Result<Lock> {
         Ok(()) => Ok(Lock::Ours),
         Err(TryLockError::WouldBlock) => Ok(Lock::Busy),
         // Where locks are made of others, as on SMB, this is how a lock that is held is told.
-        Err(TryLockError::Error(error))
-            if error.kind() == io::ErrorKind::PermissionDenied && is_access(&error) =>
-        {
-            Ok(Lock::Busy)
-        }
+        Err(TryLockError::Error(error)) if is_access(&error) => Ok(Lock::Busy),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }

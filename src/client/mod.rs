@@ -32,6 +32,7 @@ mod soft;
 mod store;
 mod tile_cache;
 mod tile_file;
+mod tile_names;
 mod tiles;
 mod user;
 mod window;

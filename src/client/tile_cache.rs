@@ -18,6 +18,7 @@ use url::Url;
 
 use super::Client;
 use super::tile_file::{Content, LONGEST, milliseconds, pack, unpack};
+use super::tile_names::{ENDING, PARTIAL, RANDOM_LEN, each_file, is_tile};
 use crate::error::{Error, ErrorKind};
 use crate::file_system::{or_here, parent};
 use crate::geo::TileId;
@@ -25,12 +26,6 @@ use crate::observe::Event;
 
 /// How much of the disk a cache may take, unless [`TileCache::at_most`] says otherwise: 2 GiB.
 pub const TILE_CACHE_BYTES: u64 = 2 << 30;
-
-const ENDING: &str = ".tile";
-const PARTIAL: &str = ".partial";
-
-/// How many random letters and digits the name of a partial file has.
-const RANDOM_LEN: usize = 6;
 
 /// How much the cache held when it was last looked through, and when that was.
 const NOTE: &str = "held";
@@ -196,9 +191,11 @@ impl TileCache {
 
     fn write_note(&self, bytes: u64) {
         let path = self.folder.join(NOTE);
-        let found = fs::symlink_metadata(&path);
         // In a folder that was not made for this, something else may have that name.
-        let is_free = found.map_or(true, |found| found.is_file() && found.len() <= LONGEST_NOTE);
+        let is_free = match fs::symlink_metadata(&path) {
+            Ok(found) => found.is_file() && found.len() <= LONGEST_NOTE,
+            Err(_) => true,
+        };
         if is_free {
             fs::write(path, format!("{bytes} {}\n", seconds())).ok();
         }
@@ -261,58 +258,6 @@ fn write(place: &Place, plain: &[u8]) -> io::Result<u64> {
     // Something else may stand there, or somebody reads it where that matters: then this tile is not kept.
     let kept = file.persist(&place.path).is_ok();
     Ok(if kept { bytes.len() as u64 } else { 0 })
-}
-
-/// Calls `each` for the files of the layout, tiles and partial ones; what lies elsewhere in the folder, has another
-/// name or is a link is not ours.
-fn each_file(folder: &Path, each: &mut impl FnMut(&Path, &Metadata)) {
-    for host in subfolders(folder, is_host) {
-        for zoom in subfolders(&host, is_number) {
-            for column in subfolders(&zoom, is_number) {
-                for entry in fs::read_dir(&column).into_iter().flatten().flatten() {
-                    let path = entry.path();
-                    if (is_tile(&path) || is_partial(&path))
-                        && let Ok(found) = fs::symlink_metadata(&path)
-                        && found.is_file()
-                    {
-                        each(&path, &found);
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn subfolders(folder: &Path, is_ours: fn(&str) -> bool) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let ours = entries.filter(move |entry| {
-        entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name().to_str().is_some_and(is_ours)
-    });
-    ours.map(|entry| entry.path())
-}
-
-/// `tiles.mapillary.com-1a2b3c4d`.
-fn is_host(name: &str) -> bool {
-    let sum = name.rsplit_once('-').map_or("", |(_, sum)| sum);
-    sum.len() == 8 && sum.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn is_number(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn name_of(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-}
-
-fn is_tile(path: &Path) -> bool {
-    name_of(path).strip_suffix(ENDING).is_some_and(is_number)
-}
-
-fn is_partial(path: &Path) -> bool {
-    let random =
-        name_of(path).strip_prefix('.').and_then(|name| name.strip_suffix(PARTIAL)).unwrap_or_default();
-    random.len() == RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Removes a tile, and the folders that are empty without it; whether it is gone.

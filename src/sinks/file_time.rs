@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
+use crate::calendar::Moment;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Metadata;
 
 /// Which time of modification the file of a picture has.
 ///
@@ -32,6 +35,14 @@ impl FileTime {
             Self::Capture => "capture",
             Self::Download => "download",
         }
+    }
+
+    /// The time that the file of an image's picture is to get; none if it keeps that of its download, for programs that
+    /// go by the times of files take one of the future for broken.
+    pub(super) fn of(self, image: &Metadata) -> Option<SystemTime> {
+        let captured = image.captured_at.filter(|_| self == Self::Capture).and_then(Moment::new)?;
+        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(captured.milliseconds()))?;
+        Some(time).filter(|time| *time <= SystemTime::now())
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,11 +15,11 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::durable::{Durable, milliseconds};
 use super::exif::{Facts, Stamper};
-use super::file::{file_len, output_error, temporary};
+use super::file::{output_error, temporary};
 use super::fresh::FreshUrls;
+use super::picture_folder::{self, SMALLEST_JPEG};
 use super::warnings::TooSmall;
-use super::{Exif, FileTime, JpegCheck, PictureLayout, Quality, Sink, Written, picture_folder};
-use crate::calendar::Moment;
+use super::{Exif, FileTime, JpegCheck, PictureLayout, Quality, Sink, Written};
 use crate::client::{Answer, Class, Client, has_ended};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{or_here, parent, set_time, tell_refusals};
@@ -33,9 +33,6 @@ const STEP: &str = "download";
 /// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
 const PIECE: usize = 1 << 20;
 
-/// A file of fewer bytes is no picture: the smallest JPEG that common decoders read, one grey pixel, has 125.
-const SMALLEST_JPEG: u64 = 125;
-
 /// Pictures that are looked for at once: a thread is asked for them all, which costs more than the look.
 const LOOK: usize = 32;
 
@@ -48,10 +45,9 @@ const AHEAD: usize = 4;
 /// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`, or to a folder below that.
 ///
 /// A file that is there is skipped without a request; one too small for a JPEG, as a full disk or another tool leaves
-/// it, does not count and is replaced. Bytes go to a temporary
-/// name, are checked (length, a JPEG from its first to its last marker), and
-/// then get their name; so a file under its name is a whole picture, and at the
-/// end it is on the disk. Until then a marker says since when pictures may not be
+/// it, does not count and is replaced. Bytes go to a temporary name, are checked (length, a JPEG from its first to its
+/// last marker), and then get their name; so a file under its name is a whole picture, and at the end it is on the
+/// disk. Until then a marker says since when pictures may not be
 /// there, and the next run looks into those that are younger. Where a URL has
 /// ended or is refused, a fresh one is asked for, once, if the client has a
 /// token. A picture that can't be had is counted in [`Written::failed`], one that Mapillary does not
@@ -59,8 +55,7 @@ const AHEAD: usize = 4;
 /// others go on.
 ///
 /// A picture's file has the time of its capture, where that is known and past, or that of its download
-/// ([`ImageSink::file_time`]).
-/// With [`ImageSink::exif`] it carries place, time, camera, author and licence.
+/// ([`ImageSink::file_time`]). With [`ImageSink::exif`] it carries place, time, camera, author and licence.
 ///
 /// ```
 /// # #[cfg(feature = "sandbox")]
@@ -167,34 +162,11 @@ impl ImageSink {
     }
 
     fn picture(&self, image: &Metadata, target: PathBuf) -> Picture {
-        let captured = Some(image).filter(|_| self.file_time == FileTime::Capture);
         Picture {
             target,
             facts: self.exif.applies_to(self.quality).then(|| Facts::of(image, self.quality)),
-            captured: captured.and_then(|image| image.captured_at).and_then(Moment::new).and_then(past),
+            captured: self.file_time.of(image),
         }
-    }
-
-    /// Something else of that name is a failure of that one picture, and neither the picture nor the end of the run.
-    fn is_there(&self, path: &Path) -> Result<bool> {
-        let found = file_len(path).map_err(|why| {
-            Error::new(ErrorKind::Refused, "download image")
-                .because(format!("its file `{}` can't be written: {why}", path.display()))
-                .hint("move away what stands there, and run the same command again")
-        })?;
-        let too_small = found.is_some_and(|len| len < SMALLEST_JPEG);
-        if too_small {
-            self.too_small.lock().unwrap_or_else(PoisonError::into_inner).note(path);
-        }
-        let there = found.is_some() && !too_small;
-        if !there || !self.check_present {
-            return Ok(there);
-        }
-        Ok(fs::read(path).is_ok_and(|bytes| {
-            let mut check = JpegCheck::default();
-            check.push(&bytes);
-            check.finish().is_ok()
-        }))
     }
 
     /// The images, and whether the picture of each is there.
@@ -212,7 +184,8 @@ impl ImageSink {
 
     fn looked(&self, image: Metadata) -> Looked {
         let target = self.target(&image);
-        let is_there = self.is_there(&target).map_err(|error| error.subject(image.img_id.as_str()));
+        let is_there = picture_folder::is_there(&target, self.check_present, &self.too_small);
+        let is_there = is_there.map_err(|error| error.subject(image.img_id.as_str()));
         Looked { image, target, is_there }
     }
 
@@ -293,14 +266,16 @@ impl ImageSink {
         let finish = move || -> Result<()> {
             let target = &picture.target;
             let failed = |error| output_error("write the picture", target, error);
-            let naming = durable.as_ref().map(|durable| durable.announce(begun)).transpose();
-            let naming = naming.map_err(failed)?;
+            let naming =
+                durable.as_ref().map(|durable| durable.announce(begun).map_err(failed)).transpose()?;
             let file = append(file, target, &pieces)?;
             if let Some(captured) = picture.captured {
                 set_time(file.as_file(), target, captured);
             }
             file.persist(target).map_err(|PersistError { error, .. }| failed(error))?;
-            naming.into_iter().for_each(|naming| naming.done(target));
+            if let Some(naming) = naming {
+                naming.done(target);
+            }
             Ok(())
         };
         spawn_blocking(finish).await.map_err(crashed)??;
@@ -310,7 +285,9 @@ impl ImageSink {
 
     fn warn(&self, warnings: &[Error]) {
         let observer = self.client.observer();
-        warnings.iter().for_each(|error| observer.on_event(&Event::Warning { error }));
+        for error in warnings {
+            observer.on_event(&Event::Warning { error });
+        }
         tell_refusals(observer);
     }
 }
@@ -326,14 +303,7 @@ struct Looked {
 struct Picture {
     target: PathBuf,
     facts: Option<Facts>,
-    /// The time that its file gets.
     captured: Option<SystemTime>,
-}
-
-/// A time that a file may have: programs that go by the times of files take one of the future for broken.
-fn past(moment: Moment) -> Option<SystemTime> {
-    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(moment.milliseconds()))?;
-    Some(time).filter(|time| *time <= SystemTime::now())
 }
 
 fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Result<NamedTempFile> {
