@@ -20,8 +20,10 @@ use super::run::Run;
 use super::screen::Screen;
 use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
+use super::voice::Tone;
 use super::want::Want;
 use crate::sinks::Exif;
+use crate::sources::IdCheck;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
     RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
@@ -98,7 +100,7 @@ pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report>
 pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.seq_out_file)?;
-    let source = input.open(&run.stop).await?;
+    let source = input.open::<Sequence>(&run.stop).await?.only(&["seq_id"]);
     let query = after(&source, &query(run, IMAGES, None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
@@ -112,7 +114,7 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_out_file)?;
-    let source = input.open(&run.stop).await?;
+    let source = input.open(&run.stop).await?.on_rounded_ids(id_check(run));
     let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     let want = Want::new(&args.filters)?;
@@ -140,6 +142,7 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     if let Some(hint) = lacking(&args.pictures, &source) {
         run.screen.say(&hint);
     }
+    let source = source.only(&read_columns(&args.pictures)).on_rounded_ids(id_check(run));
     // The sink itself tells what becomes of each picture.
     let known = input.rows().map_or(Known::Nothing, Known::Rows);
     let flow = agreed(run, Flow::from(source), known, &args.pictures, &args.files);
@@ -177,10 +180,11 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
         if !source.header().iter().any(|name| name == "seq_id") {
             asked = asked.and("sequence")?;
         }
+        let source = source.only(&["seq_id"]).on_rounded_ids(id_check(run));
         want.before_metadata(Flow::from(source).then(each(start::image_of)), run)
     } else {
         let sequences = if let Some(Start::Sequences(text)) = start {
-            Flow::from(start::sequences(text, &run.stop).await?)
+            Flow::from(start::sequences(text, &run.stop).await?.only(&["seq_id"]))
         } else {
             let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
             let flow = if asks_tiles && download && args.filters.limit.is_none() {
@@ -374,6 +378,25 @@ fn needed(args: &PictureArgs) -> Vec<&'static str> {
     let exif = if args.exif.applies_to(args.quality) { &Exif::FIELDS[..] } else { &[] };
     let layout = args.layout.needs().filter(|column| *column != "seq_id");
     exif.iter().copied().chain(layout).collect()
+}
+
+/// The columns of a table that a download of pictures reads besides the id.
+fn read_columns(args: &PictureArgs) -> Vec<&'static str> {
+    let needed = needed(args);
+    let carried = Metadata::COLUMNS
+        .iter()
+        .filter(|column| column.field.is_some_and(|field| needed.contains(&field)))
+        // Pictures name their author, and no number.
+        .filter(|column| column.name != "creator_id");
+    // The capture time is the file's time too, and authors are named beside the pictures.
+    let always = ["seq_id", "captured_at", "creator_username", "attribution", args.quality.field()];
+    always.into_iter().chain(carried.map(|column| column.name)).collect()
+}
+
+/// Refuses tables of which a spreadsheet has rounded the image ids, and warns of single ones.
+fn id_check(run: &Run) -> IdCheck {
+    let screen = Arc::clone(&run.screen);
+    IdCheck::warn(move |text| screen.voice.say(Tone::Warning, text))
 }
 
 /// What pictures can't carry because the table does not have it.
