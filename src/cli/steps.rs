@@ -15,15 +15,13 @@ use super::args::{
 };
 use super::attribution::Attribution;
 use super::big::{Gate, Known};
+use super::columns::{lacking, needed, read_columns};
 use super::next;
 use super::run::Run;
 use super::screen::Screen;
 use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
-use super::voice::Tone;
 use super::want::Want;
-use crate::sinks::Exif;
-use crate::sources::IdCheck;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
     RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
@@ -114,7 +112,7 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_out_file)?;
-    let source = input.open(&run.stop).await?.on_rounded_ids(id_check(run));
+    let source = input.open(&run.stop).await?.on_rounded_ids(run.id_check());
     let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     let want = Want::new(&args.filters)?;
@@ -142,7 +140,7 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     if let Some(hint) = lacking(&args.pictures, &source) {
         run.screen.say(&hint);
     }
-    let source = source.only(&read_columns(&args.pictures)).on_rounded_ids(id_check(run));
+    let source = source.only(&read_columns(&args.pictures)).on_rounded_ids(run.id_check());
     // The sink itself tells what becomes of each picture.
     let known = input.rows().map_or(Known::Nothing, Known::Rows);
     let flow = agreed(run, Flow::from(source), known, &args.pictures, &args.files);
@@ -180,7 +178,7 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
         if !source.header().iter().any(|name| name == "seq_id") {
             asked = asked.and("sequence")?;
         }
-        let source = source.only(&["seq_id"]).on_rounded_ids(id_check(run));
+        let source = source.only(&["seq_id"]).on_rounded_ids(run.id_check());
         want.before_metadata(Flow::from(source).then(each(start::image_of)), run)
     } else {
         let sequences = if let Some(Start::Sequences(text)) = start {
@@ -371,50 +369,4 @@ fn agreed(
 ) -> Flow<Metadata> {
     let folder = files.output.join(&files.names.image_downloads_folder);
     Gate::new(run, &folder, pictures.quality, known, pictures.yes).before(flow)
-}
-
-/// The fields that pictures need besides their URL: those that go into them, and the one that names their folder.
-fn needed(args: &PictureArgs) -> Vec<&'static str> {
-    let exif = if args.exif.applies_to(args.quality) { &Exif::FIELDS[..] } else { &[] };
-    let layout = args.layout.needs().filter(|column| *column != "seq_id");
-    exif.iter().copied().chain(layout).collect()
-}
-
-/// The columns of a table that a download of pictures reads besides the id.
-fn read_columns(args: &PictureArgs) -> Vec<&'static str> {
-    let needed = needed(args);
-    let carried = Metadata::COLUMNS
-        .iter()
-        .filter(|column| column.field.is_some_and(|field| needed.contains(&field)))
-        // Pictures name their author, and no number.
-        .filter(|column| column.name != "creator_id");
-    // The capture time is the file's time too, and authors are named beside the pictures.
-    let always = ["seq_id", "captured_at", "creator_username", "attribution", args.quality.field()];
-    always.into_iter().chain(carried.map(|column| column.name)).collect()
-}
-
-/// Refuses tables of which a spreadsheet has rounded the image ids, and warns of single ones.
-fn id_check(run: &Run) -> IdCheck {
-    let screen = Arc::clone(&run.screen);
-    IdCheck::warn(move |text| screen.voice.say(Tone::Warning, text))
-}
-
-/// What pictures can't carry because the table does not have it.
-fn lacking(args: &PictureArgs, source: &TableSource<Metadata>) -> Option<String> {
-    let geometry = source.geometry().map(|_| "geometry");
-    let has = Fields::of_columns(source.header().iter().map(String::as_str).chain(geometry));
-    let wanted = Exif::FIELDS.iter().filter(|_| args.exif.applies_to(args.quality));
-    // The picture itself tells its size.
-    let lacking: Vec<_> = wanted
-        .copied()
-        .filter(|field| !["width", "height"].contains(field) && !has.names().contains(field))
-        .collect();
-    if lacking.is_empty() {
-        return None;
-    }
-    let whole = lacking.iter().try_fold(has, |fields, field| fields.and(field)).ok()?;
-    Some(format!(
-        "the table has no {}, so pictures go without; `streetflow metadata --fields {whole}` fetches a table that has all",
-        lacking.join(", ")
-    ))
 }
