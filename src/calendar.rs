@@ -1,44 +1,41 @@
 //! Days and dates.
 
-/// Year, month and day of a day since 1970, reckoned from March so that the leap day comes last.
+use chrono::{DateTime, Datelike, Timelike, Utc};
+
+/// Year, month and day of a day since 1970.
 pub(crate) fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + later, month, day)
+    let second = i64::try_from(days).ok().and_then(|days| days.checked_mul(86_400));
+    parts(second.and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default())
 }
 
-/// The last millisecond of the year 9999: what comes later has no date of four digits.
-const LAST: u64 = 253_402_300_799_999;
+fn parts(at: DateTime<Utc>) -> (u64, u64, u64) {
+    (u64::try_from(at.year()).unwrap_or(0), u64::from(at.month()), u64::from(at.day()))
+}
 
 /// A moment of the years 1970 to 9999, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment(u64);
+pub(crate) struct Moment(DateTime<Utc>);
 
 impl Moment {
     /// From milliseconds since 1970. Zero is what a camera without a clock says, and no time.
     pub(crate) fn new(milliseconds: i64) -> Option<Self> {
-        u64::try_from(milliseconds).ok().filter(|time| (1..=LAST).contains(time)).map(Self)
+        let at = DateTime::from_timestamp_millis(milliseconds)?;
+        (milliseconds > 0 && at.year() <= 9999).then_some(Self(at))
     }
 
     /// Milliseconds since 1970.
     pub(crate) fn milliseconds(self) -> u64 {
-        self.0
+        u64::try_from(self.0.timestamp_millis()).unwrap_or(0)
     }
 
     /// Year, month and day.
     pub(crate) fn date(self) -> (u64, u64, u64) {
-        date(self.0 / 86_400_000)
+        parts(self.0)
     }
 
     /// Hours, minutes, and milliseconds of the minute.
     pub(crate) fn time(self) -> (u64, u64, u64) {
-        let minutes = self.0 / 60_000;
-        (minutes / 60 % 24, minutes % 60, self.0 % 60_000)
+        (u64::from(self.0.hour()), u64::from(self.0.minute()), self.milliseconds() % 60_000)
     }
 }
 

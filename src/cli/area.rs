@@ -1,6 +1,8 @@
 //! What is to be crawled: flags into an area and owners.
 
 use super::args::AreaArgs;
+use super::voice::{Tone, Voice};
+use super::words::path_text;
 use crate::geo::Area;
 use crate::{Bbox, Error, ErrorKind, OwnerId, Result};
 
@@ -15,6 +17,15 @@ impl AreaArgs {
         }
         // All of a user's images lie somewhere.
         Ok(self.bbox.or(default.filter(|_| self.user.is_none())).map(Area::from))
+    }
+
+    /// Warns of what else there is to know about the file of the area.
+    pub(super) fn warn(&self, voice: &Voice) {
+        if let Some(file) = &self.area {
+            for note in &file.notes {
+                voice.say(Tone::Warning, &format!("the area {}: {note}", path_text(&file.path)));
+            }
+        }
     }
 
     /// Whether no area is named but a user.

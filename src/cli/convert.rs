@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use crate::model::MADE_OF;
 use crate::printable::printable;
 use crate::record::select;
 use crate::sinks::{Layout, StreamSink, encoder_for, sink_for};
-use crate::sources::{RecordStream, Unknown};
+use crate::sources::{IdCheck, RecordStream, Unknown};
 use crate::{
     Column, Error, ErrorKind, Event, Fields, Flow, Format, Image, Kind, Metadata, Place, Record, Report,
     Result, Sequence, TableSource, Value,
@@ -48,11 +49,11 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
     exit
 }
 
-fn told(voice: &Voice, ended: Result<Vec<String>>) -> Exit {
+fn told(voice: &Voice, ended: Result<Vec<(Tone, String)>>) -> Exit {
     match ended {
         Ok(lines) => {
-            for line in &lines {
-                voice.say(Tone::Note, line);
+            for (tone, line) in &lines {
+                voice.say(*tone, line);
             }
             Exit::Done
         }
@@ -70,7 +71,7 @@ fn told(voice: &Voice, ended: Result<Vec<String>>) -> Exit {
 }
 
 /// Converts, and gives the lines that there are to say.
-async fn convert(args: &ConvertArgs) -> Result<Vec<String>> {
+async fn convert(args: &ConvertArgs) -> Result<Vec<(Tone, String)>> {
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
     let input = Input::named(&args.input, args.input_format)?;
@@ -204,8 +205,14 @@ impl<'a> Conversion<'a> {
         self,
         table: TableSource<Unknown>,
         fill: impl Fn(&mut T) + Send + 'static,
-    ) -> Result<Vec<String>> {
-        let table = table.retype::<T>()?;
+    ) -> Result<Vec<(Tone, String)>> {
+        // Nothing is asked for here: what the ids stand for is for whoever reads the table next to judge.
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let warn = Arc::clone(&warnings);
+        let check = IdCheck::warn(move |text| {
+            warn.lock().unwrap_or_else(PoisonError::into_inner).push((Tone::Warning, text.to_owned()));
+        });
+        let table = table.retype::<T>()?.on_rounded_ids(check.keep());
         let unread: Vec<_> = table
             .unread()
             .iter()
@@ -222,15 +229,16 @@ impl<'a> Conversion<'a> {
             flow = flow.then(strays(&select::<T>(Some(&self.fields)), self.format));
         }
         let report = self.write(flow).await?;
-        let mut lines = Vec::new();
+        let mut lines = std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
             let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
-            lines.push(format!("left out: {what} {}{more}", unread.join(", ")));
+            lines.push((Tone::Note, format!("left out: {what} {}{more}", unread.join(", "))));
         }
         if self.args.output != Path::new("-") {
             let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
-            lines.push(format!("converted {count} {what} into {}", path_text(&self.args.output)));
+            let converted = format!("converted {count} {what} into {}", path_text(&self.args.output));
+            lines.push((Tone::Note, converted));
         }
         Ok(lines)
     }

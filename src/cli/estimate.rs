@@ -84,6 +84,7 @@ fn end(screen: &Screen, exit: Exit) -> Exit {
 
 async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
     args.area.check(args.network.is_sandbox())?;
+    args.area.warn(&screen.voice);
     args.filters.dates()?;
     if args.area.is_user_alone() {
         return Err(Error::new(ErrorKind::Usage, "estimate")

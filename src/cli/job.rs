@@ -126,6 +126,7 @@ impl<'a> Job<'a> {
         // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
         if let Some(area) = self.area {
             area.check(self.network.is_sandbox())?;
+            area.warn(&screen.voice);
         }
         self.names.check()?;
         if let Some(filters) = self.filters {

@@ -24,6 +24,7 @@ mod args;
 mod attribution;
 mod big;
 mod cache;
+mod columns;
 mod convert;
 mod counts;
 mod estimate;

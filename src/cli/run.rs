@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::args::NetworkArgs;
 use super::screen::Screen;
 use super::tables::Input;
+use super::voice::Tone;
+use crate::sources::IdCheck;
 use crate::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, Pace, Result, Token};
 
 /// No token file is larger.
@@ -27,6 +29,12 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Refuses tables of which a spreadsheet has rounded the image ids, and warns of single ones.
+    pub(super) fn id_check(&self) -> IdCheck {
+        let screen = Arc::clone(&self.screen);
+        IdCheck::warn(move |text| screen.voice.say(Tone::Warning, text))
+    }
+
     /// What the words say of the client; no token where one is needed is a usage error.
     pub(super) fn builder(
         args: &NetworkArgs,

@@ -115,7 +115,7 @@ fn open_now<T: Record>(
         })?;
     }
     let lines = format!("{column}\n{}\n", ids.join("\n"));
-    TableSource::read(flag, Cursor::new(lines), Format::Csv)
+    TableSource::csv_at(flag, Cursor::new(lines), 0)
 }
 
 /// A table with the column, or a list with an id a line, which is a table of that column without its header.
@@ -123,9 +123,11 @@ fn read<T: Record>(name: &str, from: impl Read + Send + 'static, column: &str) -
     let refuse =
         |error: io::Error| Error::new(ErrorKind::Usage, "read the list of ids").subject(name).because(error);
     let (mut from, mut first) = (BufReader::new(from), Vec::new());
-    // Blank lines say nothing.
-    while first.trim_ascii().is_empty() {
+    // Blank lines say nothing, and neither do lines of commas.
+    let (mut line_number, is_blank) = (0, |byte: &u8| *byte == b',' || byte.is_ascii_whitespace());
+    while first.iter().all(is_blank) {
         first.clear();
+        line_number += 1;
         if from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut first).map_err(refuse)? == 0 {
             break;
         }
@@ -137,7 +139,9 @@ fn read<T: Record>(name: &str, from: impl Read + Send + 'static, column: &str) -
     let is_id = !is_table && !line.contains(&b',');
     let header = if is_id { format!("{column}\n").into_bytes() } else { Vec::new() };
     let line = if is_id { line.to_vec() } else { first.clone() };
-    TableSource::read(name, Cursor::new(header).chain(Cursor::new(line)).chain(from), Format::Csv)
+    // The header that a list lacks takes no line.
+    let first_line = if is_id { line_number - 1 } else { line_number };
+    TableSource::csv_at(name, Cursor::new(header).chain(Cursor::new(line)).chain(from), first_line)
 }
 
 fn is_quoted(cell: &[u8], column: &str) -> bool {
@@ -170,6 +174,21 @@ mod tests {
             assert_eq!(ids(text).await.expect(text), ["abc", "-de"], "{text:?}");
         }
         assert_eq!(ids("").await.expect("no ids"), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_bad_id_is_named_by_its_line_in_the_file() {
+        for (text, line) in [
+            ("abc\na b\n", "line 2"),
+            ("\n\nabc\r\n\r\na b\r\n", "line 5"),
+            ("seq_id\nabc\n\na b\n", "line 4"),
+            ("\n,\nseq_id,org_id\nabc,\n,\na b,\n", "line 6"),
+            ("seq_id,note\nabc,\"two\nlines\"\na b,\n", "line 4"),
+        ] {
+            let source = read::<Sequence>("a text", text.as_bytes(), "seq_id").expect(text);
+            let error = source.stream().try_collect::<Vec<_>>().await.expect_err(text);
+            assert!(error.chain().contains(&format!(": {line}, column `seq_id`")), "{}", error.chain());
+        }
     }
 
     #[tokio::test]

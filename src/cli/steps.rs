@@ -15,13 +15,13 @@ use super::args::{
 };
 use super::attribution::Attribution;
 use super::big::{Gate, Known};
+use super::columns::{lacking, needed, read_columns};
 use super::next;
 use super::run::Run;
 use super::screen::Screen;
 use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
 use super::want::Want;
-use crate::sinks::Exif;
 use crate::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
     RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
@@ -98,7 +98,7 @@ pub(super) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report>
 pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.seq_out_file)?;
-    let source = input.open(&run.stop).await?;
+    let source = input.open::<Sequence>(&run.stop).await?.only(&["seq_id"]);
     let query = after(&source, &query(run, IMAGES, None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
@@ -112,7 +112,7 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
 pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_out_file)?;
-    let source = input.open(&run.stop).await?;
+    let source = input.open(&run.stop).await?.on_rounded_ids(run.id_check());
     let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     let want = Want::new(&args.filters)?;
@@ -140,6 +140,7 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     if let Some(hint) = lacking(&args.pictures, &source) {
         run.screen.say(&hint);
     }
+    let source = source.only(&read_columns(&args.pictures)).on_rounded_ids(run.id_check());
     // The sink itself tells what becomes of each picture.
     let known = input.rows().map_or(Known::Nothing, Known::Rows);
     let flow = agreed(run, Flow::from(source), known, &args.pictures, &args.files);
@@ -177,10 +178,11 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
         if !source.header().iter().any(|name| name == "seq_id") {
             asked = asked.and("sequence")?;
         }
+        let source = source.only(&["seq_id"]).on_rounded_ids(run.id_check());
         want.before_metadata(Flow::from(source).then(each(start::image_of)), run)
     } else {
         let sequences = if let Some(Start::Sequences(text)) = start {
-            Flow::from(start::sequences(text, &run.stop).await?)
+            Flow::from(start::sequences(text, &run.stop).await?.only(&["seq_id"]))
         } else {
             let flow = sequences_of(run, &args.area, Some(&args.filters)).await?;
             let flow = if asks_tiles && download && args.filters.limit.is_none() {
@@ -367,31 +369,4 @@ fn agreed(
 ) -> Flow<Metadata> {
     let folder = files.output.join(&files.names.image_downloads_folder);
     Gate::new(run, &folder, pictures.quality, known, pictures.yes).before(flow)
-}
-
-/// The fields that pictures need besides their URL: those that go into them, and the one that names their folder.
-fn needed(args: &PictureArgs) -> Vec<&'static str> {
-    let exif = if args.exif.applies_to(args.quality) { &Exif::FIELDS[..] } else { &[] };
-    let layout = args.layout.needs().filter(|column| *column != "seq_id");
-    exif.iter().copied().chain(layout).collect()
-}
-
-/// What pictures can't carry because the table does not have it.
-fn lacking(args: &PictureArgs, source: &TableSource<Metadata>) -> Option<String> {
-    let geometry = source.geometry().map(|_| "geometry");
-    let has = Fields::of_columns(source.header().iter().map(String::as_str).chain(geometry));
-    let wanted = Exif::FIELDS.iter().filter(|_| args.exif.applies_to(args.quality));
-    // The picture itself tells its size.
-    let lacking: Vec<_> = wanted
-        .copied()
-        .filter(|field| !["width", "height"].contains(field) && !has.names().contains(field))
-        .collect();
-    if lacking.is_empty() {
-        return None;
-    }
-    let whole = lacking.iter().try_fold(has, |fields, field| fields.and(field)).ok()?;
-    Some(format!(
-        "the table has no {}, so pictures go without; `streetflow metadata --fields {whole}` fetches a table that has all",
-        lacking.join(", ")
-    ))
 }

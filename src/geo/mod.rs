@@ -5,6 +5,7 @@
 
 mod area;
 mod clip;
+pub(crate) mod crs;
 mod tile;
 #[cfg(feature = "parquet")]
 pub(crate) mod wkb;

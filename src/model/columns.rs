@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::ids::{FLOAT_ID, is_float};
 use super::{Image, ImageId, Metadata, OwnerId, Reason, Sequence, SequenceId};
 use crate::geo::LonLat;
-use crate::record::{Column, Kind, Record, Value};
+use crate::record::{Column, Kind, Record, Value, is_absent};
 
 type Stored = std::result::Result<(), Reason>;
 
@@ -211,6 +211,7 @@ macro_rules! other_id {
             repeats: $repeats,
             get: |record| record.$name.value(),
             set: |record, value| match &value {
+                Value::Text(text) if is_absent(text) => record.$name.store(Value::Null),
                 Value::Text(text) if is_float(text) => Err(FLOAT_ID),
                 _ => record.$name.store(value),
             },

@@ -117,25 +117,45 @@ pub enum Value<'a> {
     Texts(Cow<'a, [String]>),
 }
 
+/// What is said of a number that lost digits to its exponent form.
+pub(crate) const LOST_DIGITS: &str =
+    "it is in exponent form without all of its digits, as a spreadsheet shows long numbers";
+
 impl Kind {
     /// Reads a value from the text of a cell; an empty cell is no value.
+    ///
+    /// Neither is a word by which other tools say so, such as `NA`, `NULL` or `NaN`, except among texts: a user may
+    /// be called so.
     pub fn parse(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
-        // `NaN` is how pandas and numpy write that there is no number, whole or not.
-        let is_number = !matches!(self, Self::Text | Self::Bool | Self::Floats | Self::Texts);
-        if text.is_empty() || (is_number && text.eq_ignore_ascii_case("nan")) {
+        if text.is_empty() {
             return Ok(Value::Null);
         }
+        match self.parse_present(text) {
+            Ok(Value::Float(number)) if number.is_nan() => Ok(Value::Null),
+            Err(_) if is_absent(text) => Ok(Value::Null),
+            parsed => parsed,
+        }
+    }
+
+    fn parse_present(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
         Ok(match self {
             Self::Text => Value::Text(Cow::Borrowed(text)),
-            Self::Integer => Value::Integer(whole(text).ok_or("it is not a whole number of 32 bits")?),
-            Self::Time => {
-                let time = whole(text).or_else(|| time::milliseconds(text));
-                Value::Time(time.ok_or(
-                    "it is neither milliseconds since 1970 nor a time such as `2023-12-10T11:43:46Z`",
-                )?)
-            }
+            Self::Integer => Value::Integer(self.whole(text)?.ok_or("it is not a whole number of 32 bits")?),
+            Self::Time => match self.whole(text)? {
+                Some(time) => Value::Time(time),
+                None => Value::Time(time::milliseconds(text).map_err(|why| match why {
+                    time::NotATime::Impossible => "there is no such day or time of day",
+                    time::NotATime::Form => {
+                        "it is neither milliseconds since 1970 nor a time such as `2023-12-10T11:43:46Z`"
+                    }
+                })?),
+            },
             Self::Float | Self::Longitude | Self::Latitude => {
-                Value::Float(text.parse().map_err(|_| "it is not a number")?)
+                let number = text.parse().map_err(|_| "it is not a number")?;
+                if self.lacks_digits(text) {
+                    return Err(LOST_DIGITS);
+                }
+                Value::Float(number)
             }
             Self::Bool => match text {
                 "true" | "True" | "TRUE" | "1" => Value::Bool(true),
@@ -150,21 +170,57 @@ impl Kind {
             )),
         })
     }
+
+    /// A whole number, also one that another tool's table turned into `2560.0` or `1.719594028E+12`.
+    fn whole<N: std::str::FromStr>(self, text: &str) -> std::result::Result<Option<N>, &'static str> {
+        if let Ok(number) = text.parse() {
+            return Ok(Some(number));
+        }
+        if text.contains(['e', 'E']) {
+            let number =
+                text.parse().ok().filter(|number: &f64| number.fract() == 0.0 && number.abs() < 9e15);
+            let Some(number) = number else { return Ok(None) };
+            return if self.lacks_digits(text) {
+                Err(LOST_DIGITS)
+            } else {
+                Ok(format!("{number:.0}").parse().ok())
+            };
+        }
+        let whole = text.split_once('.').filter(|(_, zeros)| zeros.bytes().all(|b| b == b'0'));
+        Ok(whole.and_then(|(whole, _)| whole.parse().ok()))
+    }
+
+    /// The power of ten up to which a number in exponent form must give its digits; none where any number of digits
+    /// is a measurement like others.
+    fn least_digit(self) -> Option<i32> {
+        match self {
+            // A second, of which cameras' clocks often say no more.
+            Self::Time => Some(3),
+            Self::Integer => Some(0),
+            // A metre.
+            Self::Longitude | Self::Latitude => Some(-5),
+            Self::Text | Self::Float | Self::Bool | Self::Floats | Self::Texts => None,
+        }
+    }
+
+    /// Whether a number is in exponent form and ends before its least digit: `1.71959E+12` is a time give or take
+    /// three hours.
+    fn lacks_digits(self, text: &str) -> bool {
+        let Some(least) = self.least_digit() else { return false };
+        let Some(end) = memchr::memchr2(b'e', b'E', text.as_bytes()) else { return false };
+        let (digits, exponent) = (&text[..end], &text[end + 1..]);
+        let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let place = exponent.parse::<i64>().unwrap_or(0) - i64::try_from(decimals).unwrap_or(0);
+        // Zero has no digits to lose.
+        place > i64::from(least) && digits.bytes().any(|b| matches!(b, b'1'..=b'9'))
+    }
 }
 
-/// A whole number, also one that another tool's table turned into `2560.0` or `1.7e12`.
-fn whole<N: std::str::FromStr>(text: &str) -> Option<N> {
-    if let Ok(number) = text.parse() {
-        return Some(number);
-    }
-    if text.contains(['e', 'E']) {
-        let number: f64 = text.parse().ok().filter(|number: &f64| number.abs() < 9e15)?;
-        return number.to_string().parse().ok();
-    }
-    let digits = text
-        .split_once('.')
-        .map_or(text, |(int, fraction)| if fraction.bytes().all(|b| b == b'0') { int } else { text });
-    digits.parse().ok()
+/// Whether a text is a word by which other tools say that there is no value: those of R, pandas, SQL dumps and
+/// spreadsheets.
+pub(crate) fn is_absent(text: &str) -> bool {
+    const WORDS: [&str; 11] = ["NA", "N/A", "#N/A", "<NA>", "\\N", "NULL", "NaN", "NaT", "None", "nil", "-"];
+    text.len() <= 4 && WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 impl fmt::Display for Value<'_> {
@@ -247,5 +303,72 @@ mod tests {
         assert_eq!(Kind::Integer.parse("2560.0"), Ok(Value::Integer(2560)));
         assert!(Kind::Integer.parse("2560.5").is_err());
         assert_eq!(Kind::Float.parse(""), Ok(Value::Null));
+    }
+
+    #[test]
+    fn words_for_no_value_are_none_except_among_texts() {
+        for word in [
+            "NA", "N/A", "n/a", "\\N", "NULL", "null", "NaN", "nan", "-nan", "None", "NaT", "#N/A", "<NA>",
+            "-",
+        ] {
+            for kind in [
+                Kind::Integer,
+                Kind::Float,
+                Kind::Longitude,
+                Kind::Latitude,
+                Kind::Bool,
+                Kind::Time,
+                Kind::Floats,
+                Kind::Texts,
+            ] {
+                if word != "-nan" || matches!(kind, Kind::Float | Kind::Longitude | Kind::Latitude) {
+                    assert_eq!(kind.parse(word), Ok(Value::Null), "{kind:?} {word}");
+                }
+            }
+            assert_eq!(Kind::Text.parse(word), Ok(Value::Text(word.into())), "{word}");
+        }
+        for word in ["NB", "nullable", "none of it", "--", "N"] {
+            assert!(Kind::Float.parse(word).is_err() && Kind::Time.parse(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_lost_digits_to_its_exponent_form_is_refused_where_that_changes_what_it_says() {
+        for (kind, text) in [
+            (Kind::Time, "1.71959E+12"),
+            (Kind::Time, "1.7195940E12"),
+            (Kind::Time, "1.7e12"),
+            (Kind::Time, "2E9"),
+            (Kind::Integer, "3.26E+03"),
+            (Kind::Integer, "2e1"),
+            (Kind::Longitude, "3.34E+01"),
+            (Kind::Latitude, "3.517E1"),
+        ] {
+            assert_eq!(kind.parse(text), Err(LOST_DIGITS), "{kind:?} {text}");
+        }
+        for (kind, text, value) in [
+            (Kind::Time, "1.719594028E+12", Value::Time(1_719_594_028_000)),
+            (Kind::Time, "1.719594028123e12", Value::Time(1_719_594_028_123)),
+            (Kind::Time, "1.7195940280000E+12", Value::Time(1_719_594_028_000)),
+            (Kind::Time, "1719594032000.0", Value::Time(1_719_594_032_000)),
+            (Kind::Time, "0E+00", Value::Time(0)),
+            (Kind::Integer, "3.264E+03", Value::Integer(3264)),
+            (Kind::Integer, "2.0E1", Value::Integer(20)),
+            (Kind::Integer, "0E0", Value::Integer(0)),
+            (Kind::Longitude, "3.336572E+01", Value::Float(33.36572)),
+            (Kind::Longitude, "-3.30559e-05", Value::Float(-3.30559e-5)),
+            (Kind::Latitude, "0.0E+00", Value::Float(0.0)),
+            (Kind::Float, "4.5E+18", Value::Float(4.5e18)),
+            (Kind::Float, "2.9E+02", Value::Float(290.0)),
+        ] {
+            assert_eq!(kind.parse(text), Ok(value), "{kind:?} {text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_is_refused_with_the_reason() {
+        for text in ["2023-02-31T00:00:00Z", "2023-13-01 00:00:00", "2023-12-10T25:00:00Z"] {
+            assert_eq!(Kind::Time.parse(text), Err("there is no such day or time of day"), "{text}");
+        }
     }
 }

@@ -1,61 +1,85 @@
 //! Times as other tools write them: ISO 8601, as far as it is used.
 
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime};
+
 /// A day in milliseconds.
 pub(crate) const DAY: i64 = 86_400_000;
 
-/// Milliseconds since 1970 of `2023-12-10T11:43:46.123Z`, also with a space for the `T`, with an offset such as
-/// `+00:00`, `+0000` or `+00`, or with none, which counts as UTC. Digits finer than milliseconds are cut off.
-pub(crate) fn milliseconds(text: &str) -> Option<i64> {
-    let (date, time) = text.split_at_checked(10)?;
-    let [year, month, day] = numbers(date, "-")?[..] else { return None };
-    let time = time.strip_prefix(['T', 't', ' '])?;
-    let end = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
-    let (time, zone) = time.split_at(end);
-    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let [hour, minute, second] = numbers(time, ":")?[..] else { return None };
-    let in_range =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    if !in_range || !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let milliseconds: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    let minutes = (days(year, month, day) * 24 + hour) * 60 + minute - offset(zone)?;
-    Some((minutes * 60 + second) * 1000 + milliseconds)
+/// Why a text is not a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotATime {
+    /// It is not written as a time is.
+    Form,
+    /// No calendar or clock has it, such as 30 February or 25 o'clock.
+    Impossible,
 }
 
-/// The first millisecond since 1970 of a day in UTC, `2024-06-01`; none for a day that no month has.
-pub(crate) fn day(text: &str) -> Option<i64> {
-    let [year, month, day] = numbers(text, "-")?[..] else { return None };
-    if text.len() != 10 || !(1..=12).contains(&month) {
-        return None;
+/// Milliseconds since 1970 of `2023-12-10T11:43:46.123Z`, also with a space for the `T`, with an offset such as
+/// `+00:00`, `+0000` or `+00`, or with none, which counts as UTC. Digits finer than milliseconds are cut off.
+///
+/// A leap second, `23:59:60` in UTC at the end of June or December, counts as the second after it, as in POSIX time.
+pub(crate) fn milliseconds(text: &str) -> Result<i64, NotATime> {
+    let (date, time) = text.split_at_checked(10).ok_or(NotATime::Form)?;
+    let (hms, milliseconds, east) = clock(time).ok_or(NotATime::Form)?;
+    let [hour, minute, second] = hms;
+    let is_leap = second == 60;
+    let second = if is_leap { 59 } else { second };
+    let time = NaiveTime::from_hms_milli_opt(hour, minute, second, milliseconds);
+    let local = calendar_day(date)?.and_time(time.ok_or(NotATime::Impossible)?);
+    let at = local.and_utc().timestamp_millis() - east * 60_000;
+    match is_leap {
+        false => Ok(at),
+        true if has_leap_second(at) => Ok(at + 1000),
+        true => Err(NotATime::Impossible),
     }
-    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-    let length = days(next_year, next_month, 1) - days(year, month, 1);
-    (1..=length).contains(&day).then(|| days(year, month, day) * DAY)
+}
+
+/// The first millisecond since 1970 of a day in UTC, `2024-06-01`.
+pub(crate) fn day(text: &str) -> Result<i64, NotATime> {
+    calendar_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
 }
 
 /// Seconds of a time in milliseconds since 1970, as the API takes them: `2024-06-01T08:00:00Z`; none outside the
 /// years 1970 to 9999.
 pub(crate) fn iso(at: i64) -> Option<String> {
-    const LAST: i64 = 253_402_300_799_999;
-    if !(0..=LAST).contains(&at) {
-        return None;
-    }
-    let (number, second) = (at / DAY, at % DAY / 1000);
-    // A day has one year, which begins no later.
-    let mut year = 1970 + number / 366;
-    while days(year + 1, 1, 1) <= number {
-        year += 1;
-    }
-    let month = (1..=12).rev().find(|month| days(year, *month, 1) <= number)?;
-    let day = number - days(year, month, 1) + 1;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+    let at = DateTime::from_timestamp(at.div_euclid(1000), 0)?;
+    (1970..=9999).contains(&at.year()).then(|| format!("{}T{}Z", at.date_naive(), at.time()))
 }
 
-fn numbers(text: &str, between: &str) -> Option<Vec<i64>> {
-    let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
-    text.split(between).map(number).collect()
+fn calendar_day(text: &str) -> Result<NaiveDate, NotATime> {
+    let is_padded = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
+    let [year, month, day] = numbers(text, '-').filter(|_| is_padded).ok_or(NotATime::Form)?;
+    let year = i32::try_from(year).map_err(|_| NotATime::Form)?;
+    NaiveDate::from_ymd_opt(year, month, day).ok_or(NotATime::Impossible)
+}
+
+/// Hour, minute and second; milliseconds; minutes east of UTC.
+fn clock(text: &str) -> Option<([u32; 3], u32, i64)> {
+    let text = text.strip_prefix(['T', 't', ' '])?;
+    let end = text.find(['Z', 'z', '+', '-']).unwrap_or(text.len());
+    let (time, zone) = text.split_at(end);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let milliseconds = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    Some((numbers(time, ':')?, milliseconds, offset(zone)?))
+}
+
+/// Whether a leap second may follow the second of a time: so far all came at the end of June or December.
+fn has_leap_second(at: i64) -> bool {
+    let next = DateTime::from_timestamp(at.div_euclid(1000) + 1, 0);
+    next.is_some_and(|next| next.time() == NaiveTime::MIN && next.day() == 1 && matches!(next.month(), 1 | 7))
+}
+
+fn numbers<const N: usize>(text: &str, between: char) -> Option<[u32; N]> {
+    let mut parts = text.split(between);
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        let part = parts.next().filter(|part| part.bytes().all(|b| b.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
 }
 
 /// Minutes east of UTC.
@@ -71,15 +95,8 @@ fn offset(zone: &str) -> Option<i64> {
         4 => digits.split_at_checked(2)?,
         _ => return None,
     };
-    let (hours, minutes) = (numbers(hours, ":")?[0], numbers(minutes, ":")?[0]);
-    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
-}
-
-/// Days since 1970 in the Gregorian calendar, which is reckoned from March so that the leap day comes last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + of_year - 719_468
+    let ([hours], [minutes]) = (numbers(hours, ':')?, numbers(minutes, ':')?);
+    (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 60 + minutes))
 }
 
 #[cfg(test)]
@@ -96,18 +113,18 @@ mod tests {
             "2023-12-10T13:43:46+0200",
             "2023-12-10T06:13:46-05:30",
         ] {
-            assert_eq!(milliseconds(text), Some(1_702_208_626_000), "{text}");
+            assert_eq!(milliseconds(text), Ok(1_702_208_626_000), "{text}");
         }
-        assert_eq!(milliseconds("1970-01-01T00:00:00.1Z"), Some(100));
-        assert_eq!(milliseconds("1969-12-31T23:59:59.999999Z"), Some(-1));
-        assert_eq!(milliseconds("2024-02-29T00:00:00Z"), Some(1_709_164_800_000));
-        assert_eq!(milliseconds("0001-01-01T00:00:00Z"), Some(-62_135_596_800_000));
+        assert_eq!(milliseconds("1970-01-01T00:00:00.1Z"), Ok(100));
+        assert_eq!(milliseconds("1969-12-31T23:59:59.999999Z"), Ok(-1));
+        assert_eq!(milliseconds("2024-02-29T00:00:00Z"), Ok(1_709_164_800_000));
+        assert_eq!(milliseconds("0001-01-01T00:00:00Z"), Ok(-62_135_596_800_000));
     }
 
     #[test]
     fn days_begin_at_midnight_and_only_those_of_the_calendar() {
-        assert_eq!(day("1970-01-01"), Some(0));
-        assert_eq!(day("2024-02-29"), Some(1_709_164_800_000));
+        assert_eq!(day("1970-01-01"), Ok(0));
+        assert_eq!(day("2024-02-29"), Ok(1_709_164_800_000));
         assert_eq!(day("2024-12-31").map(|ms| ms + DAY), day("2025-01-01"));
         for text in [
             "2023-02-29",
@@ -120,7 +137,7 @@ mod tests {
             "2024-06",
             "",
         ] {
-            assert_eq!(day(text), None, "{text}");
+            assert!(day(text).is_err(), "{text}");
         }
     }
 
@@ -129,7 +146,7 @@ mod tests {
         for text in
             ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2024-12-31T12:34:56Z", "9999-12-31T23:59:59Z"]
         {
-            assert_eq!(milliseconds(text).and_then(iso).as_deref(), Some(text));
+            assert_eq!(milliseconds(text).ok().and_then(iso).as_deref(), Some(text));
         }
         assert_eq!((iso(-1), iso(i64::MAX)), (None, None));
         assert_eq!(iso(1999).as_deref(), Some("1970-01-01T00:00:01Z"));
@@ -141,7 +158,6 @@ mod tests {
             "",
             "2023",
             "2023-12-10",
-            "2023-13-10T11:43:46Z",
             "2023-12-10T11:43Z",
             "2023-12-10T11:43:46X",
             "日本日本日本日本",
@@ -151,7 +167,44 @@ mod tests {
             "2023-12-10T11:43:46+0é1",
             "2023-12-10T11:43:46+24:00",
         ] {
-            assert_eq!(milliseconds(text), None, "{text}");
+            assert_eq!(milliseconds(text), Err(NotATime::Form), "{text}");
         }
+    }
+
+    #[test]
+    fn days_and_hours_that_do_not_exist_are_told_apart_from_other_texts() {
+        for text in [
+            "2023-02-31T00:00:00Z",
+            "2023-02-29 00:00:00",
+            "2100-02-29T00:00:00Z",
+            "1900-02-29T12:00:00Z",
+            "2023-04-31T00:00:00Z",
+            "2023-00-10T11:43:46Z",
+            "2023-13-10T11:43:46Z",
+            "2023-12-00T11:43:46Z",
+            "2023-12-32T11:43:46Z",
+            "2023-12-10T24:00:00Z",
+            "2023-12-10T25:43:46Z",
+            "2023-12-10T11:60:46Z",
+            "2023-12-10T11:43:61Z",
+            "2023-12-10T11:43:60Z",
+            "2016-12-30T23:59:60Z",
+            "2016-12-31T23:59:60+01:00",
+        ] {
+            assert_eq!(milliseconds(text), Err(NotATime::Impossible), "{text}");
+        }
+        for text in ["2000-02-29T00:00:00Z", "2024-02-29T23:59:59.999Z", "2023-12-31T23:59:59Z"] {
+            assert!(milliseconds(text).is_ok(), "{text}");
+        }
+        assert_eq!(day("2023-02-29"), Err(NotATime::Impossible));
+        assert_eq!(day("2024-6-01"), Err(NotATime::Form));
+    }
+
+    #[test]
+    fn a_leap_second_counts_as_the_second_after_it() {
+        let next = milliseconds("2017-01-01T00:00:00Z");
+        assert_eq!(milliseconds("2016-12-31T23:59:60Z"), next);
+        assert_eq!(milliseconds("2017-01-01T00:59:60+01:00"), next);
+        assert_eq!(milliseconds("2015-06-30T23:59:60.500Z"), milliseconds("2015-07-01T00:00:00.500Z"));
     }
 }

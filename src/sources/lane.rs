@@ -7,8 +7,10 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::RecordStream;
+use super::rounded_ids::RoundedIds;
 use super::table::Table;
 use crate::error::{Error, Result};
+use crate::record::Record;
 
 /// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
 const LARGEST_BATCH: usize = 512;
@@ -20,7 +22,8 @@ const BATCHES_AHEAD: usize = if cfg!(fuzzing) { 64 } else { 4 };
 type Batch<T> = Vec<Option<Result<T>>>;
 
 /// The way from a reading thread to the stream.
-pub(super) struct Lane<T> {
+pub(super) struct Lane<T: Record> {
+    table: Table,
     batches: mpsc::Sender<Batch<T>>,
     /// Batches that were emptied: so large a piece of memory is better used again than asked for again.
     empties: mpsc::Receiver<Batch<T>>,
@@ -28,9 +31,12 @@ pub(super) struct Lane<T> {
     size: usize,
     /// Whether the last of the batch is not a whole record yet.
     filling: bool,
+    /// Holds the first records back until their ids are known to be whole.
+    ids: RoundedIds<T>,
+    ended: bool,
 }
 
-impl<T> Lane<T> {
+impl<T: Record> Lane<T> {
     /// Hands an item over; false if nobody wants more, or it was the last by its own word.
     pub(super) fn push(&mut self, item: Result<T>) -> bool {
         self.batch.push(Some(item));
@@ -38,16 +44,17 @@ impl<T> Lane<T> {
     }
 
     /// Hands a record over that is filled where it stands, for it is large; or the error that came of it.
-    pub(super) fn fill(&mut self, fill: impl FnOnce(&mut T) -> Result<()>) -> bool
-    where
-        T: Default,
-    {
+    pub(super) fn fill(&mut self, fill: impl FnOnce(&mut T) -> Result<()>) -> bool {
         self.batch.push(Some(Ok(T::default())));
         let Some(Some(Ok(record))) = self.batch.last_mut() else { return false };
         self.filling = true;
         let filled = fill(record);
         self.filling = false;
+        if filled.is_ok() {
+            self.ids.observe(record);
+        }
         if let Err(error) = filled {
+            self.ids.observe_error(&error);
             self.batch.pop();
             self.batch.push(Some(Err(error)));
         }
@@ -63,12 +70,29 @@ impl<T> Lane<T> {
     }
 
     fn pushed(&mut self) -> bool {
-        let last = matches!(self.batch.last(), Some(Some(Err(error))) if error.is_fatal());
-        if self.batch.len() < self.size && !last {
+        let is_last =
+            |item: Option<&Option<Result<T>>>| matches!(item, Some(Some(Err(error))) if error.is_fatal());
+        let was_last = is_last(self.batch.last());
+        let was_holding = self.ids.is_holding();
+        let refused = if was_last { self.ids.break_off(&self.table) } else { self.ids.judge(&self.table) };
+        if let Some(refused) = refused {
+            self.refuse(refused, was_holding);
+        }
+        let last = is_last(self.batch.last());
+        if !last && (self.ids.is_holding() || self.batch.len() < self.size) {
             return true;
         }
+        self.ended = last;
         self.size = (self.size * 2).min(LARGEST_BATCH);
         self.hand_over() && !last
+    }
+
+    /// Puts an error in place of the records that were held back, or behind those that were not.
+    fn refuse(&mut self, error: Error, was_holding: bool) {
+        if was_holding {
+            self.batch.clear();
+        }
+        self.batch.push(Some(Err(error)));
     }
 
     /// Threads would take most of a fuzzer's time, so there reading ends where the hand-overs find no more room.
@@ -84,8 +108,16 @@ impl<T> Lane<T> {
     }
 }
 
-impl<T> Drop for Lane<T> {
+impl<T: Record> Drop for Lane<T> {
     fn drop(&mut self) {
+        let was_holding = self.ids.is_holding();
+        // Who does not listen any more is not warned either.
+        if !self.ended
+            && !self.batches.is_closed()
+            && let Some(refused) = self.ids.finish(&self.table)
+        {
+            self.refuse(refused, was_holding);
+        }
         if !self.batch.is_empty() {
             self.hand_over();
         }
@@ -118,7 +150,7 @@ impl<T> Inbox<T> {
 }
 
 /// A stream that a thread fills; it begins with the first poll and ends when nobody listens any more.
-pub(super) fn from_thread<T: Send + 'static>(
+pub(super) fn from_thread<T: Record>(
     table: Table,
     read: impl FnOnce(&mut Lane<T>) + Send + 'static,
 ) -> RecordStream<T> {
@@ -126,7 +158,16 @@ pub(super) fn from_thread<T: Send + 'static>(
         let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
         let (give_back, empties) = mpsc::channel(BATCHES_AHEAD + 2);
         let work = move || {
-            let mut lane = Lane { batches, empties, batch: Vec::new(), size: 1, filling: false };
+            let mut lane = Lane {
+                table: table.clone(),
+                batches,
+                empties,
+                batch: Vec::new(),
+                size: 1,
+                filling: false,
+                ids: RoundedIds::new(table.id_check.clone()),
+                ended: false,
+            };
             // A decoder that gives up on a damaged file must not look like the end of a whole one.
             let read = panic::catch_unwind(AssertUnwindSafe(|| read(&mut lane)));
             if read.is_err() {

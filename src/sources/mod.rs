@@ -9,6 +9,7 @@ mod lane;
 mod mvt;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod rounded_ids;
 mod table;
 mod tiles;
 mod user;
@@ -17,12 +18,12 @@ use futures::stream::{BoxStream, Stream, StreamExt};
 
 pub use self::csv::CsvSource;
 pub use self::geojson::GeoJsonSource;
-pub(crate) use self::geojson::degrees_in;
 pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
 #[cfg(all(feature = "cli", feature = "parquet"))]
 pub(crate) use self::parquet::rows as parquet_rows;
+pub use self::rounded_ids::IdCheck;
 pub use self::table::TableSource;
 #[cfg(feature = "cli")]
 pub(crate) use self::table::Unknown;

@@ -7,11 +7,13 @@ use std::path::Path;
 
 #[cfg(feature = "parquet")]
 use super::ParquetSource;
+use super::rounded_ids::{IMPORT_AS_TEXT, IdCheck};
 use super::{CsvSource, GeoJsonSource, RecordStream, Source};
 use crate::client::redact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
-use crate::record::{Column, LONGEST_TEXT, Record, Value};
+use crate::model::FLOAT_ID;
+use crate::record::{Column, LONGEST_TEXT, LOST_DIGITS, Record, Value, is_absent};
 
 /// Records from a table of whichever format.
 ///
@@ -70,6 +72,51 @@ impl<T: Record> TableSource<T> {
             Format::GeoJson => Reader::GeoJson(GeoJsonSource::new(name, from)?),
             Format::GeoJsonSeq => Reader::GeoJson(GeoJsonSource::lines(name, from)?),
         }))
+    }
+
+    /// Reads CSV of which the first line has this number in messages.
+    #[cfg(feature = "cli")]
+    pub(crate) fn csv_at(
+        name: impl Into<String>,
+        from: impl io::Read + Send + 'static,
+        first_line: u64,
+    ) -> Result<Self> {
+        Ok(Self(Reader::Csv(CsvSource::new_at(name, from, first_line)?)))
+    }
+
+    /// Reads these columns only, besides those without which there is no record: what else is wrong in a row does not
+    /// matter.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    /// use streetflow::{Format, Metadata, Source, TableSource};
+    ///
+    /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+    /// let text = "img_id,width,altitude\n728019821979741,2560,high\n";
+    /// let table = TableSource::<Metadata>::read("a text", text.as_bytes(), Format::Csv)?.only(&["width"]);
+    /// let images: Vec<_> = table.stream().try_collect().await?;
+    /// assert_eq!((images[0].width, images[0].altitude), (Some(2560), None));
+    /// # Ok(()) }
+    /// ```
+    pub fn only(self, names: &[&str]) -> Self {
+        Self(match self.0 {
+            Reader::Csv(source) => Reader::Csv(source.only(names)),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => Reader::Parquet(source.only(names)),
+            Reader::GeoJson(source) => Reader::GeoJson(source.only(names)),
+        })
+    }
+
+    /// What to do where a spreadsheet seems to have rounded image ids; without this a table of such ids is refused.
+    pub fn on_rounded_ids(mut self, check: IdCheck) -> Self {
+        let table = match &mut self.0 {
+            Reader::Csv(source) => source.table_mut(),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.table_mut(),
+            Reader::GeoJson(source) => source.table_mut(),
+        };
+        table.id_check = check;
+        self
     }
 
     /// The names of the columns, as they stand in the file; of GeoJSON the properties of its first features.
@@ -166,6 +213,10 @@ impl Record for Unknown {
     const COLUMNS: &'static [Column<Self>] = &[];
 }
 
+/// What to do about a number that is shown in exponent form.
+const SHOW_ALL_DIGITS: &str =
+    "give the column a number format without exponent, or import it as text, before saving";
+
 /// What is said of a value beyond [`LONGEST_TEXT`].
 pub(super) const TOO_LONG: &str = "it is longer than 1 MiB";
 
@@ -173,12 +224,18 @@ pub(super) const TOO_LONG: &str = "it is longer than 1 MiB";
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) name: String,
-    /// `row` or `feature`.
+    /// `line`, `row` or `feature`.
     pub(super) row: &'static str,
     pub(super) header: Vec<String>,
+    pub(super) id_check: IdCheck,
 }
 
 impl Table {
+    /// A table of which no header is known yet; `row` is what its rows are called.
+    pub(super) fn new(name: impl Into<String>, row: &'static str) -> Self {
+        Self { name: name.into(), row, header: Vec::new(), id_check: IdCheck::default() }
+    }
+
     /// Checks the header: what a record can't do without is there, and nothing is there twice.
     pub(super) fn check<T: Record>(&self) -> Result<()> {
         for column in T::COLUMNS.iter().filter(|column| column.required) {
@@ -246,11 +303,16 @@ impl Table {
         row: &Row,
         shown: impl FnOnce() -> String,
     ) -> Result<()> {
+        let is_key = column.field.is_none();
         let set = value.and_then(|value| {
-            let empty =
-                matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
-            if column.required && empty {
-                return Err("it is empty");
+            let empty = match &value {
+                Value::Null => true,
+                // No id is a word for no value, which texts may be.
+                Value::Text(text) => text.is_empty() || (is_key && is_absent(text)),
+                _ => false,
+            };
+            if empty {
+                return if column.required { Err("it is empty") } else { (column.set)(record, Value::Null) };
             }
             if matches!(&value, Value::Text(text) if text.len() > LONGEST_TEXT) {
                 return Err(TOO_LONG);
@@ -259,7 +321,12 @@ impl Table {
         });
         set.map_err(|why| {
             let shown = printable(&shown(), 60);
-            self.refuse_row(row, &format!(", column `{}`: `{shown}`: {why}", column.name))
+            let error = self.refuse_row(row, &format!(", column `{}`: `{shown}`: {why}", column.name));
+            match why {
+                FLOAT_ID => error.hint(IMPORT_AS_TEXT),
+                LOST_DIGITS => error.hint(SHOW_ALL_DIGITS),
+                _ => error,
+            }
         })
     }
 }

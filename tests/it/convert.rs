@@ -173,7 +173,7 @@ fn a_table_is_converted_whole_or_not_at_all() {
     fs::write(path("bad.csv"), "img_id,width\n1,2560\n2,wide\n3,2560\n").unwrap();
     let (code, _, said) = run(folder.path(), "convert bad.csv out.parquet", b"");
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("bad.csv") && said.contains("row 3, column `width`: `wide`"), "{said}");
+    assert!(said.contains("bad.csv") && said.contains("line 3, column `width`: `wide`"), "{said}");
     fs::write(path("float.csv"), "img_id,width\n1.463e15,2560\n").unwrap();
     assert!(refused(folder.path(), "convert float.csv out.parquet").contains("loses digits"));
     fs::write(path("cut.geojson"), r#"{"type":"FeatureCollection","features":[{"type":"Feature","id":"1""#)
@@ -326,6 +326,6 @@ fn a_place_that_is_not_on_the_globe_is_a_bad_row_in_every_format_and_the_bounds_
     fine(folder.path(), "convert good.parquet again.csv");
     fs::write(folder.path().join("bad.csv"), format!("{rows}2,33,35,33,-91\n")).unwrap();
     let said = refused(folder.path(), "convert bad.csv out.parquet");
-    assert!(said.contains("row 3") && said.contains("not on the globe"), "{said}");
+    assert!(said.contains("line 3") && said.contains("not on the globe"), "{said}");
     assert!(!folder.path().join("out.csv").exists() && !folder.path().join("out.parquet").exists());
 }

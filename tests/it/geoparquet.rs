@@ -1,9 +1,11 @@
 //! The Parquet files as a reader's planner sees them: types, encodings, statistics, notes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
 use futures::stream;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::basic::{Compression, ConvertedType, Encoding, LogicalType, Type};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::FileReader;
@@ -205,4 +207,37 @@ async fn the_file_says_what_it_is() -> Result<()> {
     assert_eq!(note(&file, "streetflow:query").as_deref(), Some("streetflow metadata"));
     assert_eq!(note(&file, "streetflow:licence").as_deref(), Some("CC"));
     Ok(())
+}
+
+/// The metadata of the Arrow schema that is embedded in a file.
+fn embedded(file: &ParquetMetaData) -> BTreeMap<String, String> {
+    // Beside notes of the footer, a reader could not tell where one of its own comes from.
+    let notes = file.file_metadata().key_value_metadata().unwrap();
+    let schema = notes.iter().filter(|note| note.key == ARROW_SCHEMA_META_KEY).cloned().collect::<Vec<_>>();
+    assert_eq!(schema.len(), 1, "{notes:?}");
+    let schema = parquet_to_arrow_schema(file.file_metadata().schema_descr(), Some(&schema)).unwrap();
+    schema.metadata().clone().into_iter().collect()
+}
+
+#[tokio::test]
+async fn the_embedded_schema_says_what_the_footer_says() {
+    let place = |sink: ParquetSink| sink.place(Place::Best).note("licence", "CC").note("query", "a box");
+    let table = written(along(300), |path| Box::new(place(all(path)))).await;
+    let native = written(along(300), |path| Box::new(place(all(path)).native_geometry())).await;
+    let empty = written(along(0), |path| Box::new(place(all(path)))).await;
+    let images = written(images(3), |path| Box::new(ParquetSink::create(path).note("licence", "CC"))).await;
+    for file in [&table, &native, &empty, &images] {
+        let notes = file.file_metadata().key_value_metadata().unwrap();
+        let footer: BTreeMap<_, _> = notes
+            .iter()
+            .filter(|note| note.key != ARROW_SCHEMA_META_KEY)
+            .map(|note| (note.key.clone(), note.value.clone().unwrap()))
+            .collect();
+        assert_eq!(footer.len(), notes.len() - 1, "each key once");
+        assert_eq!(embedded(file), footer);
+    }
+    assert_eq!(embedded(&table)["streetflow:geometry"], "best");
+    let geo: Json = serde_json::from_str(&embedded(&table)["geo"]).unwrap();
+    assert!(geo["columns"]["geometry"]["bbox"].is_array(), "known at the end only: {geo}");
+    assert!(!embedded(&images).contains_key("geo") && embedded(&images).contains_key("streetflow:version"));
 }

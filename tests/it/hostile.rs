@@ -134,9 +134,9 @@ async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
     assert_eq!(found[0].as_ref().unwrap().make.as_deref(), Some(&*fits));
     assert_eq!(
         told(&found[1]),
-        "failed to read the table `a table`: row 3, column `make`: it is longer than 1 MiB"
+        "failed to read the table `a table`: line 3, column `make`: it is longer than 1 MiB"
     );
-    assert!(told(&found[2]).contains("row 4, column `other`"), "{}", told(&found[2]));
+    assert!(told(&found[2]).contains("line 4, column `other`"), "{}", told(&found[2]));
     assert!(found[3].is_ok(), "the next row is read");
     let error = rows(csv(format!("img_id,{long}\n1,\n"))).await.pop().unwrap().unwrap_err();
     assert!(error.chain().contains("header is longer"), "{}", error.chain());

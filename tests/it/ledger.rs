@@ -173,7 +173,7 @@ async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
     let outputs = folder.path().join("outputs");
     let counts = &report(&outputs)["steps"]["images"];
     assert_eq!((number(&counts["entered"]), number(&counts["done"]), number(&counts["failed"])), (4, 2, 2));
-    assert_eq!(named(&outputs, "failures.csv", "images"), ["in.csv row 3", "in.csv row 5"]);
+    assert_eq!(named(&outputs, "failures.csv", "images"), ["in.csv line 3", "in.csv line 5"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

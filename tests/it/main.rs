@@ -43,6 +43,7 @@ mod sinks;
 #[cfg(target_os = "linux")]
 mod sizes;
 mod sources;
+mod spreadsheets;
 mod stages;
 mod start;
 mod support;

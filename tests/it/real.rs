@@ -194,7 +194,7 @@ async fn the_toolsets_own_tables_are_read_and_its_faulty_header_is_told() {
     let table = CsvSource::<Metadata>::open(folder.join("img_meta_dataset.csv")).unwrap();
     let error = table.stream().try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.chain().contains("row 2 has 7 cells, the header names 9"), "{}", error.chain());
+    assert!(error.chain().contains("line 2 has 7 cells, the header names 9"), "{}", error.chain());
     let foreign = real("answers/tile_image_rows_singapore.csv").unwrap();
     let error = CsvSource::<Metadata>::open(foreign).err().unwrap();
     assert!(error.chain().contains("no column `img_id`"), "{}", error.chain());

@@ -57,10 +57,10 @@ async fn a_table_without_the_column_is_refused_by_name() {
 #[tokio::test]
 async fn a_table_that_is_wrong_from_its_first_row_on_is_refused() {
     for (text, why) in [
-        ("seq_id,img_id,width\na,1\n", "row 2 has 2 cells, the header names 3"),
+        ("seq_id,img_id,width\na,1\n", "line 2 has 2 cells, the header names 3"),
         ("seq_id,img_id\na,1.463e15\n", "loses digits"),
         ("seq_id,img_id\na,1463097064038568.0\n", "loses digits"),
-        ("seq_id,img_id\na,../../etc/passwd\n", "row 2, column `img_id`"),
+        ("seq_id,img_id\na,../../etc/passwd\n", "line 2, column `img_id`"),
         ("seq_id,img_id\n,1\n", "column `seq_id`: ``: it is empty"),
     ] {
         let items = rows::<Image>(text).await;
@@ -75,10 +75,10 @@ async fn a_bad_row_further_down_is_named_and_the_next_one_follows() {
     let items = rows::<Metadata>("img_id,width\n1,10\n2,wide\n3\n4,40\n").await;
     let chains: Vec<_> = items.iter().map(|item| item.as_ref().err().map(streetflow::Error::chain)).collect();
     assert!(
-        chains[1].as_ref().unwrap().contains("row 3, column `width`: `wide`: it is not a whole number"),
+        chains[1].as_ref().unwrap().contains("line 3, column `width`: `wide`: it is not a whole number"),
         "{chains:?}"
     );
-    assert!(chains[2].as_ref().unwrap().contains("row 4 has 1 cells"), "{chains:?}");
+    assert!(chains[2].as_ref().unwrap().contains("line 4 has 1 cells"), "{chains:?}");
     assert_eq!(items[3].as_ref().unwrap().width, Some(40));
     assert!(items[1..3].iter().all(|item| item.as_ref().unwrap_err().kind() == ErrorKind::Malformed));
 }
@@ -143,7 +143,7 @@ async fn half_a_point_is_told() {
     let rows: Vec<Result<Metadata>> = rows("img_id,lon,lat\n0,,\n1,33.5,\n2,33.5,35.1\n3,,35.1\n").await;
     let places: Vec<_> = rows.iter().map(|row| row.as_ref().ok().map(|row| row.geometry.is_some())).collect();
     assert_eq!(places, [Some(false), None, Some(true), None]);
-    assert!(rows[1].as_ref().unwrap_err().chain().contains("row 3: it has one half of a place"));
+    assert!(rows[1].as_ref().unwrap_err().chain().contains("line 3: it has one half of a place"));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_csv_that_ends_within_a_quote_or_begins_again_is_told() {
     let fine: Vec<Result<Metadata>> = rows("img_id,make\n1,\"a \"\"b\"\"\nc\"\n").await;
     assert!(fine[0].is_ok() && fine.len() == 1);
     let twice: Vec<Result<Sequence>> = rows("org_id,seq_id\n1,a\norg_id,seq_id\n2,b\n").await;
-    assert!(twice[1].as_ref().unwrap_err().chain().contains("row 3 repeats the header"));
+    assert!(twice[1].as_ref().unwrap_err().chain().contains("line 3 repeats the header"));
     assert!(twice[2].is_ok());
 }
 

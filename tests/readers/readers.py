@@ -71,7 +71,7 @@ def with_pyarrow(label, path, table, place="original", codec="ZSTD", native=Fals
     nulls = [name for name in expected if arrow[name].null_count != expected[name].count(None)]
     check(f"{label}: pyarrow, null counts", not nulls, nulls)
     chunks_of(label, file, expected, codec, native)
-    notes_of(label, file, places, crawled)
+    notes_of(label, path, file, places, crawled)
     if places is not None:
         boxes_of(label, boxes, places)
         kinds = [leaf.logical_type.type for leaf in leaves if leaf.path == "geometry"]
@@ -122,9 +122,13 @@ def chunks_of(label, file, expected, codec, native):
     check(f"{label}: pyarrow, row groups of {GROUP_ROWS} rows and one of the rest", good, sizes)
 
 
-def notes_of(label, file, places, crawled):
+def notes_of(label, path, file, places, crawled):
     """The metadata of the file."""
     notes = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
+    # `read_schema` shows the metadata of the embedded Arrow schema, and not the footer's.
+    embedded = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
+    footer = {key: value for key, value in notes.items() if key != "ARROW:schema"}
+    check(f"{label}: pyarrow, the embedded schema says what the footer says", embedded == footer, embedded.keys())
     good = notes.get("streetflow:version") and "CC BY-SA" in notes.get("streetflow:licence", "")
     good = good and (not crawled or notes.get("streetflow:query", "").startswith("streetflow crawl "))
     check(f"{label}: pyarrow, the file says its version, licence and query", good, notes.keys())

@@ -87,11 +87,13 @@ pub(super) fn metres_of(text: &str) -> Result<f64, String> {
 pub(in crate::cli) struct AreaFile {
     pub(in crate::cli) path: PathBuf,
     pub(in crate::cli) area: Area,
+    /// What else there is to know about the file.
+    pub(in crate::cli) notes: Vec<String>,
 }
 
 pub(super) fn area_of(path: &str) -> Result<AreaFile, String> {
-    let area = Area::open(path).map_err(|error| one_line(&error))?;
-    Ok(AreaFile { path: path.into(), area })
+    let (area, notes) = Area::open_with_notes(path).map_err(|error| one_line(&error))?;
+    Ok(AreaFile { path: path.into(), area, notes })
 }
 
 pub(super) fn lonlat_of(text: &str) -> Result<LonLat, String> {

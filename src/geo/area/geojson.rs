@@ -1,15 +1,18 @@
 //! Polygons out of GeoJSON.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ::geojson::{Feature, GeoJson, Geometry, GeometryValue, JsonValue, Position};
+use ::geojson::{Feature, GeoJson, Geometry, GeometryValue, JsonObject, Position};
 
 use super::Area;
 use super::polygon::Polygon;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::LonLat;
+use crate::geo::crs::{CONVERT, Crs, foreign};
+use crate::printable::printable;
 
 /// A file of more bytes is no area: the borders of all countries have half of that.
 const MOST_BYTES: u64 = 128 << 20;
@@ -20,14 +23,21 @@ const HINT: &str =
 impl Area {
     /// Reads the polygons of a GeoJSON file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with_notes(path).map(|(area, _)| area)
+    }
+
+    /// Reads the polygons of a GeoJSON file, and says what else there is to know about it; see
+    /// [`Area::from_geojson_with_notes`].
+    pub fn open_with_notes(path: impl AsRef<Path>) -> Result<(Self, Vec<String>)> {
         let path = path.as_ref();
         let text = read(path).map_err(|error| refuse(error).subject(path.display().to_string()))?;
-        Self::from_geojson(&text).map_err(|error| error.subject(path.display().to_string()))
+        Self::from_geojson_with_notes(&text).map_err(|error| error.subject(path.display().to_string()))
     }
 
     /// Reads the polygons of GeoJSON: a polygon or several, a feature, or a collection of these.
     ///
-    /// Together they are the area; what overlaps counts once. Points and lines have no inside and are refused.
+    /// Together they are the area; what overlaps counts once. Points and lines beside them are left out; without a
+    /// single polygon they are refused.
     ///
     /// ```
     /// use streetflow::geo::Area;
@@ -40,6 +50,12 @@ impl Area {
     /// # Ok::<(), streetflow::Error>(())
     /// ```
     pub fn from_geojson(text: &str) -> Result<Self> {
+        Self::from_geojson_with_notes(text).map(|(area, _)| area)
+    }
+
+    /// Reads the polygons of GeoJSON, and says in sentences what was left out, and which other coordinate reference
+    /// system was taken for WGS 84.
+    pub fn from_geojson_with_notes(text: &str) -> Result<(Self, Vec<String>)> {
         // Some editors put a mark before it.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let json: GeoJson = text.parse().map_err(|error: ::geojson::Error| match text.trim() {
@@ -51,16 +67,17 @@ impl Area {
             GeoJson::Geometry(geometry) => found.geometry(geometry)?,
             GeoJson::Feature(feature) => found.feature(feature, None)?,
             GeoJson::FeatureCollection(collection) => {
-                degrees(collection.foreign_members.as_ref().and_then(|members| members.get("crs")))?;
+                found.crs(collection.foreign_members.as_ref())?;
                 for (number, feature) in collection.features.iter().enumerate() {
                     found.feature(feature, Some(number + 1))?;
                 }
             }
         }
         if found.polygons.is_empty() {
-            return Err(refuse("there is no polygon in it"));
+            return Err(found.no_polygon());
         }
-        Self::of_polygons(found.polygons)
+        let notes = found.notes();
+        Ok((Self::of_polygons(found.polygons)?, notes))
     }
 }
 
@@ -77,39 +94,99 @@ fn refuse(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(ErrorKind::Usage, "read the area").because(why).hint(HINT)
 }
 
-/// RFC 7946 knows degrees only, but older files name another system here.
-fn degrees(crs: Option<&JsonValue>) -> Result<()> {
-    let crs = crs.map_or_else(|| "null".to_owned(), JsonValue::to_string);
-    crate::sources::degrees_in(&crs).map_err(refuse)
-}
-
 #[derive(Default)]
 struct Found {
     polygons: Vec<Polygon>,
     /// Which feature is read, for messages.
     feature: Option<usize>,
+    /// How many geometries have no inside, by their type.
+    others: BTreeMap<&'static str, usize>,
+    first_point: Option<Position>,
+    /// A system that is nearly WGS 84.
+    near: Option<String>,
 }
 
 impl Found {
     fn feature(&mut self, feature: &Feature, number: Option<usize>) -> Result<()> {
         self.feature = number;
-        degrees(feature.foreign_members.as_ref().and_then(|members| members.get("crs")))?;
+        self.crs(feature.foreign_members.as_ref())?;
         // A feature without a geometry lies nowhere.
         feature.geometry.as_ref().map_or(Ok(()), |geometry| self.geometry(geometry))
     }
 
     fn geometry(&mut self, geometry: &Geometry) -> Result<()> {
-        degrees(geometry.foreign_members.as_ref().and_then(|members| members.get("crs")))?;
+        self.crs(geometry.foreign_members.as_ref())?;
         match &geometry.value {
-            GeometryValue::Polygon { coordinates } => self.polygon(coordinates),
+            GeometryValue::Polygon { coordinates } => self.polygon(coordinates)?,
             GeometryValue::MultiPolygon { coordinates } => {
-                coordinates.iter().try_for_each(|rings| self.polygon(rings))
+                coordinates.iter().try_for_each(|rings| self.polygon(rings))?;
             }
             GeometryValue::GeometryCollection { geometries } => {
-                geometries.iter().try_for_each(|geometry| self.geometry(geometry))
+                geometries.iter().try_for_each(|geometry| self.geometry(geometry))?;
             }
-            other => Err(self.refuse(&format!("a {} has no inside", other.type_name()))),
+            other => {
+                *self.others.entry(other.type_name()).or_default() += 1;
+                if let GeometryValue::Point { coordinates } = other {
+                    self.first_point.get_or_insert_with(|| coordinates.clone());
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// RFC 7946 knows one system only, but older files name another one here.
+    fn crs(&mut self, members: Option<&JsonObject>) -> Result<()> {
+        let Some(crs) = members.and_then(|members| members.get("crs")) else { return Ok(()) };
+        match Crs::of_geojson(crs) {
+            Crs::Wgs84 => {}
+            Crs::Near(name) => {
+                self.near.get_or_insert(name);
+            }
+            Crs::Other(name) => {
+                return Err(refuse(foreign(&name)).hint(format!("convert it first: {CONVERT}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is to know about a file that was read.
+    fn notes(&self) -> Vec<String> {
+        let near = self.near.as_ref().map(|name| {
+            format!(
+                "its coordinates are in `{}`, taken for WGS 84: the two differ by two metres or so",
+                printable(name, 100)
+            )
+        });
+        let others = (!self.others.is_empty())
+            .then(|| format!("left out beside its polygons: {}", self.counted_others()));
+        near.into_iter().chain(others).collect()
+    }
+
+    /// Such as `1 Point and 2 LineStrings`.
+    fn counted_others(&self) -> String {
+        let counted =
+            |(name, count): (&&str, &usize)| format!("{count} {name}{}", if *count == 1 { "" } else { "s" });
+        let counted: Vec<_> = self.others.iter().map(counted).collect();
+        match counted.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+            None => String::new(),
+        }
+    }
+
+    fn no_polygon(&self) -> Error {
+        if self.others.is_empty() {
+            return refuse("there is no polygon in it");
+        }
+        let place = match self.first_point.as_ref().map(Position::as_slice) {
+            Some([lon, lat, ..]) => format!("{lon},{lat}"),
+            _ => "LON,LAT".to_owned(),
+        };
+        let around = format!("for what lies around a point, use `--around {place} --radius METRES`");
+        let has_lines = self.others.keys().any(|name| name.contains("Line"));
+        let buffer = if has_lines { "; make polygons of lines with a buffer, such as in QGIS" } else { "" };
+        refuse(format!("there is no polygon in it, only {}", self.counted_others()))
+            .hint(format!("{around}{buffer}"))
     }
 
     fn polygon(&mut self, rings: &[Vec<Position>]) -> Result<()> {
@@ -199,7 +276,7 @@ mod tests {
             ("W,S,E,N".to_owned(), "no GeoJSON"),
             (r#"{"type":"Topology"}"#.to_owned(), "no GeoJSON"),
             (r#"{"type":"FeatureCollection","features":[]}"#.to_owned(), "no polygon"),
-            (feature(r#"{"type":"Point","coordinates":[33,35]}"#), "feature 1: a Point has no inside"),
+            (feature(r#"{"type":"Point","coordinates":[33,35]}"#), "no polygon in it, only 1 Point"),
             (polygon("[]"), "empty"),
             (polygon("[[]]"), "fewer than three corners"),
             (polygon("[[[33,35],[34,35],[33,35]]]"), "fewer than three corners"),
@@ -214,13 +291,88 @@ mod tests {
                     '{',
                     r#"{"crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:EPSG::3857"}},"#,
                 ),
-                "not in degrees",
+                "`urn:ogc:def:crs:EPSG::3857`, not in longitude and latitude",
             ),
         ] {
             let error = Area::from_geojson(&text).expect_err(&text);
             assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.chain().contains(why), "{text}: {}", error.chain());
             assert!(error.advice().is_some());
+        }
+    }
+
+    #[test]
+    fn points_and_lines_beside_polygons_are_left_out_and_told() {
+        let one = polygon("[[[33,35],[34,35],[34,36],[33,36],[33,35]]]");
+        let point = r#"{"type":"Point","coordinates":[10,10]}"#;
+        let line = r#"{"type":"LineString","coordinates":[[10,10],[11,11]]}"#;
+        let lines = r#"{"type":"MultiLineString","coordinates":[[[10,10],[11,11]]]}"#;
+        let feature =
+            |geometry: &str| format!(r#"{{"type":"Feature","properties":null,"geometry":{geometry}}}"#);
+        let collection = |geometries: &[&str]| {
+            let features: Vec<_> = geometries.iter().map(|geometry| feature(geometry)).collect();
+            format!(r#"{{"type":"FeatureCollection","features":[{}]}}"#, features.join(","))
+        };
+        let nested = format!(
+            r#"{{"type":"GeometryCollection","geometries":[{point},{{"type":"GeometryCollection","geometries":[{one},{line}]}}]}}"#
+        );
+        for (text, told) in [
+            (one.clone(), None),
+            (collection(&["null", &one]), None),
+            (collection(&[point, &one]), Some("1 Point")),
+            (collection(&[point, &one, line, line, "null"]), Some("2 LineStrings and 1 Point")),
+            (collection(&[point, &one, line, lines]), Some("1 LineString, 1 MultiLineString and 1 Point")),
+            (nested.clone(), Some("1 LineString and 1 Point")),
+            (feature(&nested), Some("1 LineString and 1 Point")),
+        ] {
+            let (area, notes) = Area::from_geojson_with_notes(&text).expect(&text);
+            assert!(area.contains(LonLat { lon: 33.9, lat: 35.1 }), "{text}");
+            assert!(!area.contains(LonLat { lon: 10.0, lat: 10.0 }), "{text}");
+            let told = told.map(|told| format!("left out beside its polygons: {told}"));
+            assert_eq!(notes, Vec::from_iter(told), "{text}");
+        }
+        for (text, why, hint) in [
+            (point.to_owned(), "only 1 Point", "--around 10,10 --radius"),
+            (collection(&[point, point, "null"]), "only 2 Points", "--around 10,10 --radius"),
+            (collection(&[line]), "only 1 LineString", "buffer"),
+            (collection(&["null"]), "no polygon in it", "polygons"),
+        ] {
+            let error = Area::from_geojson(&text).expect_err(&text);
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.chain().contains(why), "{}", error.chain());
+            assert!(error.advice().is_some_and(|advice| advice.contains(hint)), "{:?}", error.advice());
+        }
+    }
+
+    #[test]
+    fn systems_near_wgs_84_are_taken_for_it_and_told_and_others_are_refused_with_the_way_to_convert() {
+        let one = polygon("[[[33,35],[34,35],[34,36],[33,36],[33,35]]]");
+        let crs = |name: &str| format!(r#""crs":{{"type":"name","properties":{{"name":"{name}"}}}}"#);
+        let of = |name: &str| {
+            let feature = format!(r#"{{"type":"Feature","properties":null,"geometry":{one}}}"#);
+            format!(r#"{{"type":"FeatureCollection",{},"features":[{feature}]}}"#, crs(name))
+        };
+        for name in ["urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326"] {
+            assert_eq!(Area::from_geojson_with_notes(&of(name)).expect(name).1, [""; 0], "{name}");
+        }
+        let on_a_geometry = one.replacen('{', &format!("{{{},", crs("EPSG:4283")), 1);
+        for (text, name) in [
+            (of("urn:ogc:def:crs:EPSG::4269"), "`urn:ogc:def:crs:EPSG::4269`"),
+            (of("EPSG:4258"), "`EPSG:4258`"),
+            (on_a_geometry, "`EPSG:4283`"),
+        ] {
+            let (area, notes) = Area::from_geojson_with_notes(&text).expect(name);
+            assert!(
+                area.contains(LonLat { lon: 33.5, lat: 35.5 }),
+                "longitude comes first, whatever EPSG says"
+            );
+            assert!(notes.len() == 1 && notes[0].contains(name), "{notes:?}");
+        }
+        for name in ["EPSG:3857", "urn:ogc:def:crs:EPSG::25832", "EPSG:4267"] {
+            let error = Area::from_geojson(&of(name)).expect_err(name);
+            let said = error.chain();
+            assert!(said.contains(name) && said.contains("WGS 84"), "{said}");
+            assert!(error.advice().is_some_and(|hint| hint.contains("ogr2ogr -t_srs EPSG:4326")));
         }
     }
 }

@@ -6,11 +6,13 @@ mod plan;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
+use ::parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
+use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 
 use self::build::Batch;
@@ -26,7 +28,8 @@ use crate::sources::RecordStream;
 /// metres are doubles, sizes are 32-bit integers, lists are lists; absent values
 /// are nulls. Of a place come the column `geometry` (WKB points in degrees,
 /// longitude first, OGC:CRS84) and its covering `bbox`, four 32-bit floats
-/// rounded outwards, by which readers skip row groups and pages.
+/// rounded outwards, by which readers skip row groups and pages. The notes of the footer, `geo` among them, stand in
+/// the metadata of the embedded Arrow schema too, where pyarrow's `read_schema` looks.
 ///
 /// Odd values that Mapillary serves are kept and fail no reader: an altitude that
 /// went through 32 bits unsigned is a double like any other; a capture time
@@ -111,6 +114,9 @@ impl<T: Record> Sink<T> for ParquetSink {
 pub struct ParquetEncoder<T: 'static, W: Write + Send> {
     writer: ArrowWriter<W>,
     batch: Batch<T>,
+    schema: SchemaRef,
+    /// What the file says of itself, in its footer and again in the schema that is embedded there for Arrow.
+    notes: Vec<(String, String)>,
     /// The box around all places; none where records have no place.
     extent: Option<Extent>,
 }
@@ -121,12 +127,16 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
         let batch = Batch::<T>::new(layout);
         let schema = batch.schema();
         let parquet_schema = plan::parquet_schema(&schema, layout.native_geometry).map_err(plain)?;
-        let properties = plan::properties::<T>(&parquet_schema, layout).map_err(plain)?;
-        let options =
-            ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(parquet_schema);
-        let writer = ArrowWriter::try_new_with_options(out, schema, options).map_err(plain)?;
+        let notes = plan::notes(batch.has_position(), layout);
+        let properties = plan::properties::<T>(&parquet_schema, layout, &notes).map_err(plain)?;
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_parquet_schema(parquet_schema)
+            // It is written at the end, when all that goes into it is known.
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options).map_err(plain)?;
         let extent = batch.has_position().then(Extent::default);
-        Ok(Self { writer, batch, extent })
+        Ok(Self { writer, batch, schema, notes, extent })
     }
 }
 
@@ -146,9 +156,13 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        if let Some(extent) = &self.extent {
-            let note = KeyValue::new(geo::KEY.to_owned(), extent.metadata());
-            self.writer.append_key_value_metadata(note);
+        let geo = self.extent.as_ref().map(|extent| (geo::KEY.to_owned(), extent.metadata()));
+        // Readers that look at the embedded schema see its metadata only, and not the footer's.
+        let notes = self.notes.iter().cloned().chain(geo.clone()).collect();
+        let schema = self.schema.as_ref().clone().with_metadata(notes);
+        let schema = (ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&schema));
+        for (key, value) in [Some(schema), geo].into_iter().flatten() {
+            self.writer.append_key_value_metadata(KeyValue::new(key, value));
         }
         self.writer.finish().map_err(plain)?;
         self.writer.inner_mut().flush()

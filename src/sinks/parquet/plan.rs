@@ -52,14 +52,22 @@ pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<S
     Ok(SchemaDescriptor::new(Arc::new(root)))
 }
 
-pub(super) fn properties<T: Record>(schema: &SchemaDescriptor, layout: &Layout) -> Result<WriterProperties> {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let mut notes = vec![KeyValue::new("streetflow:version".to_owned(), version)];
-    if schema.columns().iter().any(|leaf| leaf.path().parts() == [GEOMETRY]) {
-        notes.push(KeyValue::new("streetflow:geometry".to_owned(), layout.place.name().to_owned()));
+/// What the file says of itself, by key; what is known at its end only comes later.
+pub(super) fn notes(has_geometry: bool, layout: &Layout) -> Vec<(String, String)> {
+    let mut notes = vec![("streetflow:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+    if has_geometry {
+        notes.push(("streetflow:geometry".to_owned(), layout.place.name().to_owned()));
     }
-    let more = layout.notes.iter();
-    notes.extend(more.map(|(name, text)| KeyValue::new(format!("streetflow:{name}"), text.clone())));
+    notes.extend(layout.notes.iter().map(|(name, text)| (format!("streetflow:{name}"), text.clone())));
+    notes
+}
+
+pub(super) fn properties<T: Record>(
+    schema: &SchemaDescriptor,
+    layout: &Layout,
+    notes: &[(String, String)],
+) -> Result<WriterProperties> {
+    let notes = notes.iter().map(|(key, text)| KeyValue::new(key.clone(), text.clone())).collect();
     let mut properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES))

@@ -19,7 +19,7 @@ const MOST_COLUMNS: usize = 10_000;
 /// Records from a CSV file with a header, one row at a time.
 ///
 /// Columns are found by name, in any order; others are left alone. A byte order
-/// mark, CRLF and quoted cells are fine. An apostrophe before what a spreadsheet would take for a formula, as
+/// mark, CRLF and quoted cells are fine, and rows without anything in any cell are skipped. An apostrophe before what a spreadsheet would take for a formula, as
 /// [`CsvSink`](crate::CsvSink) writes it, is taken off. A row that can't be read is an error
 /// of kind [`ErrorKind::Malformed`](crate::ErrorKind) and the next row follows; if it is the first
 /// one, the table is of no use and the error is one of usage.
@@ -50,12 +50,23 @@ impl<T: Record> CsvSource<T> {
 
     /// Reads from anything, such as standard input; `name` is how messages call it.
     pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        let mut table = Table { name: name.into(), row: "row", header: Vec::new() };
-        let mut rows = Rows::new(Box::new(from) as Box<dyn Read + Send>);
-        rows.next().map_err(|error| table.refuse(&format!("row 1: {error}")))?;
+        Self::new_at(name, from, 1)
+    }
+
+    /// The same from somewhere in a text: the first line of what is read has this number in messages.
+    pub(super) fn new_at(
+        name: impl Into<String>,
+        from: impl Read + Send + 'static,
+        first_line: u64,
+    ) -> Result<Self> {
+        let mut table = Table::new(name, "line");
+        let mut rows = Rows::new(Box::new(from) as Box<dyn Read + Send>, first_line);
+        while rows.next().map_err(|error| table.refuse(&format!("line {}: {error}", rows.line())))?
+            && rows.is_blank()
+        {}
         let header = header(&rows).map_err(|error| {
             table
-                .refuse(&format!("row 1: {error}"))
+                .refuse(&format!("line {}: {error}", rows.line()))
                 .hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
         })?;
         if header.len() > MOST_COLUMNS || header.iter().any(|cell| cell.len() > LONGEST_TEXT) {
@@ -96,27 +107,40 @@ impl<T: Record> CsvSource<T> {
         columns.filter(|(_, column)| column.is_none()).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Reads these columns only, besides those without which there is no record: what else is wrong in a row does not
+    /// matter.
+    pub fn only(mut self, names: &[&str]) -> Self {
+        let needless = |column: &&Column<T>| !column.required && !names.contains(&column.name);
+        self.columns.iter_mut().for_each(|column| *column = column.filter(|column| !needless(column)));
+        self
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }
 
+    pub(super) fn table_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
     /// Reads rows until the end.
     fn pump(mut self, lane: &mut Lane<T>) {
-        let mut spans_lines = false;
+        let mut is_first = true;
         loop {
             let more = match self.rows.next() {
-                Ok(true) => {
-                    spans_lines = self.rows.is_quoted() && memchr::memchr(b'\n', self.rows.text()).is_some();
-                    lane.fill(|record| self.read(record))
+                Ok(true) if self.rows.is_blank() => continue,
+                // The end of the file is not the end of a cell.
+                Ok(true) if self.rows.is_unclosed() => {
+                    let why = format!("line {}: the row has a quote that is never closed", self.rows.line());
+                    lane.push(Err(self.table.refuse(&why)))
                 }
-                // The end of the file is taken for the end of a quote.
-                Ok(false) if spans_lines && self.rows.quotes % 2 == 1 => {
-                    lane.push(Err(self.table.refuse("its last row has a quote that is never closed")))
+                Ok(true) => {
+                    let row = Row { number: self.rows.line(), first: std::mem::take(&mut is_first) };
+                    lane.fill(|record| self.read(record, &row))
                 }
                 Ok(false) => return,
                 Err(error) => {
-                    let number = self.rows.number + 1;
-                    lane.push(Err(self.table.refuse(&format!("row {number}: {error}"))))
+                    lane.push(Err(self.table.refuse(&format!("line {}: {error}", self.rows.line()))))
                 }
             };
             if !more {
@@ -126,12 +150,17 @@ impl<T: Record> CsvSource<T> {
     }
 
     /// Fills a record from the row.
-    fn read(&self, record: &mut T) -> Result<()> {
-        // Counted as a spreadsheet does, the header being row 1.
-        let row = Row { number: self.rows.number, first: self.rows.number <= 2 };
+    fn read(&self, record: &mut T, row: &Row) -> Result<()> {
         let (cells, names) = (self.rows.len(), self.table.header.len());
         if cells != names {
-            let error = self.table.refuse_row(&row, &format!(" has {cells} cells, the header names {names}"));
+            let (line, last) = (self.rows.line(), self.rows.last_line());
+            let lines = if last > line {
+                format!(", and goes on to line {last}: is a quote not closed?")
+            } else {
+                String::new()
+            };
+            let why = format!(" has {cells} cells, the header names {names}{lines}");
+            let error = self.table.refuse_row(row, &why);
             return Err(if row.first {
                 error.hint("correct the header or the row, so that each cell has its name")
             } else {
@@ -141,14 +170,14 @@ impl<T: Record> CsvSource<T> {
         // The text is looked at as a whole, for most rows are good.
         match std::str::from_utf8(self.rows.text()) {
             Ok(text) if !self.rows.is_quoted() => {
-                self.cells(record, &row, self.rows.cells().map(|cell| Ok(&text[cell])))
+                self.cells(record, row, self.rows.cells().map(|cell| Ok(&text[cell])))
             }
             _ => {
                 let bytes = self.rows.text();
                 let cells: Vec<_> = self.rows.cells().map(|cell| unquoted(&bytes[cell])).collect();
                 self.cells(
                     record,
-                    &row,
+                    row,
                     cells.iter().map(|cell| std::str::from_utf8(cell).map_err(|_| &**cell)),
                 )
             }
@@ -193,5 +222,43 @@ impl<T: Record> Source for CsvSource<T> {
 
     fn stream(self) -> RecordStream<T> {
         lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use futures::executor::block_on;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Metadata;
+
+    /// A cell as some program writes it, and what it says.
+    fn cell() -> impl Strategy<Value = (String, String)> {
+        let bare = "[a-c ][a-c\" ]{0,6}".prop_map(|text: String| (text.clone(), text));
+        let quoted = "[a-c][a-c\",\r\n]{0,8}"
+            .prop_map(|text: String| (format!("\"{}\"", text.replace('"', "\"\"")), text));
+        prop_oneof![bare, quoted]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+        #[test]
+        fn quotes_within_cells_and_cells_of_several_lines_are_read_in_any_order(
+            cells in prop::collection::vec((cell(), cell()), 1..12),
+            end in prop_oneof!["\n", "\r\n", "\n,,\n"],
+        ) {
+            let rows: Vec<_> = cells.iter().map(|((make, _), (model, _))| format!("1,{make},{model}{end}")).collect();
+            let text = format!("img_id,make,model\n{}", rows.concat());
+            let source = CsvSource::<Metadata>::new("a text", std::io::Cursor::new(text)).expect("a table");
+            let read: Vec<_> = block_on(source.stream().collect());
+            prop_assert_eq!(read.len(), cells.len());
+            for (record, ((_, make), (_, model))) in read.into_iter().zip(cells) {
+                let record = record.expect("a record");
+                prop_assert_eq!((record.make, record.model), (Some(make), Some(model)));
+            }
+        }
     }
 }

@@ -27,14 +27,17 @@ pub(super) struct Rows<R> {
     ends: Vec<u32>,
     /// Whether a cell begins with a quote.
     quoted: bool,
-    /// Rows so far, the header too.
-    pub(super) number: u64,
-    /// Quotes that were read in all: an even number, if each is closed.
-    pub(super) quotes: usize,
+    /// Whether the text ends within a quoted cell.
+    unclosed: bool,
+    /// The line in which the row begins, as an editor counts: a line ends with LF, CRLF or CR.
+    line: u64,
+    /// Whether what was passed over last is CR, after which LF ends no further line.
+    after_cr: bool,
 }
 
 impl<R: Read> Rows<R> {
-    pub(super) fn new(from: R) -> Self {
+    /// Rows of a text whose first line has this number.
+    pub(super) fn new(from: R, first_line: u64) -> Self {
         Self {
             from,
             buffer: vec![0; PIECE],
@@ -43,25 +46,25 @@ impl<R: Read> Rows<R> {
             at_end: false,
             ends: Vec::new(),
             quoted: false,
-            number: 0,
-            quotes: 0,
+            unclosed: false,
+            line: first_line,
+            after_cr: false,
         }
     }
 
     /// Goes on to the next row; false at the end.
     pub(super) fn next(&mut self) -> io::Result<bool> {
+        if self.quoted {
+            self.line += line_ends(self.text());
+        }
         self.begin += self.ends.last().map_or(0, |end| *end as usize);
         self.ends.clear();
         self.quoted = false;
-        if self.number == 0 {
+        let is_start = self.filled == 0 && !self.at_end;
+        if is_start {
             self.skip_mark()?;
         }
-        loop {
-            let blank = self.row().iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
-            self.begin = blank.map_or(self.filled, |blank| self.begin + blank);
-            if blank.is_some() {
-                break;
-            }
+        while !self.skip_line_ends() {
             if !self.fill()? {
                 return Ok(false);
             }
@@ -75,8 +78,27 @@ impl<R: Read> Rows<R> {
             }
             from = end + 1;
         }
-        self.number += 1;
         Ok(true)
+    }
+
+    /// Goes on to the next byte that ends no line, and counts the lines on the way; false if what was read is used up.
+    fn skip_line_ends(&mut self) -> bool {
+        while self.begin < self.filled {
+            match self.buffer[self.begin] {
+                b'\n' if self.after_cr => self.after_cr = false,
+                b'\n' => self.line += 1,
+                b'\r' => {
+                    self.line += 1;
+                    self.after_cr = true;
+                }
+                _ => {
+                    self.after_cr = false;
+                    return true;
+                }
+            }
+            self.begin += 1;
+        }
+        false
     }
 
     /// The bytes from the row's beginning on.
@@ -114,6 +136,7 @@ impl<R: Read> Rows<R> {
             let Some(quote) = memchr::memchr(b'"', &row[from..]) else {
                 from = row.len();
                 if !self.fill()? {
+                    self.unclosed = true;
                     return Ok(from);
                 }
                 continue;
@@ -148,8 +171,6 @@ impl<R: Read> Rows<R> {
                 read => break read?,
             }
         };
-        let new = &self.buffer[self.filled..self.filled + read];
-        self.quotes += memchr::memchr_iter(b'"', new).count();
         self.filled += read;
         self.at_end = read == 0;
         Ok(read > 0)
@@ -193,6 +214,35 @@ impl<R: Read> Rows<R> {
     pub(super) fn is_quoted(&self) -> bool {
         self.quoted
     }
+
+    /// Whether the row ends with the text, within a quoted cell.
+    pub(super) fn is_unclosed(&self) -> bool {
+        self.unclosed
+    }
+
+    /// Whether there is nothing in any cell of the row, as in the rows of commas that spreadsheets append.
+    pub(super) fn is_blank(&self) -> bool {
+        let text = self.text();
+        // Most rows begin with something.
+        matches!(text.first(), None | Some(b',' | b'"' | b' ' | b'\t'))
+            && self.cells().all(|cell| unquoted(&text[cell]).trim_ascii().is_empty())
+    }
+
+    /// The line in which the row begins.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The line in which the row ends.
+    pub(super) fn last_line(&self) -> u64 {
+        self.line + if self.quoted { line_ends(self.text()) } else { 0 }
+    }
+}
+
+/// How many lines end in a text.
+fn line_ends(text: &[u8]) -> u64 {
+    let ends = memchr::memchr2_iter(b'\r', b'\n', text);
+    ends.filter(|end| text[*end] == b'\r' || *end == 0 || text[end - 1] != b'\r').count() as u64
 }
 
 fn too_long() -> io::Error {
@@ -238,17 +288,32 @@ mod tests {
     }
 
     fn ours(text: &[u8], size: usize) -> Vec<Vec<Vec<u8>>> {
-        let mut rows = Rows::new(Pieces(text, size));
+        let mut rows = Rows::new(Pieces(text, size), 1);
         let mut all = Vec::new();
         while rows.next().expect("memory is read") {
             let cells: Vec<_> = rows.cells().map(|cell| unquoted(&rows.text()[cell]).into_owned()).collect();
             assert_eq!(cells.len(), rows.len());
             assert!(rows.is_quoted() || cells.iter().all(|cell| !cell.contains(&b'\n')));
             all.push(cells);
-            assert_eq!(all.len() as u64, rows.number);
         }
-        assert_eq!(rows.quotes, memchr::memchr_iter(b'"', text).count());
         all
+    }
+
+    /// The line in which each row begins, by searching for the row in the text.
+    fn lines(text: &[u8], size: usize) -> Vec<(u64, u64)> {
+        let mut rows = Rows::new(Pieces(text, size), 1);
+        let (mut lines, mut at) = (Vec::new(), 0);
+        while rows.next().expect("memory is read") {
+            let begins = |at: &usize| text[*at..].starts_with(rows.text());
+            let blank = |at: usize| matches!(text[at], b'\r' | b'\n') || (at < 3 && BOM.contains(&text[at]));
+            while blank(at) {
+                at += 1;
+            }
+            assert!(begins(&at));
+            lines.push((rows.line(), line_ends(&text[..at]) + 1));
+            at += rows.text().len();
+        }
+        lines
     }
 
     fn theirs(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
@@ -267,6 +332,31 @@ mod tests {
         ) {
             prop_assert_eq!(ours(text.as_bytes(), size), theirs(text.as_bytes()));
         }
+
+        #[test]
+        fn a_row_begins_in_the_line_that_an_editor_shows(
+            text in prop_oneof!["[a,\"\r\n]{0,40}", "\u{feff}?(a|\"[a\r\n]{0,3}\"|,|\r\n|\n|\r){0,20}"],
+            size in 1_usize..50,
+        ) {
+            for (line, counted) in lines(text.as_bytes(), size) {
+                prop_assert_eq!(line, counted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_is_blank_where_all_cells_are() {
+        let blank = |text: &str| {
+            let mut rows = Rows::new(text.as_bytes(), 1);
+            assert!(rows.next().expect("a row"));
+            rows.is_blank()
+        };
+        for text in [",", ",,,", " , ", "\"\"", "\"\",\" \",", " \t,"] {
+            assert!(blank(text), "{text:?}");
+        }
+        for text in ["a", ",a", "\",\"", ",\"\"\"\"", "\"\"x,", "0,"] {
+            assert!(!blank(text), "{text:?}");
+        }
     }
 
     #[test]
@@ -281,7 +371,7 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_ends_at_the_longest_row() {
         let endless = [b"a,\"".to_vec(), vec![b'x'; LONGEST_ROW + PIECE]].concat();
-        let mut rows = Rows::new(&endless[..]);
+        let mut rows = Rows::new(&endless[..], 1);
         let error = rows.next().expect_err("too long");
         assert!(error.to_string().contains("16 MiB"), "{error}");
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 use ::geojson::feature::Id;
 use ::geojson::{Geometry, GeometryValue, JsonObject, JsonValue};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-pub(crate) use self::split::degrees_in;
 use self::split::{Broken, Split};
 use super::lane::{self, Lane};
 use super::table::{self, Row, Table};
@@ -124,7 +124,7 @@ impl<T: Record> GeoJsonSource<T> {
     ) -> Result<Self> {
         let columns = T::COLUMNS.iter().map(|column| (column.name, column)).collect();
         let id = T::COLUMNS.iter().rfind(|column| column.field.is_none());
-        let table = Table { name, row: "feature", header: Vec::new() };
+        let table = Table::new(name, "feature");
         let mut source =
             Self { table, split, first, columns, id, position: Placing::new(), seen: Seen::default() };
         source.read_ahead()?;
@@ -219,8 +219,20 @@ impl<T: Record> GeoJsonSource<T> {
         &self.table.header
     }
 
+    /// Reads these properties only, besides those without which there is no record: what else is wrong in a feature
+    /// does not matter. The geometry of an image is in `lon` and `lat`.
+    pub fn only(mut self, names: &[&str]) -> Self {
+        self.columns.retain(|_, column| column.required || names.contains(&column.name));
+        self.position = self.position.filter(|position| names.iter().any(|name| position.is_half(name)));
+        self
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
+    }
+
+    pub(super) fn table_mut(&mut self) -> &mut Table {
+        &mut self.table
     }
 
     fn broken(&self, features: usize, why: Broken) -> Error {
@@ -276,9 +288,12 @@ impl<T: Record> GeoJsonSource<T> {
             return Err(self.table.refuse_row(row, &format!(": it has no property `{}`", lacking.name)));
         }
         for (name, value) in &properties {
-            if let Some(column) = self.columns.get(name.as_str()) {
-                self.set(record, column, value, row)?;
-            }
+            let Some(column) = self.columns.get(name.as_str()) else { continue };
+            // The double that was made of a number does not tell how many digits stood there.
+            let exact = (value.is_f64() && matches!(column.kind, Kind::Integer | Kind::Time))
+                .then(|| as_written(text, name))
+                .flatten();
+            self.set(record, column, exact.as_ref().unwrap_or(value), row)?;
         }
         if let (Some(position), Some(geometry)) = (&self.position, feature.geometry) {
             let GeometryValue::Point { coordinates } = &geometry.value else {
@@ -304,6 +319,17 @@ impl<T: Record> GeoJsonSource<T> {
         let shown = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.table.set(record, column, value_of(column.kind, value), row, shown)
     }
+}
+
+/// A property's number as the text that stands in the file.
+fn as_written(feature: &[u8], name: &str) -> Option<JsonValue> {
+    #[derive(Deserialize)]
+    struct Written<'a> {
+        #[serde(borrow)]
+        properties: HashMap<String, &'a RawValue>,
+    }
+    let written: Written<'_> = serde_json::from_slice(feature).ok()?;
+    written.properties.get(name).map(|number| JsonValue::String(number.get().to_owned()))
 }
 
 fn buffered(from: impl Read + Send + 'static) -> BufReader<Box<dyn Read + Send>> {

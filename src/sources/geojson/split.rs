@@ -6,6 +6,7 @@
 use std::io::{self, BufRead};
 
 use super::super::LONGEST_ROW;
+use crate::geo::crs::{CONVERT, Crs, foreign};
 
 /// The record separator of RFC 8142.
 const RS: u8 = 0x1e;
@@ -168,17 +169,13 @@ fn other_member<R: BufRead>(bytes: &mut Bytes<R>, name: &[u8]) -> Result<(), Bro
     }
     let mut crs = Vec::new();
     bytes.value(Some(&mut crs))?;
-    degrees_in(&String::from_utf8_lossy(&crs)).map_err(broken)
-}
-
-/// RFC 7946 knows degrees only, but older files name another system here.
-pub(crate) fn degrees_in(crs: &str) -> Result<(), String> {
-    if crs == "null" || ["CRS84\"", "EPSG:4326\"", "EPSG::4326\""].iter().any(|degrees| crs.contains(degrees))
-    {
-        return Ok(());
+    // Text that is no JSON is in no system that is known.
+    let crs =
+        serde_json::from_slice(&crs).unwrap_or_else(|_| String::from_utf8_lossy(&crs).into_owned().into());
+    match Crs::of_geojson(&crs) {
+        Crs::Wgs84 => Ok(()),
+        Crs::Near(name) | Crs::Other(name) => Err(broken(format!("{}: {CONVERT}", foreign(&name)))),
     }
-    let shown: String = crs.chars().take(100).collect();
-    Err(format!("its coordinates are not in degrees (`crs` is {shown}): convert it to OGC:CRS84 first"))
 }
 
 /// Reads a member's name and the colon behind it; `None` at the end of the object.

@@ -19,6 +19,9 @@ use crate::record::{Kind, Value};
 
 type Reason = &'static str;
 
+/// From here on, a float of 32 bits skips whole numbers.
+const WHOLE_BELOW: f32 = 16_777_216.0;
+
 const OTHER_TYPE: Reason = "it is of another type";
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -95,6 +98,7 @@ pub(super) enum Cell<'a> {
     Bytes(&'a [u8]),
     Whole(i128),
     Float(f64),
+    Float32(f32),
     Bool(bool),
     /// Milliseconds since 1970; finer digits are cut off.
     Time(i64),
@@ -137,7 +141,7 @@ impl<'a> Cell<'a> {
             DataType::UInt32 => whole!(UInt32Type),
             DataType::UInt64 => whole!(UInt64Type),
             DataType::Decimal128(_, 0) => whole!(Decimal128Type),
-            DataType::Float32 => Self::Float(f64::from(array.as_primitive::<Float32Type>().value(row))),
+            DataType::Float32 => Self::Float32(array.as_primitive::<Float32Type>().value(row)),
             DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>().value(row)),
             DataType::Timestamp(TimeUnit::Second, _) => {
                 time!(TimestampSecondType, |ticks: i64| ticks.checked_mul(1000))
@@ -162,21 +166,19 @@ impl<'a> Cell<'a> {
     pub(super) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
         Ok(match (self, kind) {
             (Self::Null, _) => Value::Null,
-            // A column of floats has no other way to say that there is nothing.
-            (Self::Float(number), _) if number.is_nan() => Value::Null,
+            (Self::Float32(number), Kind::Integer | Kind::Time) if number.abs() >= WHOLE_BELOW => {
+                return Err("it is a float of 32 bits, which has only seven digits");
+            }
+            (Self::Float32(number), _) => return float(f64::from(*number), kind),
+            (Self::Float(number), _) => return float(*number, kind),
             (Self::Text(text), kind) => return kind.parse(text),
             // How older writers store text.
             (Self::Bytes(bytes), kind) => {
                 return kind.parse(std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text")?);
             }
             (Self::Whole(number), Kind::Text) => Value::Text(number.to_string().into()),
-            // An id says itself that it went through a float.
-            (Self::Float(number), Kind::Text) => Value::Text(format!("{number:?}").into()),
             (Self::Whole(number), Kind::Integer | Kind::Time) => whole(*number, kind)?,
             (Self::Time(milliseconds), Kind::Time) => Value::Time(*milliseconds),
-            // How pandas stores whole numbers with gaps.
-            (Self::Float(number), Kind::Integer | Kind::Time) => whole(without_fraction(*number)?, kind)?,
-            (Self::Float(number), Kind::Float | Kind::Longitude | Kind::Latitude) => Value::Float(*number),
             #[expect(clippy::cast_precision_loss, reason = "a whole number where a double is wanted")]
             (Self::Whole(number), Kind::Float | Kind::Longitude | Kind::Latitude) => {
                 Value::Float(*number as f64)
@@ -189,6 +191,19 @@ impl<'a> Cell<'a> {
             _ => return Err(OTHER_TYPE),
         })
     }
+}
+
+fn float(number: f64, kind: Kind) -> Result<Value<'static>, Reason> {
+    Ok(match kind {
+        // A column of floats has no other way to say that there is nothing.
+        _ if number.is_nan() => Value::Null,
+        // An id says itself that it went through a float.
+        Kind::Text => Value::Text(format!("{number:?}").into()),
+        // How pandas stores whole numbers with gaps.
+        Kind::Integer | Kind::Time => whole(without_fraction(number)?, kind)?,
+        Kind::Float | Kind::Longitude | Kind::Latitude => Value::Float(number),
+        _ => return Err(OTHER_TYPE),
+    })
 }
 
 fn whole(number: i128, kind: Kind) -> Result<Value<'static>, Reason> {
@@ -235,6 +250,7 @@ impl fmt::Display for Cell<'_> {
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
             Self::Whole(number) => write!(f, "{number}"),
             Self::Float(number) => write!(f, "{number:?}"),
+            Self::Float32(number) => write!(f, "{number:?}"),
             Self::Bool(truth) => write!(f, "{truth}"),
             Self::Time(milliseconds) => write!(f, "{milliseconds} ms"),
             Self::List(list) => write!(f, "a list of {}", list.data_type()),

@@ -60,7 +60,7 @@ impl<T: Record> ParquetSource<T> {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = table::open(path)?;
-        let mut table = Table { name: path.display().to_string(), row: "row", header: Vec::new() };
+        let mut table = Table::new(path.display().to_string(), "row");
         let rows = builder(file).map_err(|why| {
             table.refuse(&format!(
                 "it is not a Parquet file, or not a whole one: {}",
@@ -135,8 +135,20 @@ impl<T: Record> ParquetSource<T> {
         ours.map(|(name, text)| (name.to_owned(), text.clone())).collect()
     }
 
+    /// Reads these columns only, besides those without which there is no record: what else is wrong in a row does not
+    /// matter. The place of an image is in `lon` and `lat`, whatever the file calls its geometry.
+    pub fn only(mut self, names: &[&str]) -> Self {
+        self.columns.retain(|(_, column)| column.required || names.contains(&column.name));
+        self.position = self.position.filter(|(_, placing)| names.iter().any(|name| placing.is_half(name)));
+        self
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
+    }
+
+    pub(super) fn table_mut(&mut self) -> &mut Table {
+        &mut self.table
     }
 
     /// Reads rows until the end.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::time::{DAY, day, milliseconds};
+use crate::record::time::{DAY, NotATime, day, milliseconds};
 
 const HINT: &str =
     "write a day, such as `2024-06-01`, or a time, such as `2024-06-01T08:00:00Z`; both count in UTC";
@@ -45,12 +45,21 @@ impl Dates {
 
     /// The first millisecond of what a text says.
     pub(crate) fn first(text: &str) -> Result<i64> {
-        day(text).or_else(|| milliseconds(text)).ok_or_else(|| refuse(text))
+        Self::read(text, 0)
     }
 
     /// The last millisecond of what a text says.
     pub(crate) fn last(text: &str) -> Result<i64> {
-        day(text).map(|day| day + DAY - 1).or_else(|| milliseconds(text)).ok_or_else(|| refuse(text))
+        Self::read(text, DAY - 1)
+    }
+
+    /// A time, or so many milliseconds after the beginning of a day.
+    fn read(text: &str, of_day: i64) -> Result<i64> {
+        let time = match day(text) {
+            Err(NotATime::Form) => milliseconds(text),
+            day => day.map(|day| day + of_day),
+        };
+        time.map_err(|why| refuse(text, why))
     }
 
     /// Whether a time, in milliseconds since 1970, lies between the two.
@@ -84,11 +93,12 @@ impl fmt::Display for Dates {
     }
 }
 
-fn refuse(text: &str) -> Error {
-    Error::new(ErrorKind::Usage, "read the date")
-        .subject(text)
-        .because("it is neither a day nor a time")
-        .hint(HINT)
+fn refuse(text: &str, why: NotATime) -> Error {
+    let why = match why {
+        NotATime::Form => "it is neither a day nor a time",
+        NotATime::Impossible => "there is no such day or time of day",
+    };
+    Error::new(ErrorKind::Usage, "read the date").subject(text).because(why).hint(HINT)
 }
 
 #[cfg(test)]
@@ -114,6 +124,17 @@ mod tests {
             let error = Dates::parse(Some(text), None).expect_err(text);
             assert!(error.chain().contains(&format!("`{text}`")), "{}", error.chain());
             assert!(error.advice().is_some());
+        }
+    }
+
+    #[test]
+    fn a_day_or_an_hour_that_does_not_exist_is_refused_at_both_ends() {
+        for text in ["2023-02-31", "2023-02-29", "2024-13-01", "2023-02-31T00:00:00Z", "2023-06-01T23:59:60Z"]
+        {
+            for dates in [Dates::parse(Some(text), None), Dates::parse(None, Some(text))] {
+                let said = dates.expect_err(text).chain();
+                assert!(said.contains(text) && said.contains("no such day"), "{said}");
+            }
         }
     }
 }
