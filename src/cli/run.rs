@@ -1,7 +1,7 @@
 //! What a command runs with: the client, the screen, and the signal to stop.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,8 @@ pub(super) struct Run {
     pub(super) stop: CancellationToken,
     /// Tables of an earlier run stand where those of this one go.
     pub(super) replaces: bool,
+    /// Those of them that have rows, which a run that finds nothing leaves alone.
+    pub(super) full: Vec<PathBuf>,
     /// The area of the embedded sandbox.
     pub(super) default_bbox: Option<Bbox>,
     #[cfg(feature = "sandbox")]
@@ -60,6 +62,7 @@ impl Run {
         builder: ClientBuilder,
         screen: Arc<Screen>,
         replaces: bool,
+        full: Vec<PathBuf>,
     ) -> Result<Self> {
         raise_file_limit(args.concurrency.into());
         let stop = CancellationToken::new();
@@ -78,6 +81,7 @@ impl Run {
                 screen,
                 stop,
                 replaces,
+                full,
                 default_bbox,
                 sandbox: Some(sandbox),
             });
@@ -87,6 +91,7 @@ impl Run {
             screen,
             stop,
             replaces,
+            full,
             default_bbox: None,
             #[cfg(feature = "sandbox")]
             sandbox: None,

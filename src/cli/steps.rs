@@ -1,6 +1,6 @@
 //! From arguments to flows: what each command does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -239,8 +239,9 @@ async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>)
     let screen = Arc::clone(&run.screen);
     // Where there is nothing to lose, what came of the first steps is worth having.
     let stop = run.replaces.then(|| run.stop.clone());
+    let full = run.full.clone();
     let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
-    let report = flow.then(move |records| refuse_nothing(records, screen, stop)).into_sink(sink).await?;
+    let report = flow.then(move |records| refuse_nothing(records, screen, stop, full)).into_sink(sink).await?;
     stamp(&report);
     Ok(report)
 }
@@ -269,12 +270,13 @@ fn has_any(folder: &Path) -> bool {
     entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
 }
 
-/// A run that failed altogether, or was stopped before anything came, must not put empty tables in the place of good
-/// ones.
+/// A run that failed altogether, found nothing, or was stopped before anything came, must not put empty tables in the
+/// place of good ones; `full` are the tables there that have rows.
 fn refuse_nothing<T: Send + 'static>(
     records: RecordStream<T>,
     screen: Arc<Screen>,
     stop: Option<CancellationToken>,
+    full: Vec<PathBuf>,
 ) -> RecordStream<T> {
     let (mut records, mut any) = (Some(records), false);
     let whole = futures::stream::poll_fn(move |cx| {
@@ -290,7 +292,11 @@ fn refuse_nothing<T: Send + 'static>(
         }
         // What a filter left out did come.
         let failed = if screen.left_out() { 0 } else { screen.failed() };
-        Poll::Ready(why_nothing(stop.as_ref(), failed).map(Err))
+        let why = why_nothing(stop.as_ref(), failed).or_else(|| {
+            let kept = full.first().map(|path| nothing_found(path));
+            kept.inspect(|_| screen.note_nothing_found())
+        });
+        Poll::Ready(why.map(Err))
     });
     whole.boxed()
 }
@@ -307,6 +313,17 @@ fn why_nothing(stop: Option<&CancellationToken>, failed: u64) -> Option<Error> {
     let error = Error::new(ErrorKind::Unavailable, "get anything")
         .because(format!("nothing came, and {failed} failed"));
     (failed > 0).then(|| error.hint("the warnings above say why; the files are left as they were"))
+}
+
+/// A run that found nothing leaves tables with rows as they are.
+fn nothing_found(table: &Path) -> Error {
+    Error::new(ErrorKind::Output, "replace the table")
+        .subject(table.display().to_string())
+        .because("nothing was found, and it has rows; the tables are left as they were")
+        .hint(
+            "check the area (longitude comes first), the owner, the dates and other filters, or the table that was read; \
+             if there is nothing indeed, name another folder with `--output`, or remove the tables",
+        )
 }
 
 /// The sequences of an area, or of a user.
@@ -366,7 +383,7 @@ fn agreed(
     files: &OutputArgs,
 ) -> Flow<Metadata> {
     let folder = files.output.join(&files.names.image_downloads_folder);
-    Gate::new(run, &folder, pictures.quality, known, pictures.yes).before(flow)
+    Gate::new(run, &folder, pictures.quality, known, files.yes).before(flow)
 }
 
 /// The fields that pictures need besides their URL: those that go into them, and the one that names their folder.

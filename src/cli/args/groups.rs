@@ -186,12 +186,6 @@ pub(in crate::cli) struct PictureArgs {
     /// image's id. A picture is looked for only there.
     #[arg(long, value_name = "HOW", default_value_t = PictureLayout::Flat, value_parser = parsed::<PictureLayout>)]
     pub(in crate::cli) layout: PictureLayout,
-    /// Download without asking, however much it is
-    ///
-    /// Over 100,000 pictures, or more than half of the disk that is free, a run asks first on a terminal, and ends
-    /// elsewhere.
-    #[arg(short, long)]
-    pub(in crate::cli) yes: bool,
     /// Look into pictures that are there, and download broken ones anew
     #[arg(long, hide_short_help = true)]
     pub(in crate::cli) check_existing: bool,
@@ -219,6 +213,12 @@ pub(in crate::cli) struct OutputArgs {
     /// Begin anew, and forget an unfinished run
     #[arg(long)]
     pub(in crate::cli) restart: bool,
+    /// Go on without asking: replace tables of another query, download however much it is
+    ///
+    /// On a terminal a run asks first, and elsewhere it ends: before it replaces tables that have rows of another query
+    /// (area, owner, list of ids, filters), and before over 100,000 pictures, or more than half of the disk that is free.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
     #[command(flatten)]
     pub(in crate::cli) names: NameArgs,
 }
