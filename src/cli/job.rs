@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{AreaArgs, FilterArgs, InputArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::args::{
+    AreaArgs, FilterArgs, InputArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs,
+};
 use super::attribution::Attribution;
 use super::cache;
 use super::ledger::Ledger;
@@ -180,7 +182,9 @@ impl<'a> Job<'a> {
         let full = plan.full();
         plan.agree(&known, &full, screen).await?;
         self.go_on(screen, unfinished, &mut builder)?;
-        known.keep(&left).map_err(|error| output_error("keep what is known of the tables in", &left, error))?;
+        known
+            .keep(&left)
+            .map_err(|error| output_error("keep what is known of the tables in", &left, error))?;
         // Whoever believes that all are gone wants tables without them.
         let full = if self.network.trust_gone { Vec::new() } else { full };
         let run = Run::new(self.network, builder, Arc::clone(screen), replaces, full).await?;

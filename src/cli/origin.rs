@@ -127,12 +127,14 @@ impl Plan {
 
     /// Lets the run replace tables with rows of another query only where that is agreed to.
     pub(super) async fn agree(&self, known: &Tables, full: &[PathBuf], screen: &Screen) -> Result<()> {
-        let Some((table, theirs)) = full.iter().find_map(|path| Some((path, self.differs(known, path)?))) else {
+        let Some((table, theirs)) = full.iter().find_map(|path| Some((path, self.differs(known, path)?)))
+        else {
             return Ok(());
         };
         let ours = Origin::new(&self.source, &self.filters, self.sandbox, known);
         let ours = ours.map_or_else(|| "another".to_owned(), |ours| format!("`{}`", ours.words()));
-        let why = format!("it has the rows of another query, `{}`, and this run is for {ours}", theirs.words());
+        let why =
+            format!("it has the rows of another query, `{}`, and this run is for {ours}", theirs.words());
         let refuse = |why: String| {
             Error::new(ErrorKind::Usage, "replace the table")
                 .subject(table.display().to_string())

@@ -241,7 +241,8 @@ async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>)
     let stop = run.replaces.then(|| run.stop.clone());
     let full = run.full.clone();
     let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
-    let report = flow.then(move |records| refuse_nothing(records, screen, stop, full)).into_sink(sink).await?;
+    let report =
+        flow.then(move |records| refuse_nothing(records, screen, stop, full)).into_sink(sink).await?;
     stamp(&report);
     Ok(report)
 }

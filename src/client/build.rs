@@ -11,9 +11,9 @@ use url::{Host, Url};
 use super::gone::Gone;
 use super::image_url::{Allowed, ImageHosts};
 use super::kept::Kept;
+use super::login::without_login;
 use super::quota::{Pace, Quota};
 use super::retry::Retry;
-use super::login::without_login;
 use super::secret::{Token, redact};
 use super::send::{LARGE_ANSWERS, Timeouts};
 use super::store::Store;
@@ -310,7 +310,9 @@ fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
 
 fn base(text: &str, what: &str) -> Result<Url> {
     let refuse = |why: String| {
-        Error::new(ErrorKind::Usage, format!("use the {what} URL")).subject(redact(&without_login(text))).because(why)
+        Error::new(ErrorKind::Usage, format!("use the {what} URL"))
+            .subject(redact(&without_login(text)))
+            .because(why)
     };
     let url = Url::parse(text.trim()).map_err(|error| refuse(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

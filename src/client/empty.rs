@@ -30,7 +30,12 @@ impl Client {
     }
 
     /// Waits before an empty answer is asked for again, and tells the observer; `what` is said to be empty.
-    pub(crate) async fn pause_after_empty(&self, round: usize, doing: &'static str, what: String) -> Result<()> {
+    pub(crate) async fn pause_after_empty(
+        &self,
+        round: usize,
+        doing: &'static str,
+        what: String,
+    ) -> Result<()> {
         let wait = self.wait_after_empty(round);
         let error = Error::new(ErrorKind::Unavailable, doing)
             .subject(what)

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::classify::Outside;
-use super::image_url::{ImageHosts, has_ended};
 use super::id_list::IdPage;
+use super::image_url::{ImageHosts, has_ended};
 use super::wire::{Batch, Single};
 use super::{Class, Client};
 use crate::error::{Error, Result};

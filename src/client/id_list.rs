@@ -186,7 +186,9 @@ mod tests {
 
     #[test]
     fn what_is_no_list_or_nearly_all_refused_is_malformed() {
-        for body in ["", "[]", "{}", r#"{"data":7}"#, r#"{"data":null}"#, r#"{"data":{"id":"1"}}"#, r#"{"data":["#] {
+        for body in
+            ["", "[]", "{}", r#"{"data":7}"#, r#"{"data":null}"#, r#"{"data":{"id":"1"}}"#, r#"{"data":["#]
+        {
             assert!(IdPage::read(body.as_bytes()).is_err(), "{body}");
         }
         let many = format!(r#"{{"data":[{}null]}}"#, "null,".repeat(MAX_REFUSED));

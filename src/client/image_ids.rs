@@ -134,8 +134,12 @@ impl Client {
 
     /// One page; the only page of a sequence is kept before its request counts as done.
     async fn id_page(&self, sequence: &SequenceId, url: &Url, is_first: bool) -> Result<IdPage> {
-        let ask =
-            Ask { class: Class::Search, url: self.with_login(url.clone()), doing: DOING, subject: sequence.to_string() };
+        let ask = Ask {
+            class: Class::Search,
+            url: self.with_login(url.clone()),
+            doing: DOING,
+            subject: sequence.to_string(),
+        };
         let sequence = sequence.clone();
         self.ask(ask, move |body| {
             let page = IdPage::read(&body)

@@ -55,12 +55,12 @@ use self::budget::Budget;
 pub use self::build::ClientBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use self::build::is_mapillary;
-use self::gone::Gone;
-use self::image_url::ImageHosts;
 pub(crate) use self::empty::EMPTY_ROUNDS;
-pub(crate) use self::image_ids::unusable;
-pub(crate) use self::image_url::has_ended;
+use self::gone::Gone;
 pub(crate) use self::id_list::IdList;
+pub(crate) use self::image_ids::unusable;
+use self::image_url::ImageHosts;
+pub(crate) use self::image_url::has_ended;
 use self::kept::{Keeping, Kept};
 pub(crate) use self::login::without_login;
 pub use self::quota::Pace;
@@ -330,6 +330,7 @@ async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send
 /// A path below a base URL, which may have a path of its own.
 fn below(base: &Url, path: &str) -> Result<Url> {
     let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    Url::parse(&whole)
-        .map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(without_login(&whole)).because(error))
+    Url::parse(&whole).map_err(|error| {
+        Error::new(ErrorKind::Usage, "use the URL").subject(without_login(&whole)).because(error)
+    })
 }

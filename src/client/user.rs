@@ -163,7 +163,9 @@ impl Client {
                 return Err(Error::new(ErrorKind::Usage, "find the id of the user")
                     .subject(user)
                     .because("none of their latest images names its creator")
-                    .hint("leave the area out to list all images of the user, or give the id with `--org-id`"));
+                    .hint(
+                        "leave the area out to list all images of the user, or give the id with `--org-id`",
+                    ));
             }
             break;
         }
@@ -338,14 +340,16 @@ mod tests {
         assert_eq!(page.without_sequence, [ImageId::new("1").expect("an id")]);
         assert_eq!((page.unusable, page.owner.as_ref().map(OwnerId::as_str)), (3, Some("7")));
         assert_eq!(UserPage::read(page.written().as_bytes()), Some(page));
-        for spoilt in ["x", "s abc", "s a/b 7", "s abc seven", "i one", "n nowhere", "o me", "u many", "日"] {
+        for spoilt in ["x", "s abc", "s a/b 7", "s abc seven", "i one", "n nowhere", "o me", "u many", "日"]
+        {
             assert_eq!(UserPage::read(spoilt.as_bytes()), None, "{spoilt}");
         }
     }
 
     #[test]
     fn a_page_gets_smaller_step_by_step_and_keeps_its_cursor() {
-        let mut page = Url::parse("https://graph.test/images?creator_username=a%26limit%3D7&limit=1000&after=x");
+        let mut page =
+            Url::parse("https://graph.test/images?creator_username=a%26limit%3D7&limit=1000&after=x");
         for limit in [250, 50] {
             page = Ok(smaller(page.as_ref().expect("a URL")).expect("a smaller one"));
             let expected = format!("creator_username=a%26limit%3D7&limit={limit}&after=x");

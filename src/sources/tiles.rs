@@ -370,10 +370,9 @@ fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
     let more = shown.unusable.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!shown.unusable.is_empty()).then(|| {
-        Error::new(ErrorKind::Malformed, "use all of the tile").subject(tile.to_string()).because(format!(
-            "{named}{more}; its other sequences are used ({})",
-            shown.sequences.len()
-        ))
+        Error::new(ErrorKind::Malformed, "use all of the tile")
+            .subject(tile.to_string())
+            .because(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
     })
 }
 

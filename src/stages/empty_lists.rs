@@ -179,7 +179,11 @@ impl Lists {
         if again.confirmed >= again.needed || again.round == MAX_ROUNDS {
             let gone = again.confirmed >= again.needed;
             let sequence = again.empty.pop_front()?;
-            return Some(Err(if gone { self.client.gone_for_empty(&sequence).await } else { outage(&sequence) }));
+            return Some(Err(if gone {
+                self.client.gone_for_empty(&sequence).await
+            } else {
+                outage(&sequence)
+            }));
         }
         self.begin_round().await.err().map(Err)
     }

@@ -3,9 +3,11 @@
 
 mod again;
 mod bad_days;
+mod bad_values;
 mod big;
 mod books;
 mod cli;
+mod coarse_tiles;
 #[cfg(feature = "parquet")]
 mod convert;
 mod crawl;
@@ -14,6 +16,7 @@ mod door;
 mod doubt;
 mod drills;
 mod durable;
+mod empty_lists;
 mod estimate;
 mod examples;
 mod filters;
@@ -29,6 +32,8 @@ mod guide;
 mod help;
 mod hostile;
 mod ledger;
+mod other_query;
+mod passwords;
 mod pictures;
 mod progress;
 mod real;
@@ -48,3 +53,4 @@ mod syscalls;
 mod tile_cache;
 mod token;
 mod usage;
+mod users;
