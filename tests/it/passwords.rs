@@ -35,11 +35,12 @@ async fn a_password_in_a_url_is_written_and_said_nowhere() {
     let crawl = ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-download", "--attempts=1", "-v"];
     let config = format!("graph_url = \"{graph}\"\n");
     for (args, set, exit) in [
-        (vec!["--graph-url", &*graph, "--tiles-url", &*tiles], None, None),
+        (vec!["--graph-url", &*graph], None, None),
+        (vec!["--graph-url", &*graph, "--tiles-url", &*tiles], None, Some(1)),
         (vec!["--graph-url", &*broken], None, Some(2)),
         (vec!["--tiles-url", &*no_scheme], None, Some(2)),
         (vec!["--allow-host", &*graph], None, Some(2)),
-        (vec!["--progress=json", "--tiles-url", &*tiles], Some(&graph), None),
+        (vec!["--progress=json"], Some(&graph), None),
     ] {
         let folder = tempfile::tempdir().unwrap();
         for first in [&crawl[..], &["config"]] {
