@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
@@ -12,12 +13,13 @@ use super::args::{
 use super::attribution::Attribution;
 use super::cache;
 use super::ledger::Ledger;
-use super::origin::{Plan, Source, Tables};
+use super::nothing::FullTables;
+use super::origin::{Origins, Plan, Source, Tables};
 use super::report::{End, MOVE_IT, Outcome, ReportFile};
 use super::run::Run;
 use super::screen::Screen;
 use super::signals::{ECHO, Kind, Signals};
-use super::tables::{Input, path_of};
+use super::tables::path_of;
 use super::unfinished::Unfinished;
 use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
@@ -186,26 +188,15 @@ impl<'a> Job<'a> {
             .keep(&left)
             .map_err(|error| output_error("keep what is known of the tables in", &left, error))?;
         // Whoever believes that all are gone wants tables without them.
-        let full = if self.network.trust_gone { Vec::new() } else { full };
-        let run = Run::new(self.network, builder, Arc::clone(screen), replaces, full).await?;
-        Ok((run, Origins { plan, known }))
+        let paths = if self.network.trust_gone { Vec::new() } else { full };
+        let full = Arc::new(FullTables { paths, ..FullTables::default() });
+        let run = Run::new(self.network, builder, Arc::clone(screen), replaces, Arc::clone(&full)).await?;
+        Ok((run, Origins { plan, known, full }))
     }
 
     /// What this run writes, and for which query.
     fn plan(&self) -> Result<Plan> {
-        let source = match (self.area, self.input) {
-            _ if !self.start.is_empty() => Source::Query(self.start.clone()),
-            (Some(area), _) => Source::Query(area.key()?),
-            (None, Some((args, before))) => match &args.input {
-                Some(path) if path == Path::new("-") => Source::Unknown,
-                Some(path) => Source::Named(path.display().to_string()),
-                None => Input::find(args, self.output, before).map_or(Source::Unknown, |input| match input {
-                    Input::File(path, _) => Source::Before(path),
-                    Input::Stdin(_) => Source::Unknown,
-                }),
-            },
-            (None, None) => Source::Unknown,
-        };
+        let source = Source::of(&self.start, self.area, self.input, self.output)?;
         let mut filters = self.filters.map(FilterArgs::words).unwrap_or_default();
         filters.extend(self.clip.then(|| "--clip".to_owned()));
         let names = self.steps.iter().filter_map(|step| self.names.table(step));
@@ -332,7 +323,7 @@ impl<'a> Job<'a> {
         let came_to_its_end = report.as_ref().is_some_and(|report| !report.stopped);
         let recorded = screen.ledger.finish(came_to_its_end);
         // Failures are left to the next run, which asks for nothing else.
-        let whole = came_to_its_end || screen.found_nothing();
+        let whole = came_to_its_end || origins.full.nothing_found.load(Ordering::Relaxed);
         let finished = whole && recorded.is_ok() && screen.failed() == 0;
         for failure in [recorded.err(), unfinished.close(finished).err()].into_iter().flatten() {
             match error {
@@ -390,13 +381,6 @@ impl<'a> Job<'a> {
         }
         exit
     }
-}
-
-/// Which queries the tables of the folder come from.
-struct Origins {
-    plan: Plan,
-    /// As it was before the run.
-    known: Tables,
 }
 
 /// The first signal ends the run well, the second abandons it.

@@ -15,7 +15,7 @@
 //!   what is waited for; `voice` is all of stderr, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
 //! - `summary` is the last lines, `next` the command that goes on, `unfinished` keeps what the next run goes on from
-//! - `origin` knows which query made the tables that are there
+//! - `origin` knows which query made the tables that are there, and `nothing` keeps them where a run finds nothing
 //! - `want` says which images are wanted
 //! - `cache` finds the user's cache folder, for tiles
 
@@ -33,6 +33,7 @@ mod ledger;
 mod lines;
 mod man;
 mod next;
+mod nothing;
 mod origin;
 mod pulse;
 mod report;

@@ -9,11 +9,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
+use super::args::{AreaArgs, InputArgs};
+use super::nothing::FullTables;
 use super::screen::Screen;
+use super::tables::Input;
 use super::words::path_text;
 use crate::client::redact;
 use crate::sinks::file::{commit, temporary_beside};
@@ -45,6 +49,30 @@ pub(super) enum Source {
     Before(PathBuf),
     /// Standard input.
     Unknown,
+}
+
+impl Source {
+    /// Where the rows come from: `start` are ids in words, `input` is the table to read and the name of the one before.
+    pub(super) fn of(
+        start: &str,
+        area: Option<&AreaArgs>,
+        input: Option<(&InputArgs, &str)>,
+        output: &Path,
+    ) -> Result<Self> {
+        Ok(match (area, input) {
+            _ if !start.is_empty() => Self::Query(start.to_owned()),
+            (Some(area), _) => Self::Query(area.key()?.trim().to_owned()),
+            (None, Some((args, before))) => match &args.input {
+                Some(path) if path == Path::new("-") => Self::Unknown,
+                Some(path) => Self::Named(path.display().to_string()),
+                None => match Input::find(args, output, before) {
+                    Ok(Input::File(path, _)) => Self::Before(path),
+                    _ => Self::Unknown,
+                },
+            },
+            (None, None) => Self::Unknown,
+        })
+    }
 }
 
 /// How a source begins that is a table named on the command line.
@@ -106,6 +134,14 @@ impl Tables {
     fn of(&self, table: &Path) -> Option<&Origin> {
         self.0.get(table.file_name()?.to_str()?)
     }
+}
+
+/// Which queries the tables of the folder come from.
+pub(super) struct Origins {
+    pub(super) plan: Plan,
+    /// As it was before the run.
+    pub(super) known: Tables,
+    pub(super) full: Arc<FullTables>,
 }
 
 /// What a run writes, and for which query.

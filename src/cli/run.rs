@@ -1,12 +1,13 @@
 //! What a command runs with: the client, the screen, and the signal to stop.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::args::NetworkArgs;
+use super::nothing::FullTables;
 use super::screen::Screen;
 use super::tables::Input;
 use crate::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, Pace, Result, Token};
@@ -21,7 +22,7 @@ pub(super) struct Run {
     /// Tables of an earlier run stand where those of this one go.
     pub(super) replaces: bool,
     /// Those of them that have rows, which a run that finds nothing leaves alone.
-    pub(super) full: Vec<PathBuf>,
+    pub(super) full: Arc<FullTables>,
     /// The area of the embedded sandbox.
     pub(super) default_bbox: Option<Bbox>,
     #[cfg(feature = "sandbox")]
@@ -62,7 +63,7 @@ impl Run {
         builder: ClientBuilder,
         screen: Arc<Screen>,
         replaces: bool,
-        full: Vec<PathBuf>,
+        full: Arc<FullTables>,
     ) -> Result<Self> {
         raise_file_limit(args.concurrency.into());
         let stop = CancellationToken::new();

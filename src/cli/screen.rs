@@ -53,8 +53,6 @@ pub(super) struct Screen {
     hint: OnceLock<String>,
     /// A person, or nobody, did not agree to what the run would do.
     refused: Mutex<Option<Error>>,
-    /// The run came to its end, and nothing was found.
-    nothing_found: AtomicBool,
     /// How many tiles could not be had and were split.
     split_tiles: AtomicU64,
     /// Called when the first thing enters a step.
@@ -112,7 +110,6 @@ impl Screen {
             started,
             hint: OnceLock::new(),
             refused: Mutex::default(),
-            nothing_found: AtomicBool::new(false),
             split_tiles: AtomicU64::new(0),
             begins: Mutex::default(),
             concurrency: AtomicUsize::new(0),
@@ -173,14 +170,6 @@ impl Screen {
     /// Notes why the run is ended, which is no failure of any record.
     pub(super) fn refuse(&self, error: Error) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-
-    pub(super) fn note_nothing_found(&self) {
-        self.nothing_found.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn found_nothing(&self) -> bool {
-        self.nothing_found.load(Ordering::Relaxed)
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -394,11 +383,8 @@ impl Observer for Screen {
             }
             Event::Failed { step, error } => self.failed_one(step, error),
             Event::TileSplit { error, .. } => {
-                let count = self.split_tiles.fetch_add(1, Ordering::Relaxed) + 1;
-                if self.verbose || count <= TOLD_FAILURES {
+                if self.split_tiles.fetch_add(1, Ordering::Relaxed) < TOLD_FAILURES || self.verbose {
                     self.warn(&format!("{}; the tiles below it are read instead", error.chain()));
-                } else if count == TOLD_FAILURES + 1 {
-                    self.warn("more such tiles follow, and are split in the same way");
                 }
             }
             Event::TileCacheOff { error } => {

@@ -48,10 +48,28 @@ impl Health {
             return well;
         }
         let at = Instant::now();
-        let samples = source.samples_below(tile);
+        let samples = samples_below(source, tile);
         let looks = futures::future::join_all(samples.into_iter().map(|sample| source.look(sample))).await;
         let well = looks.iter().any(Result::is_ok);
         *sampled = Some((at, well));
         well
     }
+}
+
+/// The first, a middle and the last of the tiles below one where sequences are collected.
+fn samples_below(source: &TileSource, tile: TileId) -> Vec<TileId> {
+    let choose: [fn(usize) -> usize; 3] = [|_| 0, |len| len / 2, |len| len - 1];
+    let mut samples = Vec::new();
+    for choose in choose {
+        let mut sample = tile;
+        while sample.z < source.max_zoom {
+            let below = source.below([sample]);
+            let Some(next) = (!below.is_empty()).then(|| below[choose(below.len())]) else { break };
+            sample = next;
+        }
+        if sample.z == source.max_zoom && !samples.contains(&sample) {
+            samples.push(sample);
+        }
+    }
+    samples
 }

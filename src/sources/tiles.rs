@@ -76,7 +76,7 @@ pub struct TileSource {
     area: Area,
     wanted: Wanted,
     min_zoom: u8,
-    max_zoom: u8,
+    pub(super) max_zoom: u8,
     ahead: usize,
 }
 
@@ -171,7 +171,7 @@ impl TileSource {
     }
 
     /// The tiles of the next level that touch the area.
-    fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
+    pub(super) fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
         let children = tiles.into_iter().flat_map(TileId::children);
         children.filter(|child| self.area.touches(*child)).collect()
     }
@@ -381,24 +381,6 @@ impl TileSource {
         let source = self.clone();
         let whole = |look: &Look| !matches!(look, Look::Sequences(shown) if !shown.unusable.is_empty());
         self.client.tile_as(tile, move |bytes| source.read(tile, bytes), whole).await
-    }
-
-    /// The first, a middle and the last of the tiles below one where sequences are collected.
-    pub(super) fn samples_below(&self, tile: TileId) -> Vec<TileId> {
-        let choose: [fn(usize) -> usize; 3] = [|_| 0, |len| len / 2, |len| len - 1];
-        let mut samples = Vec::new();
-        for choose in choose {
-            let mut sample = tile;
-            while sample.z < self.max_zoom {
-                let below = self.below([sample]);
-                let Some(next) = (!below.is_empty()).then(|| below[choose(below.len())]) else { break };
-                sample = next;
-            }
-            if sample.z == self.max_zoom && !samples.contains(&sample) {
-                samples.push(sample);
-            }
-        }
-        samples
     }
 
     fn read(&self, tile: TileId, bytes: &[u8]) -> Result<Look> {
