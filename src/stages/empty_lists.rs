@@ -1,8 +1,8 @@
 //! Lists of images that are empty: asked again before their sequences count as gone.
 //!
-//! An outage answers so for sequences that exist. Real ones are rare, so they
-//! wait until the end of the step, where time has passed. Then they are asked
-//! in rounds, with growing waits, beside sequences that had images a moment
+//! An outage answers so for sequences that exist. Each is asked again after half
+//! a second. Those that are empty still are rare, so they wait until the end of
+//! the step, where time has passed. Then they are asked in rounds, with growing waits, beside sequences that had images a moment
 //! ago: while those are empty too it is an outage, and the round does not
 //! count.
 
@@ -49,7 +49,15 @@ pub(super) fn listings(
     let asking = client.clone();
     let answers = sequences.map(move |sequence| {
         let client = asking.clone();
-        async move { ask(&client, sequence?.seq_id).await }
+        async move {
+            let listing = ask(&client, sequence?.seq_id).await?;
+            if !listing.list.is_empty() {
+                return Ok(listing);
+            }
+            // A short fault need not change the order.
+            tokio::time::sleep(client.wait_after_empty(0)).await;
+            ask(&client, listing.sequence).await
+        }
     });
     let lists = Lists {
         answers: answers.buffered(ahead).boxed(),
