@@ -103,6 +103,13 @@ pub enum Event<'a> {
         /// The tile.
         tile: TileId,
     },
+    /// A tile above the level of collection can't be had, and is split into the tiles below it: nothing is lost.
+    TileSplit {
+        /// The tile.
+        tile: TileId,
+        /// Why it can't be had.
+        error: &'a Error,
+    },
     /// Something entered a step: a tile that is to be read, a sequence, an image, a row.
     ///
     /// It leaves the step as [`Event::Listed`], [`Event::RuledOut`], [`Event::Record`], [`Event::Present`],
@@ -305,7 +312,7 @@ impl Observer for Tally {
             Event::Failed { .. } => add(&self.failed, 1),
             Event::TileShows { images, .. } => add(&self.shown_images, *images),
             Event::RuledOut { .. } => add(&self.ruled_out, 1),
-            Event::Entered { .. } | Event::Listed { .. } => {}
+            Event::Entered { .. } | Event::Listed { .. } | Event::TileSplit { .. } => {}
             Event::LeftOut { .. } => add(&self.left_out, 1),
             Event::Stored { class } => add(&self.stored[*class as usize], 1),
             Event::Limited { class, error } => match error.kind() {

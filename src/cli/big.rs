@@ -9,7 +9,6 @@
 //! will be, those that are there count, or a command that is run again and
 //! again would fill the disk by 100,000 a time.
 
-use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::args::CrawlArgs;
+use super::origin::answer;
 use super::run::Run;
 use super::screen::Screen;
 use super::sizes;
@@ -223,13 +223,6 @@ impl Gate {
         self.screen.hold_still(false);
         if answer { Ok(()) } else { Err(refuse("the answer was no")) }
     }
-}
-
-/// Whether the person says yes.
-fn answer() -> bool {
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
         Some(tiles) => builder.tile_cache(&tiles),
         None => builder,
     };
-    Run::new(&args.network, builder, Arc::clone(screen), false).await
+    Run::new(&args.network, builder, Arc::clone(screen), false, Arc::default()).await
 }
 
 /// How many sequences there are.

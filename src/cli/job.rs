@@ -2,14 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{AreaArgs, FilterArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs};
+use super::args::{
+    AreaArgs, FilterArgs, InputArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs,
+};
 use super::attribution::Attribution;
 use super::cache;
 use super::ledger::Ledger;
+use super::nothing::FullTables;
+use super::origin::{Origins, Plan, Source, Tables};
 use super::report::{End, MOVE_IT, Outcome, ReportFile};
 use super::run::Run;
 use super::screen::Screen;
@@ -18,6 +23,7 @@ use super::tables::path_of;
 use super::unfinished::Unfinished;
 use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
+use crate::client::without_login;
 use crate::error::shown;
 use crate::file_system::tell_refusals;
 use crate::sinks::file::{is_file, output_error, sweep};
@@ -30,7 +36,11 @@ pub(super) struct Job<'a> {
     filters: Option<&'a FilterArgs>,
     /// The ids that it starts from, as one would say it again.
     start: String,
+    /// The table that it reads, and the name of the one that the step before writes.
+    input: Option<(&'a InputArgs, &'a str)>,
+    clip: bool,
     restart: bool,
+    yes: bool,
     output: &'a Path,
     names: &'a NameArgs,
     steps: &'a [&'static str],
@@ -46,7 +56,10 @@ impl<'a> Job<'a> {
             area: None,
             filters: None,
             start: String::new(),
+            input: None,
+            clip: false,
             restart: files.restart,
+            yes: files.yes,
             output: &files.output,
             names: &files.names,
             steps,
@@ -62,6 +75,16 @@ impl<'a> Job<'a> {
 
     pub(super) fn area(mut self, args: &'a AreaArgs) -> Self {
         self.area = Some(args);
+        self
+    }
+
+    pub(super) fn input(mut self, args: &'a InputArgs, before: &'a str) -> Self {
+        self.input = Some((args, before));
+        self
+    }
+
+    pub(super) fn clipped(mut self, clip: bool) -> Self {
+        self.clip = clip;
         self
     }
 
@@ -83,7 +106,7 @@ impl<'a> Job<'a> {
     pub(super) async fn run(self, args: &ScreenArgs, step: impl AsyncFnOnce(&Run) -> Result<Report>) -> Exit {
         let ledger = Ledger::new(self.output, self.steps);
         let screen = Screen::new(args, self.steps, ledger);
-        let (run, mut unfinished) = match self.begin(&screen).await {
+        let (run, mut unfinished, origins) = match self.begin(&screen).await {
             Ok(begun) => begun,
             Err(error) => {
                 screen.finish();
@@ -116,13 +139,13 @@ impl<'a> Job<'a> {
         signals.abort();
         drawing.abort();
         screen.finish();
-        let exit = self.close(&screen, &mut unfinished, ended, abandon.is_cancelled());
+        let exit = self.close(&screen, &mut unfinished, &origins, ended, abandon.is_cancelled());
         unfinished.release();
         exit
     }
 
     /// Takes the folder, opens what an unfinished run left in it, and makes the client.
-    async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished)> {
+    async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished, Origins)> {
         // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
         if let Some(area) = self.area {
             area.check(self.network.is_sandbox())?;
@@ -139,24 +162,56 @@ impl<'a> Job<'a> {
             builder = builder.tile_cache(&tiles);
         }
         let mut unfinished = Unfinished::lock(self.output)?;
-        self.sweep(&screen.ledger);
-        let names = self.check_names(&screen.ledger);
-        let gone_on = names.and_then(|replaces| {
-            self.go_on(screen, &mut unfinished, &mut builder)?;
-            Ok(replaces)
-        });
-        let begun = match gone_on {
-            Ok(replaces) => Run::new(self.network, builder, Arc::clone(screen), replaces).await,
-            Err(error) => Err(error),
-        };
-        match begun {
-            Ok(run) => Ok((run, unfinished)),
+        match self.prepare(screen, &mut unfinished, builder).await {
+            Ok((run, origins)) => Ok((run, unfinished, origins)),
             Err(error) => {
                 unfinished.close(false).ok();
                 unfinished.release();
                 Err(error)
             }
         }
+    }
+
+    /// Looks at what is in the folder, asks where it must be agreed to, and makes the client.
+    async fn prepare(
+        &self,
+        screen: &Arc<Screen>,
+        unfinished: &mut Unfinished,
+        mut builder: crate::ClientBuilder,
+    ) -> Result<(Run, Origins)> {
+        self.sweep(&screen.ledger);
+        let replaces = self.check_names(&screen.ledger)?;
+        let (plan, left) = (self.plan()?, unfinished.tables());
+        let known = Tables::read(&ReportFile::new(self.output).path(), &left);
+        let full = plan.full();
+        plan.agree(&known, &full, screen).await?;
+        self.go_on(screen, unfinished, &mut builder)?;
+        known
+            .keep(&left)
+            .map_err(|error| output_error("keep what is known of the tables in", &left, error))?;
+        // Whoever believes that all are gone wants tables without them.
+        let paths = if self.network.trust_gone { Vec::new() } else { full };
+        let full = Arc::new(FullTables { paths, ..FullTables::default() });
+        let run = Run::new(self.network, builder, Arc::clone(screen), replaces, Arc::clone(&full)).await?;
+        Ok((run, Origins { plan, known, full }))
+    }
+
+    /// What this run writes, and for which query.
+    fn plan(&self) -> Result<Plan> {
+        let source = Source::of(&self.start, self.area, self.input, self.output)?;
+        let mut filters = self.filters.map(FilterArgs::words).unwrap_or_default();
+        filters.extend(self.clip.then(|| "--clip".to_owned()));
+        let names = self.steps.iter().filter_map(|step| self.names.table(step));
+        let tables = names.flat_map(|table| {
+            self.formats.iter().map(move |format| (path_of(self.output, table, *format), *format))
+        });
+        Ok(Plan {
+            source,
+            filters: filters.join(" "),
+            sandbox: self.network.is_sandbox(),
+            tables: tables.collect(),
+            yes: self.yes,
+        })
     }
 
     /// Removes what a run that was killed at its very end left of its files: the next one may have no line for them.
@@ -241,7 +296,9 @@ impl<'a> Job<'a> {
         let filters = self.filters.map(FilterArgs::words).unwrap_or_default();
         let filters = filters.join(" ");
         let sandbox = if self.network.is_sandbox() { " sandbox" } else { "" };
-        Ok(format!("{step} {area} {} {} {filters}{sandbox}", self.network.graph_url, self.network.tiles_url))
+        // It is written to disk, where a password has no place.
+        let [graph, tiles] = [&self.network.graph_url, &self.network.tiles_url].map(|url| without_login(url));
+        Ok(format!("{step} {area} {graph} {tiles} {filters}{sandbox}"))
     }
 
     /// Pictures come from another host, to which no token goes.
@@ -254,6 +311,7 @@ impl<'a> Job<'a> {
         &self,
         screen: &Screen,
         unfinished: &mut Unfinished,
+        origins: &Origins,
         ended: Result<Report>,
         abandoned: bool,
     ) -> Exit {
@@ -268,7 +326,8 @@ impl<'a> Job<'a> {
         let came_to_its_end = report.as_ref().is_some_and(|report| !report.stopped);
         let recorded = screen.ledger.finish(came_to_its_end);
         // Failures are left to the next run, which asks for nothing else.
-        let finished = came_to_its_end && recorded.is_ok() && screen.failed() == 0;
+        let whole = came_to_its_end || origins.full.nothing_found.load(Ordering::Relaxed);
+        let finished = whole && recorded.is_ok() && screen.failed() == 0;
         for failure in [recorded.err(), unfinished.close(finished).err()].into_iter().flatten() {
             match error {
                 None => error = Some(failure),
@@ -286,11 +345,11 @@ impl<'a> Job<'a> {
             (_, None) => (Outcome::Finished, Exit::Done),
         };
         let end = End { outcome, exit, error: error.as_ref(), report: report.as_ref() };
-        self.tell(screen, &end)
+        self.tell(screen, origins, &end)
     }
 
     /// The report, the last lines, and the exit code that fits them.
-    fn tell(&self, screen: &Screen, end: &End<'_>) -> Exit {
+    fn tell(&self, screen: &Screen, origins: &Origins, end: &End<'_>) -> Exit {
         // A mistake in the words is told, and leaves nothing.
         if end.report.is_none() && !screen.has_begun() {
             tell_refusals(screen);
@@ -299,7 +358,8 @@ impl<'a> Job<'a> {
             return end.exit;
         }
         let file = ReportFile::new(self.output);
-        let report = file.compose(screen, self.network, end);
+        let tables = origins.plan.after(&origins.known, end.report);
+        let report = file.compose(screen, self.network, &tables, end);
         let written = file.write(&report);
         tell_refusals(screen);
         summary::counts(screen);

@@ -15,6 +15,7 @@
 //!   what is waited for; `voice` is all of stderr, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
 //! - `summary` is the last lines, `next` the command that goes on, `unfinished` keeps what the next run goes on from
+//! - `origin` knows which query made the tables that are there, and `nothing` keeps them where a run finds nothing
 //! - `want` says which images are wanted
 //! - `cache` finds the user's cache folder, for tiles
 
@@ -33,6 +34,8 @@ mod ledger;
 mod lines;
 mod man;
 mod next;
+mod nothing;
+mod origin;
 mod pulse;
 mod report;
 mod run;
@@ -137,12 +140,14 @@ async fn command(cli: Cli) -> Exit {
         }
         Command::Images(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::IMAGES])
+                .input(&args.input, &args.files.names.seq_out_file)
                 .tables(&args.tables)
                 .next(Some(next::metadata(&args.files, &args.network, &args.tables)));
             job.run(screen, async |run| steps::images(run, args).await).await
         }
         Command::Metadata(args) => {
             let job = Job::new(&args.network, &args.files, &[steps::METADATA])
+                .input(&args.input, &args.files.names.img_out_file)
                 .filters(&args.filters)
                 .tables(&args.tables)
                 .next(next::download(&args.files, &args.network, &args.tables, &args.ask.fields));
@@ -158,7 +163,8 @@ async fn command(cli: Cli) -> Exit {
             let job = Job::new(&args.network, &args.files, steps::of(args))
                 .filters(&args.filters)
                 .tables(&args.tables)
-                .next(next::crawled(args));
+                .next(next::crawled(args))
+                .clipped(args.clip);
             let job = match start {
                 Some(start) => job.start(start.words()),
                 None => job.area(&args.area),

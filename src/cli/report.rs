@@ -19,6 +19,7 @@
 //! | `requests` | for each class: `sent` (each attempt is one), `retries`, `bytes` received, answers `from_store` of the run before and `from_cache` (tiles only), and the limits met: answers that said `throttled`, waits for the pace (`paced`), answers that were a block (`blocked`) |
 //! | `failures`, `gone` | how many lines `failures.csv` and `gone.csv` have: of `this_run`, and of `earlier` ones and other steps |
 //! | `files` | what this run wrote: `path` below the output folder, `rows` (pictures, for their folder), `bytes` |
+//! | `tables` | for each table of the folder, of this run or an earlier one, the query that made it: `source` (the area and the owners, the list of ids, or the table that was named), `filters`, and whether the `sandbox` was asked |
 //!
 //! A tile or a sequence gives many rows, so for `sequences` and `images` the
 //! `unit` is not that of the rows. In a run that was not stopped and did not
@@ -32,15 +33,15 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use url::Url;
 
 use super::Exit;
 use super::args::NetworkArgs;
 use super::ledger::List;
+use super::origin::Tables;
 use super::screen::Screen;
 use super::voice::told;
 use super::words::iso;
-use crate::client::redact;
+use crate::client::{redact, without_login};
 use crate::sinks::file::{commit, is_file, temporary_beside};
 use crate::{Class, Error, ErrorKind, Report, Result, Written};
 
@@ -50,6 +51,9 @@ pub(super) const NOT_OURS: &str = "it is there already, and not ours";
 pub(super) const MOVE_IT: &str = "move it away, or choose another folder with `--output`";
 
 const NAME: &str = "report.json";
+
+/// The flags with a URL behind them.
+const URL_FLAGS: [&str; 2] = ["--graph-url", "--tiles-url"];
 
 /// How a file of ours begins.
 const BEGINS: &str = "{\n  \"streetflow\":";
@@ -148,10 +152,16 @@ impl ReportFile {
     }
 
     /// What there is to say of a run.
-    pub(super) fn compose(&self, screen: &Screen, network: &NetworkArgs, end: &End<'_>) -> Value {
+    pub(super) fn compose(
+        &self,
+        screen: &Screen,
+        network: &NetworkArgs,
+        tables: &Tables,
+        end: &End<'_>,
+    ) -> Value {
         let ended = SystemTime::now();
         let elapsed = screen.started.elapsed();
-        let hosts = |network: &NetworkArgs| json!({ "graph": bare(&network.graph_url), "tiles": bare(&network.tiles_url) });
+        let hosts = |network: &NetworkArgs| json!({ "graph": without_login(&network.graph_url), "tiles": without_login(&network.tiles_url) });
         json!({
             "streetflow": env!("CARGO_PKG_VERSION"),
             "report": 1,
@@ -168,6 +178,7 @@ impl ReportFile {
             "failures": lines(&screen.ledger.failures),
             "gone": lines(&screen.ledger.gone),
             "files": self.files(screen, end.report),
+            "tables": tables.json(),
         })
     }
 
@@ -254,7 +265,19 @@ pub(super) fn same_again() -> String {
 
 /// The command as a shell reads it.
 fn query(words: impl Iterator<Item = String>) -> String {
-    let words = words.filter(|word| word != "--restart").map(|word| quoted(&bare(&word)));
+    let mut is_url = false;
+    let words = words.filter(|word| word != "--restart").map(|word| {
+        let (flag, value) = word.split_once('=').unwrap_or((&word, ""));
+        let shown = match (std::mem::replace(&mut is_url, URL_FLAGS.contains(&&*word)), flag) {
+            // Whatever stands there is meant to be a URL.
+            (true, _) => without_login(&word),
+            (_, flag) if URL_FLAGS.contains(&flag) && !value.is_empty() => {
+                format!("{flag}={}", without_login(value))
+            }
+            _ => bare(&word),
+        };
+        quoted(&shown)
+    });
     std::iter::once("streetflow".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
@@ -266,20 +289,18 @@ pub(super) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A URL without the name and the password that somebody may have put into it; other words as they are.
+/// A word of the command line without the name and the password that somebody may have put into a URL in it.
 pub(super) fn bare(word: &str) -> String {
     let (flag, value) = match word.split_once('=') {
         Some((flag, value)) if flag.starts_with("--") => (Some(flag), value),
         _ => (None, word),
     };
-    let Ok(mut url) = Url::parse(value) else { return word.to_owned() };
-    if url.username().is_empty() && url.password().is_none() {
+    // Only URLs are touched: an `@` may stand in any other word.
+    if !value.contains("://") {
         return word.to_owned();
     }
-    if url.set_username("").and(url.set_password(None)).is_err() {
-        return String::new();
-    }
-    flag.map_or_else(|| url.to_string(), |flag| format!("{flag}={url}"))
+    let value = without_login(value);
+    flag.map_or_else(|| value.clone(), |flag| format!("{flag}={value}"))
 }
 
 #[cfg(test)]
@@ -297,10 +318,17 @@ mod tests {
         for (word, expected) in [
             ("https://me:secret@mirror.test/x", "https://mirror.test/x"),
             ("--graph-url=http://me:secret@mirror.test/x", "--graph-url=http://mirror.test/x"),
+            ("http://me:sec/ret@mirror.test", "http://mirror.test"),
+            ("--user=me@home", "--user=me@home"),
             ("http://mirror.test", "http://mirror.test"),
             ("a=b", "a=b"),
         ] {
             assert_eq!(bare(word), expected);
         }
+        let words = ["crawl", "--graph-url", "me:secret@mirror.test", "--tiles-url=me:secret@mirror.test"];
+        assert_eq!(
+            query(words.into_iter().map(str::to_owned)),
+            "streetflow crawl --graph-url mirror.test --tiles-url=mirror.test"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::NetworkArgs;
+use super::nothing::FullTables;
 use super::screen::Screen;
 use super::tables::Input;
 use super::voice::Tone;
@@ -22,6 +23,8 @@ pub(super) struct Run {
     pub(super) stop: CancellationToken,
     /// Tables of an earlier run stand where those of this one go.
     pub(super) replaces: bool,
+    /// Those of them that have rows, which a run that finds nothing leaves alone.
+    pub(super) full: Arc<FullTables>,
     /// The area of the embedded sandbox.
     pub(super) default_bbox: Option<Bbox>,
     #[cfg(feature = "sandbox")]
@@ -68,6 +71,7 @@ impl Run {
         builder: ClientBuilder,
         screen: Arc<Screen>,
         replaces: bool,
+        full: Arc<FullTables>,
     ) -> Result<Self> {
         raise_file_limit(args.concurrency.into());
         let stop = CancellationToken::new();
@@ -86,6 +90,7 @@ impl Run {
                 screen,
                 stop,
                 replaces,
+                full,
                 default_bbox,
                 sandbox: Some(sandbox),
             });
@@ -95,6 +100,7 @@ impl Run {
             screen,
             stop,
             replaces,
+            full,
             default_bbox: None,
             #[cfg(feature = "sandbox")]
             sandbox: None,

@@ -54,6 +54,8 @@ pub(super) struct Screen {
     hint: OnceLock<String>,
     /// A person, or nobody, did not agree to what the run would do.
     refused: Mutex<Option<Error>>,
+    /// How many tiles could not be had and were split.
+    split_tiles: AtomicU64,
     /// Called when the first thing enters a step.
     begins: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// How many requests may be under way at once.
@@ -109,6 +111,7 @@ impl Screen {
             started,
             hint: OnceLock::new(),
             refused: Mutex::default(),
+            split_tiles: AtomicU64::new(0),
             begins: Mutex::default(),
             concurrency: AtomicUsize::new(0),
             tiles_a_minute: AtomicU64::new(0),
@@ -381,6 +384,11 @@ impl Observer for Screen {
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
+            Event::TileSplit { error, .. } => {
+                if self.split_tiles.fetch_add(1, Ordering::Relaxed) < TOLD_FAILURES || self.verbose {
+                    self.warn(&format!("{}; the tiles below it are read instead", error.chain()));
+                }
+            }
             Event::TileCacheOff { error } | Event::Warning { error } => {
                 let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
                 self.warn(&format!("{}{hint}", error.chain()));

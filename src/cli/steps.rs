@@ -2,10 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::task::Poll;
 
 use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 
 use super::ahead::read_ahead;
 use super::area::no_box;
@@ -17,8 +15,8 @@ use super::attribution::Attribution;
 use super::big::{Gate, Known};
 use super::columns::{lacking, needed, read_columns};
 use super::next;
+use super::nothing::refuse_nothing;
 use super::run::Run;
-use super::screen::Screen;
 use super::start::{self, Start};
 use super::tables::{Input, Tables, check_flags, stamp};
 use super::want::Want;
@@ -241,8 +239,10 @@ async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>)
     let screen = Arc::clone(&run.screen);
     // Where there is nothing to lose, what came of the first steps is worth having.
     let stop = run.replaces.then(|| run.stop.clone());
+    let full = Arc::clone(&run.full);
     let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
-    let report = flow.then(move |records| refuse_nothing(records, screen, stop)).into_sink(sink).await?;
+    let report =
+        flow.then(move |records| refuse_nothing(records, screen, stop, full)).into_sink(sink).await?;
     stamp(&report);
     Ok(report)
 }
@@ -269,46 +269,6 @@ async fn finish_with_pictures(
 fn has_any(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
-}
-
-/// A run that failed altogether, or was stopped before anything came, must not put empty tables in the place of good
-/// ones.
-fn refuse_nothing<T: Send + 'static>(
-    records: RecordStream<T>,
-    screen: Arc<Screen>,
-    stop: Option<CancellationToken>,
-) -> RecordStream<T> {
-    let (mut records, mut any) = (Some(records), false);
-    let whole = futures::stream::poll_fn(move |cx| {
-        let Some(open) = &mut records else { return Poll::Ready(None) };
-        let next = open.poll_next_unpin(cx);
-        if !matches!(next, Poll::Ready(None)) {
-            any |= next.is_ready();
-            return next;
-        }
-        records = None;
-        if any {
-            return Poll::Ready(None);
-        }
-        // What a filter left out did come.
-        let failed = if screen.left_out() { 0 } else { screen.failed() };
-        Poll::Ready(why_nothing(stop.as_ref(), failed).map(Err))
-    });
-    whole.boxed()
-}
-
-/// Nothing at all is a result too, unless the run was stopped or something failed.
-fn why_nothing(stop: Option<&CancellationToken>, failed: u64) -> Option<Error> {
-    if stop.is_some_and(CancellationToken::is_cancelled) {
-        let error =
-            Error::new(ErrorKind::Interrupted, "finish").because("the run was stopped before anything came");
-        return Some(
-            error.hint("the tables are left as they were; the same command goes on from what is there"),
-        );
-    }
-    let error = Error::new(ErrorKind::Unavailable, "get anything")
-        .because(format!("nothing came, and {failed} failed"));
-    (failed > 0).then(|| error.hint("the warnings above say why; the files are left as they were"))
 }
 
 /// The sequences of an area, or of a user.
@@ -368,5 +328,5 @@ fn agreed(
     files: &OutputArgs,
 ) -> Flow<Metadata> {
     let folder = files.output.join(&files.names.image_downloads_folder);
-    Gate::new(run, &folder, pictures.quality, known, pictures.yes).before(flow)
+    Gate::new(run, &folder, pictures.quality, known, files.yes).before(flow)
 }

@@ -69,7 +69,7 @@ fn line(step: &Step, bytes: u64) -> String {
         _ => {}
     }
     // Here the filters are about what came out, and not about what entered.
-    if step.name == steps::SEQUENCES && !by.is_empty() {
+    if steps::gives_many(step.name) && !by.is_empty() {
         more(format!(", others {left_out}"));
     }
     line

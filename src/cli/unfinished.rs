@@ -12,6 +12,9 @@ use crate::{Error, ErrorKind, Result};
 const FOLDER: &str = ".streetflow";
 const LOCK: &str = "lock";
 
+/// The copy of what `report.json` says of the tables, while a run is at work.
+const TABLES: &str = "tables.json";
+
 const REMOVE: &str = "look at what it is, and remove it or move it away";
 const RESTART: &str = "`--restart` begins anew without it; or remove it yourself";
 
@@ -134,6 +137,11 @@ impl Unfinished {
         Ok(self.store.insert(Store::open(own, question)?))
     }
 
+    /// Where the origins of the tables are kept while the run is at work.
+    pub(super) fn tables(&self) -> PathBuf {
+        self.folder.join(TABLES)
+    }
+
     /// Where answers for other questions to a step lie, put there by unfinished runs.
     pub(super) fn others(&self, step: &str, question: &str) -> Vec<PathBuf> {
         let own = format!("{step}-{:08x}", crc32fast::hash(question.as_bytes()));
@@ -164,6 +172,8 @@ impl Unfinished {
 
     /// Lets go of the folder, and removes it if nothing is in it.
     pub(super) fn release(mut self) {
+        // The report has it.
+        fs::remove_file(self.tables()).ok();
         // The lock goes last, and the folder only if nothing else is in it.
         if let Some(lock) = self.lock.take() {
             fs::remove_file(self.folder.join(LOCK)).ok();

@@ -11,6 +11,7 @@ use url::{Host, Url};
 use super::gone::Gone;
 use super::image_url::{Allowed, ImageHosts};
 use super::kept::Kept;
+use super::login::without_login;
 use super::quota::{Pace, Quota};
 use super::retry::Retry;
 use super::secret::{Token, redact};
@@ -272,7 +273,7 @@ fn is_loopback(url: &Url) -> bool {
 fn allowed(text: &str) -> Result<Allowed> {
     Allowed::read(text).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "allow the host")
-            .subject(text.chars().take(80).collect::<String>())
+            .subject(without_login(text).chars().take(80).collect::<String>())
             .because("it is not the name of a host, nor all below a name such as `pictures.example`")
             .hint("write `pictures.example`, `pictures.example:8080` or `*.pictures.example`")
     })
@@ -309,7 +310,9 @@ fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
 
 fn base(text: &str, what: &str) -> Result<Url> {
     let refuse = |why: String| {
-        Error::new(ErrorKind::Usage, format!("use the {what} URL")).subject(redact(text)).because(why)
+        Error::new(ErrorKind::Usage, format!("use the {what} URL"))
+            .subject(redact(&without_login(text)))
+            .because(why)
     };
     let url = Url::parse(text.trim()).map_err(|error| refuse(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

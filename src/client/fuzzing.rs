@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::classify::Outside;
+use super::id_list::IdPage;
 use super::image_url::{ImageHosts, has_ended};
-use super::wire::{Batch, IdPage, Single};
+use super::wire::{Batch, Single};
 use super::{Class, Client};
 use crate::error::{Error, Result};
 use crate::model::{Image, ImageId, Metadata};
@@ -26,13 +27,10 @@ pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
     serde_json::from_slice::<Single>(body).ok()?.record(image)
 }
 
-/// The ids of a page, or what the first that can't be one lacks.
-pub type Ids = std::result::Result<Vec<ImageId>, &'static str>;
-
-/// A page of ids: the ids, or the first that can't be one, and the address of the next page.
-pub fn id_page(body: &[u8]) -> Option<(Ids, Option<String>)> {
-    let page: IdPage = serde_json::from_slice(body).ok()?;
-    Some((page.data.0, page.paging.0.and_then(|paging| paging.next.0)))
+/// A page of ids: the ids, how many entries are none, and the address of the next page.
+pub fn id_page(body: &[u8]) -> Option<(Vec<ImageId>, usize, Option<String>)> {
+    let IdPage { list, next } = IdPage::read(body).ok()?;
+    Some((list.ids, list.refused.len(), next))
 }
 
 /// The next page, if the client would follow it.

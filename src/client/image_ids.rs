@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use url::Url;
 
+use super::id_list::{IdList, IdPage};
 use super::kept::Keeping;
 use super::send::Ask;
-use super::wire::{IdPage, MOST_IMAGES};
-use super::{Class, Client, below, in_task, json};
+use super::wire::MAX_SEQUENCE_IMAGES;
+use super::{Class, Client, below, in_task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, SequenceId};
 use crate::observe::Event;
@@ -17,46 +18,76 @@ const MOST_PAGES: usize = 1000;
 
 const DOING: &str = "list the images of sequence";
 
+/// How many unusable entries an error names.
+const NAMED: usize = 5;
+
 impl Client {
     /// The ids of a sequence's images in capture order, at least one.
+    ///
+    /// Entries that are no ids are left out, and the observer is told of them
+    /// ([`Event::Failed`]); if there is nothing else, the error is of kind
+    /// [`ErrorKind::Malformed`].
     ///
     /// A sequence that exists no longer, or of which two answers name no image,
     /// is an error of kind [`ErrorKind::Gone`]. Where that is said of nearly all
     /// sequences it is not believed, and the kind is [`ErrorKind::Auth`].
     pub async fn image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
+        let mut list = self.id_list(sequence).await?;
+        if list.is_empty() {
+            tokio::time::sleep(self.wait_after_empty(0)).await;
+            list = self.id_list(sequence).await?;
+        }
+        if list.is_empty() {
+            return Err(self.gone_for_empty(sequence).await);
+        }
+        match unusable(sequence, &list) {
+            Some(error) if list.ids.is_empty() => return Err(error),
+            Some(error) => self.tell(&Event::Failed { step: "images", error: &error }),
+            None => {}
+        }
+        Ok(list.ids)
+    }
+
+    /// What the API says of a sequence's images now, or what an unfinished run had learnt; perhaps nothing.
+    ///
+    /// An empty list says little: the caller asks again later, and then says [`Client::gone_for_empty`].
+    pub(crate) async fn id_list(&self, sequence: &SequenceId) -> Result<IdList> {
         let (client, sequence) = (self.clone(), sequence.clone());
         in_task(async move {
-            let gone =
-                |why: String| Error::new(ErrorKind::Gone, DOING).subject(sequence.as_str()).because(why);
             if let Some(ids) = client.kept_image_ids(&sequence).await {
                 client.tell(&Event::Stored { class: Class::Search });
                 client.found(Class::Search, 1);
-                return Ok(ids);
+                return Ok(IdList { ids, ..IdList::default() });
             }
             if let Some(why) = client.known_gone(Class::Search, sequence.as_str()).await {
                 client.tell(&Event::Stored { class: Class::Search });
-                return Err(client.gone_or_doubt(Class::Search, gone(why)).await);
+                return Err(client.gone_or_doubt(Class::Search, gone(&sequence, why)).await);
             }
-            let mut ids = client.all_image_ids(&sequence).await;
-            if matches!(&ids, Ok(ids) if ids.is_empty()) {
-                // An outage was seen to answer with nothing for things that exist, and this is how a sequence is lost.
-                tokio::time::sleep(client.0.retry.first_wait).await;
-                ids = client.all_image_ids(&sequence).await;
+            match client.all_image_ids(&sequence).await {
+                Ok(list) => {
+                    client.found(Class::Search, usize::from(!list.is_empty()));
+                    Ok(list)
+                }
+                Err(error) if error.kind() == ErrorKind::Gone => {
+                    Err(client.gone_or_doubt(Class::Search, error).await)
+                }
+                Err(error) => Err(error),
             }
-            let error = match ids {
-                Ok(ids) if ids.is_empty() => {
-                    gone("the sequence exists no longer, or has no images".to_owned())
-                }
-                Ok(ids) => {
-                    client.found(Class::Search, 1);
-                    return Ok(ids);
-                }
-                Err(error) if error.kind() == ErrorKind::Gone => error,
-                Err(error) => return Err(error),
-            };
-            Err(client.gone_or_doubt(Class::Search, error).await)
         })
         .await
+    }
+
+    /// Whether a sequence that had images has them still; asks the network, whatever is known.
+    pub(crate) async fn still_has_images(&self, sequence: &SequenceId) -> bool {
+        self.anew().all_image_ids(sequence).await.is_ok_and(|list| !list.is_empty())
+    }
+
+    /// The error for a sequence with an empty list that is believed.
+    ///
+    /// It is not kept for the next run: an empty list may be an outage after all.
+    pub(crate) async fn gone_for_empty(&self, sequence: &SequenceId) -> Error {
+        let why = "the sequence exists no longer, or has no images";
+        self.count_gone(Class::Search).await.err().unwrap_or_else(|| gone(sequence, why.to_owned()))
     }
 
     async fn kept_image_ids(&self, sequence: &SequenceId) -> Option<Vec<ImageId>> {
@@ -66,48 +97,57 @@ impl Client {
         ids.ok().filter(|ids| !ids.is_empty())
     }
 
-    async fn all_image_ids(&self, sequence: &SequenceId) -> Result<Vec<ImageId>> {
-        let malformed = |why: &'static str| Error::new(ErrorKind::Malformed, "").because(why).answered(200);
-        // Not the answer itself: the address of its next page may have the token in it.
-        let key = key(sequence);
-        let keeping = move |ids: &[ImageId]| {
-            let lines = ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join("\n");
-            Keeping::new(key.clone(), lines.into())
+    async fn all_image_ids(&self, sequence: &SequenceId) -> Result<IdList> {
+        let named = |why: &'static str| {
+            Error::new(ErrorKind::Malformed, DOING).subject(sequence.as_str()).because(why).answered(200)
         };
-        let (mut all, mut seen) = (Vec::new(), HashSet::new());
+        let (mut all, mut seen) = (IdList::default(), HashSet::new());
         let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
         loop {
-            let subject = sequence.to_string();
-            let ask = Ask { class: Class::Search, url: next.clone(), doing: DOING, subject: subject.clone() };
-            let (first, keeping_all) = (all.is_empty(), keeping.clone());
-            let (ids, more) = self
-                .ask(ask, move |body| {
-                    let page: IdPage = json(&body)?;
-                    let ids = page.data.0.map_err(malformed)?;
-                    let more = page.paging.0.and_then(|paging| paging.next.0).filter(|_| !ids.is_empty());
-                    // Mostly there is one page, and it is kept before its request counts as done.
-                    let keeping = (first && more.is_none() && !ids.is_empty()).then(|| keeping_all(&ids));
-                    Ok(((ids, more), keeping))
-                })
-                .await?;
-            all.extend(ids);
-            if all.len() > MOST_IMAGES {
-                return Err(malformed("it has more than a million images").rename(DOING, &subject));
+            let is_first = seen.is_empty();
+            let page = if is_first {
+                self.id_page(sequence, &next, true).await?
+            } else {
+                let is_empty = |page: &IdPage| page.list.is_empty();
+                let ask = || self.id_page(sequence, &next, false);
+                self.believed_page(DOING, sequence.as_str(), is_empty, ask).await?
+            };
+            let more = page.next;
+            all.append(page.list);
+            if all.ids.len() > MAX_SEQUENCE_IMAGES {
+                return Err(named("it has more than a million images"));
             }
             let Some(more) = more else {
-                if !first {
-                    self.keep(keeping(&all)).await?;
+                all.drop_repeated();
+                if !is_first && let Some(keeping) = keeping(sequence, &all) {
+                    self.keep(keeping).await?;
                 }
                 return Ok(all);
             };
             seen.insert(next);
-            let named = |error: Error| error.rename(DOING, &subject);
-            next =
-                self.same_host(&more).ok_or_else(|| named(malformed("its next page is on another host")))?;
+            next = self.same_host(&more).ok_or_else(|| named("its next page is on another host"))?;
             if seen.contains(&next) || seen.len() > MOST_PAGES {
-                return Err(named(malformed("its pages never end")));
+                return Err(named("its pages never end"));
             }
         }
+    }
+
+    /// One page; the only page of a sequence is kept before its request counts as done.
+    async fn id_page(&self, sequence: &SequenceId, url: &Url, is_first: bool) -> Result<IdPage> {
+        let ask = Ask {
+            class: Class::Search,
+            url: self.with_login(url.clone()),
+            doing: DOING,
+            subject: sequence.to_string(),
+        };
+        let sequence = sequence.clone();
+        self.ask(ask, move |body| {
+            let page = IdPage::read(&body)
+                .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error).answered(200))?;
+            let keeping = if is_first && page.next.is_none() { keeping(&sequence, &page.list) } else { None };
+            Ok((page, keeping))
+        })
+        .await
     }
 
     /// A next page is followed only on the host that we asked: the header would go wherever it points. The token that
@@ -126,6 +166,32 @@ impl Client {
         }
         Some(next)
     }
+}
+
+fn gone(sequence: &SequenceId, why: String) -> Error {
+    Error::new(ErrorKind::Gone, DOING).subject(sequence.as_str()).because(why)
+}
+
+/// The failure of a sequence with entries that are no ids, if there are any.
+pub(crate) fn unusable(sequence: &SequenceId, list: &IdList) -> Option<Error> {
+    let named = list.refused.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = list.refused.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!list.refused.is_empty()).then(|| {
+        Error::new(ErrorKind::Malformed, "use some of the image ids of sequence")
+            .subject(sequence.as_str())
+            .because(format!("the API's list has {named}{more}; the other {} are used", list.ids.len()))
+            .answered(200)
+    })
+}
+
+/// The ids as they are kept, not the answer itself: the address of its next page may have the token in it.
+///
+/// A list with unusable entries is not kept, so that the next run asks again.
+fn keeping(sequence: &SequenceId, list: &IdList) -> Option<Keeping> {
+    let usable = list.refused.is_empty() && !list.ids.is_empty();
+    let lines = || list.ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join("\n");
+    usable.then(|| Keeping::new(key(sequence), lines().into()))
 }
 
 fn key(sequence: &SequenceId) -> String {

@@ -260,14 +260,20 @@ impl Client {
     /// Takes note of the error that its subject is gone and gives it back; where nearly all are said to be gone, the
     /// error is that this is not believed, and none of it is kept.
     pub(super) async fn gone_or_doubt(&self, class: Class, error: Error) -> Error {
-        if !self.0.trust_gone
-            && let Err(doubt) = self.latest(class).gone()
-        {
-            return self.doubt().await.err().unwrap_or(doubt);
+        if let Err(doubt) = self.count_gone(class).await {
+            return doubt;
         }
         let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
         let Some(key) = error.about().and_then(|id| self.gone_key(class, id)) else { return error };
         self.keep(Keeping::new(key, secret::redact(&why).into_bytes().into())).await.err().unwrap_or(error)
+    }
+
+    /// Takes note of one that is gone; an error where nearly all are said to be, and that is not believed.
+    pub(super) async fn count_gone(&self, class: Class) -> Result<()> {
+        match self.latest(class).gone() {
+            Err(doubt) if !self.0.trust_gone => self.doubt().await.and(Err(doubt)),
+            _ => Ok(()),
+        }
     }
 
     /// At the end of a run over images or sequences: whether what was said to be gone can be believed.

@@ -4,10 +4,11 @@
 //! - `quota` says how fast requests of a class follow one another, `window` how many a host has at once
 //! - `retry` says which failures get another attempt, and when; `budget` how many do in all
 //! - `classify` says what an answer means, `gone` when the word that images are gone is believed
-//! - `image_ids` asks for the images of a sequence, `metadata` for what is known of images; `wire` turns JSON into
-//!   records, with values as `soft` takes them
+//! - `image_ids` asks for the images of a sequence, and `id_list` reads the answer; `empty` says when an empty one is
+//!   believed
+//! - `metadata` asks for what is known of images; `wire` turns JSON into records, with values as `soft` takes them
 //! - `image_url` says where pictures may come from
-//! - `secret` holds the token, `percent` shows where it may hide
+//! - `login` takes passwords out of URLs, `secret` holds the token, `percent` shows where it may hide
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
 //! - `user` asks for the sequences of a user
 //! - `tiles` asks for tiles; `tile_cache` keeps tiles for later runs, `tile_file` is one of them
@@ -15,13 +16,16 @@
 mod budget;
 mod build;
 mod classify;
+mod empty;
 #[cfg(any(fuzzing, feature = "sandbox"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod gone;
+mod id_list;
 mod image_ids;
 mod image_url;
 mod kept;
+mod login;
 mod metadata;
 mod percent;
 mod quota;
@@ -52,10 +56,14 @@ use self::budget::Budget;
 pub use self::build::ClientBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use self::build::is_mapillary;
+pub(crate) use self::empty::EMPTY_ROUNDS;
 use self::gone::Gone;
+pub(crate) use self::id_list::IdList;
+pub(crate) use self::image_ids::unusable;
 use self::image_url::ImageHosts;
 pub(crate) use self::image_url::has_ended;
 use self::kept::{Keeping, Kept};
+pub(crate) use self::login::without_login;
 pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;
@@ -325,6 +333,7 @@ async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send
 /// A path below a base URL, which may have a path of its own.
 fn below(base: &Url, path: &str) -> Result<Url> {
     let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
-    Url::parse(&whole)
-        .map_err(|error| Error::new(ErrorKind::Usage, "use the URL").subject(whole).because(error))
+    Url::parse(&whole).map_err(|error| {
+        Error::new(ErrorKind::Usage, "use the URL").subject(without_login(&whole)).because(error)
+    })
 }

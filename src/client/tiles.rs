@@ -14,14 +14,17 @@ use crate::observe::Event;
 impl Client {
     /// The bytes of a vector tile of `mly1_public`, uncompressed; empty where nothing is.
     pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>> {
-        self.tile_as(tile, |bytes| Ok(bytes.to_vec())).await
+        self.tile_as(tile, |bytes| Ok(bytes.to_vec()), |_| true).await
     }
 
     /// A tile as `parse` reads it; bytes that can't be read are asked for again.
+    ///
+    /// A tile that is not `whole` is used, but neither kept nor taken from what is kept: the next run asks again.
     pub(crate) async fn tile_as<T: Send + 'static>(
         &self,
         tile: TileId,
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        whole: fn(&T) -> bool,
     ) -> Result<T> {
         let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
         let ask =
@@ -31,12 +34,14 @@ impl Client {
             let key = format!("tile {tile}");
             if let Some(body) = client.kept(&key).await
                 && let Ok(parsed) = parse(&body)
+                && whole(&parsed)
             {
                 client.tell(&Event::Stored { class: Class::Tile });
                 return Ok(parsed);
             }
             if let Some(body) = client.cached(&url, tile).await
                 && let Ok(parsed) = parse(&body)
+                && whole(&parsed)
             {
                 client.tell(&Event::CachedTile { tile });
                 client.keep(Keeping::new(key, body.into())).await?;
@@ -45,10 +50,14 @@ impl Client {
             let asking = client.clone();
             let answered = client.ask(ask, move |body| {
                 let body = asking.unzip(body)?;
-                Ok(((parse(&body)?, body.clone()), Some(Keeping::new(key.clone(), body))))
+                let parsed = parse(&body)?;
+                let keeping = whole(&parsed).then(|| Keeping::new(key.clone(), body.clone()));
+                Ok(((parsed, body), keeping))
             });
             let (parsed, body) = answered.await?;
-            client.cache(&url, tile, body).await;
+            if whole(&parsed) {
+                client.cache(&url, tile, body).await;
+            }
             Ok(parsed)
         })
         .await

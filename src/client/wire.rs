@@ -17,26 +17,10 @@ use crate::geo::LonLat;
 use crate::model::{Image, ImageId, Metadata, SequenceId};
 
 /// No sequence comes near so many images; some have thousands.
-pub(super) const MOST_IMAGES: usize = 1_000_000;
+pub(super) const MAX_SEQUENCE_IMAGES: usize = 1_000_000;
 
 /// An answer of more images than this is none to a question for fifty.
 const MOST_ANSWERS: usize = 1000;
-
-/// A list of ids, as `/image_ids` gives it, perhaps with a next page.
-#[derive(serde::Deserialize)]
-pub(super) struct IdPage {
-    pub(super) data: Ids,
-    #[serde(default)]
-    pub(super) paging: Soft<Paging>,
-}
-
-/// The ids, or why one of them can't be one.
-pub(super) struct Ids(pub(super) Result<Vec<ImageId>, &'static str>);
-
-#[derive(serde::Deserialize)]
-struct IdOnly {
-    id: Soft<String>,
-}
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
@@ -219,34 +203,6 @@ macro_rules! from_map {
 }
 
 from_map!(Creator, Linked, Point, Detections, Paging);
-
-impl<'de> Deserialize<'de> for Ids {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(IdsVisitor)
-    }
-}
-
-struct IdsVisitor;
-
-impl<'de> Visitor<'de> for IdsVisitor {
-    type Value = Ids;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of ids")
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ids, A::Error> {
-        let mut ids = Ok(Vec::new());
-        while let Some(IdOnly { id }) = list.next_element()? {
-            let Ok(all) = &mut ids else { continue };
-            match ImageId::check(id.0.as_deref().unwrap_or_default()) {
-                Ok(_) if all.len() == MOST_IMAGES => ids = Err("it has more than a million images"),
-                Ok(id) => all.push(id),
-                Err(why) => ids = Err(why),
-            }
-        }
-        Ok(Ids(ids))
-    }
-}
 
 impl<'de> Deserialize<'de> for Batch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

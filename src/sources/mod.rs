@@ -5,6 +5,7 @@ mod csv;
 #[doc(hidden)]
 pub mod fuzzing;
 mod geojson;
+mod health;
 mod lane;
 mod mvt;
 #[cfg(feature = "parquet")]

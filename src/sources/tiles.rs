@@ -10,14 +10,20 @@
 //! | 6–9 | simplified lines | no sequence of anyone |
 //! | 10–13 | all lines | no sequence that is wanted |
 //!
+//! A tile above the level where sequences are collected only saves requests, so
+//! one that can't be had is split like one that shows something (`health` says
+//! when that is no use because the whole host fails).
+//!
 //! Tiles are read in quadkey order, so that neighbours stay together in the
 //! output, and that order is the same every time however answers arrive.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
+use super::health::Health;
 use super::mvt::{self, Owner, Shown, Wanted};
 use super::{RecordStream, Source};
 use crate::client::Client;
@@ -38,6 +44,9 @@ const ALL_LINES: u8 = 10;
 
 /// The walk starts at the deepest level that covers the box with so many tiles.
 const FIRST_COVER: usize = 32;
+
+/// How many unusable things of a tile an error names.
+const NAMED: usize = 5;
 
 /// How many tiles may be under way; the client may allow fewer.
 const UNDER_WAY: usize = 32;
@@ -67,7 +76,7 @@ pub struct TileSource {
     area: Area,
     wanted: Wanted,
     min_zoom: u8,
-    max_zoom: u8,
+    pub(super) max_zoom: u8,
     ahead: usize,
 }
 
@@ -162,7 +171,7 @@ impl TileSource {
     }
 
     /// The tiles of the next level that touch the area.
-    fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
+    pub(super) fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
         let children = tiles.into_iter().flat_map(TileId::children);
         children.filter(|child| self.area.touches(*child)).collect()
     }
@@ -179,9 +188,10 @@ impl Source for TileSource {
             nodes: BTreeMap::from([(0, Node::Waiting(TileId::WORLD))]),
             asked: FuturesUnordered::new(),
             ready: VecDeque::new(),
-            giving: false,
+            giving: None,
             seen: HashSet::new(),
             left_out: HashMap::new(),
+            health: Arc::default(),
         };
         futures::stream::unfold(Some(walk), |walk| async {
             let mut walk = walk?;
@@ -194,17 +204,19 @@ impl Source for TileSource {
 }
 
 /// What a tile said.
-enum Look {
+pub(super) enum Look {
     Descend,
     RuledOut,
     Sequences(Shown),
+    /// It can't be had, and tiles below it can.
+    Failed(Error),
 }
 
 /// A tile on the list; the list never holds a tile and its descendant.
 enum Node {
     Waiting(TileId),
     Asked(TileId),
-    Read(Result<Shown>),
+    Read(Result<(TileId, Shown)>),
 }
 
 struct Walk {
@@ -214,11 +226,12 @@ struct Walk {
     nodes: BTreeMap<u32, Node>,
     asked: FuturesUnordered<BoxFuture<'static, (u32, Result<Look>)>>,
     ready: VecDeque<Sequence>,
-    /// The sequences that are ready are those of a tile that has not been told of yet.
-    giving: bool,
+    /// The tile of the sequences that are ready, and what of it can't be used; it has not been told of yet.
+    giving: Option<Option<Error>>,
     seen: HashSet<SequenceId>,
     /// What tiles said does not fit, and by which filter: another tile may know better.
     left_out: HashMap<SequenceId, &'static str>,
+    health: Arc<Health>,
 }
 
 impl Walk {
@@ -230,16 +243,21 @@ impl Walk {
                     return Some(Ok(sequence));
                 }
             }
-            if std::mem::take(&mut self.giving) {
-                self.source.client.tell(&Event::Listed { step: STEP });
+            match self.giving.take() {
+                Some(Some(error)) => return Some(Err(error)),
+                Some(None) => self.source.client.tell(&Event::Listed { step: STEP }),
+                None => {}
             }
             if matches!(self.nodes.first_key_value(), Some((_, Node::Read(_)))) {
                 match self.nodes.pop_first() {
-                    Some((_, Node::Read(Ok(shown)))) => {
+                    Some((_, Node::Read(Ok((tile, shown))))) => {
+                        for _ in 0..shown.without_sequence {
+                            self.source.client.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
+                        }
+                        self.giving = Some(unusable(tile, &shown));
                         self.ready.extend(shown.sequences);
                         let new = |(id, _): &(SequenceId, _)| !self.seen.contains(id);
                         self.left_out.extend(shown.left_out.into_iter().filter(new));
-                        self.giving = true;
                     }
                     Some((_, Node::Read(Err(error)))) => return Some(Err(error)),
                     _ => {}
@@ -271,7 +289,7 @@ impl Walk {
             } else {
                 self.nodes.insert(place, Node::Asked(tile));
                 self.source.client.tell(&Event::Entered { step: STEP });
-                self.asked.push(look(self.source.clone(), tile, place));
+                self.asked.push(look(self.source.clone(), Arc::clone(&self.health), tile, place));
             }
         }
     }
@@ -292,13 +310,18 @@ impl Walk {
                 self.source.client.tell(&Event::Listed { step: STEP });
                 self.descend(place, tile);
             }
+            Ok(Look::Failed(error)) => {
+                self.source.client.tell(&Event::TileSplit { tile, error: &error });
+                self.source.client.tell(&Event::Listed { step: STEP });
+                self.descend(place, tile);
+            }
             Ok(Look::RuledOut) => {
                 self.source.client.tell(&Event::RuledOut { tile });
                 self.nodes.remove(&place);
             }
             Ok(Look::Sequences(shown)) => {
                 self.source.client.tell(&Event::TileShows { tile, images: shown.images });
-                self.nodes.insert(place, Node::Read(Ok(shown)));
+                self.nodes.insert(place, Node::Read(Ok((tile, shown))));
             }
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
@@ -318,14 +341,48 @@ impl Drop for Walk {
     }
 }
 
-fn look(source: TileSource, tile: TileId, place: u32) -> BoxFuture<'static, (u32, Result<Look>)> {
+fn look(
+    source: TileSource,
+    health: Arc<Health>,
+    tile: TileId,
+    place: u32,
+) -> BoxFuture<'static, (u32, Result<Look>)> {
     Box::pin(async move {
-        let client = source.client.clone();
-        (place, client.tile_as(tile, move |bytes| source.read(tile, bytes)).await)
+        let began = health.begin();
+        let looked = source.look(tile).await;
+        let looked = match looked {
+            Ok(look) => {
+                health.note_success();
+                Ok(look)
+            }
+            Err(error) if tile.z < source.max_zoom && !error.is_fatal() => {
+                if health.is_well(&source, tile, began).await { Ok(Look::Failed(error)) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        };
+        (place, looked)
+    })
+}
+
+/// The failure of a tile of which something can't be used, if there is any.
+fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
+    let named = shown.unusable.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = shown.unusable.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!shown.unusable.is_empty()).then(|| {
+        Error::new(ErrorKind::Malformed, "use all of the tile")
+            .subject(tile.to_string())
+            .because(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
     })
 }
 
 impl TileSource {
+    pub(super) async fn look(&self, tile: TileId) -> Result<Look> {
+        let source = self.clone();
+        let whole = |look: &Look| !matches!(look, Look::Sequences(shown) if !shown.unusable.is_empty());
+        self.client.tile_as(tile, move |bytes| source.read(tile, bytes), whole).await
+    }
+
     fn read(&self, tile: TileId, bytes: &[u8]) -> Result<Look> {
         let malformed = |fault| Error::new(ErrorKind::Malformed, "").because(fault);
         if tile.z == self.max_zoom {

@@ -1,6 +1,7 @@
 //! A user to their sequences, through the search by name.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::SystemTime;
 
 use futures::StreamExt;
 use url::Url;
@@ -8,8 +9,9 @@ use url::Url;
 use super::{RecordStream, Source};
 use crate::client::{Client, UserPage, unknown_user};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Sequence, SequenceId};
+use crate::model::{ImageId, Sequence, SequenceId};
 use crate::observe::Event;
+use crate::record::time::DAY;
 use crate::stages::Dates;
 
 /// The step's name in events.
@@ -18,10 +20,25 @@ const STEP: &str = "sequences";
 /// A hundred million images.
 const MOST_PAGES: usize = 100_000;
 
+/// After so many empty pages in a row, each with a next one, the listing is given up.
+const MAX_EMPTY_PAGES: usize = 20;
+
+/// A window of time that is not split any more, in milliseconds.
+const SHORTEST: i64 = 60_000;
+
+/// Before it there was no Mapillary, and hardly a digital camera; in milliseconds since 1970.
+const YEAR_2004: i64 = 1_072_915_200_000;
+
+/// No clock that is only a little wrong tells a later time; in milliseconds since 1970.
+const YEAR_2200: i64 = 7_258_118_400_000;
+
 /// The sequences of a user wherever they are, each once, those with the newest images first.
 ///
-/// It asks for a page of a thousand images after the other; a user without
-/// images is a usage error. Memory grows by some 50 bytes a sequence.
+/// It asks for a page of a thousand images after the other, or for fewer where
+/// the API asks to reduce the amount of data, and for stretches of time where
+/// that is not enough. An empty page is asked for again before it is believed.
+/// A user without images is a usage error. Memory grows by some 50 bytes a
+/// sequence.
 ///
 /// ```no_run
 /// use streetflow::{Client, CsvSink, Flow, UserSource};
@@ -56,12 +73,18 @@ impl Source for UserSource {
 
     fn stream(self) -> RecordStream<Sequence> {
         let pages = Pages {
-            next: Some(self.client.pages_of(&self.name, self.dates.as_ref())),
+            next: None,
+            windows: vec![Window { dates: self.dates }],
+            window: Window { dates: self.dates },
+            is_split: false,
             source: self,
             asked: HashSet::new(),
+            before: None,
+            empty_in_a_row: 0,
             ready: VecDeque::new(),
             giving: false,
             seen: HashSet::new(),
+            without_sequence: HashSet::new(),
         };
         futures::stream::unfold(pages, |mut pages| async { Some((pages.next().await?, pages)) }).boxed()
     }
@@ -69,64 +92,184 @@ impl Source for UserSource {
 
 struct Pages {
     source: UserSource,
-    /// None after the last page.
-    next: Option<Result<Url>>,
+    /// None after the last page of a window.
+    next: Option<Url>,
+    /// The windows of time that are still to be listed, the next one last.
+    windows: Vec<Window>,
+    /// The window that is being listed.
+    window: Window,
+    /// There are several windows, which share their edges.
+    is_split: bool,
     asked: HashSet<Url>,
-    ready: VecDeque<Result<Sequence>>,
+    /// The last page that had images.
+    before: Option<Url>,
+    empty_in_a_row: usize,
+    ready: VecDeque<Sequence>,
     /// What is ready is that of a page that has not been told of yet.
     giving: bool,
     seen: HashSet<SequenceId>,
+    /// Images without a sequence that were counted, where windows share them.
+    without_sequence: HashSet<ImageId>,
 }
 
 impl Pages {
     async fn next(&mut self) -> Option<Result<Sequence>> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
-                return Some(ready);
+                return Some(Ok(ready));
             }
             if std::mem::take(&mut self.giving) {
                 self.source.client.tell(&Event::Listed { step: STEP });
             }
-            let page = match self.next.take()? {
-                Ok(page) => page,
-                Err(error) => return Some(Err(error)),
+            let url = match self.next.take() {
+                Some(url) => url,
+                None => match self.begin_window()? {
+                    Ok(url) => url,
+                    Err(error) => return Some(Err(error)),
+                },
             };
-            let page = self.page(page).await;
+            let page = self.page(&url).await;
+            if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooMuch)
+                && let Some(smaller) = self.window.split(now())
+            {
+                self.windows.extend(smaller);
+                self.is_split = true;
+                continue;
+            }
             // A name that is nobody's is a mistake in the words, and nothing has begun.
             if page.as_ref().err().is_none_or(|error| !error.is_fatal()) {
                 self.source.client.tell(&Event::Entered { step: STEP });
             }
-            // Without an answer nobody knows where the next page is, so a failure is the end.
+            // Without an answer nobody knows where the next page is, so a failure is the end of its window.
             match page {
-                Ok(page) => self.take(page),
+                Ok(page) => self.take(url, page),
                 Err(error) => return Some(Err(error)),
             }
         }
     }
 
-    async fn page(&mut self, page: Url) -> Result<UserPage> {
-        let first = self.asked.is_empty();
-        if !self.asked.insert(page.clone()) || self.asked.len() > MOST_PAGES {
+    fn begin_window(&mut self) -> Option<Result<Url>> {
+        self.window = self.windows.pop()?;
+        self.empty_in_a_row = 0;
+        Some(self.source.client.pages_of(&self.source.name, self.window.dates.as_ref()))
+    }
+
+    async fn page(&mut self, page: &Url) -> Result<UserPage> {
+        let is_first = self.asked.is_empty();
+        let endless = || {
             let error =
                 Error::new(ErrorKind::Malformed, "list the images of user").subject(&self.source.name);
-            return Err(error.because("its pages never end"));
+            error.because("its pages never end")
+        };
+        if self.asked.contains(page)
+            || self.asked.len() >= MOST_PAGES
+            || self.empty_in_a_row >= MAX_EMPTY_PAGES
+        {
+            return Err(endless());
         }
-        let page = self.source.client.user_page(&self.source.name, page).await?;
-        let nothing = page.sequences.is_empty() && page.without_sequence.is_empty();
-        if first && nothing && self.source.dates.is_none() {
+        self.asked.insert(page.clone());
+        let (client, before) = (&self.source.client, self.before.as_ref());
+        let page = client.believed_user_page(&self.source.name, page.clone(), before).await?;
+        if is_first && page.is_empty() && page.next.is_none() && self.source.dates.is_none() {
             return Err(unknown_user(&self.source.name));
         }
         Ok(page)
     }
 
-    fn take(&mut self, page: UserPage) {
+    fn take(&mut self, url: Url, page: UserPage) {
+        if page.is_empty() {
+            self.empty_in_a_row += 1;
+        } else {
+            (self.before, self.empty_in_a_row) = (Some(url), 0);
+        }
         let new = page.sequences.into_iter().filter(|one| self.seen.insert(one.seq_id.clone()));
-        self.ready.extend(new.map(Ok));
+        self.ready.extend(new);
         self.giving = true;
-        self.next = page.next.map(Ok);
+        self.next = page.next;
         // They are counted, for their sequences may come with another image, or not.
-        for _ in page.without_sequence {
+        let mut without = page.unusable;
+        for image in page.without_sequence {
+            without += u64::from(!self.is_split || self.without_sequence.insert(image));
+        }
+        for _ in 0..without {
             self.source.client.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
         }
+    }
+}
+
+/// A stretch of time that is listed by itself; open where there are no dates.
+#[derive(Clone, Copy)]
+struct Window {
+    dates: Option<Dates>,
+}
+
+impl Window {
+    /// Smaller windows that cover this one, the newest last; none where it can't be split.
+    ///
+    /// They share their edges, for the API counts the end in, and rounds to seconds.
+    fn split(self, now: i64) -> Option<Vec<Self>> {
+        let (from, to) = (self.dates.and_then(|dates| dates.from()), self.dates.and_then(|dates| dates.to()));
+        let is_open = from.is_none() || to.is_none();
+        // Clocks that are wrong tell any time, so what lies outside is asked for too.
+        let later = |end: &i64| from.is_none_or(|from| from < *end);
+        let end = to.or_else(|| [now + DAY, YEAR_2200].into_iter().find(later))?;
+        let earlier = |begin: &i64| *begin < end;
+        let begin = from.or_else(|| [YEAR_2004, 0].into_iter().find(earlier))?;
+        let window = |from, to| Dates::new(from, to).ok().map(|dates| Self { dates: Some(dates) });
+        let mut windows = Vec::new();
+        if is_open {
+            windows.extend(if from.is_none() { window(None, Some(begin)) } else { None });
+            windows.extend(window(Some(begin), Some(end)));
+            windows.extend(if to.is_none() { window(Some(end), None) } else { None });
+            return Some(windows);
+        }
+        if end - begin <= SHORTEST {
+            return None;
+        }
+        let middle = begin + (end - begin) / 2;
+        windows.extend(window(Some(begin), Some(middle)));
+        windows.extend(window(Some(middle), Some(end)));
+        Some(windows)
+    }
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Splits a window and all that come of it until none can be split, and gives the edges of the smallest.
+    fn all(window: Window, depth: usize, now: i64) -> Vec<(Option<i64>, Option<i64>)> {
+        let edges = window.dates.map_or((None, None), |dates| (dates.from(), dates.to()));
+        match window.split(now).filter(|_| depth > 0) {
+            Some(windows) => windows.into_iter().flat_map(|window| all(window, depth - 1, now)).collect(),
+            None => vec![edges],
+        }
+    }
+
+    #[test]
+    fn windows_cover_all_time_without_a_gap_and_come_to_an_end() {
+        let now = 1_790_000_000_000;
+        for dates in [
+            None,
+            Dates::new(Some(now - 3 * DAY), None).ok(),
+            Dates::new(None, Some(1_000)).ok(),
+            Dates::new(None, Some(-5_000)).ok(),
+            Dates::new(Some(YEAR_2200 + DAY), None).ok(),
+            Dates::new(Some(0), Some(DAY)).ok(),
+        ] {
+            let edges = all(Window { dates }, 9, now);
+            let whole = dates.map_or((None, None), |dates| (dates.from(), dates.to()));
+            assert_eq!((edges[0].0, edges[edges.len() - 1].1), whole);
+            assert!(edges.windows(2).all(|pair| pair[0].1 == pair[1].0 && pair[0].1.is_some()), "{edges:?}");
+        }
+        let hour = Window { dates: Dates::new(Some(0), Some(3_600_000)).ok() };
+        let edges = all(hour, 100, now);
+        assert!(edges.len() > 10 && edges.iter().all(|(from, to)| to.unwrap() - from.unwrap() <= SHORTEST));
     }
 }

@@ -3,9 +3,9 @@
 use futures::StreamExt;
 use futures::stream;
 
+use super::empty_lists::{Listing, listings};
 use super::{Stage, end_in_doubt};
-use crate::client::{Class, Client};
-use crate::error::Result;
+use crate::client::{Class, Client, unusable};
 use crate::model::{Image, Sequence};
 use crate::observe::Event;
 use crate::sources::RecordStream;
@@ -18,7 +18,12 @@ const STEP: &str = "images";
 /// A sequence that exists no longer gives one error of kind [`Gone`](crate::ErrorKind::Gone)
 /// in its place; where nearly all are said to, the stream ends with an error of
 /// kind [`Auth`](crate::ErrorKind::Auth) instead. When all images of a sequence are passed on, the client's
-/// observer is told ([`Event::Listed`]).
+/// observer is told ([`Event::Listed`]). Ids that can't be used are one error of
+/// kind [`Malformed`](crate::ErrorKind::Malformed) behind the good ones.
+///
+/// A list without images may be an outage, so such sequences are asked again at
+/// the end, and where fifty follow each other. Their images come then, and only
+/// those that stay empty while others are not are gone.
 ///
 /// ```
 /// # #[cfg(feature = "sandbox")]
@@ -61,33 +66,30 @@ impl Stage<Sequence> for ListImages {
     type Out = Image;
 
     fn apply(self, sequences: RecordStream<Sequence>) -> RecordStream<Image> {
-        let client = self.client.clone();
-        let (ahead, observed) = (self.ahead, self.client.clone());
-        let listed = sequences
-            .map(move |sequence| {
-                let client = self.client.clone();
-                async move { list(&client, sequence?).await }
-            })
-            .buffered(ahead)
-            .flat_map(move |listed| match listed {
-                Ok(images) => {
-                    let client = observed.clone();
-                    let mut images = images.into_iter();
-                    let told = move || {
-                        images.next().or_else(|| {
-                            client.tell(&Event::Listed { step: STEP });
-                            None
-                        })
-                    };
-                    stream::iter(std::iter::from_fn(told).fuse().map(Ok)).left_stream()
+        let (client, observed) = (self.client.clone(), self.client.clone());
+        let listed = listings(self.client, self.ahead, sequences).flat_map(move |listed| match listed {
+            Ok(Listing { sequence, list }) => {
+                let client = observed.clone();
+                for _ in 0..list.repeated {
+                    client.tell(&Event::LeftOut { step: STEP, by: "repeated" });
                 }
-                Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
-            });
+                // With entries that are no ids, the sequence ends as a failure, behind its good images.
+                let mut end = Some(unusable(&sequence, &list));
+                let mut ids = list.ids.into_iter();
+                let images = move || {
+                    if let Some(img_id) = ids.next() {
+                        return Some(Ok(Image { seq_id: sequence.clone(), img_id }));
+                    }
+                    let failure = end.take()?;
+                    if failure.is_none() {
+                        client.tell(&Event::Listed { step: STEP });
+                    }
+                    failure.map(Err)
+                };
+                stream::iter(std::iter::from_fn(images)).left_stream()
+            }
+            Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
+        });
         end_in_doubt(listed, client, Class::Search)
     }
-}
-
-async fn list(client: &Client, sequence: Sequence) -> Result<Vec<Image>> {
-    let ids = client.image_ids(&sequence.seq_id).await?;
-    Ok(ids.into_iter().map(|img_id| Image { seq_id: sequence.seq_id.clone(), img_id }).collect())
 }

@@ -1,5 +1,6 @@
 //! What happens to records on their way.
 
+mod empty_lists;
 mod filter;
 mod images;
 mod metadata;

@@ -354,6 +354,11 @@ async fn ids_that_are_no_numbers_are_refused_in_answers() {
         sandbox.clear_script();
         let body = format!(r#"{{"data":[{{"id":"1"}},{{"id":"{bad}"}}]}}"#);
         sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
+        let ids = client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap();
+        assert_eq!(ids.iter().map(ImageId::as_str).collect::<Vec<_>>(), ["1"], "{bad}");
+        let body = format!(r#"{{"data":[{{"id":"{bad}"}}]}}"#);
+        sandbox.clear_script();
+        sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
         let error = client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Malformed && error.chain().contains("digits"), "{error:?}");
         let body = serde_json::json!({

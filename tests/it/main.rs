@@ -3,9 +3,11 @@
 
 mod again;
 mod bad_days;
+mod bad_values;
 mod big;
 mod books;
 mod cli;
+mod coarse_tiles;
 #[cfg(feature = "parquet")]
 mod convert;
 mod crawl;
@@ -14,6 +16,7 @@ mod door;
 mod doubt;
 mod drills;
 mod durable;
+mod empty_lists;
 mod estimate;
 mod examples;
 #[cfg(target_os = "linux")]
@@ -32,6 +35,8 @@ mod help;
 mod hostile;
 mod ledger;
 mod picture_files;
+mod other_query;
+mod passwords;
 mod pictures;
 mod progress;
 mod real;
@@ -52,3 +57,4 @@ mod syscalls;
 mod tile_cache;
 mod token;
 mod usage;
+mod users;

@@ -173,11 +173,13 @@ async fn restart_and_another_box_begin_anew() {
     assert!(tables(folder.path()) == expected);
     killed_after(&sandbox, folder.path(), all / 2).await;
     let mut command = command_on(&sandbox, folder.path());
-    command.args("crawl --bbox 32.40,35.02,32.44,35.05 --no-download --tile-rate 1000000".split(' '));
+    command.args("crawl --bbox 32.40,35.02,32.44,35.05 --no-download --tile-rate 1000000 --yes".split(' '));
     let (exit, said) = output(command).await;
     assert!(exit == 0 && said.contains("has the answers of another unfinished `crawl`"), "{said}");
     sandbox.clear_requests();
-    let (exit, said) = again(&sandbox, folder.path()).await;
+    let mut command = command_on(&sandbox, folder.path());
+    command.args(WORDS.split_whitespace()).arg("--yes");
+    let (exit, said) = output(command).await;
     assert!(exit == 0 && said.contains("going on from"), "another box in between costs nothing: {said}");
     assert!(sandbox.requests().len() <= all - all / 2 + IN_FLIGHT, "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
@@ -262,7 +264,8 @@ async fn a_single_step_goes_on_too() {
             sandbox.requests().into_iter().map(|asked| (asked.path, asked.query)).collect();
         let distinct: HashSet<_> = answered.iter().collect();
         assert!(
-            answered.len() - distinct.len() <= 4 + 1, // a sequence that is gone is asked for twice
+            // A sequence that is gone is asked for four times, at the end beside one that is there.
+            answered.len() - distinct.len() <= 4 + 5,
             "{step}: {} of {before}",
             answered.len() - distinct.len()
         );

@@ -20,7 +20,7 @@ async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = format!("crawl --user={} --no-download --fields=captured_at", World::USER);
+    let words = format!("crawl --user={} --no-download --fields=captured_at --yes", World::USER);
     let (exit, said) = run(&sandbox, folder.path(), &words).await;
     assert_eq!(exit, 0, "{said}");
     let counts = check("user", &sandbox, &outputs, 0);
@@ -127,7 +127,7 @@ async fn a_crawl_starts_from_sequences_or_images_in_every_way_they_can_be_said()
     for from in ["area/seq_dataset.csv", "list.txt", "area/seq_dataset.geojsonl", &sequences.join(",")] {
         sandbox.clear_requests();
         let (exit, said) =
-            run(&sandbox, folder.path(), &format!("crawl --sequences={from} --no-download")).await;
+            run(&sandbox, folder.path(), &format!("crawl --sequences={from} --no-download --yes")).await;
         assert_eq!(exit, 0, "{from}: {said}");
         assert_eq!(read(&outputs, "img_meta_dataset.csv"), whole, "{from}");
         assert_eq!(
@@ -143,7 +143,7 @@ async fn a_crawl_starts_from_sequences_or_images_in_every_way_they_can_be_said()
     let named: BTreeSet<_> = images.iter().cloned().collect();
     for from in ["images.txt", &images.join(",")] {
         let (exit, said) =
-            run(&sandbox, folder.path(), &format!("crawl --images={from} --fields=width -o ids")).await;
+            run(&sandbox, folder.path(), &format!("crawl --images={from} --fields=width -o ids --yes")).await;
         assert_eq!(exit, 0, "{from}: {said}");
         let ids = folder.path().join("ids");
         let rows: Vec<_> =

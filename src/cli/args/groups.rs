@@ -192,12 +192,6 @@ pub(in crate::cli) struct PictureArgs {
     /// go by the time of the download.
     #[arg(long, value_name = "WHICH", default_value_t = FileTime::Capture, value_parser = parsed::<FileTime>, hide_short_help = true)]
     pub(in crate::cli) file_time: FileTime,
-    /// Download without asking, however much it is
-    ///
-    /// Over 100,000 pictures, or more than half of the disk that is free, a run asks first on a terminal, and ends
-    /// elsewhere.
-    #[arg(short, long)]
-    pub(in crate::cli) yes: bool,
     /// Look into pictures that are there, and download broken ones anew
     #[arg(long, hide_short_help = true)]
     pub(in crate::cli) check_existing: bool,
@@ -225,6 +219,12 @@ pub(in crate::cli) struct OutputArgs {
     /// Begin anew, and forget an unfinished run
     #[arg(long)]
     pub(in crate::cli) restart: bool,
+    /// Go on without asking: replace tables of another query, download however much it is
+    ///
+    /// On a terminal a run asks first, and elsewhere it ends: before it replaces tables that have rows of another query
+    /// (area, owner, list of ids, filters), and before over 100,000 pictures, or more than half of the disk that is free.
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
     #[command(flatten)]
     pub(in crate::cli) names: NameArgs,
 }

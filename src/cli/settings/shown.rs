@@ -12,10 +12,14 @@ use super::{FILE, Parsed, TOOLSET, VARIABLE, names, value};
 use crate::cli::args::Cli;
 use crate::cli::report::bare;
 use crate::cli::words::path_text;
+use crate::client::without_login;
 use crate::{Error, ErrorKind, Result, Token};
 
 /// The token's variables, in the order in which they are looked at.
 const TOKENS: [&str; 3] = ["MAPILLARY_TOKEN", "MAPILLARY_CLIENT_TOKEN", "MAPILLARY_ACCESS_TOKEN"];
+
+/// The settings that are URLs.
+const URLS: [&str; 2] = ["graph_url", "tiles_url"];
 
 const HEAD: &str = "\
 # Settings of streetflow. It reads this file where it lies in the folder that one is in, or where --config names it.
@@ -39,7 +43,8 @@ pub(in crate::cli) fn config(parsed: &Parsed) -> Result<()> {
             (None, _) => "default".to_owned(),
         };
         let shown = value(matches, name).unwrap_or_else(|| "not set".to_owned());
-        rows.push((name.to_owned(), bare(&shown), origin));
+        let shown = if URLS.contains(&name) { without_login(&shown) } else { bare(&shown) };
+        rows.push((name.to_owned(), shown, origin));
     }
     let (token, origin) = token()?;
     rows.push(("(token)".to_owned(), token.to_owned(), origin));

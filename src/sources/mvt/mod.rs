@@ -3,22 +3,33 @@
 //! Layers, keys and values are borrowed from the tile; a feature costs no
 //! allocation. Layer fields may come in any order (in real tiles the version
 //! comes last), numbers in any of the five encodings, and any property may be
-//! missing or empty.
+//! missing or empty. A property or a feature that can't be read costs itself:
+//! the sequences that are lost by it are named, and the rest of the tile counts.
 
+mod layers;
 mod wanted;
 mod wire;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::fmt;
 
+pub use self::layers::{TileLayer, tile_layers};
 use self::wanted::Word;
 pub(super) use self::wanted::{Owner, Wanted};
 use self::wire::{Feature, Layer, Value, Varints, layers};
-use crate::error::{Error, ErrorKind};
+use crate::client::redact;
 use crate::geo::{Area, Clip, MAX_ZOOM, TileId};
-use crate::model::{Sequence, SequenceId};
+use crate::model::{OwnerId, Sequence, SequenceId};
+use crate::printable::printable;
 
 /// Ten times what has been seen in a tile of many countries.
 const MOST_SEQUENCES: usize = 2_000_000;
+
+/// A tile with more unusable features and sequences than this is damaged as a whole.
+const MAX_UNUSABLE: usize = 1000;
+
+/// How much of an unusable id is shown.
+const MAX_SHOWN: usize = 80;
 
 /// Why a tile can't be read.
 pub(super) type Fault = &'static str;
@@ -31,6 +42,10 @@ pub(super) struct Shown {
     pub(super) left_out: Vec<(SequenceId, &'static str)>,
     /// The images of those that are wanted, as far as the tile shows them.
     pub(super) images: u64,
+    /// Sequences that may be wanted and can't be used, each with the reason.
+    pub(super) unusable: Vec<String>,
+    /// Images in the area of which the tile names no sequence.
+    pub(super) without_sequence: u64,
 }
 
 /// Whether a tile above the level of collection shows a sequence that may be wanted.
@@ -42,10 +57,13 @@ pub(super) fn shows(bytes: &[u8], wanted: &Wanted) -> Result<bool, Fault> {
         }
         let mut tagged = Tagged::of(&layer, "id", wanted);
         for feature in layer.features() {
-            let tags = tagged.read(&feature?)?;
+            // What can't be read here may be readable below.
+            let Ok(feature) = feature? else { return Ok(true) };
+            let tags = tagged.read(&feature);
             let mut word = Word::default();
             word.hear(&tags, wanted);
-            if tags.id.is_some() && word.is_owned(wanted) && word.against(wanted).is_none() {
+            let shows = tags.id != Id::Absent && word.is_owned(wanted) && word.against(wanted).is_none();
+            if shows || tags.is_broken {
                 return Ok(true);
             }
         }
@@ -68,13 +86,31 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
         let shows_images = layer.name == "image";
         found.read(&layer, id, shows_images, &area.clip(tile, layer.extent), wanted)?;
     }
-    let mut shown = Shown::default();
-    for seen in found.seen.into_iter().filter(|seen| seen.inside && seen.word.is_owned(wanted)) {
-        if let Some(filter) = seen.word.against(wanted) {
-            shown.left_out.push((seen.id, filter));
-        } else {
-            shown.images += u64::from(seen.images);
-            shown.sequences.push(seen.record(wanted));
+    let without_sequence = found.without_sequence;
+    let mut shown = Shown { without_sequence, ..Shown::default() };
+    if found.unreadable > 0 {
+        shown.unusable.push(format!("{} of its features can't be read", found.unreadable));
+    }
+    for seen in found.seen.into_iter().filter(|seen| seen.word.is_owned(wanted)) {
+        let place_is_unknown = seen.has_broken_line && !seen.inside;
+        if !seen.inside && !place_is_unknown {
+            continue;
+        }
+        match (seen.word.against(wanted), &seen.name) {
+            (Some(filter), Name::Id(id)) => shown.left_out.push((id.clone(), filter)),
+            (Some(_), _) => {}
+            (None, Name::Id(id)) if place_is_unknown => {
+                shown.unusable.push(format!("sequence `{id}` has no readable line or point here"));
+            }
+            (None, Name::Id(id)) => {
+                shown.images += u64::from(seen.images);
+                let org_id = seen.org_id(wanted);
+                shown.sequences.push(Sequence { org_id, seq_id: id.clone() });
+            }
+            (None, name) => shown.unusable.push(format!("{name} is no sequence id")),
+        }
+        if shown.unusable.len() > MAX_UNUSABLE {
+            return Err("it has more than 1,000 features that can't be used");
         }
     }
     // The order of features is the server's whim; the files should not change with it.
@@ -82,57 +118,47 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
     Ok(shown)
 }
 
-/// A layer of a vector tile, counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TileLayer {
-    /// Its name: `overview`, `sequence` or `image`; others are left alone by the crawler.
-    pub name: String,
-    /// How many features it has.
-    pub features: usize,
-    /// How many sequences they are of.
-    pub sequences: usize,
-}
-
-/// What is in the bytes of a tile, as the crawler reads it: to look into a tile by hand.
-///
-/// ```
-/// assert_eq!(streetflow::sources::tile_layers(&[])?, []);
-/// # Ok::<(), streetflow::Error>(())
-/// ```
-pub fn tile_layers(bytes: &[u8]) -> crate::Result<Vec<TileLayer>> {
-    let counted = layers(bytes).map(|layer| count(&layer?)).collect::<Result<_, Fault>>();
-    counted.map_err(|fault| Error::new(ErrorKind::Malformed, "read the tile").because(fault))
-}
-
-fn count(layer: &Layer<'_>) -> Result<TileLayer, Fault> {
-    let mut tagged = {
-        let id = if layer.name == "sequence" { "id" } else { "sequence_id" };
-        Tagged::of(layer, id, &Wanted::default())
-    };
-    let (mut features, mut ids) = (0, HashSet::new());
-    for feature in layer.features() {
-        let feature = feature?;
-        ids.extend(tagged.read(&feature)?.id.map(|(_, id)| id));
-        feature.lies_in(&Clip::nowhere())?;
-        features += 1;
-    }
-    Ok(TileLayer { name: layer.name.to_owned(), features, sequences: ids.len() })
-}
-
 /// The sequences of one tile, gathered over its layers.
 #[derive(Default)]
 struct Found<'a> {
     seen: Vec<Seen<'a>>,
     index: HashMap<&'a str, u32>,
+    /// Features that can't be read at all.
+    unreadable: u64,
+    without_sequence: u64,
+}
+
+/// What stands where a sequence's id should.
+enum Name<'a> {
+    Id(SequenceId),
+    Text(&'a str),
+    Value(&'a [u8]),
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |text: &str| printable(&redact(text), MAX_SHOWN);
+        match self {
+            Name::Id(id) => write!(f, "`{id}`"),
+            Name::Text(text) => write!(f, "`{}`", shown(text)),
+            Name::Value(value) => match Value::read(value) {
+                Value::Whole(number) => write!(f, "the number `{number}`"),
+                Value::Double(number) => write!(f, "the number `{number}`"),
+                Value::Flag(flag) => write!(f, "`{flag}`"),
+                _ => write!(f, "`{}`", shown(&String::from_utf8_lossy(&value[..value.len().min(MAX_SHOWN)]))),
+            },
+        }
+    }
 }
 
 struct Seen<'a> {
-    id: SequenceId,
+    name: Name<'a>,
     organization: Value<'a>,
     creator: Value<'a>,
     word: Word,
     inside: bool,
+    /// A line or a point of it can't be read.
+    has_broken_line: bool,
     images: u32,
 }
 
@@ -150,12 +176,31 @@ impl<'a> Found<'a> {
         let mut places = vec![0_u32; layer.values.len()];
         let mut tagged = Tagged::of(layer, id, wanted);
         for feature in layer.features() {
-            let feature = feature?;
-            let tags = tagged.read(&feature)?;
-            let Some((index, id)) = tags.id else { continue };
+            let Ok(feature) = feature? else {
+                self.unreadable += 1;
+                continue;
+            };
+            let tags = tagged.read(&feature);
+            let index = match tags.id {
+                Id::Text(index, _) | Id::Unusable(index) => index,
+                Id::Absent if tags.is_broken => {
+                    self.unreadable += 1;
+                    continue;
+                }
+                Id::Absent => {
+                    let mut word = Word::default();
+                    word.hear(&tags, wanted);
+                    let counts = shows_images && word.is_owned(wanted) && word.against(wanted).is_none();
+                    let inside = || clip.is_whole() || feature.lies_in(clip).unwrap_or(true);
+                    self.without_sequence += u64::from(counts && inside());
+                    continue;
+                }
+            };
             if places[index] == 0 {
-                let Some(place) = self.place(id)? else { continue };
-                places[index] = place;
+                places[index] = match tags.id {
+                    Id::Text(_, text) => self.place(text)?,
+                    _ => self.add(Name::Value(layer.values.get(index).unwrap_or_default()))?,
+                };
             }
             let seen = &mut self.seen[places[index] as usize - 1];
             if seen.organization == Value::None {
@@ -166,41 +211,48 @@ impl<'a> Found<'a> {
             }
             seen.word.hear(&tags, wanted);
             seen.images += u32::from(shows_images);
-            seen.inside = seen.inside || clip.is_whole() || feature.lies_in(clip)?;
+            if !seen.inside && !clip.is_whole() {
+                match feature.lies_in(clip) {
+                    Ok(inside) => seen.inside = inside,
+                    Err(_) => seen.has_broken_line = true,
+                }
+            } else {
+                seen.inside = true;
+            }
         }
         Ok(())
     }
 
-    /// Where the sequence stands in the list, from 1; none if its id can't be one.
-    fn place(&mut self, text: &'a str) -> Result<Option<u32>, Fault> {
+    /// Where the sequence of this id stands in the list, from 1.
+    fn place(&mut self, text: &'a str) -> Result<u32, Fault> {
         if let Some(place) = self.index.get(text) {
-            return Ok(Some(*place));
+            return Ok(*place);
         }
-        let Ok(id) = SequenceId::check(text) else { return Ok(None) };
+        let place = self.add(SequenceId::check(text).map_or(Name::Text(text), Name::Id))?;
+        self.index.insert(text, place);
+        Ok(place)
+    }
+
+    fn add(&mut self, name: Name<'a>) -> Result<u32, Fault> {
         if self.seen.len() == MOST_SEQUENCES {
             return Err("it shows more than two million sequences");
         }
         let (organization, creator) = (Value::None, Value::None);
-        let (word, inside, images) = (Word::default(), false, 0);
-        self.seen.push(Seen { id, organization, creator, word, inside, images });
-        let place = u32::try_from(self.seen.len()).map_err(|_| "it shows too many sequences")?;
-        self.index.insert(text, place);
-        Ok(Some(place))
+        let (word, inside, has_broken_line, images) = (Word::default(), false, false, 0);
+        self.seen.push(Seen { name, organization, creator, word, inside, has_broken_line, images });
+        u32::try_from(self.seen.len()).map_err(|_| "it shows too many sequences")
     }
 }
 
 impl Seen<'_> {
-    fn record(self, wanted: &Wanted) -> Sequence {
-        let org_id = match self.word.owner(wanted) {
+    fn org_id(&self, wanted: &Wanted) -> Option<OwnerId> {
+        match self.word.owner(wanted) {
             Some(owner) => Some(owner.clone()),
             None if self.organization == Value::None => self.creator.id(),
             None => self.organization.id(),
-        };
-        Sequence { org_id, seq_id: self.id }
+        }
     }
 }
-
-const NO_VALUE: Fault = "a tag names no value";
 
 /// What a key of a layer means to us.
 #[derive(Clone, Copy)]
@@ -213,13 +265,22 @@ enum Meaning {
     IsPano,
 }
 
+/// The id of a feature's sequence, and its place in the layer's values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Id<'a> {
+    Absent,
+    Text(usize, &'a str),
+    Unusable(usize),
+}
+
 struct Tags<'a> {
-    /// The place of the sequence's id in the layer's values, and the id.
-    id: Option<(usize, &'a str)>,
+    id: Id<'a>,
     organization: Value<'a>,
     creator: Value<'a>,
     captured_at: Value<'a>,
     is_pano: Value<'a>,
+    /// Some of the tags can't be read.
+    is_broken: bool,
 }
 
 /// Reads the tags of a layer's features.
@@ -245,12 +306,12 @@ impl<'a> Last<'a> {
     const NONE: Self = Self { index: usize::MAX, value: Value::None };
 
     #[inline]
-    fn read(&mut self, layer: &Layer<'a>, index: usize) -> Result<Value<'a>, Fault> {
+    fn read(&mut self, layer: &Layer<'a>, index: usize) -> Value<'a> {
         if self.index != index {
-            let value = Value::read(layer.values.get(index).ok_or(NO_VALUE)?)?;
+            let value = layer.values.get(index).map_or(Value::Unusable, Value::read);
             *self = Self { index, value };
         }
-        Ok(self.value)
+        self.value
     }
 }
 
@@ -270,33 +331,38 @@ impl<'t, 'a> Tagged<'t, 'a> {
         Self { layer, meanings, id, organization, creator, captured_at, is_pano }
     }
 
-    fn read(&mut self, feature: &Feature<'a>) -> Result<Tags<'a>, Fault> {
+    /// A pair that names no key or no value is left out; what comes behind a number that is cut can't be read.
+    fn read(&mut self, feature: &Feature<'a>) -> Tags<'a> {
         let layer = self.layer;
         let [organization, creator, captured_at, is_pano] = [Value::None; 4];
-        let mut tags = Tags { id: None, organization, creator, captured_at, is_pano };
+        let mut tags = Tags { id: Id::Absent, organization, creator, captured_at, is_pano, is_broken: false };
         let mut pairs = Varints(feature.tags);
         while let Some(key) = pairs.next() {
-            let value = pairs.next().ok_or("a feature's tags are odd")??;
-            let meaning = *usize::try_from(key?)
-                .ok()
-                .and_then(|key| self.meanings.get(key))
-                .ok_or("a tag names no key")?;
-            let index = usize::try_from(value).map_err(|_| NO_VALUE)?;
+            let (Ok(key), Some(Ok(value))) = (key, pairs.next()) else {
+                tags.is_broken = true;
+                return tags;
+            };
+            let known = usize::try_from(key).ok().and_then(|key| self.meanings.get(key));
+            let (Some(meaning), Ok(index)) = (known, usize::try_from(value)) else {
+                tags.is_broken = true;
+                continue;
+            };
             match meaning {
-                Meaning::Nothing if index < layer.values.len() => {}
-                Meaning::Nothing => return Err(NO_VALUE),
-                Meaning::Id => {
-                    if let Value::Text(id) = self.id.read(layer, index)? {
-                        tags.id = Some((index, id));
-                    }
-                }
-                Meaning::Organization => tags.organization = self.organization.read(layer, index)?,
-                Meaning::Creator => tags.creator = self.creator.read(layer, index)?,
-                Meaning::CapturedAt => tags.captured_at = self.captured_at.read(layer, index)?,
-                Meaning::IsPano => tags.is_pano = self.is_pano.read(layer, index)?,
+                Meaning::Nothing => {}
+                // There is no value of this number to speak of.
+                Meaning::Id if index >= layer.values.len() => tags.is_broken = true,
+                Meaning::Id => match self.id.read(layer, index) {
+                    Value::Text(id) => tags.id = Id::Text(index, id),
+                    Value::None => {}
+                    _ => tags.id = Id::Unusable(index),
+                },
+                Meaning::Organization => tags.organization = self.organization.read(layer, index),
+                Meaning::Creator => tags.creator = self.creator.read(layer, index),
+                Meaning::CapturedAt => tags.captured_at = self.captured_at.read(layer, index),
+                Meaning::IsPano => tags.is_pano = self.is_pano.read(layer, index),
             }
         }
-        Ok(tags)
+        tags
     }
 }
 

@@ -147,13 +147,15 @@ fn a_value_that_is_too_long_for_an_id_is_not_looked_into() {
         let value = long_field(4, &long_field(1, id));
         long_field(3, &[feature, field(3, b"id"), value, field(1, b"sequence")].concat())
     };
-    // Looked into, the last one would be a fault: it is no text.
     for (id, expected) in [(vec![b'x'; 64], true), (vec![b'x'; 1 << 20], false), (vec![0xff; 1 << 20], false)]
     {
         let tile = tile(&id);
-        assert_eq!(shows(&tile, None), Ok(expected));
-        let found = sequences(&tile, TILE, &everywhere(), None).expect("a tile");
-        assert_eq!(found.len(), usize::from(expected));
+        assert_eq!(shows(&tile, None), Ok(true), "below, it may be readable");
+        let found =
+            super::sequences(&tile, TILE, &Area::from(everywhere()), &Wanted::default()).expect("a tile");
+        assert_eq!(found.sequences.len(), usize::from(expected));
+        assert_eq!(found.unusable.len(), usize::from(!expected));
+        assert!(found.unusable.iter().all(|why| why.len() < 1000));
     }
 }
 
@@ -177,6 +179,66 @@ fn verdict(tile: &[u8], wanted: &Wanted) -> (Option<&'static str>, bool) {
     let shown = super::sequences(tile, TILE, &Area::from(everywhere()), wanted).expect("a tile");
     assert_eq!(shown.sequences.len() + shown.left_out.len(), 1);
     (shown.left_out.first().map(|(_, by)| *by), super::shows(tile, wanted).expect("a tile"))
+}
+
+/// A tile of the layer `image` with a feature for each list of tags and geometry, and values that are texts or others.
+fn images(features: &[(&[u8], &[u8])], values: &[Vec<u8>]) -> Vec<u8> {
+    let features =
+        features.iter().flat_map(|(tags, line)| field(2, &[field(2, tags), field(4, line)].concat()));
+    let mut layer: Vec<u8> = features.collect();
+    layer.extend([field(3, b"sequence_id"), field(3, b"creator_id"), field(1, b"image")].concat());
+    values.iter().for_each(|value| layer.extend(field(4, value)));
+    long_field(3, &layer)
+}
+
+#[test]
+fn what_can_t_be_used_of_a_feature_costs_itself() {
+    const POINT: &[u8] = &[9, 20, 20];
+    let text = |text: &str| field(1, text.as_bytes());
+    let values =
+        [text("abc"), text("a/b"), field(1, b"\xff"), vec![4 << 3, 7], vec![7 << 3, 1], vec![4 << 3 | 7]];
+    let part: Bbox = {
+        let (nw, se) = (TILE.lonlat(0.0, 0.0, 4096.0), TILE.lonlat(50.0, 50.0, 4096.0));
+        Bbox::new(nw.lon, se.lat, se.lon, nw.lat).expect("a box")
+    };
+    let read = |features: &[(&[u8], &[u8])], bbox: &Bbox| {
+        let shown =
+            super::sequences(&images(features, &values), TILE, &Area::from(*bbox), &Wanted::default());
+        let shown = shown.expect("a tile");
+        let ids: Vec<_> = shown.sequences.iter().map(|one| one.seq_id.to_string()).collect();
+        assert_eq!(ids, ["abc"]);
+        (shown.unusable, shown.without_sequence)
+    };
+    let good: (&[u8], &[u8]) = (&[0, 0], POINT);
+    for (tags, why) in [
+        (&[0, 1][..], "`a/b` is no sequence id"),
+        (&[0, 2], "is no sequence id"),
+        (&[0, 3], "the number `7` is no sequence id"),
+        (&[0, 4], "`true` is no sequence id"),
+        (&[0, 5], "is no sequence id"),
+        (&[0, 99], "1 of its features can't be read"),
+        (&[0x80], "1 of its features can't be read"),
+        (&[0], "1 of its features can't be read"),
+    ] {
+        for bbox in [everywhere(), part] {
+            let (unusable, _) = read(&[good, (tags, POINT), good], &bbox);
+            assert!(unusable.len() == 1 && unusable[0].contains(why), "{tags:?}: {unusable:?}");
+        }
+    }
+    // A property that can't be used leaves the feature as it is.
+    for tags in [&[0, 0, 1, 5][..], &[0, 0, 1, 99], &[0, 0, 77, 0], &[0, 0, 1, 2]] {
+        assert_eq!(read(&[(tags, POINT)], &part), (vec![], 0), "{tags:?}");
+    }
+    assert_eq!(read(&[good, (&[], POINT)], &part), (vec![], 1), "an image of no sequence");
+    assert_eq!(read(&[good, (&[], &[9, 0xff, 1, 0xff, 1])], &part).1, 0, "outside");
+    // A broken geometry says nothing of a sequence that lies here by another feature.
+    assert_eq!(read(&[(&[0, 0], &[15, 1]), good], &part), (vec![], 0));
+    let other: (&[u8], &[u8]) = (&[0, 6], &[9]);
+    let values = [&values[..], &[text("other")]].concat();
+    let shown =
+        super::sequences(&images(&[good, other], &values), TILE, &Area::from(part), &Wanted::default());
+    let shown = shown.expect("a tile");
+    assert!(shown.sequences.len() == 1 && shown.unusable[0].contains("`other`"), "{:?}", shown.unusable);
 }
 
 fn double(number: f64) -> Vec<u8> {

@@ -75,9 +75,8 @@ impl<'a> Layer<'a> {
             let begin = bytes.len() - fields.0.len();
             let Some(field) = fields.next() else { return Ok(layer) };
             match field? {
-                (1, Field::Bytes(name)) => {
-                    layer.name = std::str::from_utf8(name).map_err(|_| "a layer's name is no text")?;
-                }
+                // A name that is no text is none of the names that we know.
+                (1, Field::Bytes(name)) => layer.name = std::str::from_utf8(name).unwrap_or_default(),
                 (3, Field::Bytes(_)) if layer.keys.len() == MOST_KEYS => {
                     return Err("a layer has more than 10,000 keys");
                 }
@@ -96,7 +95,10 @@ impl<'a> Layer<'a> {
         }
     }
 
-    pub(super) fn features(&self) -> impl Iterator<Item = Result<Feature<'a>, Fault>> + use<'a> {
+    /// The features; one that can't be read is an error inside, and the others follow.
+    pub(super) fn features(
+        &self,
+    ) -> impl Iterator<Item = Result<Result<Feature<'a>, Fault>, Fault>> + use<'a> {
         let mut count = 0;
         Message(self.features).filter_map(move |field| match field {
             Ok((2, Field::Bytes(bytes))) => {
@@ -104,7 +106,7 @@ impl<'a> Layer<'a> {
                 if count > MOST_FEATURES {
                     return Some(Err("a layer has more than 8 million features"));
                 }
-                Some(Feature::read(bytes))
+                Some(Ok(Feature::read(bytes)))
             }
             Ok(_) => None,
             Err(fault) => Some(Err(fault)),
@@ -112,7 +114,8 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// A property's value, as far as ids, times and yes or no go; empty text and zero are none.
+/// A property's value, as far as ids, times and yes or no go; empty text and zero are none, and what can't be read is
+/// unusable.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     None,
@@ -120,33 +123,33 @@ pub(super) enum Value<'a> {
     Whole(u64),
     Double(f64),
     Flag(bool),
+    Unusable,
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let mut value = Self::None;
+    pub(super) fn read(bytes: &'a [u8]) -> Self {
         if bytes.len() > LONGEST_VALUE {
-            return Ok(value);
+            return Self::Unusable;
         }
+        let mut value = Self::None;
         for field in Message(bytes) {
-            value = match field? {
-                (1, Field::Bytes(text)) => {
-                    Self::Text(std::str::from_utf8(text).map_err(|_| "a value is no text")?)
-                }
-                (2, Field::Fixed32(bits)) => Self::Double(f32::from_bits(bits).into()),
-                (3, Field::Fixed64(bits)) => Self::Double(f64::from_bits(bits)),
-                (4 | 5, Field::Varint(number)) => Self::Whole(number),
+            value = match field {
+                Ok((1, Field::Bytes(text))) => std::str::from_utf8(text).map_or(Self::Unusable, Self::Text),
+                Ok((2, Field::Fixed32(bits))) => Self::Double(f32::from_bits(bits).into()),
+                Ok((3, Field::Fixed64(bits))) => Self::Double(f64::from_bits(bits)),
+                Ok((4 | 5, Field::Varint(number))) => Self::Whole(number),
                 // Zigzag; an id is never negative.
-                (6, Field::Varint(number)) if number & 1 == 0 => Self::Whole(number >> 1),
-                (7, Field::Varint(flag)) => Self::Flag(flag != 0),
-                _ => continue,
+                Ok((6, Field::Varint(number))) if number & 1 == 0 => Self::Whole(number >> 1),
+                Ok((7, Field::Varint(flag))) => Self::Flag(flag != 0),
+                Ok(_) => continue,
+                Err(_) => return Self::Unusable,
             };
         }
-        Ok(match value {
+        match value {
             Self::Text("") | Self::Whole(0) => Self::None,
             Self::Double(double) if double.is_nan() || double <= 0.0 => Self::None,
             value => value,
-        })
+        }
     }
 
     /// The whole number, such as a time, if it is one.
@@ -167,7 +170,7 @@ impl<'a> Value<'a> {
     )]
     pub(super) fn id(self) -> Option<OwnerId> {
         let whole = match self {
-            Self::None | Self::Flag(_) => return None,
+            Self::None | Self::Flag(_) | Self::Unusable => return None,
             Self::Text(text) => return OwnerId::check(text).ok(),
             Self::Whole(whole) => whole,
             Self::Double(double) if double.fract() == 0.0 && double <= EXACT => double as u64,

@@ -1,0 +1,311 @@
+//! Which query made the tables of a folder, so that a run for another one does not replace them unasked.
+//!
+//! `report.json` says it under `tables`. The report is removed while a run is at
+//! work, so a copy lies beside the kept answers meanwhile, for the case that the
+//! run is killed. Tables of which nothing is known are replaced without a
+//! question.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use super::args::{AreaArgs, InputArgs};
+use super::nothing::FullTables;
+use super::screen::Screen;
+use super::tables::Input;
+use super::words::path_text;
+use crate::client::redact;
+use crate::sinks::file::{commit, temporary_beside};
+use crate::{Error, ErrorKind, Format, Report, Result};
+
+/// No report of ours is larger; one beyond it is not read.
+const MAX_REPORT: u64 = 64 << 20;
+
+/// What decides which rows a table has. Fields and formats do not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Origin {
+    /// The area and the owners, the list of ids, or the table that was named.
+    source: String,
+    /// The filters.
+    filters: String,
+    /// Whether the embedded sandbox was asked.
+    #[serde(default)]
+    sandbox: bool,
+}
+
+/// Where the rows of a run come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// An area, a user, or a list of ids.
+    Query(String),
+    /// A table that is named on the command line.
+    Named(String),
+    /// The table of the step before, by its path in the same folder: what is made of it follows it.
+    Before(PathBuf),
+    /// Standard input.
+    Unknown,
+}
+
+impl Source {
+    /// Where the rows come from: `start` are ids in words, `input` is the table to read and the name of the one before.
+    pub(super) fn of(
+        start: &str,
+        area: Option<&AreaArgs>,
+        input: Option<(&InputArgs, &str)>,
+        output: &Path,
+    ) -> Result<Self> {
+        Ok(match (area, input) {
+            _ if !start.is_empty() => Self::Query(start.to_owned()),
+            (Some(area), _) => Self::Query(area.key()?.trim().to_owned()),
+            (None, Some((args, before))) => match &args.input {
+                Some(path) if path == Path::new("-") => Self::Unknown,
+                Some(path) => Self::Named(path.display().to_string()),
+                None => match Input::find(args, output, before) {
+                    Ok(Input::File(path, _)) => Self::Before(path),
+                    _ => Self::Unknown,
+                },
+            },
+            (None, None) => Self::Unknown,
+        })
+    }
+}
+
+/// How a source begins that is a table named on the command line.
+const NAMED: &str = "--input ";
+
+impl Origin {
+    fn new(source: &Source, filters: &str, sandbox: bool, tables: &Tables) -> Option<Self> {
+        let source = match source {
+            Source::Query(query) => query.clone(),
+            Source::Named(path) => format!("{NAMED}{path}"),
+            Source::Before(path) => tables.of(path)?.source.clone(),
+            Source::Unknown => return None,
+        };
+        Some(Self { source, filters: filters.to_owned(), sandbox })
+    }
+
+    fn words(&self) -> String {
+        let sandbox = if self.sandbox { "--sandbox" } else { "" };
+        let words = [self.source.as_str(), self.filters.as_str(), sandbox];
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The origins of a folder's tables, by file name.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Tables(BTreeMap<String, Origin>);
+
+#[derive(Deserialize)]
+struct Noted {
+    #[serde(default)]
+    tables: BTreeMap<String, Origin>,
+}
+
+impl Tables {
+    /// Reads what the report of the last run says, else what a killed run left.
+    pub(super) fn read(report: &Path, left: &Path) -> Self {
+        let read = |path: &Path| {
+            let mut text = String::new();
+            File::open(path).ok()?.take(MAX_REPORT).read_to_string(&mut text).ok()?;
+            Some(serde_json::from_str::<Noted>(&text).ok()?.tables)
+        };
+        Self(read(report).or_else(|| read(left)).unwrap_or_default())
+    }
+
+    /// Writes a copy for the case that the run is killed.
+    pub(super) fn keep(&self, left: &Path) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut file = temporary_beside(left)?;
+        file.write_all(redact(&format!("{:#}\n", serde_json::json!({ "tables": self.0 }))).as_bytes())?;
+        commit(file, left)
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!(self.0)
+    }
+
+    fn of(&self, table: &Path) -> Option<&Origin> {
+        self.0.get(table.file_name()?.to_str()?)
+    }
+}
+
+/// Which queries the tables of the folder come from.
+pub(super) struct Origins {
+    pub(super) plan: Plan,
+    /// As it was before the run.
+    pub(super) known: Tables,
+    pub(super) full: Arc<FullTables>,
+}
+
+/// What a run writes, and for which query.
+pub(super) struct Plan {
+    pub(super) source: Source,
+    pub(super) filters: String,
+    pub(super) sandbox: bool,
+    /// The tables with their formats, whether they are there or not.
+    pub(super) tables: Vec<(PathBuf, Format)>,
+    pub(super) yes: bool,
+}
+
+impl Plan {
+    /// The tables that are there and have rows.
+    pub(super) fn full(&self) -> Vec<PathBuf> {
+        let full = self.tables.iter().filter(|(path, format)| has_rows(path, *format).unwrap_or(false));
+        full.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Lets the run replace tables with rows of another query only where that is agreed to.
+    pub(super) async fn agree(&self, known: &Tables, full: &[PathBuf], screen: &Screen) -> Result<()> {
+        let Some((table, theirs)) = full.iter().find_map(|path| Some((path, self.differs(known, path)?)))
+        else {
+            return Ok(());
+        };
+        let ours = Origin::new(&self.source, &self.filters, self.sandbox, known);
+        let ours = ours.map_or_else(|| "another".to_owned(), |ours| format!("`{}`", ours.words()));
+        let why =
+            format!("it has the rows of another query, `{}`, and this run is for {ours}", theirs.words());
+        let refuse = |why: String| {
+            Error::new(ErrorKind::Usage, "replace the table")
+                .subject(table.display().to_string())
+                .because(why)
+                .hint(
+                    "check the area (longitude comes first), the owner and the filters; name another folder with \
+                     `--output`, or say `--yes` to replace the tables",
+                )
+        };
+        if self.yes {
+            screen.say(&format!("the tables of another query are replaced: `{}`", theirs.words()));
+            return Ok(());
+        }
+        if !screen.voice.can_ask() {
+            return Err(refuse(why));
+        }
+        screen.voice.print(&format!("{}: {why}\nreplace the tables? [y/N] ", path_text(table)));
+        if spawn_blocking(answer).await.unwrap_or_default() {
+            return Ok(());
+        }
+        Err(refuse(format!("{why}; the answer was no")))
+    }
+
+    /// The query of a table, if it is known to be another one than that of this run.
+    fn differs<'a>(&self, known: &'a Tables, table: &Path) -> Option<&'a Origin> {
+        let theirs = known.of(table)?;
+        // What the sandbox made is worth nothing to a run against the real thing.
+        if theirs.sandbox && !self.sandbox {
+            return None;
+        }
+        if let Source::Before(_) = self.source {
+            let is_named = theirs.source.starts_with(NAMED);
+            return (is_named || theirs.filters != self.filters).then_some(theirs);
+        }
+        let ours = Origin::new(&self.source, &self.filters, self.sandbox, known)?;
+        (ours != *theirs).then_some(theirs)
+    }
+
+    /// The origins after the run: those of this run for what it wrote, those of before for the rest.
+    pub(super) fn after(&self, known: &Tables, report: Option<&Report>) -> Tables {
+        let mut after = known.clone();
+        let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let written = report.into_iter().flat_map(|report| report.taps.iter().chain([&report.written]));
+        let ours = Origin::new(&self.source, &self.filters, self.sandbox, known);
+        for path in written.flat_map(|written| &written.paths) {
+            let is_table = self.tables.iter().any(|(table, _)| table == path);
+            let Some(name) = name(path).filter(|_| is_table) else { continue };
+            match &ours {
+                Some(ours) => after.0.insert(name, ours.clone()),
+                None => after.0.remove(&name),
+            };
+        }
+        after
+    }
+}
+
+/// Whether the person says yes.
+pub(super) fn answer() -> bool {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+/// Whether a table has rows; reads no further than that takes.
+fn has_rows(path: &Path, format: Format) -> io::Result<bool> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    // The lines of a table without rows.
+    let empty = match format {
+        Format::Csv => 1,
+        Format::GeoJsonSeq => 0,
+        Format::GeoJson => 2,
+        #[cfg(feature = "parquet")]
+        Format::Parquet => return Ok(crate::sources::parquet_rows(path).is_some_and(|rows| rows > 0)),
+    };
+    let lines = BufReader::new(File::open(path)?).split(b'\n').take(empty + 1);
+    let lines = lines.collect::<io::Result<Vec<_>>>()?;
+    Ok(lines.iter().filter(|line| !line.trim_ascii().is_empty()).count() > empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(source: Source, filters: &str) -> Plan {
+        Plan { source, filters: filters.to_owned(), sandbox: false, tables: Vec::new(), yes: false }
+    }
+
+    fn known(source: &str, filters: &str, sandbox: bool) -> Tables {
+        let origin = Origin { source: source.to_owned(), filters: filters.to_owned(), sandbox };
+        Tables([("a.csv".to_owned(), origin)].into())
+    }
+
+    #[test]
+    fn another_area_or_filter_is_another_query_and_a_following_step_is_not() {
+        let query = |text: &str| Source::Query(text.to_owned());
+        let named = |text: &str| Source::Named(text.to_owned());
+        let before = || Source::Before("x/b.csv".into());
+        for (tables, plan, differs) in [
+            (known("1,2,3,4", "", false), plan(query("1,2,3,4"), ""), false),
+            (known("1,2,3,4", "", false), plan(query("1,2,3,5"), ""), true),
+            (known("1,2,3,4", "", false), plan(query("1,2,3,4"), "--pano"), true),
+            (known("1,2,3,4", "", true), plan(query("1,2,3,5"), ""), false),
+            (known("1,2,3,4", "", false), plan(before(), ""), false),
+            (known("1,2,3,4", "", false), plan(before(), "--every 50"), true),
+            (known("--input c.csv", "", false), plan(before(), ""), true),
+            (known("--input c.csv", "", false), plan(named("c.csv"), ""), false),
+            (known("--input c.csv", "", false), plan(named("d.csv"), ""), true),
+            (known("--input c.csv", "", false), plan(Source::Unknown, ""), false),
+            (Tables::default(), plan(query("1,2,3,4"), ""), false),
+        ] {
+            let found = plan.differs(&tables, Path::new("x/a.csv")).is_some();
+            assert_eq!(found, differs, "{tables:?} {:?} {}", plan.source, plan.filters);
+        }
+    }
+
+    #[test]
+    fn a_table_has_rows_where_there_is_more_than_its_header() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a");
+        for (format, text, rows) in [
+            (Format::Csv, "", false),
+            (Format::Csv, "seq_id\n", false),
+            (Format::Csv, "seq_id\n\n", false),
+            (Format::Csv, "seq_id\na", true),
+            (Format::GeoJsonSeq, "", false),
+            (Format::GeoJsonSeq, "{}\n", true),
+            (Format::GeoJson, "{\"type\":\"FeatureCollection\",\"features\":[\n]}\n", false),
+            (Format::GeoJson, "{\"type\":\"FeatureCollection\",\"features\":[\n{}\n]}\n", true),
+        ] {
+            fs::write(&path, text).expect("written");
+            assert_eq!(has_rows(&path, format).expect("read"), rows, "{format:?} {text:?}");
+        }
+        assert!(has_rows(&folder.path().join("none"), Format::Csv).is_err());
+        assert!(!has_rows(folder.path(), Format::Csv).expect("a folder has none"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether a tile that can't be had is a fault of that tile, or of the whole host.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::tiles::TileSource;
+use crate::geo::TileId;
+
+/// What one walk over tiles knows of their host.
+#[derive(Default)]
+pub(super) struct Health {
+    /// How many tiles were read.
+    successes: AtomicU64,
+    /// When the samples below a failed tile were asked last, and whether one of them was read.
+    sampled: Mutex<Option<(Instant, bool)>>,
+}
+
+/// The state when a tile was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Began {
+    at: Instant,
+    successes: u64,
+}
+
+impl Health {
+    pub(super) fn begin(&self) -> Began {
+        Began { at: Instant::now(), successes: self.successes.load(Ordering::Relaxed) }
+    }
+
+    pub(super) fn note_success(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the host gives other tiles than the one that failed.
+    ///
+    /// Either one was read meanwhile, or one is read below it. Tiles that failed at the same time share one look, so
+    /// that a host that is down is not asked for every tile of the area.
+    pub(super) async fn is_well(&self, source: &TileSource, tile: TileId, began: Began) -> bool {
+        if self.successes.load(Ordering::Relaxed) > began.successes {
+            return true;
+        }
+        let mut sampled = self.sampled.lock().await;
+        if let Some((at, well)) = *sampled
+            && at >= began.at
+        {
+            return well;
+        }
+        let at = Instant::now();
+        let samples = samples_below(source, tile);
+        let looks = futures::future::join_all(samples.into_iter().map(|sample| source.look(sample))).await;
+        let well = looks.iter().any(Result::is_ok);
+        *sampled = Some((at, well));
+        well
+    }
+}
+
+/// The first, a middle and the last of the tiles below one where sequences are collected.
+fn samples_below(source: &TileSource, tile: TileId) -> Vec<TileId> {
+    let choose: [fn(usize) -> usize; 3] = [|_| 0, |len| len / 2, |len| len - 1];
+    let mut samples = Vec::new();
+    for choose in choose {
+        let mut sample = tile;
+        while sample.z < source.max_zoom {
+            let below = source.below([sample]);
+            let Some(next) = (!below.is_empty()).then(|| below[choose(below.len())]) else { break };
+            sample = next;
+        }
+        if sample.z == source.max_zoom && !samples.contains(&sample) {
+            samples.push(sample);
+        }
+    }
+    samples
+}
