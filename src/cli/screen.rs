@@ -270,7 +270,7 @@ impl Screen {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn warn(&self, what: &str) {
+    pub(super) fn warn(&self, what: &str) {
         self.voice.say(Tone::Warning, what);
     }
 
@@ -379,7 +379,7 @@ impl Observer for Screen {
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
-            Event::TileCacheOff { error } => {
+            Event::TileCacheOff { error } | Event::Unreached { error, .. } => {
                 let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
                 self.warn(&format!("{}{hint}", error.chain()));
             }

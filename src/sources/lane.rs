@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::RecordStream;
 use super::table::Table;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, thread_error};
 
 /// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
 const LARGEST_BATCH: usize = 512;
@@ -125,6 +125,7 @@ pub(super) fn from_thread<T: Send + 'static>(
     let begin = move || {
         let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
         let (give_back, empties) = mpsc::channel(BATCHES_AHEAD + 2);
+        let refused = batches.clone();
         let work = move || {
             let mut lane = Lane { batches, empties, batch: Vec::new(), size: 1, filling: false };
             // A decoder that gives up on a damaged file must not look like the end of a whole one.
@@ -136,7 +137,10 @@ pub(super) fn from_thread<T: Send + 'static>(
         if cfg!(fuzzing) {
             work();
         } else {
-            drop(std::thread::spawn(work));
+            let reading = std::thread::Builder::new().name("read".to_owned()).spawn(work);
+            if let Err(error) = reading {
+                refused.try_send(vec![Some(Err(thread_error(error)))]).ok();
+            }
         }
         Inbox { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }
     };

@@ -42,9 +42,13 @@ mod sizes;
 mod sources;
 mod stages;
 mod start;
+#[cfg(target_os = "linux")]
+mod stdout;
 mod support;
 #[cfg(target_os = "linux")]
 mod syscalls;
+#[cfg(target_os = "linux")]
+mod threads;
 mod tile_cache;
 mod token;
 mod usage;
