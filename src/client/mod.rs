@@ -4,10 +4,12 @@
 //! - `quota` says how fast requests of a class follow one another, `window` how many a host has at once
 //! - `retry` says which failures get another attempt, and when; `budget` how many do in all
 //! - `classify` says what an answer means, `gone` when the word that images are gone is believed
+//! - `network_error` says what a failure below HTTP means, `reach` what it is for a run: an outage, or a mistake in the
+//!   set-up; `progress` says whether a body comes fast enough; `tls` and `proxy` are the way to a host
 //! - `image_ids` asks for the images of a sequence, `metadata` for what is known of images; `wire` turns JSON into
 //!   records, with values as `soft` takes them
 //! - `image_url` says where pictures may come from
-//! - `secret` holds the token, `percent` shows where it may hide
+//! - `secret` holds the token, `token_form` says what is no token, `percent` shows where it may hide
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
 //! - `user` asks for the sequences of a user
 //! - `tiles` asks for tiles; `tile_cache` keeps tiles for later runs, `tile_file` is one of them
@@ -23,8 +25,12 @@ mod image_ids;
 mod image_url;
 mod kept;
 mod metadata;
+mod network_error;
 mod percent;
+mod progress;
+mod proxy;
 mod quota;
+mod reach;
 mod retry;
 mod secret;
 mod send;
@@ -33,6 +39,8 @@ mod store;
 mod tile_cache;
 mod tile_file;
 mod tiles;
+mod tls;
+mod token_form;
 mod user;
 mod window;
 mod wire;
@@ -57,6 +65,7 @@ pub(crate) use self::image_url::has_ended;
 use self::kept::{Keeping, Kept};
 pub use self::quota::Pace;
 use self::quota::Quota;
+use self::reach::Reach;
 use self::retry::Retry;
 pub use self::secret::Token;
 pub(crate) use self::secret::redact;
@@ -154,6 +163,8 @@ struct Inner {
     hosts: [HostLane; 3],
     retry: Retry,
     timeouts: Timeouts,
+    /// Whether requests may go through a proxy.
+    proxied: bool,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
     kept: Option<Arc<Kept>>,
@@ -168,11 +179,17 @@ struct HostLane {
     window: Window,
     budget: Budget,
     block: Block,
+    reach: Reach,
 }
 
 impl HostLane {
     fn new(concurrency: usize) -> Self {
-        Self { window: Window::new(concurrency), budget: Budget::new(), block: Block::default() }
+        Self {
+            window: Window::new(concurrency),
+            budget: Budget::new(),
+            block: Block::default(),
+            reach: Reach::default(),
+        }
     }
 }
 

@@ -39,6 +39,7 @@ mod signals;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod sizes;
+mod slow_pictures;
 mod sources;
 mod stages;
 mod start;
@@ -51,4 +52,6 @@ mod syscalls;
 mod threads;
 mod tile_cache;
 mod token;
+#[cfg(unix)]
+mod unreachable;
 mod usage;
