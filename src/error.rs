@@ -50,6 +50,9 @@ pub enum ErrorKind {
     Auth,
     /// The host answers with a login page: this address is blocked there for about a day.
     Blocked,
+    /// The host can't be reached from this machine as it is set up, and waiting does not help: an untrusted certificate,
+    /// a proxy that wants a password, a name that does not exist.
+    Unreachable,
     /// Over a limit of the API; waiting helps.
     Throttled,
     /// The server or the network failed; trying again may help.
@@ -71,7 +74,10 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Whether nothing can go on after it, as against one record that failed.
     pub fn is_fatal(self) -> bool {
-        matches!(self, Self::Usage | Self::Auth | Self::Blocked | Self::Output | Self::Interrupted)
+        matches!(
+            self,
+            Self::Usage | Self::Auth | Self::Blocked | Self::Unreachable | Self::Output | Self::Interrupted
+        )
     }
 }
 
@@ -141,6 +147,12 @@ impl Error {
         error.0.status = self.0.status;
         error.0.hint.clone_from(&self.0.hint);
         error
+    }
+
+    /// The same failure as another kind, where more is known than at the place where it arose.
+    pub(crate) fn turned(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
     }
 
     pub(crate) fn answered(mut self, status: u16) -> Self {
@@ -222,6 +234,13 @@ impl Error {
         }
         line
     }
+}
+
+/// The system refused a thread: where it may be told to grant more.
+pub(crate) fn thread_error(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Output, "start a thread").because(error).hint(
+        "the system grants this user or container no more: raise the limit of processes (`ulimit -u`, `pids.max`, `docker run --pids-limit`) or of memory (`ulimit -v`), or end other programs",
+    )
 }
 
 /// The longest cause or name that is shown, in characters.

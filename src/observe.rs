@@ -135,6 +135,14 @@ pub enum Event<'a> {
         /// Which kind of request it saved.
         class: Class,
     },
+    /// A host can't be reached for a reason that is worth a word, such as a name that is not found; told once for each
+    /// host and reason, at its first occurrence, if the request is tried again.
+    Unreached {
+        /// Which kind of request.
+        class: Class,
+        /// Why, and what to do about it.
+        error: &'a Error,
+    },
     /// An answer said that a limit is met: too many requests, or a block of this address.
     Limited {
         /// Which kind of request.
@@ -304,7 +312,7 @@ impl Observer for Tally {
             Event::Answer { class, bytes } => add(&self.bytes[*class as usize], *bytes),
             Event::Retry { class, .. } => add(&self.retries[*class as usize], 1),
             Event::Pace { class, .. } => add(&self.paced[*class as usize], 1),
-            Event::Usage { .. } | Event::Concurrency { .. } => {}
+            Event::Usage { .. } | Event::Concurrency { .. } | Event::Unreached { .. } => {}
             Event::TileCacheOff { .. } | Event::Warning { .. } => {}
             Event::Record { .. } => add(&self.records, 1),
             Event::Present { .. } => add(&self.present, 1),

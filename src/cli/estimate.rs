@@ -1,7 +1,6 @@
 //! What a crawl takes, said beforehand: the tiles are read, and nothing else is asked.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
@@ -64,9 +63,9 @@ pub(super) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
             let estimate = Estimate::new(&screen, args, sequences, run.client.pace(Class::Tile).is_some());
             if screen.voice.is_json() {
                 screen.voice.object("estimate", estimate.object());
-            } else {
-                // A closed pipe behind it is no failure.
-                io::stdout().write_all(estimate.text().as_bytes()).ok();
+            } else if let Err(error) = super::stdout::print(estimate.text().as_bytes()) {
+                screen.error(&error);
+                return end(&screen, exit_of(&error));
             }
             end(&screen, if screen.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
         }

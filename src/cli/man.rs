@@ -17,9 +17,8 @@ pub(super) fn pages(folder: Option<&Path>) -> Result<()> {
     let command = all(Cli::command()).disable_help_subcommand(true).mut_subcommands(all);
     let Some(folder) = folder else {
         let mut page = Vec::new();
-        // A closed pipe behind it is no failure.
-        Man::new(command).render(&mut page).and_then(|()| io::stdout().write_all(&page)).ok();
-        return Ok(());
+        Man::new(command).render(&mut page)?;
+        return super::stdout::print(&page);
     };
     let refuse = |error: io::Error| {
         Error::new(ErrorKind::Output, "write the manual pages")

@@ -11,6 +11,8 @@
 //! - `big` asks before a large download, for which `ahead` reads tiles early
 //! - `man` writes manual pages
 //! - `settings` puts the environment and `streetflow.toml` under the flags
+//! - `threads` starts all threads of a run before its work
+//! - `stdout` is all of standard output but the tables of `convert`
 //! - `screen` counts what happens and shows it: `lines` are the live lines, `pulse` their rates, `waits` and `silence`
 //!   what is waited for; `voice` is all of stderr, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
@@ -45,9 +47,11 @@ mod signals;
 mod silence;
 mod sizes;
 mod start;
+mod stdout;
 mod steps;
 mod summary;
 mod tables;
+mod threads;
 mod unfinished;
 mod voice;
 mod waits;
@@ -90,8 +94,10 @@ pub fn run() -> ExitCode {
     let parsed = match settings::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(Refusal::Words(error, whence)) => {
-            // A closed pipe behind `--help` is no failure.
-            error.print().ok();
+            if let Err(error) = stdout::judge(error.print().and_then(|()| io::stdout().flush())) {
+                writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "{}", error_text(&error)).ok();
+                return exit_of(&error).into();
+            }
             if let Some(whence) = whence {
                 writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "\n{whence}").ok();
             }
@@ -116,13 +122,12 @@ pub fn run() -> ExitCode {
         Voice::new(&parsed.cli.screen).say(Tone::Note, &said);
     }
     let cli = parsed.cli;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let screen = cli.screen.clone();
+    let runtime = match threads::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            return fail(&cli.screen, &Error::new(ErrorKind::Output, "start").because(error)).into();
-        }
+        Err(error) => return fail(&screen, &error).into(),
     };
-    let exit = runtime.block_on(command(cli));
+    let exit = threads::block_on(&runtime, command(cli)).unwrap_or_else(|error| fail(&screen, &error));
     // Whatever still runs in a thread after an abandoned run must not hold the process back.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     exit.into()
@@ -186,9 +191,7 @@ async fn command(cli: Cli) -> Exit {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "streetflow", &mut script);
-            // A closed pipe behind it is no failure.
-            io::stdout().write_all(&script).ok();
-            Exit::Done
+            stdout::print(&script).map_or_else(|error| fail(screen, &error), |()| Exit::Done)
         }
     }
 }
@@ -218,7 +221,7 @@ async fn serve(args: &args::SandboxArgs) -> Result<()> {
     );
     let words = format!("{words}# then, for example: streetflow crawl --bbox 32.19,34.52,34.18,35.49\n");
     let mut signals = signals::Signals::listen();
-    io::stdout().write_all(words.as_bytes()).and_then(|()| io::stdout().flush()).ok();
+    stdout::print(words.as_bytes())?;
     signals.next().await;
     Ok(())
 }

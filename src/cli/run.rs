@@ -73,7 +73,16 @@ impl Run {
         replaces: bool,
         full: Arc<FullTables>,
     ) -> Result<Self> {
-        raise_file_limit(args.concurrency.into());
+        let builder = match within_file_limit(args.concurrency.into(), args.is_sandbox()) {
+            None => builder,
+            Some((concurrency, files)) => {
+                screen.warn(&format!(
+                    "only {files} files may be open at once, so {concurrency} of {} requests are under way at once; raise the limit with `ulimit -n 4096`",
+                    args.concurrency
+                ));
+                builder.concurrency(concurrency)
+            }
+        };
         let stop = CancellationToken::new();
         #[cfg(feature = "sandbox")]
         if args.sandbox {
@@ -156,7 +165,7 @@ fn token(file: Option<&Path>, needed: bool) -> Result<Option<Token>> {
         if text.len() as u64 > MOST_TOKEN {
             return Err(refuse(std::io::Error::other("it is larger than any token")));
         }
-        return Token::new(&text).map(Some);
+        return Token::new(&text).map(Some).map_err(|error| error.subject(path.display().to_string()));
     }
     match Token::from_env()? {
         None if needed => Err(Error::new(ErrorKind::Usage, "find a token")
@@ -172,8 +181,18 @@ fn burst(rate: f64) -> u32 {
     (rate / 2.0).clamp(1.0, 20.0) as u32
 }
 
-/// Connections and files at once: three hosts, and a file for each picture. Where the limit can't be raised, the
-/// operating system will say what is wrong.
-fn raise_file_limit(concurrency: u64) {
-    rlimit::increase_nofile_limit(concurrency * 8 + 256).ok();
+/// Files that are open whatever is under way: tables, the store, lists, and what the runtime needs.
+const OTHER_FILES: u64 = 48;
+
+/// Raises the limit of open files to what so many requests may need. Where it stays too low, gives how many requests it
+/// is enough for, and the limit.
+fn within_file_limit(concurrency: u64, is_sandbox: bool) -> Option<(usize, u64)> {
+    let files = rlimit::increase_nofile_limit(concurrency * 8 + 256).ok()?;
+    // Connections to three hosts stay open, and each picture has a file; the sandbox has the other ends too.
+    let each = if is_sandbox { 7 } else { 4 };
+    let enough_for = (files.saturating_sub(OTHER_FILES) / each).max(1);
+    if enough_for >= concurrency {
+        return None;
+    }
+    Some((usize::try_from(enough_for).ok()?, files))
 }

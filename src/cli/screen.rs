@@ -275,7 +275,7 @@ impl Screen {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn warn(&self, what: &str) {
+    pub(super) fn warn(&self, what: &str) {
         self.voice.say(Tone::Warning, what);
     }
 
@@ -389,7 +389,7 @@ impl Observer for Screen {
                     self.warn(&format!("{}; the tiles below it are read instead", error.chain()));
                 }
             }
-            Event::TileCacheOff { error } | Event::Warning { error } => {
+            Event::TileCacheOff { error } | Event::Warning { error } | Event::Unreached { error, .. } => {
                 let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
                 self.warn(&format!("{}{hint}", error.chain()));
             }

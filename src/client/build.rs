@@ -12,12 +12,15 @@ use super::gone::Gone;
 use super::image_url::{Allowed, ImageHosts};
 use super::kept::Kept;
 use super::login::without_login;
+use super::network_error::RedirectRefused;
+use super::proxy;
 use super::quota::{Pace, Quota};
 use super::retry::Retry;
 use super::secret::{Token, redact};
 use super::send::{LARGE_ANSWERS, Timeouts};
 use super::store::Store;
 use super::tile_cache::TileCache;
+use super::tls::Tls;
 use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, HostLane, Inner, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
@@ -163,6 +166,9 @@ impl ClientBuilder {
     }
 
     /// How long an answer may go without a byte; default a minute.
+    ///
+    /// Tiles and pictures that come steadily may take as long as they need: they fail if they bring less than 1 KiB a
+    /// second on average over that time.
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.stall = timeout;
         self
@@ -202,16 +208,24 @@ impl ClientBuilder {
         if holds_token(&graph_url) || holds_token(&tiles_url) {
             return Err(Error::new(ErrorKind::Usage, "use the URL").because("the token stands in it"));
         }
+        let environment_counts = self.proxy.is_none() || !is_loopback(&graph_url) || !is_loopback(&tiles_url);
+        if environment_counts {
+            proxy::check_environment()?;
+        }
+        let tls = Tls::new();
         let api = |url: &Url| {
+            let protocols: &[_] = if self.prior_http2 { &["h2"] } else { &["h2", "http/1.1"] };
+            let client = plain(&tls, protocols)?;
             // A proxy in the environment is for the world outside, not for a mirror on this machine.
-            let client = if is_loopback(url) { plain().no_proxy() } else { plain() };
+            let client = if is_loopback(url) { client.no_proxy() } else { client };
             let client = client.redirect(Policy::none()).connect_timeout(self.timeouts.connect);
-            if self.prior_http2 { client.http2_prior_knowledge() } else { client }
+            made(if self.prior_http2 { client.http2_prior_knowledge() } else { client })
         };
         let allowed = self.allowed_hosts.iter().map(|text| allowed(text)).collect::<Result<_>>()?;
         let image_hosts = ImageHosts::new([&graph_url, &tiles_url], allowed);
         // HTTP/2 would put all pictures on one connection, with one congestion window.
-        let mut images = plain().http1_only().no_gzip().redirect(few_hops(image_hosts.clone()));
+        let mut images = plain(&tls, &["http/1.1"])?.http1_only().no_gzip();
+        images = images.redirect(few_hops(image_hosts.clone()));
         images = images.connect_timeout(self.timeouts.connect);
         if let Some(proxy) = &self.proxy {
             let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
@@ -238,9 +252,10 @@ impl ClientBuilder {
             trust_gone: self.trust_gone,
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
             lanes: Class::ALL.map(lane),
-            graph: made(api(&graph_url))?,
-            tiles: made(api(&tiles_url))?,
+            graph: api(&graph_url)?,
+            tiles: api(&tiles_url)?,
             images: made(images)?,
+            proxied: self.proxy.is_some() || !proxy::variables_set().is_empty(),
             token: self.token,
             graph_url,
             tiles_url,
@@ -282,30 +297,39 @@ fn allowed(text: &str) -> Result<Allowed> {
 /// A redirect leads to a host that may be asked, and not round in circles.
 fn few_hops(hosts: ImageHosts) -> Policy {
     Policy::custom(move |hop| {
-        if hop.previous().len() > 3 {
-            return hop.error("it is redirected too often");
+        let refuse = |why: &str| RedirectRefused { why: format!("it is redirected {why}"), hint: None };
+        if hop.previous().contains(hop.url()) {
+            return hop.error(refuse("in a circle"));
         }
+        if hop.previous().len() > 3 {
+            return hop.error(refuse("too often"));
+        }
+        let was_secure = hop.previous().last().is_some_and(|url| url.scheme() == "https");
         match hosts.check_url(hop.url()) {
+            Ok(()) if was_secure && hop.url().scheme() == "http" => {
+                hop.error(refuse("from `https:` to `http:`, where anybody on the way could change it"))
+            }
             Ok(()) => hop.follow(),
-            Err(not) => hop.error(format!("it is redirected, but {}", not.why)),
+            Err(not) => {
+                let hint = not.hint();
+                hop.error(RedirectRefused { hint, ..refuse(&format!("to another host, but {}", not.why)) })
+            }
         }
     })
 }
 
-fn plain() -> reqwest::ClientBuilder {
-    // One process has one provider of cryptography; the first to name it wins, and all do the same for us.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        rustls::crypto::ring::default_provider().install_default().ok();
-    }
-    reqwest::Client::builder().user_agent(concat!("streetflow/", env!("CARGO_PKG_VERSION")))
+fn plain(tls: &Tls, protocols: &[&str]) -> Result<reqwest::ClientBuilder> {
+    let config = tls.config(protocols).map_err(|error| set_up(error.into()))?;
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(config);
+    Ok(builder.user_agent(concat!("streetflow/", env!("CARGO_PKG_VERSION"))))
 }
 
 fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
-    builder.build().map_err(|error| {
-        Error::new(ErrorKind::Usage, "set up the network client")
-            .because(error.without_url())
-            .hint("if no certificates are installed, install `ca-certificates` or set SSL_CERT_FILE")
-    })
+    builder.build().map_err(|error| set_up(error.without_url().into()))
+}
+
+fn set_up(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::new(ErrorKind::Usage, "set up the network client").because(error)
 }
 
 fn base(text: &str, what: &str) -> Result<Url> {

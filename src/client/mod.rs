@@ -4,11 +4,14 @@
 //! - `quota` says how fast requests of a class follow one another, `window` how many a host has at once
 //! - `retry` says which failures get another attempt, and when; `budget` how many do in all
 //! - `classify` says what an answer means, `gone` when the word that images are gone is believed
+//! - `network_error` says what a failure below HTTP means, `reach` what it is for a run: an outage, or a mistake in the
+//!   set-up; `progress` says whether a body comes fast enough; `tls` and `proxy` are the way to a host
 //! - `image_ids` asks for the images of a sequence, and `id_list` reads the answer; `empty` says when an empty one is
 //!   believed
 //! - `metadata` asks for what is known of images; `wire` turns JSON into records, with values as `soft` takes them
 //! - `image_url` says where pictures may come from
-//! - `login` takes passwords out of URLs, `secret` holds the token, `percent` shows where it may hide
+//! - `login` takes passwords out of URLs, `secret` holds the token, `token_form` says what is no token, `percent` shows
+//!   where it may hide
 //! - `store` keeps the answers of an unfinished run, `kept` says what of them is trusted
 //! - `user` asks for the sequences of a user
 //! - `tiles` asks for tiles; `tile_cache` keeps tiles for later runs, `tile_file` is one of them
@@ -27,8 +30,12 @@ mod image_url;
 mod kept;
 mod login;
 mod metadata;
+mod network_error;
 mod percent;
+mod progress;
+mod proxy;
 mod quota;
+mod reach;
 mod retry;
 mod secret;
 mod send;
@@ -38,6 +45,8 @@ mod tile_cache;
 mod tile_file;
 mod tile_names;
 mod tiles;
+mod tls;
+mod token_form;
 mod user;
 mod window;
 mod wire;
@@ -66,6 +75,7 @@ use self::kept::{Keeping, Kept};
 pub(crate) use self::login::without_login;
 pub use self::quota::Pace;
 use self::quota::Quota;
+use self::reach::Reach;
 use self::retry::Retry;
 pub use self::secret::Token;
 pub(crate) use self::secret::redact;
@@ -165,6 +175,8 @@ struct Inner {
     hosts: [HostLane; 3],
     retry: Retry,
     timeouts: Timeouts,
+    /// Whether requests may go through a proxy.
+    proxied: bool,
     observer: Arc<dyn Observer>,
     stop: CancellationToken,
     kept: Option<Arc<Kept>>,
@@ -179,11 +191,17 @@ struct HostLane {
     window: Window,
     budget: Budget,
     block: Block,
+    reach: Reach,
 }
 
 impl HostLane {
     fn new(concurrency: usize) -> Self {
-        Self { window: Window::new(concurrency), budget: Budget::new(), block: Block::default() }
+        Self {
+            window: Window::new(concurrency),
+            budget: Budget::new(),
+            block: Block::default(),
+            reach: Reach::default(),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use reqwest::header::HeaderValue;
 use serde_json::Value as Json;
 
 use super::percent::{Decoded, decoded, hiding_places};
+use super::token_form;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where a token may stand in the environment; the first that is set counts.
@@ -28,26 +29,30 @@ impl Token {
     /// Takes a token as read from a file or the environment; white space around it is cut off.
     pub fn new(text: &str) -> Result<Self> {
         let text = text.trim();
-        let refuse = |why| {
-            Error::new(ErrorKind::Usage, "read the token")
-                .because(why)
-                .hint("a token looks like `MLY|<digits>|<letters and digits>`; make one at https://www.mapillary.com/dashboard/developers")
-        };
-        if text.is_empty() {
-            return Err(refuse("it is empty"));
+        match token_form::flaw(text) {
+            None => Ok(Self(text.to_owned())),
+            Some(flaw) => {
+                Err(Error::new(ErrorKind::Usage, "read the token").because(flaw.why).hint(flaw.hint()))
+            }
         }
-        if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(refuse("it has spaces or characters that no token has"));
-        }
-        Ok(Self(text.to_owned()))
     }
 
     /// The token in the environment: `MAPILLARY_TOKEN`, `MAPILLARY_CLIENT_TOKEN` or `MAPILLARY_ACCESS_TOKEN`.
     ///
     /// `None` if none of them is set, or all are empty.
     pub fn from_env() -> Result<Option<Self>> {
-        let set = |name: &&str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
-        VARIABLES.iter().find_map(set).map(|text| Self::new(&text)).transpose()
+        let set = |name: &&'static str| {
+            // A value that is not UTF-8 is refused like any other damaged token, not taken for an absent one.
+            let text = std::env::var_os(name)?.to_string_lossy().into_owned();
+            (!text.trim().is_empty()).then_some((*name, text))
+        };
+        let Some((name, text)) = VARIABLES.iter().find_map(set) else { return Ok(None) };
+        Self::new(&text).map(Some).map_err(|error| error.subject(name))
+    }
+
+    /// Whether the token has the form of those that the dashboard gives out.
+    pub(super) fn has_usual_form(&self) -> bool {
+        token_form::is_usual(&self.0)
     }
 
     /// The header for the Graph.
@@ -265,7 +270,8 @@ mod tests {
 
         #[test]
         fn no_answer_keeps_the_token_in_any_form(
-            text in prop_oneof!["MLY\\|[0-9]{16}\\|[0-9a-f]{32}", "[!-~]{16,40}", "[!-~]{8,12}", "[0-9]{16}"],
+            text in prop_oneof!["MLY\\|[0-9]{16}\\|[0-9a-f]{32}", "[!-~]{16,40}", "[!-~]{8,12}", "[0-9]{16}"]
+                .prop_filter("refused for its form", |text| Token::new(text).is_ok()),
             (once, twice, hidden) in (any::<u64>(), any::<u64>(), any::<u64>()),
             levels in 0..3_u8,
             around in "[a-z\u{e9}%=/ ]{0,8}",

@@ -12,6 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::classify::{Outside, classify};
+use super::network_error::network;
+use super::progress::Progress;
 use super::window::Ending;
 use super::{Class, Client, MIB};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,10 +45,11 @@ impl Client {
         F: Future<Output = Result<T>> + Send,
     {
         let (doing, subject, client) = (ask.doing, ask.subject.clone(), self.clone());
-        let stopped = self.0.stop.clone();
+        let (stopped, reach) = (self.0.stop.clone(), &self.host(ask.class).reach);
         let task = AbortOnDropHandle::new(tokio::spawn(async move { client.attempts(ask, read).await }));
         let ended = tokio::select! {
             ended = task => ended,
+            unreachable = reach.given_up(doing, &subject) => return Err(unreachable),
             () = stopped.cancelled() => {
                 return Err(Error::new(ErrorKind::Interrupted, doing).subject(subject).because("the run was stopped"));
             }
@@ -134,12 +137,13 @@ impl Client {
         let request = self.request(ask).map_err(name)?;
         self.tell(&Event::Request { class });
         let attempt = async {
-            let response = self.headers(class, request).await?;
+            let response = self.headers(ask, request).await?;
             self.heed_usage(class, response.headers());
             let outside = outside(&response);
             let limit = body_limit(class);
             let (timeouts, client) = (self.0.timeouts, self.clone());
-            let mut answer = Answer { response, outside, limit, seen: 0, timeouts, client };
+            let progress = Progress::default();
+            let mut answer = Answer { response, outside, limit, seen: 0, progress, timeouts, client };
             if !(200..300).contains(&answer.outside.status) {
                 let excerpt = answer.excerpt().await?;
                 let excerpt = self.without_token(class, excerpt.into())?;
@@ -148,16 +152,19 @@ impl Client {
             }
             read(answer).await
         };
-        let limit = total_timeout(class);
-        let late =
-            |_| Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")));
-        tokio::time::timeout(limit, attempt).await.unwrap_or_else(late).map_err(name)
+        let ended = match total_timeout(class) {
+            None => attempt.await,
+            Some(limit) => tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")))
+            }),
+        };
+        ended.map_err(|error| self.judged(ask, error))
     }
 
     /// Sends it and waits for the headers. Tiles and pictures begin at once or not at all; a search may think.
-    async fn headers(&self, class: Class, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
-        let sent = async { request.send().await.map_err(network) };
-        if !matches!(class, Class::Tile | Class::Bytes) {
+    async fn headers(&self, ask: &Ask, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let sent = self.reach(ask, request);
+        if !matches!(ask.class, Class::Tile | Class::Bytes) {
             return sent.await;
         }
         let stall = self.0.timeouts.stall;
@@ -208,6 +215,7 @@ pub(crate) struct Answer {
     outside: Outside,
     limit: usize,
     seen: usize,
+    progress: Progress,
     timeouts: Timeouts,
     client: Client,
 }
@@ -232,9 +240,12 @@ impl Answer {
 
     /// The next piece of the body.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let stall = self.timeouts.stall;
+        let (stall, began) = (self.timeouts.stall, Instant::now());
         let next = async { self.response.chunk().await.map_err(network) };
         let chunk = tokio::time::timeout(stall, next).await.unwrap_or_else(|_| Err(stalled(stall)))?;
+        if let Some(chunk) = &chunk {
+            self.progress.note(chunk.len(), began.elapsed(), stall)?;
+        }
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
         if self.seen > self.limit {
             let why = format!("the answer is larger than {} MiB", self.limit / MIB);
@@ -298,13 +309,13 @@ fn body_limit(class: Class) -> usize {
     }
 }
 
-/// How long an attempt may take in all. From the reports of other collectors: dense tiles take two minutes, a
-/// trickling image gets four.
-fn total_timeout(class: Class) -> Duration {
+/// How long an attempt may take in all. Tiles and pictures may be large and the line slow, so no age ends them: they
+/// end by a stall, by [`Progress`] or by the limit of their size.
+fn total_timeout(class: Class) -> Option<Duration> {
     match class {
-        Class::Entity => Duration::from_mins(1),
-        Class::Search | Class::Tile => Duration::from_mins(2),
-        Class::Bytes => Duration::from_mins(4),
+        Class::Entity => Some(Duration::from_mins(1)),
+        Class::Search => Some(Duration::from_mins(2)),
+        Class::Tile | Class::Bytes => None,
     }
 }
 
@@ -312,7 +323,7 @@ fn total_timeout(class: Class) -> Duration {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
     pub(super) connect: Duration,
-    /// Without a byte.
+    /// Without a byte; also the window over which the rate of a body is taken.
     pub(super) stall: Duration,
 }
 
@@ -361,13 +372,6 @@ fn ending<T>(sent: &Result<T>) -> Ending {
 
 fn stalled(stall: Duration) -> Error {
     Error::new(ErrorKind::Unavailable, "").because(format!("no byte for {stall:?}"))
-}
-
-/// A failure below HTTP; the URL is cut off, for a tile's holds the token.
-fn network(error: reqwest::Error) -> Error {
-    let malformed = error.is_builder();
-    let kind = if malformed { ErrorKind::Refused } else { ErrorKind::Unavailable };
-    Error::new(kind, "").because(error.without_url())
 }
 
 #[cfg(test)]

@@ -277,6 +277,21 @@ pub(crate) fn commit(file: NamedTempFile, path: &Path) -> io::Result<()> {
     sync_folder(parent(path))
 }
 
+/// Whether this process, or the whole system, may open no further file.
+fn is_file_limit(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let code = error.raw_os_error();
+        [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error()))
+    }
+    #[cfg(not(unix))]
+    {
+        // ERROR_TOO_MANY_OPEN_FILES.
+        error.raw_os_error() == Some(4)
+    }
+}
+
 pub(crate) fn output_error(doing: &'static str, path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -284,6 +299,9 @@ pub(crate) fn output_error(doing: &'static str, path: &Path, error: io::Error) -
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Some("choose a folder that you may write to")
+        }
+        _ if is_file_limit(&error) => {
+            Some("raise the limit of open files with `ulimit -n 4096`, or say a lower `--concurrency`")
         }
         _ => None,
     };

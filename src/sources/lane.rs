@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::RecordStream;
 use super::rounded_ids::RoundedIds;
 use super::table::Table;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, thread_error};
 use crate::record::Record;
 
 /// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
@@ -157,6 +157,7 @@ pub(super) fn from_thread<T: Record>(
     let begin = move || {
         let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
         let (give_back, empties) = mpsc::channel(BATCHES_AHEAD + 2);
+        let refused = batches.clone();
         let work = move || {
             let mut lane = Lane {
                 table: table.clone(),
@@ -177,7 +178,10 @@ pub(super) fn from_thread<T: Record>(
         if cfg!(fuzzing) {
             work();
         } else {
-            drop(std::thread::spawn(work));
+            let reading = std::thread::Builder::new().name("read".to_owned()).spawn(work);
+            if let Err(error) = reading {
+                refused.try_send(vec![Some(Err(thread_error(error)))]).ok();
+            }
         }
         Inbox { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }
     };

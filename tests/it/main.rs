@@ -47,14 +47,21 @@ mod signals;
 mod sinks;
 #[cfg(target_os = "linux")]
 mod sizes;
+mod slow_pictures;
 mod sources;
 mod spreadsheets;
 mod stages;
 mod start;
+#[cfg(target_os = "linux")]
+mod stdout;
 mod support;
 #[cfg(target_os = "linux")]
 mod syscalls;
+#[cfg(target_os = "linux")]
+mod threads;
 mod tile_cache;
 mod token;
+#[cfg(unix)]
+mod unreachable;
 mod usage;
 mod users;

@@ -73,6 +73,7 @@ fn tokens() -> impl Strategy<Value = String> {
         1 => "[!-~]{20,40}",
         1 => r#"MLY\|[0-9]{4}\|["\\/&=+A-Za-z]{16,24}"#,
     ]
+    .prop_filter("refused for its form", |text| Token::new(text).is_ok())
 }
 
 /// What a server of ill will says to a request of a host: with a bad status, or in a good answer.

@@ -296,7 +296,7 @@ impl NetworkArgs {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Display")]
 pub(in crate::cli) struct ScreenArgs {
     /// Say nothing but errors

@@ -57,9 +57,7 @@ pub(in crate::cli) fn config(parsed: &Parsed) -> Result<()> {
     for (name, value, origin) in rows {
         writeln!(text, "{name:names$}  {value:values$}  {origin}").ok();
     }
-    // A closed pipe behind it is no failure.
-    io::stdout().write_all(crate::client::redact(&text).as_bytes()).ok();
-    Ok(())
+    crate::cli::stdout::print(crate::client::redact(&text).as_bytes())
 }
 
 /// Whether there is a token, and where; never which.

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use self::index::{Index, Place, pack, read_exact_at};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, thread_error};
 use crate::file_system::{or_here, parent, sync_data, sync_file, sync_folder};
 
 const ANSWERS: &str = "answers";
@@ -256,11 +256,17 @@ impl Log {
         let (ending, ended) = channel();
         let files = [(answers.try_clone()?, folder.join(ANSWERS)), (index.try_clone()?, folder.join(INDEX))];
         let (dirty, failed) = (Arc::clone(dirty), Arc::clone(failed));
-        let syncing = std::thread::spawn(move || {
+        let keep_synced = move || {
             if let Err(error) = sync(&files, &dirty, &ended) {
                 failed.set(error).ok();
             }
-        });
+        };
+        let syncing = std::thread::Builder::new().name("store".to_owned()).spawn(keep_synced);
+        // The whole of it in one line: what comes of it is an error of a file.
+        let syncing = syncing.map_err(|error| {
+            let error = thread_error(error);
+            io::Error::other(format!("{}: {}", error.chain(), error.advice().unwrap_or_default()))
+        })?;
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;
         Ok(Self { answers, index, end, compressor, ending, syncing })
     }
