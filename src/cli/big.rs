@@ -12,8 +12,10 @@
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use futures::StreamExt;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -98,6 +100,8 @@ impl Gate {
                 match images.next().await? {
                     Ok(image) => match gate.lets_pass().await {
                         Ok(()) => Some((Ok(image), Some((images, gate)))),
+                        // The run ends by the signal that stopped it, and the question has failed at nothing.
+                        Err(error) if error.kind() == ErrorKind::Interrupted => std::future::pending().await,
                         Err(refused) => gate.end_well(refused).await,
                     },
                     Err(error) => Some((Err(error), Some((images, gate)))),
@@ -210,25 +214,38 @@ impl Gate {
         if !self.screen.voice.can_ask() {
             return Err(refuse("nobody here can be asked"));
         }
+        let stopped = || Error::new(ErrorKind::Interrupted, "ask").because("the run was stopped");
+        if self.stop.is_cancelled() {
+            return Err(stopped());
+        }
+        let answer = answer().map_err(|_| refuse("no thread could be started to wait for an answer"))?;
         self.screen.hold_still(true);
         self.screen.voice.print(&format!("{what}\ngo on? [y/N] "));
         let answer = tokio::select! {
-            answer = spawn_blocking(answer) => answer.unwrap_or_default(),
+            biased;
             () = self.stop.cancelled() => {
                 self.screen.voice.print("\n");
-                return Err(Error::new(ErrorKind::Interrupted, "ask").because("the run was stopped"));
+                return Err(stopped());
             }
+            answer = answer => answer.unwrap_or_default(),
         };
         self.screen.hold_still(false);
         if answer { Ok(()) } else { Err(refuse("the answer was no")) }
     }
 }
 
-/// Whether the person says yes.
-fn answer() -> bool {
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
+/// Whether the person says yes, once they have answered.
+///
+/// The thread is not one of the runtime's, which would wait for it at the end of a run that was stopped meanwhile.
+fn answer() -> io::Result<oneshot::Receiver<bool>> {
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new().name("question".to_owned()).spawn(move || {
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        let is_yes = read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes");
+        answer.send(is_yes).ok(); // The run may have ended.
+    })?;
+    Ok(answered)
 }
 
 #[cfg(test)]

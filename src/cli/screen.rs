@@ -379,6 +379,11 @@ impl Observer for Screen {
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
+            Event::ExifIncomplete { error, .. } => match self.tally.exif_incomplete() {
+                _ if self.verbose => self.warn(&error.chain()),
+                ..=TOLD_FAILURES => self.warn(&error.chain()),
+                _ => {}
+            },
             Event::TileCacheOff { error } => {
                 let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
                 self.warn(&format!("{}{hint}", error.chain()));

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
-use futures::{StreamExt, TryFutureExt};
 use tempfile::{NamedTempFile, PersistError};
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -18,6 +18,7 @@ use super::exif::{Facts, Stamper};
 use super::file::{is_file, output_error, sweep, temporary};
 use super::folders::folders;
 use super::fresh::FreshUrls;
+use super::in_flight::{Claim, InFlight};
 use super::{Exif, JpegCheck, PictureLayout, Quality, Sink, Written};
 use crate::calendar::Moment;
 use crate::client::{Answer, Class, Client, has_ended};
@@ -51,7 +52,8 @@ const AHEAD: usize = 4;
 /// ended or is refused, a fresh one is asked for, once, if the client has a
 /// token. A picture that can't be had is counted in [`Written::failed`], one that Mapillary does not
 /// have in [`Written::gone`]; both are told to the client's observer, and the
-/// others go on.
+/// others go on. Rows that name one image make one file: one of them counts as
+/// downloaded, and the others as already there.
 ///
 /// A picture's file has the time of its capture, where that is known and past.
 /// With [`ImageSink::exif`] it carries place, time, camera, author and licence.
@@ -194,6 +196,16 @@ impl ImageSink {
         Looked { image, target, is_there }
     }
 
+    /// Fetches a picture, and says which file it is.
+    async fn make(
+        self: Arc<Self>,
+        image: Metadata,
+        target: PathBuf,
+        fresh: Arc<Option<FreshUrls>>,
+    ) -> (PathBuf, Result<u64>) {
+        (target.clone(), self.fetch(image, target, fresh).await)
+    }
+
     /// Makes a picture be there that is not; gives its length.
     async fn fetch(
         self: Arc<Self>,
@@ -265,6 +277,7 @@ impl ImageSink {
         }
         check.finish().map_err(|why| malformed(why.to_owned()))?;
         let durable = self.durable.clone();
+        let image = picture.facts.as_ref().map(|facts| facts.image().to_owned());
         let finish = move || -> Result<()> {
             let target = &picture.target;
             let failed = |error| output_error("write the picture", target, error);
@@ -280,6 +293,12 @@ impl ImageSink {
             Ok(())
         };
         spawn_blocking(finish).await.map_err(crashed)??;
+        if let Some(image) = image.filter(|_| stamper.is_incomplete()) {
+            let error =
+                Error::new(ErrorKind::Output, "write all that is known into the picture").subject(image);
+            let error = error.because("its EXIF and its XMP leave no room in their segments of 64 KB");
+            self.client.observer().on_event(&Event::ExifIncomplete { step: STEP, error: &error });
+        }
         self.client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
     }
@@ -354,20 +373,34 @@ impl Sink<Metadata> for ImageSink {
         let most = sink.client.concurrency() * AHEAD;
         let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
         let mut images = sink.look(images);
+        // A file that was made since its record was looked at was under way then, or its record was looked at too.
+        let mut in_flight = InFlight::new(most + (LOOKS_AHEAD + 2) * LOOK);
         // Each request is in a task of its own, so these need none.
         let mut under_way = FuturesUnordered::new();
         let mut more = true;
         while more || !under_way.is_empty() {
             tokio::select! {
                 biased;
-                Some(had) = under_way.next() => sink.count(&mut written, had)?,
-                looked = images.next(), if more && under_way.len() < most => match looked.transpose()? {
+                Some((target, had)) = under_way.next() => {
+                    let had: Result<u64> = had;
+                    // One image in several rows is one file.
+                    if had.is_ok() {
+                        for _ in 0..in_flight.made(target) {
+                            sink.count(&mut written, Ok(None))?;
+                        }
+                    } else if let Some(next) = in_flight.failed(&target) {
+                        under_way.push(Arc::clone(&sink).make(next, target, Arc::clone(&fresh)));
+                    }
+                    sink.count(&mut written, had.map(Some))?;
+                }
+                looked = images.next(), if more && under_way.len() + in_flight.waiting() < most => match looked.transpose()? {
                     Some(Looked { is_there: Ok(true), .. }) => sink.count(&mut written, Ok(None))?,
                     Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
-                    Some(Looked { image, target, .. }) => {
-                        let fetched = Arc::clone(&sink).fetch(image, target, Arc::clone(&fresh));
-                        under_way.push(fetched.map_ok(Some));
-                    }
+                    Some(Looked { image, target, .. }) => match in_flight.claim(&target, image) {
+                        Claim::Makes(image) => under_way.push(Arc::clone(&sink).make(image, target, Arc::clone(&fresh))),
+                        Claim::Made => sink.count(&mut written, Ok(None))?,
+                        Claim::Waits => {}
+                    },
                     None => more = false,
                 },
             }

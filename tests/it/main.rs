@@ -13,6 +13,7 @@ mod credit;
 mod door;
 mod doubt;
 mod drills;
+mod duplicates;
 mod durable;
 mod estimate;
 mod examples;
@@ -29,6 +30,8 @@ mod guide;
 mod help;
 mod hostile;
 mod ledger;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pictures;
 mod progress;
 mod real;
