@@ -198,7 +198,9 @@ mod tests {
         std::os::unix::fs::symlink("/", root.path().join("link")).expect("linked");
         let mut found: Vec<_> = folders(root.path())
             .iter()
-            .map(|path| path.strip_prefix(root.path()).expect("below").display().to_string())
+            .map(|path| {
+                path.strip_prefix(root.path()).expect("below").display().to_string().replace('\\', "/")
+            })
             .collect();
         found.sort();
         assert_eq!(found, ["", "2023", "2023/12", "2023/12/10", "741"]);

@@ -129,7 +129,10 @@ impl ImageSink {
     /// author and licence go into EXIF and XMP segments, as far as the records have them ([`Exif::FIELDS`]) and they
     /// are possible; panoramas are marked as such. No pixel is touched. An EXIF block that a picture brings is kept
     /// and added to: its maker's notes, its thumbnail, its own word on orientation, camera, author and rights stay;
-    /// place and time are the record's. A picture that is there is left as it is.
+    /// place and time are the record's. The same holds for an XMP packet. Where an EXIF block fills its segment of
+    /// 64 KB, its thumbnail makes room; where that is not enough, XMP alone has what is new, and nothing in EXIF
+    /// contradicts it. A picture with no room in either is told of as [`Event::ExifIncomplete`].
+    /// A picture that is there is left as it is.
     pub fn exif(mut self, exif: Exif) -> Self {
         self.exif = exif;
         self

@@ -574,6 +574,25 @@ proptest! {
     }
 
     #[test]
+    fn damaged_exif_without_room_never_spoils_the_picture(
+        spots in proptest::collection::vec((0..296_usize, any::<u8>()), 0..12),
+        filled in 64_000..65_200_usize,
+    ) {
+        let mut block = block();
+        for (at, byte) in spots {
+            block[at] = byte;
+        }
+        block.resize(filled, 1);
+        let picture = stamp(&with_both(&block, &packet("exif:GPSLatitude=\"1,2N\"", "")), &known());
+        prop_assert_eq!((exif_of(&picture).len(), xmp_of(&picture).len()), (1, 1));
+        prop_assert!(exif_of(&picture)[0].starts_with(&block[..4]) || exif_of(&picture)[0].starts_with(b"II*\0"));
+        prop_assert!(xmp_of(&picture)[0].contains("GPSLatitude>35,10.512525294N<"));
+        let mut check = JpegCheck::default();
+        check.push(&picture);
+        prop_assert_eq!(check.finish(), Ok(()));
+    }
+
+    #[test]
     fn whatever_came_is_as_whole_as_it_was(
         head in proptest::collection::vec(
             prop_oneof![any::<u8>(), Just(0xff), Just(0xe1), Just(0xd8), Just(0xda), Just(0)], 0..80),

@@ -237,15 +237,14 @@ impl Block {
         Some(self)
     }
 
-    /// Where in the block the directory of a tag begins.
+    /// Where in the block the directory of a tag begins; none within the header.
     fn directory_at(&self, directory: Directory) -> Option<usize> {
-        let image = self.long(self.bytes.get(FIRST..FIRST + 4)?);
-        let pointer = match directory {
-            Directory::Image => return usize::try_from(image).ok(),
-            Directory::Exif => EXIF_POINTER,
-            Directory::Gps => GPS_POINTER,
+        let at = match directory {
+            Directory::Image => self.long(self.bytes.get(FIRST..FIRST + 4)?),
+            Directory::Exif => self.long(self.image.get(&EXIF_POINTER)?.get(6..)?),
+            Directory::Gps => self.long(self.image.get(&GPS_POINTER)?.get(6..)?),
         };
-        usize::try_from(self.long(self.image.get(&pointer)?.get(6..)?)).ok()
+        usize::try_from(at).ok().filter(|at| *at >= FIRST + 4)
     }
 
     /// Where in the block the entry of a tag begins, behind the tag itself.
