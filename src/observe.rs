@@ -130,6 +130,13 @@ pub enum Event<'a> {
         /// The filter's name: `dates`, `pano`, `every`.
         by: &'static str,
     },
+    /// A picture was written, but its EXIF and XMP had no room for all that is known of it.
+    ExifIncomplete {
+        /// The step that wrote it.
+        step: &'static str,
+        /// Which one, and why.
+        error: &'a Error,
+    },
     /// An answer came from the store of an unfinished run instead of the network.
     Stored {
         /// Which kind of request it saved.
@@ -212,6 +219,7 @@ pub struct Tally {
     ruled_out: AtomicU64,
     left_out: AtomicU64,
     cached_tiles: AtomicU64,
+    exif_incomplete: AtomicU64,
     shown_images: AtomicU64,
 }
 
@@ -299,6 +307,11 @@ impl Tally {
         read(&self.shown_images)
     }
 
+    /// Pictures that had no room for all that is known of them.
+    pub fn exif_incomplete(&self) -> u64 {
+        read(&self.exif_incomplete)
+    }
+
     /// Tiles that came from the cache of earlier runs.
     pub fn cached_tiles(&self) -> u64 {
         read(&self.cached_tiles)
@@ -327,6 +340,7 @@ impl Observer for Tally {
                 ErrorKind::Blocked => add(&self.blocked[*class as usize], 1),
                 _ => add(&self.throttled[*class as usize], 1),
             },
+            Event::ExifIncomplete { .. } => add(&self.exif_incomplete, 1),
             Event::CachedTile { .. } => add(&self.cached_tiles, 1),
         }
     }

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::args::CrawlArgs;
-use super::origin::answer;
+use super::question::answer;
 use super::run::Run;
 use super::screen::Screen;
 use super::sizes;
@@ -99,6 +99,8 @@ impl Gate {
                 match images.next().await? {
                     Ok(image) => match gate.lets_pass().await {
                         Ok(()) => Some((Ok(image), Some((images, gate)))),
+                        // The run ends by the signal that stopped it, and the question has failed at nothing.
+                        Err(error) if error.kind() == ErrorKind::Interrupted => std::future::pending().await,
                         Err(refused) => gate.end_well(refused).await,
                     },
                     Err(error) => Some((Err(error), Some((images, gate)))),
@@ -211,14 +213,20 @@ impl Gate {
         if !self.screen.voice.can_ask() {
             return Err(refuse("nobody here can be asked"));
         }
+        let stopped = || Error::new(ErrorKind::Interrupted, "ask").because("the run was stopped");
+        if self.stop.is_cancelled() {
+            return Err(stopped());
+        }
+        let answer = answer().map_err(|_| refuse("no thread could be started to wait for an answer"))?;
         self.screen.hold_still(true);
         self.screen.voice.print(&format!("{what}\ngo on? [y/N] "));
         let answer = tokio::select! {
-            answer = spawn_blocking(answer) => answer.unwrap_or_default(),
+            biased;
             () = self.stop.cancelled() => {
                 self.screen.voice.print("\n");
-                return Err(Error::new(ErrorKind::Interrupted, "ask").because("the run was stopped"));
+                return Err(stopped());
             }
+            answer = answer => answer.unwrap_or_default(),
         };
         self.screen.hold_still(false);
         if answer { Ok(()) } else { Err(refuse("the answer was no")) }

@@ -8,7 +8,7 @@
 //! - `steps` composes the flows, `tables` finds and names their files
 //! - `convert` is the one command that asks nobody
 //! - `estimate` says beforehand what a crawl takes, `sizes` how large pictures are and what room there is for them
-//! - `big` asks before a large download, for which `ahead` reads tiles early
+//! - `question` asks the person at the terminal; `big` asks before a large download, for which `ahead` reads tiles early
 //! - `man` writes manual pages
 //! - `settings` puts the environment and `streetflow.toml` under the flags
 //! - `threads` starts all threads of a run before its work
@@ -39,6 +39,7 @@ mod next;
 mod nothing;
 mod origin;
 mod pulse;
+mod question;
 mod report;
 mod run;
 mod screen;

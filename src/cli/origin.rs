@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::args::{AreaArgs, InputArgs};
 use super::nothing::FullTables;
+use super::question::answer;
 use super::screen::Screen;
 use super::tables::Input;
 use super::words::path_text;
@@ -188,7 +188,9 @@ impl Plan {
             return Err(refuse(why));
         }
         screen.voice.print(&format!("{}: {why}\nreplace the tables? [y/N] ", path_text(table)));
-        if spawn_blocking(answer).await.unwrap_or_default() {
+        let answer = answer()
+            .map_err(|_| refuse(format!("{why}; no thread could be started to wait for an answer")))?;
+        if answer.await.unwrap_or_default() {
             return Ok(());
         }
         Err(refuse(format!("{why}; the answer was no")))
@@ -225,13 +227,6 @@ impl Plan {
         }
         after
     }
-}
-
-/// Whether the person says yes.
-pub(super) fn answer() -> bool {
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    read.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 /// Whether a table has rows; reads no further than that takes.

@@ -389,6 +389,11 @@ impl Observer for Screen {
                     self.warn(&format!("{}; the tiles below it are read instead", error.chain()));
                 }
             }
+            Event::ExifIncomplete { error, .. } => match self.tally.exif_incomplete() {
+                _ if self.verbose => self.warn(&error.chain()),
+                ..=TOLD_FAILURES => self.warn(&error.chain()),
+                _ => {}
+            },
             Event::TileCacheOff { error } | Event::Warning { error } | Event::Unreached { error, .. } => {
                 let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
                 self.warn(&format!("{}{hint}", error.chain()));

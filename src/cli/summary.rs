@@ -16,6 +16,14 @@ pub(super) fn counts(screen: &Screen) {
     for step in screen.steps.iter().filter(|step| step.entered.get() > 0 || step.rows.get() > 0) {
         screen.say(&line(step, screen.tally.bytes(Class::Bytes)));
     }
+    let incomplete = screen.tally.exif_incomplete();
+    if incomplete > 0 {
+        screen.say(&format!(
+            "{} {} no room in EXIF and XMP for all that is known of them",
+            grouped(incomplete),
+            plural(incomplete, "picture has", "pictures have")
+        ));
+    }
     screen.say(&format!("took {}{}", human_time(screen.started.elapsed().as_secs_f64()), traffic(screen)));
 }
 

@@ -271,6 +271,7 @@ impl Builder {
             script: script::Script::default(),
             gone_fails_batch: self.gone_fails_batch,
             connections: 0.into(),
+            drawing: server::drawing(),
         });
         let listening = [(main, false), (images, true)].map(|(listener, is_images)| {
             tokio::spawn(server::listen(listener, is_images, Arc::clone(&state))).abort_handle()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use font8x8::UnicodeFonts;
-use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
 
 use super::town::{mix, unit};
 use super::world::{CAMERAS, Shot, World};
@@ -31,13 +31,11 @@ impl World {
 /// The JPEG of an image: thumbs are progressive, the original is baseline, as they are at Mapillary.
 pub(super) fn picture(shot: &Shot<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
     let (width, height) = size.unwrap_or(CAMERAS[shot.drive.camera].size);
-    let mut pixels = draw(shot, width as usize, height as usize);
-    label(&mut pixels, width as usize, shot);
-    let mut jpeg = Vec::with_capacity(pixels.len() / 8);
+    let mut jpeg = Vec::with_capacity((width * height) as usize / 4);
     let mut encoder = Encoder::new(&mut jpeg, 80);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     encoder.set_progressive(size.is_some());
-    let done = encoder.encode(&pixels, width as u16, height as u16, ColorType::Rgb);
+    let done = encoder.encode_image(Street::new(shot, width as usize, height as usize));
     debug_assert!(done.is_ok(), "the sizes are small and a Vec takes every byte");
     jpeg
 }
@@ -70,27 +68,61 @@ struct Column {
     window: bool,
 }
 
-/// Casts a ray through every pixel, at the ground or at the row of houses on its side.
-fn draw(shot: &Shot<'_>, width: usize, height: usize) -> Vec<u8> {
-    let pano = shot.drive.is_pano();
-    let travelled = (shot.drive.spacing * f64::from(shot.index)) as f32;
-    let columns: Vec<Column> =
-        (0..width).map(|x| column(shot, pano, (x as f32 + 0.5) / width as f32 - 0.5, travelled)).collect();
-    let mut pixels = Vec::with_capacity(width * height * 3);
-    for y in 0..height {
-        let part = 0.5 - (y as f32 + 0.5) / height as f32;
-        let rise = if pano {
+/// A picture that is drawn row by row while it is encoded, so that its pixels are never in memory as a whole.
+struct Street {
+    width: usize,
+    height: usize,
+    pano: bool,
+    travelled: f32,
+    columns: Vec<Column>,
+    label: Label,
+}
+
+impl Street {
+    fn new(shot: &Shot<'_>, width: usize, height: usize) -> Self {
+        let pano = shot.drive.is_pano();
+        let travelled = (shot.drive.spacing * f64::from(shot.index)) as f32;
+        let columns = (0..width)
+            .map(|x| column(shot, pano, (x as f32 + 0.5) / width as f32 - 0.5, travelled))
+            .collect();
+        Self { width, height, pano, travelled, columns, label: Label::new(shot, width, height) }
+    }
+}
+
+impl ImageBuffer for Street {
+    fn get_jpeg_color_type(&self) -> JpegColorType {
+        JpegColorType::Ycbcr
+    }
+
+    fn width(&self) -> u16 {
+        self.width as u16
+    }
+
+    fn height(&self) -> u16 {
+        self.height as u16
+    }
+
+    /// Casts a ray through every pixel of a row, at the ground or at the row of houses on its side.
+    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+        let part = 0.5 - (f32::from(y) + 0.5) / self.height as f32;
+        let rise = if self.pano {
             (part * std::f32::consts::PI).tan()
         } else {
-            part * 1.6 * height as f32 / width as f32
+            part * 1.6 * self.height as f32 / self.width as f32
         };
         let sky = blend(HAZE, ZENITH, (rise * 1.2).clamp(0.0, 1.0));
         let ground = if rise < 0.0 { EYE / -rise } else { f32::INFINITY };
-        for column in &columns {
-            pixels.extend(pixel(column, rise, ground, sky, travelled));
+        let mut row: Vec<Color> =
+            self.columns.iter().map(|column| pixel(column, rise, ground, sky, self.travelled)).collect();
+        self.label.write(usize::from(y), &mut row);
+        let [luma, blue, red, _] = buffers;
+        for [r, g, b] in row {
+            let (y, cb, cr) = rgb_to_ycbcr(r, g, b);
+            luma.push(y);
+            blue.push(cb);
+            red.push(cr);
         }
     }
-    pixels
 }
 
 fn column(shot: &Shot<'_>, pano: bool, part: f32, travelled: f32) -> Column {
@@ -153,24 +185,36 @@ fn blend(a: Color, b: Color, part: f32) -> Color {
     })
 }
 
-/// Writes town, heading and id over the foot of the picture.
-fn label(pixels: &mut [u8], width: usize, shot: &Shot<'_>) {
-    let scale = (width / 256).max(1);
-    let lines = [format!("{} {:.0} deg", shot.drive.town(), shot.heading()), shot.id()];
-    let top = pixels.len() / (width * 3) - 20 * scale;
-    for value in &mut pixels[top * width * 3..] {
-        *value /= 3;
+/// Town, heading and id over the foot of the picture.
+struct Label {
+    lines: [String; 2],
+    scale: usize,
+    /// The first row of the foot.
+    top: usize,
+}
+
+impl Label {
+    fn new(shot: &Shot<'_>, width: usize, height: usize) -> Self {
+        let lines = [format!("{} {:.0} deg", shot.drive.town(), shot.heading()), shot.id()];
+        let scale = (width / 256).max(1);
+        Self { lines, scale, top: height - 20 * scale }
     }
-    for (line, text) in lines.iter().enumerate() {
+
+    /// Writes what of it stands in row `y`.
+    fn write(&self, y: usize, row: &mut [Color]) {
+        let Some(below) = y.checked_sub(self.top) else { return };
+        for value in row.iter_mut().flatten() {
+            *value /= 3;
+        }
+        // Two lines of letters of 8 by 8 dots, two dots below the top and one between them.
+        let Some(dot) = (below / self.scale).checked_sub(2) else { return };
+        let (line, dot) = (dot / 9, dot % 9);
+        let Some(text) = self.lines.get(line) else { return };
         for (at, letter) in text.chars().take(31).enumerate() {
             let glyph = font8x8::BASIC_FONTS.get(letter).unwrap_or_default();
-            for (row, bits) in glyph.iter().enumerate() {
-                for bit in (0..8).filter(|bit| bits >> bit & 1 == 1) {
-                    let (x, y) = (scale * (4 + at * 8 + bit), top + scale * (2 + line * 9 + row));
-                    for y in y..y + scale {
-                        pixels[(y * width + x) * 3..][..scale * 3].fill(250);
-                    }
-                }
+            let bits = glyph.get(dot).copied().unwrap_or(0);
+            for bit in (0..8).filter(|bit| bits >> bit & 1 == 1) {
+                row[self.scale * (4 + at * 8 + bit)..][..self.scale].fill([250; 3]);
             }
         }
     }

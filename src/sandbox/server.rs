@@ -12,6 +12,7 @@ use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -37,6 +38,17 @@ pub(super) struct State {
     pub(super) one_picture: Option<Bytes>,
     pub(super) gone_fails_batch: bool,
     pub(super) connections: AtomicU64,
+    /// A permit for each picture that may be drawn at once.
+    pub(super) drawing: Arc<Semaphore>,
+}
+
+/// Pictures drawn at once, whatever the number of cores: one of 2048 pixels takes up to 30 MB while it is encoded.
+const MAX_DRAWING: usize = 8;
+
+/// One picture a core: more at once take memory and are not done any sooner.
+pub(super) fn drawing() -> Arc<Semaphore> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new(cores.min(MAX_DRAWING)))
 }
 
 /// An answer before it is sent.
@@ -260,9 +272,14 @@ async fn picture(state: &Arc<State>, asked: &Asked) -> Answer {
     if let Some(picture) = &state.one_picture {
         return Answer::new(200, "image/jpeg", picture.clone());
     }
+    // A client that leaves while it waits takes its place in the queue with it.
+    let permit = Arc::clone(&state.drawing).acquire_owned().await;
     let world = Arc::clone(&state.world);
     // An original takes tens of milliseconds to draw; other requests must not wait for it.
-    let draw = move || world.image(&image.to_string()).map(|shot| pictures::picture(&shot, size));
+    let draw = move || {
+        let _permit = permit;
+        world.image(&image.to_string()).map(|shot| pictures::picture(&shot, size))
+    };
     let jpeg = tokio::task::spawn_blocking(draw).await.ok().flatten().unwrap_or_default();
     Answer::new(200, "image/jpeg", jpeg)
 }

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
-use futures::{StreamExt, TryFutureExt};
 use tempfile::{NamedTempFile, PersistError};
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -17,6 +17,7 @@ use super::durable::{Durable, milliseconds};
 use super::exif::{Facts, Stamper};
 use super::file::{output_error, temporary};
 use super::fresh::FreshUrls;
+use super::in_flight::{Claim, InFlight};
 use super::picture_folder::{self, SMALLEST_JPEG};
 use super::warnings::TooSmall;
 use super::{Exif, FileTime, JpegCheck, PictureLayout, Quality, Sink, Written};
@@ -52,7 +53,8 @@ const AHEAD: usize = 4;
 /// ended or is refused, a fresh one is asked for, once, if the client has a
 /// token. A picture that can't be had is counted in [`Written::failed`], one that Mapillary does not
 /// have in [`Written::gone`]; both are told to the client's observer, and the
-/// others go on.
+/// others go on. Rows that name one image make one file: one of them counts as
+/// downloaded, and the others as already there.
 ///
 /// A picture's file has the time of its capture, where that is known and past, or that of its download
 /// ([`ImageSink::file_time`]). With [`ImageSink::exif`] it carries place, time, camera, author and licence.
@@ -132,7 +134,10 @@ impl ImageSink {
     /// author and licence go into EXIF and XMP segments, as far as the records have them ([`Exif::FIELDS`]) and they
     /// are possible; panoramas are marked as such. No pixel is touched. An EXIF block that a picture brings is kept
     /// and added to: its maker's notes, its thumbnail, its own word on orientation, camera, author and rights stay;
-    /// place and time are the record's. A picture that is there is left as it is.
+    /// place and time are the record's. The same holds for an XMP packet. Where an EXIF block fills its segment of
+    /// 64 KB, its thumbnail makes room; where that is not enough, XMP alone has what is new, and nothing in EXIF
+    /// contradicts it. A picture with no room in either is told of as [`Event::ExifIncomplete`].
+    /// A picture that is there is left as it is.
     pub fn exif(mut self, exif: Exif) -> Self {
         self.exif = exif;
         self
@@ -187,6 +192,16 @@ impl ImageSink {
         let is_there = picture_folder::is_there(&target, self.check_present, &self.too_small);
         let is_there = is_there.map_err(|error| error.subject(image.img_id.as_str()));
         Looked { image, target, is_there }
+    }
+
+    /// Fetches a picture, and says which file it is.
+    async fn make(
+        self: Arc<Self>,
+        image: Metadata,
+        target: PathBuf,
+        fresh: Arc<Option<FreshUrls>>,
+    ) -> (PathBuf, Result<u64>) {
+        (target.clone(), self.fetch(image, target, fresh).await)
     }
 
     /// Makes a picture be there that is not; gives its length.
@@ -263,6 +278,7 @@ impl ImageSink {
             return Err(malformed(format!("{length} bytes are too few for a JPEG")));
         }
         let durable = self.durable.clone();
+        let image = picture.facts.as_ref().map(|facts| facts.image().to_owned());
         let finish = move || -> Result<()> {
             let target = &picture.target;
             let failed = |error| output_error("write the picture", target, error);
@@ -279,6 +295,12 @@ impl ImageSink {
             Ok(())
         };
         spawn_blocking(finish).await.map_err(crashed)??;
+        if let Some(image) = image.filter(|_| stamper.is_incomplete()) {
+            let error =
+                Error::new(ErrorKind::Output, "write all that is known into the picture").subject(image);
+            let error = error.because("its EXIF and its XMP leave no room in their segments of 64 KB");
+            self.client.observer().on_event(&Event::ExifIncomplete { step: STEP, error: &error });
+        }
         self.client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
     }
@@ -345,20 +367,34 @@ impl Sink<Metadata> for ImageSink {
         let most = sink.client.concurrency() * AHEAD;
         let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
         let mut images = sink.look(images);
+        // A file that was made since its record was looked at was under way then, or its record was looked at too.
+        let mut in_flight = InFlight::new(most + (LOOKS_AHEAD + 2) * LOOK);
         // Each request is in a task of its own, so these need none.
         let mut under_way = FuturesUnordered::new();
         let mut more = true;
         while more || !under_way.is_empty() {
             tokio::select! {
                 biased;
-                Some(had) = under_way.next() => sink.count(&mut written, had)?,
-                looked = images.next(), if more && under_way.len() < most => match looked.transpose()? {
+                Some((target, had)) = under_way.next() => {
+                    let had: Result<u64> = had;
+                    // One image in several rows is one file.
+                    if had.is_ok() {
+                        for _ in 0..in_flight.made(target) {
+                            sink.count(&mut written, Ok(None))?;
+                        }
+                    } else if let Some(next) = in_flight.failed(&target) {
+                        under_way.push(Arc::clone(&sink).make(next, target, Arc::clone(&fresh)));
+                    }
+                    sink.count(&mut written, had.map(Some))?;
+                }
+                looked = images.next(), if more && under_way.len() + in_flight.waiting() < most => match looked.transpose()? {
                     Some(Looked { is_there: Ok(true), .. }) => sink.count(&mut written, Ok(None))?,
                     Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
-                    Some(Looked { image, target, .. }) => {
-                        let fetched = Arc::clone(&sink).fetch(image, target, Arc::clone(&fresh));
-                        under_way.push(fetched.map_ok(Some));
-                    }
+                    Some(Looked { image, target, .. }) => match in_flight.claim(&target, image) {
+                        Claim::Makes(image) => under_way.push(Arc::clone(&sink).make(image, target, Arc::clone(&fresh))),
+                        Claim::Made => sink.count(&mut written, Ok(None))?,
+                        Claim::Waits => {}
+                    },
                     None => more = false,
                 },
             }

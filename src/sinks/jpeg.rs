@@ -4,7 +4,8 @@
 ///
 /// A picture is whole when its end marker stands where the structure has its
 /// end. That a file ends in the same two bytes proves less: the thumbnail inside
-/// an EXIF block has an end marker too. Bytes after the end are padding.
+/// an EXIF block has an end marker too. Bytes after the end are padding, and
+/// bytes between segments that belong to none are skipped, as decoders do.
 ///
 /// ```
 /// use streetflow::sinks::JpegCheck;
@@ -23,9 +24,9 @@ pub struct JpegCheck {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum At {
-    /// The first two bytes, of which so many were right.
+    /// The first three bytes, of which so many were right.
     Start(u8),
-    /// Before a marker.
+    /// Before a marker; decoders skip what stands there and is none.
     Marker,
     /// After the `FF` of a marker.
     MarkerCode,
@@ -72,6 +73,13 @@ impl JpegCheck {
                     }
                     None => return,
                 },
+                At::Marker => match memchr::memchr(0xff, bytes) {
+                    Some(place) => {
+                        bytes = &bytes[place + 1..];
+                        self.at = At::MarkerCode;
+                    }
+                    None => return,
+                },
                 At::End | At::Broken(_) => return,
                 at => {
                     self.at = step(at, first);
@@ -97,15 +105,16 @@ fn step(at: At, byte: u8) -> At {
     match (at, byte) {
         (At::Start(0), 0xff) => At::Start(1),
         (At::Start(0), b'<') => At::Broken("it is a page, not a JPEG"),
-        (At::Start(1), 0xd8) => At::Marker,
+        (At::Start(1), 0xd8) => At::Start(2),
+        // Most programs tell a JPEG by three bytes, so here they skip nothing.
+        (At::Start(2), 0xff) => At::MarkerCode,
         (At::Start(_), _) => At::Broken("it does not begin like a JPEG"),
-        (At::Marker, 0xff) => At::MarkerCode,
-        (At::Marker, _) => At::Broken("it is no well-formed JPEG"),
         // Fill bytes before a marker.
         (At::MarkerCode, 0xff) => At::MarkerCode,
         (At::MarkerCode | At::ScanCode, 0xd9) => At::End,
-        (At::MarkerCode, 0x01 | 0xd0..=0xd7) => At::Marker,
-        (At::MarkerCode, 0x00 | 0xd8) => At::Broken("it is no well-formed JPEG"),
+        // Markers without a segment, and a stuffed zero, which is skipped like other bytes.
+        (At::MarkerCode, 0x00 | 0x01 | 0xd0..=0xd7) => At::Marker,
+        (At::MarkerCode, 0xd8) => At::Broken("it is no well-formed JPEG"),
         (At::MarkerCode, code) => At::LengthHigh(code == 0xda),
         (At::LengthHigh(scan), high) => At::LengthLow(scan, high),
         (At::LengthLow(scan, high), low) => match usize::from(u16::from_be_bytes([high, low])) {
@@ -151,6 +160,30 @@ mod tests {
         for len in 0..PICTURE.len() {
             assert!(check(&PICTURE[..len], 7).is_err(), "{len} bytes");
         }
+    }
+
+    /// What libjpeg and Pillow read, with a warning at the most: tried with `djpeg` 2.1 and Pillow 12.
+    #[test]
+    fn bytes_between_segments_that_belong_to_none_are_skipped() {
+        // Behind the APP1, between the two scans' segments, before the end marker.
+        for stray in [&b"\xff\xff\xff"[..], b"\0", b"\0\0\0\0\0", b"text", b"\xff\0ab", &[b'x'; 70_000]] {
+            let picture = [&PICTURE[..10], stray, &PICTURE[10..]].concat();
+            for piece in [1, 3, 1000, picture.len()] {
+                assert_eq!(check(&picture, piece), Ok(()), "{:?}", &stray[..stray.len().min(5)]);
+            }
+            for len in 0..picture.len() {
+                if len < 40 || len + 40 > picture.len() {
+                    assert!(check(&picture[..len], 4096).is_err(), "{len} bytes");
+                }
+            }
+        }
+        assert_eq!(check(&[&PICTURE[..2], b"\xff\xff", &PICTURE[2..]].concat(), 2), Ok(()), "fill bytes");
+        // These do without it: Pillow and browsers look at three bytes.
+        let refused = Err("it does not begin like a JPEG");
+        assert_eq!(check(&[&PICTURE[..2], b"\0", &PICTURE[2..]].concat(), 2), refused);
+        // These no decoder reads.
+        assert_eq!(check(&[&PICTURE[..10], PICTURE].concat(), 9), Err("it is no well-formed JPEG"));
+        assert_eq!(check(&[&PICTURE[..10], b"\xff\xd9"].concat(), 9), Err("there is no picture in it"));
     }
 
     #[test]

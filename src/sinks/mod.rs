@@ -9,6 +9,7 @@ mod folders;
 mod fresh;
 mod geojson;
 mod images;
+mod in_flight;
 mod jpeg;
 mod layout;
 #[cfg(feature = "parquet")]

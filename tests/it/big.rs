@@ -51,8 +51,10 @@ mod terminal {
     use std::io::{Read, Write};
     use std::path::Path;
     use std::process::{Child, Stdio};
+    use std::time::{Duration, Instant};
 
     use rustix::fs::{Mode, OFlags};
+    use rustix::process::{Pid, Signal, kill_process};
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use streetflow::sandbox::Sandbox;
 
@@ -104,6 +106,55 @@ mod terminal {
             assert_eq!(said.matches("go on? [y/N]").count(), 1, "{said}");
         }
         assert!(names(&folder.path().join("outputs")).contains(&"gone.csv".to_owned()));
+    }
+
+    /// Waits for the question, does something after a while, and tells how it ended and how long that took.
+    fn at_the_question(
+        sandbox: &Sandbox,
+        folder: &Path,
+        wait: Duration,
+        act: impl FnOnce(&Child, &mut File),
+    ) -> (i32, String, Duration) {
+        let (mut child, mut terminal) = on_a_terminal(sandbox, folder, &["download", "--attempts=1"]);
+        let (mut said, mut piece, mut act, mut acted) = (String::new(), [0; 4096], Some(act), Instant::now());
+        while let Ok(read @ 1..) = terminal.read(&mut piece) {
+            said.push_str(&String::from_utf8_lossy(&piece[..read]));
+            if said.contains("go on? [y/N]")
+                && let Some(act) = act.take()
+            {
+                std::thread::sleep(wait);
+                act(&child, &mut terminal);
+                acted = Instant::now();
+            }
+        }
+        (child.wait().unwrap().code().unwrap_or(-1), said, acted.elapsed())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_signal_at_the_question_ends_it_as_anywhere_else() {
+        let sandbox = Sandbox::start().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        table(folder.path(), 100_001);
+        for (round, signal) in (0..12).zip([Signal::INT, Signal::TERM, Signal::HUP].into_iter().cycle()) {
+            let (sandbox, path) = (&sandbox, folder.path());
+            let wait = Duration::from_millis([0, 1, 5, 40][round % 4]);
+            let (code, said, took) = tokio::task::block_in_place(|| {
+                at_the_question(sandbox, path, wait, |child, _| {
+                    kill_process(Pid::from_child(child), signal).unwrap();
+                })
+            });
+            assert_eq!(code, 130, "{signal:?}: {said}");
+            assert!(said.contains("stopping") && !said.contains("failed to"), "{signal:?}: {said}");
+            assert!(took < Duration::from_millis(1900), "nobody waits for the answer: {took:?}");
+        }
+        let (code, said, _) = tokio::task::block_in_place(|| {
+            at_the_question(&sandbox, folder.path(), Duration::ZERO, |_, terminal| {
+                // Ctrl-D: the end of the input.
+                terminal.write_all(&[4]).unwrap();
+            })
+        });
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("the answer was no"), "{said}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

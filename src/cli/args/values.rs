@@ -118,7 +118,38 @@ pub(super) fn file_name(text: &str) -> Result<String, String> {
     if OURS.contains(&text) {
         return Err("that is the name of another file of ours".to_owned());
     }
+    if cfg!(windows) && is_reserved_on_windows(text) {
+        return Err("Windows allows no file of that name".to_owned());
+    }
     Ok(text.to_owned())
+}
+
+/// Names of devices, with or without an ending, and names that end in what Windows takes off.
+fn is_reserved_on_windows(text: &str) -> bool {
+    let stem = text.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let is_port = |name: &str| {
+        let number = stem.strip_prefix(name).unwrap_or_default();
+        number.len() == 1 && number.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL")
+        || is_port("COM")
+        || is_port("LPT")
+        || text.ends_with(['.', ' '])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_windows_keeps_for_itself_are_known() {
+        for name in ["con", "NUL", "nul.csv", "Com1", "lpt9.tar.gz", "aux ", "images.", "images "] {
+            assert!(is_reserved_on_windows(name), "{name}");
+        }
+        for name in ["images", "console", "COM10", "com", "nul_images", "a.con"] {
+            assert!(!is_reserved_on_windows(name), "{name}");
+        }
+    }
 }
 
 /// The name of a table without the ending, which its format gives.

@@ -136,8 +136,9 @@ impl Store {
             sync_folder(parent(folder))?;
         }
         let found = Index::read(File::open(folder.join(INDEX))?)?;
-        // What a kill left of a record would put all later ones out of step.
-        index.set_len(found.len_read)?;
+        // What a kill left of a record would put all later ones out of step. On Windows, a file that is open for
+        // appending alone can't be cut.
+        File::options().write(true).open(folder.join(INDEX))?.set_len(found.len_read)?;
         let (dirty, failed) = (Arc::default(), Arc::default());
         let inner = Inner {
             folder: folder.to_owned(),

@@ -4,11 +4,14 @@ use bytes::Bytes;
 
 use super::{Facts, tags, tiff, xmp};
 
-/// A head that is longer passes as it came.
+/// So much of a picture is held at the most; of a longer head, what came so far is looked at.
 const LONGEST_HEAD: usize = 1 << 20;
 
 const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
+/// The most that a segment holds, behind its length.
+const ROOM: usize = 0xffff - 2;
 
 const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
@@ -16,15 +19,18 @@ const APP1: u8 = 0xe1;
 /// Puts facts into a JPEG, without a look at its pixels.
 ///
 /// The segments go behind the start of the picture and a JFIF header. An EXIF
-/// block that is there is taken up into ours, so that there is one in the end;
-/// one that leaves no room for that stays, and XMP says it all. Whatever is no
-/// JPEG passes as it came.
+/// block or an XMP packet that is there is taken up into ours, so that there is
+/// one of each in the end. One that leaves no room for that loses what would
+/// contradict us, and the other one says it all; where neither has room, the
+/// picture is [`incomplete`](Self::is_incomplete). Whatever is no JPEG passes
+/// as it came.
 pub(in crate::sinks) struct Stamper {
     facts: Option<Facts>,
     held: Vec<u8>,
     /// The marker that comes next.
     at: usize,
     segments: Vec<Segment>,
+    incomplete: bool,
 }
 
 struct Segment {
@@ -46,7 +52,7 @@ enum Found {
 impl Stamper {
     /// Without facts, everything passes.
     pub(in crate::sinks) fn new(facts: Option<Facts>) -> Self {
-        Self { facts, held: Vec::new(), at: 2, segments: Vec::new() }
+        Self { facts, held: Vec::new(), at: 2, segments: Vec::new(), incomplete: false }
     }
 
     /// Takes the next piece, and gives what may go on by now.
@@ -58,7 +64,8 @@ impl Stamper {
         let stamped = match self.look() {
             Found::More if self.held.len() <= LONGEST_HEAD => return None,
             Found::End(frame) => self.facts.take().map(|facts| self.stamped(&facts, frame)),
-            Found::More | Found::Strange => None,
+            Found::More => self.facts.take().map(|facts| self.stamped(&facts, None)),
+            Found::Strange => None,
         };
         self.facts = None;
         let held = std::mem::take(&mut self.held);
@@ -71,24 +78,30 @@ impl Stamper {
         Some(std::mem::take(&mut self.held)).filter(|held| !held.is_empty()).map(Bytes::from)
     }
 
+    /// Whether the picture had no room for everything.
+    pub(in crate::sinks) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
     /// Follows the markers as far as there are bytes.
     fn look(&mut self) -> Found {
-        match self.held.get(..2) {
+        match self.held.get(..3) {
             None => return Found::More,
-            Some(start) if start != [0xff, 0xd8] => return Found::Strange,
+            Some(start) if start != [0xff, 0xd8, 0xff] => return Found::Strange,
             Some(_) => {}
         }
         loop {
             let Some(rest) = self.held.get(self.at..) else { return Found::More };
-            if rest.first().is_some_and(|byte| *byte != 0xff) {
-                return Found::Strange;
-            }
+            // What stands between segments and is no marker is skipped, as decoders do.
+            let stray = memchr::memchr(0xff, rest).unwrap_or(rest.len());
+            self.at += stray;
+            let rest = &rest[stray..];
             let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
             let Some(&code) = rest.get(fill) else { return Found::More };
             let body = &rest[fill + 1..];
             match code {
-                0x00 | 0xd8 | 0xd9 => return Found::Strange,
-                0x01 | 0xd0..=0xd7 => {
+                0xd8 | 0xd9 => return Found::Strange,
+                0x00 | 0x01 | 0xd0..=0xd7 => {
                     self.at += fill + 1;
                     continue;
                 }
@@ -117,7 +130,7 @@ impl Stamper {
     }
 
     /// The head with the facts in it, and what was held behind it.
-    fn stamped(&self, facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
+    fn stamped(&mut self, facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
         let of = |segment: &Segment, begins: &[u8]| {
             segment.code == APP1 && self.content(segment).starts_with(begins)
         };
@@ -125,12 +138,20 @@ impl Stamper {
             let segment = self.segments.iter().find(|segment| of(segment, begins))?;
             self.content(segment).get(begins.len()..)
         };
-        let block = tiff::with_tags(found(EXIF), &tags::of(facts, frame));
-        let exif = segment(EXIF, &block);
-        let packet = match found(XMP) {
-            Some(found) => xmp::completed(found, facts, frame),
-            None => Some(xmp::packet(facts, frame)),
+        let tags = tags::of(facts, frame);
+        let whole_block = tiff::with_tags(found(EXIF), &tags, ROOM - EXIF.len());
+        let whole_packet = whole_packet(found(XMP), facts, frame, whole_block.is_some());
+        let incomplete = whole_block.is_none() && whole_packet == Whole::Never;
+        let block = whole_block.or_else(|| tiff::corrected(found(EXIF)?, &tags));
+        let packet = match whole_packet {
+            Whole::Packet(packet) => Some(packet),
+            Whole::Unreadable => None,
+            Whole::Never => {
+                let corrections = xmp::Extent::Corrections;
+                found(XMP).and_then(|found| xmp::merged(found, facts, frame, corrections, ROOM - XMP.len()))
+            }
         };
+        let exif = block.and_then(|block| segment(EXIF, &block));
         let xmp = packet.and_then(|packet| segment(XMP, &packet));
         let first = self.segments.iter().take_while(|segment| segment.code == APP0).last();
         let start = first.map_or(2, |segment| segment.to);
@@ -144,6 +165,7 @@ impl Stamper {
             }
         }
         picture.extend_from_slice(&self.held[from..]);
+        self.incomplete = incomplete;
         picture
     }
 
@@ -152,6 +174,35 @@ impl Stamper {
         let bytes = &self.held[segment.from..segment.to];
         let fill = bytes.iter().take_while(|byte| **byte == 0xff).count();
         bytes.get(fill + 3..).unwrap_or_default()
+    }
+}
+
+/// What becomes of XMP.
+#[derive(PartialEq)]
+enum Whole {
+    /// A packet that says it all.
+    Packet(Vec<u8>),
+    /// The one that is there stays, for nobody can read it and EXIF says it all.
+    Unreadable,
+    /// There is no room for everything.
+    Never,
+}
+
+fn whole_packet(
+    found: Option<&[u8]>,
+    facts: &Facts,
+    frame: Option<(u32, u32)>,
+    exif_is_whole: bool,
+) -> Whole {
+    let ours = || Whole::Packet(xmp::packet(facts, frame));
+    let Some(found) = found else { return ours() };
+    let room = ROOM - XMP.len();
+    match xmp::merged(found, facts, frame, xmp::Extent::All, room) {
+        Some(packet) if packet.len() <= room => Whole::Packet(packet),
+        Some(_) => Whole::Never,
+        // Some programs search a packet for a position without reading it as XML.
+        None if exif_is_whole && memchr::memmem::find(found, b"GPSLatitude").is_none() => Whole::Unreadable,
+        None => ours(),
     }
 }
 

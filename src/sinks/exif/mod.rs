@@ -158,6 +158,11 @@ impl Facts {
         }
     }
 
+    /// The id of the image.
+    pub(super) fn image(&self) -> &str {
+        &self.image
+    }
+
     fn description(&self) -> String {
         match &self.sequence {
             Some(sequence) => format!("Mapillary image {} of sequence {sequence}", self.image),

@@ -41,6 +41,8 @@ fn stamp(picture: &[u8], image: &Metadata) -> Vec<u8> {
     stamp_in(picture, image, Quality::Original, picture.len())
 }
 
+const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
 /// A picture with a segment of that kind behind its start.
 fn with(begins: &[u8], content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(begins.len() + content.len() + 2).expect("it fits").to_be_bytes();
@@ -68,7 +70,7 @@ fn exif_of(picture: &[u8]) -> Vec<&[u8]> {
 }
 
 fn xmp_of(picture: &[u8]) -> Vec<&str> {
-    let found = segments(picture, b"http://ns.adobe.com/xap/1.0/\0");
+    let found = segments(picture, XMP);
     found.into_iter().map(|text| std::str::from_utf8(text).expect("text")).collect()
 }
 
@@ -223,15 +225,15 @@ fn what_is_no_whole_head_passes_as_it_came() {
         let comment = [&b"\xff\xfe\xff\xff"[..], &vec![b' '; 65_533]].concat();
         [&PICTURE[..2], &comment.repeat(comments), &PICTURE[2..]].concat()
     };
-    for picture in
-        [b"<!doctype html>".to_vec(), b"\xff\xd8\xff\xd9".to_vec(), b"\xff".to_vec(), vec![], padded(17)]
-    {
+    for picture in [b"<!doctype html>".to_vec(), b"\xff\xd8\xff\xd9".to_vec(), b"\xff".to_vec(), vec![]] {
         assert_eq!(stamp_in(&picture, &known(), Quality::Original, 7), picture);
     }
     for cut in 0..PICTURE.len() - 18 {
         assert_eq!(stamp_in(&PICTURE[..cut], &known(), Quality::Original, 5), PICTURE[..cut], "{cut}");
     }
     assert_eq!(exif_of(&stamp(&padded(15), &known())).len(), 1, "a long head is a head");
+    let longer = stamp_in(&padded(40), &known(), Quality::Original, 8192);
+    assert_eq!((exif_of(&longer).len(), xmp_of(&longer).len()), (1, 1), "its end is not waited for");
 }
 
 /// A block by hand, in the other byte order: orientation, a blank artist, a notice, a thumbnail; a time, a maker's
@@ -300,13 +302,186 @@ fn exif_that_is_there_is_added_to_and_what_it_says_alone_stays() {
     assert_eq!(read(&again).fields().count(), read(&picture).fields().count());
 }
 
+/// A picture with both segments, in this order.
+fn with_both(exif: &[u8], xmp: &str) -> Vec<u8> {
+    let xmp = with(XMP, xmp.as_bytes());
+    let exif = with(b"Exif\0\0", exif);
+    [&exif[..exif.len() - PICTURE.len() + 2], &xmp[2..]].concat()
+}
+
+/// A packet with this inside.
+fn packet(attributes: &str, elements: &str) -> String {
+    format!(
+        "<?xpacket begin=\"\u{feff}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?><x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\
+         <rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\"><rdf:Description rdf:about=\"\" \
+         xmlns:exif=\"http://ns.adobe.com/exif/1.0/\" xmlns:e=\"http://ns.adobe.com/exif/1.0/\" \
+         xmlns:dc=\"http://purl.org/dc/elements/1.1/\" xmlns:xmp=\"http://ns.adobe.com/xap/1.0/\" {attributes}>\
+         {elements}</rdf:Description></rdf:RDF></x:xmpmeta>{}<?xpacket end=\"w\"?>",
+        " ".repeat(2000)
+    )
+}
+
 #[test]
-fn exif_that_leaves_no_room_stays_and_xmp_says_it_all() {
+fn exif_that_leaves_no_room_contradicts_nothing_and_xmp_says_it_all() {
     let full = [block(), vec![1; 65_000]].concat();
-    let full = with(b"Exif\0\0", &full);
-    let picture = stamp(&full, &known());
-    assert_eq!(exif_of(&picture), exif_of(&full));
-    assert!(xmp_of(&picture)[0].contains("GPSLatitude"));
+    let picture = stamp(&with(b"Exif\0\0", &full), &known());
+    let exif = read(&picture);
+    assert_eq!(exif_of(&picture)[0].len(), full.len());
+    assert_eq!(text(&exif, Tag::DateTimeOriginal).as_deref(), Some("2024:06:28 17:00:28"), "it had room");
+    assert_eq!(text(&exif, Tag::GPSLatitudeRef), None, "a side without a position is none");
+    assert_eq!(numbers(&exif, Tag::GPSAltitudeRef), None);
+    assert_eq!(numbers(&exif, Tag::GPSDOP), Some(vec![3.5]));
+    let note = field(&exif, Tag::MakerNote).map(|field| format!("{:?}", field.value));
+    assert_eq!(note, Some(format!("{:?}", Value::Undefined(b"maker's note".to_vec(), 280))));
+    for line in ["GPSLatitude", "<dc:creator>", "CC BY-SA 4.0"] {
+        assert!(xmp_of(&picture)[0].contains(line), "{line}");
+    }
+    let theirs = packet("xmp:Label=\"mine\"", "");
+    let picture = stamp(&with_both(&full, &theirs), &known());
+    let [xmp] = xmp_of(&picture)[..] else { panic!("one packet") };
+    for line in ["xmp:Label=\"mine\"", "GPSLatitude", "<dc:creator>", "CC BY-SA 4.0", "\"26774514888887982"] {
+        assert!(xmp.contains(line) || line.starts_with('"'), "{line} is not in {xmp}");
+    }
+}
+
+#[test]
+fn a_position_that_does_not_fit_elsewhere_is_overwritten_where_it_stands() {
+    // Ours once, then filled up: all entries are there, and there is no room for others.
+    let other = Metadata { geometry: Some(LonLat { lon: 1.0, lat: -2.0 }), altitude: Some(7.0), ..known() };
+    let there = exif_of(&stamp(PICTURE, &other))[0].to_vec();
+    let full = [there, vec![1; 64_700]].concat();
+    let picture = stamp(&with(b"Exif\0\0", &full), &known());
+    let exif = read(&picture);
+    assert_eq!(exif_of(&picture)[0].len(), full.len());
+    assert!((degrees(&exif, Tag::GPSLatitude) - 35.175_208_754_9).abs() < 3e-11);
+    assert_eq!(text(&exif, Tag::GPSLongitudeRef).as_deref(), Some("W"));
+    assert_eq!(numbers(&exif, Tag::GPSAltitude), Some(vec![12.345]));
+    assert_eq!(numbers(&exif, Tag::GPSAltitudeRef), Some(vec![1.0]));
+}
+
+#[test]
+fn a_thumbnail_makes_room() {
+    for behind in [0, 30_000] {
+        let mut block = block();
+        // Its thumbnail becomes a long one, with more behind it or not.
+        block.truncate(292);
+        block.extend([&b"\xff\xd8\xff"[..], &vec![7; 64_900 - behind]].concat());
+        let length = u32::try_from(block.len() - 292).expect("short").to_be_bytes();
+        block.extend(vec![9; behind]);
+        let entry = block.windows(2).rposition(|two| two == [2, 2]).expect("the length");
+        block[entry + 8..entry + 12].copy_from_slice(&length);
+        let picture = stamp(&with_both(&block, &packet("", "")), &known());
+        let exif = read(&picture);
+        assert_eq!(exif.fields().filter(|field| field.ifd_num == In::THUMBNAIL).count(), 0);
+        assert!((degrees(&exif, Tag::GPSLatitude) - 35.175_208_754_9).abs() < 3e-11);
+        assert_eq!(text(&exif, Tag::Artist).as_deref(), Some("Åsa & <co>"));
+        let note = field(&exif, Tag::MakerNote).map(|field| format!("{:?}", field.value));
+        assert_eq!(note, Some(format!("{:?}", Value::Undefined(b"maker's note".to_vec(), 280))));
+        assert!(exif_of(&picture)[0].ends_with(&vec![9; behind.min(100)]) || behind == 0);
+    }
+}
+
+#[test]
+fn where_neither_has_room_that_is_told_and_nothing_contradicts() {
+    let exif = [block(), vec![1; 65_000]].concat();
+    let long = "x".repeat(63_000);
+    let xmp = packet(
+        "exif:GPSLatitude=\"1,2N\" exif:GPSLongitude=\"3,4E\"",
+        &format!("<xmp:Label>{long}</xmp:Label>"),
+    );
+    let mut stamper = Stamper::new(Some(Facts::of(&known(), Quality::Original)));
+    let picture = stamper.push(with_both(&exif, &xmp).into()).expect("a whole head").to_vec();
+    assert!(stamper.is_incomplete());
+    let [left] = xmp_of(&picture)[..] else { panic!("one packet") };
+    assert!(left.contains(&long) && !left.contains("GPSL"), "no position is better than another one");
+    assert_eq!(text(&read(&picture), Tag::GPSLatitudeRef), None);
+    let mut check = JpegCheck::default();
+    check.push(&picture);
+    assert_eq!(check.finish(), Ok(()));
+    for fine in [with(b"Exif\0\0", &exif), with(XMP, xmp.as_bytes()), PICTURE.to_vec()] {
+        let mut stamper = Stamper::new(Some(Facts::of(&known(), Quality::Original)));
+        stamper.push(fine.into());
+        assert!(!stamper.is_incomplete());
+    }
+}
+
+#[test]
+fn a_position_in_xmp_is_the_one_in_exif() {
+    let sequence = "<dc:creator><rdf:Seq><rdf:li>Me</rdf:li></rdf:Seq></dc:creator>";
+    for (attributes, elements) in [
+        (
+            "exif:GPSLatitude=\"1,2.5N\" exif:GPSLongitude='3,4E' exif:GPSTimeStamp=\"2001-01-01T00:00:00Z\"",
+            String::new(),
+        ),
+        ("e:GPSLatitude=\"1,2.5N\" e:GPSLongitude='3,4E' e:GPSMapDatum=\"Tokyo\"", sequence.to_owned()),
+        ("", "<exif:GPSLatitude>1,2.5N</exif:GPSLatitude>\n<e:GPSLongitude>3,4E</e:GPSLongitude>".to_owned()),
+        (
+            "exif:GPSLatitude=\"1,2.5N\"",
+            "<exif:GPSLongitude>3,4E</exif:GPSLongitude><exif:GPSAltitude>5/1</exif:GPSAltitude>".to_owned(),
+        ),
+    ] {
+        let theirs = packet(&format!("xmp:Label=\"mine\" {attributes}"), &elements);
+        let picture = stamp(&with(XMP, theirs.as_bytes()), &known());
+        let [xmp] = xmp_of(&picture)[..] else { panic!("one packet") };
+        for gone in ["1,2.5N", "3,4E", "5/1", "Tokyo", "2001"] {
+            assert!(!xmp.contains(gone), "{gone} in {xmp}");
+        }
+        assert_eq!(xmp.matches("GPSLatitude>35,10.512525294N<").count(), 1, "{xmp}");
+        assert_eq!(xmp.matches("GPSLongitude>33,21.943215054W<").count(), 1);
+        assert_eq!(xmp.matches("<dc:creator>").count(), 1);
+        assert_eq!(xmp.contains(">Me<"), elements.contains("Me"), "the author is who says so first");
+        assert!(xmp.contains("xmp:Label=\"mine\""));
+        roxmltree::Document::parse(xmp).expect("well-formed");
+        let again = stamp(&picture, &known());
+        assert_eq!(xmp_of(&again), [xmp], "the same once more");
+    }
+    // Of what we do not know, theirs stays.
+    let bare = Metadata { img_id: ImageId::new("7").expect("an id"), ..Metadata::default() };
+    let theirs = packet("exif:GPSLatitude=\"1,2.5N\"", "");
+    assert!(xmp_of(&stamp(&with(XMP, theirs.as_bytes()), &bare))[0].contains("1,2.5N"));
+}
+
+#[test]
+fn a_packet_that_nobody_can_read_gives_way_where_it_matters() {
+    let deep = format!("{}GPSLatitude", "<a>".repeat(20_000));
+    let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\">]><x>&a;&a;GPSLatitude</x>";
+    for broken in [&deep, bomb, "<x:xmpmeta><rdf:RDF exif:GPSLatitude=\"1,2N\"/>", "GPSLatitude"] {
+        let [xmp] = &xmp_of(&stamp(&with(XMP, broken.as_bytes()), &known()))[..] else {
+            panic!("one packet")
+        };
+        assert!(xmp.contains("GPSLatitude>35,10.512525294N<") && !xmp.contains("1,2N"), "{xmp}");
+    }
+    let odd = with(XMP, b"\xff\xfe no text");
+    assert_eq!(segments(&stamp(&odd, &known()), XMP), segments(&odd, XMP), "EXIF says it all");
+    let full = [block(), vec![1; 65_000]].concat();
+    let both = with_both(&full, "no packet");
+    assert!(xmp_of(&stamp(&both, &known()))[0].contains("GPSLatitude"), "EXIF has no room");
+}
+
+#[test]
+fn bytes_between_segments_hold_nothing_up() {
+    for stray in [&b"\xff\xff"[..], b"\0\0", b"stray", b"\xff\0"] {
+        // Behind JFIF, and behind the comment.
+        for at in [11, 17] {
+            let picture = [&PICTURE[..at], stray, &PICTURE[at..]].concat();
+            for piece in [1, 5, 1000] {
+                let stamped = stamp_in(&picture, &known(), Quality::Original, piece);
+                assert_eq!(
+                    (exif_of_strayed(&stamped), stamped.len() > picture.len()),
+                    (1, true),
+                    "{stray:?} at {at}"
+                );
+                let mut check = JpegCheck::default();
+                check.push(&stamped);
+                assert_eq!(check.finish(), Ok(()));
+            }
+        }
+    }
+}
+
+/// Blocks of EXIF, found by their first bytes.
+fn exif_of_strayed(picture: &[u8]) -> usize {
+    memchr::memmem::find_iter(picture, b"Exif\0\0").count()
 }
 
 #[test]
@@ -334,16 +509,13 @@ fn panoramas_are_marked_and_a_packet_that_is_there_is_added_to() {
     ] {
         assert_eq!(xmp_of(&stamp(PICTURE, &image))[0].contains("GPano"), expected, "{image:?}");
     }
-    let theirs = "<x:xmpmeta><rdf:RDF><rdf:Description xmp:Label=\"mine\"/></rdf:RDF></x:xmpmeta>";
-    let begins = b"http://ns.adobe.com/xap/1.0/\0";
-    let there = with(begins, theirs.as_bytes());
-    assert_eq!(xmp_of(&stamp(&there, &known())), [theirs], "it is no panorama");
+    let theirs = packet("xmp:Label=\"mine\"", "");
+    let there = with(XMP, theirs.as_bytes());
+    assert!(!xmp_of(&stamp(&there, &known()))[0].contains("GPano"), "it is no panorama");
     let added = stamp(&there, &round);
     let [packet] = xmp_of(&added)[..] else { panic!("one packet") };
     assert!(packet.contains("xmp:Label=\"mine\"") && packet.contains("equirectangular"), "{packet}");
     assert!(xmp_of(&stamp(&added, &round)) == [packet], "nothing is there twice");
-    let odd = with(begins, b"\xff\xfe no text");
-    assert_eq!(segments(&stamp(&odd, &round), begins), segments(&odd, begins), "what can't be read stays");
 }
 
 #[test]
@@ -399,6 +571,25 @@ proptest! {
         let id = text(&exif, Tag::ImageUniqueID);
         prop_assert_eq!(id.as_deref(), Some("26774514888887982"));
         prop_assert!((degrees(&exif, Tag::GPSLatitude) - 35.175_208_754_9).abs() < 3e-11);
+    }
+
+    #[test]
+    fn damaged_exif_without_room_never_spoils_the_picture(
+        spots in proptest::collection::vec((0..296_usize, any::<u8>()), 0..12),
+        filled in 64_000..65_200_usize,
+    ) {
+        let mut block = block();
+        for (at, byte) in spots {
+            block[at] = byte;
+        }
+        block.resize(filled, 1);
+        let picture = stamp(&with_both(&block, &packet("exif:GPSLatitude=\"1,2N\"", "")), &known());
+        prop_assert_eq!((exif_of(&picture).len(), xmp_of(&picture).len()), (1, 1));
+        prop_assert!(exif_of(&picture)[0].starts_with(&block[..4]) || exif_of(&picture)[0].starts_with(b"II*\0"));
+        prop_assert!(xmp_of(&picture)[0].contains("GPSLatitude>35,10.512525294N<"));
+        let mut check = JpegCheck::default();
+        check.push(&picture);
+        prop_assert_eq!(check.finish(), Ok(()));
     }
 
     #[test]

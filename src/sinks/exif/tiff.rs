@@ -4,8 +4,13 @@
 //! thumbnails are found by their distance from its beginning, and nobody but
 //! the maker knows what else points where. So the new directories come behind
 //! it, with the old entries in them, and the header leads to them.
+//!
+//! A block has to fit into one segment. Where it does not, the thumbnail makes
+//! room; and where that is not enough, only what would contradict us is
+//! changed, where it stands.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A directory of an EXIF block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,9 @@ const FIRST: usize = 4;
 const EXIF_POINTER: u16 = 0x8769;
 const GPS_POINTER: u16 = 0x8825;
 
+const THUMBNAIL: u16 = 0x0201;
+const THUMBNAIL_LENGTH: u16 = 0x0202;
+
 const TEXT: u16 = 2;
 const LONG: u16 = 4;
 const POINTER: u16 = 13;
@@ -62,15 +70,46 @@ struct Block {
     gps: BTreeMap<u16, Entry>,
     /// Where the directory of the thumbnail is, if there is one.
     thumbnail: u32,
+    /// What may be written over.
+    free: Range<usize>,
 }
 
-/// A block with the tags in it, on top of the one that is there if that can be read.
-pub(super) fn with_tags(found: Option<&[u8]>, tags: &[Tag]) -> Vec<u8> {
-    let mut block = found.and_then(Block::read).unwrap_or_else(Block::empty);
-    for tag in tags {
-        block.set(tag);
+/// A block with the tags in it, on top of the one that is there if that can be read; none if it has no room for them
+/// within so many bytes.
+pub(super) fn with_tags(found: Option<&[u8]>, tags: &[Tag], room: usize) -> Option<Vec<u8>> {
+    let put = |mut block: Block| {
+        for tag in tags {
+            block.set(tag);
+        }
+        Some(block.finish()).filter(|block| block.len() <= room)
+    };
+    let there = || found.and_then(Block::read);
+    put(there().unwrap_or_else(Block::empty)).or_else(|| put(there()?.without_thumbnail()?))
+}
+
+/// The block that is there, equally long and with nothing in it that contradicts the tags: entries of tags that do
+/// not yield are overwritten where they stand, or removed. None if it can't be read.
+pub(super) fn corrected(found: &[u8], tags: &[Tag]) -> Option<Vec<u8>> {
+    let mut block = Block::read(found)?;
+    // A position without its side is a wrong one, so these are all overwritten or all removed.
+    let group = |tag: &Tag| match (tag.directory, tag.number) {
+        (Directory::Gps, 1..=4) => 1,
+        (Directory::Gps, 5 | 6) => 5,
+        (Directory::Gps, 7 | 29) => 7,
+        (Directory::Gps, 16 | 17) => 16,
+        (_, number) => number,
+    };
+    let tags: Vec<&Tag> = tags.iter().filter(|tag| !tag.yields).collect();
+    for tag in &tags {
+        let fits = |other: &&Tag| block.place_for(other).is_some();
+        let same = |other: &&&Tag| other.directory == tag.directory && group(other) == group(tag);
+        if tags.iter().filter(same).all(fits) {
+            block.overwrite(tag);
+        } else {
+            block.remove(tag);
+        }
     }
-    block.finish()
+    Some(block.bytes)
 }
 
 impl Block {
@@ -176,6 +215,80 @@ impl Block {
         }
     }
 
+    /// The block without its thumbnail, where tags and directories may be written over that; none if there is none.
+    fn without_thumbnail(mut self) -> Option<Self> {
+        let (entries, _) = self.directory(self.thumbnail).filter(|_| self.thumbnail > 0)?;
+        let number = |tag: u16| {
+            let entry = entries.get(&tag)?;
+            usize::try_from(self.long(&entry[6..])).ok()
+        };
+        let (from, length) = (number(THUMBNAIL)?, number(THUMBNAIL_LENGTH)?);
+        let free = from..from.checked_add(length)?;
+        if !self.bytes.get(free.clone())?.starts_with(&[0xff, 0xd8, 0xff]) {
+            return None;
+        }
+        self.bytes[free.clone()].fill(0);
+        self.thumbnail = 0;
+        if free.end == self.bytes.len() {
+            self.bytes.truncate(free.start);
+        } else {
+            self.free = free;
+        }
+        Some(self)
+    }
+
+    /// Where in the block the directory of a tag begins; none within the header.
+    fn directory_at(&self, directory: Directory) -> Option<usize> {
+        let at = match directory {
+            Directory::Image => self.long(self.bytes.get(FIRST..FIRST + 4)?),
+            Directory::Exif => self.long(self.image.get(&EXIF_POINTER)?.get(6..)?),
+            Directory::Gps => self.long(self.image.get(&GPS_POINTER)?.get(6..)?),
+        };
+        usize::try_from(at).ok().filter(|at| *at >= FIRST + 4)
+    }
+
+    /// Where in the block the entry of a tag begins, behind the tag itself.
+    fn entry_at(&self, tag: &Tag) -> Option<usize> {
+        let at = self.directory_at(tag.directory)?;
+        let count = usize::from(self.short(self.bytes.get(at..at.checked_add(2)?)?));
+        let rows = self.bytes.get(at + 2..at + 2 + 12 * count)?;
+        let row = rows.chunks_exact(12).position(|row| self.short(row) == tag.number)?;
+        Some(at + 2 + 12 * row + 2)
+    }
+
+    /// Where the value of a tag may be written over the one that is there, which has the same type and is as long.
+    fn place_for(&self, tag: &Tag) -> Option<Range<usize>> {
+        let at = self.entry_at(tag)?;
+        let entry = self.bytes.get(at..at + 10)?;
+        let (kind, count, bytes) = self.encoded(&tag.value);
+        if self.short(entry) != kind || self.long(&entry[2..]) as usize != count {
+            return None;
+        }
+        let from = if bytes.len() <= 4 { at + 6 } else { self.long(&entry[6..]) as usize };
+        // The header is nobody's value.
+        let place = from..from.checked_add(bytes.len())?;
+        (from >= FIRST + 4 && place.end <= self.bytes.len()).then_some(place)
+    }
+
+    fn overwrite(&mut self, tag: &Tag) {
+        if let Some(place) = self.place_for(tag) {
+            let (_, _, bytes) = self.encoded(&tag.value);
+            self.bytes[place].copy_from_slice(&bytes);
+        }
+    }
+
+    /// Takes a tag out of its directory, where it is there; those behind it move up.
+    fn remove(&mut self, tag: &Tag) {
+        while let (Some(entry), Some(at)) = (self.entry_at(tag), self.directory_at(tag.directory)) {
+            let count = self.short(&self.bytes[at..]);
+            // The place of the next directory stands behind the last entry.
+            let end = (at + 2 + 12 * usize::from(count) + 4).min(self.bytes.len());
+            self.bytes.copy_within(entry - 2 + 12..end, entry - 2);
+            let count = self.of_short(count - 1);
+            self.bytes[at..at + 2].copy_from_slice(&count);
+        }
+    }
+
     /// What is longer than four bytes goes behind everything, at an even place.
     fn entry(&mut self, kind: u16, count: usize, value: &[u8]) -> Entry {
         let mut entry = [0; 10];
@@ -191,6 +304,12 @@ impl Block {
     }
 
     fn append(&mut self, bytes: &[u8]) -> u32 {
+        let from = self.free.start.next_multiple_of(2);
+        if from + bytes.len() <= self.free.end {
+            self.bytes[from..from + bytes.len()].copy_from_slice(bytes);
+            self.free.start = from + bytes.len();
+            return u32::try_from(from).unwrap_or(u32::MAX);
+        }
         self.bytes.resize(self.bytes.len().next_multiple_of(2), 0);
         let at = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.bytes.extend_from_slice(bytes);

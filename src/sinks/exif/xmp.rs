@@ -1,19 +1,54 @@
 //! The same in XMP, which also says that a picture is a panorama.
 //!
-//! A packet that is there stays as it is, for two must not be; where it says
-//! nothing of panoramas, the lines about that are put into it.
+//! A packet that is there is added to, for two must not be: it keeps what it
+//! says, except for place and time, which are ours as they are in EXIF.
 
 use std::fmt::Write as _;
+use std::ops::Range;
+
+use roxmltree::{Document, Node};
 
 use super::Facts;
 
-const NAMESPACES: &str = "xmlns:dc=\"http://purl.org/dc/elements/1.1/\" \
-    xmlns:exif=\"http://ns.adobe.com/exif/1.0/\" xmlns:tiff=\"http://ns.adobe.com/tiff/1.0/\" \
-    xmlns:xmpRights=\"http://ns.adobe.com/xap/1.0/rights/\" xmlns:cc=\"http://creativecommons.org/ns#\"";
+const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
+const GPANO: &str = "http://ns.google.com/photos/1.0/panorama/";
+
+/// The prefixes of our properties and their namespaces.
+const NAMESPACES: [(&str, &str); 5] = [
+    ("dc", "http://purl.org/dc/elements/1.1/"),
+    ("exif", "http://ns.adobe.com/exif/1.0/"),
+    ("tiff", "http://ns.adobe.com/tiff/1.0/"),
+    ("xmpRights", "http://ns.adobe.com/xap/1.0/rights/"),
+    ("cc", "http://creativecommons.org/ns#"),
+];
 
 const LICENCE: &str = "https://creativecommons.org/licenses/by-sa/4.0/";
 
-const END: &str = "</rdf:RDF>";
+/// How a packet ends, behind the space that some writers leave for later changes.
+const PACKET_END: &str = "<?xpacket end";
+
+/// A property that is written into a packet.
+struct Property {
+    /// With its prefix, one of [`NAMESPACES`].
+    name: &'static str,
+    /// The element; empty if the property is only taken away.
+    xml: String,
+    /// What it says, where that is a plain text.
+    value: Option<String>,
+    /// Whether it takes the place of one that is there.
+    replaces: bool,
+}
+
+impl Property {
+    fn namespace(&self) -> &'static str {
+        let prefix = self.name.split(':').next().unwrap_or_default();
+        NAMESPACES.iter().find(|(name, _)| *name == prefix).map_or("", |(_, uri)| uri)
+    }
+
+    fn local_name(&self) -> &'static str {
+        self.name.split(':').next_back().unwrap_or_default()
+    }
+}
 
 /// A packet for a picture with a frame of so many pixels.
 pub(super) fn packet(facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
@@ -22,63 +57,169 @@ pub(super) fn packet(facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
          <x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\n\
          <rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\n",
     );
-    write!(text, "<rdf:Description rdf:about=\"\" {NAMESPACES}>\n{}</rdf:Description>\n", properties(facts))
-        .unwrap_or_default();
-    text.extend(panorama(facts, frame));
-    text.push_str(END);
-    text.push_str("\n</x:xmpmeta>\n<?xpacket end=\"w\"?>");
+    let properties = properties(facts);
+    text.push_str(&description("", properties.iter().map(|property| property.xml.as_str())));
+    text.extend(panorama("", facts, frame));
+    text.push_str("</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end=\"w\"?>");
     text.into_bytes()
 }
 
-/// A packet that was there, with what it lacks about panoramas; none if it lacks nothing or can't be added to.
-pub(super) fn completed(found: &[u8], facts: &Facts, frame: Option<(u32, u32)>) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(found).ok().filter(|text| !text.contains("GPano"))?;
-    let (before, after) = text.split_at(text.rfind(END)?);
-    Some([before, &panorama(facts, frame)?, after].concat().into_bytes())
+/// How much of ours goes into a packet that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Everything.
+    All,
+    /// Nothing; what would contradict us is taken out.
+    Corrections,
 }
 
-fn properties(facts: &Facts) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        writeln!(text, "<{name}>{}</{name}>", escaped(value)).unwrap_or_default();
+/// A packet that was there, with ours in it and at most `room` bytes long if leaving out its padding is enough for
+/// that; none if it can't be read.
+pub(super) fn merged(
+    found: &[u8],
+    facts: &Facts,
+    frame: Option<(u32, u32)>,
+    extent: Extent,
+    room: usize,
+) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(found).ok()?.trim_end_matches('\0');
+    let document = Document::parse(text).ok()?;
+    let rdf = document.descendants().find(|node| node.has_tag_name((RDF, "RDF")))?;
+    let descriptions: Vec<Node<'_, '_>> =
+        rdf.children().filter(|node| node.has_tag_name((RDF, "Description"))).collect();
+    let (mut cuts, mut added) = (Vec::new(), Vec::new());
+    for property in properties(facts) {
+        let there = occurrences(&descriptions, &property);
+        let says_the_same = matches!(&there[..], [only] if Some(&only.value) == property.value.as_ref());
+        let stays = if property.replaces { says_the_same } else { there.iter().any(|it| it.says_something) };
+        if !stays {
+            cuts.extend(there.into_iter().map(|occurrence| occurrence.range));
+            added.push(property.xml);
+        }
+    }
+    added.retain(|xml| !xml.is_empty() && extent == Extent::All);
+    let about = descriptions.iter().find_map(|node| node.attribute((RDF, "about"))).unwrap_or_default();
+    let mut addition = String::new();
+    if !added.is_empty() {
+        addition.push_str(&description(about, added.iter().map(String::as_str)));
+    }
+    if extent == Extent::All && !descriptions.iter().any(is_about_panoramas) {
+        addition.extend(panorama(about, facts, frame));
+    }
+    let end = rdf.range().start + text[rdf.range()].rfind("</")?;
+    cuts.push(end..end);
+    cuts.sort_by_key(|cut| cut.start);
+    let (mut result, mut from) = (String::with_capacity(text.len() + addition.len()), 0);
+    for cut in cuts {
+        // Elements do not overlap, but one may lie in another that goes as well.
+        result.push_str(text.get(from..cut.start).unwrap_or_default());
+        if cut == (end..end) {
+            result.push_str(&addition);
+        }
+        from = from.max(cut.end);
+    }
+    result.push_str(&text[from..]);
+    if result.len() > room {
+        let end = result.rfind(PACKET_END).unwrap_or(result.len());
+        let padding = result[..end].trim_end().len();
+        result.replace_range(padding..end, "");
+    }
+    Some(result.into_bytes())
+}
+
+/// A property that is there.
+struct Occurrence {
+    range: Range<usize>,
+    value: String,
+    says_something: bool,
+}
+
+/// Where a packet has a property: as an attribute or as an element of a description.
+fn occurrences(descriptions: &[Node<'_, '_>], property: &Property) -> Vec<Occurrence> {
+    let (namespace, name) = (property.namespace(), property.local_name());
+    let mut found = Vec::new();
+    for description in descriptions {
+        for attribute in description.attributes() {
+            if attribute.namespace() == Some(namespace) && attribute.name() == name {
+                let value = attribute.value().trim().to_owned();
+                let says_something = !value.is_empty();
+                found.push(Occurrence { range: attribute.range(), value, says_something });
+            }
+        }
+        for element in description.children().filter(|node| node.has_tag_name((namespace, name))) {
+            let value: String = element.descendants().filter_map(|node| node.text()).collect();
+            let value = value.trim().to_owned();
+            let says_something = !value.is_empty() || element.attribute((RDF, "resource")).is_some();
+            found.push(Occurrence { range: element.range(), value, says_something });
+        }
+    }
+    found
+}
+
+fn is_about_panoramas(description: &Node<'_, '_>) -> bool {
+    description.attributes().any(|attribute| attribute.namespace() == Some(GPANO))
+        || description.children().any(|node| node.tag_name().namespace() == Some(GPANO))
+}
+
+/// Elements as a description of the picture.
+fn description<'a>(about: &str, elements: impl Iterator<Item = &'a str>) -> String {
+    let mut text = format!("<rdf:Description rdf:about=\"{}\" xmlns:rdf=\"{RDF}\"", escaped(about));
+    for (prefix, uri) in NAMESPACES {
+        write!(text, " xmlns:{prefix}=\"{uri}\"").unwrap_or_default();
+    }
+    text.push_str(">\n");
+    text.extend(elements);
+    text.push_str("</rdf:Description>\n");
+    text
+}
+
+fn properties(facts: &Facts) -> Vec<Property> {
+    let mut found = Vec::new();
+    // Place and time are those of the record, as in EXIF; the rest is the author's, if there is any.
+    let mut line = |name: &'static str, value: &str, replaces: bool| {
+        let xml = format!("<{name}>{}</{name}>\n", escaped(value));
+        found.push(Property { name, xml, value: Some(value.to_owned()), replaces });
     };
-    line("dc:identifier", &facts.image);
-    line("dc:source", &facts.page);
-    line("xmpRights:Marked", "True");
-    line("xmpRights:WebStatement", LICENCE);
-    line("cc:attributionName", &facts.attribution);
+    line("dc:identifier", &facts.image, false);
+    line("dc:source", &facts.page, false);
+    line("xmpRights:Marked", "True", false);
+    line("xmpRights:WebStatement", LICENCE, false);
+    line("cc:attributionName", &facts.attribution, false);
     if let Some(moment) = facts.moment {
         let ((year, month, day), (hour, minute, milliseconds)) = (moment.date(), moment.time());
         let (second, fraction) = (milliseconds / 1000, milliseconds % 1000);
         let time = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z");
-        line("exif:DateTimeOriginal", &time);
+        line("exif:DateTimeOriginal", &time, true);
+        if facts.place.is_some() {
+            line("exif:GPSTimeStamp", &time, true);
+        }
     }
     if let Some(place) = facts.place {
-        line("exif:GPSLatitude", &arc(place.lat, ['S', 'N']));
-        line("exif:GPSLongitude", &arc(place.lon, ['W', 'E']));
+        line("exif:GPSLatitude", &arc(place.lat, ['S', 'N']), true);
+        line("exif:GPSLongitude", &arc(place.lon, ['W', 'E']), true);
+        line("exif:GPSMapDatum", "WGS-84", true);
     }
     if let Some(altitude) = facts.altitude {
-        line("exif:GPSAltitudeRef", if altitude < 0.0 { "1" } else { "0" });
-        line("exif:GPSAltitude", &format!("{:.0}/1000", altitude.abs() * 1000.0));
+        line("exif:GPSAltitudeRef", if altitude < 0.0 { "1" } else { "0" }, true);
+        line("exif:GPSAltitude", &format!("{:.0}/1000", altitude.abs() * 1000.0), true);
     }
     if let Some(heading) = facts.heading {
-        line("exif:GPSImgDirectionRef", "T");
-        line("exif:GPSImgDirection", &format!("{:.0}/1000000", heading * 1e6));
+        line("exif:GPSImgDirectionRef", "T", true);
+        line("exif:GPSImgDirection", &format!("{:.0}/1000000", heading * 1e6), true);
     }
     for (name, value) in [("tiff:Make", &facts.make), ("tiff:Model", &facts.model)] {
         if let Some(value) = value {
-            line(name, value);
+            line(name, value, false);
         }
     }
-    writeln!(
-        text,
-        "<cc:license rdf:resource=\"{LICENCE}\"/>\n<cc:attributionURL rdf:resource=\"{}\"/>",
-        facts.page
-    )
-    .unwrap_or_default();
-    let mut list = |name: &str, kind: &str, language: &str, value: &str| {
+    for (name, resource) in [("cc:license", LICENCE), ("cc:attributionURL", &facts.page)] {
+        let xml = format!("<{name} rdf:resource=\"{}\"/>\n", escaped(resource));
+        found.push(Property { name, xml, value: None, replaces: false });
+    }
+    let mut list = |name: &'static str, kind: &str, language: &str, value: &str| {
         let item = format!("<rdf:{kind}><rdf:li{language}>{}</rdf:li></rdf:{kind}>", escaped(value));
-        writeln!(text, "<{name}>{item}</{name}>").unwrap_or_default();
+        let xml = format!("<{name}>{item}</{name}>\n");
+        found.push(Property { name, xml, value: None, replaces: false });
     };
     list("dc:description", "Alt", " xml:lang=\"x-default\"", &facts.description());
     list("dc:rights", "Alt", " xml:lang=\"x-default\"", &facts.attribution);
@@ -88,14 +229,15 @@ fn properties(facts: &Facts) -> String {
     if let Some(sequence) = &facts.sequence {
         list("dc:relation", "Bag", "", sequence);
     }
-    text
+    found
 }
 
 /// What viewers need to show a whole sphere; Mapillary's panoramas have no sides cut off.
-fn panorama(facts: &Facts, frame: Option<(u32, u32)>) -> Option<String> {
+fn panorama(about: &str, facts: &Facts, frame: Option<(u32, u32)>) -> Option<String> {
     let (width, height) = frame.or(facts.size).filter(|_| facts.is_pano)?;
+    let about = escaped(about);
     let mut text = format!(
-        "<rdf:Description rdf:about=\"\" xmlns:GPano=\"http://ns.google.com/photos/1.0/panorama/\">\n\
+        "<rdf:Description rdf:about=\"{about}\" xmlns:rdf=\"{RDF}\" xmlns:GPano=\"{GPANO}\">\n\
          <GPano:UsePanoramaViewer>True</GPano:UsePanoramaViewer>\n\
          <GPano:ProjectionType>equirectangular</GPano:ProjectionType>\n\
          <GPano:FullPanoWidthPixels>{width}</GPano:FullPanoWidthPixels>\n\
@@ -129,6 +271,7 @@ fn escaped(text: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
             '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
