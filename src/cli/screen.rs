@@ -279,6 +279,12 @@ impl Screen {
         self.voice.say(Tone::Warning, what);
     }
 
+    fn split_one(&self, error: &Error) {
+        if self.split_tiles.fetch_add(1, Ordering::Relaxed) < TOLD_FAILURES || self.verbose {
+            self.warn(&format!("{}; the tiles below it are read instead", error.chain()));
+        }
+    }
+
     fn failed_one(&self, step: &'static str, error: &Error) {
         if let Some(hint) = error.advice() {
             self.hint.get_or_init(|| hint.to_owned());
@@ -384,11 +390,7 @@ impl Observer for Screen {
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
-            Event::TileSplit { error, .. } => {
-                if self.split_tiles.fetch_add(1, Ordering::Relaxed) < TOLD_FAILURES || self.verbose {
-                    self.warn(&format!("{}; the tiles below it are read instead", error.chain()));
-                }
-            }
+            Event::TileSplit { error, .. } => self.split_one(error),
             Event::ExifIncomplete { error, .. } => match self.tally.exif_incomplete() {
                 _ if self.verbose => self.warn(&error.chain()),
                 ..=TOLD_FAILURES => self.warn(&error.chain()),

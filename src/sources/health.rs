@@ -48,8 +48,8 @@ impl Health {
             return well;
         }
         let at = Instant::now();
-        let samples = samples_below(source, tile);
-        let looks = futures::future::join_all(samples.into_iter().map(|sample| source.look(sample))).await;
+        let below = samples_below(source, tile).into_iter();
+        let looks = futures::future::join_all(below.map(|tile| source.look(tile))).await;
         let well = looks.iter().any(Result::is_ok);
         *sampled = Some((at, well));
         well

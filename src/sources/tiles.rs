@@ -188,7 +188,8 @@ impl Source for TileSource {
             nodes: BTreeMap::from([(0, Node::Waiting(TileId::WORLD))]),
             asked: FuturesUnordered::new(),
             ready: VecDeque::new(),
-            giving: None,
+            giving: false,
+            unusable: None,
             seen: HashSet::new(),
             left_out: HashMap::new(),
             health: Arc::default(),
@@ -226,8 +227,10 @@ struct Walk {
     nodes: BTreeMap<u32, Node>,
     asked: FuturesUnordered<BoxFuture<'static, (u32, Result<Look>)>>,
     ready: VecDeque<Sequence>,
-    /// The tile of the sequences that are ready, and what of it can't be used; it has not been told of yet.
-    giving: Option<Option<Error>>,
+    /// The sequences that are ready are those of a tile that has not been told of yet.
+    giving: bool,
+    /// What of that tile can't be used.
+    unusable: Option<Error>,
     seen: HashSet<SequenceId>,
     /// What tiles said does not fit, and by which filter: another tile may know better.
     left_out: HashMap<SequenceId, &'static str>,
@@ -243,10 +246,11 @@ impl Walk {
                     return Some(Ok(sequence));
                 }
             }
-            match self.giving.take() {
-                Some(Some(error)) => return Some(Err(error)),
-                Some(None) => self.source.client.tell(&Event::Listed { step: STEP }),
-                None => {}
+            if std::mem::take(&mut self.giving) {
+                if let Some(error) = self.unusable.take() {
+                    return Some(Err(error));
+                }
+                self.source.client.tell(&Event::Listed { step: STEP });
             }
             if matches!(self.nodes.first_key_value(), Some((_, Node::Read(_)))) {
                 match self.nodes.pop_first() {
@@ -254,7 +258,7 @@ impl Walk {
                         for _ in 0..shown.without_sequence {
                             self.source.client.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
                         }
-                        self.giving = Some(unusable(tile, &shown));
+                        (self.giving, self.unusable) = (true, unusable(tile, &shown));
                         self.ready.extend(shown.sequences);
                         let new = |(id, _): &(SequenceId, _)| !self.seen.contains(id);
                         self.left_out.extend(shown.left_out.into_iter().filter(new));

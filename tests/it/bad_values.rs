@@ -88,7 +88,7 @@ fn tile(ids: &[&[u8]]) -> String {
         layer.extend(field(2, &[field(2, &tags), field(4, &geometry)].concat()));
     }
     layer.extend(field(3, b"id"));
-    ids.iter().for_each(|id| layer.extend(field(4, &field(1, id))));
+    layer.extend(ids.iter().flat_map(|id| field(4, &field(1, id))));
     let len = u8::try_from(layer.len()).unwrap();
     assert!(len < 128, "one byte of length");
     String::from_utf8([&[3 << 3 | 2, len][..], &layer].concat()).unwrap()

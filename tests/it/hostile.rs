@@ -355,7 +355,7 @@ async fn ids_that_are_no_numbers_are_refused_in_answers() {
         let body = format!(r#"{{"data":[{{"id":"1"}},{{"id":"{bad}"}}]}}"#);
         sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
         let ids = client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap();
-        assert_eq!(ids.iter().map(ImageId::as_str).collect::<Vec<_>>(), ["1"], "{bad}");
+        assert_eq!(ids.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1"], "{bad}");
         let body = format!(r#"{{"data":[{{"id":"{bad}"}}]}}"#);
         sandbox.clear_script();
         sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));

@@ -187,7 +187,7 @@ fn images(features: &[(&[u8], &[u8])], values: &[Vec<u8>]) -> Vec<u8> {
         features.iter().flat_map(|(tags, line)| field(2, &[field(2, tags), field(4, line)].concat()));
     let mut layer: Vec<u8> = features.collect();
     layer.extend([field(3, b"sequence_id"), field(3, b"creator_id"), field(1, b"image")].concat());
-    values.iter().for_each(|value| layer.extend(field(4, value)));
+    layer.extend(values.iter().flat_map(|value| field(4, value)));
     long_field(3, &layer)
 }
 
