@@ -28,7 +28,7 @@ const OTHERS: usize = 6;
 const LONGEST_START: Duration = Duration::from_secs(5);
 
 /// No thread of the pool ends before the process.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const FOREVER: Duration = Duration::from_hours(365 * 24);
 
 /// How many threads there are of each sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -70,11 +70,10 @@ impl Fault {
     pub(super) fn hint(self) -> Option<String> {
         Some(match self {
             Self::Broken | Self::Redirect => return None,
-            Self::NoConnection => through_proxy("check the network and the URL of the host")?,
-            Self::NoSuchHost => {
-                let check = "check the name of the host, and the network; a network with a proxy needs it in HTTPS_PROXY";
-                through_proxy(check).unwrap_or_else(|| check.to_owned())
-            }
+            Self::NoConnection => through_proxy("check the network and the URL of the host"),
+            Self::NoSuchHost => through_proxy(
+                "check the name of the host, and the network; a network with a proxy needs it in HTTPS_PROXY",
+            ),
             Self::Certificate(Distrust::Issuer) => trust_hint().to_owned(),
             Self::Certificate(Distrust::Time) => {
                 "check the date of this machine; if it is right, the owner of the host must renew the certificate".to_owned()
@@ -101,12 +100,11 @@ impl Fault {
 }
 
 /// Names the proxy variables that are set, for a dead proxy looks like a dead host.
-fn through_proxy(check: &str) -> Option<String> {
-    let set = proxy::variables_set();
-    if set.is_empty() {
-        return Some(check.to_owned());
+fn through_proxy(check: &str) -> String {
+    match proxy::variables_set() {
+        set if set.is_empty() => check.to_owned(),
+        set => format!("{check}, and the proxy in {}", set.join(", ")),
     }
-    Some(format!("{check}, and the proxy in {}", set.join(", ")))
 }
 
 fn trust_hint() -> &'static str {

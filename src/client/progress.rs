@@ -23,7 +23,7 @@ impl Progress {
             return Ok(());
         }
         let Self { waited, bytes } = std::mem::take(self);
-        let rate = bytes as u128 * 1000 / waited.as_millis().max(1);
+        let rate = u128::from(bytes) * 1000 / waited.as_millis().max(1);
         if rate >= u128::from(FLOOR) {
             return Ok(());
         }
@@ -37,7 +37,7 @@ impl Progress {
 mod tests {
     use super::*;
 
-    const WINDOW: Duration = Duration::from_secs(60);
+    const WINDOW: Duration = Duration::from_mins(1);
 
     /// Pieces of a size, one a second, for so many seconds; when they were too slow.
     fn fails_at(piece: usize, seconds: u64) -> Option<u64> {

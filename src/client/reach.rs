@@ -193,7 +193,7 @@ impl Client {
             (ErrorKind::Unreachable, _) => reach.give_up(&error),
             // One that costs a record is told with that.
             (ErrorKind::Unavailable, Some(fault)) if fault != Fault::Broken => {
-                self.tell_of(class, fault, &error)
+                self.tell_of(class, fault, &error);
             }
             _ => {}
         }

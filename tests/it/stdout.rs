@@ -28,9 +28,9 @@ fn printing() -> Vec<Vec<&'static str>> {
 
 fn in_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let rows: String =
+    let rows: Vec<String> =
         (0..50_000).map(|id| format!("{},33.5,35\n", 1_000_000_000_000_000_u64 + id)).collect();
-    fs::write(folder.path().join("table.csv"), format!("img_id,lon,lat\n{rows}")).unwrap();
+    fs::write(folder.path().join("table.csv"), format!("img_id,lon,lat\n{}", rows.concat())).unwrap();
     folder
 }
 
