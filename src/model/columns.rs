@@ -46,7 +46,8 @@ impl Slot for Option<OwnerId> {
     }
     fn store(&mut self, value: Value<'_>) -> Stored {
         *self = match value {
-            Value::Text(text) => Some(OwnerId::check(&text)?),
+            // Such ids are numbers, among which words for no value are none.
+            Value::Text(text) if !is_absent(&text) => Some(OwnerId::check(&text)?),
             _ => None,
         };
         Ok(())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::table::Table;
 use crate::error::Error;
 use crate::model::FLOAT_ID;
-use crate::record::{Column, Record, Value};
+use crate::record::{Column, Record, Value, is_absent};
 
 /// So many digits of a number a spreadsheet keeps.
 const KEPT_DIGITS: usize = 15;
@@ -150,6 +150,7 @@ impl<T: Record> RoundedIds<T> {
         if let Some((_, id)) = why.split_once(", column `img_id`: `")
             && let Some((id, why)) = id.split_once('`')
             && why.ends_with(FLOAT_ID)
+            && !is_absent(id)
         {
             self.long += 1;
             self.count_rounded(MIN_LOST_DIGITS, id);

@@ -13,7 +13,7 @@ use crate::client::redact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::model::FLOAT_ID;
-use crate::record::{Column, LONGEST_TEXT, LOST_DIGITS, Record, Value, is_absent};
+use crate::record::{Column, LONGEST_TEXT, LOST_DIGITS, Record, Value};
 
 /// Records from a table of whichever format.
 ///
@@ -303,16 +303,11 @@ impl Table {
         row: &Row,
         shown: impl FnOnce() -> String,
     ) -> Result<()> {
-        let is_key = column.field.is_none();
         let set = value.and_then(|value| {
-            let empty = match &value {
-                Value::Null => true,
-                // No id is a word for no value, which texts may be.
-                Value::Text(text) => text.is_empty() || (is_key && is_absent(text)),
-                _ => false,
-            };
-            if empty {
-                return if column.required { Err("it is empty") } else { (column.set)(record, Value::Null) };
+            let empty =
+                matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
+            if column.required && empty {
+                return Err("it is empty");
             }
             if matches!(&value, Value::Text(text) if text.len() > LONGEST_TEXT) {
                 return Err(TOO_LONG);

@@ -213,7 +213,7 @@ async fn features_of_other_tools_are_understood() {
     let text = concat!(
         r#"{"type":"Feature","id":26774514888887982,"geometry":{"type":"Point","coordinates":[33.5,35.0,12.5]},"properties":null,"bbox":[1,2,3,4]}"#,
         "\r\n",
-        r#"{"type":"Feature","properties":{"img_id":2,"width":"2560","is_pano":1,"camera_parameters":"[0.5,1]","captured_at":1.5e12,"colour":{"a":[1]}},"geometry":null}"#,
+        r#"{"type":"Feature","properties":{"img_id":2,"width":"2560","is_pano":1,"camera_parameters":"[0.5,1]","captured_at":1.500000000e12,"colour":{"a":[1]}},"geometry":null}"#,
         "\n",
         r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"img_id":"3","lon":33.5,"lat":35}}"#,
     );

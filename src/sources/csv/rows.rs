@@ -14,6 +14,15 @@ const PIECE: usize = 1 << 16;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// The quotes that cells of a row begin with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    Absent,
+    Closed,
+    /// The text ends within a cell.
+    Open,
+}
+
 /// The rows of a text, one at a time.
 pub(super) struct Rows<R> {
     from: R,
@@ -25,10 +34,8 @@ pub(super) struct Rows<R> {
     at_end: bool,
     /// Where each cell of the row ends, counted from the row's beginning.
     ends: Vec<u32>,
-    /// Whether a cell begins with a quote.
-    quoted: bool,
-    /// Whether the text ends within a quoted cell.
-    unclosed: bool,
+    /// The quotes that cells of the row begin with.
+    quotes: Quotes,
     /// The line in which the row begins, as an editor counts: a line ends with LF, CRLF or CR.
     line: u64,
     /// Whether what was passed over last is CR, after which LF ends no further line.
@@ -45,8 +52,7 @@ impl<R: Read> Rows<R> {
             filled: 0,
             at_end: false,
             ends: Vec::new(),
-            quoted: false,
-            unclosed: false,
+            quotes: Quotes::Absent,
             line: first_line,
             after_cr: false,
         }
@@ -54,12 +60,12 @@ impl<R: Read> Rows<R> {
 
     /// Goes on to the next row; false at the end.
     pub(super) fn next(&mut self) -> io::Result<bool> {
-        if self.quoted {
+        if self.is_quoted() {
             self.line += line_ends(self.text());
         }
         self.begin += self.ends.last().map_or(0, |end| *end as usize);
         self.ends.clear();
-        self.quoted = false;
+        self.quotes = Quotes::Absent;
         let is_start = self.filled == 0 && !self.at_end;
         if is_start {
             self.skip_mark()?;
@@ -114,7 +120,7 @@ impl<R: Read> Rows<R> {
             return Ok(from);
         }
         if self.row()[from] == b'"' {
-            self.quoted = true;
+            self.quotes = Quotes::Closed;
             from = self.closing(from + 1)?;
         }
         loop {
@@ -136,7 +142,7 @@ impl<R: Read> Rows<R> {
             let Some(quote) = memchr::memchr(b'"', &row[from..]) else {
                 from = row.len();
                 if !self.fill()? {
-                    self.unclosed = true;
+                    self.quotes = Quotes::Open;
                     return Ok(from);
                 }
                 continue;
@@ -212,12 +218,12 @@ impl<R: Read> Rows<R> {
 
     /// Whether a cell of the row begins with a quote: without one, each is as it was written, and none spans lines.
     pub(super) fn is_quoted(&self) -> bool {
-        self.quoted
+        self.quotes != Quotes::Absent
     }
 
     /// Whether the row ends with the text, within a quoted cell.
     pub(super) fn is_unclosed(&self) -> bool {
-        self.unclosed
+        self.quotes == Quotes::Open
     }
 
     /// Whether there is nothing in any cell of the row, as in the rows of commas that spreadsheets append.
@@ -235,7 +241,7 @@ impl<R: Read> Rows<R> {
 
     /// The line in which the row ends.
     pub(super) fn last_line(&self) -> u64 {
-        self.line + if self.quoted { line_ends(self.text()) } else { 0 }
+        self.line + if self.is_quoted() { line_ends(self.text()) } else { 0 }
     }
 }
 
