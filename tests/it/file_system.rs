@@ -178,7 +178,7 @@ async fn after_an_interrupt_no_picture_gets_its_name_behind_the_last_sync() {
     assert!(names(&folder.path().join(PICTURES)).iter().all(is_picture));
 }
 
-/// The time of a file's last change, in the order of the table.
+/// When a file was last changed, by its own word.
 fn modified(path: &Path) -> SystemTime {
     fs::metadata(path).unwrap().modified().unwrap()
 }

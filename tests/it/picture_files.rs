@@ -90,7 +90,9 @@ async fn a_folder_that_cannot_be_read_is_skipped_with_a_warning() {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
     };
-    locked.iter().for_each(|path| fs::create_dir(path).unwrap());
+    for path in &locked {
+        fs::create_dir(path).unwrap();
+    }
     set_mode(0o000);
     let binds = fs::read_dir(&locked[0]).is_err();
     // A marker of a dead run has all pictures looked into.
