@@ -388,7 +388,7 @@ impl Sink<Metadata> for ImageSink {
                     let had: Result<u64> = had;
                     // One image in several rows is one file.
                     if had.is_ok() {
-                        for _ in 0..in_flight.made(target) {
+                        for _ in 0..in_flight.made(&target) {
                             sink.count(&mut written, Ok(None))?;
                         }
                     } else if let Some(next) = in_flight.failed(&target) {
