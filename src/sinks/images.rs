@@ -375,11 +375,11 @@ impl Sink<Metadata> for ImageSink {
         while more || !under_way.is_empty() {
             tokio::select! {
                 biased;
-                Some((target, had)) = under_way.next() => {
-                    let had: Result<u64> = had;
+                Some(ended) = under_way.next() => {
+                    let (target, had): (PathBuf, Result<u64>) = ended;
                     // One image in several rows is one file.
                     if had.is_ok() {
-                        for _ in 0..in_flight.made(target) {
+                        for _ in 0..in_flight.made(&target) {
                             sink.count(&mut written, Ok(None))?;
                         }
                     } else if let Some(next) = in_flight.failed(&target) {

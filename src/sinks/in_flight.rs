@@ -1,7 +1,8 @@
 //! Files that are being made: of records that belong to one file, one makes it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Files that are being made, and those that were made lately.
 ///
@@ -12,7 +13,9 @@ pub(super) struct InFlight<T> {
     under_way: HashMap<PathBuf, VecDeque<T>>,
     waiting: usize,
     /// The files made last: whether a file is there is looked up some time before its record arrives here.
-    made: VecDeque<PathBuf>,
+    made: HashSet<Arc<Path>>,
+    /// The same in their order.
+    made_in_order: VecDeque<Arc<Path>>,
     max_made: usize,
 }
 
@@ -30,7 +33,8 @@ pub(super) enum Claim<T> {
 impl<T> InFlight<T> {
     /// Remembers so many files that were made.
     pub(super) fn new(max_made: usize) -> Self {
-        Self { under_way: HashMap::new(), waiting: 0, made: VecDeque::new(), max_made }
+        let (made, made_in_order) = (HashSet::new(), VecDeque::new());
+        Self { under_way: HashMap::new(), waiting: 0, made, made_in_order, max_made }
     }
 
     /// Records that wait for others.
@@ -45,7 +49,7 @@ impl<T> InFlight<T> {
             self.waiting += 1;
             return Claim::Waits;
         }
-        if self.made.iter().any(|made| made == file) {
+        if self.made.contains(file) {
             return Claim::Made;
         }
         self.under_way.insert(file.to_owned(), VecDeque::new());
@@ -53,13 +57,18 @@ impl<T> InFlight<T> {
     }
 
     /// The file is there: gives how many records waited for it.
-    pub(super) fn made(&mut self, file: PathBuf) -> usize {
-        let waited = self.under_way.remove(&file).map_or(0, |waiting| waiting.len());
+    pub(super) fn made(&mut self, file: &Path) -> usize {
+        let waited = self.under_way.remove(file).map_or(0, |waiting| waiting.len());
         self.waiting -= waited;
-        if self.made.len() == self.max_made {
-            self.made.pop_front();
+        if self.made_in_order.len() == self.max_made
+            && let Some(oldest) = self.made_in_order.pop_front()
+        {
+            self.made.remove(&oldest);
         }
-        self.made.push_back(file);
+        let file: Arc<Path> = file.into();
+        if self.made.insert(Arc::clone(&file)) {
+            self.made_in_order.push_back(file);
+        }
         waited
     }
 
@@ -84,9 +93,9 @@ mod tests {
         assert_eq!(in_flight.claim(a, 1), Claim::Makes(1));
         assert_eq!([in_flight.claim(a, 2), in_flight.claim(a, 3)], [Claim::Waits, Claim::Waits]);
         assert_eq!((in_flight.claim(b, 4), in_flight.waiting()), (Claim::Makes(4), 2));
-        assert_eq!(in_flight.made(a.to_owned()), 2);
+        assert_eq!(in_flight.made(a), 2);
         assert_eq!((in_flight.claim(a, 5), in_flight.waiting()), (Claim::Made, 0));
-        assert_eq!(in_flight.made(b.to_owned()), 0);
+        assert_eq!(in_flight.made(b), 0);
         assert_eq!(in_flight.claim(a, 6), Claim::Makes(6), "too long ago: the disk knows");
     }
 

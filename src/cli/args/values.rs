@@ -137,6 +137,12 @@ fn is_reserved_on_windows(text: &str) -> bool {
         || text.ends_with(['.', ' '])
 }
 
+/// The name of a table without the ending, which its format gives.
+pub(super) fn table_name(text: &str) -> Result<String, String> {
+    let stem = Format::ALL.iter().find_map(|format| text.strip_suffix(format.extension())?.strip_suffix('.'));
+    file_name(stem.unwrap_or(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,10 +156,4 @@ mod tests {
             assert!(!is_reserved_on_windows(name), "{name}");
         }
     }
-}
-
-/// The name of a table without the ending, which its format gives.
-pub(super) fn table_name(text: &str) -> Result<String, String> {
-    let stem = Format::ALL.iter().find_map(|format| text.strip_suffix(format.extension())?.strip_suffix('.'));
-    file_name(stem.unwrap_or(text))
 }

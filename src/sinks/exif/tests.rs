@@ -339,8 +339,8 @@ fn exif_that_leaves_no_room_contradicts_nothing_and_xmp_says_it_all() {
     let theirs = packet("xmp:Label=\"mine\"", "");
     let picture = stamp(&with_both(&full, &theirs), &known());
     let [xmp] = xmp_of(&picture)[..] else { panic!("one packet") };
-    for line in ["xmp:Label=\"mine\"", "GPSLatitude", "<dc:creator>", "CC BY-SA 4.0", "\"26774514888887982"] {
-        assert!(xmp.contains(line) || line.starts_with('"'), "{line} is not in {xmp}");
+    for line in ["xmp:Label=\"mine\"", "GPSLatitude", "<dc:creator>", "CC BY-SA 4.0", ">26774514888887982<"] {
+        assert!(xmp.contains(line), "{line} is not in {xmp}");
     }
 }
 
@@ -348,8 +348,8 @@ fn exif_that_leaves_no_room_contradicts_nothing_and_xmp_says_it_all() {
 fn a_position_that_does_not_fit_elsewhere_is_overwritten_where_it_stands() {
     // Ours once, then filled up: all entries are there, and there is no room for others.
     let other = Metadata { geometry: Some(LonLat { lon: 1.0, lat: -2.0 }), altitude: Some(7.0), ..known() };
-    let there = exif_of(&stamp(PICTURE, &other))[0].to_vec();
-    let full = [there, vec![1; 64_700]].concat();
+    let mut full = exif_of(&stamp(PICTURE, &other))[0].to_vec();
+    full.resize(65_500, 1);
     let picture = stamp(&with(b"Exif\0\0", &full), &known());
     let exif = read(&picture);
     assert_eq!(exif_of(&picture)[0].len(), full.len());
@@ -384,11 +384,12 @@ fn a_thumbnail_makes_room() {
 #[test]
 fn where_neither_has_room_that_is_told_and_nothing_contradicts() {
     let exif = [block(), vec![1; 65_000]].concat();
-    let long = "x".repeat(63_000);
+    let long = "x".repeat(64_500);
     let xmp = packet(
         "exif:GPSLatitude=\"1,2N\" exif:GPSLongitude=\"3,4E\"",
         &format!("<xmp:Label>{long}</xmp:Label>"),
     );
+    let xmp = xmp.replace(&" ".repeat(2000), "");
     let mut stamper = Stamper::new(Some(Facts::of(&known(), Quality::Original)));
     let picture = stamper.push(with_both(&exif, &xmp).into()).expect("a whole head").to_vec();
     assert!(stamper.is_incomplete());
@@ -417,13 +418,13 @@ fn a_position_in_xmp_is_the_one_in_exif() {
         ("", "<exif:GPSLatitude>1,2.5N</exif:GPSLatitude>\n<e:GPSLongitude>3,4E</e:GPSLongitude>".to_owned()),
         (
             "exif:GPSLatitude=\"1,2.5N\"",
-            "<exif:GPSLongitude>3,4E</exif:GPSLongitude><exif:GPSAltitude>5/1</exif:GPSAltitude>".to_owned(),
+            "<exif:GPSLongitude>3,4E</exif:GPSLongitude><exif:GPSAltitude>77/1</exif:GPSAltitude>".to_owned(),
         ),
     ] {
         let theirs = packet(&format!("xmp:Label=\"mine\" {attributes}"), &elements);
         let picture = stamp(&with(XMP, theirs.as_bytes()), &known());
         let [xmp] = xmp_of(&picture)[..] else { panic!("one packet") };
-        for gone in ["1,2.5N", "3,4E", "5/1", "Tokyo", "2001"] {
+        for gone in ["1,2.5N", "3,4E", "77/1", "Tokyo", "2001"] {
             assert!(!xmp.contains(gone), "{gone} in {xmp}");
         }
         assert_eq!(xmp.matches("GPSLatitude>35,10.512525294N<").count(), 1, "{xmp}");
@@ -445,10 +446,9 @@ fn a_position_in_xmp_is_the_one_in_exif() {
 fn a_packet_that_nobody_can_read_gives_way_where_it_matters() {
     let deep = format!("{}GPSLatitude", "<a>".repeat(20_000));
     let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\">]><x>&a;&a;GPSLatitude</x>";
-    for broken in [&deep, bomb, "<x:xmpmeta><rdf:RDF exif:GPSLatitude=\"1,2N\"/>", "GPSLatitude"] {
-        let [xmp] = &xmp_of(&stamp(&with(XMP, broken.as_bytes()), &known()))[..] else {
-            panic!("one packet")
-        };
+    for broken in [deep.as_str(), bomb, "<x:xmpmeta><rdf:RDF exif:GPSLatitude=\"1,2N\"/>", "GPSLatitude"] {
+        let picture = stamp(&with(XMP, broken.as_bytes()), &known());
+        let [xmp] = xmp_of(&picture)[..] else { panic!("one packet") };
         assert!(xmp.contains("GPSLatitude>35,10.512525294N<") && !xmp.contains("1,2N"), "{xmp}");
     }
     let odd = with(XMP, b"\xff\xfe no text");

@@ -147,7 +147,9 @@ fn occurrences(descriptions: &[Node<'_, '_>], property: &Property) -> Vec<Occurr
             }
         }
         for element in description.children().filter(|node| node.has_tag_name((namespace, name))) {
-            let value: String = element.descendants().filter_map(|node| node.text()).collect();
+            // An element has the text of its first child as well.
+            let texts = element.descendants().filter(Node::is_text);
+            let value: String = texts.filter_map(|node| node.text()).collect();
             let value = value.trim().to_owned();
             let says_something = !value.is_empty() || element.attribute((RDF, "resource")).is_some();
             found.push(Occurrence { range: element.range(), value, says_something });
