@@ -55,6 +55,7 @@ use self::gone::Gone;
 use self::image_url::ImageHosts;
 pub(crate) use self::image_url::has_ended;
 use self::kept::{Keeping, Kept};
+pub(crate) use self::metadata::BatchFound;
 pub use self::quota::Pace;
 use self::quota::Quota;
 use self::retry::Retry;

@@ -27,7 +27,7 @@ use crate::observe::{Event, tell};
 use crate::sources::RecordStream;
 
 /// The step's name in events.
-const STEP: &str = "download";
+pub(super) const STEP: &str = "download";
 
 /// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
 const PIECE: usize = 1 << 20;

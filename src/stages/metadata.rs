@@ -1,5 +1,6 @@
 //! Images to what the API knows of them.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::BoxFuture;
@@ -7,11 +8,17 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Stage, end_in_doubt};
-use crate::client::{Class, Client, MAX_BATCH};
+use crate::client::{BatchFound, Class, Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
+use crate::observe::Event;
 use crate::record::Fields;
 use crate::sources::RecordStream;
+
+/// The step's name in events.
+const STEP: &str = "metadata";
+
+const DOING: &str = "fetch metadata of image";
 
 /// Fields that make batches fail with "service unavailable", and cost the server dearly: they are asked for singly.
 const HEAVY: [&str; 3] = ["sfm_cluster", "mesh", "detections"];
@@ -23,7 +30,9 @@ const SEARCH_BUDGET: u32 = 14;
 ///
 /// An image that an answer lacks is asked for alone; a batch that fails is
 /// halved until the image that spoils it is found. An image that exists no
-/// longer gives one error of kind [`ErrorKind::Gone`] in its place.
+/// longer gives one error of kind [`ErrorKind::Gone`] in its place. Records are
+/// matched to images by id; where an answer holds images that were not requested,
+/// an error of kind [`ErrorKind::Malformed`] follows the records of that batch.
 ///
 /// ```
 /// # #[cfg(feature = "sandbox")]
@@ -81,34 +90,94 @@ impl Stage<Image> for FetchMetadata {
         let (ahead, client) = (self.client.concurrency(), self.client.clone());
         let asked = self.fields.asked();
         let fields = self.fields;
+        let observer = self.client.clone();
         let fetched = batches(images, size, self.client.clone())
             .map(move |batch| {
                 // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
-                let ids = batch.iter().flatten().map(|image| image.img_id.clone()).collect::<Vec<_>>();
-                let task = tokio::spawn(Fetch::run(self.client.clone(), asked.clone(), batch));
+                let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
+                let task = tokio::spawn(fetch_rows(self.client.clone(), asked.clone(), batch));
                 let task = AbortOnDropHandle::new(task);
-                let crashed = move |panic| ids.iter().map(|id| Err(crashed(&panic, id))).collect();
-                async { task.await.unwrap_or_else(crashed) }
+                async move { task.await.unwrap_or_else(|panic| Rows::crashed(&ids, &panic)) }
             })
             .buffered(ahead)
             .map(move |mut batch| {
-                batch.iter_mut().flatten().for_each(|record| record.fill(&fields));
-                stream::iter(batch)
+                batch.rows.iter_mut().flatten().for_each(|record| record.fill(&fields));
+                // Nothing entered the step for it, so it enters now, and fails.
+                let observer = observer.clone();
+                let unrequested = batch.unrequested.into_iter().map(move |error| {
+                    observer.tell(&Event::Entered { step: STEP });
+                    Err(error)
+                });
+                stream::iter(batch.rows.into_iter().chain(unrequested))
             })
             .flatten();
         end_in_doubt(fetched, client, Class::Entity)
     }
 }
 
-/// What is known now of some images, whatever the store has: a result each, in order, or one that is fatal.
-pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]) -> Vec<Result<Metadata>> {
+/// What is known now of some images, whatever the store has.
+pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
     Fetch { client: client.anew(), fields, budget: AtomicU32::new(SEARCH_BUDGET) }.all(images).await
 }
 
-fn crashed(panic: &tokio::task::JoinError, id: &ImageId) -> Error {
-    Error::new(ErrorKind::Unavailable, "fetch metadata of image")
-        .subject(id.as_str())
-        .because(panic.to_string())
+/// The results of some images, by id.
+#[derive(Default)]
+pub(crate) struct Fetched {
+    /// None for an image only if there is a fatal error.
+    pub(crate) results: HashMap<ImageId, Result<Metadata>>,
+    /// Ends the run.
+    pub(crate) fatal: Option<Error>,
+    /// Errors about images in answers that were not requested.
+    pub(crate) unrequested: Vec<Error>,
+}
+
+impl Fetched {
+    fn fatal(error: Error) -> Self {
+        Self { fatal: Some(error), ..Self::default() }
+    }
+
+    fn put(&mut self, id: &ImageId, result: Result<Metadata>) {
+        match result {
+            Err(error) if error.is_fatal() => self.fatal = self.fatal.take().or(Some(error)),
+            result => drop(self.results.insert(id.clone(), result)),
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.results.extend(other.results);
+        self.fatal = self.fatal.take().or(other.fatal);
+        self.unrequested.extend(other.unrequested);
+    }
+
+    /// The result for a row; `again` if another row names the same image.
+    fn row(&mut self, row: &Image, again: bool) -> Option<Result<Metadata>> {
+        let result = if again {
+            match self.results.get(&row.img_id)? {
+                Ok(record) => Ok(record.clone()),
+                Err(error) => Err(error.again(DOING, row.img_id.as_str())),
+            }
+        } else {
+            self.results.remove(&row.img_id)?
+        };
+        Some(result.map(|record| Metadata { seq_id: row.seq_id.clone(), ..record }))
+    }
+}
+
+/// What becomes of one batch of the stream.
+struct Rows {
+    /// One item for each of the batch, in its order, up to a fatal error.
+    rows: Vec<Result<Metadata>>,
+    unrequested: Vec<Error>,
+}
+
+impl Rows {
+    fn crashed(ids: &[ImageId], panic: &tokio::task::JoinError) -> Self {
+        let crashed = |id: &ImageId| {
+            let error = Error::new(ErrorKind::Unavailable, DOING).subject(id.as_str());
+            Err(error.because(panic.to_string()))
+        };
+        Self { rows: ids.iter().map(crashed).collect(), unrequested: Vec::new() }
+    }
 }
 
 /// Cuts a stream into batches of so many images. Errors travel along in place and take no room in the request.
@@ -152,57 +221,67 @@ struct Fetch {
     budget: AtomicU32,
 }
 
-impl Fetch {
-    async fn run(client: Client, fields: Fields, batch: Vec<Result<Image>>) -> Vec<Result<Metadata>> {
-        let images: Vec<Image> = batch.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
-        let fetch = Self { client, fields, budget: AtomicU32::new(SEARCH_BUDGET) };
-        let records = fetch.all(&images).await;
-        if images.len() == batch.len() {
-            return records;
-        }
-        let mut records = records.into_iter();
-        let in_place = |item: Result<Image>| match item {
-            Ok(_) => records.next(),
-            Err(error) => Some(Err(error)),
+/// Fetches a batch and puts each result in the place of its image; errors stay in theirs.
+async fn fetch_rows(client: Client, fields: Fields, batch: Vec<Result<Image>>) -> Rows {
+    let images: Vec<Image> = batch.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
+    let fetch = Fetch { client, fields, budget: AtomicU32::new(SEARCH_BUDGET) };
+    let mut fetched = fetch.all(&images).await;
+    let mut rows = Vec::with_capacity(batch.len());
+    let mut left = images.as_slice();
+    for item in batch {
+        let row = match item {
+            Err(error) => Err(error),
+            Ok(image) => {
+                left = &left[1..];
+                let again = left.iter().any(|later| later.img_id == image.img_id);
+                let result = fetched.row(&image, again).or_else(|| fetched.fatal.take().map(Err));
+                result.unwrap_or_else(|| Err(no_result(&image)))
+            }
         };
-        batch.into_iter().filter_map(in_place).collect()
+        let last = row.as_ref().is_err_and(Error::is_fatal);
+        rows.push(row);
+        if last {
+            break;
+        }
     }
+    Rows { rows, unrequested: fetched.unrequested }
+}
 
-    /// One result an image, in order; a fatal error may stand for all that come after it.
-    fn all<'a>(&'a self, images: &'a [Image]) -> BoxFuture<'a, Vec<Result<Metadata>>> {
+impl Fetch {
+    /// The result of each image.
+    fn all<'a>(&'a self, images: &'a [Image]) -> BoxFuture<'a, Fetched> {
         let fetch = async move {
             let found = match images {
-                [] => return Vec::new(),
-                [only] => return vec![self.one(only).await],
-                _ => self.client.images(images, &self.fields).await,
+                [] => return Fetched::default(),
+                [_] => BatchFound::default(),
+                _ => match self.client.batch(images, &self.fields).await {
+                    Ok(found) => found,
+                    Err(error) if self.worth_halving(&error) => {
+                        let (left, right) = images.split_at(images.len() / 2);
+                        let (mut results, rest) = futures::join!(self.all(left), self.all(right));
+                        results.merge(rest);
+                        return results;
+                    }
+                    Err(error) if error.is_fatal() => return Fetched::fatal(error),
+                    Err(error) => return failed(images, &error),
+                },
             };
-            match found {
-                Ok(found) => self.complete(images, found).await,
-                Err(error) if self.worth_halving(&error) => {
-                    let (left, right) = images.split_at(images.len() / 2);
-                    let (mut results, rest) = futures::join!(self.all(left), self.all(right));
-                    results.extend(rest);
-                    results
-                }
-                Err(error) if error.is_fatal() => vec![Err(error)],
-                Err(error) => images.iter().map(|image| failed_with(image, &error)).collect(),
-            }
+            self.complete(images, found).await
         };
         fetch.boxed()
     }
 
     /// Asks alone for each image that the answer lacks.
-    async fn complete(&self, images: &[Image], found: Vec<Option<Metadata>>) -> Vec<Result<Metadata>> {
-        if found.iter().all(Option::is_some) {
-            return found.into_iter().filter_map(|found| found.map(Ok)).collect();
+    async fn complete(&self, images: &[Image], found: BatchFound) -> Fetched {
+        let missing = images.iter().filter(|image| !found.records.contains_key(&image.img_id));
+        let alone = missing.map(async |image| (&image.img_id, self.one(image).await));
+        let alone = futures::future::join_all(alone).await;
+        let results = found.records.into_iter().map(|(id, record)| (id, Ok(record))).collect();
+        let mut fetched = Fetched { results, fatal: None, unrequested: found.unrequested };
+        for (id, result) in alone {
+            fetched.put(id, result);
         }
-        let each = images.iter().zip(found).map(|(image, found)| async move {
-            match found {
-                Some(record) => Ok(record),
-                None => self.one(image).await,
-            }
-        });
-        futures::future::join_all(each).await
+        fetched
     }
 
     async fn one(&self, image: &Image) -> Result<Metadata> {
@@ -227,7 +306,13 @@ impl Fetch {
     }
 }
 
-/// The error of a batch, said of one of its images.
-fn failed_with(image: &Image, error: &Error) -> Result<Metadata> {
-    Err(error.again("fetch metadata of image", image.img_id.as_str()))
+/// The error of a batch, said of each of its images.
+fn failed(images: &[Image], error: &Error) -> Fetched {
+    let of_image = |image: &Image| (image.img_id.clone(), Err(error.again(DOING, image.img_id.as_str())));
+    Fetched { results: images.iter().map(of_image).collect(), ..Fetched::default() }
+}
+
+/// Guards against a row that would vanish without a word.
+fn no_result(image: &Image) -> Error {
+    Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()).because("no answer was about it")
 }

@@ -5,6 +5,7 @@ mod again;
 mod bad_days;
 mod big;
 mod books;
+mod by_id;
 mod cli;
 #[cfg(feature = "parquet")]
 mod convert;
