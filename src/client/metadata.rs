@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::kept::{Had, Keeping};
+use super::retry::Patience;
 use super::send::Ask;
 use super::wire::{Batch, Single, Unrequested};
-use super::{Class, Client, MAX_BATCH, below, json};
+use super::{Class, Client, MAX_BATCH, below, host_of, json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
 use crate::observe::Event;
@@ -27,7 +28,7 @@ impl Client {
     ///
     /// Records are matched to images by id. Images in an answer that were not requested are left out.
     pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
-        let found = self.batch(images, fields).await?.records;
+        let found = self.batch(images, fields, Patience::default()).await?.records;
         // A table may name an image twice, with different sequences.
         let row = |image: &Image| {
             let record = found.get(&image.img_id)?.clone();
@@ -37,7 +38,12 @@ impl Client {
     }
 
     /// What the API knows of some images, at most [`MAX_BATCH`], by id; an image named twice is requested once.
-    pub(crate) async fn batch(&self, images: &[Image], fields: &Fields) -> Result<BatchFound> {
+    pub(crate) async fn batch(
+        &self,
+        images: &[Image],
+        fields: &Fields,
+        patience: Patience,
+    ) -> Result<BatchFound> {
         if images.len() > MAX_BATCH {
             let why = format!("{} are more than {MAX_BATCH} at a time", images.len());
             return Err(Error::new(ErrorKind::Usage, DOING_BATCH).because(why));
@@ -52,16 +58,21 @@ impl Client {
             return Ok(BatchFound::default());
         }
         let found = if self.remembers() {
-            self.recall_or_ask(each, fields).await?
+            self.recall_or_ask(each, fields, patience).await?
         } else {
-            self.ask_batch(each, fields.clone()).await?
+            self.ask_batch(each, fields.clone(), patience).await?
         };
         self.found(Class::Entity, found.records.len());
         Ok(found)
     }
 
     /// Asks only for what an unfinished run had not learnt.
-    async fn recall_or_ask(&self, images: Vec<Image>, fields: &Fields) -> Result<BatchFound> {
+    async fn recall_or_ask(
+        &self,
+        images: Vec<Image>,
+        fields: &Fields,
+        patience: Patience,
+    ) -> Result<BatchFound> {
         let (mut had, wanted) = (self.recall(&images, fields).await, fields.bits());
         if had.iter().any(|had| had.lacks(wanted) != Some(wanted)) {
             self.tell(&Event::Stored { class: Class::Entity });
@@ -72,7 +83,7 @@ impl Client {
             let asked: Vec<usize> = (0..had.len()).filter(lacks_same).collect();
             let batch: Vec<Image> = asked.iter().map(|at| images[*at].clone()).collect();
             let lacking = fields.without(!lacking);
-            let mut found = self.ask_batch(batch, lacking.clone()).await?;
+            let mut found = self.ask_batch(batch, lacking.clone(), patience).await?;
             for at in asked {
                 had[at].answered(found.records.remove(&images[at].img_id), &lacking);
             }
@@ -84,7 +95,7 @@ impl Client {
     }
 
     /// Asks for images of which nothing is known yet.
-    async fn ask_batch(&self, images: Vec<Image>, fields: Fields) -> Result<BatchFound> {
+    async fn ask_batch(&self, images: Vec<Image>, fields: Fields, patience: Patience) -> Result<BatchFound> {
         let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
         let url = below(&self.0.graph_url, &format!("/?ids={}&fields={}", ids.join(","), asked(&fields)))?;
         let subject = match ids[..] {
@@ -93,7 +104,7 @@ impl Client {
         };
         self.note_fields(&fields)?;
         let ask = Ask { class: Class::Entity, url, doing: DOING_BATCH, subject };
-        self.ask(ask, move |body| {
+        self.ask_patiently(ask, patience, move |body| {
             let mut batch: Batch = json(&body)?;
             let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
             let keeping = Keeping::batch(&fields, &ids, body);
@@ -107,6 +118,16 @@ impl Client {
 
     /// What the API knows of one image.
     pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
+        self.single(image, fields, Patience::default()).await
+    }
+
+    /// The same with another patience.
+    pub(crate) async fn single(
+        &self,
+        image: &Image,
+        fields: &Fields,
+        patience: Patience,
+    ) -> Result<Metadata> {
         const DOING: &str = "fetch metadata of image";
         let [mut had] =
             <[Had; 1]>::try_from(self.recall(std::slice::from_ref(image), fields).await).unwrap_or_default();
@@ -123,7 +144,7 @@ impl Client {
             let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(&lacking)))?;
             self.note_fields(&lacking)?;
             let ask = Ask { class: Class::Entity, url, doing: DOING, subject: image.img_id.to_string() };
-            let answered = self.ask_single(ask, image.clone(), lacking.clone()).await;
+            let answered = self.ask_single(ask, image.clone(), lacking.clone(), patience).await;
             let found = match answered {
                 Err(error) if error.kind() == ErrorKind::Gone => {
                     return Err(self
@@ -140,8 +161,15 @@ impl Client {
         had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()))
     }
 
-    async fn ask_single(&self, ask: Ask, image: Image, fields: Fields) -> Result<Metadata> {
-        self.ask(ask, move |body| {
+    async fn ask_single(
+        &self,
+        ask: Ask,
+        image: Image,
+        fields: Fields,
+        patience: Patience,
+    ) -> Result<Metadata> {
+        let patience = Patience { is_single: true, ..patience };
+        self.ask_patiently(ask, patience, move |body| {
             let found: Single = json(&body)?;
             let found = found.record(&image).ok_or_else(|| {
                 Error::new(ErrorKind::Malformed, "")
@@ -151,6 +179,23 @@ impl Client {
             Ok((found, Some(Keeping::single(&fields, &image, body))))
         })
         .await
+    }
+}
+
+impl Client {
+    /// Good answers of the host of a class so far.
+    pub(crate) fn answers(&self, class: Class) -> u64 {
+        self.0.gate.answers(host_of(class))
+    }
+
+    /// Whether most of what is asked of the host of a class is answered.
+    pub(crate) fn is_host_healthy(&self, class: Class) -> bool {
+        self.0.gate.is_healthy(host_of(class))
+    }
+
+    /// How often a request is sent at the most.
+    pub(crate) fn max_attempts(&self) -> u32 {
+        self.0.retry.attempts
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::stream::{self, FuturesUnordered};
 use futures::{StreamExt, TryFutureExt};
 use tempfile::{NamedTempFile, PersistError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::durable::{self, Durable};
@@ -38,8 +39,11 @@ const LOOK: usize = 32;
 /// Such looks under way.
 const LOOKS_AHEAD: usize = 2;
 
-/// Downloads under way for each request that the client allows: those that wait for a retry hold no permit.
-const AHEAD: usize = 4;
+/// Downloads begun for each request that the client allows, those that failed before not counted.
+const AHEAD: usize = 2;
+
+/// Downloads in all: as many as may wait for another attempt. Each takes some 5 kB.
+const MOST_BEGUN: usize = 8192;
 
 /// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`, or to a folder below that.
 ///
@@ -195,11 +199,14 @@ impl ImageSink {
     }
 
     /// Makes a picture be there that is not; gives its length.
+    ///
+    /// Its client holds a place until a request fails.
     async fn fetch(
         self: Arc<Self>,
         image: Metadata,
         target: PathBuf,
         fresh: Arc<Option<FreshUrls>>,
+        client: Client,
     ) -> Result<u64> {
         let picture = Arc::new(self.picture(&image, target));
         let url = self.quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
@@ -207,7 +214,7 @@ impl ImageSink {
             let error = Error::new(ErrorKind::Refused, "download image").subject(image.img_id.as_str());
             error.because("its URL has ended")
         } else {
-            match self.download(url, &image, &picture).await {
+            match self.download(&client, url, &image, &picture).await {
                 Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => error,
                 downloaded => return downloaded,
             }
@@ -216,7 +223,7 @@ impl ImageSink {
             return Err(refused.hint("with a token in MAPILLARY_TOKEN, fresh URLs are asked for"));
         };
         let url = fresh.ask(&image).await?.ok_or_else(|| self.no_picture(&image))?;
-        self.download(&url, &image, &picture).await
+        self.download(&client, &url, &image, &picture).await
     }
 
     fn no_picture(&self, image: &Metadata) -> Error {
@@ -224,13 +231,19 @@ impl ImageSink {
         Error::new(ErrorKind::Gone, "download image").subject(image.img_id.as_str()).because(why)
     }
 
-    async fn download(self: &Arc<Self>, url: &str, image: &Metadata, picture: &Arc<Picture>) -> Result<u64> {
+    async fn download(
+        self: &Arc<Self>,
+        client: &Client,
+        url: &str,
+        image: &Metadata,
+        picture: &Arc<Picture>,
+    ) -> Result<u64> {
         let (sink, picture) = (Arc::clone(self), Arc::clone(picture));
         let receive = move |answer| {
             let (sink, picture) = (Arc::clone(&sink), Arc::clone(&picture));
             async move { sink.receive(answer, picture).await }
         };
-        self.client.picture(url, image.img_id.to_string(), receive).await
+        client.picture(url, image.img_id.to_string(), receive).await
     }
 
     /// Takes the bytes of one attempt and makes them the file, if they are a whole picture.
@@ -336,6 +349,15 @@ fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Resul
     write().map_err(|error| output_error("write the picture", target, error))
 }
 
+/// The next image, once there is a place for it; nothing is lost if it is dropped meanwhile.
+async fn with_place(
+    places: &Arc<Semaphore>,
+    images: &mut RecordStream<Looked>,
+) -> (Option<OwnedSemaphorePermit>, Option<Result<Looked>>) {
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    (place, images.next().await)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn crashed(panic: JoinError) -> Error {
     Error::new(ErrorKind::Output, "write the picture").because(panic.to_string())
@@ -351,7 +373,8 @@ impl Sink<Metadata> for ImageSink {
         let sink = Arc::new(sink);
         let _syncing = durable.sync_now_and_then();
         let mut written = Written { paths: vec![sink.folder.clone()], ..Written::default() };
-        let most = sink.client.concurrency() * AHEAD;
+        let places =
+            Arc::new(Semaphore::new(sink.client.concurrency().saturating_mul(AHEAD).min(MOST_BEGUN)));
         let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
         let mut images = sink.look(images);
         // Each request is in a task of its own, so these need none.
@@ -361,11 +384,12 @@ impl Sink<Metadata> for ImageSink {
             tokio::select! {
                 biased;
                 Some(had) = under_way.next() => sink.count(&mut written, had)?,
-                looked = images.next(), if more && under_way.len() < most => match looked.transpose()? {
+                (place, looked) = with_place(&places, &mut images), if more && under_way.len() < MOST_BEGUN => match looked.transpose()? {
                     Some(Looked { is_there: Ok(true), .. }) => sink.count(&mut written, Ok(None))?,
                     Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
                     Some(Looked { image, target, .. }) => {
-                        let fetched = Arc::clone(&sink).fetch(image, target, Arc::clone(&fresh));
+                        let client = place.map_or_else(|| sink.client.clone(), |place| sink.client.with_place(place));
+                        let fetched = Arc::clone(&sink).fetch(image, target, Arc::clone(&fresh), client);
                         under_way.push(fetched.map_ok(Some));
                     }
                     None => more = false,

@@ -3,6 +3,7 @@
 use futures::StreamExt;
 use futures::stream;
 
+use super::in_order::{Bounds, in_order};
 use super::{Stage, end_in_doubt};
 use crate::client::{Class, Client};
 use crate::error::Result;
@@ -12,6 +13,9 @@ use crate::sources::RecordStream;
 
 /// The step's name in events.
 const STEP: &str = "images";
+
+/// Images that may wait for those of an earlier sequence: some 25 MB.
+const MOST_WAITING: usize = 500_000;
 
 /// Lists the images of each sequence, in the order the API gives them: that of capture.
 ///
@@ -47,7 +51,7 @@ pub struct ListImages {
 impl ListImages {
     /// Asks through a client, as many sequences at a time as it allows.
     pub fn new(client: &Client) -> Self {
-        Self { client: client.clone(), ahead: client.concurrency() }
+        Self { client: client.clone(), ahead: usize::MAX }
     }
 
     /// Has no more than so many sequences under way, where fewer are wanted than the client allows.
@@ -62,27 +66,27 @@ impl Stage<Sequence> for ListImages {
 
     fn apply(self, sequences: RecordStream<Sequence>) -> RecordStream<Image> {
         let client = self.client.clone();
-        let (ahead, observed) = (self.ahead, self.client.clone());
-        let listed = sequences
-            .map(move |sequence| {
-                let client = self.client.clone();
-                async move { list(&client, sequence?).await }
-            })
-            .buffered(ahead)
-            .flat_map(move |listed| match listed {
-                Ok(images) => {
-                    let client = observed.clone();
-                    let mut images = images.into_iter();
-                    let told = move || {
-                        images.next().or_else(|| {
-                            client.tell(&Event::Listed { step: STEP });
-                            None
-                        })
-                    };
-                    stream::iter(std::iter::from_fn(told).fuse().map(Ok)).left_stream()
-                }
-                Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
-            });
+        let observed = self.client.clone();
+        let bounds = Bounds::of(self.client.concurrency(), MOST_WAITING).at_most(self.ahead);
+        let start = move |sequence: Result<Sequence>, place| {
+            let client = self.client.with_place(place);
+            async move { list(&client, sequence?).await }
+        };
+        let images_in = |listed: &Result<Vec<Image>>| listed.as_ref().map_or(1, Vec::len);
+        let listed = in_order(sequences, bounds, start, images_in).flat_map(move |listed| match listed {
+            Ok(images) => {
+                let client = observed.clone();
+                let mut images = images.into_iter();
+                let told = move || {
+                    images.next().or_else(|| {
+                        client.tell(&Event::Listed { step: STEP });
+                        None
+                    })
+                };
+                stream::iter(std::iter::from_fn(told).fuse().map(Ok)).left_stream()
+            }
+            Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
+        });
         end_in_doubt(listed, client, Class::Search)
     }
 }

@@ -1,14 +1,14 @@
 //! Images to what the API knows of them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::in_order::{Bounds, in_order};
 use super::{Stage, end_in_doubt};
-use crate::client::{BatchFound, Class, Client, MAX_BATCH};
+use crate::client::{BatchFound, Class, Client, MAX_BATCH, Patience};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
 use crate::observe::Event;
@@ -23,13 +23,22 @@ const DOING: &str = "fetch metadata of image";
 /// Fields that make batches fail with "service unavailable", and cost the server dearly: they are asked for singly.
 const HEAVY: [&str; 3] = ["sfm_cluster", "mesh", "detections"];
 
-/// How many failing requests a batch may cost while looking for the image that spoils it.
-const SEARCH_BUDGET: u32 = 14;
+/// A batch that fails is split into so many parts. Three levels then lead from 50 images to one.
+const PARTS: usize = 4;
+
+/// While the host answers, a batch that fails is split after so many attempts; a part of one after the first.
+const BATCH_ATTEMPTS: u32 = 2;
+
+/// Attempts that an image gets alone at the least, however often it failed within batches.
+const LEAST_ALONE: u32 = 2;
+
+/// Records that may wait for an earlier one that is late: some 50 MB.
+const MOST_WAITING: usize = 65_536;
 
 /// Fetches the metadata of images, in batches, and gives the records in the order of the images.
 ///
 /// An image that an answer lacks is asked for alone; a batch that fails is
-/// halved until the image that spoils it is found. An image that exists no
+/// split until the image that spoils it is found. An image that exists no
 /// longer gives one error of kind [`ErrorKind::Gone`] in its place. Records are
 /// matched to images by id; where an answer holds images that were not requested,
 /// an error of kind [`ErrorKind::Malformed`] follows the records of that batch.
@@ -91,15 +100,15 @@ impl Stage<Image> for FetchMetadata {
         let asked = self.fields.asked();
         let fields = self.fields;
         let observer = self.client.clone();
-        let fetched = batches(images, size, self.client.clone())
-            .map(move |batch| {
-                // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
-                let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
-                let task = tokio::spawn(fetch_rows(self.client.clone(), asked.clone(), batch));
-                let task = AbortOnDropHandle::new(task);
-                async move { task.await.unwrap_or_else(|panic| Rows::crashed(&ids, &panic)) }
-            })
-            .buffered(ahead)
+        let batches = batches(images, size, self.client.clone());
+        let start = move |batch: Vec<Result<Image>>, place| {
+            // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
+            let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
+            let task = tokio::spawn(fetch_rows(self.client.with_place(place), asked.clone(), batch));
+            let task = AbortOnDropHandle::new(task);
+            async move { task.await.unwrap_or_else(|panic| Rows::crashed(&ids, &panic)) }
+        };
+        let fetched = in_order(batches, Bounds::of(ahead, MOST_WAITING), start, |batch| batch.rows.len())
             .map(move |mut batch| {
                 batch.rows.iter_mut().flatten().for_each(|record| record.fill(&fields));
                 // Nothing entered the step for it, so it enters now, and fails.
@@ -117,7 +126,7 @@ impl Stage<Image> for FetchMetadata {
 
 /// What is known now of some images, whatever the store has.
 pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
-    Fetch { client: client.anew(), fields, budget: AtomicU32::new(SEARCH_BUDGET) }.all(images).await
+    Fetch::new(client.anew(), fields).all(images, 0).await
 }
 
 /// The results of some images, by id.
@@ -143,10 +152,11 @@ impl Fetched {
         }
     }
 
-    fn merge(&mut self, other: Self) {
+    fn merge(mut self, other: Self) -> Self {
         self.results.extend(other.results);
-        self.fatal = self.fatal.take().or(other.fatal);
+        self.fatal = self.fatal.or(other.fatal);
         self.unrequested.extend(other.unrequested);
+        self
     }
 
     /// The result for a row; `again` if another row names the same image.
@@ -217,15 +227,14 @@ fn batches(
 struct Fetch {
     client: Client,
     fields: Fields,
-    /// Failing requests that the search may still cost.
-    budget: AtomicU32,
+    /// Good answers of the host before the batch was sent: if there are more now, it answers others.
+    answers: u64,
 }
 
 /// Fetches a batch and puts each result in the place of its image; errors stay in theirs.
 async fn fetch_rows(client: Client, fields: Fields, batch: Vec<Result<Image>>) -> Rows {
     let images: Vec<Image> = batch.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
-    let fetch = Fetch { client, fields, budget: AtomicU32::new(SEARCH_BUDGET) };
-    let mut fetched = fetch.all(&images).await;
+    let mut fetched = Fetch::new(client, fields).all(&images, 0).await;
     let mut rows = Vec::with_capacity(batch.len());
     let mut left = images.as_slice();
     for item in batch {
@@ -248,33 +257,42 @@ async fn fetch_rows(client: Client, fields: Fields, batch: Vec<Result<Image>>) -
 }
 
 impl Fetch {
-    /// The result of each image.
-    fn all<'a>(&'a self, images: &'a [Image]) -> BoxFuture<'a, Fetched> {
+    fn new(client: Client, fields: Fields) -> Self {
+        let answers = client.answers(Class::Entity);
+        Self { client, fields, answers }
+    }
+
+    /// The result of each image; `depth` counts the batches they failed in.
+    fn all<'a>(&'a self, images: &'a [Image], depth: u32) -> BoxFuture<'a, Fetched> {
         let fetch = async move {
+            let patience = match depth {
+                0 => Patience { attempts: Some(BATCH_ATTEMPTS), ..Patience::default() },
+                _ => Patience { attempts: Some(1), answers: Some(self.answers), ..Patience::default() },
+            };
             let found = match images {
                 [] => return Fetched::default(),
                 [_] => BatchFound::default(),
-                _ => match self.client.batch(images, &self.fields).await {
+                _ => match self.client.batch(images, &self.fields, patience).await {
                     Ok(found) => found,
-                    Err(error) if self.worth_halving(&error) => {
-                        let (left, right) = images.split_at(images.len() / 2);
-                        let (mut results, rest) = futures::join!(self.all(left), self.all(right));
-                        results.merge(rest);
-                        return results;
+                    Err(error) if self.may_be_spoilt(&error, depth) => {
+                        let parts = images.chunks(images.len().div_ceil(PARTS));
+                        let parts = parts.map(|part| self.all(part, depth + 1));
+                        let parts = futures::future::join_all(parts).await.into_iter();
+                        return parts.reduce(Fetched::merge).unwrap_or_default();
                     }
                     Err(error) if error.is_fatal() => return Fetched::fatal(error),
                     Err(error) => return failed(images, &error),
                 },
             };
-            self.complete(images, found).await
+            self.complete(images, found, depth).await
         };
         fetch.boxed()
     }
 
     /// Asks alone for each image that the answer lacks.
-    async fn complete(&self, images: &[Image], found: BatchFound) -> Fetched {
+    async fn complete(&self, images: &[Image], found: BatchFound, depth: u32) -> Fetched {
         let missing = images.iter().filter(|image| !found.records.contains_key(&image.img_id));
-        let alone = missing.map(async |image| (&image.img_id, self.one(image).await));
+        let alone = missing.map(async |image| (&image.img_id, self.one(image, depth).await));
         let alone = futures::future::join_all(alone).await;
         let results = found.records.into_iter().map(|(id, record)| (id, Ok(record))).collect();
         let mut fetched = Fetched { results, fatal: None, unrequested: found.unrequested };
@@ -284,8 +302,13 @@ impl Fetch {
         fetched
     }
 
-    async fn one(&self, image: &Image) -> Result<Metadata> {
-        let found = self.client.image(image, &self.fields).await;
+    async fn one(&self, image: &Image, depth: u32) -> Result<Metadata> {
+        // The batches it failed in count as attempts, if the host answers others meanwhile.
+        let failed = if depth == 0 { 0 } else { BATCH_ATTEMPTS + depth - 1 };
+        let attempts = self.client.max_attempts().saturating_sub(failed).max(LEAST_ALONE);
+        let patience =
+            Patience { attempts: Some(attempts), answers: Some(self.answers), ..Patience::default() };
+        let found = self.client.single(image, &self.fields, patience).await;
         found.map_err(|error| match error.kind() {
             // Where a gone image was is worth more than its id.
             ErrorKind::Gone => error.subject(format!("{} of sequence {}", image.img_id, image.seq_id)),
@@ -293,13 +316,15 @@ impl Fetch {
         })
     }
 
-    /// Whether one image may spoil the batch. A server in trouble looks the same, so for that the search is short.
-    fn worth_halving(&self, error: &Error) -> bool {
+    /// Whether one image may spoil the batch. A server in trouble looks the same, so a part is split only while the
+    /// host answers others; what has to be split has three levels at the most.
+    fn may_be_spoilt(&self, error: &Error, depth: u32) -> bool {
         match error.kind() {
             ErrorKind::Gone | ErrorKind::Refused | ErrorKind::TooMuch => true,
-            ErrorKind::Unavailable | ErrorKind::Malformed if error.status().is_some() => {
-                let left = |left: u32| left.checked_sub(1);
-                self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+            ErrorKind::Unavailable | ErrorKind::Malformed => {
+                let gave_up_early = error.attempts() < self.client.max_attempts();
+                let answers_others = self.client.answers(Class::Entity) > self.answers;
+                gave_up_early || depth == 0 || (answers_others && self.client.is_host_healthy(Class::Entity))
             }
             _ => false,
         }

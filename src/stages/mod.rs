@@ -2,6 +2,7 @@
 
 mod filter;
 mod images;
+mod in_order;
 mod metadata;
 
 use std::task::Poll;

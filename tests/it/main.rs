@@ -43,6 +43,7 @@ mod sizes;
 mod sources;
 mod stages;
 mod start;
+mod steady;
 mod support;
 #[cfg(target_os = "linux")]
 mod syscalls;
