@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
+use super::gate::Gate;
 use super::gone::Gone;
 use super::image_url::{Allowed, ImageHosts};
 use super::kept::Kept;
@@ -21,7 +22,7 @@ use super::send::{LARGE_ANSWERS, Timeouts};
 use super::store::Store;
 use super::tile_cache::TileCache;
 use super::tls::Tls;
-use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, HostLane, Inner, TILES_URL};
+use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
 
@@ -65,7 +66,7 @@ impl Default for ClientBuilder {
             tiles_url: TILES_URL.to_owned(),
             proxy: None,
             concurrency: DEFAULT_CONCURRENCY,
-            retry: Retry { attempts: 6, first_wait: Duration::from_millis(500) },
+            retry: Retry { attempts: 6, first_wait: Duration::from_millis(500), retries_too_much: false },
             timeouts: Timeouts::default(),
             tile_pace: None,
             prior_http2: false,
@@ -244,8 +245,7 @@ impl ClientBuilder {
             Quota::new(pace)
         };
         let inner = Inner {
-            permits: Semaphore::new(self.concurrency),
-            hosts: std::array::from_fn(|_| HostLane::new(self.concurrency)),
+            gate: Gate::new(self.concurrency),
             image_hosts,
             gone_sequences: Gone::new("sequences"),
             gone_images: Gone::new("images"),
@@ -260,6 +260,7 @@ impl ClientBuilder {
             graph_url,
             tiles_url,
             concurrency: self.concurrency,
+            reaches: Default::default(),
             retry: self.retry,
             timeouts: self.timeouts,
             observer: self.observer,
@@ -267,7 +268,7 @@ impl ClientBuilder {
             tile_cache: self.tile_cache,
             stop: CancellationToken::new(),
         };
-        Ok(Client(Arc::new(inner), false))
+        Ok(Client(Arc::new(inner), false, None))
     }
 }
 

@@ -1,63 +1,101 @@
 //! What the API knows of images: a batch, or one.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::kept::{Had, Keeping};
+use super::retry::Patience;
 use super::send::Ask;
-use super::wire::{Batch, Single};
-use super::{Class, Client, MAX_BATCH, below, json};
+use super::wire::{Batch, Single, Unrequested};
+use super::{Class, Client, MAX_BATCH, below, host_of, json};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Image, Metadata};
+use crate::model::{Image, ImageId, Metadata};
 use crate::observe::Event;
 use crate::record::Fields;
 
+const DOING_BATCH: &str = "fetch metadata of images";
+
+/// What a batch request found, by image id.
+#[derive(Default)]
+pub(crate) struct BatchFound {
+    pub(crate) records: HashMap<ImageId, Metadata>,
+    /// Answers that held images which were not requested; one error an answer.
+    pub(crate) unrequested: Vec<Error>,
+}
+
 impl Client {
     /// What the API knows of some images, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
+    ///
+    /// Records are matched to images by id. Images in an answer that were not requested are left out.
     pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
+        let found = self.batch(images, fields, Patience::default()).await?.records;
+        // A table may name an image twice, with different sequences.
+        let row = |image: &Image| {
+            let record = found.get(&image.img_id)?.clone();
+            Some(Metadata { seq_id: image.seq_id.clone(), ..record })
+        };
+        Ok(images.iter().map(row).collect())
+    }
+
+    /// What the API knows of some images, at most [`MAX_BATCH`], by id; an image named twice is requested once.
+    pub(crate) async fn batch(
+        &self,
+        images: &[Image],
+        fields: &Fields,
+        patience: Patience,
+    ) -> Result<BatchFound> {
         if images.len() > MAX_BATCH {
             let why = format!("{} are more than {MAX_BATCH} at a time", images.len());
-            return Err(Error::new(ErrorKind::Usage, "fetch metadata of images").because(why));
+            return Err(Error::new(ErrorKind::Usage, DOING_BATCH).because(why));
         }
-        // A table may name an image twice; one answer serves both rows.
         let mut each: Vec<Image> = Vec::with_capacity(images.len());
         for image in images {
             if !each.iter().any(|other| other.img_id == image.img_id) {
                 each.push(image.clone());
             }
         }
-        let mut found = if self.remembers() || each.is_empty() {
-            self.recall_or_ask(&each, fields).await?
-        } else {
-            self.ask_batch(each.clone(), fields.clone()).await?
-        };
-        self.found(Class::Entity, found.iter().flatten().count());
-        if each.len() < images.len() {
-            found = images.iter().map(|image| record_of(image, &each, &found)).collect();
+        if each.is_empty() {
+            return Ok(BatchFound::default());
         }
+        let found = if self.remembers() {
+            self.recall_or_ask(each, fields, patience).await?
+        } else {
+            self.ask_batch(each, fields.clone(), patience).await?
+        };
+        self.found(Class::Entity, found.records.len());
         Ok(found)
     }
 
     /// Asks only for what an unfinished run had not learnt.
-    async fn recall_or_ask(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
-        let (mut had, wanted) = (self.recall(images, fields).await, fields.bits());
+    async fn recall_or_ask(
+        &self,
+        images: Vec<Image>,
+        fields: &Fields,
+        patience: Patience,
+    ) -> Result<BatchFound> {
+        let (mut had, wanted) = (self.recall(&images, fields).await, fields.bits());
         if had.iter().any(|had| had.lacks(wanted) != Some(wanted)) {
             self.tell(&Event::Stored { class: Class::Entity });
         }
+        let mut all = BatchFound::default();
         while let Some(lacking) = had.iter().find_map(|had| had.lacks(wanted)) {
-            let asked: Vec<usize> =
-                (0..had.len()).filter(|at| had[*at].lacks(wanted) == Some(lacking)).collect();
-            let images: Vec<Image> = asked.iter().map(|at| images[*at].clone()).collect();
+            let lacks_same = |at: &usize| had[*at].lacks(wanted) == Some(lacking);
+            let asked: Vec<usize> = (0..had.len()).filter(lacks_same).collect();
+            let batch: Vec<Image> = asked.iter().map(|at| images[*at].clone()).collect();
             let lacking = fields.without(!lacking);
-            let found = self.ask_batch(images, lacking.clone()).await?;
-            for (at, answer) in asked.into_iter().zip(found) {
-                had[at].answered(answer, &lacking);
+            let mut found = self.ask_batch(batch, lacking.clone(), patience).await?;
+            for at in asked {
+                had[at].answered(found.records.remove(&images[at].img_id), &lacking);
             }
+            all.unrequested.append(&mut found.unrequested);
         }
-        Ok(had.into_iter().map(|had| had.record).collect())
+        let known = images.into_iter().zip(had).filter_map(|(image, had)| Some((image.img_id, had.record?)));
+        all.records.extend(known);
+        Ok(all)
     }
 
     /// Asks for images of which nothing is known yet.
-    async fn ask_batch(&self, images: Vec<Image>, fields: Fields) -> Result<Vec<Option<Metadata>>> {
+    async fn ask_batch(&self, images: Vec<Image>, fields: Fields, patience: Patience) -> Result<BatchFound> {
         let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
         let url = below(&self.0.graph_url, &format!("/?ids={}&fields={}", ids.join(","), asked(&fields)))?;
         let subject = match ids[..] {
@@ -65,19 +103,31 @@ impl Client {
             _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
         };
         self.note_fields(&fields)?;
-        let ask = Ask { class: Class::Entity, url, doing: "fetch metadata of images", subject };
-        self.ask(ask, move |body| {
+        let ask = Ask { class: Class::Entity, url, doing: DOING_BATCH, subject };
+        self.ask_patiently(ask, patience, move |body| {
             let mut batch: Batch = json(&body)?;
             let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
             let keeping = Keeping::batch(&fields, &ids, body);
-            let found = images.iter().map(|image| batch.take(image)).collect();
-            Ok((found, Some(keeping)))
+            let found = |image: &Image| Some((image.img_id.clone(), batch.take(image)?));
+            let records = images.iter().filter_map(found).collect();
+            let unrequested = batch.unrequested().map(not_requested).into_iter().collect();
+            Ok((BatchFound { records, unrequested }, Some(keeping)))
         })
         .await
     }
 
     /// What the API knows of one image.
     pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
+        self.single(image, fields, Patience::default()).await
+    }
+
+    /// The same with another patience.
+    pub(crate) async fn single(
+        &self,
+        image: &Image,
+        fields: &Fields,
+        patience: Patience,
+    ) -> Result<Metadata> {
         const DOING: &str = "fetch metadata of image";
         let [mut had] =
             <[Had; 1]>::try_from(self.recall(std::slice::from_ref(image), fields).await).unwrap_or_default();
@@ -94,7 +144,7 @@ impl Client {
             let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(&lacking)))?;
             self.note_fields(&lacking)?;
             let ask = Ask { class: Class::Entity, url, doing: DOING, subject: image.img_id.to_string() };
-            let answered = self.ask_single(ask, image.clone(), lacking.clone()).await;
+            let answered = self.ask_single(ask, image.clone(), lacking.clone(), patience).await;
             let found = match answered {
                 Err(error) if error.kind() == ErrorKind::Gone => {
                     return Err(self
@@ -111,8 +161,15 @@ impl Client {
         had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()))
     }
 
-    async fn ask_single(&self, ask: Ask, image: Image, fields: Fields) -> Result<Metadata> {
-        self.ask(ask, move |body| {
+    async fn ask_single(
+        &self,
+        ask: Ask,
+        image: Image,
+        fields: Fields,
+        patience: Patience,
+    ) -> Result<Metadata> {
+        let patience = Patience { is_single: true, ..patience };
+        self.ask_patiently(ask, patience, move |body| {
             let found: Single = json(&body)?;
             let found = found.record(&image).ok_or_else(|| {
                 Error::new(ErrorKind::Malformed, "")
@@ -125,10 +182,35 @@ impl Client {
     }
 }
 
-/// The record for one of the rows that name an image.
-fn record_of(row: &Image, images: &[Image], found: &[Option<Metadata>]) -> Option<Metadata> {
-    let at = images.iter().position(|image| image.img_id == row.img_id)?;
-    found[at].clone().map(|record| Metadata { seq_id: row.seq_id.clone(), ..record })
+impl Client {
+    /// Good answers of the host of a class so far.
+    pub(crate) fn answers(&self, class: Class) -> u64 {
+        self.0.gate.answers(host_of(class))
+    }
+
+    /// Whether most of what is asked of the host of a class is answered.
+    pub(crate) fn is_host_healthy(&self, class: Class) -> bool {
+        self.0.gate.is_healthy(host_of(class))
+    }
+
+    /// How often a request is sent at the most.
+    pub(crate) fn max_attempts(&self) -> u32 {
+        self.0.retry.attempts
+    }
+}
+
+/// The error that an answer holds images which were not requested. They belong to no row, so they are used for none.
+fn not_requested(Unrequested { first, count }: Unrequested) -> Error {
+    let error = Error::new(ErrorKind::Malformed, "use an image that was not requested").answered(200);
+    let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
+    match first {
+        Some(id) => error.subject(id.as_str()).because(format!(
+            "the answer to a batch request holds this image{others}, though no row names it"
+        )),
+        None => {
+            error.because(format!("the answer to a batch request holds {count} keys that are no image ids"))
+        }
+    }
 }
 
 /// The `fields=` of a request; the id comes always.

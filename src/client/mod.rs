@@ -1,8 +1,8 @@
 //! The network side: one client through which all requests pass.
 //!
-//! - `send` is the one door: pace, permit, send, classify, retry
-//! - `quota` says how fast requests of a class follow one another, `window` how many a host has at once
-//! - `retry` says which failures get another attempt, and when; `budget` how many do in all
+//! - `attempts` is the way of one request: rate limit, admission, `send`, judgement, back-off
+//! - `quota` limits the rate of a class, `gate` admits requests to their hosts, `retry` says which failures get another
+//!   attempt, and when; `place` is what an item gives back when it fails
 //! - `classify` says what an answer means, `gone` when the word that images are gone is believed
 //! - `network_error` says what a failure below HTTP means, `reach` what it is for a run: an outage, or a mistake in the
 //!   set-up; `progress` says whether a body comes fast enough; `tls` and `proxy` are the way to a host
@@ -16,13 +16,14 @@
 //! - `user` asks for the sequences of a user
 //! - `tiles` asks for tiles; `tile_cache` keeps tiles for later runs, `tile_file` is one of them
 
-mod budget;
+mod attempts;
 mod build;
 mod classify;
 mod empty;
 #[cfg(any(fuzzing, feature = "sandbox"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gate;
 mod gone;
 mod id_list;
 mod image_ids;
@@ -32,6 +33,7 @@ mod login;
 mod metadata;
 mod network_error;
 mod percent;
+mod place;
 mod progress;
 mod proxy;
 mod quota;
@@ -48,12 +50,11 @@ mod tiles;
 mod tls;
 mod token_form;
 mod user;
-mod window;
 mod wire;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -61,11 +62,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use self::budget::Budget;
 pub use self::build::ClientBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use self::build::is_mapillary;
 pub(crate) use self::empty::EMPTY_ROUNDS;
+use self::gate::Gate;
 use self::gone::Gone;
 pub(crate) use self::id_list::IdList;
 pub(crate) use self::image_ids::unusable;
@@ -73,9 +74,12 @@ use self::image_url::ImageHosts;
 pub(crate) use self::image_url::has_ended;
 use self::kept::{Keeping, Kept};
 pub(crate) use self::login::without_login;
+pub(crate) use self::metadata::BatchFound;
+use self::place::Place;
 pub use self::quota::Pace;
 use self::quota::Quota;
 use self::reach::Reach;
+pub(crate) use self::retry::Patience;
 use self::retry::Retry;
 pub use self::secret::Token;
 pub(crate) use self::secret::redact;
@@ -86,7 +90,6 @@ pub(crate) use self::store::STORE_FILES;
 pub use self::store::Store;
 pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::user::{UserPage, unknown_user};
-use self::window::Window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
 
@@ -157,6 +160,8 @@ pub struct Client(
     Arc<Inner>,
     /// Whether it asks anew and neither uses nor fills the store.
     bool,
+    /// What the item has that it asks for, until a request fails.
+    Option<Arc<Place>>,
 );
 
 struct Inner {
@@ -168,11 +173,12 @@ struct Inner {
     tiles_url: Url,
     image_hosts: ImageHosts,
     concurrency: usize,
-    permits: Semaphore,
+    gate: Arc<Gate>,
     /// For answers that are larger than usual: a few at once are in memory.
     large: Arc<Semaphore>,
     lanes: [Quota; 4],
-    hosts: [HostLane; 3],
+    /// What is known of how each host can be reached.
+    reaches: [Reach; 3],
     retry: Retry,
     timeouts: Timeouts,
     /// Whether requests may go through a proxy.
@@ -186,37 +192,12 @@ struct Inner {
     trust_gone: bool,
 }
 
-/// What requests to one host share.
-struct HostLane {
-    window: Window,
-    budget: Budget,
-    block: Block,
-    reach: Reach,
-}
-
-impl HostLane {
-    fn new(concurrency: usize) -> Self {
-        Self {
-            window: Window::new(concurrency),
-            budget: Budget::new(),
-            block: Block::default(),
-            reach: Reach::default(),
-        }
-    }
-}
-
-/// The login page of a host, once it has come: why, and what to do.
-#[derive(Default)]
-struct Block(OnceLock<(String, Option<String>)>);
-
-impl Block {
-    fn set(&self, error: &Error) {
-        let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
-        self.0.get_or_init(|| (why, error.advice().map(str::to_owned)));
-    }
-
-    fn get(&self) -> Option<(String, Option<String>)> {
-        self.0.get().cloned()
+/// The number of a class's host at the gate: entities and searches share one.
+fn host_of(class: Class) -> usize {
+    match class {
+        Class::Tile => 0,
+        Class::Entity | Class::Search => 1,
+        Class::Bytes => 2,
     }
 }
 
@@ -263,25 +244,19 @@ impl Client {
 
     /// The same client for one that asks anew, whatever is in the store.
     pub(crate) fn anew(&self) -> Self {
-        Self(Arc::clone(&self.0), true)
+        Self(Arc::clone(&self.0), true, self.2.clone())
     }
 
     pub(crate) fn has_token(&self) -> bool {
         self.0.token.is_some()
     }
 
-    fn lane(&self, class: Class) -> &Quota {
-        &self.0.lanes[class as usize]
+    fn reach_of(&self, class: Class) -> &Reach {
+        &self.0.reaches[host_of(class)]
     }
 
-    /// Entities and searches share a host.
-    fn host(&self, class: Class) -> &HostLane {
-        let [tiles, graph, images] = &self.0.hosts;
-        match class {
-            Class::Tile => tiles,
-            Class::Entity | Class::Search => graph,
-            Class::Bytes => images,
-        }
+    fn lane(&self, class: Class) -> &Quota {
+        &self.0.lanes[class as usize]
     }
 
     /// Fetches a picture; `read` takes the body of each attempt, and its failure is an attempt that failed.
@@ -302,7 +277,7 @@ impl Client {
             Some(hint) => refuse(not.why).hint(hint),
             None => refuse(not.why),
         })?;
-        self.send(Ask { class: Class::Bytes, url, doing: DOING, subject }, read).await
+        self.send(Ask { class: Class::Bytes, url, doing: DOING, subject }, Patience::default(), read).await
     }
 
     pub(crate) fn answered(&self, class: Class, bytes: usize) {
@@ -316,9 +291,19 @@ impl Client {
         ask: Ask,
         understand: impl Fn(Bytes) -> Result<(T, Option<Keeping>)> + Send + Sync + 'static,
     ) -> Result<T> {
+        self.ask_patiently(ask, Patience::default(), understand).await
+    }
+
+    /// The same with another patience than that of most requests.
+    async fn ask_patiently<T: Send + 'static>(
+        &self,
+        ask: Ask,
+        patience: Patience,
+        understand: impl Fn(Bytes) -> Result<(T, Option<Keeping>)> + Send + Sync + 'static,
+    ) -> Result<T> {
         let (client, class) = (self.clone(), ask.class);
         let understand = Arc::new(understand);
-        self.send(ask, move |answer| {
+        self.send(ask, patience, move |answer| {
             let (client, understand) = (client.clone(), Arc::clone(&understand));
             async move {
                 let body = answer.whole(class).await?;

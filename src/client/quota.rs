@@ -1,7 +1,7 @@
 //! How fast requests of a class may follow one another.
 
 use std::sync::Mutex as StdMutex;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -55,25 +55,38 @@ impl Pace {
     }
 }
 
-/// Where requests of one class wait for their turn.
+/// The rate limit of one class: its pace, pauses that the API asks for, and a distance between requests while the
+/// API's allowance is nearly used up.
 pub(super) struct Quota {
     pace: Option<Pace>,
     // Held while waiting, so that requests go in the order they came.
     bucket: Mutex<Bucket>,
-    paused_until: StdMutex<Option<Instant>>,
-    /// How far apart requests are while the API says that its allowance is nearly used up.
-    gap: StdMutex<Duration>,
+    held: StdMutex<Held>,
 }
 
 struct Bucket {
     tokens: f64,
     at: Instant,
+}
+
+/// Why requests are held back, apart from the pace.
+#[derive(Default)]
+struct Held {
+    paused_until: Option<Instant>,
+    /// How far apart requests are, and since when that is known.
+    gap: Option<(Duration, Instant)>,
     /// When the latest request went.
     went: Option<Instant>,
 }
 
 /// The percentage of the API's allowance from which on a class slows down.
 const FULL: f64 = 85.0;
+
+/// What the API said of its allowance loses half its weight in this time, unless it is said again.
+const USAGE_HALF_LIFE: Duration = Duration::from_secs(10);
+
+/// A shorter distance between requests than this is none.
+const SHORTEST_GAP: Duration = Duration::from_millis(5);
 
 /// How far apart requests are at so many percent: a tenth of a second at first, a minute at a hundred.
 fn gap_at(percent: f64) -> Duration {
@@ -83,70 +96,99 @@ fn gap_at(percent: f64) -> Duration {
     Duration::from_millis(100).mul_f64(600_f64.powf(((percent - FULL) / (100.0 - FULL)).min(1.0)))
 }
 
+impl Held {
+    /// The distance between requests by now.
+    fn gap(&mut self, now: Instant) -> Duration {
+        let Some((gap, since)) = self.gap else { return Duration::ZERO };
+        let half_lives = now.duration_since(since).as_secs_f64() / USAGE_HALF_LIFE.as_secs_f64();
+        let gap = gap.mul_f64(0.5_f64.powf(half_lives));
+        if gap < SHORTEST_GAP {
+            self.gap = None;
+            return Duration::ZERO;
+        }
+        gap
+    }
+
+    /// How long until the next request may go.
+    fn wait(&mut self, now: Instant) -> Duration {
+        let pause = self.paused_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let since = self.went.map_or(Duration::MAX, |went| now.duration_since(went));
+        let wait = pause.max(self.gap(now).saturating_sub(since));
+        if wait.is_zero() {
+            self.paused_until = None;
+        }
+        wait
+    }
+}
+
 impl Quota {
     pub(super) fn new(pace: Option<Pace>) -> Self {
         let tokens = pace.map_or(0.0, |pace| f64::from(pace.burst));
-        Self {
-            pace,
-            bucket: Mutex::new(Bucket { tokens, at: Instant::now(), went: None }),
-            paused_until: StdMutex::default(),
-            gap: StdMutex::default(),
-        }
+        Self { pace, bucket: Mutex::new(Bucket { tokens, at: Instant::now() }), held: StdMutex::default() }
     }
 
     pub(super) fn pace(&self) -> Option<Pace> {
         self.pace
     }
 
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until a request may go; `told` is called with each wait before it begins.
     pub(super) async fn turn(&self, told: impl Fn(Duration)) {
-        let pause = async || {
-            while let Some(wait) = self.pause() {
+        if self.pace.is_none() && self.go(Instant::now()) {
+            return;
+        }
+        // Waits are waited out under the lock, or all that wait would go at once when they end.
+        let mut bucket = self.bucket.lock().await;
+        let mut has_token = self.pace.is_none();
+        loop {
+            let now = Instant::now();
+            let held = self.held().wait(now);
+            let wait = match self.pace {
+                _ if !held.is_zero() => held,
+                Some(pace) if !has_token => {
+                    has_token = true;
+                    bucket.take(pace, now, fastrand::f64()).unwrap_or_default()
+                }
+                _ => Duration::ZERO,
+            };
+            if wait.is_zero() && has_token && self.go(now) {
+                return;
+            }
+            if !wait.is_zero() {
                 told(wait);
                 tokio::time::sleep(wait).await;
+                if has_token {
+                    bucket.at = Instant::now();
+                }
             }
-        };
-        if self.pace.is_none() && self.gap().is_zero() {
-            return pause().await;
         }
-        // A pause is waited out under the lock, or all that wait would go at once when it ends.
-        let mut bucket = self.bucket.lock().await;
-        pause().await;
-        let now = Instant::now();
-        let paced = self.pace.and_then(|pace| bucket.take(pace, now, fastrand::f64()));
-        let since = bucket.went.map_or(Duration::MAX, |went| now.duration_since(went));
-        let wait = paced.unwrap_or_default().max(self.gap().saturating_sub(since));
-        if !wait.is_zero() {
-            told(wait);
-            tokio::time::sleep(wait).await;
-            bucket.at = Instant::now();
-            pause().await;
+    }
+
+    /// Lets a request go, unless requests are held back.
+    fn go(&self, now: Instant) -> bool {
+        let mut held = self.held();
+        let goes = held.wait(now).is_zero();
+        if goes {
+            held.went = Some(now);
         }
-        bucket.went = Some(Instant::now());
+        goes
     }
 
     /// Takes note of how much of the API's allowance is used; true if requests are held back for it.
     pub(super) fn used(&self, percent: f64) -> bool {
         let gap = gap_at(percent);
-        *self.gap.lock().unwrap_or_else(PoisonError::into_inner) = gap;
+        self.held().gap = (!gap.is_zero()).then(|| (gap, Instant::now()));
         !gap.is_zero()
-    }
-
-    fn gap(&self) -> Duration {
-        *self.gap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets no request of the class go before so long.
     pub(super) fn pause_for(&self, wait: Duration) {
         let until = Instant::now() + wait;
-        let mut paused = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *paused = Some(paused.map_or(until, |already| already.max(until)));
-    }
-
-    fn pause(&self) -> Option<Duration> {
-        let paused = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = paused?.saturating_duration_since(Instant::now());
-        (!wait.is_zero()).then_some(wait)
+        let mut held = self.held();
+        held.paused_until = Some(held.paused_until.map_or(until, |already| already.max(until)));
     }
 }
 
@@ -232,5 +274,45 @@ mod tests {
         let started = Instant::now();
         quota.turn(|_| ()).await;
         assert!(started.elapsed() >= Duration::from_mins(1));
+    }
+
+    /// How long so many requests take after the API said once how much of its allowance is used.
+    async fn after_one_word_on_usage(percent: f64, requests: usize) -> (Duration, Duration) {
+        let quota = Quota::new(None);
+        assert!(quota.used(percent));
+        quota.turn(|_| ()).await;
+        let started = Instant::now();
+        quota.turn(|_| ()).await;
+        let second = started.elapsed();
+        for _ in 2..requests {
+            quota.turn(|_| ()).await;
+        }
+        (second, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_word_on_the_allowance_slows_a_class_for_a_while_and_not_for_the_rest_of_the_run() {
+        for (percent, least, most) in
+            [(86.0, 0.12, 60), (95.0, 3.0, 90), (100.0, 15.0, 120), (400.0, 15.0, 120)]
+        {
+            let (second, all) = after_one_word_on_usage(percent, 10_000).await;
+            assert!(second.as_secs_f64() >= least, "{percent} %: the next one waits {second:?}");
+            assert!(all <= Duration::from_secs(most), "{percent} %: ten thousand took {all:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_long_as_the_api_says_so_requests_keep_their_distance() {
+        let quota = Quota::new(None);
+        let started = Instant::now();
+        for _ in 0..100 {
+            quota.used(90.0);
+            quota.turn(|_| ()).await;
+        }
+        assert!(started.elapsed() >= Duration::from_mins(1), "{:?}", started.elapsed());
+        quota.used(10.0);
+        let started = Instant::now();
+        quota.turn(|_| ()).await;
+        assert!(started.elapsed().is_zero(), "and a better word counts at once");
     }
 }

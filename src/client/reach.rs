@@ -144,7 +144,7 @@ impl Client {
         mut request: reqwest::RequestBuilder,
     ) -> Result<reqwest::Response> {
         let class = ask.class;
-        let reach = &self.host(class).reach;
+        let reach = self.reach_of(class);
         let began = Instant::now();
         loop {
             let again = request.try_clone();
@@ -164,7 +164,7 @@ impl Client {
             };
             let error = error.rename(ask.doing, &ask.subject);
             self.tell_of(class, Fault::TooManyFiles, &error);
-            let last = self.0.hosts.iter().filter_map(|host| *locked(&host.reach.last_answer)).max();
+            let last = self.0.reaches.iter().filter_map(|reach| *locked(&reach.last_answer)).max();
             let (since, patience) = match last {
                 Some(answer) => (answer.max(began), SOCKET_PATIENCE),
                 None => (began, PATIENCE),
@@ -183,7 +183,7 @@ impl Client {
         if error.kind() == ErrorKind::Auth {
             return self.doubt_token(error);
         }
-        let reach = &self.host(class).reach;
+        let reach = self.reach_of(class);
         let fault = Fault::behind(&error).filter(|_| error.kind() == ErrorKind::Unavailable);
         let error = match fault {
             Some(fault) => error.turned(reach.kind(class, &ask.url, fault)),
@@ -201,7 +201,7 @@ impl Client {
     }
 
     fn tell_of(&self, class: Class, fault: Fault, error: &Error) {
-        if self.host(class).reach.is_news(fault) {
+        if self.reach_of(class).is_news(fault) {
             self.tell(&Event::Unreached { class, error });
         }
     }

@@ -11,6 +11,29 @@ pub(super) struct Retry {
     pub(super) attempts: u32,
     /// The pause after the first failure; it doubles with each.
     pub(super) first_wait: Duration,
+    /// Whether a demand for less data gets another attempt.
+    pub(super) retries_too_much: bool,
+}
+
+/// How much patience a request deserves besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Patience {
+    /// Where the host is healthy, a request that can be split fails after so many attempts.
+    pub(crate) attempts: Option<u32>,
+    /// And only if the host has given more good answers than this: it answers others, and not this one.
+    pub(crate) answers: Option<u64>,
+    /// It can't be split: a demand for less data is a failure that may pass.
+    pub(crate) is_single: bool,
+}
+
+impl Patience {
+    /// The rule for the next attempt, given the health of the host and its good answers so far.
+    pub(super) fn apply(self, retry: Retry, is_healthy: bool, answers: u64) -> Retry {
+        let answers_others = is_healthy && self.answers.is_none_or(|before| answers > before);
+        let attempts =
+            self.attempts.filter(|_| answers_others).map_or(retry.attempts, |few| few.min(retry.attempts));
+        Retry { attempts, retries_too_much: self.is_single, ..retry }
+    }
 }
 
 /// No pause of our own is longer.
@@ -34,6 +57,7 @@ impl Retry {
     pub(super) fn wait(&self, error: &Error, attempts_made: u32, chance: f64) -> Option<Duration> {
         let allowed = match error.kind() {
             ErrorKind::Unavailable | ErrorKind::Malformed => self.attempts,
+            ErrorKind::TooMuch if self.retries_too_much => self.attempts,
             ErrorKind::Throttled => self.attempts.max(THROTTLED_ATTEMPTS),
             _ => 0,
         };
@@ -56,7 +80,8 @@ impl Retry {
 mod tests {
     use super::*;
 
-    const RETRY: Retry = Retry { attempts: 5, first_wait: Duration::from_millis(500) };
+    const RETRY: Retry =
+        Retry { attempts: 5, first_wait: Duration::from_millis(500), retries_too_much: false };
 
     fn error(kind: ErrorKind) -> Error {
         Error::new(kind, "do it")
@@ -80,6 +105,29 @@ mod tests {
         {
             assert_eq!(RETRY.wait(&error(kind), 1, 0.5), None, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_request_that_can_be_split_is_given_up_early_only_while_the_host_answers_others() {
+        let attempts =
+            |patience: Patience, is_healthy, answers| patience.apply(RETRY, is_healthy, answers).attempts;
+        let batch = Patience { attempts: Some(2), ..Patience::default() };
+        assert_eq!([attempts(batch, true, 0), attempts(batch, false, 9)], [2, 5]);
+        let part = Patience { attempts: Some(1), answers: Some(7), ..Patience::default() };
+        assert_eq!([attempts(part, true, 8), attempts(part, true, 7), attempts(part, false, 8)], [1, 5, 5]);
+        let eager = Patience { attempts: Some(9), ..Patience::default() };
+        assert_eq!([attempts(eager, true, 0), attempts(Patience::default(), true, 9)], [5, 5]);
+    }
+
+    #[test]
+    fn a_demand_for_less_data_passes_only_where_there_is_no_less_to_ask_for() {
+        let single = Patience { is_single: true, ..Patience::default() };
+        let wait = |patience: Patience, made| {
+            patience.apply(RETRY, true, 0).wait(&error(ErrorKind::TooMuch), made, 0.5)
+        };
+        assert_eq!(wait(Patience::default(), 1), None);
+        assert!(wait(single, 4).is_some());
+        assert_eq!(wait(single, 5), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The one door to the network: pace, permit, send, classify, retry.
+//! One attempt: send a request and read its answer.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use url::Url;
 use super::classify::{Outside, classify};
 use super::network_error::network;
 use super::progress::Progress;
-use super::window::Ending;
+use super::retry::Patience;
 use super::{Class, Client, MIB};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Event;
@@ -38,15 +38,16 @@ impl Client {
     ///
     /// It runs in a task of its own, so that a slow consumer can't stall it into its timeout; dropping the future
     /// ends the task.
-    pub(super) async fn send<T, R, F>(&self, ask: Ask, read: R) -> Result<T>
+    pub(super) async fn send<T, R, F>(&self, ask: Ask, patience: Patience, read: R) -> Result<T>
     where
         T: Send + 'static,
         R: FnMut(Answer) -> F + Send + 'static,
         F: Future<Output = Result<T>> + Send,
     {
         let (doing, subject, client) = (ask.doing, ask.subject.clone(), self.clone());
-        let (stopped, reach) = (self.0.stop.clone(), &self.host(ask.class).reach);
-        let task = AbortOnDropHandle::new(tokio::spawn(async move { client.attempts(ask, read).await }));
+        let (stopped, reach) = (self.0.stop.clone(), self.reach_of(ask.class));
+        let task =
+            AbortOnDropHandle::new(tokio::spawn(async move { client.attempts(ask, patience, read).await }));
         let ended = tokio::select! {
             ended = task => ended,
             unreachable = reach.given_up(doing, &subject) => return Err(unreachable),
@@ -58,76 +59,8 @@ impl Client {
             .unwrap_or_else(|panic| Err(Error::new(ErrorKind::Unavailable, doing).because(panic.to_string())))
     }
 
-    async fn attempts<T, R, F>(&self, ask: Ask, mut read: R) -> Result<T>
-    where
-        R: FnMut(Answer) -> F,
-        F: Future<Output = Result<T>>,
-    {
-        let (class, started) = (ask.class, Instant::now());
-        let (lane, host) = (self.lane(class), self.host(class));
-        // Waiting out a limit must not use up the patience with a failing server.
-        let (mut throttled, mut failed) = (0, 0);
-        for made in 1.. {
-            if let Some(error) = self.blocked(&ask) {
-                return Err(error);
-            }
-            // Nobody holds a permit while waiting: a slow pace of one class must not starve the others.
-            lane.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
-            let slot = host.window.enter().await;
-            let permit = self.0.permits.acquire().await;
-            // The block may have come while this request waited for its turn.
-            let sent = match self.blocked(&ask) {
-                Some(error) => return Err(error),
-                None => self.once(&ask, &mut read).await,
-            };
-            drop(permit);
-            let ending = ending(&sent);
-            if let Some(limit) = host.window.note(&slot, ending) {
-                self.tell(&Event::Concurrency { class, limit });
-            }
-            drop(slot);
-            if ending == Ending::Answered {
-                host.budget.earn();
-            }
-            let error = match sent {
-                Ok(value) => return Ok(value),
-                Err(error) => error.tried(made, started.elapsed()),
-            };
-            if matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Blocked) {
-                self.tell(&Event::Limited { class, error: &error });
-            }
-            if error.kind() == ErrorKind::Blocked {
-                host.block.set(&error);
-            }
-            let is_limit = error.kind() == ErrorKind::Throttled;
-            let count = if is_limit { &mut throttled } else { &mut failed };
-            *count += 1;
-            let Some(mut wait) = self.0.retry.wait(&error, *count, fastrand::f64()) else {
-                return Err(error);
-            };
-            if is_limit {
-                lane.pause_for(wait);
-            } else {
-                // In an outage all that are under way share a few retries, however many each may have.
-                wait = wait.max(host.budget.spend());
-            }
-            self.tell(&Event::Retry { class, error: &error, attempt: made, wait });
-            tokio::time::sleep(wait).await;
-        }
-        Err(Error::new(ErrorKind::Unavailable, ask.doing).subject(ask.subject))
-    }
-
-    /// After the first login page nothing more goes to that host: every request would prolong the block.
-    fn blocked(&self, ask: &Ask) -> Option<Error> {
-        let (why, hint) = self.host(ask.class).block.get()?;
-        let error = Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(why);
-        Some(match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        })
-    }
-
-    async fn once<T, R, F>(&self, ask: &Ask, read: &mut R) -> Result<T>
+    /// One attempt.
+    pub(super) async fn once<T, R, F>(&self, ask: &Ask, read: &mut R) -> Result<T>
     where
         R: FnMut(Answer) -> F,
         F: Future<Output = Result<T>>,
@@ -357,17 +290,6 @@ fn usage(headers: &HeaderMap) -> Option<f64> {
     let usage: serde_json::Value = serde_json::from_slice(headers.get("x-app-usage")?.as_bytes()).ok()?;
     let percentages = usage.as_object()?.values().filter_map(serde_json::Value::as_f64);
     percentages.filter(|percent| percent.is_finite()).reduce(f64::max)
-}
-
-/// What an attempt says of its host.
-fn ending<T>(sent: &Result<T>) -> Ending {
-    match sent.as_ref().map_err(|error| (error.kind(), error.status())) {
-        Err((ErrorKind::Throttled, _)) => Ending::Throttled,
-        // Only tiles fail so, and each for itself.
-        Err((ErrorKind::Unavailable, Some(404))) => Ending::Answered,
-        Err((ErrorKind::Unavailable | ErrorKind::Malformed, _)) => Ending::Failed,
-        _ => Ending::Answered,
-    }
 }
 
 fn stalled(stall: Duration) -> Error {

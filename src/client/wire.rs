@@ -30,14 +30,34 @@ pub(super) struct Paging {
 
 /// The answer of `/?ids=`: images by their id.
 ///
-/// Each in a box, for an image is most of a kilobyte and moves about.
-pub(super) struct Batch(HashMap<ImageId, Box<WireImage>>);
+/// Images are boxed because one is most of a kilobyte and gets moved several times. A key whose value is unusable, or
+/// that the answer holds twice, has no image: its image is requested alone.
+#[derive(Default)]
+pub(super) struct Batch {
+    images: HashMap<ImageId, Option<Box<WireImage>>>,
+    /// Keys that are no image ids.
+    unreadable: usize,
+}
 
 impl Batch {
-    /// Takes the record of an image out, if the answer has one.
+    /// Takes the record of an image out, if the answer has a usable one under its id that does not name another id.
     pub(super) fn take(&mut self, image: &Image) -> Option<Metadata> {
-        self.0.remove(&image.img_id)?.record(image)
+        self.images.remove(&image.img_id)??.record(image)
     }
+
+    /// What is left once every requested image has been taken out: images that nobody requested.
+    pub(super) fn unrequested(self) -> Option<Unrequested> {
+        let count = self.images.len() + self.unreadable;
+        (count > 0).then(|| Unrequested { first: self.images.into_keys().min(), count })
+    }
+}
+
+/// Images in an answer that were not requested.
+#[derive(Debug, PartialEq)]
+pub(super) struct Unrequested {
+    /// The smallest of their ids, if any of them is a valid id.
+    pub(super) first: Option<ImageId>,
+    pub(super) count: usize,
 }
 
 /// The answer of `/<image>`.
@@ -219,17 +239,24 @@ impl<'de> Visitor<'de> for BatchVisitor {
         f.write_str("images by their id")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch, A::Error> {
-        let (mut batch, mut images) = (HashMap::with_capacity(MAX_BATCH), 0);
+        let (mut batch, mut entries) = (Batch::default(), 0);
+        batch.images.reserve(MAX_BATCH);
         while let Some((Soft(id), Soft(image))) = map.next_entry::<Soft<ImageId>, Soft<Box<WireImage>>>()? {
-            if images == MOST_ANSWERS {
+            if entries == MOST_ANSWERS {
                 return Err(A::Error::custom("it has more images than were asked for"));
             }
-            images += 1;
-            batch.extend(id.zip(image));
+            entries += 1;
+            let Some(id) = id else {
+                batch.unreadable += 1;
+                continue;
+            };
+            // Which of two records under one id is the right one can't be known, so neither is used.
+            batch.images.entry(id).and_modify(|first| *first = None).or_insert(image);
         }
-        Ok(Batch(batch))
+        Ok(batch)
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +301,24 @@ mod tests {
         assert!(answer(50).is_ok());
         let error = answer(10_000).err().expect("too many");
         assert!(error.to_string().contains("it has more images than were asked for"), "{error}");
+    }
+
+    #[test]
+    fn one_unusable_entry_of_a_batch_costs_itself() {
+        let image = |id: &str| Image {
+            seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy").expect("an id"),
+            img_id: ImageId::new(id).expect("an id"),
+        };
+        let mut batch: Batch = serde_json::from_str(
+            r#"{"../1":{"id":"1"},"":{},"2":{"id":"2","width":7},"3":[],"4":{"id":"2"},"5":{"id":"5"},"5":{"id":"5"},
+                "6":{},"7":null,"9":{"id":"9"},"8":{"id":"8"}}"#,
+        )
+        .expect("a batch");
+        let found: Vec<_> = (2..=7).filter_map(|id| batch.take(&image(&id.to_string()))).collect();
+        let [found] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((found.img_id.as_str(), found.width), ("2", Some(7)));
+        let first = ImageId::new("8").ok();
+        assert_eq!(batch.unrequested(), Some(Unrequested { first, count: 4 }));
     }
 
     #[test]

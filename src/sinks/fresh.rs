@@ -7,9 +7,11 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Quality;
+use super::images::STEP;
 use crate::client::{Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
+use crate::observe::{Event, tell};
 use crate::record::Fields;
 use crate::stages::fetch_anew;
 
@@ -72,18 +74,20 @@ async fn gather(
 
 async fn answer(client: Client, fields: Fields, quality: Quality, batch: Vec<Wanted>) {
     let images: Vec<Image> = batch.iter().map(|wanted| wanted.image.clone()).collect();
-    let mut results = fetch_anew(&client, fields, &images).await;
-    // A fatal one stands for all behind it.
-    let last = results.pop();
-    let mut results = results.into_iter();
+    let fetched = fetch_anew(&client, fields, &images).await;
     for wanted in batch {
-        let id = wanted.image.img_id.as_str();
-        let url = match results.next().as_ref().or(last.as_ref()) {
-            Some(Ok(record)) => Ok(quality.url(record).map(str::to_owned)),
-            Some(Err(error)) => Err(of_one(error, id)),
-            None => Err(Error::new(ErrorKind::Unavailable, DOING).subject(id)),
+        let id = &wanted.image.img_id;
+        let url = match (fetched.results.get(id), &fetched.fatal) {
+            (Some(Ok(record)), _) => Ok(quality.url(record).map(str::to_owned)),
+            (Some(Err(error)), _) | (None, Some(error)) => Err(of_one(error, id.as_str())),
+            (None, None) => Err(Error::new(ErrorKind::Malformed, DOING).subject(id.as_str())),
         };
         wanted.answer.send(url).ok(); // The download may have been given up.
+    }
+    for mut error in fetched.unrequested {
+        // No picture stands for it, so it enters the step and fails there.
+        client.tell(&Event::Entered { step: STEP });
+        tell(client.observer(), STEP, &mut error);
     }
 }
 

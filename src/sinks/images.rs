@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
 use tempfile::{NamedTempFile, PersistError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::durable::{Durable, milliseconds};
@@ -29,7 +30,7 @@ use crate::observe::{Event, tell};
 use crate::sources::RecordStream;
 
 /// The step's name in events.
-const STEP: &str = "download";
+pub(super) const STEP: &str = "download";
 
 /// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
 const PIECE: usize = 1 << 20;
@@ -40,8 +41,11 @@ const LOOK: usize = 32;
 /// Such looks under way.
 const LOOKS_AHEAD: usize = 2;
 
-/// Downloads under way for each request that the client allows: those that wait for a retry hold no permit.
-const AHEAD: usize = 4;
+/// Downloads begun for each request that the client allows, those that failed before not counted.
+const AHEAD: usize = 2;
+
+/// Downloads in all: as many as may wait for another attempt. Each takes some 5 kB.
+const MOST_BEGUN: usize = 8192;
 
 /// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`, or to a folder below that.
 ///
@@ -200,16 +204,20 @@ impl ImageSink {
         image: Metadata,
         target: PathBuf,
         fresh: Arc<Option<FreshUrls>>,
+        client: Client,
     ) -> (PathBuf, Result<u64>) {
-        (target.clone(), self.fetch(image, target, fresh).await)
+        (target.clone(), self.fetch(image, target, fresh, client).await)
     }
 
     /// Makes a picture be there that is not; gives its length.
+    ///
+    /// Its client holds a place until a request fails.
     async fn fetch(
         self: Arc<Self>,
         image: Metadata,
         target: PathBuf,
         fresh: Arc<Option<FreshUrls>>,
+        client: Client,
     ) -> Result<u64> {
         let picture = Arc::new(self.picture(&image, target));
         let url = self.quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
@@ -217,7 +225,7 @@ impl ImageSink {
             let error = Error::new(ErrorKind::Refused, "download image").subject(image.img_id.as_str());
             error.because("its URL has ended")
         } else {
-            match self.download(url, &image, &picture).await {
+            match self.download(&client, url, &image, &picture).await {
                 Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => error,
                 downloaded => return downloaded,
             }
@@ -226,7 +234,7 @@ impl ImageSink {
             return Err(refused.hint("with a token in MAPILLARY_TOKEN, fresh URLs are asked for"));
         };
         let url = fresh.ask(&image).await?.ok_or_else(|| self.no_picture(&image))?;
-        self.download(&url, &image, &picture).await
+        self.download(&client, &url, &image, &picture).await
     }
 
     fn no_picture(&self, image: &Metadata) -> Error {
@@ -234,13 +242,19 @@ impl ImageSink {
         Error::new(ErrorKind::Gone, "download image").subject(image.img_id.as_str()).because(why)
     }
 
-    async fn download(self: &Arc<Self>, url: &str, image: &Metadata, picture: &Arc<Picture>) -> Result<u64> {
+    async fn download(
+        self: &Arc<Self>,
+        client: &Client,
+        url: &str,
+        image: &Metadata,
+        picture: &Arc<Picture>,
+    ) -> Result<u64> {
         let (sink, picture) = (Arc::clone(self), Arc::clone(picture));
         let receive = move |answer| {
             let (sink, picture) = (Arc::clone(&sink), Arc::clone(&picture));
             async move { sink.receive(answer, picture).await }
         };
-        self.client.picture(url, image.img_id.to_string(), receive).await
+        client.picture(url, image.img_id.to_string(), receive).await
     }
 
     /// Takes the bytes of one attempt and makes them the file, if they are a whole picture.
@@ -346,6 +360,15 @@ fn append(file: Option<NamedTempFile>, target: &Path, pieces: &[Bytes]) -> Resul
     write().map_err(|error| output_error("write the picture", target, error))
 }
 
+/// The next image, once there is a place for it; nothing is lost if it is dropped meanwhile.
+async fn with_place(
+    places: &Arc<Semaphore>,
+    images: &mut RecordStream<Looked>,
+) -> (Option<OwnedSemaphorePermit>, Option<Result<Looked>>) {
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    (place, images.next().await)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn crashed(panic: JoinError) -> Error {
     Error::new(ErrorKind::Output, "write the picture").because(panic.to_string())
@@ -364,11 +387,12 @@ impl Sink<Metadata> for ImageSink {
         let sink = Arc::new(sink);
         let _syncing = durable.sync_now_and_then();
         let mut written = Written { paths: vec![sink.folder.clone()], ..Written::default() };
-        let most = sink.client.concurrency() * AHEAD;
+        let places =
+            Arc::new(Semaphore::new(sink.client.concurrency().saturating_mul(AHEAD).min(MOST_BEGUN)));
         let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
         let mut images = sink.look(images);
         // A file that was made since its record was looked at was under way then, or its record was looked at too.
-        let mut in_flight = InFlight::new(most + (LOOKS_AHEAD + 2) * LOOK);
+        let mut in_flight = InFlight::new(MOST_BEGUN + (LOOKS_AHEAD + 2) * LOOK);
         // Each request is in a task of its own, so these need none.
         let mut under_way = FuturesUnordered::new();
         let mut more = true;
@@ -383,15 +407,19 @@ impl Sink<Metadata> for ImageSink {
                             sink.count(&mut written, Ok(None))?;
                         }
                     } else if let Some(next) = in_flight.failed(&target) {
-                        under_way.push(Arc::clone(&sink).make(next, target, Arc::clone(&fresh)));
+                        // A row behind one that failed has failed before, in a way: it needs no place.
+                        under_way.push(Arc::clone(&sink).make(next, target, Arc::clone(&fresh), sink.client.clone()));
                     }
                     sink.count(&mut written, had.map(Some))?;
                 }
-                looked = images.next(), if more && under_way.len() + in_flight.waiting() < most => match looked.transpose()? {
+                (place, looked) = with_place(&places, &mut images), if more && under_way.len() + in_flight.waiting() < MOST_BEGUN => match looked.transpose()? {
                     Some(Looked { is_there: Ok(true), .. }) => sink.count(&mut written, Ok(None))?,
                     Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
                     Some(Looked { image, target, .. }) => match in_flight.claim(&target, image) {
-                        Claim::Makes(image) => under_way.push(Arc::clone(&sink).make(image, target, Arc::clone(&fresh))),
+                        Claim::Makes(image) => {
+                            let client = place.map_or_else(|| sink.client.clone(), |place| sink.client.with_place(place));
+                            under_way.push(Arc::clone(&sink).make(image, target, Arc::clone(&fresh), client));
+                        }
                         Claim::Made => sink.count(&mut written, Ok(None))?,
                         Claim::Waits => {}
                     },

@@ -11,12 +11,16 @@ use std::collections::VecDeque;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
+use super::in_order::{Bounds, in_order};
 use crate::client::{Client, EMPTY_ROUNDS, IdList};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Sequence, SequenceId};
 use crate::sources::RecordStream;
 
 const DOING: &str = "list the images of sequence";
+
+/// Images of lists that may wait for an earlier list that is late.
+const MAX_WAITING: usize = 500_000;
 
 /// So many empty lists in a row are asked again at once; doubled each time that they are confirmed.
 const SUSPICIOUS: usize = 50;
@@ -47,8 +51,8 @@ pub(super) fn listings(
     sequences: RecordStream<Sequence>,
 ) -> BoxStream<'static, Result<Listing>> {
     let asking = client.clone();
-    let answers = sequences.map(move |sequence| {
-        let client = asking.clone();
+    let start = move |sequence: Result<Sequence>, place| {
+        let client = asking.with_place(place);
         async move {
             let listing = ask(&client, sequence?.seq_id).await?;
             if !listing.list.is_empty() {
@@ -58,9 +62,12 @@ pub(super) fn listings(
             tokio::time::sleep(client.wait_after_empty(0)).await;
             ask(&client, listing.sequence).await
         }
-    });
+    };
+    let bounds = Bounds::of(client.concurrency(), MAX_WAITING).at_most(ahead);
+    let images_in = |listed: &Result<Listing>| listed.as_ref().map_or(1, |listing| listing.list.ids.len());
+    let ahead = ahead.min(client.concurrency());
     let lists = Lists {
-        answers: answers.buffered(ahead).boxed(),
+        answers: in_order(sequences, bounds, start, images_in).boxed(),
         client,
         ahead,
         ended: false,

@@ -52,7 +52,7 @@ pub struct ListImages {
 impl ListImages {
     /// Asks through a client, as many sequences at a time as it allows.
     pub fn new(client: &Client) -> Self {
-        Self { client: client.clone(), ahead: client.concurrency() }
+        Self { client: client.clone(), ahead: usize::MAX }
     }
 
     /// Has no more than so many sequences under way, where fewer are wanted than the client allows.

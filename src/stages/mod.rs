@@ -3,6 +3,7 @@
 mod empty_lists;
 mod filter;
 mod images;
+mod in_order;
 mod metadata;
 
 use std::task::Poll;

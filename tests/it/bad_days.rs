@@ -203,6 +203,8 @@ async fn each_bad_answer_of_the_graph() {
         sandbox.clear_requests();
         let (client, watch) = watched(&sandbox);
         let fetched = async { client.image(&image, &"width".parse()?).await.map(drop) };
+        // Of one image there is no less to ask for, so the demand is one that may pass.
+        let end = if let Fails(TooMuch, _) = end { Fails(TooMuch, ATTEMPTS) } else { end };
         check(&sandbox, &watch, ended(&watch, fetched).await, end, told, &format!("image: {fault:?}"));
     }
 }
@@ -347,8 +349,8 @@ async fn an_outage_makes_no_storm_and_costs_no_crawl() {
         () = watch.long.notified() => {}
     }
     let asked = sandbox.requests().len();
-    // What may be under way at once, and the reserve of retries.
-    assert!(asked <= 64 * 4 + 110, "{asked} requests");
+    // Twice what may be under way at once, and the reserve of a host in trouble.
+    assert!(asked <= 64 * 2 + 110, "{asked} requests");
     let last = sandbox.requests().last().unwrap().in_flight;
     assert!(last <= 8, "{last} at once at the end");
 }

@@ -6,6 +6,7 @@ mod bad_days;
 mod bad_values;
 mod big;
 mod books;
+mod by_id;
 mod cli;
 mod coarse_tiles;
 #[cfg(feature = "parquet")]
@@ -57,6 +58,7 @@ mod stages;
 mod start;
 #[cfg(target_os = "linux")]
 mod stdout;
+mod steady;
 mod support;
 #[cfg(target_os = "linux")]
 mod syscalls;
