@@ -12,8 +12,6 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// What the command line says.
 pub(crate) struct Args {
     /// `cargo test --benches` only wants to know that it runs; `cargo bench` says `--bench`.
@@ -104,7 +102,17 @@ pub(crate) fn best<T>(args: &Args, mut work: impl FnMut() -> T) -> Cost {
 }
 
 /// Processor time of this process so far, threads that ended included.
+#[cfg(unix)]
 pub(crate) fn cpu() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// Elsewhere the time on the wall since the first call.
+#[cfg(not(unix))]
+pub(crate) fn cpu() -> Duration {
+    static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed()
 }

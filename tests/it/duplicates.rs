@@ -45,7 +45,7 @@ async fn an_image_in_three_rows_is_one_picture() {
         let count = |name: &str| number(&step[name]);
         assert_eq!(names(&folder.path().join(PICTURES)).len(), 40, "{what} {words}: {said}");
         assert_eq!((count("entered"), count("rows")), (120, 40), "{what} {words}: {said}");
-        assert_eq!(count("present") + count("failed"), 80, "{what} {words}: {said}");
+        assert_eq!(count("already_there") + count("failed"), 80, "{what} {words}: {said}");
         if what == "the first one fails" {
             assert_eq!((exit, count("failed")), (3, 40), "{said}");
         } else {
