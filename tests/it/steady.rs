@@ -163,8 +163,8 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
         let failed = records.iter().filter(|record| record.is_err()).count();
         assert_eq!((records.len(), failed), (IMAGES, if alone_too { bad_images } else { 0 }));
         let asked = sandbox.requests_to(Host::Graph);
-        let most = IMAGES.div_ceil(50) + spoilt * (2 + 4 * 3 + 2);
-        assert!(asked.len() <= most, "{} requests, {spoilt} images spoil their batch", asked.len());
+        let most = IMAGES.div_ceil(50) + bad_images * (2 + 4 * 3 + 2);
+        assert!(asked.len() <= most, "{} requests, {bad_images} images spoil their batch", asked.len());
         assert_eq!(*limits.lock().unwrap(), [0; 0], "the limit of the host never changes");
         let mut tried: HashMap<String, usize> = HashMap::new();
         for id in asked.iter().flat_map(|asked| match asked.ids() {
