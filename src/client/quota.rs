@@ -293,7 +293,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_word_on_the_allowance_slows_a_class_for_a_while_and_not_for_the_rest_of_the_run() {
         for (percent, least, most) in
-            [(86.0, 0.12, 60), (95.0, 3.0, 90), (100.0, 15.0, 120), (400.0, 15.0, 120)]
+            [(86.0, 0.12, 60), (95.0, 3.0, 120), (100.0, 15.0, 150), (400.0, 15.0, 150)]
         {
             let (second, all) = after_one_word_on_usage(percent, 10_000).await;
             assert!(second.as_secs_f64() >= least, "{percent} %: the next one waits {second:?}");
