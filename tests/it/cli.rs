@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+#[cfg(unix)]
 use std::process::Command;
 use std::time::Duration;
 

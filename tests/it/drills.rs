@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use streetflow::sandbox::{Asked, Fault, Host, Rule, Sandbox};
 
-use crate::support::{command_on, eventually, names, output};
+#[cfg(unix)]
+use crate::support::eventually;
+use crate::support::{command_on, names, output};
 
 const CYPRUS: &str = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 16 --tile-rate 1000000";
 const NICOSIA: &str = "crawl --bbox 33.33,35.15,33.39,35.19 --concurrency 16";

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+#[cfg(unix)]
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
