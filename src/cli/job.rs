@@ -14,7 +14,7 @@ use super::attribution::Attribution;
 use super::cache;
 use super::ledger::Ledger;
 use super::nothing::FullTables;
-use super::origin::{Origins, Plan, Source, Tables};
+use super::origin::{Origins, Plan, Source, Tables, joined};
 use super::report::{End, MOVE_IT, Outcome, ReportFile};
 use super::run::Run;
 use super::screen::Screen;
@@ -189,7 +189,8 @@ impl<'a> Job<'a> {
             .map_err(|error| output_error("keep what is known of the tables in", &left, error))?;
         // Whoever believes that all are gone wants tables without them.
         let paths = if self.network.trust_gone { Vec::new() } else { full };
-        let full = Arc::new(FullTables { paths, ..FullTables::default() });
+        let filters_find = !matches!(plan.source, Source::Query(_));
+        let full = Arc::new(FullTables { paths, filters_find, ..FullTables::default() });
         let run = Run::new(self.network, builder, Arc::clone(screen), replaces, Arc::clone(&full)).await?;
         Ok((run, Origins { plan, known, full }))
     }
@@ -205,7 +206,7 @@ impl<'a> Job<'a> {
         });
         Ok(Plan {
             source,
-            filters: filters.join(" "),
+            filters: joined(filters),
             sandbox: self.network.is_sandbox(),
             tables: tables.collect(),
             yes: self.yes,

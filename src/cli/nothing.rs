@@ -15,6 +15,8 @@ use crate::{Error, ErrorKind, RecordStream};
 #[derive(Debug, Default)]
 pub(super) struct FullTables {
     pub(super) paths: Vec<PathBuf>,
+    /// What filters left out counts as found: the table that was read still has it.
+    pub(super) filters_find: bool,
     /// The run came to its end, found nothing, and left them alone.
     pub(super) nothing_found: AtomicBool,
 }
@@ -42,7 +44,8 @@ pub(super) fn refuse_nothing<T: Send + 'static>(
         // What a filter left out did come.
         let failed = if screen.left_out() { 0 } else { screen.failed() };
         let why = why_nothing(stop.as_ref(), failed).or_else(|| {
-            let kept = full.paths.first().map(|path| nothing_found(path));
+            let is_found = full.filters_find && screen.left_out();
+            let kept = full.paths.first().filter(|_| !is_found).map(|path| nothing_found(path));
             kept.inspect(|_| full.nothing_found.store(true, Ordering::Relaxed))
         });
         Poll::Ready(why.map(Err))

@@ -31,8 +31,8 @@ const MAX_REPORT: u64 = 64 << 20;
 pub(super) struct Origin {
     /// The area and the owners, the list of ids, or the table that was named.
     source: String,
-    /// The filters.
-    filters: String,
+    /// The filters, each flag once.
+    filters: Vec<String>,
     /// Whether the embedded sandbox was asked.
     #[serde(default)]
     sandbox: bool,
@@ -45,7 +45,7 @@ pub(super) enum Source {
     Query(String),
     /// A table that is named on the command line.
     Named(String),
-    /// The table of the step before, by its path in the same folder: what is made of it follows it.
+    /// A table of the same folder, such as that of the step before: what is made of it follows it.
     Before(PathBuf),
     /// Standard input.
     Unknown,
@@ -64,6 +64,7 @@ impl Source {
             (Some(area), _) => Self::Query(area.key()?.trim().to_owned()),
             (None, Some((args, before))) => match &args.input {
                 Some(path) if path == Path::new("-") => Self::Unknown,
+                Some(path) if is_in(path, output) => Self::Before(path.clone()),
                 Some(path) => Self::Named(path.display().to_string()),
                 None => match Input::find(args, output, before) {
                     Ok(Input::File(path, _)) => Self::Before(path),
@@ -75,11 +76,17 @@ impl Source {
     }
 }
 
+/// Whether a table that is named lies in the output folder itself.
+fn is_in(path: &Path, output: &Path) -> bool {
+    let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
+    folder.is_some() && folder == fs::canonicalize(output).ok()
+}
+
 /// How a source begins that is a table named on the command line.
 const NAMED: &str = "--input ";
 
 impl Origin {
-    fn new(source: &Source, filters: &str, sandbox: bool, tables: &Tables) -> Option<Self> {
+    fn new(source: &Source, filters: &[String], sandbox: bool, tables: &Tables) -> Option<Self> {
         let source = match source {
             Source::Query(query) => query.clone(),
             Source::Named(path) => format!("{NAMED}{path}"),
@@ -91,8 +98,9 @@ impl Origin {
 
     fn words(&self) -> String {
         let sandbox = if self.sandbox { "--sandbox" } else { "" };
-        let words = [self.source.as_str(), self.filters.as_str(), sandbox];
-        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+        let filters = self.filters.iter().map(String::as_str);
+        let words = [self.source.as_str()].into_iter().chain(filters).chain([sandbox]);
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -147,7 +155,7 @@ pub(super) struct Origins {
 /// What a run writes, and for which query.
 pub(super) struct Plan {
     pub(super) source: Source,
-    pub(super) filters: String,
+    pub(super) filters: Vec<String>,
     pub(super) sandbox: bool,
     /// The tables with their formats, whether they are there or not.
     pub(super) tables: Vec<(PathBuf, Format)>,
@@ -201,12 +209,16 @@ impl Plan {
         if theirs.sandbox && !self.sandbox {
             return None;
         }
+        // What is made of the table of the step before follows it, and is soon made again.
         if let Source::Before(_) = self.source {
-            let is_named = theirs.source.starts_with(NAMED);
-            return (is_named || theirs.filters != self.filters).then_some(theirs);
+            return theirs.source.starts_with(NAMED).then_some(theirs);
         }
         let ours = Origin::new(&self.source, &self.filters, self.sandbox, known)?;
-        (ours != *theirs).then_some(theirs)
+        let is_query = matches!(self.source, Source::Query(_));
+        // Where filters are only taken away, no row is lost.
+        let has_new = is_query && ours.filters.iter().any(|filter| !theirs.filters.contains(filter));
+        let differs = ours.source != theirs.source || ours.sandbox != theirs.sandbox || has_new;
+        differs.then_some(theirs)
     }
 
     /// The origins after the run: those of this run for what it wrote, those of before for the rest.
@@ -225,6 +237,19 @@ impl Plan {
         }
         after
     }
+}
+
+/// Words of filters with those of one flag in one: several makers are more than one.
+pub(super) fn joined(words: Vec<String>) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    let flag = |word: &str| word.split(' ').next().unwrap_or_default().to_owned();
+    for word in words {
+        match joined.iter_mut().find(|known| flag(known) == flag(&word)) {
+            Some(known) => *known = format!("{known} {word}"),
+            None => joined.push(word),
+        }
+    }
+    joined
 }
 
 /// Whether the person says yes.
@@ -256,12 +281,16 @@ fn has_rows(path: &Path, format: Format) -> io::Result<bool> {
 mod tests {
     use super::*;
 
+    fn list(filters: &str) -> Vec<String> {
+        filters.split(';').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
     fn plan(source: Source, filters: &str) -> Plan {
-        Plan { source, filters: filters.to_owned(), sandbox: false, tables: Vec::new(), yes: false }
+        Plan { source, filters: list(filters), sandbox: false, tables: Vec::new(), yes: false }
     }
 
     fn known(source: &str, filters: &str, sandbox: bool) -> Tables {
-        let origin = Origin { source: source.to_owned(), filters: filters.to_owned(), sandbox };
+        let origin = Origin { source: source.to_owned(), filters: list(filters), sandbox };
         Tables([("a.csv".to_owned(), origin)].into())
     }
 
@@ -276,7 +305,10 @@ mod tests {
             (known("1,2,3,4", "", false), plan(query("1,2,3,4"), "--pano"), true),
             (known("1,2,3,4", "", true), plan(query("1,2,3,5"), ""), false),
             (known("1,2,3,4", "", false), plan(before(), ""), false),
-            (known("1,2,3,4", "", false), plan(before(), "--every 50"), true),
+            (known("1,2,3,4", "--pano", false), plan(query("1,2,3,4"), ""), false),
+            (known("1,2,3,4", "--pano", false), plan(query("1,2,3,4"), "--pano;--limit 5"), true),
+            (known("1,2,3,4", "--limit 6", false), plan(query("1,2,3,4"), "--limit 5"), true),
+            (known("1,2,3,4", "", false), plan(before(), "--every 50"), false),
             (known("--input c.csv", "", false), plan(before(), ""), true),
             (known("--input c.csv", "", false), plan(named("c.csv"), ""), false),
             (known("--input c.csv", "", false), plan(named("d.csv"), ""), true),
@@ -284,8 +316,14 @@ mod tests {
             (Tables::default(), plan(query("1,2,3,4"), ""), false),
         ] {
             let found = plan.differs(&tables, Path::new("x/a.csv")).is_some();
-            assert_eq!(found, differs, "{tables:?} {:?} {}", plan.source, plan.filters);
+            assert_eq!(found, differs, "{tables:?} {:?} {:?}", plan.source, plan.filters);
         }
+    }
+
+    #[test]
+    fn several_makers_are_one_filter() {
+        let words = ["--make 'a'", "--pano", "--make 'b'"].map(str::to_owned).to_vec();
+        assert_eq!(joined(words), ["--make 'a' --make 'b'", "--pano"]);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::sources::RecordStream;
 /// Something that turns a stream of records into another.
 ///
 /// A stage passes `Err` items on unchanged and in place, keeps the order of
-/// records, and never buffers without a bound. Closures from stream to stream
+/// records, and never buffers without a bound ([`ListImages`] says which
+/// sequences it puts off). Closures from stream to stream
 /// are stages:
 ///
 /// ```

@@ -78,6 +78,13 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
 }
 
+/// A box of one tile, in which the lines of [`tile`] lie.
+fn corner() -> String {
+    let lon = |x: f64| x / 16384.0 * 360.0 - 180.0;
+    let lat = |y: f64| (std::f64::consts::PI * (1.0 - 2.0 * y / 16384.0)).sinh().atan().to_degrees();
+    format!("{:.7},{:.7},{:.7},{:.7}", lon(9710.001), lat(6475.02), lon(9710.02), lat(6475.001))
+}
+
 /// A tile of one layer with a line for each of the ids, in bytes that are text too.
 fn tile(ids: &[&[u8]]) -> String {
     let mut layer = field(1, b"sequence");
@@ -98,7 +105,7 @@ fn tile(ids: &[&[u8]]) -> String {
 async fn a_feature_that_can_t_be_used_costs_neither_the_tile_nor_the_others() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"../x", b"-d_e"]))));
-    let source = TileSource::within(&client(&sandbox), "33.35,35.17,33.351,35.171".parse().unwrap());
+    let source = TileSource::within(&client(&sandbox), corner().parse().unwrap());
     let found: Vec<_> = source.stream().collect().await;
     let good: Vec<_> =
         found.iter().filter_map(|item| item.as_ref().ok()).map(|one| one.seq_id.as_str()).collect();
@@ -114,7 +121,7 @@ async fn a_tile_with_an_unusable_feature_is_a_named_failure_until_it_is_mended()
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = "sequences --bbox=33.35,35.17,33.351,35.171 --tile-cache-age=1d";
+    let words = &format!("sequences --bbox={} --tile-cache-age=1d", corner());
     let cached = |words: &str| {
         let mut command = crate::support::command_on(&sandbox, folder.path());
         command.args(words.split(' ')).env("STREETFLOW_CACHE_DIR", folder.path().join("cache"));

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use streetflow::sandbox::{Asked, Drive, Fault, Rule, Sandbox};
 use streetflow::{ErrorKind, Event, Image, ListImages, Result, Stage};
 
-use crate::books::{check, column, number, report, run, sandbox};
+use crate::books::{check, column, named, number, report, run, sandbox};
 use crate::support::{builder, command_on, eventually, read, sequence};
 
 const CRAWL: &str = "crawl --bbox=33.33,35.15,33.39,35.19 --no-download --fields=captured_at --concurrency=8";
@@ -150,7 +150,7 @@ async fn a_sequence_that_stays_empty_while_others_are_not_is_gone() {
     let (exit, said) =
         run(&sandbox, folder.path(), "crawl --sequences=ids.txt --no-download --fields=captured_at").await;
     assert_eq!(exit, 0, "{said}");
-    assert_eq!(column(&folder.path().join("outputs"), "gone.csv", "id"), ["never-was-0000000000"]);
+    assert_eq!(named(&folder.path().join("outputs"), "gone.csv", "images"), ["never-was-0000000000"]);
     let images = &report(&folder.path().join("outputs"))["steps"]["images"];
     assert_eq!((number(&images["entered"]), number(&images["gone"])), (2, 1));
     let asked = sandbox.requests().iter().filter(|asked| asked.query.contains("never-was")).count();

@@ -37,8 +37,9 @@ async fn another_query_replaces_tables_only_where_that_is_agreed_to() {
         crawl(&format!("{HERE} --clip")),
         crawl("--sequences=abc"),
         format!("sequences {SEA}"),
-        "images -i outputs/seq_dataset.csv".to_owned(),
+        "images -i copy.csv".to_owned(),
     ];
+    fs::copy(folder.path().join("outputs/seq_dataset.csv"), folder.path().join("copy.csv")).unwrap();
     for words in words {
         sandbox.clear_requests();
         let (exit, said) = go(&words).await;
@@ -51,12 +52,18 @@ async fn another_query_replaces_tables_only_where_that_is_agreed_to() {
         assert!(sandbox.requests().is_empty(), "{words}");
         assert!(tables(folder.path()) == before && names(&folder.path().join("outputs")) == there, "{words}");
     }
+    // Without a filter that was there, nothing is lost.
+    let (exit, said) = go(&format!("{} --limit=5 -o few", crawl(HERE))).await;
+    assert_eq!(exit, 0, "{said}");
+    let (exit, said) = go(&format!("{} -o few", crawl(HERE))).await;
+    assert_eq!(exit, 0, "{said}");
     // The same area again, whatever is asked of it and in which format, and the steps one by one, need no word.
     for words in [
         crawl(HERE),
-        format!("crawl {HERE} --no-download --fields=captured_at,width --format=csv,geojson"),
+        format!("crawl {HERE} --no-download --fields=captured_at,width"),
         format!("sequences {HERE}"),
         "images".to_owned(),
+        "images -i outputs/seq_dataset.csv".to_owned(),
         "metadata --fields=captured_at".to_owned(),
         crawl(HERE),
     ] {
@@ -82,8 +89,11 @@ async fn a_run_that_finds_nothing_leaves_tables_with_rows() {
     let (exit, said) = go(&crawl(HERE)).await;
     assert_eq!(exit, 0, "{said}");
     let before = tables(folder.path());
-    for more in ["", "--format=csv,geojson"] {
-        let (exit, said) = go(&format!("{} --yes {more}", crawl(SEA)).trim_end().replace("  ", " ")).await;
+    let filtered = format!("{} --yes --from=2030-01-01", crawl(HERE));
+    for words in
+        [format!("{} --yes", crawl(SEA)), format!("{} --yes --format=csv,geojson", crawl(SEA)), filtered]
+    {
+        let (exit, said) = go(&words).await;
         assert_eq!(exit, 1, "{said}");
         assert!(said.contains("nothing was found") && said.contains("longitude comes first"), "{said}");
         assert!(tables(folder.path()) == before, "{said}");

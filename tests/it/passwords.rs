@@ -29,7 +29,7 @@ async fn a_password_in_a_url_is_written_and_said_nowhere() {
     // The answers of a run that failed stay, with the question they answer.
     sandbox.script(Rule::on(Host::Graph).fault(Fault::status(500, "")));
     let with_login = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
-    let (graph, tiles) = (with_login(&sandbox.graph_url()), with_login(&sandbox.tiles_url()));
+    let (graph, tiles) = (with_login(sandbox.graph_url()), with_login(sandbox.tiles_url()));
     let broken = format!("http://me:{SECRET}@127.0.0.1:notaport/x");
     let no_scheme = format!("me:{SECRET}@127.0.0.1");
     let crawl = ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-download", "--attempts=1", "-v"];
