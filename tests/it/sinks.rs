@@ -275,10 +275,12 @@ async fn streamed_bytes_equal_encoded_bytes() {
 async fn what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let (dead, alive) =
-        (folder.path().join(".table.dead.partial"), folder.path().join(".table.alive.partial"));
+        (folder.path().join(".table.DeadAb.partial"), folder.path().join(".table.Alive0.partial"));
     fs::write(&dead, "half").unwrap();
+    // No name that this program gives, so no file of its own.
+    fs::write(folder.path().join(".table.mine.partial"), "thesis").unwrap();
     let held = fs::File::create(&alive).unwrap();
     held.lock().unwrap();
     drain(CsvSink::create(folder.path().join("table")), []).await.unwrap();
-    assert_eq!(names(folder.path()), [".table.alive.partial", "table"]);
+    assert_eq!(names(folder.path()), [".table.Alive0.partial", ".table.mine.partial", "table"]);
 }

@@ -277,7 +277,7 @@ async fn a_bad_value_in_a_column_that_a_step_does_not_use_costs_no_row() {
         ("metadata --input=images.csv -o meta --fields=width", 4),
         ("crawl --images=images.csv --no-download -o again --fields=width", 4),
         ("images --input=sequences.csv -o listed", 0),
-        ("crawl --sequences=sequences.csv --no-download -o listed --limit=3 --fields=width", 0),
+        ("crawl --sequences=sequences.csv --no-download -o crawled --limit=3 --fields=width", 0),
     ] {
         let (exit, said, _) = run(&sandbox, path, words).await;
         assert_eq!(exit, 0, "{words}: {said}");
