@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
 /// Year, month and day of a day since 1970.
+#[cfg(feature = "cli")]
 pub(crate) fn date(days: u64) -> (u64, u64, u64) {
     let second = i64::try_from(days).ok().and_then(|days| days.checked_mul(86_400));
     parts(second.and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default())
