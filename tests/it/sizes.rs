@@ -145,7 +145,7 @@ fn answers_of_millions_of_empty_things_take_little_memory() {
         ("images", list("{\"data\":[", "{}", "]}"), "more than 1,000 entries that are no ids"),
         ("images", list("{\"data\":[", "{\"id\":1}", "]}"), "more than a million images"),
         ("metadata", list("{\"error\":[", "0", "]}"), "status 200"),
-        ("batch", format!("{{{}}}", entries.join(",")).into_bytes(), "not about this image"),
+        ("batch", format!("{{{}}}", entries.join(",")).into_bytes(), "more images than were asked for"),
         ("metadata", list("{\"id\":\"1\",\"detections\":{\"data\":[", "{}", "]}}"), "not about this image"),
         ("metadata", list("{\"id\":\"1\",\"camera_parameters\":[", "0", "]}"), "not about this image"),
         ("sequences", tile, "more than 16 million values"),
