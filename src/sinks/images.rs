@@ -407,7 +407,7 @@ impl Sink<Metadata> for ImageSink {
                             sink.count(&mut written, Ok(None))?;
                         }
                     } else if let Some(next) = in_flight.failed(&target) {
-                        // A row behind one that failed has failed before, in a way: it needs no place.
+                        // The first row of this image failed already, so the next one waits outside the places of new images.
                         under_way.push(Arc::clone(&sink).make(next, target, Arc::clone(&fresh), sink.client.clone()));
                     }
                     sink.count(&mut written, had.map(Some))?;
