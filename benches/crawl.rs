@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use streetflow::observe::Event;
-use streetflow::sandbox::{Sandbox, World};
 use streetflow::{
     Bbox, CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, LonLat, OnError, Result, SequenceId,
     Tee, TileSource,
 };
+use streetflow_sandbox::{Sandbox, World};
 use support::{Args, net};
 
 const LATENCY: Duration = Duration::from_millis(100);

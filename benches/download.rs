@@ -8,8 +8,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use streetflow::sandbox::{Host, Sandbox, World};
 use streetflow::{ImageSink, Metadata, Sink};
+use streetflow_sandbox::{Host, Sandbox, World};
 use support::plot::{Line, svg};
 use support::{Args, net};
 

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::client::Store;
-use streetflow::sandbox::{Sandbox, World};
 use streetflow::{Client, FetchMetadata, Image, Stage};
+use streetflow_sandbox::{Sandbox, World};
 use support::{Args, Cost, best, net};
 
 fn open(folder: &Path) -> Store {

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
 /// Year, month and day of a day since 1970.
-#[cfg(feature = "cli")]
-pub(crate) fn date(days: u64) -> (u64, u64, u64) {
+pub fn date(days: u64) -> (u64, u64, u64) {
     let second = i64::try_from(days).ok().and_then(|days| days.checked_mul(86_400));
     parts(second.and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default())
 }
@@ -15,27 +14,27 @@ fn parts(at: DateTime<Utc>) -> (u64, u64, u64) {
 
 /// A moment of the years 1970 to 9999, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment(DateTime<Utc>);
+pub struct Moment(DateTime<Utc>);
 
 impl Moment {
     /// From milliseconds since 1970. Zero is what a camera without a clock says, and no time.
-    pub(crate) fn new(milliseconds: i64) -> Option<Self> {
+    pub fn new(milliseconds: i64) -> Option<Self> {
         let at = DateTime::from_timestamp_millis(milliseconds)?;
         (milliseconds > 0 && at.year() <= 9999).then_some(Self(at))
     }
 
     /// Milliseconds since 1970.
-    pub(crate) fn milliseconds(self) -> u64 {
+    pub fn milliseconds(self) -> u64 {
         u64::try_from(self.0.timestamp_millis()).unwrap_or(0)
     }
 
     /// Year, month and day.
-    pub(crate) fn date(self) -> (u64, u64, u64) {
+    pub fn date(self) -> (u64, u64, u64) {
         parts(self.0)
     }
 
     /// Hours, minutes, and milliseconds of the minute.
-    pub(crate) fn time(self) -> (u64, u64, u64) {
+    pub fn time(self) -> (u64, u64, u64) {
         (u64::from(self.0.hour()), u64::from(self.0.minute()), self.milliseconds() % 60_000)
     }
 }

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::printable::{is_shown, printable};
+use crate::text::{is_shown, printable};
 
 /// What every fallible call of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -106,6 +106,13 @@ impl Error {
         }))
     }
 
+    /// The system refused a thread: names the limits that may be raised.
+    pub fn thread_refused(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Output, "start a thread").because(error).hint(
+            "the system grants this user or container no more: raise the limit of processes (`ulimit -u`, `pids.max`, `docker run --pids-limit`) or of memory (`ulimit -v`), or end other programs",
+        )
+    }
+
     /// Names the thing: `sequence abc`, a file, a tile.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = Some(shown(subject.into()));
@@ -155,7 +162,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn answered(mut self, status: u16) -> Self {
+    pub fn answered(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
@@ -170,14 +177,13 @@ impl Error {
     }
 
     /// Names the part of the thing: `row 5` of a table.
-    pub(crate) fn part(mut self, part: impl Into<String>) -> Self {
+    pub fn part(mut self, part: impl Into<String>) -> Self {
         self.0.part = Some(part.into());
         self
     }
 
     /// The thing it is about down to the part, as an id: a row has none of its own.
-    #[cfg(feature = "cli")]
-    pub(crate) fn id(&self) -> Cow<'_, str> {
+    pub fn id(&self) -> Cow<'_, str> {
         let about = self.about().unwrap_or_default();
         match &self.0.part {
             Some(part) => format!("{about} {part}").into(),
@@ -236,18 +242,11 @@ impl Error {
     }
 }
 
-/// The system refused a thread: where it may be told to grant more.
-pub(crate) fn thread_error(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Output, "start a thread").because(error).hint(
-        "the system grants this user or container no more: raise the limit of processes (`ulimit -u`, `pids.max`, `docker run --pids-limit`) or of memory (`ulimit -v`), or end other programs",
-    )
-}
-
 /// The longest cause or name that is shown, in characters.
 const LONGEST: usize = 2000;
 
 /// A text as it is shown: it may come from the network or from a file.
-pub(crate) fn shown(text: String) -> String {
+pub fn shown(text: String) -> String {
     if text.len() <= LONGEST && text.chars().all(is_shown) { text } else { printable(&text, LONGEST) }
 }
 

@@ -18,7 +18,7 @@ use crate::observe::{Event, Observer};
 
 /// A call that a file system may refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
+pub enum Call {
     /// Syncing a file.
     SyncFile,
     /// Syncing a folder, and opening it for that.
@@ -64,7 +64,7 @@ impl Call {
 }
 
 /// Whether an error says that the file system does not have a call, as opposed to a call that failed.
-pub(crate) fn is_refusal(call: Call, error: &io::Error) -> bool {
+pub fn is_refusal(call: Call, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
         || error.raw_os_error().is_some_and(|code| refusals(call).contains(&code))
 }
@@ -152,17 +152,17 @@ impl Refusals {
 }
 
 /// Tells an observer which calls the file systems of this process refused, each once.
-pub(crate) fn tell_refusals(observer: &dyn Observer) {
+pub fn tell_refusals(observer: &dyn Observer) {
     REFUSALS.tell(observer);
 }
 
 /// Brings the bytes of a file to the disk.
-pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     REFUSALS.allow(Call::SyncFile, path, plainly(file.sync_all(), file))
 }
 
 /// Brings the bytes of a file to the disk, and of what is known of it only its length.
-pub(crate) fn sync_data(file: &File, path: &Path) -> io::Result<()> {
+pub fn sync_data(file: &File, path: &Path) -> io::Result<()> {
     REFUSALS.allow(Call::SyncFile, path, plainly(file.sync_data(), file))
 }
 
@@ -183,7 +183,7 @@ fn plainly(synced: io::Result<()>, _: &File) -> io::Result<()> {
 
 /// Brings the names in a folder to the disk.
 #[cfg(unix)]
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = or_here(folder);
     let synced = File::open(folder).and_then(|file| plainly(file.sync_all(), &file));
     REFUSALS.allow(Call::SyncFolder, folder, synced)
@@ -191,13 +191,13 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Elsewhere a folder can't be opened as a file; the rename itself is as durable as it gets.
 #[cfg(not(unix))]
-pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
+pub fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
 /// Brings everything on a file system to the disk, by a handle that was opened on it before.
 #[cfg(target_os = "linux")]
-pub(crate) fn sync_all(handle: &File) -> io::Result<()> {
+pub fn sync_all(handle: &File) -> io::Result<()> {
     match rustix::fs::syncfs(handle).map_err(io::Error::from) {
         // Some containers forbid it. This call waits for all disks, but can't say what went wrong.
         Err(error) if is_refusal(Call::SyncAll, &error) => {
@@ -210,7 +210,7 @@ pub(crate) fn sync_all(handle: &File) -> io::Result<()> {
 
 /// Whether somebody holds the lock of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lock {
+pub enum Lock {
     /// We do now.
     Ours,
     /// Another process does, or another handle of this one.
@@ -220,12 +220,12 @@ pub(crate) enum Lock {
 }
 
 /// Locks a file, which should be open for writing: NFS has no exclusive locks on others.
-pub(crate) fn lock(file: &File, path: &Path) -> io::Result<()> {
+pub fn lock(file: &File, path: &Path) -> io::Result<()> {
     REFUSALS.allow(Call::Lock, path, file.lock())
 }
 
 /// Locks a file, which should be open for writing, unless somebody else has it.
-pub(crate) fn try_lock(file: &File, path: &Path) -> io::Result<Lock> {
+pub fn try_lock(file: &File, path: &Path) -> io::Result<Lock> {
     let tried = judge_lock(file.try_lock());
     match tried {
         Err(error) if is_refusal(Call::Lock, &error) => {
@@ -257,7 +257,7 @@ fn is_access(_: &io::Error) -> bool {
 }
 
 /// Gives a file a time of modification. That it can't be done is noted, and no reason to lose the file.
-pub(crate) fn set_time(file: &File, path: &Path, modified: SystemTime) {
+pub fn set_time(file: &File, path: &Path, modified: SystemTime) {
     let times = fs::FileTimes::new().set_modified(modified);
     // There is no other trace there of when the file was written.
     #[cfg(windows)]
@@ -268,8 +268,8 @@ pub(crate) fn set_time(file: &File, path: &Path, modified: SystemTime) {
 }
 
 /// The bytes that are free where a folder is, or will be; none where the file system does not tell.
-#[cfg(all(unix, feature = "cli"))]
-pub(crate) fn free_space(folder: &Path) -> Option<u64> {
+#[cfg(unix)]
+pub fn free_space(folder: &Path) -> Option<u64> {
     use rustix::io::Errno;
 
     // A folder above may lie on another disk, so it is asked only where this one is not there.
@@ -283,25 +283,25 @@ pub(crate) fn free_space(folder: &Path) -> Option<u64> {
 }
 
 /// Elsewhere nobody tells.
-#[cfg(all(not(unix), feature = "cli"))]
-pub(crate) fn free_space(_: &Path) -> Option<u64> {
+#[cfg(not(unix))]
+pub fn free_space(_: &Path) -> Option<u64> {
     None
 }
 
 /// A disk without any blocks is one of which nothing is known, and not a full one: some network and FUSE mounts say so.
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 fn free_bytes(blocks: u64, available: u64, block_sizes: [u64; 2]) -> Option<u64> {
     let size = block_sizes.into_iter().find(|size| *size > 0)?;
     (blocks > 0).then(|| available.saturating_mul(size))
 }
 
 /// The folder in which a path lies: for a bare name that is the current one.
-pub(crate) fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     or_here(path.parent().unwrap_or(path))
 }
 
 /// A folder in words that the system takes: it knows no empty name for the current one.
-pub(crate) fn or_here(folder: &Path) -> &Path {
+pub fn or_here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 

@@ -63,8 +63,7 @@ impl Format {
     }
 
     /// Whether it is Parquet, which not every build has.
-    #[cfg(feature = "cli")]
-    pub(crate) fn is_parquet(self) -> bool {
+    pub fn is_parquet(self) -> bool {
         self.name() == "parquet"
     }
 

@@ -5,9 +5,8 @@
 //! take it, so no step holds the records of a whole crawl.
 //!
 //! ```
-//! # #[cfg(feature = "sandbox")]
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use streetflow::sandbox::Sandbox;
+//! use streetflow_sandbox::Sandbox;
 //! use streetflow::{Bbox, CsvSink, FetchMetadata, Fields, Flow, ListImages, OnError, TileSource};
 //!
 //! // A small Mapillary on this machine; `Client::from_env()?` asks the real one, with the token of `MAPILLARY_TOKEN`.
@@ -26,7 +25,6 @@
 //!     .await?;
 //! assert_eq!((report.records, report.gone, report.failed), (611, 1, 0));
 //! # Ok(()) }
-//! # #[cfg(not(feature = "sandbox"))] fn main() {}
 //! ```
 //!
 //! # The parts
@@ -53,33 +51,26 @@
 
 #![forbid(unsafe_code)]
 
-mod calendar;
+pub mod atomic_file;
+pub mod calendar;
 pub mod client;
 mod error;
-mod file_system;
+pub mod file_system;
 mod flow;
 mod format;
 pub mod geo;
-mod model;
+pub mod model;
 pub mod observe;
-mod printable;
 pub mod record;
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
 pub mod sinks;
 pub mod sources;
 pub mod stages;
-
-#[cfg(feature = "cli")]
-pub mod cli;
+pub mod text;
 
 // Only in the documentation; its programs and those of README.md are run with the other examples.
 #[cfg(doc)]
-#[cfg_attr(all(feature = "sandbox", feature = "parquet"), doc = include_str!("../docs/guide.md"))]
-#[cfg_attr(
-    not(all(feature = "sandbox", feature = "parquet")),
-    doc = "Ten tasks, for which see `docs/guide.md`."
-)]
+#[cfg_attr(feature = "parquet", doc = include_str!("../docs/guide.md"))]
+#[cfg_attr(not(feature = "parquet"), doc = "Ten tasks, for which see `docs/guide.md`.")]
 pub mod guide {}
 
 #[cfg(doctest)]

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use streetflow::sandbox::Sandbox;
+use streetflow_sandbox::Sandbox;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
     Client, Fields, Format, Image, ImageId, LonLat, Metadata, OwnerId, Place, Record, Sequence, SequenceId,

@@ -273,7 +273,7 @@ impl ClientBuilder {
 }
 
 /// Whether a URL is of Mapillary's own hosts, where requests are scarce.
-pub(crate) fn is_mapillary(url: &Url) -> bool {
+pub fn is_mapillary(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host == "mapillary.com" || host.ends_with(".mapillary.com"))
 }
 

@@ -9,7 +9,7 @@ use super::retry::LIMIT_WAIT;
 use super::secret::redact;
 use super::soft::Soft;
 use crate::error::{Error, ErrorKind};
-use crate::printable::is_shown;
+use crate::text::is_shown;
 
 /// The API's error envelope; its other keys come and go.
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use super::secret::redact;
 use super::soft::Soft;
 use super::wire::{MAX_SEQUENCE_IMAGES, Paging};
 use crate::model::ImageId;
-use crate::printable::printable;
+use crate::text::printable;
 
 /// More unusable entries than this make the whole answer malformed.
 const MAX_REFUSED: usize = 1000;

@@ -7,7 +7,7 @@ use super::Client;
 /// A text that is meant to be a URL, without the name and the password in it.
 ///
 /// What can't be read as a URL loses everything before its last `@`: the password may be why it can't be read.
-pub(crate) fn without_login(text: &str) -> String {
+pub fn without_login(text: &str) -> String {
     let Some(at) = text.rfind('@') else { return text.to_owned() };
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
     let cut = || {

@@ -20,7 +20,7 @@ mod attempts;
 mod build;
 mod classify;
 mod empty;
-#[cfg(any(fuzzing, feature = "sandbox"))]
+#[cfg(any(fuzzing, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
@@ -63,8 +63,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 pub use self::build::ClientBuilder;
-#[cfg(feature = "cli")]
-pub(crate) use self::build::is_mapillary;
+pub use self::build::is_mapillary;
 pub(crate) use self::empty::EMPTY_ROUNDS;
 use self::gate::Gate;
 use self::gone::Gone;
@@ -73,7 +72,7 @@ pub(crate) use self::image_ids::unusable;
 use self::image_url::ImageHosts;
 pub(crate) use self::image_url::has_ended;
 use self::kept::{Keeping, Kept};
-pub(crate) use self::login::without_login;
+pub use self::login::without_login;
 pub(crate) use self::metadata::BatchFound;
 use self::place::Place;
 pub use self::quota::Pace;
@@ -82,11 +81,10 @@ use self::reach::Reach;
 pub(crate) use self::retry::Patience;
 use self::retry::Retry;
 pub use self::secret::Token;
-pub(crate) use self::secret::redact;
+pub use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
-#[cfg(feature = "cli")]
-pub(crate) use self::store::STORE_FILES;
+pub use self::store::STORE_FILES;
 pub use self::store::Store;
 pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::user::{UserPage, unknown_user};

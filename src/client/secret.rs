@@ -182,7 +182,7 @@ fn unescaped(json: &[u8]) -> Vec<u8> {
 /// Cuts tokens out of a text that came from a server, also percent-encoded once or twice.
 ///
 /// The login redirect of the tile host repeats the request's URL with the token in it, encoded anew.
-pub(crate) fn redact(text: &str) -> String {
+pub fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((at, len)) = find_secret(rest) {

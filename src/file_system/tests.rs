@@ -73,7 +73,7 @@ fn a_lock_is_ours_or_busy_or_not_there() {
     }
 }
 
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 #[test]
 fn a_disk_without_blocks_is_unknown_and_a_full_one_is_full() {
     assert_eq!(free_bytes(0, 0, [4096, 4096]), None);
@@ -85,7 +85,7 @@ fn a_disk_without_blocks_is_unknown_and_a_full_one_is_full() {
     assert_eq!(free_bytes(u64::MAX, u64::MAX, [4096, 4096]), Some(u64::MAX));
 }
 
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(unix)]
 #[test]
 fn a_folder_that_is_not_there_yet_has_the_room_of_its_disk() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -48,7 +48,7 @@ impl TileId {
     }
 
     /// Where the tile begins in quadkey order: the quadkey of its first descendant at [`MAX_ZOOM`], as a number.
-    pub(crate) fn order(self) -> u32 {
+    pub fn order(self) -> u32 {
         let spread = |v: u32| (0..u32::from(self.z)).fold(0, |acc, bit| acc | ((v >> bit) & 1) << (2 * bit));
         (spread(self.x) | spread(self.y) << 1) << (2 * u32::from(MAX_ZOOM - self.z))
     }

@@ -53,7 +53,8 @@ fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
     Ok(SmolStr::new(text))
 }
 
-pub(crate) const FLOAT_ID: Reason =
+/// Why an id written as a floating-point number is rejected.
+pub const FLOAT_ID: Reason =
     "the id was written as a floating-point number, which loses digits; write ids as text";
 
 /// Whether a text is a number with more to it than digits; `NaN` and `inf` come the same way.

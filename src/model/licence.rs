@@ -1,22 +1,22 @@
 //! What the licence of a picture asks whoever shows it to say.
 
 use super::{ImageId, Metadata};
-use crate::printable::is_shown;
 use crate::record::Fields;
+use crate::text::is_shown;
 
 /// A name has so many characters at the most; longer ones are cut.
 const LONGEST_NAME: usize = 100;
 
 /// The fields that are made of others, each with what it is made of.
-pub(crate) const MADE_OF: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
+pub const MADE_OF: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
 
 /// A user's name as it is shown.
-pub(crate) fn shown_name(name: &str) -> Option<String> {
+pub fn shown_name(name: &str) -> Option<String> {
     shown_line(name, LONGEST_NAME)
 }
 
 /// A text as it is shown: on one line, of a bounded length, with nothing in it that can't be seen.
-pub(crate) fn shown_line(text: &str, most: usize) -> Option<String> {
+pub fn shown_line(text: &str, most: usize) -> Option<String> {
     let visible = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_shown(*c));
     // Cut before and after: what is endless must not cost endless memory.
     let visible: String = visible.take(4 * most).collect();
@@ -29,7 +29,7 @@ pub(crate) fn shown_line(text: &str, most: usize) -> Option<String> {
 }
 
 /// `© <username> / Mapillary, CC BY-SA 4.0`.
-pub(crate) fn attribution(username: Option<&str>) -> String {
+pub fn attribution(username: Option<&str>) -> String {
     match username.and_then(shown_name) {
         Some(name) => format!("© {name} / Mapillary, CC BY-SA 4.0"),
         None => "Mapillary, CC BY-SA 4.0".to_owned(),
@@ -37,7 +37,7 @@ pub(crate) fn attribution(username: Option<&str>) -> String {
 }
 
 /// Where Mapillary shows an image.
-pub(crate) fn page_url(id: &ImageId) -> String {
+pub fn page_url(id: &ImageId) -> String {
     format!("https://www.mapillary.com/app/?pKey={id}")
 }
 

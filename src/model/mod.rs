@@ -4,9 +4,9 @@ mod columns;
 mod ids;
 mod licence;
 
-pub(crate) use self::ids::FLOAT_ID;
+pub use self::ids::FLOAT_ID;
 pub use self::ids::{ImageId, OwnerId, SequenceId};
-pub(crate) use self::licence::{MADE_OF, attribution, page_url, shown_line, shown_name};
+pub use self::licence::{MADE_OF, attribution, page_url, shown_line, shown_name};
 use crate::geo::LonLat;
 
 /// Why a value is none for its slot.

@@ -192,8 +192,7 @@ fn is_number(name: &str, digits: usize, values: RangeInclusive<u16>) -> bool {
 }
 
 /// How many pictures of a quality lie in a folder, in whatever layout.
-#[cfg(feature = "cli")]
-pub(crate) fn pictures_in(root: &Path, quality: Quality) -> u64 {
+pub fn pictures_in(root: &Path, quality: Quality) -> u64 {
     let is_one = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(picture_quality) == Some(quality);
     let folders = picture_folders(root).folders.into_iter();
     let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
@@ -303,7 +302,6 @@ mod tests {
         for name in ["741/8_256.jpg", "741/8_1024.jpg", "741/holiday_256.jpg", "2023/12/8_256.jpg"] {
             fs::write(root.path().join(name), "").expect("written");
         }
-        #[cfg(feature = "cli")]
         assert_eq!(
             [Quality::Q256, Quality::Original].map(|quality| pictures_in(root.path(), quality)),
             [2, 0]

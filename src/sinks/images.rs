@@ -16,12 +16,12 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::durable::{Durable, milliseconds};
 use super::exif::{Facts, Stamper};
-use super::file::{output_error, temporary};
 use super::fresh::FreshUrls;
 use super::in_flight::{Claim, InFlight};
 use super::picture_folder::{self, SMALLEST_JPEG};
 use super::warnings::TooSmall;
 use super::{Exif, FileTime, JpegCheck, PictureLayout, Quality, Sink, Written};
+use crate::atomic_file::{output_error, temporary};
 use crate::client::{Answer, Class, Client, has_ended};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{or_here, parent, set_time, tell_refusals};
@@ -64,10 +64,9 @@ const MOST_BEGUN: usize = 8192;
 /// ([`ImageSink::file_time`]). With [`ImageSink::exif`] it carries place, time, camera, author and licence.
 ///
 /// ```
-/// # #[cfg(feature = "sandbox")]
 /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
 /// use futures::StreamExt;
-/// use streetflow::sandbox::Sandbox;
+/// use streetflow_sandbox::Sandbox;
 /// use streetflow::sinks::{Exif, PictureLayout};
 /// use streetflow::{
 ///     Client, FetchMetadata, Fields, Flow, Image, ImageSink, ListImages, Quality, RecordStream, Sequence,
@@ -92,8 +91,6 @@ const MOST_BEGUN: usize = 8192;
 ///     .await?;
 /// assert_eq!(report.records, 3);
 /// # Ok(()) }
-/// # #[cfg(not(feature = "sandbox"))]
-/// # fn main() {}
 /// ```
 #[derive(Clone)]
 #[must_use]

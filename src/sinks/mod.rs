@@ -29,8 +29,7 @@ pub use self::exif::Exif;
 pub use self::file::{FileSink, StreamSink};
 pub use self::file_time::FileTime;
 pub use self::folders::PictureLayout;
-#[cfg(feature = "cli")]
-pub(crate) use self::folders::pictures_in;
+pub use self::folders::pictures_in;
 pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
 pub use self::images::ImageSink;
 pub use self::jpeg::JpegCheck;

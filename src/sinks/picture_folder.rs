@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::durable::{Durable, shows_writing};
-use super::file::{file_len, output_error, sweep, temporary};
 use super::folders::{picture_folders, picture_quality};
 use super::warnings::{TooSmall, unreadable};
 use super::{FileTime, JpegCheck};
+use crate::atomic_file::{file_len, output_error, sweep, temporary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::set_time;
 

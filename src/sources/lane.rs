@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::RecordStream;
 use super::rounded_ids::RoundedIds;
 use super::table::Table;
-use crate::error::{Error, Result, thread_error};
+use crate::error::{Error, Result};
 use crate::record::Record;
 
 /// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
@@ -180,7 +180,7 @@ pub(super) fn from_thread<T: Record>(
         } else {
             let reading = std::thread::Builder::new().name("read".to_owned()).spawn(work);
             if let Err(error) = reading {
-                refused.try_send(vec![Some(Err(thread_error(error)))]).ok();
+                refused.try_send(vec![Some(Err(Error::thread_refused(error)))]).ok();
             }
         }
         Inbox { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }

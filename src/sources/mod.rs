@@ -1,7 +1,8 @@
 //! Where records come from.
 
+mod count;
 mod csv;
-#[cfg(any(fuzzing, feature = "sandbox"))]
+#[cfg(any(fuzzing, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod geojson;
@@ -17,19 +18,16 @@ mod user;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 
+pub use self::count::{count_rows, has_rows};
 pub use self::csv::CsvSource;
 pub use self::geojson::GeoJsonSource;
 pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
-#[cfg(all(feature = "cli", feature = "parquet"))]
-pub(crate) use self::parquet::rows as parquet_rows;
 pub use self::rounded_ids::IdCheck;
 pub use self::table::TableSource;
-#[cfg(feature = "cli")]
-pub(crate) use self::table::Unknown;
-#[cfg(feature = "cli")]
-pub(crate) use self::tiles::FIRST_LINES;
+pub use self::table::Unknown;
+pub use self::tiles::FIRST_LINES;
 pub use self::tiles::TileSource;
 pub use self::user::UserSource;
 use crate::error::Result;

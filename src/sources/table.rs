@@ -75,8 +75,7 @@ impl<T: Record> TableSource<T> {
     }
 
     /// Reads CSV of which the first line has this number in messages.
-    #[cfg(feature = "cli")]
-    pub(crate) fn csv_at(
+    pub fn csv_at(
         name: impl Into<String>,
         from: impl io::Read + Send + 'static,
         first_line: u64,
@@ -130,8 +129,7 @@ impl<T: Record> TableSource<T> {
     }
 
     /// The same table as one of other records.
-    #[cfg(feature = "cli")]
-    pub(crate) fn retype<U: Record>(self) -> Result<TableSource<U>> {
+    pub fn retype<U: Record>(self) -> Result<TableSource<U>> {
         Ok(TableSource(match self.0 {
             Reader::Csv(source) => Reader::Csv(source.retype()?),
             #[cfg(feature = "parquet")]
@@ -150,8 +148,7 @@ impl<T: Record> TableSource<T> {
     }
 
     /// The column that is the geometry.
-    #[cfg(feature = "cli")]
-    pub(crate) fn geometry(&self) -> Option<&str> {
+    pub fn geometry(&self) -> Option<&str> {
         match &self.0 {
             Reader::Csv(_) => None,
             #[cfg(feature = "parquet")]
@@ -161,14 +158,12 @@ impl<T: Record> TableSource<T> {
     }
 
     /// Whether its rows have the id of an image besides the columns.
-    #[cfg(feature = "cli")]
-    pub(crate) fn has_image_id(&self) -> bool {
+    pub fn has_image_id(&self) -> bool {
         matches!(&self.0, Reader::GeoJson(source) if source.has_image_id())
     }
 
     /// The columns that fill nothing.
-    #[cfg(feature = "cli")]
-    pub(crate) fn unread(&self) -> Vec<String> {
+    pub fn unread(&self) -> Vec<String> {
         match &self.0 {
             Reader::Csv(source) => source.unread(),
             #[cfg(feature = "parquet")]
@@ -203,11 +198,9 @@ impl<T: Record> Source for TableSource<T> {
 }
 
 /// A record of which only the header is wanted.
-#[cfg(feature = "cli")]
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Unknown;
+pub struct Unknown;
 
-#[cfg(feature = "cli")]
 impl Record for Unknown {
     const NAME: &'static str = "record";
     const COLUMNS: &'static [Column<Self>] = &[];
@@ -336,7 +329,7 @@ pub(super) struct Row {
 pub(super) fn printable(text: &str, most: usize) -> String {
     // Cut first: what is endless must not cost endless time.
     let end = text.char_indices().nth(most + 1).map_or(text.len(), |(end, _)| end);
-    crate::printable::printable(&redact(&text[..end]), most)
+    crate::text::printable(&redact(&text[..end]), most)
 }
 
 fn shorten(header: &[String]) -> String {

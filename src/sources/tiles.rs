@@ -37,7 +37,7 @@ use crate::stages::Dates;
 const STEP: &str = "sequences";
 
 /// The coarsest level with lines; above there is only a sample.
-pub(crate) const FIRST_LINES: u8 = 6;
+pub const FIRST_LINES: u8 = 6;
 
 /// From this level on, lines are complete enough to rule out by what is wanted.
 const ALL_LINES: u8 = 10;

@@ -26,10 +26,10 @@ const STEP: &str = "images";
 /// those that stay empty while others are not are gone.
 ///
 /// ```
-/// # #[cfg(feature = "sandbox")]
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use futures::{TryStreamExt, stream};
-/// use streetflow::{Flow, Image, ListImages, Sequence, SequenceId, sandbox::Sandbox};
+/// use streetflow::{Flow, Image, ListImages, Sequence, SequenceId};
+/// use streetflow_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::start().await?;
 /// let drive = &sandbox.world().sequences()[0];
@@ -40,7 +40,6 @@ const STEP: &str = "images";
 ///     .await?;
 /// assert_eq!(images.len(), drive.image_count() as usize);
 /// # Ok(()) }
-/// # #[cfg(not(feature = "sandbox"))] fn main() {}
 /// ```
 #[derive(Clone)]
 #[must_use]

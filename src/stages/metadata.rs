@@ -44,10 +44,10 @@ const MOST_WAITING: usize = 65_536;
 /// an error of kind [`ErrorKind::Malformed`] follows the records of that batch.
 ///
 /// ```
-/// # #[cfg(feature = "sandbox")]
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use futures::{TryStreamExt, stream};
-/// use streetflow::{FetchMetadata, Flow, ListImages, Metadata, Sequence, SequenceId, sandbox::Sandbox};
+/// use streetflow::{FetchMetadata, Flow, ListImages, Metadata, Sequence, SequenceId};
+/// use streetflow_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::start().await?;
 /// let client = sandbox.client()?;
@@ -61,7 +61,6 @@ const MOST_WAITING: usize = 65_536;
 /// assert!(images.iter().all(|image| image.captured_at.is_some() && image.width.is_none()));
 /// # assert_eq!(images.len(), 3);
 /// # Ok(()) }
-/// # #[cfg(not(feature = "sandbox"))] fn main() {}
 /// ```
 #[derive(Clone)]
 #[must_use]

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use self::index::{Index, Place, pack, read_exact_at};
-use crate::error::{Error, ErrorKind, Result, thread_error};
+use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{or_here, parent, sync_data, sync_file, sync_folder};
 
 const ANSWERS: &str = "answers";
@@ -29,7 +29,7 @@ const INDEX: &str = "index";
 const QUESTION: &str = "question";
 
 /// The files of a store, in the order in which they go: without an index there are no answers.
-pub(crate) const STORE_FILES: [&str; 3] = [INDEX, ANSWERS, QUESTION];
+pub const STORE_FILES: [&str; 3] = [INDEX, ANSWERS, QUESTION];
 
 /// How the first line of [`QUESTION`] begins, in every version.
 const BEGINS: &str = "streetflow answers ";
@@ -175,8 +175,7 @@ impl Store {
     }
 
     /// Whether there is no answer now, neither old nor new.
-    #[cfg(feature = "cli")]
-    pub(crate) fn holds_nothing(&self) -> bool {
+    pub fn holds_nothing(&self) -> bool {
         self.is_empty() && self.0.kept.load(Ordering::Relaxed) == 0
     }
 
@@ -265,7 +264,7 @@ impl Log {
         let syncing = std::thread::Builder::new().name("store".to_owned()).spawn(keep_synced);
         // The whole of it in one line: what comes of it is an error of a file.
         let syncing = syncing.map_err(|error| {
-            let error = thread_error(error);
+            let error = Error::thread_refused(error);
             io::Error::other(format!("{}: {}", error.chain(), error.advice().unwrap_or_default()))
         })?;
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;

@@ -12,7 +12,7 @@ use super::polygon::Polygon;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::LonLat;
 use crate::geo::crs::{CONVERT, Crs, foreign};
-use crate::printable::printable;
+use crate::text::printable;
 
 /// A file of more bytes is no area: the borders of all countries have half of that.
 const MOST_BYTES: u64 = 128 << 20;

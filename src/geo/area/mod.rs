@@ -137,8 +137,7 @@ impl Area {
     }
 
     /// What tells it from other areas, short.
-    #[cfg(any(test, feature = "cli"))]
-    pub(crate) fn key(&self) -> String {
+    pub fn key(&self) -> String {
         let polygons = match &self.0 {
             Shape::Box(bbox) => return bbox.to_string(),
             Shape::Polygons(polygons) => polygons,

@@ -34,7 +34,7 @@ use self::check::check_since;
 use self::disk::Disk;
 use self::marker::{Marker, TOLERANCE, left};
 pub(super) use self::marker::{milliseconds, shows_writing};
-use super::file::output_error;
+use crate::atomic_file::output_error;
 use crate::error::{Error, Result};
 
 /// A kill costs a look at the pictures of so long, and of [`SLACK`].

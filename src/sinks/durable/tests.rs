@@ -180,7 +180,6 @@ fn files_that_only_begin_like_a_marker_are_not_ours() {
 }
 
 /// What Mapillary serves for panoramas: a progressive JPEG, with black areas where the ground is left out.
-#[cfg(feature = "sandbox")]
 #[test]
 fn a_progressive_picture_with_long_runs_of_zeros_stays() {
     use jpeg_encoder::{ColorType, Encoder};

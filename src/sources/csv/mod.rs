@@ -84,7 +84,6 @@ impl<T: Record> CsvSource<T> {
         Ok(Self { table, rows, columns })
     }
 
-    #[cfg(feature = "cli")]
     pub(super) fn retype<U: Record>(self) -> Result<CsvSource<U>> {
         CsvSource::of(self.table, self.rows)
     }
@@ -101,7 +100,6 @@ impl<T: Record> CsvSource<T> {
     }
 
     /// The columns that fill nothing.
-    #[cfg(feature = "cli")]
     pub(super) fn unread(&self) -> Vec<String> {
         let columns = self.table.header.iter().zip(&self.columns);
         columns.filter(|(_, column)| column.is_none()).map(|(name, _)| name.clone()).collect()

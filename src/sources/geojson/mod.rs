@@ -112,7 +112,6 @@ impl<T: Record> GeoJsonSource<T> {
         Self::of(name.into(), Split::sequence(buffered(from)), VecDeque::new())
     }
 
-    #[cfg(feature = "cli")]
     pub(super) fn retype<U: Record>(self) -> Result<GeoJsonSource<U>> {
         GeoJsonSource::of(self.table.name, self.split, self.first)
     }
@@ -196,19 +195,16 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     /// Whether one of the first features has a geometry.
-    #[cfg(feature = "cli")]
     pub(super) fn has_geometry(&self) -> bool {
         self.seen.geometry
     }
 
     /// Whether one of the first features has an id that is not its sequence's.
-    #[cfg(feature = "cli")]
     pub(super) fn has_image_id(&self) -> bool {
         self.seen.image
     }
 
     /// The properties that fill nothing.
-    #[cfg(feature = "cli")]
     pub(super) fn unread(&self) -> Vec<String> {
         let fills = |name: &String| self.columns.contains_key(name.as_str()) || name == "geometry";
         self.table.header.iter().filter(|name| !fills(name)).cloned().collect()

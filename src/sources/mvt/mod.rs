@@ -20,7 +20,7 @@ use self::wire::{Feature, Layer, Value, Varints, layers};
 use crate::client::redact;
 use crate::geo::{Area, Clip, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
-use crate::printable::printable;
+use crate::text::printable;
 
 /// Ten times what has been seen in a tile of many countries.
 const MOST_SEQUENCES: usize = 2_000_000;

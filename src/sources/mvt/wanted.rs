@@ -33,7 +33,7 @@ impl Wanted {
     }
 
     /// Of one of some owners only.
-    #[cfg(any(test, fuzzing, feature = "sandbox"))]
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub(in crate::sources) fn of(owners: impl IntoIterator<Item = OwnerId>) -> Self {
         Self { owners: owners.into_iter().map(Owner::new).collect(), ..Self::default() }
     }

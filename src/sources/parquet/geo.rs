@@ -6,7 +6,6 @@ use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::LogicalType;
 use arrow_array::Array;
 use arrow_schema::DataType;
-#[cfg(feature = "cli")]
 use arrow_schema::Field;
 use serde_json::Value as Json;
 
@@ -73,7 +72,6 @@ fn is_wgs84(crs: &Json) -> bool {
 }
 
 /// Whether a column is the box around each point.
-#[cfg(feature = "cli")]
 pub(super) fn is_box(field: &Field) -> bool {
     let DataType::Struct(edges) = field.data_type() else { return false };
     ["xmin", "ymin", "xmax", "ymax"].iter().all(|edge| edges.find(edge).is_some())

@@ -49,7 +49,6 @@ pub struct ParquetSource<T: 'static> {
     rows: ParquetRecordBatchReaderBuilder<File>,
     columns: Vec<(String, &'static Column<T>)>,
     /// The column of points, or why there is none that could be used.
-    #[cfg(feature = "cli")]
     geometry: std::result::Result<Option<String>, String>,
     /// The column of points, and its way into the record.
     position: Option<(String, Placing<T>)>,
@@ -89,24 +88,15 @@ impl<T: Record> ParquetSource<T> {
             }
             None => None,
         };
-        Ok(Self {
-            table,
-            rows,
-            columns,
-            #[cfg(feature = "cli")]
-            geometry,
-            position,
-        })
+        Ok(Self { table, rows, columns, geometry, position })
     }
 
     /// The column that is the geometry.
-    #[cfg(feature = "cli")]
     pub(super) fn geometry(&self) -> Option<&str> {
         self.geometry.as_ref().ok()?.as_deref()
     }
 
     /// The columns that fill nothing; the boxes around the points are no news.
-    #[cfg(feature = "cli")]
     pub(super) fn unread(&self) -> Vec<String> {
         let fills = |name: &str| {
             self.columns.iter().any(|(read, _)| read == name)
@@ -117,7 +107,6 @@ impl<T: Record> ParquetSource<T> {
         unread.map(|field| field.name().clone()).collect()
     }
 
-    #[cfg(feature = "cli")]
     pub(super) fn retype<U: Record>(self) -> Result<ParquetSource<U>> {
         ParquetSource::of(self.table, self.rows)
     }
@@ -270,8 +259,7 @@ fn check_chunks(rows: &ParquetRecordBatchReaderBuilder<File>) -> std::result::Re
 }
 
 /// How many rows a file has.
-#[cfg(feature = "cli")]
-pub(crate) fn rows(path: &Path) -> Option<u64> {
+pub(super) fn rows(path: &Path) -> Option<u64> {
     let rows = builder(File::open(path).ok()?).ok()?.metadata().file_metadata().num_rows();
     u64::try_from(rows).ok()
 }

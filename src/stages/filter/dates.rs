@@ -44,12 +44,12 @@ impl Dates {
     }
 
     /// The first millisecond of what a text says.
-    pub(crate) fn first(text: &str) -> Result<i64> {
+    pub fn first(text: &str) -> Result<i64> {
         Self::read(text, 0)
     }
 
     /// The last millisecond of what a text says.
-    pub(crate) fn last(text: &str) -> Result<i64> {
+    pub fn last(text: &str) -> Result<i64> {
         Self::read(text, DAY - 1)
     }
 

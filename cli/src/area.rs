@@ -1,0 +1,99 @@
+//! What is to be crawled: flags into an area and owners.
+
+use super::args::AreaArgs;
+use super::voice::{Tone, Voice};
+use super::words::path_text;
+use streetflow::geo::Area;
+use streetflow::{Bbox, Error, ErrorKind, OwnerId, Result};
+
+impl AreaArgs {
+    /// The area that the flags name, if they do; `default` is that of the sandbox.
+    pub(super) fn place(&self, default: Option<Bbox>) -> Result<Option<Area>> {
+        if let Some(file) = &self.area {
+            return Ok(Some(file.area.clone()));
+        }
+        if let (Some(place), Some(metres)) = (self.around, self.radius) {
+            return Area::around(place, metres).map(Some);
+        }
+        // All of a user's images lie somewhere.
+        Ok(self.bbox.or(default.filter(|_| self.user.is_none())).map(Area::from))
+    }
+
+    /// Warns of what else there is to know about the file of the area.
+    pub(super) fn warn(&self, voice: &Voice) {
+        if let Some(file) = &self.area {
+            for note in &file.notes {
+                voice.say(Tone::Warning, &format!("the area {}: {note}", path_text(&file.path)));
+            }
+        }
+    }
+
+    /// Whether no area is named but a user.
+    pub(super) fn is_user_alone(&self) -> bool {
+        self.user.is_some() && self.bbox.is_none() && self.area.is_none() && self.around.is_none()
+    }
+
+    /// The flags as one would say them again.
+    pub(super) fn words(&self, default: Option<Bbox>) -> Vec<String> {
+        let mut words = Vec::new();
+        match (&self.area, self.around, self.radius) {
+            (Some(file), ..) => words.push(format!("--area {}", file.path.display())),
+            (None, Some(place), Some(metres)) => {
+                words.push(format!("--around {},{} --radius {metres}", place.lon, place.lat));
+            }
+            _ if self.is_user_alone() => {}
+            _ => words.extend(self.bbox.or(default).map(|bbox| format!("--bbox {bbox}"))),
+        }
+        words.extend(self.owner_words());
+        if self.is_user_alone() {
+            return words;
+        }
+        words.push(format!("--min-zoom {} --max-zoom {}", self.min_zoom, self.max_zoom));
+        words.extend(self.exhaustive.then(|| "--exhaustive".to_owned()));
+        words
+    }
+
+    /// Owners that no tile leaves out, where none is asked, or their ids are rounded there and might be another's.
+    pub(super) fn not_in_tiles(&self, asks_tiles: bool) -> Vec<OwnerId> {
+        let exact = |owner: &&OwnerId| owner.as_str().parse::<u64>().is_ok_and(|id| id < 1 << 53);
+        self.exclude_owner.iter().filter(|owner| !asks_tiles || !exact(owner)).cloned().collect()
+    }
+
+    fn owner_words(&self) -> impl Iterator<Item = String> {
+        let owned = self.org_id.iter().map(|owner| format!("--org-id {owner}"));
+        let user = self.user.iter().map(|name| format!("--user '{name}'"));
+        user.chain(owned).chain(self.exclude_owner.iter().map(|owner| format!("--exclude-owner {owner}")))
+    }
+
+    /// What tells this area and its owners from others, for the answers that an unfinished run keeps.
+    pub(super) fn key(&self) -> Result<String> {
+        let place = self.place(None)?.map_or_else(|| "no area".to_owned(), |area| area.key());
+        let owners: Vec<_> = self.owner_words().collect();
+        Ok(format!("{place} {}", owners.join(" ")))
+    }
+
+    /// Whatever is wrong with the words themselves.
+    pub(super) fn check(&self, is_sandbox: bool) -> Result<()> {
+        if self.place(None)?.is_none() && self.user.is_none() && !is_sandbox {
+            return Err(no_box());
+        }
+        if let Some(both) = self.org_id.iter().find(|owner| self.exclude_owner.contains(owner)) {
+            return Err(Error::new(ErrorKind::Usage, "choose the owners")
+                .subject(both.as_str())
+                .because("`--org-id` and `--exclude-owner` both name it")
+                .hint("leave one of them out"));
+        }
+        if self.min_zoom > self.max_zoom {
+            let why = format!("`--min-zoom {}` is deeper than `--max-zoom {}`", self.min_zoom, self.max_zoom);
+            return Err(Error::new(ErrorKind::Usage, "choose the tile levels").because(why));
+        }
+        Ok(())
+    }
+}
+
+/// There is nothing to crawl.
+pub(super) fn no_box() -> Error {
+    Error::new(ErrorKind::Usage, "choose the area").because("no box was given").hint(
+        "give one with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`, or polygons with `--area FILE`, or `--around LON,LAT --radius M`",
+    )
+}

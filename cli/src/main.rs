@@ -1,0 +1,239 @@
+//! The command `streetflow`: words into flows, events into words.
+//!
+//! - `area` says what is to be crawled
+//! - `args` parses the command line, all of it
+//! - `job` is the frame of every crawling command: last lines, exit code; `signals` is what ends one early
+//! - `run` makes what a command runs with
+//! - `start` opens the ids that a crawl may start from
+//! - `steps` composes the flows, `tables` finds and names their files
+//! - `convert` is the one command that asks nobody
+//! - `estimate` says beforehand what a crawl takes, `sizes` how large pictures are and what room there is for them
+//! - `question` asks the person at the terminal; `big` asks before a large download, for which `ahead` reads tiles early
+//! - `man` writes manual pages
+//! - `settings` puts the environment and `streetflow.toml` under the flags
+//! - `threads` starts all threads of a run before its work
+//! - `stdout` is all of standard output but the tables of `convert`
+//! - `screen` counts what happens and shows it: `lines` are the live lines, `pulse` their rates, `waits` and `silence`
+//!   what is waited for; `voice` is all of stderr, `words` how things read
+//! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
+//! - `summary` is the last lines, `next` the command that goes on, `unfinished` keeps what the next run goes on from
+//! - `origin` knows which query made the tables that are there, and `nothing` keeps them where a run finds nothing
+//! - `want` says which images are wanted
+//! - `cache` finds the user's cache folder, for tiles
+
+#![forbid(unsafe_code)]
+
+mod ahead;
+mod area;
+mod args;
+mod attribution;
+mod big;
+mod cache;
+mod columns;
+mod convert;
+mod counts;
+mod estimate;
+mod job;
+mod ledger;
+mod lines;
+mod man;
+mod next;
+mod nothing;
+mod origin;
+mod pulse;
+mod question;
+mod report;
+mod run;
+mod screen;
+mod settings;
+mod signals;
+mod silence;
+mod sizes;
+mod start;
+mod stdout;
+mod steps;
+mod summary;
+mod tables;
+mod threads;
+mod unfinished;
+mod voice;
+mod waits;
+mod want;
+mod words;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::CommandFactory;
+
+use self::args::{Cli, Command, ScreenArgs};
+use self::job::Job;
+use self::settings::Refusal;
+use self::voice::{Tone, Voice};
+use self::words::error_text;
+use streetflow::Result;
+use streetflow::{Error, ErrorKind};
+
+/// How the command ends; documented in `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    SomeFailed = 3,
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+fn main() -> ExitCode {
+    let parsed = match settings::parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(Refusal::Words(error, whence)) => {
+            if let Err(error) = stdout::judge(error.print().and_then(|()| io::stdout().flush())) {
+                writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "{}", error_text(&error)).ok();
+                return exit_of(&error).into();
+            }
+            if let Some(whence) = whence {
+                writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "\n{whence}").ok();
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        Err(Refusal::Settings(error)) => {
+            writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "{}", error_text(&error)).ok();
+            return exit_of(&error).into();
+        }
+    };
+    let told = match &parsed.cli.command {
+        Command::Config(_) => Some(settings::config(&parsed)),
+        Command::Init { file } => Some(
+            settings::init(file.as_deref()).map(|said| Voice::new(&parsed.cli.screen).say(Tone::Note, &said)),
+        ),
+        _ => None,
+    };
+    if let Some(told) = told {
+        return told.map_or_else(|error| fail(&parsed.cli.screen, &error), |()| Exit::Done).into();
+    }
+    if let Some(said) = parsed.file_told() {
+        Voice::new(&parsed.cli.screen).say(Tone::Note, &said);
+    }
+    let cli = parsed.cli;
+    let screen = cli.screen.clone();
+    let runtime = match threads::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&screen, &error).into(),
+    };
+    let exit = threads::block_on(&runtime, command(cli)).unwrap_or_else(|error| fail(&screen, &error));
+    // Whatever still runs in a thread after an abandoned run must not hold the process back.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    exit.into()
+}
+
+async fn command(cli: Cli) -> Exit {
+    let screen = &cli.screen;
+    match &cli.command {
+        Command::Sequences(args) => {
+            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
+                .area(&args.area)
+                .tables(&args.tables)
+                .next(Some(next::images(&args.files, &args.network, &args.tables)));
+            job.run(screen, async |run| steps::sequences(run, args).await).await
+        }
+        Command::Images(args) => {
+            let job = Job::new(&args.network, &args.files, &[steps::IMAGES])
+                .input(&args.input, &args.files.names.seq_out_file)
+                .tables(&args.tables)
+                .next(Some(next::metadata(&args.files, &args.network, &args.tables)));
+            job.run(screen, async |run| steps::images(run, args).await).await
+        }
+        Command::Metadata(args) => {
+            let job = Job::new(&args.network, &args.files, &[steps::METADATA])
+                .input(&args.input, &args.files.names.img_out_file)
+                .filters(&args.filters)
+                .tables(&args.tables)
+                .next(next::download(&args.files, &args.network, &args.tables, &args.ask.fields));
+            job.run(screen, async |run| steps::metadata(run, args).await).await
+        }
+        Command::Download(args) => {
+            let job = Job::new(&args.network, &args.files, &[steps::DOWNLOAD]);
+            job.run(screen, async |run| steps::download(run, args).await).await
+        }
+        Command::Crawl(args) if args.estimate => estimate::run(args, screen).await,
+        Command::Crawl(args) => {
+            let start = start::Start::of(args);
+            let job = Job::new(&args.network, &args.files, steps::of(args))
+                .filters(&args.filters)
+                .tables(&args.tables)
+                .next(next::crawled(args))
+                .clipped(args.clip);
+            let job = match start {
+                Some(start) => job.start(start.words()),
+                None => job.area(&args.area),
+            };
+            job.run(screen, async |run| steps::crawl(run, args).await).await
+        }
+        Command::Convert(args) => convert::run(args, screen).await,
+        Command::Sandbox(args) => match serve(args).await {
+            Ok(()) => Exit::Done,
+            Err(error) => fail(screen, &error),
+        },
+        // Both were done before there was need of a runtime.
+        Command::Config(_) | Command::Init { .. } => Exit::Done,
+        Command::Man { folder } => match man::pages(folder.as_deref()) {
+            Ok(()) => Exit::Done,
+            Err(error) => fail(screen, &error),
+        },
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "streetflow", &mut script);
+            stdout::print(&script).map_or_else(|error| fail(screen, &error), |()| Exit::Done)
+        }
+    }
+}
+
+async fn serve(args: &args::SandboxArgs) -> Result<()> {
+    use streetflow_sandbox::{Sandbox, World};
+    let builder = Sandbox::builder().record(false).latency(std::time::Duration::from_millis(args.latency));
+    let builder = match args.port {
+        Some(port) => builder.port(port),
+        None => builder,
+    };
+    let builder = match args.images {
+        Some(images) => builder.world(World::of_size(images, 1)),
+        None => builder,
+    };
+    let sandbox = builder.start().await.map_err(|error| {
+        Error::new(ErrorKind::Usage, "start the sandbox")
+            .because(error)
+            .hint("choose another port with `--port`")
+    })?;
+    let words = format!(
+        "export MAPILLARY_GRAPH_URL={}\nexport MAPILLARY_TILES_URL={}\nexport MAPILLARY_TOKEN='{}'\n",
+        sandbox.graph_url(),
+        sandbox.tiles_url(),
+        Sandbox::TOKEN,
+    );
+    let words = format!("{words}# then, for example: streetflow crawl --bbox 32.19,34.52,34.18,35.49\n");
+    let mut signals = signals::Signals::listen();
+    stdout::print(words.as_bytes())?;
+    signals.next().await;
+    Ok(())
+}
+
+fn exit_of(error: &Error) -> Exit {
+    match error.kind() {
+        ErrorKind::Usage => Exit::Usage,
+        ErrorKind::Interrupted => Exit::Interrupted,
+        _ => Exit::Failed,
+    }
+}
+
+fn fail(args: &ScreenArgs, error: &Error) -> Exit {
+    Voice::new(args).error(error);
+    exit_of(error)
+}
