@@ -162,6 +162,7 @@ impl Error {
         self
     }
 
+    /// Sets the HTTP status of the last response.
     pub fn answered(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self

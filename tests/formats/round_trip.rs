@@ -1,17 +1,12 @@
 //! Every record in every format and back, and the bytes that we promise.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use futures::TryStreamExt;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use streetflow::sinks::{Layout, encoder_for};
-use streetflow::{
-    Fields, Format, Image, Kind, Metadata, OwnerId, Place, Record, Sequence, SequenceId, Source, TableSource,
-    Value,
-};
+use streetflow::{Format, Image, Kind, Metadata, OwnerId, Place, Record, Sequence, SequenceId, Value};
 
-use crate::support::tables::{all, bits, every_format_keeps, read, write};
+use crate::support::tables::{all, bits, read, write};
 use crate::support::{ODD_TEXT, image, metadata, odd_metadata};
 
 /// Values for one column, one of each kind; which is taken is the column's matter.
