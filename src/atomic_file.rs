@@ -126,9 +126,9 @@ pub fn output_error(doing: &'static str, path: &Path, error: io::Error) -> Error
         }
         _ => None,
     };
-    let error = Error::new(ErrorKind::Output, doing).subject(path.display().to_string()).because(error);
+    let error = Error::new(ErrorKind::Io, doing).with_subject(path.display().to_string()).with_source(error);
     match hint {
-        Some(hint) => error.hint(hint),
+        Some(hint) => error.with_hint(hint),
         None => error,
     }
 }

@@ -22,7 +22,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// let error = "1,2,3".parse::<Bbox>().unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Usage);
 /// assert_eq!(error.to_string(), "failed to read the box `1,2,3`");
-/// assert!(error.advice().is_some());
+/// assert!(error.hint().is_some());
 /// ```
 pub struct Error(Box<Inner>);
 
@@ -54,19 +54,19 @@ pub enum ErrorKind {
     /// a proxy that wants a password, a name that does not exist.
     Unreachable,
     /// Over a limit of the API; waiting helps.
-    Throttled,
+    RateLimited,
     /// The server or the network failed; trying again may help.
     Unavailable,
     /// The server refuses to answer that much at once; asking for less helps.
-    TooMuch,
+    TooLarge,
     /// The server refuses this very request, and would again.
-    Refused,
+    Rejected,
     /// It exists no longer at Mapillary: counted, no failure.
     Gone,
     /// Bytes that are not what they should be: a tile, JSON, a JPEG, a row.
     Malformed,
     /// The disk or the output folder.
-    Output,
+    Io,
     /// Somebody asked to stop.
     Interrupted,
 }
@@ -76,7 +76,7 @@ impl ErrorKind {
     pub fn is_fatal(self) -> bool {
         matches!(
             self,
-            Self::Usage | Self::Auth | Self::Blocked | Self::Unreachable | Self::Output | Self::Interrupted
+            Self::Usage | Self::Auth | Self::Blocked | Self::Unreachable | Self::Io | Self::Interrupted
         )
     }
 }
@@ -84,7 +84,7 @@ impl ErrorKind {
 /// For sources and sinks of one's own; ours name the file.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::new(ErrorKind::Output, "read or write a file").because(error)
+        Self::new(ErrorKind::Io, "read or write a file").with_source(error)
     }
 }
 
@@ -108,37 +108,37 @@ impl Error {
 
     /// The system refused a thread: names the limits that may be raised.
     pub fn thread_refused(error: std::io::Error) -> Self {
-        Self::new(ErrorKind::Output, "start a thread").because(error).hint(
+        Self::new(ErrorKind::Io, "start a thread").with_source(error).with_hint(
             "the system grants this user or container no more: raise the limit of processes (`ulimit -u`, `pids.max`, `docker run --pids-limit`) or of memory (`ulimit -v`), or end other programs",
         )
     }
 
     /// Names the thing: `sequence abc`, a file, a tile.
-    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+    pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = Some(shown(subject.into()));
         self
     }
 
     /// Says why: another error, or a sentence.
-    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
     /// Says what to do about it.
-    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    pub(crate) fn tried(mut self, attempts: u32, elapsed: Duration) -> Self {
+    pub(crate) fn with_attempts(mut self, attempts: u32, elapsed: Duration) -> Self {
         self.0.attempts = attempts;
         self.0.elapsed = elapsed;
         self
     }
 
     /// The same failure, said of what was being done: below, nobody knows that.
-    pub(crate) fn rename(mut self, doing: &'static str, subject: &str) -> Self {
+    pub(crate) fn with_context(mut self, doing: &'static str, subject: &str) -> Self {
         if self.0.doing.is_empty() {
             self.0.doing = Cow::Borrowed(doing);
             self.0.subject = Some(subject.to_owned());
@@ -147,8 +147,8 @@ impl Error {
     }
 
     /// The same failure, said of another thing that it befell.
-    pub(crate) fn again(&self, doing: &'static str, subject: &str) -> Self {
-        let mut error = Self::new(self.0.kind, doing).subject(subject).because(self.chain());
+    pub(crate) fn for_subject(&self, doing: &'static str, subject: &str) -> Self {
+        let mut error = Self::new(self.0.kind, doing).with_subject(subject).with_source(self.chain());
         error.0.attempts = self.0.attempts;
         error.0.elapsed = self.0.elapsed;
         error.0.status = self.0.status;
@@ -157,47 +157,47 @@ impl Error {
     }
 
     /// The same failure as another kind, where more is known than at the place where it arose.
-    pub(crate) fn turned(mut self, kind: ErrorKind) -> Self {
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
     /// Sets the HTTP status of the last response.
-    pub fn answered(mut self, status: u16) -> Self {
+    pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    pub(crate) fn retry_after(mut self, wait: Option<Duration>) -> Self {
+    pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
         self
     }
 
-    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
     /// Names the part of the thing: `row 5` of a table.
-    pub fn part(mut self, part: impl Into<String>) -> Self {
+    pub fn with_location(mut self, part: impl Into<String>) -> Self {
         self.0.part = Some(part.into());
         self
     }
 
     /// The thing it is about down to the part, as an id: a row has none of its own.
     pub fn id(&self) -> Cow<'_, str> {
-        let about = self.about().unwrap_or_default();
+        let about = self.subject().unwrap_or_default();
         match &self.0.part {
             Some(part) => format!("{about} {part}").into(),
             None => about.into(),
         }
     }
 
-    pub(crate) fn is_told(&self) -> bool {
+    pub(crate) fn is_reported(&self) -> bool {
         self.0.told
     }
 
     /// Marks the error as told to an observer; true the first time.
-    pub(crate) fn tell_once(&mut self) -> bool {
+    pub(crate) fn mark_reported(&mut self) -> bool {
         !std::mem::replace(&mut self.0.told, true)
     }
 
@@ -207,12 +207,12 @@ impl Error {
     }
 
     /// The thing it is about, if it is about one: `sequence abc`.
-    pub fn about(&self) -> Option<&str> {
+    pub fn subject(&self) -> Option<&str> {
         self.0.subject.as_deref()
     }
 
     /// What to do about it, if there is something.
-    pub fn advice(&self) -> Option<&str> {
+    pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
@@ -290,9 +290,9 @@ mod tests {
     #[test]
     fn the_chain_tells_everything_once() {
         let error = Error::new(ErrorKind::Unavailable, "list the images of sequence")
-            .subject("abc")
-            .because("connection reset")
-            .tried(3, Duration::from_millis(1500));
+            .with_subject("abc")
+            .with_source("connection reset")
+            .with_attempts(3, Duration::from_millis(1500));
         assert_eq!(
             error.chain(),
             "failed to list the images of sequence `abc` after 3 attempts in 1.5 s: connection reset"

@@ -110,10 +110,10 @@ struct Refusal {
 
 impl Refusal {
     fn error(&self) -> Error {
-        Error::new(ErrorKind::Output, self.call.doing())
-            .subject(self.path.display().to_string())
-            .because(self.why.clone())
-            .hint(self.call.consequence())
+        Error::new(ErrorKind::Io, self.call.doing())
+            .with_subject(self.path.display().to_string())
+            .with_source(self.why.clone())
+            .with_hint(self.call.consequence())
     }
 }
 

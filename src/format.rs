@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// use streetflow::Format;
 ///
 /// assert_eq!("geojsonseq".parse::<Format>()?.extension(), "geojsonl");
-/// assert_eq!(Format::of(Path::new("outputs/img_dataset.csv"))?, Format::Csv);
+/// assert_eq!(Format::from_path(Path::new("outputs/img_dataset.csv"))?, Format::Csv);
 /// # Ok::<(), streetflow::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Format {
     }
 
     /// The format that the ending of a file's name tells; none or an unknown one is a usage error.
-    pub fn of(path: &Path) -> Result<Self> {
+    pub fn from_path(path: &Path) -> Result<Self> {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         match ending.as_str() {
             "csv" => Ok(Self::Csv),
@@ -81,8 +81,8 @@ impl Format {
             "geojson" | "json" => Ok(Self::GeoJson),
             "geojsonl" | "geojsons" | "geojsonseq" | "ndgeojson" | "ndjson" | "jsonl" => Ok(Self::GeoJsonSeq),
             _ => Err(Error::new(ErrorKind::Usage, "tell the format of")
-                .subject(path.display().to_string())
-                .because("its name does not end in .csv, .parquet, .geojson or .geojsonl")),
+                .with_subject(path.display().to_string())
+                .with_source("its name does not end in .csv, .parquet, .geojson or .geojsonl")),
         }
     }
 }
@@ -99,9 +99,9 @@ impl FromStr for Format {
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: &str, hint: String| {
             Err(Error::new(ErrorKind::Usage, "use the format")
-                .subject(text)
-                .because(why.to_owned())
-                .hint(hint))
+                .with_subject(text)
+                .with_source(why.to_owned())
+                .with_hint(hint))
         };
         match text.trim().to_ascii_lowercase().as_str() {
             "csv" => Ok(Self::Csv),

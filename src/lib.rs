@@ -35,7 +35,7 @@
 //! | Stages | [`ListImages`] and [`FetchMetadata`] ask Mapillary; [`stages::Filter`] leaves images out; closures from stream to stream and a [`Stage`] of your own do too |
 //! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`], [`GeoJsonSeqSink`] and [`ImageSink`]; [`Tee`] is two of them, [`Flow::tap`] one on the way; a [`Sink`] of your own has one method |
 //! | Records | [`Sequence`], [`Image`], [`Metadata`]; a [`Record`] of your own brings a table of columns and has all formats |
-//! | Asking | one [`Client`] paces, retries and classifies all requests; [`client::Store`] makes a killed run go on, [`client::TileCache`] spares tiles |
+//! | Asking | one [`Client`] paces, retries and classifies all requests; [`client::ResponseStore`] makes a killed run go on, [`client::TileCache`] spares tiles |
 //! | Watching | an [`Observer`] hears every [`Event`]; a [`Tally`] counts them |
 //! | Trying out | the module `sandbox`: a small Mapillary with faults on demand |
 //!
@@ -80,14 +80,14 @@ struct Readme;
 /// For implementing [`Sink`] without naming the crate that it comes from.
 pub use async_trait::async_trait;
 
-pub use crate::client::{Class, Client, ClientBuilder, Pace, Token};
+pub use crate::client::{Class, Client, ClientBuilder, RateLimit, Token};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
 pub use crate::observe::{Event, Observer, Tally};
-pub use crate::record::{Column, Fields, Kind, Place, Record, Value};
+pub use crate::record::{Column, Fields, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;
 pub use crate::sinks::{

@@ -17,7 +17,7 @@ pub enum Event<'a> {
         class: Class,
     },
     /// An answer came in whole and was good.
-    Answer {
+    Response {
         /// Which kind of request.
         class: Class,
         /// Length of the body, decompressed.
@@ -35,14 +35,14 @@ pub enum Event<'a> {
         wait: Duration,
     },
     /// A request waits for its turn under the pace of its class.
-    Pace {
+    RateLimitWait {
         /// Which kind of request.
         class: Class,
         /// How long.
         wait: Duration,
     },
     /// The API says that its allowance is nearly used up, and requests of the class are held back for it.
-    Usage {
+    ApiUsage {
         /// Which kind of request.
         class: Class,
         /// Percent of the allowance, above 85.
@@ -61,7 +61,7 @@ pub enum Event<'a> {
         step: &'static str,
     },
     /// A picture was already there and was not asked for.
-    Present {
+    AlreadyExists {
         /// The step that found it.
         step: &'static str,
     },
@@ -80,17 +80,17 @@ pub enum Event<'a> {
         error: &'a Error,
     },
     /// A tile came from the cache of earlier runs and was not asked for.
-    CachedTile {
+    TileCacheHit {
         /// The tile.
         tile: TileId,
     },
     /// Tiles can't be kept for later runs; told once, and the run goes on without.
-    TileCacheOff {
+    TileCacheDisabled {
         /// Why.
         error: &'a Error,
     },
     /// A tile was read in which sequences are collected.
-    TileShows {
+    TileImages {
         /// The tile.
         tile: TileId,
         /// Images of wanted sequences that lie in it; only tiles of level 14 show images.
@@ -99,7 +99,7 @@ pub enum Event<'a> {
         images: u64,
     },
     /// A tile was ruled out with all that lies below it.
-    RuledOut {
+    TilePruned {
         /// The tile.
         tile: TileId,
     },
@@ -112,19 +112,19 @@ pub enum Event<'a> {
     },
     /// Something entered a step: a tile that is to be read, a sequence, an image, a row.
     ///
-    /// It leaves the step as [`Event::Listed`], [`Event::RuledOut`], [`Event::Record`], [`Event::Present`],
-    /// [`Event::LeftOut`], [`Event::Gone`] or [`Event::Failed`], or not at all if the run ends early.
-    Entered {
+    /// It leaves the step as [`Event::InputDone`], [`Event::TilePruned`], [`Event::Record`], [`Event::AlreadyExists`],
+    /// [`Event::Filtered`], [`Event::Gone`] or [`Event::Failed`], or not at all if the run ends early.
+    InputStarted {
         /// The step.
         step: &'static str,
     },
     /// All records of a tile or of a sequence were passed on: where one thing gives many, this is its way out.
-    Listed {
+    InputDone {
         /// The step.
         step: &'static str,
     },
     /// A filter left something out: an image, or a sequence of which a tile says that it does not fit.
-    LeftOut {
+    Filtered {
         /// The step in which.
         step: &'static str,
         /// The filter's name: `dates`, `pano`, `every`.
@@ -138,23 +138,23 @@ pub enum Event<'a> {
         error: &'a Error,
     },
     /// An answer came from the store of an unfinished run instead of the network.
-    Stored {
+    StoreHit {
         /// Which kind of request it saved.
         class: Class,
     },
     /// A host can't be reached for a reason that is worth a word, such as a name that is not found; told once for each
     /// host and reason, at its first occurrence, if the request is tried again.
-    Unreached {
+    HostUnreachable {
         /// Which kind of request.
         class: Class,
         /// Why, and what to do about it.
         error: &'a Error,
     },
     /// An answer said that a limit is met: too many requests, or a block of this address.
-    Limited {
+    RateLimited {
         /// Which kind of request.
         class: Class,
-        /// What it said, as an error of kind [`ErrorKind::Throttled`] or [`ErrorKind::Blocked`].
+        /// What it said, as an error of kind [`ErrorKind::RateLimited`] or [`ErrorKind::Blocked`].
         error: &'a Error,
     },
     /// Something that a person should know and that ends nothing, such as a file system that lacks a call.
@@ -208,19 +208,19 @@ pub struct Tally {
     requests: [AtomicU64; 4],
     bytes: [AtomicU64; 4],
     retries: [AtomicU64; 4],
-    stored: [AtomicU64; 4],
-    paced: [AtomicU64; 4],
-    throttled: [AtomicU64; 4],
+    store_hits: [AtomicU64; 4],
+    rate_limit_waits: [AtomicU64; 4],
+    rate_limited: [AtomicU64; 4],
     blocked: [AtomicU64; 4],
     records: AtomicU64,
-    present: AtomicU64,
+    already_exists: AtomicU64,
     gone: AtomicU64,
     failed: AtomicU64,
-    ruled_out: AtomicU64,
-    left_out: AtomicU64,
-    cached_tiles: AtomicU64,
+    pruned_tiles: AtomicU64,
+    filtered: AtomicU64,
+    tile_cache_hits: AtomicU64,
     exif_incomplete: AtomicU64,
-    shown_images: AtomicU64,
+    tile_images: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, more: u64) {
@@ -248,23 +248,23 @@ impl Tally {
     }
 
     /// The same of one class.
-    pub fn retries_of(&self, class: Class) -> u64 {
+    pub fn retries_for(&self, class: Class) -> u64 {
         read(&self.retries[class as usize])
     }
 
     /// Answers of a class that came from the store of an unfinished run.
-    pub fn stored(&self, class: Class) -> u64 {
-        read(&self.stored[class as usize])
+    pub fn store_hits(&self, class: Class) -> u64 {
+        read(&self.store_hits[class as usize])
     }
 
     /// Times that a request of a class waited for its turn.
-    pub fn paced(&self, class: Class) -> u64 {
-        read(&self.paced[class as usize])
+    pub fn rate_limit_waits(&self, class: Class) -> u64 {
+        read(&self.rate_limit_waits[class as usize])
     }
 
     /// Answers of a class that said "too many requests", each in its own words.
-    pub fn throttled(&self, class: Class) -> u64 {
-        read(&self.throttled[class as usize])
+    pub fn rate_limited(&self, class: Class) -> u64 {
+        read(&self.rate_limited[class as usize])
     }
 
     /// Answers of a class that were the login page of a block.
@@ -278,8 +278,8 @@ impl Tally {
     }
 
     /// Pictures that were already there.
-    pub fn present(&self) -> u64 {
-        read(&self.present)
+    pub fn already_exists(&self) -> u64 {
+        read(&self.already_exists)
     }
 
     /// Sequences and images that exist no longer.
@@ -293,18 +293,18 @@ impl Tally {
     }
 
     /// Tiles ruled out without looking at what lies below them.
-    pub fn ruled_out(&self) -> u64 {
-        read(&self.ruled_out)
+    pub fn pruned_tiles(&self) -> u64 {
+        read(&self.pruned_tiles)
     }
 
     /// Images and sequences that a filter left out.
-    pub fn left_out(&self) -> u64 {
-        read(&self.left_out)
+    pub fn filtered(&self) -> u64 {
+        read(&self.filtered)
     }
 
     /// Images of wanted sequences that the tiles have shown so far.
-    pub fn shown_images(&self) -> u64 {
-        read(&self.shown_images)
+    pub fn tile_images(&self) -> u64 {
+        read(&self.tile_images)
     }
 
     /// Pictures that had no room for all that is known of them.
@@ -313,8 +313,8 @@ impl Tally {
     }
 
     /// Tiles that came from the cache of earlier runs.
-    pub fn cached_tiles(&self) -> u64 {
-        read(&self.cached_tiles)
+    pub fn tile_cache_hits(&self) -> u64 {
+        read(&self.tile_cache_hits)
     }
 }
 
@@ -322,33 +322,33 @@ impl Observer for Tally {
     fn on_event(&self, event: &Event<'_>) {
         match event {
             Event::Request { class } => add(&self.requests[*class as usize], 1),
-            Event::Answer { class, bytes } => add(&self.bytes[*class as usize], *bytes),
+            Event::Response { class, bytes } => add(&self.bytes[*class as usize], *bytes),
             Event::Retry { class, .. } => add(&self.retries[*class as usize], 1),
-            Event::Pace { class, .. } => add(&self.paced[*class as usize], 1),
-            Event::Usage { .. } | Event::Concurrency { .. } | Event::Unreached { .. } => {}
-            Event::TileCacheOff { .. } | Event::Warning { .. } => {}
+            Event::RateLimitWait { class, .. } => add(&self.rate_limit_waits[*class as usize], 1),
+            Event::ApiUsage { .. } | Event::Concurrency { .. } | Event::HostUnreachable { .. } => {}
+            Event::TileCacheDisabled { .. } | Event::Warning { .. } => {}
             Event::Record { .. } => add(&self.records, 1),
-            Event::Present { .. } => add(&self.present, 1),
+            Event::AlreadyExists { .. } => add(&self.already_exists, 1),
             Event::Gone { .. } => add(&self.gone, 1),
             Event::Failed { .. } => add(&self.failed, 1),
-            Event::TileShows { images, .. } => add(&self.shown_images, *images),
-            Event::RuledOut { .. } => add(&self.ruled_out, 1),
-            Event::Entered { .. } | Event::Listed { .. } | Event::TileSplit { .. } => {}
-            Event::LeftOut { .. } => add(&self.left_out, 1),
-            Event::Stored { class } => add(&self.stored[*class as usize], 1),
-            Event::Limited { class, error } => match error.kind() {
+            Event::TileImages { images, .. } => add(&self.tile_images, *images),
+            Event::TilePruned { .. } => add(&self.pruned_tiles, 1),
+            Event::InputStarted { .. } | Event::InputDone { .. } | Event::TileSplit { .. } => {}
+            Event::Filtered { .. } => add(&self.filtered, 1),
+            Event::StoreHit { class } => add(&self.store_hits[*class as usize], 1),
+            Event::RateLimited { class, error } => match error.kind() {
                 ErrorKind::Blocked => add(&self.blocked[*class as usize], 1),
-                _ => add(&self.throttled[*class as usize], 1),
+                _ => add(&self.rate_limited[*class as usize], 1),
             },
             Event::ExifIncomplete { .. } => add(&self.exif_incomplete, 1),
-            Event::CachedTile { .. } => add(&self.cached_tiles, 1),
+            Event::TileCacheHit { .. } => add(&self.tile_cache_hits, 1),
         }
     }
 }
 
 /// Tells of a failed record as what it is: gone, or failed; each error is told once.
 pub(crate) fn tell(observer: &dyn Observer, step: &'static str, error: &mut Error) {
-    if !error.tell_once() {
+    if !error.mark_reported() {
         return;
     }
     let error = &*error;

@@ -1,6 +1,6 @@
 //! Text from the network and from files, made safe to show: no control characters, no secrets, bounded length.
 
-pub use crate::client::{redact, without_login};
+pub use crate::client::{redact, without_credentials};
 pub use crate::error::shown;
 
 /// The beginning of a text, without anything that a terminal would obey or that would hide what stands there.

@@ -60,7 +60,7 @@ fn both_tiles_decode_to_their_known_counts() {
 async fn judged(status: u16, body: &str) -> Result<Metadata> {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.script(Rule::on(Host::Graph).fault(Fault::status(status, body)));
-    let client = builder(&sandbox).attempts(1).build().unwrap();
+    let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let said: Value = serde_json::from_str(body).unwrap();
     client.image(&image(said["id"].as_str().unwrap_or("1")), &Fields::default()).await
 }
@@ -78,16 +78,16 @@ async fn every_error_envelope_is_classified_by_its_code() {
             (100, Some(33)) => ErrorKind::Gone,
             (100, _) if error["message"].as_str().unwrap().contains("does not exist") => {
                 // An excerpt that lost its subcode can't be told from a wrong request.
-                ErrorKind::Refused
+                ErrorKind::Rejected
             }
-            (100, _) => ErrorKind::Refused,
-            (4, _) => ErrorKind::Throttled,
+            (100, _) => ErrorKind::Rejected,
+            (4, _) => ErrorKind::RateLimited,
             (-2 | 2, _) => ErrorKind::Unavailable,
             (368, _) => ErrorKind::Blocked,
             other => panic!("a code that nobody expects: {other:?}"),
         };
         // A limit would be waited for; the judgement is the same in the unit tests.
-        if expected == ErrorKind::Throttled {
+        if expected == ErrorKind::RateLimited {
             continue;
         }
         let body = recorded["body"].to_string();

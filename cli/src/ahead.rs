@@ -40,7 +40,7 @@ pub(super) fn read_ahead<T: Send + 'static>(mut records: RecordStream<T>, most: 
             }
             // A panic over there must not look like the end of it all.
             let ended = reading.await.err();
-            let panic = |why| Error::new(ErrorKind::Interrupted, "read ahead").because(why);
+            let panic = |why| Error::new(ErrorKind::Interrupted, "read ahead").with_source(why);
             fatal().or(ended.map(panic)).map(|error| (Err(error), None))
         }
     });

@@ -79,13 +79,13 @@ impl AreaArgs {
         }
         if let Some(both) = self.org_id.iter().find(|owner| self.exclude_owner.contains(owner)) {
             return Err(Error::new(ErrorKind::Usage, "choose the owners")
-                .subject(both.as_str())
-                .because("`--org-id` and `--exclude-owner` both name it")
-                .hint("leave one of them out"));
+                .with_subject(both.as_str())
+                .with_source("`--org-id` and `--exclude-owner` both name it")
+                .with_hint("leave one of them out"));
         }
         if self.min_zoom > self.max_zoom {
             let why = format!("`--min-zoom {}` is deeper than `--max-zoom {}`", self.min_zoom, self.max_zoom);
-            return Err(Error::new(ErrorKind::Usage, "choose the tile levels").because(why));
+            return Err(Error::new(ErrorKind::Usage, "choose the tile levels").with_source(why));
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl AreaArgs {
 
 /// There is nothing to crawl.
 pub(super) fn no_box() -> Error {
-    Error::new(ErrorKind::Usage, "choose the area").because("no box was given").hint(
+    Error::new(ErrorKind::Usage, "choose the area").with_source("no box was given").with_hint(
         "give one with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`, or polygons with `--area FILE`, or `--around LON,LAT --radius M`",
     )
 }

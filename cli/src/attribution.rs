@@ -94,7 +94,7 @@ impl Attribution {
 
     /// Refuses a file of somebody else: better to learn it now than after a day of crawling.
     pub(super) fn check(&self) -> Result<()> {
-        let refused = |error| output_error("write the file", &self.path, error).hint(MOVE_IT);
+        let refused = |error| output_error("write the file", &self.path, error).with_hint(MOVE_IT);
         self.earlier().map(drop).map_err(refused)
     }
 

@@ -136,7 +136,7 @@ impl Gate {
         let foreseen = match self.known {
             Known::Nothing => 0,
             Known::Rows(rows) => rows,
-            Known::Tiles { most } => self.screen.tally.shown_images().min(most),
+            Known::Tiles { most } => self.screen.tally.tile_images().min(most),
         };
         // Those that are there are looked for only where it matters, for there may be millions.
         if self.is_much(foreseen) {
@@ -207,13 +207,14 @@ impl Gate {
 
     async fn ask(&self, what: &str) -> Result<()> {
         let refuse = |why: &'static str| {
-            let error = Error::new(ErrorKind::Usage, "download so much").because(format!("{what}; {why}"));
-            error.hint("the same command with `--yes` goes on from what is there; or ask for less")
+            let error =
+                Error::new(ErrorKind::Usage, "download so much").with_source(format!("{what}; {why}"));
+            error.with_hint("the same command with `--yes` goes on from what is there; or ask for less")
         };
         if !self.screen.voice.can_ask() {
             return Err(refuse("nobody here can be asked"));
         }
-        let stopped = || Error::new(ErrorKind::Interrupted, "ask").because("the run was stopped");
+        let stopped = || Error::new(ErrorKind::Interrupted, "ask").with_source("the run was stopped");
         if self.stop.is_cancelled() {
             return Err(stopped());
         }
@@ -278,7 +279,7 @@ mod tests {
     async fn what_is_known_beforehand_is_asked_at_once_and_the_rest_at_the_one_too_many() {
         let folder = tempfile::tempdir().expect("a folder");
         let shows =
-            |gate: &Gate, images| gate.screen.on_event(&Event::TileShows { tile: TileId::WORLD, images });
+            |gate: &Gate, images| gate.screen.on_event(&Event::TileImages { tile: TileId::WORLD, images });
         let path = folder.path();
         assert_eq!(pass(&mut gate(path, Known::Nothing), 30, None).await, 10);
         assert_eq!(pass(&mut gate(path, Known::Rows(10)), 10, None).await, 10);
@@ -300,10 +301,10 @@ mod tests {
     async fn pictures_that_are_there_do_not_count_and_a_small_disk_does() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
-        let present = Event::Present { step: DOWNLOAD };
+        let present = Event::AlreadyExists { step: DOWNLOAD };
         assert_eq!(pass(&mut gate(path, Known::Nothing), 1000, Some(present)).await, 1000);
         let mut again = gate(path, Known::Nothing);
-        assert_eq!(pass(&mut again, 15, Some(Event::Present { step: DOWNLOAD })).await, 15);
+        assert_eq!(pass(&mut again, 15, Some(Event::AlreadyExists { step: DOWNLOAD })).await, 15);
         assert_eq!(pass(&mut again, 100, None).await, 10, "the last run ended here, unanswered");
         std::fs::write(path.join("1_256.jpg"), "").expect("written");
         assert_eq!(pass(&mut gate(path, Known::Rows(11)), 1, None).await, 1);

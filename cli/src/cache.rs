@@ -73,8 +73,8 @@ pub(super) fn tiles(area: &AreaArgs, network: &NetworkArgs) -> Result<Option<Til
         (Some(folder), _) => Ok(Some(TileCache::open(folder.join("tiles"), age))),
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Error::new(ErrorKind::Usage, "find the user's cache folder")
-            .because("the environment names no home")
-            .hint(format!("name a folder with {VARIABLE}, or leave `--tile-cache-age` out"))),
+            .with_source("the environment names no home")
+            .with_hint(format!("name a folder with {VARIABLE}, or leave `--tile-cache-age` out"))),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn read_columns(args: &PictureArgs) -> Vec<&'static str> {
 /// What pictures can't carry because the table does not have it.
 pub(super) fn lacking(args: &PictureArgs, source: &TableSource<Metadata>) -> Option<String> {
     let geometry = source.geometry().map(|_| "geometry");
-    let has = Fields::of_columns(source.header().iter().map(String::as_str).chain(geometry));
+    let has = Fields::from_columns(source.header().iter().map(String::as_str).chain(geometry));
     let wanted = Exif::FIELDS.iter().filter(|_| args.exif.applies_to(args.quality));
     // The picture itself tells its size.
     let lacking: Vec<_> = wanted
@@ -37,7 +37,7 @@ pub(super) fn lacking(args: &PictureArgs, source: &TableSource<Metadata>) -> Opt
     if lacking.is_empty() {
         return None;
     }
-    let whole = lacking.iter().try_fold(has, |fields, field| fields.and(field)).ok()?;
+    let whole = lacking.iter().try_fold(has, |fields, field| fields.with(field)).ok()?;
     Some(format!(
         "the table has no {}, so pictures go without; `streetflow metadata --fields {whole}` fetches a table that has all",
         lacking.join(", ")

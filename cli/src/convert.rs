@@ -15,14 +15,14 @@ use super::voice::{Tone, Voice};
 use super::words::{grouped, path_text, plural};
 use super::{Exit, exit_of};
 use streetflow::file_system::tell_refusals;
-use streetflow::model::MADE_OF;
+use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
 use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_for};
-use streetflow::sources::{IdCheck, RecordStream, Unknown};
+use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
 use streetflow::text::printable;
 use streetflow::{
-    Column, Error, ErrorKind, Event, Fields, Flow, Format, Image, Kind, Metadata, Place, Record, Report,
-    Result, Sequence, TableSource, Value,
+    Column, Error, ErrorKind, Event, Fields, Flow, Format, GeometryChoice, Image, Kind, Metadata, Record,
+    Report, Result, Sequence, TableSource, Value,
 };
 
 /// So many columns that are left out are named.
@@ -34,13 +34,13 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
     let ended = tokio::select! {
         ended = convert(args) => ended,
         _ = signals.next() => {
-            Err(Error::new(ErrorKind::Interrupted, "finish").because("the run was abandoned; no file was written"))
+            Err(Error::new(ErrorKind::Interrupted, "finish").with_source("the run was abandoned; no file was written"))
         }
     };
     let voice = Voice::new(screen);
     tell_refusals(&|event: &Event<'_>| {
         if let Event::Warning { error } = event {
-            let hint = error.advice().unwrap_or_default();
+            let hint = error.hint().unwrap_or_default();
             voice.say(Tone::Warning, &format!("{}; {hint}", error.chain()));
         }
     });
@@ -76,7 +76,7 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Tone, String)>> {
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
     let input = Input::named(&args.input, args.input_format)?;
     // Which records these are is told by the columns, so they come first.
-    let table = input.open::<Unknown>(&CancellationToken::new()).await?;
+    let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
     // Where the records come from stays true; the rest is said anew.
     let query = table.notes().into_iter().find(|(name, _)| name == "query");
     let layout = query.iter().fold(layout, |layout, (name, text)| layout.note(name, text));
@@ -90,7 +90,7 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Tone, String)>> {
             Conversion::new(args, format, layout, &found).run(table, |_: &mut Image| ()).await
         }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
-            .because("a table of sequences has none, and no geometry")),
+            .with_source("a table of sequences has none, and no geometry")),
         _ => {
             found.check_place(args)?;
             let fill = found.to_fill(args)?;
@@ -110,7 +110,7 @@ struct Found {
 }
 
 impl Found {
-    fn new(table: &TableSource<Unknown>, path: &Path) -> Self {
+    fn new(table: &TableSource<HeaderOnly>, path: &Path) -> Self {
         let header = table.header();
         let has = |name: &str| header.iter().any(|column| column == name);
         let geometry = table.geometry();
@@ -120,7 +120,7 @@ impl Found {
             "geometry" => None,
             name => Some(name),
         });
-        let fields = Fields::of_columns(names);
+        let fields = Fields::from_columns(names);
         let bare = fields.names().is_empty();
         let has_image = has("img_id") || table.has_image_id();
         let kind = if header.is_empty() {
@@ -145,18 +145,18 @@ impl Found {
     fn to_fill(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
         let wants = args.fields.as_ref().map(Fields::names).unwrap_or_default();
         let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
-        let names: Vec<_> = MADE_OF.iter().map(|(name, _)| *name).filter(lacks).collect();
+        let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
         if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
     }
 
     /// A choice that the table can't fulfil would empty every geometry.
     fn check_place(&self, args: &ConvertArgs) -> Result<()> {
         match args.geometry.geometry {
-            Some(place @ (Place::Computed | Place::Best)) if !self.has_computed => {
+            Some(place @ (GeometryChoice::Computed | GeometryChoice::Best)) if !self.has_computed => {
                 Err(Error::new(ErrorKind::Usage, "choose the geometry")
-                    .subject(place.name())
-                    .because("the table has no columns `computed_lon` and `computed_lat`")
-                    .hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
+                    .with_subject(place.name())
+                    .with_source("the table has no columns `computed_lon` and `computed_lat`")
+                    .with_hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
             }
             _ => Ok(()),
         }
@@ -165,23 +165,22 @@ impl Found {
 
 fn output_format(path: &Path, format: Option<Format>) -> Result<Format> {
     let stdout = path == Path::new("-");
-    let by_name = (!stdout).then(|| Format::of(path));
+    let by_name = (!stdout).then(|| Format::from_path(path));
     let format = match (format, by_name) {
         (Some(format), Some(Ok(other))) if format != other => {
             return Err(Error::new(ErrorKind::Usage, "write the table")
-                .subject(path.display().to_string())
-                .because(format!("its name says {other}, and `--format` says {format}")));
+                .with_subject(path.display().to_string())
+                .with_source(format!("its name says {other}, and `--format` says {format}")));
         }
         (Some(format), _) => format,
         (None, None) => Format::Csv,
-        (None, Some(by_name)) => {
-            by_name.map_err(|error| error.hint("say it: `--format csv`, parquet, geojson or geojsonseq"))?
-        }
+        (None, Some(by_name)) => by_name
+            .map_err(|error| error.with_hint("say it: `--format csv`, parquet, geojson or geojsonseq"))?,
     };
     if stdout && format.is_parquet() {
         return Err(Error::new(ErrorKind::Usage, "write Parquet to standard output")
-            .because("it is made for files, which readers open from the end")
-            .hint(
+            .with_source("it is made for files, which readers open from the end")
+            .with_hint(
                 "name a file, such as `table.parquet`, or choose `--format csv` or `--format geojsonseq`",
             ));
     }
@@ -203,7 +202,7 @@ impl<'a> Conversion<'a> {
 
     async fn run<T: Record>(
         self,
-        table: TableSource<Unknown>,
+        table: TableSource<HeaderOnly>,
         fill: impl Fn(&mut T) + Send + 'static,
     ) -> Result<Vec<(Tone, String)>> {
         // Nothing is asked for here: what the ids stand for is for whoever reads the table next to judge.
@@ -253,7 +252,9 @@ impl<'a> Conversion<'a> {
         let is_other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
         if is_other {
             let out = File::options().write(true).open(path).map_err(|error| {
-                Error::new(ErrorKind::Output, "write to").subject(path.display().to_string()).because(error)
+                Error::new(ErrorKind::Io, "write to")
+                    .with_subject(path.display().to_string())
+                    .with_source(error)
             })?;
             return flow.into_sink(StreamSink::new(out, encoder)).await;
         }
@@ -282,7 +283,7 @@ fn strays<T: Record>(
             match rest.iter().find(|column| (column.get)(&record) != Value::Null) {
                 None => Ok(record),
                 Some(stray) => Err(Error::new(ErrorKind::Usage, "convert")
-                    .because(format!(
+                    .with_source(format!(
                         "record {row} has {}, which the first ones don't have",
                         if stray.kind == Kind::Longitude {
                             "a place".to_owned()
@@ -290,7 +291,7 @@ fn strays<T: Record>(
                             format!("`{}`", stray.name)
                         }
                     ))
-                    .hint("name all fields with `--fields`")),
+                    .with_hint("name all fields with `--fields`")),
             }
         });
         checked.boxed()

@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::steps::{SEQUENCES, sequences_of};
 use super::words::{grouped, human_bytes, human_time};
 use super::{Exit, cache, exit_of, sizes};
-use streetflow::client::{ENTITIES_A_MINUTE, SEARCHES_A_MINUTE, TILES_A_DAY};
+use streetflow::client::{ENTITIES_PER_MINUTE, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 use streetflow::file_system::free_space;
 use streetflow::geo::MAX_ZOOM;
 use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result};
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
     // Failed tiles are named where nobody looks for them: only their number matters here.
     let aside = match tempfile::tempdir() {
         Ok(aside) => aside,
-        Err(error) => return super::fail(display, &Error::new(ErrorKind::Output, "estimate").because(error)),
+        Err(error) => return super::fail(display, &Error::new(ErrorKind::Io, "estimate").with_source(error)),
     };
     let screen = Screen::new(display, &[SEQUENCES], Ledger::new(aside.path(), &[SEQUENCES]));
     let run = match begin(args, &screen).await {
@@ -53,14 +53,15 @@ pub(super) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
     let signals = tokio::spawn(heed_signals(Signals::listen(), stop, abandon, client, Arc::clone(&screen)));
     let counted = tokio::select! {
         counted = count(&run, args) => counted,
-        () = run.stop.cancelled() => Err(Error::new(ErrorKind::Interrupted, "estimate").because("the run was stopped")),
+        () = run.stop.cancelled() => Err(Error::new(ErrorKind::Interrupted, "estimate").with_source("the run was stopped")),
     };
     signals.abort();
     drawing.abort();
     screen.finish();
     match counted {
         Ok(sequences) => {
-            let estimate = Estimate::new(&screen, args, sequences, run.client.pace(Class::Tile).is_some());
+            let estimate =
+                Estimate::new(&screen, args, sequences, run.client.rate_limit(Class::Tile).is_some());
             if screen.voice.is_json() {
                 screen.voice.object("estimate", estimate.object());
             } else if let Err(error) = super::stdout::print(estimate.text().as_bytes()) {
@@ -87,8 +88,8 @@ async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
     args.filters.dates()?;
     if args.area.is_user_alone() {
         return Err(Error::new(ErrorKind::Usage, "estimate")
-            .because("no tile is read for `--user` without an area")
-            .hint("say an area too, with `--bbox`, `--area` or `--around`"));
+            .with_source("no tile is read for `--user` without an area")
+            .with_hint("say an area too, with `--bbox`, `--area` or `--around`"));
     }
     let builder = Run::builder(&args.network, true, screen)?;
     let builder = match cache::tiles(&args.area, &args.network)? {
@@ -122,11 +123,11 @@ struct Estimate<'a> {
 impl<'a> Estimate<'a> {
     fn new(screen: &Screen, args: &'a CrawlArgs, sequences: u64, tiles_are_paced: bool) -> Self {
         let images_guessed = args.area.max_zoom < MAX_ZOOM;
-        let images = if images_guessed { sequences * IMAGES_A_SEQUENCE } else { screen.tally.shown_images() };
+        let images = if images_guessed { sequences * IMAGES_A_SEQUENCE } else { screen.tally.tile_images() };
         Self {
             args,
             tiles: screen.tally.requests(Class::Tile),
-            cached: screen.cached_tiles(),
+            cached: screen.tile_cache_hits(),
             failed: screen.failed(),
             sequences,
             images: images.min(args.filters.limit.unwrap_or(u64::MAX)),
@@ -207,17 +208,21 @@ impl<'a> Estimate<'a> {
             row(
                 "tiles",
                 grouped(self.tiles),
-                format!("read just now{cached}; {} a day", grouped(TILES_A_DAY)),
+                format!("read just now{cached}; {} a day", grouped(TILES_PER_DAY)),
             ),
             row(
                 "lists of images",
                 grouped(self.sequences),
-                format!("one a sequence; {} a minute", grouped(SEARCHES_A_MINUTE)),
+                format!("one a sequence; {} a minute", grouped(SEARCHES_PER_MINUTE)),
             ),
             row(
                 "metadata",
                 grouped(self.batches()),
-                format!("{} each; {} images a minute", self.args.ask.batch_size, grouped(ENTITIES_A_MINUTE)),
+                format!(
+                    "{} each; {} images a minute",
+                    self.args.ask.batch_size,
+                    grouped(ENTITIES_PER_MINUTE)
+                ),
             ),
         ];
         rows.extend(
@@ -230,8 +235,8 @@ impl<'a> Estimate<'a> {
     #[expect(clippy::cast_precision_loss, reason = "a guess")]
     fn time(&self) -> (&'static str, Vec<[String; 3]>) {
         let minutes = |requests: u64, a_minute: u64| requests as f64 / a_minute as f64;
-        let lists = minutes(self.sequences, SEARCHES_A_MINUTE);
-        let images = minutes(self.images, ENTITIES_A_MINUTE);
+        let lists = minutes(self.sequences, SEARCHES_PER_MINUTE);
+        let images = minutes(self.images, ENTITIES_PER_MINUTE);
         let mut rows =
             vec![row("tables", at_least(60.0 * lists.max(images)), "a guess: at the limits above")];
         if !self.args.no_download {

@@ -24,7 +24,7 @@ use super::unfinished::Unfinished;
 use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
 use streetflow::atomic_file::{is_file, output_error, sweep};
-use streetflow::client::without_login;
+use streetflow::client::without_credentials;
 use streetflow::file_system::tell_refusals;
 use streetflow::text::shown;
 use streetflow::{Error, ErrorKind, Format, Report, Result};
@@ -133,7 +133,7 @@ impl<'a> Job<'a> {
         let ended = tokio::select! {
             ended = step(&run) => ended,
             () = abandon.cancelled() => {
-                Err(Error::new(ErrorKind::Interrupted, "finish").because("the run was abandoned; unfinished files were left out"))
+                Err(Error::new(ErrorKind::Interrupted, "finish").with_source("the run was abandoned; unfinished files were left out"))
             }
         };
         signals.abort();
@@ -242,7 +242,7 @@ impl<'a> Job<'a> {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);
                 replaces |= is_file(&path)
-                    .map_err(|error| output_error("write the table", &path, error).hint(MOVE_IT))?;
+                    .map_err(|error| output_error("write the table", &path, error).with_hint(MOVE_IT))?;
             }
         }
         Ok(replaces)
@@ -280,14 +280,14 @@ impl<'a> Job<'a> {
         }
         if !store.is_empty() {
             let answers = plural(store.len(), "answer", "answers");
-            let began = store.began().and_then(|began| began.elapsed().ok()).unwrap_or_default();
+            let began = store.started_at().and_then(|began| began.elapsed().ok()).unwrap_or_default();
             screen.say(&format!(
                 "going on from {} {answers} of the run that began {} ago; `--restart` begins anew",
                 grouped(store.len()),
                 human_time(began.as_secs_f64())
             ));
         }
-        *builder = builder.clone().store(store);
+        *builder = builder.clone().response_store(store);
         Ok(())
     }
 
@@ -298,7 +298,8 @@ impl<'a> Job<'a> {
         let filters = filters.join(" ");
         let sandbox = if self.network.is_sandbox() { " sandbox" } else { "" };
         // It is written to disk, where a password has no place.
-        let [graph, tiles] = [&self.network.graph_url, &self.network.tiles_url].map(|url| without_login(url));
+        let [graph, tiles] =
+            [&self.network.graph_url, &self.network.tiles_url].map(|url| without_credentials(url));
         Ok(format!("{step} {area} {graph} {tiles} {filters}{sandbox}"))
     }
 
@@ -364,7 +365,7 @@ impl<'a> Job<'a> {
         let written = file.write(&report);
         tell_refusals(screen);
         summary::counts(screen);
-        let saved = self.area.and_then(|area| cache::saved(screen.cached_tiles(), area, self.network));
+        let saved = self.area.and_then(|area| cache::saved(screen.tile_cache_hits(), area, self.network));
         if let Some(saved) = saved {
             screen.say(&saved);
         }

@@ -120,7 +120,7 @@ impl List {
             Ok(_) => Ok(()),
             Err(error) => Err(self.failed(error)),
         }
-        .map_err(|error| error.hint(MOVE_IT))
+        .map_err(|error| error.with_hint(MOVE_IT))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -261,7 +261,7 @@ impl List {
 
     fn failed(&self, error: io::Error) -> Error {
         let subject = self.path.display().to_string();
-        Error::new(ErrorKind::Output, "write what is missing to").subject(subject).because(error)
+        Error::new(ErrorKind::Io, "write what is missing to").with_subject(subject).with_source(error)
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn failure(id: &str) -> Error {
-        Error::new(ErrorKind::Unavailable, "try").subject(id).because("it is down").answered(503)
+        Error::new(ErrorKind::Unavailable, "try").with_subject(id).with_source("it is down").with_status(503)
     }
 
     fn lines(folder: &Path, name: &str) -> Vec<String> {
@@ -364,7 +364,9 @@ mod tests {
         let folder = folder.path();
         let first = ledger(folder);
         first.add("images", &failure("a")).expect("a line");
-        let gone = Error::new(ErrorKind::Gone, "fetch").subject("7 of sequence x").because("no such object");
+        let gone = Error::new(ErrorKind::Gone, "fetch")
+            .with_subject("7 of sequence x")
+            .with_source("no such object");
         first.add("images", &gone).expect("a line");
         first.finish(true).expect("a ledger");
         assert_eq!(lines(folder, "gone.csv"), ["images,7,failed to fetch `7 of sequence x`: no such object"]);

@@ -94,7 +94,7 @@ impl<'a> Lines<'a> {
         if step.name == SEQUENCES {
             let (one, many) = step.unit();
             parts.push(format!("{} {}", grouped(counts.entered), plural(counts.entered, one, many)));
-            let cached = self.screen.cached_tiles();
+            let cached = self.screen.tile_cache_hits();
             parts.extend((cached > 0).then(|| format!("{} of them cached", grouped(cached))));
         }
         parts.extend((counts.present > 0).then(|| format!("{} already there", grouped(counts.present))));
@@ -117,7 +117,7 @@ impl<'a> Lines<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for show")]
         let bytes = human_bytes(bytes as u64);
         let head = format!("{:<9} {:>9} {}", "network", grouped(sent), plural(sent, "request", "requests"));
-        let mut parts = self.tile_pace();
+        let mut parts = self.tile_rate_limit();
         parts.extend((retries > 0).then(|| format!("{} tried again", grouped(retries))));
         parts.extend(self.waits());
         parts.push(format!("{bytes}/s"));
@@ -130,7 +130,7 @@ impl<'a> Lines<'a> {
     }
 
     /// `tile pace: 38 of 40 a minute`, and when the next one goes, while there is a pace that holds tiles back.
-    fn tile_pace(&self) -> Vec<String> {
+    fn tile_rate_limit(&self) -> Vec<String> {
         let wait = self.screen.waits.turn_of(Class::Tile, self.elapsed());
         let (Some(most), Some(wait)) = (self.screen.tiles_a_minute(), wait) else { return Vec::new() };
         let sent = self.screen.tally.requests(Class::Tile);
@@ -152,7 +152,7 @@ impl<'a> Lines<'a> {
                 step.insert("seconds_left".to_owned(), speed.left.map(hundredths).into());
             }
         }
-        let waits: Vec<_> = self.tile_pace().into_iter().chain(self.waits()).collect();
+        let waits: Vec<_> = self.tile_rate_limit().into_iter().chain(self.waits()).collect();
         json!({
             "seconds": hundredths(self.elapsed().as_secs_f64()),
             "steps": steps,

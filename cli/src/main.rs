@@ -209,8 +209,8 @@ async fn serve(args: &args::SandboxArgs) -> Result<()> {
     };
     let sandbox = builder.start().await.map_err(|error| {
         Error::new(ErrorKind::Usage, "start the sandbox")
-            .because(error)
-            .hint("choose another port with `--port`")
+            .with_source(error)
+            .with_hint("choose another port with `--port`")
     })?;
     let words = format!(
         "export MAPILLARY_GRAPH_URL={}\nexport MAPILLARY_TILES_URL={}\nexport MAPILLARY_TOKEN='{}'\n",

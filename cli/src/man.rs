@@ -21,9 +21,9 @@ pub(super) fn pages(folder: Option<&Path>) -> Result<()> {
         return super::stdout::print(&page);
     };
     let refuse = |error: io::Error| {
-        Error::new(ErrorKind::Output, "write the manual pages")
-            .subject(folder.display().to_string())
-            .because(error)
+        Error::new(ErrorKind::Io, "write the manual pages")
+            .with_subject(folder.display().to_string())
+            .with_source(error)
     };
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))

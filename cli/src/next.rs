@@ -36,8 +36,8 @@ pub(super) fn download(
 
 /// Before `download`: the command that makes its table whole, with the fields it has and the URL that it lacks.
 pub(super) fn refetch(args: &DownloadArgs, header: &[String]) -> String {
-    let fields = Fields::of_columns(header.iter().map(String::as_str));
-    let fields = fields.and(args.pictures.quality.field()).unwrap_or_default();
+    let fields = Fields::from_columns(header.iter().map(String::as_str));
+    let fields = fields.with(args.pictures.quality.field()).unwrap_or_default();
     let input = args.input.input.as_ref();
     let input = input.map(|path| format!("--input {}", quoted(&path.display().to_string())));
     let fields = Some(format!("--fields {fields}"));

@@ -56,23 +56,23 @@ pub(super) fn refuse_nothing<T: Send + 'static>(
 /// Nothing at all is a result too, unless the run was stopped or something failed.
 fn why_nothing(stop: Option<&CancellationToken>, failed: u64) -> Option<Error> {
     if stop.is_some_and(CancellationToken::is_cancelled) {
-        let error =
-            Error::new(ErrorKind::Interrupted, "finish").because("the run was stopped before anything came");
+        let error = Error::new(ErrorKind::Interrupted, "finish")
+            .with_source("the run was stopped before anything came");
         return Some(
-            error.hint("the tables are left as they were; the same command goes on from what is there"),
+            error.with_hint("the tables are left as they were; the same command goes on from what is there"),
         );
     }
     let error = Error::new(ErrorKind::Unavailable, "get anything")
-        .because(format!("nothing came, and {failed} failed"));
-    (failed > 0).then(|| error.hint("the warnings above say why; the files are left as they were"))
+        .with_source(format!("nothing came, and {failed} failed"));
+    (failed > 0).then(|| error.with_hint("the warnings above say why; the files are left as they were"))
 }
 
 /// A run that found nothing leaves tables with rows as they are.
 fn nothing_found(table: &Path) -> Error {
-    Error::new(ErrorKind::Output, "replace the table")
-        .subject(table.display().to_string())
-        .because("nothing was found, and it has rows; the tables are left as they were")
-        .hint(
+    Error::new(ErrorKind::Io, "replace the table")
+        .with_subject(table.display().to_string())
+        .with_source("nothing was found, and it has rows; the tables are left as they were")
+        .with_hint(
             "check the area (longitude comes first), the owner, the dates and other filters, or the table that was read; \
              if there is nothing indeed, name another folder with `--output`, or remove the tables",
         )

@@ -184,9 +184,9 @@ impl Plan {
             format!("it has the rows of another query, `{}`, and this run is for {ours}", theirs.words());
         let refuse = |why: String| {
             Error::new(ErrorKind::Usage, "replace the table")
-                .subject(table.display().to_string())
-                .because(why)
-                .hint(
+                .with_subject(table.display().to_string())
+                .with_source(why)
+                .with_hint(
                     "check the area (longitude comes first), the owner and the filters; name another folder with \
                      `--output`, or say `--yes` to replace the tables",
                 )

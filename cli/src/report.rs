@@ -42,7 +42,7 @@ use super::screen::Screen;
 use super::voice::told;
 use super::words::iso;
 use streetflow::atomic_file::{commit, is_file, temporary_beside};
-use streetflow::client::{redact, without_login};
+use streetflow::client::{redact, without_credentials};
 use streetflow::{Class, Error, ErrorKind, Report, Result, Written};
 
 pub(super) const NOT_OURS: &str = "it is there already, and not ours";
@@ -128,12 +128,12 @@ impl ReportFile {
 
     /// Whether it can be written: better to learn it now than after a day of crawling.
     pub(super) fn check(&self) -> Result<()> {
-        self.is_free().map_err(|error| self.failed(error).hint(MOVE_IT))
+        self.is_free().map_err(|error| self.failed(error).with_hint(MOVE_IT))
     }
 
     fn failed(&self, error: io::Error) -> Error {
         let subject = self.path().display().to_string();
-        Error::new(ErrorKind::Output, "write the report").subject(subject).because(error)
+        Error::new(ErrorKind::Io, "write the report").with_subject(subject).with_source(error)
     }
 
     /// Whether nothing stands there that is not ours.
@@ -161,7 +161,7 @@ impl ReportFile {
     ) -> Value {
         let ended = SystemTime::now();
         let elapsed = screen.started.elapsed();
-        let hosts = |network: &NetworkArgs| json!({ "graph": without_login(&network.graph_url), "tiles": without_login(&network.tiles_url) });
+        let hosts = |network: &NetworkArgs| json!({ "graph": without_credentials(&network.graph_url), "tiles": without_credentials(&network.tiles_url) });
         json!({
             "streetflow": env!("CARGO_PKG_VERSION"),
             "report": 1,
@@ -241,12 +241,12 @@ pub(super) fn requests(screen: &Screen) -> Value {
     let class = |class: Class| {
         let counts = json!({
             "sent": tally.requests(class),
-            "retries": tally.retries_of(class),
+            "retries": tally.retries_for(class),
             "bytes": tally.bytes(class),
-            "from_store": tally.stored(class),
-            "from_cache": if class == Class::Tile { tally.cached_tiles() } else { 0 },
-            "throttled": tally.throttled(class),
-            "paced": tally.paced(class),
+            "from_store": tally.store_hits(class),
+            "from_cache": if class == Class::Tile { tally.tile_cache_hits() } else { 0 },
+            "throttled": tally.rate_limited(class),
+            "paced": tally.rate_limit_waits(class),
             "blocked": tally.blocked(class),
         });
         (class.to_string(), counts)
@@ -270,9 +270,9 @@ fn query(words: impl Iterator<Item = String>) -> String {
         let (flag, value) = word.split_once('=').unwrap_or((&word, ""));
         let shown = match (std::mem::replace(&mut is_url, URL_FLAGS.contains(&&*word)), flag) {
             // Whatever stands there is meant to be a URL.
-            (true, _) => without_login(&word),
+            (true, _) => without_credentials(&word),
             (_, flag) if URL_FLAGS.contains(&flag) && !value.is_empty() => {
-                format!("{flag}={}", without_login(value))
+                format!("{flag}={}", without_credentials(value))
             }
             _ => bare(&word),
         };
@@ -299,7 +299,7 @@ pub(super) fn bare(word: &str) -> String {
     if !value.contains("://") {
         return word.to_owned();
     }
-    let value = without_login(value);
+    let value = without_credentials(value);
     flag.map_or_else(|| value.clone(), |flag| format!("{flag}={value}"))
 }
 

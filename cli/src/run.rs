@@ -12,7 +12,7 @@ use super::screen::Screen;
 use super::tables::Input;
 use super::voice::Tone;
 use streetflow::sources::IdCheck;
-use streetflow::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, Pace, Result, Token};
+use streetflow::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, RateLimit, Result, Token};
 
 /// No token file is larger.
 const MOST_TOKEN: u64 = 4096;
@@ -47,12 +47,12 @@ impl Run {
             .graph_url(&args.graph_url)
             .tiles_url(&args.tiles_url)
             .concurrency(args.concurrency.into())
-            .attempts(args.attempts)
+            .max_attempts(args.attempts)
             .observer(Arc::clone(screen) as _);
         let builder = args.allow_host.iter().fold(builder, ClientBuilder::allow_host);
         let builder = if args.trust_gone { builder.trust_gone() } else { builder };
         let builder = match args.tile_rate {
-            Some(rate) => builder.tile_pace(Pace::per_minute(rate).burst(burst(rate)).jittered()),
+            Some(rate) => builder.tile_rate_limit(RateLimit::per_minute(rate).burst(burst(rate)).jittered()),
             None => builder,
         };
         if args.is_sandbox() {
@@ -132,15 +132,15 @@ async fn embedded() -> Result<streetflow_sandbox::Sandbox> {
         .record(false)
         .start()
         .await
-        .map_err(|error| Error::new(ErrorKind::Usage, "start the sandbox").because(error))
+        .map_err(|error| Error::new(ErrorKind::Usage, "start the sandbox").with_source(error))
 }
 
 fn token(file: Option<&Path>, needed: bool) -> Result<Option<Token>> {
     if let Some(path) = file {
         let refuse = |why: std::io::Error| {
             Error::new(ErrorKind::Usage, "read the token file")
-                .subject(path.display().to_string())
-                .because(why)
+                .with_subject(path.display().to_string())
+                .with_source(why)
         };
         // By what is read, not by what the file says of its size: a device says nothing.
         let mut text = String::new();
@@ -149,12 +149,12 @@ fn token(file: Option<&Path>, needed: bool) -> Result<Option<Token>> {
         if text.len() as u64 > MOST_TOKEN {
             return Err(refuse(std::io::Error::other("it is larger than any token")));
         }
-        return Token::new(&text).map(Some).map_err(|error| error.subject(path.display().to_string()));
+        return Token::new(&text).map(Some).map_err(|error| error.with_subject(path.display().to_string()));
     }
     match Token::from_env()? {
         None if needed => Err(Error::new(ErrorKind::Usage, "find a token")
-            .because("MAPILLARY_TOKEN is not set and no `--token-file` was given")
-            .hint("make a token at https://www.mapillary.com/dashboard/developers, or try `--sandbox`, which needs none")),
+            .with_source("MAPILLARY_TOKEN is not set and no `--token-file` was given")
+            .with_hint("make a token at https://www.mapillary.com/dashboard/developers, or try `--sandbox`, which needs none")),
         token => Ok(token),
     }
 }

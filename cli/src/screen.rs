@@ -128,7 +128,7 @@ impl Screen {
     /// Takes note of what a client allows, for waits are told beside it.
     pub(super) fn know(&self, client: &Client) {
         self.concurrency.store(client.concurrency(), Ordering::Relaxed);
-        let tiles = client.pace(Class::Tile).map_or(0.0, streetflow::Pace::requests_a_minute);
+        let tiles = client.rate_limit(Class::Tile).map_or(0.0, streetflow::RateLimit::requests_per_minute);
         self.tiles_a_minute.store(tiles.to_bits(), Ordering::Relaxed);
     }
 
@@ -144,8 +144,8 @@ impl Screen {
         self.steps.iter().find(|step| step.name == name)
     }
 
-    pub(super) fn cached_tiles(&self) -> u64 {
-        self.tally.cached_tiles()
+    pub(super) fn tile_cache_hits(&self) -> u64 {
+        self.tally.tile_cache_hits()
     }
 
     /// The search by a user's name is asked, and no tiles.
@@ -286,7 +286,7 @@ impl Screen {
     }
 
     fn failed_one(&self, step: &'static str, error: &Error) {
-        if let Some(hint) = error.advice() {
+        if let Some(hint) = error.hint() {
             self.hint.get_or_init(|| hint.to_owned());
         }
         let count = self.step(step).map_or(0, |step| step.failed.up());
@@ -354,39 +354,39 @@ impl Observer for Screen {
                 let wait = human_time(wait.as_secs_f64());
                 self.warn(&format!("waiting {wait} before the next attempt: {}", error.chain()));
             }
-            Event::Usage { class, percent } if self.not_lately() => {
+            Event::ApiUsage { class, percent } if self.not_lately() => {
                 self.warn(&format!(
                     "{percent:.0} % of Mapillary's allowance is used: requests of class {class} are held back"
                 ));
             }
-            Event::Entered { step } => {
+            Event::InputStarted { step } => {
                 if let Some(step) = self.step(step) {
                     self.entered(step);
                 }
             }
-            Event::Listed { step } => {
+            Event::InputDone { step } => {
                 self.step(step).map(|step| step.listed.up());
             }
-            Event::RuledOut { .. } => {
+            Event::TilePruned { .. } => {
                 self.step(SEQUENCES).map(|step| step.ruled_out.up());
             }
             Event::Record { step } => {
                 self.step(step).map(|step| step.rows.up());
             }
-            Event::Present { step } => {
+            Event::AlreadyExists { step } => {
                 self.step(step).map(|step| step.present.up());
             }
-            Event::LeftOut { step, by } => {
+            Event::Filtered { step, by } => {
                 self.step(step).iter().for_each(|step| step.leave_out(by));
             }
             Event::Gone { step, error } => {
                 if let Some(step) = self.step(step) {
-                    let about = error.about().unwrap_or_default();
+                    let about = error.subject().unwrap_or_default();
                     step.note_gone(about.split_once(" of sequence ").map_or(about, |(id, _)| id));
                 }
                 self.name(step, error);
                 if self.verbose {
-                    self.say(&format!("gone: {}", error.about().unwrap_or_default()));
+                    self.say(&format!("gone: {}", error.subject().unwrap_or_default()));
                 }
             }
             Event::Failed { step, error } => self.failed_one(step, error),
@@ -396,8 +396,10 @@ impl Observer for Screen {
                 ..=TOLD_FAILURES => self.warn(&error.chain()),
                 _ => {}
             },
-            Event::TileCacheOff { error } | Event::Warning { error } | Event::Unreached { error, .. } => {
-                let hint = error.advice().map_or_else(String::new, |hint| format!("; {hint}"));
+            Event::TileCacheDisabled { error }
+            | Event::Warning { error }
+            | Event::HostUnreachable { error, .. } => {
+                let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
                 self.warn(&format!("{}{hint}", error.chain()));
             }
             _ => {}

@@ -9,7 +9,7 @@ pub(super) const ECHO: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Ctrl-C or a request to terminate: a second one means more.
-    Asked,
+    RecordedRequest,
     /// The terminal is gone. Nobody means more by a second one: shell and kernel may send one each.
     HungUp,
 }
@@ -37,8 +37,8 @@ impl Signals {
     /// Waits for the next one.
     pub(super) async fn next(&mut self) -> Kind {
         tokio::select! {
-            () = next_of(&mut self.interrupt) => Kind::Asked,
-            () = next_of(&mut self.terminate) => Kind::Asked,
+            () = next_of(&mut self.interrupt) => Kind::RecordedRequest,
+            () = next_of(&mut self.terminate) => Kind::RecordedRequest,
             () = next_of(&mut self.hangup) => Kind::HungUp,
         }
     }
@@ -84,7 +84,7 @@ impl Signals {
     /// Waits for Ctrl-C.
     pub(super) async fn next(&mut self) -> Kind {
         drop(tokio::signal::ctrl_c().await);
-        Kind::Asked
+        Kind::RecordedRequest
     }
 }
 

@@ -17,7 +17,7 @@ impl Silence {
                 let now = millis(started.elapsed()) + 1;
                 self.0.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).ok();
             }
-            Event::Answer { .. } | Event::Retry { .. } | Event::Failed { .. } | Event::Gone { .. } => {
+            Event::Response { .. } | Event::Retry { .. } | Event::Failed { .. } | Event::Gone { .. } => {
                 self.0.store(0, Ordering::Relaxed);
             }
             _ => {}
@@ -48,9 +48,9 @@ mod tests {
         let later = Duration::from_secs(100);
         assert_eq!(silence.lasts(later), Duration::ZERO);
         silence.note(&Event::Request { class: Class::Tile }, started);
-        silence.note(&Event::Pace { class: Class::Tile, wait: later }, started);
+        silence.note(&Event::RateLimitWait { class: Class::Tile, wait: later }, started);
         assert!(silence.lasts(later) > Duration::ZERO);
-        silence.note(&Event::Answer { class: Class::Tile, bytes: 1 }, started);
+        silence.note(&Event::Response { class: Class::Tile, bytes: 1 }, started);
         assert_eq!(silence.lasts(later), Duration::ZERO);
     }
 }

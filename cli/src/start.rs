@@ -75,8 +75,8 @@ async fn open<T: Record>(
     let opened = tokio::task::spawn_blocking(move || open_now(&text, column, flag, check));
     let opening = || Error::new(ErrorKind::Interrupted, "open the list of ids");
     tokio::select! {
-        opened = opened => opened.unwrap_or_else(|panic| Err(opening().because(panic))),
-        () = stop.cancelled() => Err(opening().because("the run was stopped")),
+        opened = opened => opened.unwrap_or_else(|panic| Err(opening().with_source(panic))),
+        () = stop.cancelled() => Err(opening().with_source("the run was stopped")),
     }
 }
 
@@ -91,11 +91,11 @@ fn open_now<T: Record>(
     }
     let path = Path::new(text);
     if path.exists() {
-        return match Format::of(path) {
+        return match Format::from_path(path) {
             Ok(format) if format != Format::Csv => TableSource::open_as(path, format),
             _ => {
                 let refuse = |error: io::Error| {
-                    Error::new(ErrorKind::Usage, "open the list of ids").subject(text).because(error)
+                    Error::new(ErrorKind::Usage, "open the list of ids").with_subject(text).with_source(error)
                 };
                 // A folder opens like a file and fails at the first read.
                 if path.is_dir() {
@@ -107,11 +107,13 @@ fn open_now<T: Record>(
     }
     let ids: Vec<_> = text.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
     if ids.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "use the ids").subject(flag).because("there are none"));
+        return Err(Error::new(ErrorKind::Usage, "use the ids")
+            .with_subject(flag)
+            .with_source("there are none"));
     }
     for id in &ids {
         check(id).map_err(|error| {
-            error.hint(format!("`{flag}` takes ids with commas between them, or the name of a file; there is no file `{text}`"))
+            error.with_hint(format!("`{flag}` takes ids with commas between them, or the name of a file; there is no file `{text}`"))
         })?;
     }
     let lines = format!("{column}\n{}\n", ids.join("\n"));
@@ -120,8 +122,9 @@ fn open_now<T: Record>(
 
 /// A table with the column, or a list with an id a line, which is a table of that column without its header.
 fn read<T: Record>(name: &str, from: impl Read + Send + 'static, column: &str) -> Result<TableSource<T>> {
-    let refuse =
-        |error: io::Error| Error::new(ErrorKind::Usage, "read the list of ids").subject(name).because(error);
+    let refuse = |error: io::Error| {
+        Error::new(ErrorKind::Usage, "read the list of ids").with_subject(name).with_source(error)
+    };
     let (mut from, mut first) = (BufReader::new(from), Vec::new());
     // Blank lines say nothing, and neither do lines of commas.
     let (mut line_number, is_blank) = (0, |byte: &u8| *byte == b',' || byte.is_ascii_whitespace());

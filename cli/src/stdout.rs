@@ -14,7 +14,7 @@ pub(super) fn print(text: &[u8]) -> Result<()> {
 pub(super) fn judge(written: io::Result<()>) -> Result<()> {
     match written {
         Err(error) if error.kind() != Io::BrokenPipe => {
-            Err(Error::new(ErrorKind::Output, "write to standard output").because(error).hint(
+            Err(Error::new(ErrorKind::Io, "write to standard output").with_source(error).with_hint(
                 "what was printed is not whole: make room where it goes to, and run the same command again",
             ))
         }
@@ -30,6 +30,6 @@ mod tests {
     fn only_a_closed_pipe_is_no_failure() {
         assert!(judge(Ok(())).is_ok());
         assert!(judge(Err(Io::BrokenPipe.into())).is_ok());
-        assert_eq!(judge(Err(Io::StorageFull.into())).expect_err("full").kind(), ErrorKind::Output);
+        assert_eq!(judge(Err(Io::StorageFull.into())).expect_err("full").kind(), ErrorKind::Io);
     }
 }

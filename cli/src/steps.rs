@@ -64,8 +64,8 @@ impl NameArgs {
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(Error::new(ErrorKind::Usage, "use the name")
-                .subject(pair[0])
-                .because("two files can't both have it")),
+                .with_subject(pair[0])
+                .with_source("two files can't both have it")),
             None => Ok(()),
         }
     }
@@ -100,7 +100,7 @@ pub(super) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     let query = after(&source, &query(run, IMAGES, None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
-        .entering(IMAGES, run.observer())
+        .observe_input(IMAGES, run.observer())
         .then(ListImages::new(&run.client))
         .observe(IMAGES, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.img_out_file, &Fields::default());
@@ -118,7 +118,7 @@ pub(super) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     let asked = want.asked(tables.asked(&args.ask.fields)?)?;
     let flow = want
         .before_metadata(Flow::from(source), run)
-        .entering(METADATA, run.observer())
+        .observe_input(METADATA, run.observer())
         .then(fetch(run, &args.ask, &asked));
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &args.ask.fields);
@@ -142,7 +142,7 @@ pub(super) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     // The sink itself tells what becomes of each picture.
     let known = input.rows().map_or(Known::Nothing, Known::Rows);
     let flow = agreed(run, Flow::from(source), known, &args.pictures, &args.files);
-    let flow = flow.entering(DOWNLOAD, run.observer());
+    let flow = flow.observe_input(DOWNLOAD, run.observer());
     finish_with_pictures(run, flow, &args.pictures, &args.files).await
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let fields = args.ask.fields.clone();
     // Whoever names a size and no download means to download later.
     let named = download || args.pictures.quality != Quality::default();
-    let fields = if named { fields.and(args.pictures.quality.field())? } else { fields };
+    let fields = if named { fields.with(args.pictures.quality.field())? } else { fields };
     let start = Start::of(args);
     let area = Some(&args.area).filter(|_| start.is_none());
     let query = query(run, "crawl", area, Some(&args.filters), Some(&fields));
@@ -161,20 +161,20 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
     let want = Want::new(&args.filters)?.without(args.area.not_in_tiles(asks_tiles));
     if args.clip && args.area.is_user_alone() {
         return Err(Error::new(ErrorKind::Usage, "use the flag")
-            .subject("--clip")
-            .because("it is about an area, and there is none")
-            .hint("say an area too, with `--bbox`, `--area` or `--around`"));
+            .with_subject("--clip")
+            .with_source("it is about an area, and there is none")
+            .with_hint("say an area too, with `--bbox`, `--area` or `--around`"));
     }
     let clip = args.clip.then(|| args.area.place(run.default_bbox)).transpose()?.flatten();
     let want = want.clipped(clip);
     let asked = want.asked(tables.asked(&fields)?)?;
     let mut asked =
-        if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::and)? } else { asked };
+        if download { needed(&args.pictures).into_iter().try_fold(asked, Fields::with)? } else { asked };
     let names_images = matches!(start, Some(Start::Images(_)));
     let images = if let Some(Start::Images(text)) = start {
         let source = start::images(text, &run.stop).await?;
         if !source.header().iter().any(|name| name == "seq_id") {
-            asked = asked.and("sequence")?;
+            asked = asked.with("sequence")?;
         }
         let source = source.only(&["seq_id"]).on_rounded_ids(run.id_check());
         want.before_metadata(Flow::from(source).then(each(start::image_of)), run)
@@ -190,17 +190,18 @@ pub(super) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
             };
             tables.tap(flow.observe(SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
         };
-        let images = sequences.entering(IMAGES, run.observer()).then(list(run, &want));
+        let images = sequences.observe_input(IMAGES, run.observer()).then(list(run, &want));
         let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
         tables.tap(images, &args.files.names.img_out_file, &fields)
     };
-    let flow = images.entering(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
+    let flow = images.observe_input(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
     let flow = if names_images { flow.then(each(start::with_sequence)) } else { flow };
     let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, &args.files.names.img_meta_out_file, &fields);
         let known = if asks_tiles { Known::of_tiles(args) } else { Known::Nothing };
-        let flow = agreed(run, flow, known, &args.pictures, &args.files).entering(DOWNLOAD, run.observer());
+        let flow =
+            agreed(run, flow, known, &args.pictures, &args.files).observe_input(DOWNLOAD, run.observer());
         finish_with_pictures(run, flow, &args.pictures, &args.files).await
     } else {
         let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &fields);
@@ -306,7 +307,7 @@ fn tiles(run: &Run, area: &AreaArgs, filters: Option<&FilterArgs>) -> Result<Til
 
 fn list(run: &Run, want: &Want) -> ListImages {
     let list = ListImages::new(&run.client);
-    want.ahead().map_or(list.clone(), |most| list.ahead(most))
+    want.ahead().map_or(list.clone(), |most| list.max_in_flight(most))
 }
 
 fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
@@ -316,7 +317,7 @@ fn fetch(run: &Run, ask: &AskArgs, fields: &Fields) -> FetchMetadata {
 fn pictures(run: &Run, args: &PictureArgs, files: &OutputArgs) -> ImageSink {
     let sink = ImageSink::new(&run.client, files.output.join(&files.names.image_downloads_folder));
     let sink = sink.quality(args.quality).exif(args.exif).layout(args.layout).file_time(args.file_time);
-    if args.check_existing { sink.check_present() } else { sink }
+    if args.check_existing { sink.check_existing() } else { sink }
 }
 
 /// The images on their way to their download, which may have to be agreed to.

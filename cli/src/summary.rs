@@ -136,7 +136,7 @@ fn count(number: u64, one: &'static str, many: &'static str) -> String {
 }
 
 fn is_table(path: &Path) -> bool {
-    Format::of(path).is_ok()
+    Format::from_path(path).is_ok()
 }
 
 /// What to know and to do after it; what to do comes last.

@@ -10,7 +10,9 @@ use super::words::path_text;
 use tokio_util::sync::CancellationToken;
 
 use streetflow::sinks::{Layout, sink_for};
-use streetflow::{Error, ErrorKind, Fields, Flow, Format, Place, Record, Report, Result, Sink, TableSource};
+use streetflow::{
+    Error, ErrorKind, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink, TableSource,
+};
 
 pub(super) const LICENCE: &str =
     "CC BY-SA 4.0 (Mapillary's default, not stated per image); name Mapillary and link to it";
@@ -22,7 +24,7 @@ pub(super) struct Tables<'a> {
     /// Where the flow ends. Parquet writes most at its end, so it goes first there: if the disk is full, the others
     /// have not got their names yet.
     last: Format,
-    place: Place,
+    place: GeometryChoice,
     layout: Layout,
 }
 
@@ -46,7 +48,7 @@ impl<'a> Tables<'a> {
     pub(super) fn asked(&self, fields: &Fields) -> Result<Fields> {
         let needs = self.formats.iter().any(|format| format.has_geometry());
         let more = if needs { self.place.fields() } else { &[] };
-        more.iter().try_fold(fields.clone(), |fields, field| fields.and(field))
+        more.iter().try_fold(fields.clone(), |fields, field| fields.with(field))
     }
 
     /// A sink for each format.
@@ -97,8 +99,8 @@ pub(super) fn layout(
     let parquet = formats.iter().any(|format| format.is_parquet());
     let idle = |flag: &'static str, needs: &'static str| {
         Err(Error::new(ErrorKind::Usage, "use the flag")
-            .subject(flag)
-            .because(format!("it is about {needs}")))
+            .with_subject(flag)
+            .with_source(format!("it is about {needs}")))
     };
     let mut layout = Layout::default().note("licence", LICENCE);
     if let Some(compression) = encoding.compression {
@@ -121,7 +123,7 @@ pub(super) fn layout(
                 "`--format` parquet, geojson and geojsonseq; csv has both places as columns",
             );
         }
-        layout = layout.place(place);
+        layout = layout.geometry(place);
     }
     if geometry.native_geometry {
         if !parquet {
@@ -172,8 +174,8 @@ impl Input {
             Some(format) => format,
             // A pipe, such as `/dev/fd/63`: what most programs write there.
             None if path.extension().is_none() => Format::Csv,
-            None => Format::of(path).map_err(|error| {
-                error.hint("say it: `--input-format csv`, parquet, geojson or geojsonseq")
+            None => Format::from_path(path).map_err(|error| {
+                error.with_hint("say it: `--input-format csv`, parquet, geojson or geojsonseq")
             })?,
         };
         Ok(Self::File(path.to_owned(), format))
@@ -192,19 +194,19 @@ impl Input {
             let path = path_of(output, table, format.unwrap_or(Format::Csv));
             #[cfg(not(feature = "parquet"))]
             if path.with_extension("parquet").exists() {
-                return Format::of(&path.with_extension("parquet")).map(|_| Self::Stdin(Format::Csv));
+                return Format::from_path(&path.with_extension("parquet")).map(|_| Self::Stdin(Format::Csv));
             }
             return Err(Error::new(ErrorKind::Usage, "open the table")
-                .subject(path.display().to_string())
-                .because("it is not there, nor in another format")
-                .hint("run the step before first, or name a table with `--input`"));
+                .with_subject(path.display().to_string())
+                .with_source("it is not there, nor in another format")
+                .with_hint("run the step before first, or name a table with `--input`"));
         };
         // Files of one run have one time; others may hold other things.
         if candidates.iter().any(|(_, _, time)| time != written) {
             let names: Vec<_> = candidates.iter().map(|(path, _, _)| path_text(path)).collect();
             return Err(Error::new(ErrorKind::Usage, "choose the table to read")
-                .because(format!("{} were written at different times", names.join(" and ")))
-                .hint("name one with `--input`, or remove the one that is out of date"));
+                .with_source(format!("{} were written at different times", names.join(" and ")))
+                .with_hint("name one with `--input`, or remove the one that is out of date"));
         }
         Ok(Self::File(path.clone(), *format))
     }
@@ -218,8 +220,8 @@ impl Input {
         });
         let opening = || Error::new(ErrorKind::Interrupted, "open the table");
         tokio::select! {
-            opened = opened => opened.unwrap_or_else(|panic| Err(opening().because(panic))),
-            () = stop.cancelled() => Err(opening().because("the run was stopped")),
+            opened = opened => opened.unwrap_or_else(|panic| Err(opening().with_source(panic))),
+            () = stop.cancelled() => Err(opening().with_source("the run was stopped")),
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) fn runtime() -> Result<Runtime> {
             return Err(refused.map_or_else(
                 || too_few(granted),
                 |error| {
-                    Error::thread_refused(error).part(format!(
+                    Error::thread_refused(error).with_location(format!(
                         "{} of {}",
                         granted + 1,
                         LEAST_BLOCKING + OTHERS + 1
@@ -156,7 +156,7 @@ fn start(plan: Plan) -> Result<Runtime> {
 /// Runs what a command does; a panic ends it with an error instead of leaving threads that wait for one another.
 pub(super) fn block_on<T>(runtime: &Runtime, work: impl Future<Output = T>) -> Result<T> {
     panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work))).map_err(|_| {
-        Error::new(ErrorKind::Output, "go on").because("a part of the program gave up, as told above").hint(
+        Error::new(ErrorKind::Io, "go on").with_source("a part of the program gave up, as told above").with_hint(
             "this is a fault of streetflow: please report it; the same command goes on from what was done",
         )
     })
@@ -196,6 +196,6 @@ mod tests {
     fn a_panic_is_an_error() {
         let runtime = start(Plan { workers: 1, blocking: LEAST_BLOCKING }).expect("threads");
         let error = block_on(&runtime, async { panic!("on purpose") }).expect_err("a panic");
-        assert_eq!(error.kind(), ErrorKind::Output);
+        assert_eq!(error.kind(), ErrorKind::Io);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use streetflow::client::{STORE_FILES, Store};
+use streetflow::client::{ResponseStore, STORE_FILES};
 use streetflow::file_system::{Lock, try_lock};
 use streetflow::{Error, ErrorKind, Result};
 
@@ -21,7 +21,7 @@ const RESTART: &str = "`--restart` begins anew without it; or remove it yourself
 /// Refuses what is not of the kind that we make. A link is none: it may lead anywhere, and we write and remove here.
 fn expect(path: &Path, kind: impl Fn(&fs::FileType) -> bool, hint: &'static str) -> Result<()> {
     let refuse = |why: io::Error| {
-        Error::new(ErrorKind::Output, "use").subject(path.display().to_string()).because(why)
+        Error::new(ErrorKind::Io, "use").with_subject(path.display().to_string()).with_source(why)
     };
     // What can't be looked at can't be made either, and that is told then.
     let Ok(found) = fs::symlink_metadata(path).map(|found| found.file_type()) else { return Ok(()) };
@@ -29,21 +29,21 @@ fn expect(path: &Path, kind: impl Fn(&fs::FileType) -> bool, hint: &'static str)
         return Ok(());
     }
     let why = match found {
-        found if found.is_symlink() => return Err(refuse(io::Error::other("it is a link")).hint(REMOVE)),
+        found if found.is_symlink() => return Err(refuse(io::Error::other("it is a link")).with_hint(REMOVE)),
         found if found.is_dir() => "it is a folder, and not one of ours",
         _ => "it is no folder of ours",
     };
-    Err(refuse(io::Error::other(why)).hint(hint))
+    Err(refuse(io::Error::other(why)).with_hint(hint))
 }
 
 /// Removes the answers of a step, whatever has their names; nothing behind a link, and nothing else in their folder.
 fn remove(path: &Path) -> Result<()> {
     let refuse = |path: &Path, why: io::Error| {
-        Error::new(ErrorKind::Output, "remove").subject(path.display().to_string()).because(why)
+        Error::new(ErrorKind::Io, "remove").with_subject(path.display().to_string()).with_source(why)
     };
     let found = fs::symlink_metadata(path).map_err(|why| refuse(path, why))?;
     if found.is_symlink() {
-        return Err(refuse(path, io::Error::other("it is a link")).hint(REMOVE));
+        return Err(refuse(path, io::Error::other("it is a link")).with_hint(REMOVE));
     }
     if !found.is_dir() {
         return fs::remove_file(path).map_err(|why| refuse(path, why));
@@ -74,7 +74,7 @@ pub(super) struct Unfinished {
     /// The output folder, if this run made it.
     made: Option<PathBuf>,
     lock: Option<File>,
-    store: Option<Store>,
+    store: Option<ResponseStore>,
 }
 
 impl Unfinished {
@@ -82,10 +82,10 @@ impl Unfinished {
     pub(super) fn lock(output: &Path) -> Result<Self> {
         let folder = output.join(FOLDER);
         let refuse = |error: io::Error| {
-            Error::new(ErrorKind::Output, "use the folder")
-                .subject(output.display().to_string())
-                .because(error)
-                .hint("choose another folder with `--output`, one that you may write to")
+            Error::new(ErrorKind::Io, "use the folder")
+                .with_subject(output.display().to_string())
+                .with_source(error)
+                .with_hint("choose another folder with `--output`, one that you may write to")
         };
         expect(&folder, fs::FileType::is_dir, REMOVE)?;
         let path = folder.join(LOCK);
@@ -112,9 +112,9 @@ impl Unfinished {
                 }
                 Lock::Busy => {
                     return Err(Error::new(ErrorKind::Usage, "use the folder")
-                        .subject(output.display().to_string())
-                        .because("another streetflow is at work in it")
-                        .hint("wait for it, or name another folder with `--output`"));
+                        .with_subject(output.display().to_string())
+                        .with_source("another streetflow is at work in it")
+                        .with_hint("wait for it, or name another folder with `--output`"));
                 }
             }
         }
@@ -124,7 +124,7 @@ impl Unfinished {
     /// Opens the answers of a step that are kept for a question; with `restart`, none are, nor those for others.
     ///
     /// Each question has a folder of its own, so that a crawl of days is not lost to another one in between.
-    pub(super) fn open(&mut self, step: &str, question: &str, restart: bool) -> Result<&Store> {
+    pub(super) fn open(&mut self, step: &str, question: &str, restart: bool) -> Result<&ResponseStore> {
         let own = format!("{step}-{:08x}", crc32fast::hash(question.as_bytes()));
         if restart {
             self.folders_of(step).iter().try_for_each(|folder| remove(folder))?;
@@ -134,7 +134,7 @@ impl Unfinished {
         for name in STORE_FILES {
             expect(&own.join(name), fs::FileType::is_file, RESTART)?;
         }
-        Ok(self.store.insert(Store::open(own, question)?))
+        Ok(self.store.insert(ResponseStore::open(own, question)?))
     }
 
     /// Where the origins of the tables are kept while the run is at work.

@@ -140,7 +140,7 @@ pub(super) fn told(error: &Error) -> Value {
     json!({
         "kind": format!("{:?}", error.kind()).to_ascii_lowercase(),
         "chain": chain,
-        "hint": error.advice(),
+        "hint": error.hint(),
     })
 }
 

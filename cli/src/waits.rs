@@ -28,14 +28,14 @@ impl Waits {
         // Most events are of records, which are many: for those not even the clock is read.
         let now = || started.elapsed();
         match event {
-            Event::Pace { class, wait } => {
+            Event::RateLimitWait { class, wait } => {
                 self.turn[*class as usize].fetch_max(millis(now() + *wait), Ordering::Relaxed);
             }
             Event::Retry { wait, .. } => {
                 self.retry.fetch_max(millis(now() + *wait), Ordering::Relaxed);
             }
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
-            Event::Usage { percent, .. } => {
+            Event::ApiUsage { percent, .. } => {
                 self.used[0].store(percent.clamp(0.0, 1000.0) as u64, Ordering::Relaxed);
                 self.used[1].store(millis(now()), Ordering::Relaxed);
             }
@@ -102,11 +102,11 @@ mod tests {
         assert!(waits.words(Duration::ZERO, 64).is_empty());
         let error = Error::new(ErrorKind::Unavailable, "try");
         for event in [
-            Event::Pace { class: Class::Tile, wait: Duration::from_secs(5) },
-            Event::Pace { class: Class::Search, wait: Duration::from_secs(3) },
+            Event::RateLimitWait { class: Class::Tile, wait: Duration::from_secs(5) },
+            Event::RateLimitWait { class: Class::Search, wait: Duration::from_secs(3) },
             Event::Retry { class: Class::Entity, error: &error, attempt: 1, wait: Duration::from_secs(20) },
             Event::Concurrency { class: Class::Bytes, limit: 16 },
-            Event::Usage { class: Class::Entity, percent: 92.4 },
+            Event::ApiUsage { class: Class::Entity, percent: 92.4 },
         ] {
             waits.note(&event, started);
         }

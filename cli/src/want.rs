@@ -15,7 +15,7 @@ impl FilterArgs {
     pub(super) fn dates(&self) -> Result<Option<Dates>> {
         let (from, to) = (self.from.as_ref().map(|when| when.at), self.to.as_ref().map(|when| when.at));
         let dates = (from.is_some() || to.is_some()).then(|| Dates::new(from, to)).transpose();
-        dates.map_err(|error| error.hint("`--from` must not be after `--to`"))
+        dates.map_err(|error| error.with_hint("`--from` must not be after `--to`"))
     }
 
     /// Whether panoramas are wanted, or what is none; none if both are.
@@ -29,7 +29,7 @@ impl FilterArgs {
         let source = self.is_pano().map_or(source.clone(), |pano| source.panoramas(pano));
         // A sequence has a hundred images or so, and a tile ten sequences.
         let tiles = self.limit.map(|limit| usize::try_from(limit / 20).unwrap_or(usize::MAX));
-        Ok(tiles.map_or(source.clone(), |tiles| source.ahead(tiles)))
+        Ok(tiles.map_or(source.clone(), |tiles| source.max_in_flight(tiles)))
     }
 
     /// Whether there are filters of which no tile says anything.

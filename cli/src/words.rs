@@ -20,7 +20,7 @@ pub(super) fn error_text(error: &Error) -> String {
         write!(text, "\n  caused by: {}", shown(inner.to_string())).unwrap_or_default();
         cause = inner.source();
     }
-    if let Some(hint) = error.advice() {
+    if let Some(hint) = error.hint() {
         write!(text, "\n\n\x1b[36mhint:\x1b[0m {hint}").unwrap_or_default();
     }
     text

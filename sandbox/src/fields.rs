@@ -4,7 +4,7 @@ use super::json;
 use super::links::Links;
 use super::tiles::quality;
 use super::town::mix;
-use super::world::{CAMERAS, Quirk, Shot};
+use super::world::{CAMERAS, MockImage, Quirk};
 use streetflow::geo::LonLat;
 
 /// All fields that an image can be asked for, besides `id`.
@@ -51,7 +51,7 @@ pub(super) fn parse(fields: &str) -> Vec<Field> {
 }
 
 /// Appends the image as an object with the fields asked for; what is absent is left out.
-pub(super) fn image(out: &mut String, shot: &Shot<'_>, fields: &[Field], links: &Links) {
+pub(super) fn image(out: &mut String, shot: &MockImage<'_>, fields: &[Field], links: &Links) {
     out.push('{');
     for field in fields {
         let before = out.len();
@@ -67,12 +67,12 @@ pub(super) fn image(out: &mut String, shot: &Shot<'_>, fields: &[Field], links: 
 }
 
 /// Whether the picture was processed, so that the computed values exist.
-fn is_processed(shot: &Shot<'_>) -> bool {
+fn is_processed(shot: &MockImage<'_>) -> bool {
     !mix(shot.drive.salt, 31).is_multiple_of(6) && shot.chance(31) > 0.03
 }
 
 /// Appends the value of a field, or gives none if it is absent; then what was appended is to be taken back.
-fn value(out: &mut String, shot: &Shot<'_>, field: &Field, links: &Links) -> Option<()> {
+fn value(out: &mut String, shot: &MockImage<'_>, field: &Field, links: &Links) -> Option<()> {
     let drive = shot.drive;
     let camera = &CAMERAS[drive.camera];
     let processed = is_processed(shot).then_some(());
@@ -172,7 +172,7 @@ fn value(out: &mut String, shot: &Shot<'_>, field: &Field, links: &Links) -> Opt
     Some(())
 }
 
-impl Shot<'_> {
+impl MockImage<'_> {
     /// Whether there are addresses of its picture; a few images have none in any size.
     pub fn has_picture(&self) -> bool {
         self.chance(45) > 0.003
@@ -186,7 +186,7 @@ impl Shot<'_> {
 }
 
 /// Metres above the sea: hills as wide as a town.
-fn altitude(shot: &Shot<'_>) -> f64 {
+fn altitude(shot: &MockImage<'_>) -> f64 {
     let LonLat { lon, lat } = shot.place();
     90.0 + 60.0 * (lon * 40.0).sin() + 25.0 * (lat * 90.0).cos()
 }

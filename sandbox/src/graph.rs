@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use super::fields::{self, Field, IMAGE_FIELDS};
 use super::json;
 use super::links::Links;
-use super::record::Asked;
+use super::record::RecordedRequest;
 use super::town::mix;
-use super::world::{Drive, ORGANIZATIONS, Shot, USERS, World};
+use super::world::{MockImage, MockSequence, ORGANIZATIONS, USERS, World};
 use streetflow::geo::{Bbox, LonLat, TileId};
 
 /// The content type of its answers.
@@ -35,7 +35,7 @@ pub(super) struct Graph<'a> {
 
 impl Graph<'_> {
     /// The answer to a request with a good token.
-    pub(super) fn answer(&self, asked: &Asked) -> Reply {
+    pub(super) fn answer(&self, asked: &RecordedRequest) -> Reply {
         let fields = fields::parse(&asked.param("fields").unwrap_or_default());
         let path = asked.path.strip_prefix("/v1.0").unwrap_or(&asked.path).trim_matches('/');
         match path {
@@ -46,13 +46,13 @@ impl Graph<'_> {
         }
     }
 
-    fn image_ids(&self, asked: &Asked) -> Reply {
+    fn image_ids(&self, asked: &RecordedRequest) -> Reply {
         let Some(id) = asked.param("sequence_id") else {
             return (400, envelope(100, None, "The parameter sequence_id is required"));
         };
         let drive = self.world.sequence(&id).filter(|drive| !drive.is_gone());
         let mut out = "{\"data\":".to_owned();
-        json::list(&mut out, drive.into_iter().flat_map(Drive::shots), |out, shot| {
+        json::list(&mut out, drive.into_iter().flat_map(MockSequence::shots), |out, shot| {
             json::push(out, format_args!("{{\"id\":\"{}\"}}", shot.number()));
         });
         out.push('}');
@@ -107,7 +107,7 @@ impl Graph<'_> {
         (200, out)
     }
 
-    fn search(&self, asked: &Asked, fields: &[Field]) -> Reply {
+    fn search(&self, asked: &RecordedRequest, fields: &[Field]) -> Reply {
         if asked.param("sequence_id").is_some() {
             return (500, envelope(1, None, "An unknown error occurred"));
         }
@@ -151,7 +151,7 @@ impl Graph<'_> {
     }
 
     /// The images that the main parameter of a search chooses.
-    fn found(&self, asked: &Asked) -> Result<Vec<Shot<'_>>, Reply> {
+    fn found(&self, asked: &RecordedRequest) -> Result<Vec<MockImage<'_>>, Reply> {
         let listed =
             |name| asked.param(name).map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>());
         let drives = self.world.sequences().iter();
@@ -160,14 +160,22 @@ impl Graph<'_> {
             return Ok(ids.iter().filter_map(|id| self.world.image(id)).collect());
         }
         if let Some(ids) = listed("sequence_ids") {
-            return Ok(ids.iter().filter_map(|id| self.world.sequence(id)).flat_map(Drive::shots).collect());
+            return Ok(ids
+                .iter()
+                .filter_map(|id| self.world.sequence(id))
+                .flat_map(MockSequence::shots)
+                .collect());
         }
         if let Some(name) = asked.param("creator_username") {
-            return Ok(drives.filter(|drive| drive.username() == name).flat_map(Drive::shots).collect());
+            return Ok(drives
+                .filter(|drive| drive.username() == name)
+                .flat_map(MockSequence::shots)
+                .collect());
         }
         let organization = asked.param("organization_id");
-        let right =
-            |shot: &Shot<'_>| organization.is_none() || shot.drive.organization() == organization.as_deref();
+        let right = |shot: &MockImage<'_>| {
+            organization.is_none() || shot.drive.organization() == organization.as_deref()
+        };
         if let Some(text) = asked.param("bbox") {
             let bbox: Bbox = text
                 .parse()
@@ -178,7 +186,7 @@ impl Graph<'_> {
             });
         }
         if organization.is_some() {
-            return Ok(drives.flat_map(Drive::shots).filter(right).collect());
+            return Ok(drives.flat_map(MockSequence::shots).filter(right).collect());
         }
         Err((
             400,
@@ -190,23 +198,23 @@ impl Graph<'_> {
         ))
     }
 
-    fn in_box(&self, bbox: &Bbox) -> Result<Vec<Shot<'_>>, Reply> {
+    fn in_box(&self, bbox: &Bbox) -> Result<Vec<MockImage<'_>>, Reply> {
         let (wide, high) = (bbox.east() - bbox.west(), bbox.north() - bbox.south());
         if wide < 0.0 || wide * high > LARGEST_BOX {
             let message = "Param bbox must be smaller than 0.01 degrees square";
             return Err((400, envelope(100, None, message)));
         }
-        let nw = TileId::of(LonLat { lon: bbox.west(), lat: bbox.north() }, 14);
-        let se = TileId::of(LonLat { lon: bbox.east(), lat: bbox.south() }, 14);
+        let nw = TileId::containing(LonLat { lon: bbox.west(), lat: bbox.north() }, 14);
+        let se = TileId::containing(LonLat { lon: bbox.east(), lat: bbox.south() }, 14);
         let tiles = (nw.y..=se.y).flat_map(|y| (nw.x..=se.x).map(move |x| TileId { z: 14, x, y }));
         let mut seen = HashSet::new();
         let drives =
             tiles.flat_map(|tile| self.world.drives_near(tile)).filter(|drive| seen.insert(drive.first));
-        Ok(drives.flat_map(Drive::shots).filter(|shot| bbox.contains(shot.place())).collect())
+        Ok(drives.flat_map(MockSequence::shots).filter(|shot| bbox.contains(shot.place())).collect())
     }
 
     /// The way to the next page: the same request with a cursor, and with the token only if it came in the query.
-    fn paging(&self, out: &mut String, asked: &Asked, start: usize, after: usize) {
+    fn paging(&self, out: &mut String, asked: &RecordedRequest, start: usize, after: usize) {
         let pairs = url::form_urlencoded::parse(asked.query.as_bytes()).filter(|(key, _)| key != "after");
         let after = cursor(after);
         let mut query = url::form_urlencoded::Serializer::new(String::new());

@@ -56,9 +56,9 @@ use server::State;
 
 use streetflow::{Client, Token};
 
-pub use record::{Asked, Host};
+pub use record::{Host, RecordedRequest};
 pub use script::{Fault, Rule};
-pub use world::{Drive, Shot, World};
+pub use world::{MockImage, MockSequence, World};
 
 /// Where its tiles are, before zoom, column and row.
 const TILES_PATH: &str = "/maps/vtp/mly1_public/2/";
@@ -158,20 +158,20 @@ impl Sandbox {
     }
 
     /// What was asked so far, in the order of arrival.
-    pub fn requests(&self) -> Vec<Asked> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.state.recorder.all()
     }
 
     /// What was asked of one host so far.
-    pub fn requests_to(&self, host: Host) -> Vec<Asked> {
+    pub fn requests_to(&self, host: Host) -> Vec<RecordedRequest> {
         let mut requests = self.requests();
         requests.retain(|asked| asked.host == host);
         requests
     }
 
     /// The most requests that were ever under way on a host at once.
-    pub fn most_in_flight(&self, host: Host) -> usize {
-        self.state.recorder.most_in_flight(host)
+    pub fn max_in_flight(&self, host: Host) -> usize {
+        self.state.recorder.max_in_flight(host)
     }
 
     /// Over how many connections requests for a host came since the start.

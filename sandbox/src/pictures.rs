@@ -5,7 +5,7 @@ use font8x8::UnicodeFonts;
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
 
 use super::town::{mix, unit};
-use super::world::{CAMERAS, Shot, World};
+use super::world::{CAMERAS, MockImage, World};
 
 type Color = [u8; 3];
 
@@ -29,7 +29,7 @@ impl World {
 }
 
 /// The JPEG of an image: thumbs are progressive, the original is baseline, as they are at Mapillary.
-pub(super) fn picture(shot: &Shot<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
+pub(super) fn picture(shot: &MockImage<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
     let (width, height) = size.unwrap_or(CAMERAS[shot.drive.camera].size);
     let mut jpeg = Vec::with_capacity((width * height) as usize / 4);
     let mut encoder = Encoder::new(&mut jpeg, 80);
@@ -79,7 +79,7 @@ struct Street {
 }
 
 impl Street {
-    fn new(shot: &Shot<'_>, width: usize, height: usize) -> Self {
+    fn new(shot: &MockImage<'_>, width: usize, height: usize) -> Self {
         let pano = shot.drive.is_pano();
         let travelled = (shot.drive.spacing * f64::from(shot.index)) as f32;
         let columns = (0..width)
@@ -125,7 +125,7 @@ impl ImageBuffer for Street {
     }
 }
 
-fn column(shot: &Shot<'_>, pano: bool, part: f32, travelled: f32) -> Column {
+fn column(shot: &MockImage<'_>, pano: bool, part: f32, travelled: f32) -> Column {
     let (across, forward) = if pano { (part * std::f32::consts::TAU).sin_cos() } else { (part * 1.6, 1.0) };
     let wall = (WALL / across.abs()).min(4.0 * SIGHT);
     let along = travelled + wall * forward + 10_000.0;
@@ -194,7 +194,7 @@ struct Label {
 }
 
 impl Label {
-    fn new(shot: &Shot<'_>, width: usize, height: usize) -> Self {
+    fn new(shot: &MockImage<'_>, width: usize, height: usize) -> Self {
         let lines = [format!("{} {:.0} deg", shot.drive.town(), shot.heading()), shot.id()];
         let scale = (width / 256).max(1);
         Self { lines, scale, top: height - 20 * scale }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::town::{Node, Town, extend, mix, unit};
-use super::world::{Drive, PANO, Quirk, World};
+use super::world::{MockSequence, PANO, Quirk, World};
 use streetflow::geo::LonLat;
 
 /// Name, longitude and latitude.
@@ -37,9 +37,9 @@ impl World {
             .collect();
         let way = inter_town(towns[0].centre, towns[2].centre);
         let spacing = way[way.len() - 1].at / 300.0;
-        drives.push(Drive { organization: Some(0), spacing, ..drive(&towns[0], way, 300) });
+        drives.push(MockSequence { organization: Some(0), spacing, ..drive(&towns[0], way, 300) });
         let way = towns[3].walk(SEED, 200.0);
-        drives.push(Drive {
+        drives.push(MockSequence {
             organization: Some(0),
             quirk: Quirk::Gone,
             creator: 1,
@@ -60,7 +60,7 @@ impl World {
             let spacing = 8.0 + 7.0 * unit(salt, 3);
             let way = town.walk(salt, spacing * count as f64);
             left -= count;
-            drives.push(Drive {
+            drives.push(MockSequence {
                 spacing,
                 organization: [None, None, None, Some(0), Some(1), Some(2)][mix(salt, 4) as usize % 6],
                 creator: mix(salt, 5) as usize % 5,
@@ -73,8 +73,8 @@ impl World {
     }
 }
 
-/// Drive number 0 to 10 of a town. What differs from drive to drive is written out, so that a test can rely on it.
-fn town_drive(seed: u64, town: &Town, town_number: u64, number: u64) -> Drive {
+/// MockSequence number 0 to 10 of a town. What differs from drive to drive is written out, so that a test can rely on it.
+fn town_drive(seed: u64, town: &Town, town_number: u64, number: u64) -> MockSequence {
     let salt = mix(town.seed, number);
     let (organization, creator) = match number {
         0 | 3 => (Some(0), 0),
@@ -110,12 +110,20 @@ fn town_drive(seed: u64, town: &Town, town_number: u64, number: u64) -> Drive {
     };
     let spacing = 9.0 + 7.0 * unit(salt, 2);
     let way = town.walk(mix(seed, salt), spacing * f64::from(count));
-    Drive { organization, creator, spacing, quirk, camera, on_foot: number == 5, ..drive(town, way, count) }
+    MockSequence {
+        organization,
+        creator,
+        spacing,
+        quirk,
+        camera,
+        on_foot: number == 5,
+        ..drive(town, way, count)
+    }
 }
 
 /// A drive with nothing particular about it; the world gives it its id and numbers.
-fn drive(town: &Town, way: Vec<Node>, count: u32) -> Drive {
-    Drive {
+fn drive(town: &Town, way: Vec<Node>, count: u32) -> MockSequence {
+    MockSequence {
         id: String::new(),
         town: Arc::clone(&town.name),
         organization: None,

@@ -23,7 +23,7 @@ pub enum Host {
 
 /// One request as it arrived, and the status that it was answered with.
 #[derive(Clone)]
-pub struct Asked {
+pub struct RecordedRequest {
     /// Which host it was for.
     pub host: Host,
     /// Number of the connection it came over, counted over all hosts.
@@ -44,10 +44,10 @@ pub struct Asked {
     pub in_flight: usize,
 }
 
-impl fmt::Debug for Asked {
+impl fmt::Debug for RecordedRequest {
     /// Without the token, though the fields have it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asked")
+        f.debug_struct("RecordedRequest")
             .field("host", &self.host)
             .field("path", &redact(&self.path))
             .field("query", &redact(&self.query))
@@ -58,7 +58,7 @@ impl fmt::Debug for Asked {
     }
 }
 
-impl Asked {
+impl RecordedRequest {
     /// The decoded value of a query parameter.
     pub fn param(&self, name: &str) -> Option<String> {
         let mut pairs = url::form_urlencoded::parse(self.query.as_bytes());
@@ -76,7 +76,7 @@ impl Asked {
 pub(super) struct Recorder {
     began: Instant,
     keeps: bool,
-    asked: Mutex<(u64, Vec<Asked>)>,
+    asked: Mutex<(u64, Vec<RecordedRequest>)>,
     under_way: [AtomicUsize; 3],
     most: [AtomicUsize; 3],
     connections: Mutex<HashSet<(Host, u64)>>,
@@ -95,7 +95,7 @@ impl Recorder {
     }
 
     /// Notes a request that begins. It is under way until the guard is dropped.
-    pub(super) fn begin(self: &Arc<Self>, asked: &mut Asked) -> UnderWay {
+    pub(super) fn begin(self: &Arc<Self>, asked: &mut RecordedRequest) -> UnderWay {
         let host = asked.host as usize;
         asked.at = self.began.elapsed();
         asked.in_flight = self.under_way[host].fetch_add(1, SeqCst) + 1;
@@ -110,11 +110,11 @@ impl Recorder {
         UnderWay { recorder: Arc::clone(self), host, place }
     }
 
-    pub(super) fn all(&self) -> Vec<Asked> {
+    pub(super) fn all(&self) -> Vec<RecordedRequest> {
         locked(&self.asked).1.clone()
     }
 
-    pub(super) fn most_in_flight(&self, host: Host) -> usize {
+    pub(super) fn max_in_flight(&self, host: Host) -> usize {
         self.most[host as usize].load(SeqCst)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::record::{Asked, Host, locked};
+use super::record::{Host, RecordedRequest, locked};
 
 /// What goes wrong.
 #[derive(Debug, Clone)]
@@ -77,7 +77,7 @@ impl Fault {
     }
 
     /// Whether it can go wrong in this way; a rule is not used up by requests where it can't.
-    fn applies_to(&self, asked: &Asked) -> bool {
+    fn applies_to(&self, asked: &RecordedRequest) -> bool {
         match self {
             Self::MissingIds(_) => asked.ids().len() > 1,
             Self::BatchFails(id) => asked.ids().len() > 1 && asked.ids().contains(id),
@@ -86,7 +86,7 @@ impl Fault {
     }
 }
 
-type Test = Box<dyn Fn(&Asked) -> bool + Send + Sync>;
+type Test = Box<dyn Fn(&RecordedRequest) -> bool + Send + Sync>;
 
 /// Which requests go wrong, and how.
 ///
@@ -107,7 +107,7 @@ pub struct Rule {
 
 impl Rule {
     /// A rule for the requests that a closure chooses.
-    pub fn when(test: impl Fn(&Asked) -> bool + Send + Sync + 'static) -> Self {
+    pub fn when(test: impl Fn(&RecordedRequest) -> bool + Send + Sync + 'static) -> Self {
         let tests: Vec<Test> = vec![Box::new(test)];
         Self { tests, fault: None, skip: 0, every: 1, times: u64::MAX, matched: 0, quota: Arc::default() }
     }
@@ -132,7 +132,7 @@ impl Rule {
         self.and(move |asked| asked.param(&name).as_deref() == Some(&value))
     }
 
-    fn and(mut self, test: impl Fn(&Asked) -> bool + Send + Sync + 'static) -> Self {
+    fn and(mut self, test: impl Fn(&RecordedRequest) -> bool + Send + Sync + 'static) -> Self {
         self.tests.push(Box::new(test));
         self
     }
@@ -144,7 +144,7 @@ impl Rule {
     }
 
     /// Only every so many-th matching request.
-    pub fn share(mut self, one_in: u64) -> Self {
+    pub fn every_nth(mut self, one_in: u64) -> Self {
         self.every = one_in.max(1);
         self
     }
@@ -162,7 +162,7 @@ impl Rule {
     }
 
     /// Whether the rule holds for this request, and counts it.
-    fn holds(&mut self, asked: &Asked) -> bool {
+    fn holds(&mut self, asked: &RecordedRequest) -> bool {
         let applies = self.fault.as_ref().is_none_or(|fault| fault.applies_to(asked));
         if self.times == 0 || !applies || !self.tests.iter().all(|test| test(asked)) {
             return false;
@@ -198,7 +198,7 @@ impl Script {
     }
 
     /// What goes wrong with this request. A quota that is not used up is no fault.
-    pub(super) fn fault(&self, asked: &Asked) -> Option<Fault> {
+    pub(super) fn fault(&self, asked: &RecordedRequest) -> Option<Fault> {
         let mut rules = locked(&self.0);
         let rule = rules.iter_mut().find_map(|rule| rule.holds(asked).then_some(rule))?;
         match rule.fault {
@@ -225,8 +225,8 @@ fn over(answered: &mut VecDeque<Instant>, per_minute: usize) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(path: &str, query: &str) -> Asked {
-        Asked {
+    fn asked(path: &str, query: &str) -> RecordedRequest {
+        RecordedRequest {
             host: Host::Graph,
             connection: 0,
             version: "HTTP/1.1".to_owned(),
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn skip_share_and_times_count_matching_requests_only() {
         let script = Script::default();
-        script.add(Rule::on(Host::Graph).path("/a").skip(1).share(2).times(2).fault(Fault::Empty));
+        script.add(Rule::on(Host::Graph).path("/a").skip(1).every_nth(2).times(2).fault(Fault::Empty));
         script.add(Rule::on(Host::Graph).path("/a").skip(6).fault(Fault::Reset));
         let faults: Vec<bool> = (0..7)
             .map(|_| {

@@ -20,7 +20,7 @@ use super::body::{Body, Manner};
 use super::graph::{Graph, JSON, envelope};
 use super::links::{self, Links};
 use super::pictures;
-use super::record::{Asked, Host, Recorder, locked};
+use super::record::{Host, RecordedRequest, Recorder, locked};
 use super::script::{Fault, Script};
 use super::world::World;
 use super::{Sandbox, TILES_PATH};
@@ -105,14 +105,14 @@ async fn serve(stream: TcpStream, images: bool, state: Arc<State>) {
     drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await);
 }
 
-fn read(request: &Request<Incoming>, images: bool, connection: u64) -> Asked {
+fn read(request: &Request<Incoming>, images: bool, connection: u64) -> RecordedRequest {
     let path = request.uri().path().to_owned();
     let host = match path.starts_with(TILES_PATH) {
         _ if images => Host::Images,
         true => Host::Tiles,
         false => Host::Graph,
     };
-    Asked {
+    RecordedRequest {
         host,
         connection,
         version: format!("{:?}", request.version()),
@@ -129,7 +129,7 @@ fn authorization(headers: &HeaderMap) -> Option<String> {
     headers.get("authorization").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-async fn answer(state: Arc<State>, mut asked: Asked) -> io::Result<Response<Body>> {
+async fn answer(state: Arc<State>, mut asked: RecordedRequest) -> io::Result<Response<Body>> {
     let under_way = state.recorder.begin(&mut asked);
     let fault = state.script.fault(&asked);
     if !state.latency.is_zero() {
@@ -164,7 +164,7 @@ async fn answer(state: Arc<State>, mut asked: Asked) -> io::Result<Response<Body
 }
 
 /// The answer of a fault that does not need the true one.
-fn instead(fault: &Fault, asked: &Asked, url: &str) -> Option<Answer> {
+fn instead(fault: &Fault, asked: &RecordedRequest, url: &str) -> Option<Answer> {
     const LOGIN: &str = "<!DOCTYPE html><html><body>Log in to Mapillary</body></html>";
     Some(match fault {
         Fault::Status { status, headers, body } => {
@@ -197,7 +197,7 @@ fn instead(fault: &Fault, asked: &Asked, url: &str) -> Option<Answer> {
 }
 
 /// The true answer, but for ids that the fault leaves out.
-async fn honest(state: &Arc<State>, asked: &Asked, fault: Option<&Fault>) -> Answer {
+async fn honest(state: &Arc<State>, asked: &RecordedRequest, fault: Option<&Fault>) -> Answer {
     match asked.host {
         Host::Tiles => match tile_refusal(asked) {
             Some(refusal) => refusal,
@@ -215,7 +215,7 @@ async fn honest(state: &Arc<State>, asked: &Asked, fault: Option<&Fault>) -> Ans
 }
 
 /// The tile host takes the token in the query only.
-fn tile_refusal(asked: &Asked) -> Option<Answer> {
+fn tile_refusal(asked: &RecordedRequest) -> Option<Answer> {
     match asked.param("access_token").as_deref() {
         _ if asked.authorization.is_some() => Some(Answer::error(403, 190, "Invalid OAuth 2.0 Access Token")),
         Some(Sandbox::TOKEN) => None,
@@ -225,7 +225,7 @@ fn tile_refusal(asked: &Asked) -> Option<Answer> {
 }
 
 /// The Graph takes it either way, and its refusals differ by the way.
-fn graph_refusal(asked: &Asked) -> Option<Answer> {
+fn graph_refusal(asked: &RecordedRequest) -> Option<Answer> {
     let query = asked.param("access_token");
     let header = asked.authorization.as_deref();
     let bare = |value: &str| value.split_once(' ').map_or(value, |(_, token)| token).to_owned();
@@ -243,7 +243,7 @@ fn graph_refusal(asked: &Asked) -> Option<Answer> {
     }
 }
 
-async fn tile(state: &Arc<State>, asked: &Asked) -> Answer {
+async fn tile(state: &Arc<State>, asked: &RecordedRequest) -> Answer {
     let Some(tile) = tile_id(&asked.path) else {
         return Answer::new(404, "text/plain", "no such tile");
     };
@@ -259,7 +259,7 @@ fn tile_id(path: &str) -> Option<TileId> {
     Some(TileId { z, x: index()?, y: index()? }).filter(|_| parts.next().is_none())
 }
 
-async fn picture(state: &Arc<State>, asked: &Asked) -> Answer {
+async fn picture(state: &Arc<State>, asked: &RecordedRequest) -> Answer {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (image, size) = match links::read(&asked.path, &asked.query, now) {
         Ok(wanted) => wanted,

@@ -53,7 +53,7 @@ async fn started() -> Sandbox {
 
 fn tile_path(sandbox: &Sandbox, image: &str, token: &str) -> String {
     let place = sandbox.world().image(image).expect("it exists").place();
-    let tile = streetflow::geo::TileId::of(place, 14);
+    let tile = streetflow::geo::TileId::containing(place, 14);
     format!("{}/maps/vtp/mly1_public/2/{tile}?access_token={token}", sandbox.tiles_url())
 }
 
@@ -65,8 +65,9 @@ fn cyprus_holds_what_its_documentation_says() {
         *owners.entry(drive.organization().unwrap_or("none")).or_insert(0) += 1;
         *users.entry(drive.username()).or_insert(0) += 1;
     }
-    let count =
-        |test: &dyn Fn(&super::Drive) -> bool| world.sequences().iter().filter(|drive| test(drive)).count();
+    let count = |test: &dyn Fn(&super::MockSequence) -> bool| {
+        world.sequences().iter().filter(|drive| test(drive)).count()
+    };
     let images: Vec<_> = world.sequences().iter().flat_map(|drive| world.images_of(drive)).collect();
     let single_gone = images.iter().filter(|shot| shot.is_gone() && !shot.drive.is_gone()).count();
     let big = images.iter().filter(|shot| shot.number() > 1 << 53 && shot.number() % 2 == 1).count();
@@ -109,7 +110,7 @@ async fn tiles_take_the_token_in_the_query_only() {
     let asked = sandbox.requests_to(Host::Tiles);
     assert_eq!(asked.iter().map(|asked| asked.status).collect::<Vec<_>>(), [200, 403, 403, 401].map(Some));
     assert_eq!(asked[0].param("access_token").as_deref(), Some(Sandbox::TOKEN));
-    assert_eq!((sandbox.most_in_flight(Host::Tiles), sandbox.connections(Host::Tiles)), (1, 4));
+    assert_eq!((sandbox.max_in_flight(Host::Tiles), sandbox.connections(Host::Tiles)), (1, 4));
 }
 
 #[tokio::test]
@@ -214,7 +215,7 @@ async fn a_users_images_come_page_by_page_newest_first() {
         .sequences()
         .iter()
         .filter(|drive| drive.username() == World::USER && !drive.is_gone());
-    let there = mine.flat_map(super::Drive::shots).filter(|shot| !shot.is_gone()).count();
+    let there = mine.flat_map(super::MockSequence::shots).filter(|shot| !shot.is_gone()).count();
     assert_eq!(seen.len(), there);
 }
 

@@ -2,7 +2,7 @@
 
 use super::mvt::{EXTENT, Layer, Tags, Value};
 use super::town::{mix, unit};
-use super::world::{Drive, Shot, World};
+use super::world::{MockImage, MockSequence, World};
 use streetflow::geo::{LonLat, TileId};
 
 /// A point in the units of a tile.
@@ -58,7 +58,7 @@ impl World {
 }
 
 /// The image that stands for a drive on a low zoom, where fewer and fewer drives are shown.
-fn sample(drive: &Drive, zoom: u8) -> Option<Shot<'_>> {
+fn sample(drive: &MockSequence, zoom: u8) -> Option<MockImage<'_>> {
     mix(drive.salt, 21).is_multiple_of(7 - u64::from(zoom)).then(|| drive.shot(drive.count / 2))
 }
 
@@ -75,7 +75,7 @@ fn local(tile: TileId, place: LonLat) -> Point {
     ((x * scale - f64::from(tile.x)) * EXTENT, (y * scale - f64::from(tile.y)) * EXTENT)
 }
 
-fn overview_tags(shot: &Shot<'_>) -> Tags {
+fn overview_tags(shot: &MockImage<'_>) -> Tags {
     vec![
         ("captured_at", Value::double(shot.captured_at() as f64)),
         ("id", Value::double(shot.number() as f64)),
@@ -84,7 +84,7 @@ fn overview_tags(shot: &Shot<'_>) -> Tags {
     ]
 }
 
-fn sequence_tags(drive: &Drive) -> Tags {
+fn sequence_tags(drive: &MockSequence) -> Tags {
     let shot = drive.shot(0);
     let mut tags = vec![
         ("captured_at", Value::double(shot.captured_at() as f64)),
@@ -98,7 +98,7 @@ fn sequence_tags(drive: &Drive) -> Tags {
     tags
 }
 
-fn image_tags(shot: &Shot<'_>) -> Tags {
+fn image_tags(shot: &MockImage<'_>) -> Tags {
     let mut tags = overview_tags(shot);
     tags.retain(|(key, _)| *key != "is_pano");
     tags.extend(drive_tags(shot.drive));
@@ -111,7 +111,7 @@ fn image_tags(shot: &Shot<'_>) -> Tags {
     tags
 }
 
-fn drive_tags(drive: &Drive) -> Tags {
+fn drive_tags(drive: &MockSequence) -> Tags {
     let id = |text: &str| Value::double(text.parse().unwrap_or_default());
     let mut tags = vec![
         ("creator_id", id(drive.creator())),
@@ -123,13 +123,13 @@ fn drive_tags(drive: &Drive) -> Tags {
 }
 
 /// The visual quality of an image, lower on foot.
-pub(super) fn quality(shot: &Shot<'_>) -> f64 {
+pub(super) fn quality(shot: &MockImage<'_>) -> f64 {
     let best = if shot.drive.on_foot { 0.55 } else { 0.92 };
     best - 0.3 * unit(shot.drive.salt, 23) - 0.1 * shot.chance(5)
 }
 
 /// The parts of the drive's line that lie in the tile; ends that meet at a border touch.
-fn parts(drive: &Drive, tile: TileId) -> Vec<Vec<(i32, i32)>> {
+fn parts(drive: &MockSequence, tile: TileId) -> Vec<Vec<(i32, i32)>> {
     if drive.count < 2 {
         return Vec::new();
     }
@@ -206,14 +206,14 @@ fn clip(a: Point, b: Point) -> Option<(Point, Point)> {
 mod tests {
     use super::*;
 
-    fn tile_of(shot: &Shot<'_>, zoom: u8) -> TileId {
-        TileId::of(shot.place(), zoom)
+    fn tile_of(shot: &MockImage<'_>, zoom: u8) -> TileId {
+        TileId::containing(shot.place(), zoom)
     }
 
     #[test]
     fn every_image_lies_in_exactly_one_tile() {
         let world = World::cyprus();
-        for shot in world.sequences().iter().flat_map(Drive::shots) {
+        for shot in world.sequences().iter().flat_map(MockSequence::shots) {
             let tile = tile_of(&shot, 14);
             assert!(within(tile, shot.place()).is_some());
             assert!(within(TileId { x: tile.x + 1, ..tile }, shot.place()).is_none());
@@ -225,8 +225,9 @@ mod tests {
     fn every_drive_has_a_line_where_zooms_are_fine() {
         let world = World::cyprus();
         let lines = |zoom: u8| {
-            let has_line =
-                |drive: &&Drive| drive.shots().any(|shot| !parts(drive, tile_of(&shot, zoom)).is_empty());
+            let has_line = |drive: &&MockSequence| {
+                drive.shots().any(|shot| !parts(drive, tile_of(&shot, zoom)).is_empty())
+            };
             world.sequences().iter().filter(has_line).count()
         };
         let singles = world.sequences().iter().filter(|drive| drive.count == 1).count();

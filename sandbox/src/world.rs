@@ -93,7 +93,7 @@ pub(super) enum Quirk {
 
 /// One sequence: the images of one drive or walk along a street.
 #[derive(Debug)]
-pub struct Drive {
+pub struct MockSequence {
     pub(super) id: String,
     pub(super) town: Arc<str>,
     pub(super) organization: Option<usize>,
@@ -110,7 +110,7 @@ pub struct Drive {
     pub(super) salt: u64,
 }
 
-impl Drive {
+impl MockSequence {
     /// The id of the sequence: 22 characters, sometimes beginning with `-`.
     pub fn id(&self) -> &str {
         &self.id
@@ -151,11 +151,11 @@ impl Drive {
         self.quirk == Quirk::Gone
     }
 
-    pub(super) fn shot(&self, index: u32) -> Shot<'_> {
-        Shot { drive: self, index }
+    pub(super) fn shot(&self, index: u32) -> MockImage<'_> {
+        MockImage { drive: self, index }
     }
 
-    pub(super) fn shots(&self) -> impl DoubleEndedIterator<Item = Shot<'_>> {
+    pub(super) fn shots(&self) -> impl DoubleEndedIterator<Item = MockImage<'_>> {
         (0..self.count).map(|index| self.shot(index))
     }
 
@@ -170,12 +170,12 @@ impl Drive {
 
 /// One image of a drive.
 #[derive(Debug, Clone, Copy)]
-pub struct Shot<'w> {
-    pub(super) drive: &'w Drive,
+pub struct MockImage<'w> {
+    pub(super) drive: &'w MockSequence,
     pub(super) index: u32,
 }
 
-impl Shot<'_> {
+impl MockImage<'_> {
     /// The id, a decimal number; many are above 2^53.
     pub fn id(&self) -> String {
         self.number().to_string()
@@ -232,7 +232,7 @@ impl Shot<'_> {
 
 /// A deterministic world of drives for a [`Sandbox`](super::Sandbox) to serve.
 pub struct World {
-    drives: Vec<Drive>,
+    drives: Vec<MockSequence>,
     by_id: HashMap<String, u32>,
     /// Quadkey position of each z14 tile with the number of a drive that touches it, sorted.
     touched: Vec<(u32, u32)>,
@@ -248,7 +248,7 @@ impl World {
     pub const USER_ID: &str = "103109672569418";
 
     /// Gives drives their ids and numbers, and notes which tiles they touch.
-    pub(super) fn assemble(seed: u64, mut drives: Vec<Drive>) -> Self {
+    pub(super) fn assemble(seed: u64, mut drives: Vec<MockSequence>) -> Self {
         let mut images = 0;
         for (number, drive) in drives.iter_mut().enumerate() {
             drive.salt = mix(seed, number as u64);
@@ -260,7 +260,7 @@ impl World {
         let mut touched: Vec<_> = drives
             .iter()
             .zip(0..)
-            .flat_map(|(drive, number)| tiles_of(drive).into_iter().map(move |tile| (tile.order(), number)))
+            .flat_map(|(drive, number)| tiles_of(drive).into_iter().map(move |tile| (tile.z_order(), number)))
             .collect();
         touched.sort_unstable();
         touched.dedup();
@@ -268,25 +268,25 @@ impl World {
     }
 
     /// All sequences, gone ones included.
-    pub fn sequences(&self) -> &[Drive] {
+    pub fn sequences(&self) -> &[MockSequence] {
         &self.drives
     }
 
     /// The sequence of this id.
-    pub fn sequence(&self, id: &str) -> Option<&Drive> {
+    pub fn sequence(&self, id: &str) -> Option<&MockSequence> {
         self.by_id.get(id).map(|number| &self.drives[*number as usize])
     }
 
     /// The images of a sequence in capture order, gone ones included.
     pub fn images_of<'w>(
         &'w self,
-        sequence: &'w Drive,
-    ) -> impl DoubleEndedIterator<Item = Shot<'w>> + use<'w> {
+        sequence: &'w MockSequence,
+    ) -> impl DoubleEndedIterator<Item = MockImage<'w>> + use<'w> {
         sequence.shots()
     }
 
     /// The image of this id, gone or not.
-    pub fn image(&self, id: &str) -> Option<Shot<'_>> {
+    pub fn image(&self, id: &str) -> Option<MockImage<'_>> {
         let ordinal = image_ordinal(id.parse().ok()?).filter(|ordinal| *ordinal < self.images)?;
         let drive = &self.drives[self.drives.partition_point(|drive| drive.first <= ordinal) - 1];
         Some(drive.shot(u32::try_from(ordinal - drive.first).ok()?))
@@ -298,8 +298,8 @@ impl World {
     }
 
     /// The drives that touch a tile, and perhaps a few that only come near.
-    pub(super) fn drives_near(&self, tile: TileId) -> Vec<&Drive> {
-        let from = tile.order();
+    pub(super) fn drives_near(&self, tile: TileId) -> Vec<&MockSequence> {
+        let from = tile.z_order();
         let to = u64::from(from) + (1_u64 << (2 * (14 - u32::from(tile.z))));
         let begin = self.touched.partition_point(|(order, _)| *order < from);
         let end = self.touched.partition_point(|(order, _)| u64::from(*order) < to);
@@ -311,14 +311,14 @@ impl World {
 }
 
 /// The z14 tiles of a way, with a margin for images beside it.
-fn tiles_of(drive: &Drive) -> Vec<TileId> {
+fn tiles_of(drive: &MockSequence) -> Vec<TileId> {
     const MARGIN: f64 = 1e-4;
     let mut tiles = Vec::new();
     for pair in drive.way.windows(2) {
         let (a, b) = (pair[0].place, pair[1].place);
         let nw = LonLat { lon: a.lon.min(b.lon) - MARGIN, lat: a.lat.max(b.lat) + MARGIN };
         let se = LonLat { lon: a.lon.max(b.lon) + MARGIN, lat: a.lat.min(b.lat) - MARGIN };
-        let (nw, se) = (TileId::of(nw, 14), TileId::of(se, 14));
+        let (nw, se) = (TileId::containing(nw, 14), TileId::containing(se, 14));
         tiles.extend((nw.y..=se.y).flat_map(|y| (nw.x..=se.x).map(move |x| TileId { z: 14, x, y })));
     }
     tiles

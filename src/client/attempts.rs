@@ -27,7 +27,7 @@ impl Client {
                 return Err(error);
             }
             // Nobody holds a permit while waiting: a slow rate of one class must not starve the others.
-            lane.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
+            lane.turn(|wait| self.tell(&Event::RateLimitWait { class, wait })).await;
             let is_first = made == 1 && !self.has_failed_before();
             // Rows stand in order, so there an item that failed holds up those behind it; pictures are in no order.
             let is_late = class == Class::Bytes && !is_first;
@@ -44,17 +44,17 @@ impl Client {
             drop(permit);
             let error = match sent {
                 Ok(value) => return Ok(value),
-                Err(error) => error.tried(made, started.elapsed()),
+                Err(error) => error.with_attempts(made, started.elapsed()),
             };
             self.give_place_back();
-            if matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Blocked) {
-                self.tell(&Event::Limited { class, error: &error });
+            if matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Blocked) {
+                self.tell(&Event::RateLimited { class, error: &error });
             }
             if error.kind() == ErrorKind::Blocked {
                 let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-                gate.block(host, why, error.advice().map(str::to_owned));
+                gate.block(host, why, error.hint().map(str::to_owned));
             }
-            let is_limit = error.kind() == ErrorKind::Throttled;
+            let is_limit = error.kind() == ErrorKind::RateLimited;
             let count = if is_limit { &mut throttled } else { &mut failed };
             *count += 1;
             let retry = patience.apply(self.0.retry, gate.is_healthy(host), gate.answers(host));
@@ -68,15 +68,16 @@ impl Client {
             self.tell(&Event::Retry { class, error: &error, attempt: made, wait: told });
             tokio::time::sleep(wait).await;
         }
-        Err(Error::new(ErrorKind::Unavailable, ask.doing).subject(ask.subject))
+        Err(Error::new(ErrorKind::Unavailable, ask.doing).with_subject(ask.subject))
     }
 
     /// After the first login page nothing more goes to that host: every request would prolong the block.
     fn blocked(&self, ask: &Ask) -> Option<Error> {
         let (why, hint) = self.0.gate.blocked(host_of(ask.class))?;
-        let error = Error::new(ErrorKind::Blocked, ask.doing).subject(ask.subject.clone()).because(why);
+        let error =
+            Error::new(ErrorKind::Blocked, ask.doing).with_subject(ask.subject.clone()).with_source(why);
         Some(match hint {
-            Some(hint) => error.hint(hint),
+            Some(hint) => error.with_hint(hint),
             None => error,
         })
     }
@@ -85,7 +86,7 @@ impl Client {
 /// What an attempt says of its host.
 fn outcome<T>(class: Class, sent: &Result<T>) -> Outcome {
     match sent.as_ref().map_err(|error| (error.kind(), error.status())) {
-        Err((ErrorKind::Throttled, _)) => Outcome::Throttled,
+        Err((ErrorKind::RateLimited, _)) => Outcome::Throttled,
         // Only tiles fail so, and each for itself.
         Err((ErrorKind::Unavailable, Some(404))) => Outcome::Answered,
         // The body came to its end, and is no picture.

@@ -12,14 +12,14 @@ use super::gate::Gate;
 use super::gone::Gone;
 use super::image_url::{Allowed, ImageHosts};
 use super::kept::Kept;
-use super::login::without_login;
+use super::login::without_credentials;
 use super::network_error::RedirectRefused;
 use super::proxy;
-use super::quota::{Pace, Quota};
+use super::quota::{Quota, RateLimit};
 use super::retry::Retry;
 use super::secret::{Token, redact};
 use super::send::{LARGE_ANSWERS, Timeouts};
-use super::store::Store;
+use super::store::ResponseStore;
 use super::tile_cache::TileCache;
 use super::tls::Tls;
 use super::{Class, Client, DEFAULT_CONCURRENCY, GRAPH_URL, Inner, TILES_URL};
@@ -29,11 +29,11 @@ use crate::observe::{Event, Observer};
 /// What makes a [`Client`].
 ///
 /// ```
-/// use streetflow::{Client, Pace, Token};
+/// use streetflow::{Client, RateLimit, Token};
 ///
 /// let client = Client::builder()
 ///     .token(Token::new("MLY|1234|abcd")?)
-///     .tile_pace(Pace::per_minute(10.0).burst(5).jittered())
+///     .tile_rate_limit(RateLimit::per_minute(10.0).burst(5).jittered())
 ///     .concurrency(16)
 ///     .build()?;
 /// assert_eq!(client.concurrency(), 16);
@@ -49,10 +49,10 @@ pub struct ClientBuilder {
     concurrency: usize,
     retry: Retry,
     timeouts: Timeouts,
-    tile_pace: Option<Pace>,
+    tile_rate_limit: Option<RateLimit>,
     prior_http2: bool,
     observer: Arc<dyn Observer>,
-    store: Option<Store>,
+    store: Option<ResponseStore>,
     allowed_hosts: Vec<String>,
     trust_gone: bool,
     tile_cache: Option<TileCache>,
@@ -66,9 +66,13 @@ impl Default for ClientBuilder {
             tiles_url: TILES_URL.to_owned(),
             proxy: None,
             concurrency: DEFAULT_CONCURRENCY,
-            retry: Retry { attempts: 6, first_wait: Duration::from_millis(500), retries_too_much: false },
+            retry: Retry {
+                attempts: 6,
+                initial_backoff: Duration::from_millis(500),
+                retries_too_much: false,
+            },
             timeouts: Timeouts::default(),
-            tile_pace: None,
+            tile_rate_limit: None,
             prior_http2: false,
             observer: Arc::new(|_: &Event<'_>| ()),
             store: None,
@@ -146,23 +150,23 @@ impl ClientBuilder {
         self
     }
 
-    /// The pace of tiles; by default [`Pace::TILES`] on Mapillary's own host and none elsewhere.
-    pub fn tile_pace(mut self, pace: Pace) -> Self {
-        self.tile_pace = Some(pace);
+    /// The pace of tiles; by default [`RateLimit::TILES`] on Mapillary's own host and none elsewhere.
+    pub fn tile_rate_limit(mut self, pace: RateLimit) -> Self {
+        self.tile_rate_limit = Some(pace);
         self
     }
 
     /// How often a request is sent at the most, the first time included; default 6.
     ///
     /// Being over a limit of the API passes with time alone and is waited out up to 30 times.
-    pub fn attempts(mut self, attempts: u32) -> Self {
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.retry.attempts = attempts.max(1);
         self
     }
 
     /// The pause after the first failure of a request; it doubles with each. Default half a second.
-    pub fn first_wait(mut self, wait: Duration) -> Self {
-        self.retry.first_wait = wait;
+    pub fn initial_backoff(mut self, wait: Duration) -> Self {
+        self.retry.initial_backoff = wait;
         self
     }
 
@@ -188,7 +192,7 @@ impl ClientBuilder {
     }
 
     /// Asks a store before the network, and gives it every answer but pictures.
-    pub fn store(mut self, store: &Store) -> Self {
+    pub fn response_store(mut self, store: &ResponseStore) -> Self {
         self.store = Some(store.clone());
         self
     }
@@ -207,7 +211,7 @@ impl ClientBuilder {
         let holds_token =
             |url: &Url| self.token.as_ref().is_some_and(|token| token.is_in(url.as_str().as_bytes()));
         if holds_token(&graph_url) || holds_token(&tiles_url) {
-            return Err(Error::new(ErrorKind::Usage, "use the URL").because("the token stands in it"));
+            return Err(Error::new(ErrorKind::Usage, "use the URL").with_source("the token stands in it"));
         }
         let environment_counts = self.proxy.is_none() || !is_loopback(&graph_url) || !is_loopback(&tiles_url);
         if environment_counts {
@@ -230,16 +234,16 @@ impl ClientBuilder {
         images = images.connect_timeout(self.timeouts.connect);
         if let Some(proxy) = &self.proxy {
             let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
-                Error::new(ErrorKind::Usage, "use the proxy").because(error.without_url())
+                Error::new(ErrorKind::Usage, "use the proxy").with_source(error.without_url())
             })?;
             images = images.proxy(proxy);
         }
         let paced = |url: &Url, pace| is_mapillary(url).then_some(pace);
         let lane = |class| {
             let pace = match class {
-                Class::Tile => self.tile_pace.or(paced(&tiles_url, Pace::TILES)),
-                Class::Entity => paced(&graph_url, Pace::ENTITIES),
-                Class::Search => paced(&graph_url, Pace::SEARCHES),
+                Class::Tile => self.tile_rate_limit.or(paced(&tiles_url, RateLimit::TILES)),
+                Class::Entity => paced(&graph_url, RateLimit::ENTITIES),
+                Class::Search => paced(&graph_url, RateLimit::SEARCHES),
                 Class::Bytes => None,
             };
             Quota::new(pace)
@@ -289,9 +293,9 @@ fn is_loopback(url: &Url) -> bool {
 fn allowed(text: &str) -> Result<Allowed> {
     Allowed::read(text).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "allow the host")
-            .subject(without_login(text).chars().take(80).collect::<String>())
-            .because("it is not the name of a host, nor all below a name such as `pictures.example`")
-            .hint("write `pictures.example`, `pictures.example:8080` or `*.pictures.example`")
+            .with_subject(without_credentials(text).chars().take(80).collect::<String>())
+            .with_source("it is not the name of a host, nor all below a name such as `pictures.example`")
+            .with_hint("write `pictures.example`, `pictures.example:8080` or `*.pictures.example`")
     })
 }
 
@@ -330,14 +334,14 @@ fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
 }
 
 fn set_up(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::new(ErrorKind::Usage, "set up the network client").because(error)
+    Error::new(ErrorKind::Usage, "set up the network client").with_source(error)
 }
 
 fn base(text: &str, what: &str) -> Result<Url> {
     let refuse = |why: String| {
         Error::new(ErrorKind::Usage, format!("use the {what} URL"))
-            .subject(redact(&without_login(text)))
-            .because(why)
+            .with_subject(redact(&without_credentials(text)))
+            .with_source(why)
     };
     let url = Url::parse(text.trim()).map_err(|error| refuse(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

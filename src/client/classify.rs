@@ -62,16 +62,16 @@ pub(super) fn classify(class: Class, outside: &Outside, body: &[u8]) -> Option<E
         limited.then_some(LIMIT_WAIT)
     });
     let why = if why.is_empty() { format!("status {}", outside.status) } else { why };
-    let error = Error::new(kind, "").because(why).answered(outside.status);
+    let error = Error::new(kind, "").with_source(why).with_status(outside.status);
     Some(match kind {
-        ErrorKind::Throttled | ErrorKind::Unavailable => error.retry_after(waits),
-        ErrorKind::Auth => error.hint(
+        ErrorKind::RateLimited | ErrorKind::Unavailable => error.with_retry_after(waits),
+        ErrorKind::Auth => error.with_hint(
             "the token was refused: set a working one in MAPILLARY_TOKEN (https://www.mapillary.com/dashboard/developers)",
         ),
-        ErrorKind::Blocked if class == Class::Tile => error.hint(
+        ErrorKind::Blocked if class == Class::Tile => error.with_hint(
             "Mapillary has blocked this address on its tile host; that lasts about a day, and every request prolongs it: run the same command again tomorrow",
         ),
-        ErrorKind::Blocked => error.hint("Mapillary blocks this address or token for now; try again tomorrow"),
+        ErrorKind::Blocked => error.with_hint("Mapillary blocks this address or token for now; try again tomorrow"),
         _ => error,
     })
 }
@@ -92,13 +92,13 @@ fn by_code(status: u16, said: &Said) -> ErrorKind {
         (190, _) => ErrorKind::Auth,
         (368, _) => ErrorKind::Blocked,
         (100, 33) => ErrorKind::Gone,
-        (100, _) => ErrorKind::Refused,
-        (4 | 17 | 32 | 613, _) => ErrorKind::Throttled,
-        (1, _) if said.message().contains("reduce") => ErrorKind::TooMuch,
+        (100, _) => ErrorKind::Rejected,
+        (4 | 17 | 32 | 613, _) => ErrorKind::RateLimited,
+        (1, _) if said.message().contains("reduce") => ErrorKind::TooLarge,
         (-2 | 2, _) => ErrorKind::Unavailable,
-        _ if status == 429 => ErrorKind::Throttled,
+        _ if status == 429 => ErrorKind::RateLimited,
         _ if said.is_transient.0 == Some(true) || status >= 500 || status == 408 => ErrorKind::Unavailable,
-        _ => ErrorKind::Refused,
+        _ => ErrorKind::Rejected,
     }
 }
 
@@ -107,7 +107,7 @@ fn by_status(class: Class, outside: &Outside, body: &[u8]) -> Option<(ErrorKind,
     let page = is_page(class, outside, body);
     let says = |text: &str| format!("status {status}: {text}");
     Some(match (class, status) {
-        (_, 429) => (ErrorKind::Throttled, says("too many requests")),
+        (_, 429) => (ErrorKind::RateLimited, says("too many requests")),
         (_, 408 | 500..=u16::MAX) => (ErrorKind::Unavailable, says("the server is in trouble")),
         (Class::Tile | Class::Entity | Class::Search, 300..=399) => {
             (ErrorKind::Blocked, says("a redirect to a login page"))
@@ -125,7 +125,7 @@ fn by_status(class: Class, outside: &Outside, body: &[u8]) -> Option<(ErrorKind,
             (ErrorKind::Malformed, "a page instead of JSON".into())
         }
         (_, 200..=299) => return None,
-        _ => (ErrorKind::Refused, says(&excerpt(body))),
+        _ => (ErrorKind::Rejected, says(&excerpt(body))),
     })
 }
 
@@ -222,7 +222,7 @@ mod tests {
     fn pages_and_refusals_elsewhere() {
         assert_eq!(kind(Class::Entity, 200, "<html>"), Some(ErrorKind::Malformed));
         assert_eq!(kind(Class::Search, 302, ""), Some(ErrorKind::Blocked));
-        assert_eq!(kind(Class::Bytes, 403, "URL signature expired"), Some(ErrorKind::Refused));
+        assert_eq!(kind(Class::Bytes, 403, "URL signature expired"), Some(ErrorKind::Rejected));
         assert_eq!(kind(Class::Bytes, 502, "<html>"), Some(ErrorKind::Unavailable));
         assert_eq!(kind(Class::Search, 200, r#"{"data":[{"make":"\"error\""}]}"#), None);
     }
@@ -233,7 +233,7 @@ mod tests {
             kind(Class::Entity, 500, r#"{"error":{"code":"190","message":null}}"#),
             Some(ErrorKind::Auth)
         );
-        assert_eq!(kind(Class::Entity, 200, r#"{"error":"something"}"#), Some(ErrorKind::Refused));
+        assert_eq!(kind(Class::Entity, 200, r#"{"error":"something"}"#), Some(ErrorKind::Rejected));
         let gone = r#"{"error":{"code":100,"error_subcode":33,"is_transient":"no"}}"#;
         assert_eq!(kind(Class::Entity, 400, gone), Some(ErrorKind::Gone));
         assert_eq!(kind(Class::Entity, 200, r#"{"error":null,"id":"1"}"#), None);
@@ -243,6 +243,6 @@ mod tests {
     fn a_limit_without_a_wait_gets_a_minute() {
         let outside = Outside { status: 403, ..Outside::default() };
         let limit = classify(Class::Entity, &outside, envelope(4, 0, "limit").as_bytes()).expect("an error");
-        assert_eq!(limit.asked_wait(), Some(Duration::from_mins(1)));
+        assert_eq!(limit.retry_after(), Some(Duration::from_mins(1)));
     }
 }

@@ -26,7 +26,7 @@ impl Client {
         let last = WAITS[WAITS.len() - 1];
         let beyond = u32::try_from(round.saturating_sub(WAITS.len() - 1)).unwrap_or(u32::MAX).min(8);
         let units = WAITS.get(round).copied().unwrap_or(last << beyond);
-        self.0.retry.first_wait.saturating_mul(units).min(MAX_WAIT)
+        self.0.retry.initial_backoff.saturating_mul(units).min(MAX_WAIT)
     }
 
     /// Waits before an empty answer is asked for again, and tells the observer; `what` is said to be empty.
@@ -38,14 +38,14 @@ impl Client {
     ) -> Result<()> {
         let wait = self.wait_after_empty(round);
         let error = Error::new(ErrorKind::Unavailable, doing)
-            .subject(what)
-            .because("the answer is empty, which happens in an outage too");
+            .with_subject(what)
+            .with_source("the answer is empty, which happens in an outage too");
         let attempt = u32::try_from(round + 1).unwrap_or(u32::MAX);
         self.tell(&Event::Retry { class: Class::Search, error: &error, attempt, wait });
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
             () = self.0.stop.cancelled() => {
-                Err(Error::new(ErrorKind::Interrupted, doing).because("the run was stopped"))
+                Err(Error::new(ErrorKind::Interrupted, doing).with_source("the run was stopped"))
             }
         }
     }

@@ -72,8 +72,8 @@ impl Gone {
         let things = self.things;
         let there = if found == 0 { "not one of them".to_owned() } else { format!("{found} of them") };
         Err(Error::new(ErrorKind::Auth, format!("believe that the {things} are gone"))
-            .because(format!("of the latest {all} {things}, Mapillary knows {there}"))
-            .hint(
+            .with_source(format!("of the latest {all} {things}, Mapillary knows {there}"))
+            .with_hint(
                 "the token may lack the right to see them: try another, or look at one of them in the browser; \
                  if they are gone indeed, say `--trust-gone`",
             ))
@@ -115,7 +115,7 @@ mod tests {
             let (count, error) =
                 (1..3000).find_map(|count| Some((count, gone.gone().err()?))).expect("doubt");
             assert_eq!((count, error.kind()), (stops_after, ErrorKind::Auth));
-            assert!(error.advice().is_some_and(|advice| advice.contains("--trust-gone")));
+            assert!(error.hint().is_some_and(|advice| advice.contains("--trust-gone")));
         }
     }
 

@@ -55,12 +55,12 @@ impl Client {
         let (client, sequence) = (self.clone(), sequence.clone());
         in_task(async move {
             if let Some(ids) = client.kept_image_ids(&sequence).await {
-                client.tell(&Event::Stored { class: Class::Search });
+                client.tell(&Event::StoreHit { class: Class::Search });
                 client.found(Class::Search, 1);
                 return Ok(IdList { ids, ..IdList::default() });
             }
             if let Some(why) = client.known_gone(Class::Search, sequence.as_str()).await {
-                client.tell(&Event::Stored { class: Class::Search });
+                client.tell(&Event::StoreHit { class: Class::Search });
                 return Err(client.gone_or_doubt(Class::Search, gone(&sequence, why)).await);
             }
             match client.all_image_ids(&sequence).await {
@@ -99,7 +99,10 @@ impl Client {
 
     async fn all_image_ids(&self, sequence: &SequenceId) -> Result<IdList> {
         let named = |why: &'static str| {
-            Error::new(ErrorKind::Malformed, DOING).subject(sequence.as_str()).because(why).answered(200)
+            Error::new(ErrorKind::Malformed, DOING)
+                .with_subject(sequence.as_str())
+                .with_source(why)
+                .with_status(200)
         };
         let (mut all, mut seen) = (IdList::default(), HashSet::new());
         let mut next = below(&self.0.graph_url, &format!("/image_ids?sequence_id={sequence}"))?;
@@ -143,7 +146,7 @@ impl Client {
         let sequence = sequence.clone();
         self.ask(ask, move |body| {
             let page = IdPage::read(&body)
-                .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error).answered(200))?;
+                .map_err(|error| Error::new(ErrorKind::Malformed, "").with_source(error).with_status(200))?;
             let keeping = if is_first && page.next.is_none() { keeping(&sequence, &page.list) } else { None };
             Ok((page, keeping))
         })
@@ -169,7 +172,7 @@ impl Client {
 }
 
 fn gone(sequence: &SequenceId, why: String) -> Error {
-    Error::new(ErrorKind::Gone, DOING).subject(sequence.as_str()).because(why)
+    Error::new(ErrorKind::Gone, DOING).with_subject(sequence.as_str()).with_source(why)
 }
 
 /// The failure of a sequence with entries that are no ids, if there are any.
@@ -179,9 +182,9 @@ pub(crate) fn unusable(sequence: &SequenceId, list: &IdList) -> Option<Error> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!list.refused.is_empty()).then(|| {
         Error::new(ErrorKind::Malformed, "use some of the image ids of sequence")
-            .subject(sequence.as_str())
-            .because(format!("the API's list has {named}{more}; the other {} are used", list.ids.len()))
-            .answered(200)
+            .with_subject(sequence.as_str())
+            .with_source(format!("the API's list has {named}{more}; the other {} are used", list.ids.len()))
+            .with_status(200)
     })
 }
 

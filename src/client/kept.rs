@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use super::gone::Gone;
 use super::image_url::{expiry, now};
-use super::store::Store;
+use super::store::ResponseStore;
 use super::wire::{Batch, Single};
 use super::{Class, Client, secret};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,7 +62,7 @@ impl Keeping {
 
 /// The store of a client, and what it must know of it.
 pub(super) struct Kept {
-    store: Store,
+    store: ResponseStore,
     /// What was said to be gone under another number does not count.
     doubts: u32,
     /// The newest last.
@@ -130,7 +130,7 @@ fn url_of<'a>(record: &'a Metadata, field: &str) -> Option<&'a str> {
 }
 
 impl Kept {
-    pub(super) fn new(store: &Store) -> Self {
+    pub(super) fn new(store: &ResponseStore) -> Self {
         let text = |key| store.get(key).and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
         let lists = text("fields").lines().filter_map(|list| list.parse().ok()).collect();
         let doubts = text("doubts").parse().unwrap_or_default();
@@ -264,7 +264,7 @@ impl Client {
             return doubt;
         }
         let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-        let Some(key) = error.about().and_then(|id| self.gone_key(class, id)) else { return error };
+        let Some(key) = error.subject().and_then(|id| self.gone_key(class, id)) else { return error };
         self.keep(Keeping::new(key, secret::redact(&why).into_bytes().into())).await.err().unwrap_or(error)
     }
 
@@ -305,7 +305,7 @@ impl Client {
             tokio::task::spawn_blocking(move || store.put(&keeping.key, &[&keeping.head, &keeping.body]))
                 .await;
         put.unwrap_or_else(|panic| {
-            Err(Error::new(ErrorKind::Output, "keep an answer").because(panic.to_string()))
+            Err(Error::new(ErrorKind::Io, "keep an answer").with_source(panic.to_string()))
         })
     }
 

@@ -7,7 +7,7 @@ use super::Client;
 /// A text that is meant to be a URL, without the name and the password in it.
 ///
 /// What can't be read as a URL loses everything before its last `@`: the password may be why it can't be read.
-pub fn without_login(text: &str) -> String {
+pub fn without_credentials(text: &str) -> String {
     let Some(at) = text.rfind('@') else { return text.to_owned() };
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
     let cut = || {
@@ -59,7 +59,7 @@ mod tests {
             ("https://mirror.test", "https://mirror.test"),
             ("", ""),
         ] {
-            let bare = without_login(text);
+            let bare = without_credentials(text);
             assert!(!bare.contains("secret") && !bare.contains("sec"), "{text}: {bare}");
             assert_eq!(bare, expected, "{text}");
         }

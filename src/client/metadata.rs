@@ -46,7 +46,7 @@ impl Client {
     ) -> Result<BatchFound> {
         if images.len() > MAX_BATCH {
             let why = format!("{} are more than {MAX_BATCH} at a time", images.len());
-            return Err(Error::new(ErrorKind::Usage, DOING_BATCH).because(why));
+            return Err(Error::new(ErrorKind::Usage, DOING_BATCH).with_source(why));
         }
         let mut each: Vec<Image> = Vec::with_capacity(images.len());
         for image in images {
@@ -75,7 +75,7 @@ impl Client {
     ) -> Result<BatchFound> {
         let (mut had, wanted) = (self.recall(&images, fields).await, fields.bits());
         if had.iter().any(|had| had.lacks(wanted) != Some(wanted)) {
-            self.tell(&Event::Stored { class: Class::Entity });
+            self.tell(&Event::StoreHit { class: Class::Entity });
         }
         let mut all = BatchFound::default();
         while let Some(lacking) = had.iter().find_map(|had| had.lacks(wanted)) {
@@ -134,8 +134,9 @@ impl Client {
         if had.record.is_none()
             && let Some(why) = self.known_gone(Class::Entity, image.img_id.as_str()).await
         {
-            self.tell(&Event::Stored { class: Class::Entity });
-            let error = Error::new(ErrorKind::Gone, DOING).subject(image.img_id.as_str()).because(why);
+            self.tell(&Event::StoreHit { class: Class::Entity });
+            let error =
+                Error::new(ErrorKind::Gone, DOING).with_subject(image.img_id.as_str()).with_source(why);
             return Err(self.gone_or_doubt(Class::Entity, error).await);
         }
         let lacking = if had.record.is_none() { Some(fields.bits()) } else { had.lacks(fields.bits()) };
@@ -148,17 +149,17 @@ impl Client {
             let found = match answered {
                 Err(error) if error.kind() == ErrorKind::Gone => {
                     return Err(self
-                        .gone_or_doubt(Class::Entity, error.subject(image.img_id.as_str()))
+                        .gone_or_doubt(Class::Entity, error.with_subject(image.img_id.as_str()))
                         .await);
                 }
                 answered => answered?,
             };
             had.answered(Some(found), &lacking);
         } else {
-            self.tell(&Event::Stored { class: Class::Entity });
+            self.tell(&Event::StoreHit { class: Class::Entity });
         }
         self.found(Class::Entity, 1);
-        had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()))
+        had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).with_subject(image.img_id.as_str()))
     }
 
     async fn ask_single(
@@ -173,8 +174,8 @@ impl Client {
             let found: Single = json(&body)?;
             let found = found.record(&image).ok_or_else(|| {
                 Error::new(ErrorKind::Malformed, "")
-                    .because("the answer is not about this image")
-                    .answered(200)
+                    .with_source("the answer is not about this image")
+                    .with_status(200)
             })?;
             Ok((found, Some(Keeping::single(&fields, &image, body))))
         })
@@ -201,15 +202,14 @@ impl Client {
 
 /// The error that an answer holds images which were not requested. They belong to no row, so they are used for none.
 fn not_requested(Unrequested { first, count }: Unrequested) -> Error {
-    let error = Error::new(ErrorKind::Malformed, "use an image that was not requested").answered(200);
+    let error = Error::new(ErrorKind::Malformed, "use an image that was not requested").with_status(200);
     let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
     match first {
-        Some(id) => error.subject(id.as_str()).because(format!(
+        Some(id) => error.with_subject(id.as_str()).with_source(format!(
             "the answer to a batch request holds this image{others}, though no row names it"
         )),
-        None => {
-            error.because(format!("the answer to a batch request holds {count} keys that are no image ids"))
-        }
+        None => error
+            .with_source(format!("the answer to a batch request holds {count} keys that are no image ids")),
     }
 }
 

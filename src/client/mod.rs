@@ -72,11 +72,11 @@ pub(crate) use self::image_ids::unusable;
 use self::image_url::ImageHosts;
 pub(crate) use self::image_url::has_ended;
 use self::kept::{Keeping, Kept};
-pub use self::login::without_login;
+pub use self::login::without_credentials;
 pub(crate) use self::metadata::BatchFound;
 use self::place::Place;
-pub use self::quota::Pace;
 use self::quota::Quota;
+pub use self::quota::RateLimit;
 use self::reach::Reach;
 pub(crate) use self::retry::Patience;
 use self::retry::Retry;
@@ -84,9 +84,9 @@ pub use self::secret::Token;
 pub use self::secret::redact;
 pub(crate) use self::send::Answer;
 use self::send::{Ask, Timeouts};
+pub use self::store::ResponseStore;
 pub use self::store::STORE_FILES;
-pub use self::store::Store;
-pub use self::tile_cache::{TILE_CACHE_BYTES, TileCache};
+pub use self::tile_cache::{DEFAULT_TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::user::{UserPage, unknown_user};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Event, Observer};
@@ -100,13 +100,13 @@ pub const MAX_BATCH: usize = 50;
 pub const DEFAULT_CONCURRENCY: usize = 64;
 
 /// How many tiles Mapillary documents to serve in a day; its tile host blocks addresses long before.
-pub const TILES_A_DAY: u64 = 50_000;
+pub const TILES_PER_DAY: u64 = 50_000;
 
 /// How many images Mapillary documents to tell of in a minute.
-pub const ENTITIES_A_MINUTE: u64 = 60_000;
+pub const ENTITIES_PER_MINUTE: u64 = 60_000;
 
 /// How many searches Mapillary documents to answer in a minute: the images of a sequence are one.
-pub const SEARCHES_A_MINUTE: u64 = 10_000;
+pub const SEARCHES_PER_MINUTE: u64 = 10_000;
 
 /// The Graph of Mapillary.
 pub const GRAPH_URL: &str = "https://graph.mapillary.com";
@@ -223,7 +223,7 @@ impl Client {
     }
 
     /// How fast requests of a class may follow one another; none where there is no bound.
-    pub fn pace(&self, class: Class) -> Option<Pace> {
+    pub fn rate_limit(&self, class: Class) -> Option<RateLimit> {
         self.lane(class).pace()
     }
 
@@ -265,21 +265,22 @@ impl Client {
         F: Future<Output = Result<T>> + Send,
     {
         const DOING: &str = "download image";
-        let refuse =
-            |why: String| Error::new(ErrorKind::Refused, DOING).subject(subject.clone()).because(why);
+        let refuse = |why: String| {
+            Error::new(ErrorKind::Rejected, DOING).with_subject(subject.clone()).with_source(why)
+        };
         // Tables of others, too, may hold it.
         if self.0.token.as_ref().is_some_and(|token| token.is_in(url.as_bytes())) {
             return Err(refuse("its URL holds the token".to_owned()));
         }
         let url = self.0.image_hosts.check(url).map_err(|not| match not.hint() {
-            Some(hint) => refuse(not.why).hint(hint),
+            Some(hint) => refuse(not.why).with_hint(hint),
             None => refuse(not.why),
         })?;
         self.send(Ask { class: Class::Bytes, url, doing: DOING, subject }, Patience::default(), read).await
     }
 
     pub(crate) fn answered(&self, class: Class, bytes: usize) {
-        self.tell(&Event::Answer { class, bytes: bytes as u64 });
+        self.tell(&Event::Response { class, bytes: bytes as u64 });
     }
 
     /// Asks for a body and keeps what `understand` says is to be kept of it, all within the attempt: an answer whose
@@ -320,14 +321,14 @@ impl Client {
 
 fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body)
-        .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error).answered(200))
+        .map_err(|error| Error::new(ErrorKind::Malformed, "").with_source(error).with_status(200))
 }
 
 /// Runs in a task of its own, so that an answer is kept as soon as it is there, and not when its turn comes.
 async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let task = AbortOnDropHandle::new(tokio::spawn(work));
     task.await.unwrap_or_else(|panic| {
-        Err(Error::new(ErrorKind::Unavailable, "finish a request").because(panic.to_string()))
+        Err(Error::new(ErrorKind::Unavailable, "finish a request").with_source(panic.to_string()))
     })
 }
 
@@ -335,6 +336,8 @@ async fn in_task<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send
 fn below(base: &Url, path: &str) -> Result<Url> {
     let whole = format!("{}{path}", base.as_str().trim_end_matches('/'));
     Url::parse(&whole).map_err(|error| {
-        Error::new(ErrorKind::Usage, "use the URL").subject(without_login(&whole)).because(error)
+        Error::new(ErrorKind::Usage, "use the URL")
+            .with_subject(without_credentials(&whole))
+            .with_source(error)
     })
 }

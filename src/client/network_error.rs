@@ -222,17 +222,17 @@ impl StdError for RedirectRefused {}
 pub(super) fn network(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if let Some(refused) = redirect_refused(&error) {
-        let not = Error::new(ErrorKind::Refused, "").because(refused.why.clone());
+        let not = Error::new(ErrorKind::Rejected, "").with_source(refused.why.clone());
         return match &refused.hint {
-            Some(hint) => not.hint(hint.clone()),
+            Some(hint) => not.with_hint(hint.clone()),
             None => not,
         };
     }
-    let kind = if error.is_builder() { ErrorKind::Refused } else { ErrorKind::Unavailable };
+    let kind = if error.is_builder() { ErrorKind::Rejected } else { ErrorKind::Unavailable };
     let hint = Fault::of(&error).hint();
-    let error = Error::new(kind, "").because(error);
+    let error = Error::new(kind, "").with_source(error);
     match hint {
-        Some(hint) => error.hint(hint),
+        Some(hint) => error.with_hint(hint),
         None => error,
     }
 }

@@ -29,7 +29,7 @@ impl Progress {
         }
         let why =
             format!("{bytes} bytes in {:.0} s, which is less than 1 KiB a second", waited.as_secs_f64());
-        Err(Error::new(ErrorKind::Unavailable, "").because(why))
+        Err(Error::new(ErrorKind::Unavailable, "").with_source(why))
     }
 }
 

@@ -19,9 +19,9 @@ pub(super) fn check_environment() -> Result<()> {
     for (name, value) in set() {
         flaw(&value).map_or(Ok(()), |why| {
             Err(Error::new(ErrorKind::Usage, "use the proxy")
-                .subject(name)
-                .because(why)
-                .hint(format!("write {name}=http://host:port, https:, socks5: or socks5h:, or unset it; NO_PROXY lists hosts that are asked directly")))
+                .with_subject(name)
+                .with_source(why)
+                .with_hint(format!("write {name}=http://host:port, https:, socks5: or socks5h:, or unset it; NO_PROXY lists hosts that are asked directly")))
         })?;
     }
     Ok(())

@@ -10,19 +10,19 @@ use tokio::time::Instant;
 /// How fast requests may follow one another: an average, and a burst that may go ahead of it.
 ///
 /// ```
-/// use streetflow::Pace;
+/// use streetflow::RateLimit;
 ///
-/// let gentle = Pace::per_minute(40.0).burst(20).jittered();
+/// let gentle = RateLimit::per_minute(40.0).burst(20).jittered();
 /// # let _ = gentle;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pace {
+pub struct RateLimit {
     per_minute: f64,
     burst: u32,
     jittered: bool,
 }
 
-impl Pace {
+impl RateLimit {
     /// The pace for `tiles.mapillary.com`: that host blocks addresses for a day, and no rate is known to be safe.
     pub const TILES: Self = Self { per_minute: 40.0, burst: 20, jittered: true };
 
@@ -38,7 +38,7 @@ impl Pace {
     }
 
     /// How many requests a minute it allows on average.
-    pub fn requests_a_minute(self) -> f64 {
+    pub fn requests_per_minute(self) -> f64 {
         self.per_minute
     }
 
@@ -58,7 +58,7 @@ impl Pace {
 /// The rate limit of one class: its pace, pauses that the API asks for, and a distance between requests while the
 /// API's allowance is nearly used up.
 pub(super) struct Quota {
-    pace: Option<Pace>,
+    pace: Option<RateLimit>,
     // Held while waiting, so that requests go in the order they came.
     bucket: Mutex<Bucket>,
     held: StdMutex<Held>,
@@ -122,12 +122,12 @@ impl Held {
 }
 
 impl Quota {
-    pub(super) fn new(pace: Option<Pace>) -> Self {
+    pub(super) fn new(pace: Option<RateLimit>) -> Self {
         let tokens = pace.map_or(0.0, |pace| f64::from(pace.burst));
         Self { pace, bucket: Mutex::new(Bucket { tokens, at: Instant::now() }), held: StdMutex::default() }
     }
 
-    pub(super) fn pace(&self) -> Option<Pace> {
+    pub(super) fn pace(&self) -> Option<RateLimit> {
         self.pace
     }
 
@@ -194,7 +194,7 @@ impl Quota {
 
 impl Bucket {
     /// Takes a token, or says how long until there is one and takes that. `chance` is uniform in 0..1.
-    fn take(&mut self, pace: Pace, now: Instant, chance: f64) -> Option<Duration> {
+    fn take(&mut self, pace: RateLimit, now: Instant, chance: f64) -> Option<Duration> {
         let per_second = pace.per_minute / 60.0;
         let refilled = self.tokens + now.duration_since(self.at).as_secs_f64() * per_second;
         self.tokens = refilled.min(f64::from(pace.burst));
@@ -215,7 +215,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    async fn times(pace: Pace, requests: usize) -> Vec<f64> {
+    async fn times(pace: RateLimit, requests: usize) -> Vec<f64> {
         let quota = Quota::new(Some(pace));
         let started = Instant::now();
         let mut times = Vec::new();
@@ -228,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_tile_pace_is_forty_a_minute_after_a_burst_of_twenty() {
-        let times = times(Pace::TILES, 2020).await;
+        let times = times(RateLimit::TILES, 2020).await;
         assert!(times[19] < 0.001, "the burst goes at once");
         assert!(times[20] > 0.0, "and ends after twenty");
         let minutes = times[2019] / 60.0;
@@ -239,7 +239,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_minute_of_searches_exceeds_the_documented_quota() {
-        let times = times(Pace::SEARCHES, 30_000).await;
+        let times = times(RateLimit::SEARCHES, 30_000).await;
         let most = (0..times.len())
             .map(|from| times[from..].iter().take_while(|time| **time < times[from] + 60.0).count())
             .step_by(50)
@@ -250,7 +250,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_a_pause_the_pace_goes_on_without_a_spike() {
-        let quota = std::sync::Arc::new(Quota::new(Some(Pace::per_minute(60.0).burst(2))));
+        let quota = std::sync::Arc::new(Quota::new(Some(RateLimit::per_minute(60.0).burst(2))));
         quota.pause_for(Duration::from_mins(1));
         let started = Instant::now();
         let waiting = (0..10).map(|_| {

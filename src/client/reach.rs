@@ -74,11 +74,11 @@ impl Reach {
 
     /// The kind of a failure: whether it is an outage, costs only this request, or ends the run.
     fn kind(&self, class: Class, url: &Url, fault: Fault) -> ErrorKind {
-        use ErrorKind::{Refused, Unavailable, Unreachable};
+        use ErrorKind::{Rejected, Unavailable, Unreachable};
         let mends_itself = matches!(fault, Fault::Broken | Fault::NoConnection | Fault::TooManyFiles);
         match (fault, class) {
             (Fault::ProxyAuth | Fault::NoRoots, _) => Unreachable,
-            (Fault::Redirect, _) => Refused,
+            (Fault::Redirect, _) => Rejected,
             (Fault::Broken, _) => Unavailable,
             _ if mends_itself => {
                 let since = *locked(&self.failing).get_or_insert_with(Instant::now);
@@ -92,7 +92,7 @@ impl Reach {
                 match (known, self.has_answered()) {
                     (true, _) => Unavailable,
                     (false, false) if hopeless >= PICTURES => Unreachable,
-                    (false, _) => Refused,
+                    (false, _) => Rejected,
                 }
             }
             _ if self.has_answered() => Unavailable,
@@ -104,9 +104,9 @@ impl Reach {
     pub(super) async fn given_up(&self, doing: &'static str, subject: &str) -> Error {
         self.given_up.cancelled().await;
         let (why, hint) = self.reason.get().cloned().unwrap_or_default();
-        let error = Error::new(ErrorKind::Unreachable, doing).subject(subject).because(why);
+        let error = Error::new(ErrorKind::Unreachable, doing).with_subject(subject).with_source(why);
         match hint {
-            Some(hint) => error.hint(hint),
+            Some(hint) => error.with_hint(hint),
             None => error,
         }
     }
@@ -121,7 +121,7 @@ impl Reach {
             }
             causes.join(": ")
         };
-        self.reason.get_or_init(|| (causes(), error.advice().map(str::to_owned)));
+        self.reason.get_or_init(|| (causes(), error.hint().map(str::to_owned)));
         self.given_up.cancel();
     }
 
@@ -162,7 +162,7 @@ impl Client {
             let Some(again) = again.filter(|_| Fault::behind(&error) == Some(Fault::TooManyFiles)) else {
                 return Err(error);
             };
-            let error = error.rename(ask.doing, &ask.subject);
+            let error = error.with_context(ask.doing, &ask.subject);
             self.tell_of(class, Fault::TooManyFiles, &error);
             let last = self.0.reaches.iter().filter_map(|reach| *locked(&reach.last_answer)).max();
             let (since, patience) = match last {
@@ -170,7 +170,7 @@ impl Client {
                 None => (began, PATIENCE),
             };
             if since.elapsed() >= patience {
-                return Err(error.turned(ErrorKind::Unreachable));
+                return Err(error.with_kind(ErrorKind::Unreachable));
             }
             tokio::time::sleep(SOCKET_WAIT).await;
             request = again;
@@ -179,14 +179,14 @@ impl Client {
 
     /// The failure as what it is for this run, which depends on what was reached before.
     pub(super) fn judged(&self, ask: &Ask, error: Error) -> Error {
-        let (class, error) = (ask.class, error.rename(ask.doing, &ask.subject));
+        let (class, error) = (ask.class, error.with_context(ask.doing, &ask.subject));
         if error.kind() == ErrorKind::Auth {
             return self.doubt_token(error);
         }
         let reach = self.reach_of(class);
         let fault = Fault::behind(&error).filter(|_| error.kind() == ErrorKind::Unavailable);
         let error = match fault {
-            Some(fault) => error.turned(reach.kind(class, &ask.url, fault)),
+            Some(fault) => error.with_kind(reach.kind(class, &ask.url, fault)),
             None => error,
         };
         match (error.kind(), fault) {
@@ -202,15 +202,15 @@ impl Client {
 
     fn tell_of(&self, class: Class, fault: Fault, error: &Error) {
         if self.reach_of(class).is_news(fault) {
-            self.tell(&Event::Unreached { class, error });
+            self.tell(&Event::HostUnreachable { class, error });
         }
     }
 
     /// A token that was refused and does not look like one was probably copied wrong.
     fn doubt_token(&self, error: Error) -> Error {
         let odd = self.0.token.as_ref().is_some_and(|token| !token.has_usual_form());
-        match error.advice().map(str::to_owned) {
-            Some(hint) if odd => error.hint(format!(
+        match error.hint().map(str::to_owned) {
+            Some(hint) if odd => error.with_hint(format!(
                 "{hint}; the one that was sent does not have the usual form `MLY|<16 digits>|<32 letters and digits>`, and may be cut or damaged"
             )),
             _ => error,
@@ -219,10 +219,10 @@ impl Client {
 }
 
 fn proxy_auth() -> Error {
-    let error =
-        Error::new(ErrorKind::Unreachable, "").because("status 407: the proxy wants a name and a password");
+    let error = Error::new(ErrorKind::Unreachable, "")
+        .with_source("status 407: the proxy wants a name and a password");
     match Fault::ProxyAuth.hint() {
-        Some(hint) => error.hint(hint),
+        Some(hint) => error.with_hint(hint),
         None => error,
     }
 }
@@ -268,9 +268,9 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_is_given_up_ends_all_that_waits_for_it() {
         let reach = Reach::default();
-        let error = Error::new(ErrorKind::Unreachable, "list").because("refused").hint("do this");
+        let error = Error::new(ErrorKind::Unreachable, "list").with_source("refused").with_hint("do this");
         let (waited, ()) = tokio::join!(reach.given_up("fetch", "7"), async { reach.give_up(&error) });
-        assert_eq!((waited.kind(), waited.advice()), (ErrorKind::Unreachable, Some("do this")));
+        assert_eq!((waited.kind(), waited.hint()), (ErrorKind::Unreachable, Some("do this")));
         assert_eq!(waited.chain(), "failed to fetch `7`: refused");
     }
 
@@ -278,10 +278,10 @@ mod tests {
     async fn one_picture_host_of_many_costs_its_own_pictures() {
         let reach = Reach::default();
         let kind = |host: &str| reach.kind(Class::Bytes, &url(host), Fault::NoSuchHost);
-        assert_eq!(kind("gone.example"), ErrorKind::Refused);
+        assert_eq!(kind("gone.example"), ErrorKind::Rejected);
         reach.note(Class::Bytes, &url("good.example"));
         for _ in 0..2 * PICTURES {
-            assert_eq!(kind("gone.example"), ErrorKind::Refused);
+            assert_eq!(kind("gone.example"), ErrorKind::Rejected);
             assert_eq!(kind("good.example"), ErrorKind::Unavailable, "an outage of the name server");
         }
         let never = Reach::default();

@@ -10,7 +10,7 @@ pub(super) struct Retry {
     /// Attempts in all, the first included.
     pub(super) attempts: u32,
     /// The pause after the first failure; it doubles with each.
-    pub(super) first_wait: Duration,
+    pub(super) initial_backoff: Duration,
     /// Whether a demand for less data gets another attempt.
     pub(super) retries_too_much: bool,
 }
@@ -57,21 +57,21 @@ impl Retry {
     pub(super) fn wait(&self, error: &Error, attempts_made: u32, chance: f64) -> Option<Duration> {
         let allowed = match error.kind() {
             ErrorKind::Unavailable | ErrorKind::Malformed => self.attempts,
-            ErrorKind::TooMuch if self.retries_too_much => self.attempts,
-            ErrorKind::Throttled => self.attempts.max(THROTTLED_ATTEMPTS),
+            ErrorKind::TooLarge if self.retries_too_much => self.attempts,
+            ErrorKind::RateLimited => self.attempts.max(THROTTLED_ATTEMPTS),
             _ => 0,
         };
         if attempts_made >= allowed {
             return None;
         }
-        let first_wait = match (error.kind(), error.status()) {
-            (ErrorKind::Unavailable, Some(404)) => self.first_wait * ABSENT_TILE,
-            _ => self.first_wait,
+        let initial_backoff = match (error.kind(), error.status()) {
+            (ErrorKind::Unavailable, Some(404)) => self.initial_backoff * ABSENT_TILE,
+            _ => self.initial_backoff,
         };
-        let doubled = first_wait.saturating_mul(1 << (attempts_made - 1).min(16)).min(LONGEST_WAIT);
+        let doubled = initial_backoff.saturating_mul(1 << (attempts_made - 1).min(16)).min(LONGEST_WAIT);
         // Half of it is random, so that requests that failed together do not come back together.
         let own = doubled.mul_f64(0.5 + chance / 2.0);
-        let asked = error.asked_wait().unwrap_or_default().min(LONGEST_ASKED);
+        let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
         Some(own.max(asked))
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     const RETRY: Retry =
-        Retry { attempts: 5, first_wait: Duration::from_millis(500), retries_too_much: false };
+        Retry { attempts: 5, initial_backoff: Duration::from_millis(500), retries_too_much: false };
 
     fn error(kind: ErrorKind) -> Error {
         Error::new(kind, "do it")
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_would_fail_again_is_not_sent_again() {
         for kind in
-            [ErrorKind::Auth, ErrorKind::Blocked, ErrorKind::Gone, ErrorKind::Refused, ErrorKind::TooMuch]
+            [ErrorKind::Auth, ErrorKind::Blocked, ErrorKind::Gone, ErrorKind::Rejected, ErrorKind::TooLarge]
         {
             assert_eq!(RETRY.wait(&error(kind), 1, 0.5), None, "{kind:?}");
         }
@@ -123,7 +123,7 @@ mod tests {
     fn a_demand_for_less_data_passes_only_where_there_is_no_less_to_ask_for() {
         let single = Patience { is_single: true, ..Patience::default() };
         let wait = |patience: Patience, made| {
-            patience.apply(RETRY, true, 0).wait(&error(ErrorKind::TooMuch), made, 0.5)
+            patience.apply(RETRY, true, 0).wait(&error(ErrorKind::TooLarge), made, 0.5)
         };
         assert_eq!(wait(Patience::default(), 1), None);
         assert!(wait(single, 4).is_some());
@@ -132,14 +132,14 @@ mod tests {
 
     #[test]
     fn a_tile_that_is_not_there_gets_minutes() {
-        let absent = error(ErrorKind::Unavailable).answered(404);
+        let absent = error(ErrorKind::Unavailable).with_status(404);
         let waits = (1..5).map(|made| RETRY.wait(&absent, made, 0.0).expect("another attempt"));
         assert!(waits.sum::<Duration>() >= Duration::from_mins(1));
     }
 
     #[test]
     fn the_server_may_ask_for_longer_but_not_for_ever() {
-        let asked = |secs| error(ErrorKind::Throttled).retry_after(Some(Duration::from_secs(secs)));
+        let asked = |secs| error(ErrorKind::RateLimited).with_retry_after(Some(Duration::from_secs(secs)));
         assert_eq!(RETRY.wait(&asked(7), 1, 0.5), Some(Duration::from_secs(7)));
         assert_eq!(RETRY.wait(&asked(86_400), 1, 0.5), Some(Duration::from_mins(10)));
     }

@@ -31,9 +31,9 @@ impl Token {
         let text = text.trim();
         match token_form::flaw(text) {
             None => Ok(Self(text.to_owned())),
-            Some(flaw) => {
-                Err(Error::new(ErrorKind::Usage, "read the token").because(flaw.why).hint(flaw.hint()))
-            }
+            Some(flaw) => Err(Error::new(ErrorKind::Usage, "read the token")
+                .with_source(flaw.why)
+                .with_hint(flaw.hint())),
         }
     }
 
@@ -47,7 +47,7 @@ impl Token {
             (!text.trim().is_empty()).then_some((*name, text))
         };
         let Some((name, text)) = VARIABLES.iter().find_map(set) else { return Ok(None) };
-        Self::new(&text).map(Some).map_err(|error| error.subject(name))
+        Self::new(&text).map(Some).map_err(|error| error.with_subject(name))
     }
 
     /// Whether the token has the form of those that the dashboard gives out.
@@ -110,7 +110,9 @@ impl Token {
             return Ok(body);
         }
         if body.len() > LONGEST_ECHO {
-            return Err(Error::new(ErrorKind::Malformed, "").because("a large answer that repeats the token"));
+            return Err(
+                Error::new(ErrorKind::Malformed, "").with_source("a large answer that repeats the token")
+            );
         }
         let cut = match serde_json::from_slice(&body) {
             Ok(json) => self.cut_json(json).to_string(),

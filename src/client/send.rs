@@ -52,11 +52,12 @@ impl Client {
             ended = task => ended,
             unreachable = reach.given_up(doing, &subject) => return Err(unreachable),
             () = stopped.cancelled() => {
-                return Err(Error::new(ErrorKind::Interrupted, doing).subject(subject).because("the run was stopped"));
+                return Err(Error::new(ErrorKind::Interrupted, doing).with_subject(subject).with_source("the run was stopped"));
             }
         };
-        ended
-            .unwrap_or_else(|panic| Err(Error::new(ErrorKind::Unavailable, doing).because(panic.to_string())))
+        ended.unwrap_or_else(|panic| {
+            Err(Error::new(ErrorKind::Unavailable, doing).with_source(panic.to_string()))
+        })
     }
 
     /// One attempt.
@@ -66,7 +67,7 @@ impl Client {
         F: Future<Output = Result<T>>,
     {
         let class = ask.class;
-        let name = |error: Error| error.rename(ask.doing, &ask.subject);
+        let name = |error: Error| error.with_context(ask.doing, &ask.subject);
         let request = self.request(ask).map_err(name)?;
         self.tell(&Event::Request { class });
         let attempt = async {
@@ -80,7 +81,8 @@ impl Client {
             if !(200..300).contains(&answer.outside.status) {
                 let excerpt = answer.excerpt().await?;
                 let excerpt = self.without_token(class, excerpt.into())?;
-                let unknown = || Error::new(ErrorKind::Refused, "").because("an answer that says nothing");
+                let unknown =
+                    || Error::new(ErrorKind::Rejected, "").with_source("an answer that says nothing");
                 return Err(classify(class, &answer.outside, &excerpt).unwrap_or_else(unknown));
             }
             read(answer).await
@@ -88,7 +90,7 @@ impl Client {
         let ended = match total_timeout(class) {
             None => attempt.await,
             Some(limit) => tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::Unavailable, "").because(format!("no answer within {limit:?}")))
+                Err(Error::new(ErrorKind::Unavailable, "").with_source(format!("no answer within {limit:?}")))
             }),
         };
         ended.map_err(|error| self.judged(ask, error))
@@ -108,7 +110,7 @@ impl Client {
     fn heed_usage(&self, class: Class, headers: &HeaderMap) {
         let Some(percent) = usage(headers) else { return };
         if self.lane(class).used(percent) {
-            self.tell(&Event::Usage { class, percent });
+            self.tell(&Event::ApiUsage { class, percent });
         }
     }
 
@@ -128,9 +130,9 @@ impl Client {
             return Ok(self.0.images.get(ask.url.clone()));
         }
         let token = self.0.token.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Auth, "")
-                .because("no token was given")
-                .hint("set MAPILLARY_TOKEN; make a token at https://www.mapillary.com/dashboard/developers")
+            Error::new(ErrorKind::Auth, "").with_source("no token was given").with_hint(
+                "set MAPILLARY_TOKEN; make a token at https://www.mapillary.com/dashboard/developers",
+            )
         })?;
         if ask.class == Class::Tile {
             // This host refuses the header with a 403.
@@ -182,7 +184,9 @@ impl Answer {
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
         if self.seen > self.limit {
             let why = format!("the answer is larger than {} MiB", self.limit / MIB);
-            return Err(Error::new(ErrorKind::Refused, "").because(why).answered(self.outside.status));
+            return Err(Error::new(ErrorKind::Rejected, "")
+                .with_source(why)
+                .with_status(self.outside.status));
         }
         Ok(chunk)
     }
@@ -293,7 +297,7 @@ fn usage(headers: &HeaderMap) -> Option<f64> {
 }
 
 fn stalled(stall: Duration) -> Error {
-    Error::new(ErrorKind::Unavailable, "").because(format!("no byte for {stall:?}"))
+    Error::new(ErrorKind::Unavailable, "").with_source(format!("no byte for {stall:?}"))
 }
 
 #[cfg(test)]

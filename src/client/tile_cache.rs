@@ -25,7 +25,7 @@ use crate::geo::TileId;
 use crate::observe::Event;
 
 /// How much of the disk a cache may take, unless [`TileCache::at_most`] says otherwise: 2 GiB.
-pub const TILE_CACHE_BYTES: u64 = 2 << 30;
+pub const DEFAULT_TILE_CACHE_BYTES: u64 = 2 << 30;
 
 /// How much the cache held when it was last looked through, and when that was.
 const NOTE: &str = "held";
@@ -92,11 +92,16 @@ impl TileCache {
     ///
     /// With an age of zero, nothing is read or written.
     pub fn open(folder: impl Into<PathBuf>, age: Duration) -> Self {
-        Self { folder: or_here(&folder.into()).to_owned(), age, most: TILE_CACHE_BYTES, held: Arc::default() }
+        Self {
+            folder: or_here(&folder.into()).to_owned(),
+            age,
+            most: DEFAULT_TILE_CACHE_BYTES,
+            held: Arc::default(),
+        }
     }
 
-    /// Another bound on what it takes of the disk than [`TILE_CACHE_BYTES`].
-    pub fn at_most(mut self, bytes: u64) -> Self {
+    /// Another bound on what it takes of the disk than [`DEFAULT_TILE_CACHE_BYTES`].
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.most = bytes;
         self
     }
@@ -300,11 +305,11 @@ impl Client {
         }
         let (folder, url) = (cache.folder.clone(), url.clone());
         if let Ok(Err(error)) = spawn_blocking(move || cache.put(&url, tile, &plain)).await {
-            let error = Error::new(ErrorKind::Output, "keep tiles in")
-                .subject(folder.display().to_string())
-                .because(error)
-                .hint("the run goes on without; `--tile-cache-age 0` keeps none");
-            self.tell(&Event::TileCacheOff { error: &error });
+            let error = Error::new(ErrorKind::Io, "keep tiles in")
+                .with_subject(folder.display().to_string())
+                .with_source(error)
+                .with_hint("the run goes on without; `--tile-cache-age 0` keeps none");
+            self.tell(&Event::TileCacheDisabled { error: &error });
         }
     }
 }
@@ -346,7 +351,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let tile = TileId { z: 14, x: 8800, y: 5373 };
         let url = Url::parse(&format!("https://tiles.example/2/{tile}")).expect("a URL");
-        let cache = |age| TileCache::open(folder.path(), age).at_most(0);
+        let cache = |age| TileCache::open(folder.path(), age).max_bytes(0);
         let (day, moment) = (cache(Duration::from_hours(24)), cache(Duration::from_millis(1)));
         let Place { path, address } = day.place(&url, tile).expect("a place");
         write(&Place { path: path.clone(), address: address.clone() }, b"a tile").expect("kept");

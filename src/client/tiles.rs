@@ -36,14 +36,14 @@ impl Client {
                 && let Ok(parsed) = parse(&body)
                 && whole(&parsed)
             {
-                client.tell(&Event::Stored { class: Class::Tile });
+                client.tell(&Event::StoreHit { class: Class::Tile });
                 return Ok(parsed);
             }
             if let Some(body) = client.cached(&url, tile).await
                 && let Ok(parsed) = parse(&body)
                 && whole(&parsed)
             {
-                client.tell(&Event::CachedTile { tile });
+                client.tell(&Event::TileCacheHit { tile });
                 client.keep(Keeping::new(key, body.into())).await?;
                 return Ok(parsed);
             }
@@ -83,9 +83,9 @@ pub(super) fn unzip(body: Bytes) -> Result<Bytes> {
     flate2::read::MultiGzDecoder::new(&body[..])
         .take(limit as u64 + 1)
         .read_to_end(&mut plain)
-        .map_err(|error| Error::new(ErrorKind::Malformed, "").because(error))?;
+        .map_err(|error| Error::new(ErrorKind::Malformed, "").with_source(error))?;
     if plain.len() > limit {
-        return Err(Error::new(ErrorKind::Refused, "").because("the tile unpacks to more than 64 MiB"));
+        return Err(Error::new(ErrorKind::Rejected, "").with_source("the tile unpacks to more than 64 MiB"));
     }
     Ok(plain.into())
 }

@@ -97,15 +97,15 @@ impl Client {
             return Ok(found);
         }
         Err(Error::new(ErrorKind::Unavailable, DOING)
-            .subject(user)
-            .because("the API gives empty pages, even where it had images just now")
-            .hint("it looks like an outage at Mapillary: run the same command again later"))
+            .with_subject(user)
+            .with_source("the API gives empty pages, even where it had images just now")
+            .with_hint("it looks like an outage at Mapillary: run the same command again later"))
     }
 
     async fn reduced_user_page(&self, user: &str, mut page: Url) -> Result<UserPage> {
         loop {
             match self.user_page(user, page.clone()).await {
-                Err(error) if error.kind() == ErrorKind::TooMuch => match smaller(&page) {
+                Err(error) if error.kind() == ErrorKind::TooLarge => match smaller(&page) {
                     Some(next) => page = next,
                     None => return Err(error),
                 },
@@ -120,11 +120,11 @@ impl Client {
         in_task(async move {
             let key = format!("page {}?{}", page.path(), page.query().unwrap_or_default());
             if let Some(kept) = client.kept(&key).await.and_then(|kept| UserPage::read(&kept)) {
-                client.tell(&Event::Stored { class: Class::Search });
+                client.tell(&Event::StoreHit { class: Class::Search });
                 return Ok(kept);
             }
             let malformed =
-                |why: &'static str| Error::new(ErrorKind::Malformed, "").because(why).answered(200);
+                |why: &'static str| Error::new(ErrorKind::Malformed, "").with_source(why).with_status(200);
             let ask = Ask { class: Class::Search, url: client.with_login(page), doing: DOING, subject: user };
             let asking = client.clone();
             let answered = client.ask(ask, move |body| {
@@ -153,7 +153,7 @@ impl Client {
         while let Some(limit) = limits.next() {
             let page = self.pages_with_limit(user, None, limit)?;
             let found = match self.believed_user_page(user, page, None).await {
-                Err(error) if error.kind() == ErrorKind::TooMuch && limits.peek().is_some() => continue,
+                Err(error) if error.kind() == ErrorKind::TooLarge && limits.peek().is_some() => continue,
                 answered => answered?,
             };
             if let Some(owner) = found.owner {
@@ -161,9 +161,9 @@ impl Client {
             }
             if !found.is_empty() || found.next.is_some() {
                 return Err(Error::new(ErrorKind::Usage, "find the id of the user")
-                    .subject(user)
-                    .because("none of their latest images names its creator")
-                    .hint(
+                    .with_subject(user)
+                    .with_source("none of their latest images names its creator")
+                    .with_hint(
                         "leave the area out to list all images of the user, or give the id with `--org-id`",
                     ));
             }
@@ -190,9 +190,11 @@ fn smaller(page: &Url) -> Option<Url> {
 /// There is no image by this name.
 pub(crate) fn unknown_user(user: &str) -> Error {
     Error::new(ErrorKind::Usage, "find the user")
-        .subject(user)
-        .because("the API names no image of theirs")
-        .hint("a name is written as in the address of their page, https://www.mapillary.com/app/user/NAME")
+        .with_subject(user)
+        .with_source("the API names no image of theirs")
+        .with_hint(
+            "a name is written as in the address of their page, https://www.mapillary.com/app/user/NAME",
+        )
 }
 
 impl UserPage {

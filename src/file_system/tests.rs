@@ -4,7 +4,7 @@ fn told(refusals: &Refusals) -> Vec<String> {
     let lines = Mutex::new(Vec::new());
     refusals.tell(&|event: &Event<'_>| {
         if let Event::Warning { error } = event {
-            let hint = error.advice().unwrap_or_default();
+            let hint = error.hint().unwrap_or_default();
             lines.lock().expect("a list").push(format!("{}; {hint}", error.chain()));
         }
     });

@@ -194,11 +194,11 @@ impl<T: Send + 'static> Flow<T> {
     /// So it does of each failure not told before: a row that can't be read enters the step and fails there.
     ///
     /// It stands before the stage or the sink, as [`Flow::observe`] stands behind it.
-    pub fn entering(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+    pub fn observe_input(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
         self.check(move |item| {
-            let enters = item.as_ref().err().is_none_or(|error| !error.is_told() && !error.is_fatal());
+            let enters = item.as_ref().err().is_none_or(|error| !error.is_reported() && !error.is_fatal());
             if enters {
-                observer.on_event(&Event::Entered { step });
+                observer.on_event(&Event::InputStarted { step });
             }
             if let Err(error) = item {
                 tell(&*observer, step, error);

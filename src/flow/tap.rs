@@ -73,7 +73,7 @@ impl Tap {
         }
         let Some(task) = lock(&self.task).take() else { return Ok(()) };
         let written = task.await.unwrap_or_else(|panic| {
-            Err(Error::new(ErrorKind::Output, "write on the side").because(panic.to_string()))
+            Err(Error::new(ErrorKind::Io, "write on the side").with_source(panic.to_string()))
         })?;
         *lock(&self.written) = Some(written);
         Ok(())
@@ -116,9 +116,8 @@ fn receive<T: Send + 'static>(
         let last = match word.await {
             Ok(()) => std::mem::take(&mut *lock(&rest)).into_iter().map(Ok).collect(),
             Err(_) => {
-                vec![Err(
-                    Error::new(ErrorKind::Interrupted, "write on the side").because("the flow was abandoned")
-                )]
+                vec![Err(Error::new(ErrorKind::Interrupted, "write on the side")
+                    .with_source("the flow was abandoned"))]
             }
         };
         Some((last, None))

@@ -98,7 +98,7 @@ impl Bbox {
     pub fn new(west: f64, south: f64, east: f64, north: f64) -> Result<Self> {
         let given = Self { west, south, east, north };
         let refuse = |why: &str| {
-            Err(Error::new(ErrorKind::Usage, "use the box").subject(given.to_string()).because(why.to_owned()).hint(
+            Err(Error::new(ErrorKind::Usage, "use the box").with_subject(given.to_string()).with_source(why.to_owned()).with_hint(
                 "a box is `west,south,east,north` in degrees, longitude before latitude, such as `32.19,34.52,34.18,35.49`",
             ))
         };
@@ -235,7 +235,7 @@ impl FromStr for Bbox {
 
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: String| {
-            Error::new(ErrorKind::Usage, "read the box").subject(text.to_owned()).because(why).hint(
+            Error::new(ErrorKind::Usage, "read the box").with_subject(text.to_owned()).with_source(why).with_hint(
                 "a box is `west,south,east,north` in degrees, longitude before latitude, such as `32.19,34.52,34.18,35.49`",
             )
         };
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn tiles_come_in_quadkey_order() {
         let tiles = cover(&bbox(CYPRUS), 11);
-        assert!(tiles.windows(2).all(|pair| pair[0].order() < pair[1].order()));
+        assert!(tiles.windows(2).all(|pair| pair[0].z_order() < pair[1].z_order()));
     }
 
     #[test]
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_point_lies_in_its_tile() {
         let point = LonLat { lon: 33.362, lat: 35.171 };
-        let tile = TileId::of(point, 14);
+        let tile = TileId::containing(point, 14);
         let (nw, se) = (tile.lonlat(0.0, 0.0, 4096.0), tile.lonlat(4096.0, 4096.0, 4096.0));
         assert!(nw.lon <= point.lon && point.lon < se.lon && se.lat < point.lat && point.lat <= nw.lat);
     }
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_line_that_only_passes_by_does_not_count() {
-        let tile = TileId::of(LonLat { lon: 33.362, lat: 35.171 }, 14);
+        let tile = TileId::containing(LonLat { lon: 33.362, lat: 35.171 }, 14);
         let at = |x, y| tile.lonlat(x, y, 4096.0);
         let (nw, se) = (at(1000.0, 1000.0), at(2000.0, 2000.0));
         let clip = Bbox::new(nw.lon, se.lat, se.lon, nw.lat).expect("a good box").clip(tile, 4096);

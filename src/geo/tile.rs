@@ -26,7 +26,7 @@ impl TileId {
         clippy::cast_sign_loss,
         reason = "brought into the range of tiles"
     )]
-    pub fn of(point: LonLat, zoom: u8) -> Self {
+    pub fn containing(point: LonLat, zoom: u8) -> Self {
         let ((x, y), zoom) = (point.mercator(), zoom.min(MAX_ZOOM));
         let scale = f64::from(1_u32 << zoom);
         let index = |at: f64| ((at * scale).max(0.0) as u32).min((1 << zoom) - 1);
@@ -48,7 +48,7 @@ impl TileId {
     }
 
     /// Where the tile begins in quadkey order: the quadkey of its first descendant at [`MAX_ZOOM`], as a number.
-    pub fn order(self) -> u32 {
+    pub fn z_order(self) -> u32 {
         let spread = |v: u32| (0..u32::from(self.z)).fold(0, |acc, bit| acc | ((v >> bit) & 1) << (2 * bit));
         (spread(self.x) | spread(self.y) << 1) << (2 * u32::from(MAX_ZOOM - self.z))
     }

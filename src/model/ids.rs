@@ -74,7 +74,7 @@ macro_rules! id {
                 Self::check(text).map_err(|why| {
                     let shown: String =
                         text.chars().take(MAX_ID).map(|c| if c.is_control() { '?' } else { c }).collect();
-                    Error::new(ErrorKind::Usage, concat!("read the ", $what)).subject(shown).because(why)
+                    Error::new(ErrorKind::Usage, concat!("read the ", $what)).with_subject(shown).with_source(why)
                 })
             }
 

@@ -8,7 +8,7 @@ use crate::text::is_shown;
 const LONGEST_NAME: usize = 100;
 
 /// The fields that are made of others, each with what it is made of.
-pub const MADE_OF: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
+pub const DERIVED_FROM: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
 
 /// A user's name as it is shown.
 pub fn shown_name(name: &str) -> Option<String> {

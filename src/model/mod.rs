@@ -6,7 +6,7 @@ mod licence;
 
 pub use self::ids::FLOAT_ID;
 pub use self::ids::{ImageId, OwnerId, SequenceId};
-pub use self::licence::{MADE_OF, attribution, page_url, shown_line, shown_name};
+pub use self::licence::{DERIVED_FROM, attribution, page_url, shown_line, shown_name};
 use crate::geo::LonLat;
 
 /// Why a value is none for its slot.

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::Record;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{MADE_OF, Metadata};
+use crate::model::{DERIVED_FROM, Metadata};
 
 static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
@@ -54,10 +54,10 @@ impl Fields {
     /// ```
     /// use streetflow::Fields;
     ///
-    /// let fields = Fields::of_columns(["img_id", "creator_id", "note", "geometry"]);
+    /// let fields = Fields::from_columns(["img_id", "creator_id", "note", "geometry"]);
     /// assert_eq!(fields.names(), ["creator", "geometry"]);
     /// ```
-    pub fn of_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn from_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut fields = Vec::new();
         for name in names {
             let geometry = (name == "geometry").then_some("geometry");
@@ -75,7 +75,7 @@ impl Fields {
     pub(crate) fn asked(&self) -> Self {
         let mut asked: Vec<&'static str> = Vec::new();
         for name in &self.0 {
-            let made_of = MADE_OF.iter().find(|(made, _)| made == name);
+            let made_of = DERIVED_FROM.iter().find(|(made, _)| made == name);
             let source = made_of.map_or(Some(*name), |(_, source)| *source);
             asked.extend(source.filter(|source| !asked.contains(source)));
         }
@@ -105,7 +105,7 @@ impl Fields {
     }
 
     /// The same with one more field, unless it is already there.
-    pub fn and(mut self, field: &str) -> Result<Self> {
+    pub fn with(mut self, field: &str) -> Result<Self> {
         if !self.0.contains(&field) {
             self.0.push(lookup(field)?);
         }
@@ -126,8 +126,8 @@ impl FromStr for Fields {
         let mut names = Vec::new();
         if text.split(',').all(|name| name.trim().is_empty()) {
             return Err(Error::new(ErrorKind::Usage, "read the fields")
-                .because("the list is empty")
-                .hint(format!("the fields are {}", Fields::known().join(", "))));
+                .with_source("the list is empty")
+                .with_hint(format!("the fields are {}", Fields::known().join(", "))));
         }
         for name in text.split(',') {
             let name = lookup(name.trim())?;
@@ -153,9 +153,9 @@ fn lookup(name: &str) -> Result<&'static str> {
     let known = Fields::known();
     known.iter().find(|field| **field == name).copied().ok_or_else(|| {
         Error::new(ErrorKind::Usage, "find the field")
-            .subject(name)
-            .because("the API has no such field of an image")
-            .hint(format!("the fields are {}", known.join(", ")))
+            .with_subject(name)
+            .with_source("the API has no such field of an image")
+            .with_hint(format!("the fields are {}", known.join(", ")))
     })
 }
 
@@ -168,7 +168,7 @@ mod tests {
         let fields: Fields = "width, captured_at,width".parse().expect("fields");
         assert_eq!(fields.names(), ["width", "captured_at"]);
         let error = "wdith".parse::<Fields>().expect_err("no such field");
-        assert!(error.advice().is_some_and(|hint| hint.contains("captured_at")));
+        assert!(error.hint().is_some_and(|hint| hint.contains("captured_at")));
         assert!("".parse::<Fields>().is_err() && "width,,height".parse::<Fields>().is_err());
         assert_eq!(Fields::default().to_string(), Fields::DEFAULT);
     }

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use self::fields::Fields;
-pub use self::place::Place;
+pub use self::place::GeometryChoice;
 pub(crate) use self::place::{Placing, Position, with_position};
 
 /// One row of a table, described by its columns.

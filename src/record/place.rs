@@ -9,11 +9,11 @@ use crate::geo::LonLat;
 
 /// Which of an image's two points the geometry of a file is.
 ///
-/// With [`Place::Original`] the geometry stands in for the columns `lon` and
+/// With [`GeometryChoice::Original`] the geometry stands in for the columns `lon` and
 /// `lat`. Otherwise it is a copy, and both points stay in columns of their own,
 /// so that nothing is lost and a reader need not know the choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Place {
+pub enum GeometryChoice {
     /// `geometry`: where the device says that it was.
     #[default]
     Original,
@@ -23,7 +23,7 @@ pub enum Place {
     Best,
 }
 
-impl Place {
+impl GeometryChoice {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Original, Self::Computed, Self::Best];
 
@@ -45,21 +45,21 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for GeometryChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Place {
+impl FromStr for GeometryChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|place| place.name() == text).ok_or_else(|| {
             Error::new(ErrorKind::Usage, "choose the geometry")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are original, computed and best")
+                .with_subject(text)
+                .with_source("there is no such choice")
+                .with_hint("the choices are original, computed and best")
         })
     }
 }
@@ -88,7 +88,7 @@ fn points<R: Record>() -> Vec<Point<R>> {
 /// The way to a record's place.
 pub(crate) struct Position<R: 'static> {
     points: Vec<Point<R>>,
-    place: Place,
+    place: GeometryChoice,
 }
 
 impl<R: Record> Position<R> {
@@ -96,9 +96,9 @@ impl<R: Record> Position<R> {
     pub(crate) fn of(&self, record: &R) -> Option<LonLat> {
         let point = |index: usize| self.points.get(index)?.get(record);
         match self.place {
-            Place::Original => point(0),
-            Place::Computed => point(1),
-            Place::Best => point(1).or_else(|| point(0)),
+            GeometryChoice::Original => point(0),
+            GeometryChoice::Computed => point(1),
+            GeometryChoice::Best => point(1).or_else(|| point(0)),
         }
     }
 }
@@ -106,12 +106,12 @@ impl<R: Record> Position<R> {
 /// The columns of a table that has a geometry, and the way to it; none for records that lie nowhere.
 pub(crate) fn with_position<R: Record>(
     fields: &Fields,
-    place: Place,
+    place: GeometryChoice,
 ) -> (Vec<&'static Column<R>>, Option<Position<R>>) {
     let mut columns = select::<R>(Some(fields));
     let points = points::<R>();
     let Some(original) = points.first() else { return (columns, None) };
-    if place == Place::Original {
+    if place == GeometryChoice::Original {
         columns.retain(|column| column.name != original.lon.name && column.name != original.lat.name);
     } else {
         for column in points.iter().flat_map(|point| [point.lon, point.lat]) {
@@ -174,10 +174,13 @@ mod tests {
             assert!(position.is_some());
             columns.iter().map(|column| column.name).collect::<Vec<_>>()
         };
-        assert_eq!(names(Place::Original), ["seq_id", "img_id", "width"]);
+        assert_eq!(names(GeometryChoice::Original), ["seq_id", "img_id", "width"]);
         let both = ["seq_id", "img_id", "width", "lon", "lat", "computed_lon", "computed_lat"];
-        assert_eq!((names(Place::Computed), names(Place::Best)), (both.to_vec(), both.to_vec()));
-        assert!(with_position::<Image>(&fields, Place::Best).1.is_none());
+        assert_eq!(
+            (names(GeometryChoice::Computed), names(GeometryChoice::Best)),
+            (both.to_vec(), both.to_vec())
+        );
+        assert!(with_position::<Image>(&fields, GeometryChoice::Best).1.is_none());
     }
 
     #[test]
@@ -186,10 +189,10 @@ mod tests {
             let record = Metadata { geometry, computed_geometry, ..Metadata::default() };
             with_position::<Metadata>(&Fields::default(), place).1.expect("a position").of(&record)
         };
-        assert_eq!(of(Place::Original, Some(HERE), Some(THERE)), Some(HERE));
-        assert_eq!(of(Place::Computed, Some(HERE), Some(THERE)), Some(THERE));
-        assert_eq!(of(Place::Computed, Some(HERE), None), None);
-        assert_eq!(of(Place::Best, Some(HERE), Some(THERE)), Some(THERE));
-        assert_eq!(of(Place::Best, Some(HERE), None), Some(HERE));
+        assert_eq!(of(GeometryChoice::Original, Some(HERE), Some(THERE)), Some(HERE));
+        assert_eq!(of(GeometryChoice::Computed, Some(HERE), Some(THERE)), Some(THERE));
+        assert_eq!(of(GeometryChoice::Computed, Some(HERE), None), None);
+        assert_eq!(of(GeometryChoice::Best, Some(HERE), Some(THERE)), Some(THERE));
+        assert_eq!(of(GeometryChoice::Best, Some(HERE), None), Some(HERE));
     }
 }

@@ -78,7 +78,7 @@ where
 {
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
         let Self { out, encoder } = *self;
-        let failed = |error| Error::new(ErrorKind::Output, "write the records").because(error);
+        let failed = |error| Error::new(ErrorKind::Io, "write the records").with_source(error);
         in_thread(records, move |orders| encode(out, encoder, orders, failed)).await
     }
 }
@@ -101,7 +101,7 @@ async fn in_thread<T: Send + 'static>(
     let fed = if opened.await.is_ok() { feed(&mut records, &orders).await } else { Ok(()) };
     drop(orders);
     let written = writer.await.map_err(|panic| {
-        Error::new(ErrorKind::Output, "write the table").because(format!("the writer stopped: {panic}"))
+        Error::new(ErrorKind::Io, "write the table").with_source(format!("the writer stopped: {panic}"))
     })?;
     fed.and(written)
 }
@@ -166,7 +166,7 @@ fn encode<T>(
             Some(Order::Commit) => break,
             None => {
                 let why = "the run was abandoned";
-                return Err(Error::new(ErrorKind::Interrupted, "finish writing").because(why));
+                return Err(Error::new(ErrorKind::Interrupted, "finish writing").with_source(why));
             }
         }
     }

@@ -58,9 +58,9 @@ impl FromStr for FileTime {
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|choice| choice.name() == text).ok_or_else(|| {
             Error::new(ErrorKind::Usage, "choose the time of files")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are capture and download")
+                .with_subject(text)
+                .with_source("there is no such choice")
+                .with_hint("the choices are capture and download")
         })
     }
 }

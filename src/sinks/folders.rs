@@ -94,9 +94,9 @@ impl FromStr for PictureLayout {
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|layout| layout.name() == text).ok_or_else(|| {
             Error::new(ErrorKind::Usage, "choose the layout")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are flat, sequence, date and prefix")
+                .with_subject(text)
+                .with_source("there is no such choice")
+                .with_hint("the choices are flat, sequence, date and prefix")
         })
     }
 }

@@ -48,7 +48,9 @@ impl FreshUrls {
         let id = image.img_id.clone();
         self.lane.send(Wanted { image, answer }).ok(); // If nobody listens, the answer says so.
         answered.await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Unavailable, DOING).subject(id.as_str()).because("nobody answered"))
+            Err(Error::new(ErrorKind::Unavailable, DOING)
+                .with_subject(id.as_str())
+                .with_source("nobody answered"))
         })
     }
 }
@@ -80,13 +82,13 @@ async fn answer(client: Client, fields: Fields, quality: Quality, batch: Vec<Wan
         let url = match (fetched.results.get(id), &fetched.fatal) {
             (Some(Ok(record)), _) => Ok(quality.url(record).map(str::to_owned)),
             (Some(Err(error)), _) | (None, Some(error)) => Err(of_one(error, id.as_str())),
-            (None, None) => Err(Error::new(ErrorKind::Malformed, DOING).subject(id.as_str())),
+            (None, None) => Err(Error::new(ErrorKind::Malformed, DOING).with_subject(id.as_str())),
         };
         wanted.answer.send(url).ok(); // The download may have been given up.
     }
     for mut error in fetched.unrequested {
         // No picture stands for it, so it enters the step and fails there.
-        client.tell(&Event::Entered { step: STEP });
+        client.tell(&Event::InputStarted { step: STEP });
         tell(client.observer(), STEP, &mut error);
     }
 }
@@ -95,11 +97,11 @@ async fn answer(client: Client, fields: Fields, quality: Quality, batch: Vec<Wan
 /// still holds.
 fn of_one(error: &Error, id: &str) -> Error {
     if !matches!(error.kind(), ErrorKind::Auth | ErrorKind::Blocked) {
-        return error.again(DOING, id);
+        return error.for_subject(DOING, id);
     }
-    let refused = Error::new(ErrorKind::Refused, DOING).subject(id).because(error.chain());
-    match error.advice() {
-        Some(advice) => refused.hint(advice.to_owned()),
+    let refused = Error::new(ErrorKind::Rejected, DOING).with_subject(id).with_source(error.chain());
+    match error.hint() {
+        Some(advice) => refused.with_hint(advice.to_owned()),
         None => refused,
     }
 }

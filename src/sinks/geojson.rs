@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{Encoder, FileSink, Layout, Sink, Written};
 use crate::error::Result;
-use crate::record::{Column, Fields, Place, Position, Record, Value, text, with_position};
+use crate::record::{Column, Fields, GeometryChoice, Position, Record, Value, text, with_position};
 use crate::sources::RecordStream;
 
 /// Writes a table as one GeoJSON feature collection (RFC 7946).
@@ -64,8 +64,8 @@ macro_rules! geojson_sink {
             }
 
             /// Which point of an image is the feature's geometry.
-            pub fn place(mut self, place: Place) -> Self {
-                self.layout = self.layout.place(place);
+            pub fn geometry(mut self, place: GeometryChoice) -> Self {
+                self.layout = self.layout.geometry(place);
                 self
             }
         }

@@ -100,7 +100,7 @@ pub struct ImageSink {
     quality: Quality,
     exif: Exif,
     layout: PictureLayout,
-    check_present: bool,
+    check_existing: bool,
     file_time: FileTime,
     too_small: Arc<Mutex<TooSmall>>,
     /// From the beginning of the drain.
@@ -116,7 +116,7 @@ impl ImageSink {
             quality: Quality::default(),
             exif: Exif::default(),
             layout: PictureLayout::default(),
-            check_present: false,
+            check_existing: false,
             file_time: FileTime::default(),
             too_small: Arc::default(),
             durable: None,
@@ -151,8 +151,8 @@ impl ImageSink {
     }
 
     /// Looks into files that are there, and downloads those anew that are no whole JPEG.
-    pub fn check_present(mut self) -> Self {
-        self.check_present = true;
+    pub fn check_existing(mut self) -> Self {
+        self.check_existing = true;
         self
     }
 
@@ -190,8 +190,8 @@ impl ImageSink {
 
     fn looked(&self, image: Metadata) -> Looked {
         let target = self.target(&image);
-        let is_there = picture_folder::is_there(&target, self.check_present, &self.too_small);
-        let is_there = is_there.map_err(|error| error.subject(image.img_id.as_str()));
+        let is_there = picture_folder::is_there(&target, self.check_existing, &self.too_small);
+        let is_there = is_there.map_err(|error| error.with_subject(image.img_id.as_str()));
         Looked { image, target, is_there }
     }
 
@@ -219,8 +219,8 @@ impl ImageSink {
         let picture = Arc::new(self.picture(&image, target));
         let url = self.quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
         let refused = if has_ended(url) {
-            let error = Error::new(ErrorKind::Refused, "download image").subject(image.img_id.as_str());
-            error.because("its URL has ended")
+            let error = Error::new(ErrorKind::Rejected, "download image").with_subject(image.img_id.as_str());
+            error.with_source("its URL has ended")
         } else {
             match self.download(&client, url, &image, &picture).await {
                 Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => error,
@@ -228,7 +228,7 @@ impl ImageSink {
             }
         };
         let Some(fresh) = &*fresh else {
-            return Err(refused.hint("with a token in MAPILLARY_TOKEN, fresh URLs are asked for"));
+            return Err(refused.with_hint("with a token in MAPILLARY_TOKEN, fresh URLs are asked for"));
         };
         let url = fresh.ask(&image).await?.ok_or_else(|| self.no_picture(&image))?;
         self.download(&client, &url, &image, &picture).await
@@ -236,7 +236,7 @@ impl ImageSink {
 
     fn no_picture(&self, image: &Metadata) -> Error {
         let why = format!("Mapillary has no such picture: its `{}` is empty", self.quality.field());
-        Error::new(ErrorKind::Gone, "download image").subject(image.img_id.as_str()).because(why)
+        Error::new(ErrorKind::Gone, "download image").with_subject(image.img_id.as_str()).with_source(why)
     }
 
     async fn download(
@@ -280,7 +280,7 @@ impl ImageSink {
             check.push(&rest);
             pieces.push(rest);
         }
-        let malformed = |why: String| Error::new(ErrorKind::Malformed, "").because(why);
+        let malformed = |why: String| Error::new(ErrorKind::Malformed, "").with_source(why);
         if let Some(declared) = declared.filter(|declared| *declared != length) {
             return Err(malformed(format!("{length} bytes came, {declared} were declared")));
         }
@@ -308,8 +308,8 @@ impl ImageSink {
         spawn_blocking(finish).await.map_err(crashed)??;
         if let Some(image) = image.filter(|_| stamper.is_incomplete()) {
             let error =
-                Error::new(ErrorKind::Output, "write all that is known into the picture").subject(image);
-            let error = error.because("its EXIF and its XMP leave no room in their segments of 64 KB");
+                Error::new(ErrorKind::Io, "write all that is known into the picture").with_subject(image);
+            let error = error.with_source("its EXIF and its XMP leave no room in their segments of 64 KB");
             self.client.observer().on_event(&Event::ExifIncomplete { step: STEP, error: &error });
         }
         self.client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
@@ -368,7 +368,7 @@ async fn with_place(
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn crashed(panic: JoinError) -> Error {
-    Error::new(ErrorKind::Output, "write the picture").because(panic.to_string())
+    Error::new(ErrorKind::Io, "write the picture").with_source(panic.to_string())
 }
 
 #[async_trait]
@@ -442,8 +442,8 @@ impl ImageSink {
                 written.bytes += bytes;
             }
             Ok(None) => {
-                observer.on_event(&Event::Present { step: STEP });
-                written.present += 1;
+                observer.on_event(&Event::AlreadyExists { step: STEP });
+                written.already_exists += 1;
             }
             // Stopped, not failed: the picture is not there and the next run will ask for it.
             Err(error) if error.kind() == ErrorKind::Interrupted => written.interrupted += 1,

@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Fields, Place};
+use crate::record::{Fields, GeometryChoice};
 
 /// How a table is to be written; each format takes of it what it knows.
 ///
 /// ```
-/// use streetflow::{Image, Format, Place, sinks::{Layout, sink_for}};
+/// use streetflow::{Image, Format, GeometryChoice, sinks::{Layout, sink_for}};
 ///
-/// let layout = Layout::default().fields(&"captured_at,width".parse()?).place(Place::Best);
+/// let layout = Layout::default().fields(&"captured_at,width".parse()?).place(GeometryChoice::Best);
 /// let sink = sink_for::<Image>("outputs/img_dataset.geojson".as_ref(), Format::GeoJson, &layout);
 /// # drop(sink);
 /// # Ok::<(), streetflow::Error>(())
@@ -19,7 +19,7 @@ use crate::record::{Fields, Place};
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
     pub(super) fields: Fields,
-    pub(super) place: Place,
+    pub(super) place: GeometryChoice,
     pub(super) record_separators: bool,
     pub(super) compression: Compression,
     pub(super) native_geometry: bool,
@@ -34,7 +34,7 @@ impl Layout {
     }
 
     /// Which point of an image is its geometry; CSV has both as columns.
-    pub fn place(mut self, place: Place) -> Self {
+    pub fn geometry(mut self, place: GeometryChoice) -> Self {
         self.place = place;
         self
     }
@@ -113,9 +113,9 @@ impl FromStr for Compression {
         }
         .ok_or_else(|| {
             Error::new(ErrorKind::Usage, "choose the compression")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are zstd, zstd:1 to zstd:22, snappy and none")
+                .with_subject(text)
+                .with_source("there is no such choice")
+                .with_hint("the choices are zstd, zstd:1 to zstd:22, snappy and none")
         })
     }
 }

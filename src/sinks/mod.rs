@@ -109,7 +109,7 @@ pub struct Written {
     /// Records written; pictures downloaded.
     pub records: u64,
     /// Pictures that were already there.
-    pub present: u64,
+    pub already_exists: u64,
     /// Pictures that Mapillary does not have.
     pub gone: u64,
     /// Pictures given up because the run was stopped.
@@ -126,7 +126,7 @@ impl Written {
     /// What two sinks did that took the same records.
     pub fn and(mut self, other: Self) -> Self {
         self.records = self.records.max(other.records);
-        self.present += other.present;
+        self.already_exists += other.already_exists;
         self.gone += other.gone;
         self.interrupted += other.interrupted;
         self.failed += other.failed;

@@ -55,9 +55,9 @@ pub(super) fn take(folder: &Path, file_time: FileTime) -> Result<Durable> {
 /// Something else of that name is a failure of that one picture, and neither the picture nor the end of the run.
 pub(super) fn is_there(path: &Path, check: bool, too_small: &Mutex<TooSmall>) -> Result<bool> {
     let found = file_len(path).map_err(|why| {
-        Error::new(ErrorKind::Refused, "download image")
-            .because(format!("its file `{}` can't be written: {why}", path.display()))
-            .hint("move away what stands there, and run the same command again")
+        Error::new(ErrorKind::Rejected, "download image")
+            .with_source(format!("its file `{}` can't be written: {why}", path.display()))
+            .with_hint("move away what stands there, and run the same command again")
     })?;
     match found {
         None => Ok(false),

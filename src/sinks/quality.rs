@@ -68,8 +68,8 @@ impl FromStr for Quality {
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|quality| quality.name() == text).ok_or_else(|| {
             Error::new(ErrorKind::Usage, "read the quality")
-                .subject(text)
-                .hint("it is 256, 1024, 2048 or original")
+                .with_subject(text)
+                .with_hint("it is 256, 1024, 2048 or original")
         })
     }
 }

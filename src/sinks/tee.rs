@@ -92,7 +92,7 @@ fn receive<T: Send + 'static>(inbox: mpsc::Receiver<Option<T>>) -> RecordStream<
             Some(None) => None,
             None => Some((
                 Err(Error::new(ErrorKind::Interrupted, "take all records")
-                    .because("the other sink or the flow failed")),
+                    .with_source("the other sink or the flow failed")),
                 None,
             )),
         }

@@ -26,9 +26,9 @@ pub(super) fn unreadable(folders: &[(PathBuf, io::Error)]) -> Option<Error> {
     let (_, first) = folders.first()?;
     let why = format!("{}: {first}", names(folders.iter().map(|(path, _)| path.as_path())));
     Some(
-        Error::new(ErrorKind::Output, format!("read {}", count(folders.len(), "folder")))
-            .because(why)
-            .hint("skipped: what killed runs left there stays, and pictures there are not checked"),
+        Error::new(ErrorKind::Io, format!("read {}", count(folders.len(), "folder")))
+            .with_source(why)
+            .with_hint("skipped: what killed runs left there stays, and pictures there are not checked"),
     )
 }
 
@@ -49,9 +49,11 @@ impl TooSmall {
         let first = self.first.as_ref()?.display();
         let which = if self.count == 1 { format!("`{first}`") } else { format!("`{first}` and others") };
         Some(
-            Error::new(ErrorKind::Output, format!("use {}", count(self.count, "picture file")))
-                .because(format!("too small for a JPEG, as a full disk or another tool leaves them: {which}"))
-                .hint(
+            Error::new(ErrorKind::Io, format!("use {}", count(self.count, "picture file")))
+                .with_source(format!(
+                    "too small for a JPEG, as a full disk or another tool leaves them: {which}"
+                ))
+                .with_hint(
                     "they did not count as already there, and were downloaded again where that was possible",
                 ),
         )

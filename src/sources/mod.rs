@@ -25,8 +25,8 @@ pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
 pub use self::rounded_ids::IdCheck;
+pub use self::table::HeaderOnly;
 pub use self::table::TableSource;
-pub use self::table::Unknown;
 pub use self::tiles::FIRST_LINES;
 pub use self::tiles::TileSource;
 pub use self::user::UserSource;

@@ -241,6 +241,6 @@ impl<T: Record> RoundedIds<T> {
 
     fn refusal(&self, table: &Table) -> Error {
         let why = format!("{}: they are not the ids of these images any more", self.finding());
-        table.refuse(&why).hint(IMPORT_AS_TEXT)
+        table.refuse(&why).with_hint(IMPORT_AS_TEXT)
     }
 }

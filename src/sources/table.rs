@@ -38,7 +38,7 @@ impl<T: Record> TableSource<T> {
     /// Opens a file whose name tells its format; a column that is lacking is a usage error.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::open_as(path, Format::of(path)?)
+        Self::open_as(path, Format::from_path(path)?)
     }
 
     /// Opens a file of a format.
@@ -65,9 +65,9 @@ impl<T: Record> TableSource<T> {
             #[cfg(feature = "parquet")]
             Format::Parquet => {
                 return Err(Error::new(ErrorKind::Usage, "read Parquet from")
-                    .subject(name)
-                    .because("its end must be read before its beginning")
-                    .hint("write it to a file and name that"));
+                    .with_subject(name)
+                    .with_source("its end must be read before its beginning")
+                    .with_hint("write it to a file and name that"));
             }
             Format::GeoJson => Reader::GeoJson(GeoJsonSource::new(name, from)?),
             Format::GeoJsonSeq => Reader::GeoJson(GeoJsonSource::lines(name, from)?),
@@ -199,9 +199,9 @@ impl<T: Record> Source for TableSource<T> {
 
 /// A record of which only the header is wanted.
 #[derive(Debug, Clone, Default)]
-pub struct Unknown;
+pub struct HeaderOnly;
 
-impl Record for Unknown {
+impl Record for HeaderOnly {
     const NAME: &'static str = "record";
     const COLUMNS: &'static [Column<Self>] = &[];
 }
@@ -254,7 +254,7 @@ impl Table {
         };
         let error = self.refuse(&has);
         Err(match hint {
-            Some(hint) => error.hint(hint),
+            Some(hint) => error.with_hint(hint),
             None => error,
         })
     }
@@ -275,16 +275,18 @@ impl Table {
 
     /// The table as a whole is of no use.
     pub(super) fn refuse(&self, why: &str) -> Error {
-        Error::new(ErrorKind::Usage, "read the table").subject(self.name.clone()).because(why.to_owned())
+        Error::new(ErrorKind::Usage, "read the table")
+            .with_subject(self.name.clone())
+            .with_source(why.to_owned())
     }
 
     /// A row is of no use. A table that is wrong from its first row on is wrong in all of them.
     pub(super) fn refuse_row(&self, row: &Row, why: &str) -> Error {
         let kind = if row.first { ErrorKind::Usage } else { ErrorKind::Malformed };
         Error::new(kind, "read the table")
-            .subject(self.name.clone())
-            .part(format!("{} {}", self.row, row.number))
-            .because(format!("{} {}{why}", self.row, row.number))
+            .with_subject(self.name.clone())
+            .with_location(format!("{} {}", self.row, row.number))
+            .with_source(format!("{} {}{why}", self.row, row.number))
     }
 
     /// Puts a value into a record; `shown` is the value as it stands in the file.
@@ -311,8 +313,8 @@ impl Table {
             let shown = printable(&shown(), 60);
             let error = self.refuse_row(row, &format!(", column `{}`: `{shown}`: {why}", column.name));
             match why {
-                FLOAT_ID => error.hint(IMPORT_AS_TEXT),
-                LOST_DIGITS => error.hint(SHOW_ALL_DIGITS),
+                FLOAT_ID => error.with_hint(IMPORT_AS_TEXT),
+                LOST_DIGITS => error.with_hint(SHOW_ALL_DIGITS),
                 _ => error,
             }
         })
@@ -350,5 +352,5 @@ pub(super) fn open(path: &Path) -> Result<File> {
 }
 
 fn cant_open(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Usage, "open the table").subject(path.display().to_string()).because(error)
+    Error::new(ErrorKind::Usage, "open the table").with_subject(path.display().to_string()).with_source(error)
 }

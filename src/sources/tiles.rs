@@ -136,7 +136,7 @@ impl TileSource {
     }
 
     /// Has no more than so many tiles under way, where few sequences are wanted.
-    pub fn ahead(mut self, tiles: usize) -> Self {
+    pub fn max_in_flight(mut self, tiles: usize) -> Self {
         self.ahead = tiles.clamp(1, AHEAD);
         self
     }
@@ -216,7 +216,7 @@ pub(super) enum Look {
 /// A tile on the list; the list never holds a tile and its descendant.
 enum Node {
     Waiting(TileId),
-    Asked(TileId),
+    RecordedRequest(TileId),
     Read(Result<(TileId, Shown)>),
 }
 
@@ -250,13 +250,13 @@ impl Walk {
                 if let Some(error) = self.unusable.take() {
                     return Some(Err(error));
                 }
-                self.source.client.tell(&Event::Listed { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: STEP });
             }
             if matches!(self.nodes.first_key_value(), Some((_, Node::Read(_)))) {
                 match self.nodes.pop_first() {
                     Some((_, Node::Read(Ok((tile, shown))))) => {
                         for _ in 0..shown.without_sequence {
-                            self.source.client.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
+                            self.source.client.tell(&Event::Filtered { step: STEP, by: "no_sequence" });
                         }
                         (self.giving, self.unusable) = (true, unusable(tile, &shown));
                         self.ready.extend(shown.sequences);
@@ -291,8 +291,8 @@ impl Walk {
             if tile.z < self.first_zoom {
                 self.descend(place, tile);
             } else {
-                self.nodes.insert(place, Node::Asked(tile));
-                self.source.client.tell(&Event::Entered { step: STEP });
+                self.nodes.insert(place, Node::RecordedRequest(tile));
+                self.source.client.tell(&Event::InputStarted { step: STEP });
                 self.asked.push(look(self.source.clone(), Arc::clone(&self.health), tile, place));
             }
         }
@@ -301,30 +301,30 @@ impl Walk {
     fn descend(&mut self, place: u32, tile: TileId) {
         self.nodes.remove(&place);
         for child in self.source.below([tile]) {
-            self.nodes.insert(child.order(), Node::Waiting(child));
+            self.nodes.insert(child.z_order(), Node::Waiting(child));
         }
     }
 
     /// Puts down what a tile said; a fatal error goes ahead of everything that waits.
     fn take(&mut self, place: u32, look: Result<Look>) -> Result<()> {
-        let Some(Node::Asked(tile)) = self.nodes.get(&place) else { return Ok(()) };
+        let Some(Node::RecordedRequest(tile)) = self.nodes.get(&place) else { return Ok(()) };
         let tile = *tile;
         match look {
             Ok(Look::Descend) => {
-                self.source.client.tell(&Event::Listed { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: STEP });
                 self.descend(place, tile);
             }
             Ok(Look::Failed(error)) => {
                 self.source.client.tell(&Event::TileSplit { tile, error: &error });
-                self.source.client.tell(&Event::Listed { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: STEP });
                 self.descend(place, tile);
             }
             Ok(Look::RuledOut) => {
-                self.source.client.tell(&Event::RuledOut { tile });
+                self.source.client.tell(&Event::TilePruned { tile });
                 self.nodes.remove(&place);
             }
             Ok(Look::Sequences(shown)) => {
-                self.source.client.tell(&Event::TileShows { tile, images: shown.images });
+                self.source.client.tell(&Event::TileImages { tile, images: shown.images });
                 self.nodes.insert(place, Node::Read(Ok((tile, shown))));
             }
             Err(error) if error.is_fatal() => return Err(error),
@@ -340,7 +340,7 @@ impl Walk {
 impl Drop for Walk {
     fn drop(&mut self) {
         for by in self.left_out.values() {
-            self.source.client.tell(&Event::LeftOut { step: STEP, by });
+            self.source.client.tell(&Event::Filtered { step: STEP, by });
         }
     }
 }
@@ -375,8 +375,8 @@ fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!shown.unusable.is_empty()).then(|| {
         Error::new(ErrorKind::Malformed, "use all of the tile")
-            .subject(tile.to_string())
-            .because(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
+            .with_subject(tile.to_string())
+            .with_source(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
     })
 }
 
@@ -388,7 +388,7 @@ impl TileSource {
     }
 
     fn read(&self, tile: TileId, bytes: &[u8]) -> Result<Look> {
-        let malformed = |fault| Error::new(ErrorKind::Malformed, "").because(fault);
+        let malformed = |fault| Error::new(ErrorKind::Malformed, "").with_source(fault);
         if tile.z == self.max_zoom {
             let shown = mvt::sequences(bytes, tile, &self.area, &self.wanted).map_err(malformed)?;
             return Ok(Look::Sequences(shown));

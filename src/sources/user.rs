@@ -119,7 +119,7 @@ impl Pages {
                 return Some(Ok(ready));
             }
             if std::mem::take(&mut self.giving) {
-                self.source.client.tell(&Event::Listed { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: STEP });
             }
             let url = match self.next.take() {
                 Some(url) => url,
@@ -129,7 +129,7 @@ impl Pages {
                 },
             };
             let page = self.page(&url).await;
-            if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooMuch)
+            if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge)
                 && let Some(smaller) = self.window.split(now())
             {
                 self.windows.extend(smaller);
@@ -138,7 +138,7 @@ impl Pages {
             }
             // A name that is nobody's is a mistake in the words, and nothing has begun.
             if page.as_ref().err().is_none_or(|error| !error.is_fatal()) {
-                self.source.client.tell(&Event::Entered { step: STEP });
+                self.source.client.tell(&Event::InputStarted { step: STEP });
             }
             // Without an answer nobody knows where the next page is, so a failure is the end of its window.
             match page {
@@ -158,8 +158,8 @@ impl Pages {
         let is_first = self.asked.is_empty();
         let endless = || {
             let error =
-                Error::new(ErrorKind::Malformed, "list the images of user").subject(&self.source.name);
-            error.because("its pages never end")
+                Error::new(ErrorKind::Malformed, "list the images of user").with_subject(&self.source.name);
+            error.with_source("its pages never end")
         };
         if self.asked.contains(page)
             || self.asked.len() >= MOST_PAGES
@@ -192,7 +192,7 @@ impl Pages {
             without += u64::from(!self.is_split || self.without_sequence.insert(image));
         }
         for _ in 0..without {
-            self.source.client.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
+            self.source.client.tell(&Event::Filtered { step: STEP, by: "no_sequence" });
         }
     }
 }

@@ -249,7 +249,7 @@ impl Lists {
 
 fn outage(sequence: &SequenceId) -> Error {
     Error::new(ErrorKind::Unavailable, DOING)
-        .subject(sequence.as_str())
-        .because("the API gives empty lists, even for sequences that had images just now")
-        .hint("it looks like an outage at Mapillary: run the same command again later")
+        .with_subject(sequence.as_str())
+        .with_source("the API gives empty lists, even for sequences that had images just now")
+        .with_hint("it looks like an outage at Mapillary: run the same command again later")
 }

@@ -18,7 +18,7 @@ const STEP: &str = "images";
 /// A sequence that exists no longer gives one error of kind [`Gone`](crate::ErrorKind::Gone)
 /// in its place; where nearly all are said to, the stream ends with an error of
 /// kind [`Auth`](crate::ErrorKind::Auth) instead. When all images of a sequence are passed on, the client's
-/// observer is told ([`Event::Listed`]). Ids that can't be used are one error of
+/// observer is told ([`Event::InputDone`]). Ids that can't be used are one error of
 /// kind [`Malformed`](crate::ErrorKind::Malformed) behind the good ones.
 ///
 /// A list without images may be an outage, so such sequences are asked again at
@@ -55,7 +55,7 @@ impl ListImages {
     }
 
     /// Has no more than so many sequences under way, where fewer are wanted than the client allows.
-    pub fn ahead(mut self, sequences: usize) -> Self {
+    pub fn max_in_flight(mut self, sequences: usize) -> Self {
         self.ahead = self.ahead.min(sequences.max(1));
         self
     }
@@ -70,7 +70,7 @@ impl Stage<Sequence> for ListImages {
             Ok(Listing { sequence, list }) => {
                 let client = observed.clone();
                 for _ in 0..list.repeated {
-                    client.tell(&Event::LeftOut { step: STEP, by: "repeated" });
+                    client.tell(&Event::Filtered { step: STEP, by: "repeated" });
                 }
                 // With entries that are no ids, the sequence ends as a failure, behind its good images.
                 let mut end = Some(unusable(&sequence, &list));
@@ -81,7 +81,7 @@ impl Stage<Sequence> for ListImages {
                     }
                     let failure = end.take()?;
                     if failure.is_none() {
-                        client.tell(&Event::Listed { step: STEP });
+                        client.tell(&Event::InputDone { step: STEP });
                     }
                     failure.map(Err)
                 };

@@ -113,7 +113,7 @@ impl Stage<Image> for FetchMetadata {
                 // Nothing entered the step for it, so it enters now, and fails.
                 let observer = observer.clone();
                 let unrequested = batch.unrequested.into_iter().map(move |error| {
-                    observer.tell(&Event::Entered { step: STEP });
+                    observer.tell(&Event::InputStarted { step: STEP });
                     Err(error)
                 });
                 stream::iter(batch.rows.into_iter().chain(unrequested))
@@ -163,7 +163,7 @@ impl Fetched {
         let result = if again {
             match self.results.get(&row.img_id)? {
                 Ok(record) => Ok(record.clone()),
-                Err(error) => Err(error.again(DOING, row.img_id.as_str())),
+                Err(error) => Err(error.for_subject(DOING, row.img_id.as_str())),
             }
         } else {
             self.results.remove(&row.img_id)?
@@ -182,8 +182,8 @@ struct Rows {
 impl Rows {
     fn crashed(ids: &[ImageId], panic: &tokio::task::JoinError) -> Self {
         let crashed = |id: &ImageId| {
-            let error = Error::new(ErrorKind::Unavailable, DOING).subject(id.as_str());
-            Err(error.because(panic.to_string()))
+            let error = Error::new(ErrorKind::Unavailable, DOING).with_subject(id.as_str());
+            Err(error.with_source(panic.to_string()))
         };
         Self { rows: ids.iter().map(crashed).collect(), unrequested: Vec::new() }
     }
@@ -310,7 +310,7 @@ impl Fetch {
         let found = self.client.single(image, &self.fields, patience).await;
         found.map_err(|error| match error.kind() {
             // Where a gone image was is worth more than its id.
-            ErrorKind::Gone => error.subject(format!("{} of sequence {}", image.img_id, image.seq_id)),
+            ErrorKind::Gone => error.with_subject(format!("{} of sequence {}", image.img_id, image.seq_id)),
             _ => error,
         })
     }
@@ -319,7 +319,7 @@ impl Fetch {
     /// host answers others; what has to be split has three levels at the most.
     fn may_be_spoilt(&self, error: &Error, depth: u32) -> bool {
         match error.kind() {
-            ErrorKind::Gone | ErrorKind::Refused | ErrorKind::TooMuch => true,
+            ErrorKind::Gone | ErrorKind::Rejected | ErrorKind::TooLarge => true,
             ErrorKind::Unavailable | ErrorKind::Malformed => {
                 let gave_up_early = error.attempts() < self.client.max_attempts();
                 let answers_others = self.client.answers(Class::Entity) > self.answers;
@@ -332,11 +332,14 @@ impl Fetch {
 
 /// The error of a batch, said of each of its images.
 fn failed(images: &[Image], error: &Error) -> Fetched {
-    let of_image = |image: &Image| (image.img_id.clone(), Err(error.again(DOING, image.img_id.as_str())));
+    let of_image =
+        |image: &Image| (image.img_id.clone(), Err(error.for_subject(DOING, image.img_id.as_str())));
     Fetched { results: images.iter().map(of_image).collect(), ..Fetched::default() }
 }
 
 /// Guards against a row that would vanish without a word.
 fn no_result(image: &Image) -> Error {
-    Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()).because("no answer was about it")
+    Error::new(ErrorKind::Malformed, DOING)
+        .with_subject(image.img_id.as_str())
+        .with_source("no answer was about it")
 }

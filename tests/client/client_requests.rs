@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use streetflow::{
-    Class, Client, ErrorKind, Image, ImageId, ImageSink, Metadata, Pace, Quality, SequenceId, Sink, Tally,
-    TileId,
+    Class, Client, ErrorKind, Image, ImageId, ImageSink, Metadata, Quality, RateLimit, SequenceId, Sink,
+    Tally, TileId,
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
@@ -79,7 +79,7 @@ async fn connections_are_reused_and_concurrency_is_bounded() {
     let images = with_urls(&sandbox, &client, 200).await;
     download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
     assert_eq!(sandbox.requests_to(Host::Images).len(), 200);
-    assert!(sandbox.most_in_flight(Host::Images) <= 8, "{}", sandbox.most_in_flight(Host::Images));
+    assert!(sandbox.max_in_flight(Host::Images) <= 8, "{}", sandbox.max_in_flight(Host::Images));
     assert!(sandbox.connections(Host::Images) <= 8, "{}", sandbox.connections(Host::Images));
     assert!(sandbox.requests().iter().all(|asked| asked.version == "HTTP/1.1"));
 }
@@ -94,7 +94,7 @@ async fn http2_carries_many_requests_on_one_connection() {
     assert!(answers.iter().all(|ids| ids.as_ref().is_err_and(|error| error.kind() == ErrorKind::Gone)));
     assert!(sandbox.requests().iter().all(|asked| asked.version == "HTTP/2.0"));
     assert_eq!(sandbox.connections(Host::Graph), 1);
-    assert!(sandbox.most_in_flight(Host::Graph) > 20);
+    assert!(sandbox.max_in_flight(Host::Graph) > 20);
 }
 
 #[tokio::test]
@@ -138,8 +138,8 @@ async fn what_would_fail_again_is_asked_once() {
     let refusals = [
         (Fault::graph_error(500, 190, None, "Invalid OAuth 2.0 Access Token"), ErrorKind::Auth),
         (Fault::graph_error(400, 368, Some(1_348_007), "log in"), ErrorKind::Blocked),
-        (Fault::graph_error(500, 100, None, "Tried accessing nonexisting field (x)"), ErrorKind::Refused),
-        (Fault::TooBig, ErrorKind::TooMuch),
+        (Fault::graph_error(500, 100, None, "Tried accessing nonexisting field (x)"), ErrorKind::Rejected),
+        (Fault::TooBig, ErrorKind::TooLarge),
         (Fault::Redirect, ErrorKind::Blocked),
     ];
     for (fault, kind) in refusals {
@@ -155,7 +155,7 @@ async fn what_would_fail_again_is_asked_once() {
 async fn giving_up_names_the_attempts() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.script(Rule::on(Host::Graph).fault(Fault::status(503, "")));
-    let client = builder(&sandbox).attempts(3).build().unwrap();
+    let client = builder(&sandbox).max_attempts(3).build().unwrap();
     let error = client.image_ids(&known_sequence(&sandbox)).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts(), error.status()), (ErrorKind::Unavailable, 3, Some(503)));
     assert_eq!(sandbox.requests().len(), 3);
@@ -172,7 +172,7 @@ async fn the_first_login_page_ends_all_tile_traffic() {
         for _ in 0..3 {
             let error = client.tile(TILE).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Blocked);
-            assert!(error.advice().unwrap().contains("about a day"), "{error:?}");
+            assert!(error.hint().unwrap().contains("about a day"), "{error:?}");
             assert!(!error.chain().contains("0123456789abcdef"));
         }
         assert_eq!(sandbox.requests().len(), 2, "none after the first refusal");
@@ -209,7 +209,7 @@ async fn tiles_keep_their_pace_and_loopback_has_none() {
     let free = client(&sandbox);
     futures::future::join_all((0..100).map(|_| free.tile(TILE))).await;
     sandbox.clear_requests();
-    let paced = builder(&sandbox).tile_pace(Pace::per_minute(600.0).burst(3)).build().unwrap();
+    let paced = builder(&sandbox).tile_rate_limit(RateLimit::per_minute(600.0).burst(3)).build().unwrap();
     futures::future::join_all((0..13).map(|_| paced.tile(TILE))).await;
     let at: Vec<_> = sandbox.requests().iter().map(|asked| asked.at).collect();
     assert_eq!(at.len(), 13);
@@ -227,7 +227,7 @@ async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
     {
         let written =
             download(ImageSink::new(&client, folder.path()).quality(quality), &images).await.unwrap();
-        assert_eq!((written.records, written.present, written.failed), (3, 0, 0));
+        assert_eq!((written.records, written.already_exists, written.failed), (3, 0, 0));
         for image in &images {
             let path = folder.path().join(format!("{}_{quality}.jpg", image.img_id));
             let expected = sandbox.world().picture(image.img_id.as_str(), width).unwrap();
@@ -236,7 +236,7 @@ async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
     }
     sandbox.clear_requests();
     let again = download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
-    assert_eq!((again.records, again.present, sandbox.requests().len()), (0, 3, 0));
+    assert_eq!((again.records, again.already_exists, sandbox.requests().len()), (0, 3, 0));
     assert_eq!(names(folder.path()).len(), 9);
 }
 
@@ -249,9 +249,9 @@ async fn a_broken_file_that_is_there_is_fetched_anew_only_on_request() {
     let whole = sandbox.world().picture(images[0].img_id.as_str(), Some(256)).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let sink = ImageSink::new(&client, folder.path());
-    assert_eq!(download(sink.clone(), &images).await.unwrap().present, 1);
-    let written = download(sink.check_present(), &images).await.unwrap();
-    assert_eq!((written.records, written.present), (1, 1));
+    assert_eq!(download(sink.clone(), &images).await.unwrap().already_exists, 1);
+    let written = download(sink.check_existing(), &images).await.unwrap();
+    assert_eq!((written.records, written.already_exists), (1, 1));
     assert!(std::fs::read(&path).unwrap() == whole);
 }
 
@@ -268,7 +268,7 @@ async fn no_bad_download_becomes_a_file() {
     for fault in faults {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let client = builder(&sandbox).attempts(3).build().unwrap();
+        let client = builder(&sandbox).max_attempts(3).build().unwrap();
         let images = with_urls(&sandbox, &client, 4).await;
         // One picture recovers, one never does.
         let paths: Vec<String> =

@@ -131,7 +131,7 @@ fn client(url: &str, told: Arc<Mutex<Vec<String>>>) -> Client {
         }
     };
     let builder = Client::builder().token(Token::new("MLY|1|a").unwrap()).graph_url(url).tiles_url(url);
-    let builder = builder.attempts(2).first_wait(Duration::from_millis(1)).trust_gone();
+    let builder = builder.max_attempts(2).initial_backoff(Duration::from_millis(1)).trust_gone();
     builder.observer(Arc::new(observer)).build().unwrap()
 }
 
@@ -159,7 +159,7 @@ async fn metadata_belongs_to_its_row(seed: u64, count: usize, fatal: u32) {
     for (at, item) in items.iter().enumerate() {
         match item {
             Err(error) if error.to_string().contains(NOT_REQUESTED) => {
-                assert!(!ids.contains(error.about().unwrap_or_default()), "{error:?}");
+                assert!(!ids.contains(error.subject().unwrap_or_default()), "{error:?}");
             }
             Err(error) if error.is_fatal() => {
                 assert_eq!((error.kind(), at + 1), (ErrorKind::Auth, items.len()));
@@ -167,7 +167,7 @@ async fn metadata_belongs_to_its_row(seed: u64, count: usize, fatal: u32) {
             }
             Err(error) => {
                 let row = expected.next().unwrap();
-                assert!(error.about().unwrap().starts_with(row.img_id.as_str()), "{row:?}: {error:?}");
+                assert!(error.subject().unwrap().starts_with(row.img_id.as_str()), "{row:?}: {error:?}");
             }
             Ok(record) => {
                 let row = expected.next().unwrap();

@@ -64,13 +64,13 @@ fn asking(base: &str, told: &Arc<Mutex<Vec<String>>>) -> Client {
         .token(Token::new(Sandbox::TOKEN).unwrap())
         .graph_url(base)
         .tiles_url(base)
-        .attempts(2)
+        .max_attempts(2)
         .observer(Arc::new(move |event: &Event<'_>| {
             if let Event::Failed { error, .. } = event {
                 told.lock().unwrap().push(format!(
                     "{} | {}",
                     error.chain(),
-                    error.advice().unwrap_or_default()
+                    error.hint().unwrap_or_default()
                 ));
             }
         }))
@@ -110,7 +110,7 @@ async fn a_redirect_that_is_not_followed_is_one_attempt_and_says_what_would_allo
     let client = builder(&sandbox)
         .observer(Arc::new(move |event: &Event<'_>| match event {
             Event::Failed { error, .. } => {
-                let advice = error.advice().unwrap_or_default();
+                let advice = error.hint().unwrap_or_default();
                 heard.lock().unwrap().push(format!("{} | {advice}", error.chain()));
             }
             Event::Retry { .. } | Event::Concurrency { .. } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use streetflow::{Client, ErrorKind, Result, Sequence, Source, UserSource};
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox, World};
 
 use crate::support::builder;
 
@@ -14,10 +14,10 @@ async fn big() -> Sandbox {
 }
 
 fn quick(sandbox: &Sandbox) -> Client {
-    builder(sandbox).first_wait(Duration::from_millis(1)).attempts(2).build().unwrap()
+    builder(sandbox).initial_backoff(Duration::from_millis(1)).max_attempts(2).build().unwrap()
 }
 
-fn is_search(asked: &Asked) -> bool {
+fn is_search(asked: &RecordedRequest) -> bool {
     asked.host == Host::Graph && asked.path.ends_with("/images")
 }
 
@@ -92,7 +92,8 @@ async fn pages_get_smaller_where_the_api_asks_for_less() {
     for most in [250, 50] {
         sandbox.clear_script();
         sandbox.clear_requests();
-        let limit = |asked: &Asked| asked.param("limit").and_then(|limit| limit.parse::<u32>().ok());
+        let limit =
+            |asked: &RecordedRequest| asked.param("limit").and_then(|limit| limit.parse::<u32>().ok());
         sandbox.script(
             Rule::when(move |asked| is_search(asked) && limit(asked).is_none_or(|limit| limit > most))
                 .fault(Fault::TooBig),
@@ -104,8 +105,9 @@ async fn pages_get_smaller_where_the_api_asks_for_less() {
 #[tokio::test]
 async fn where_small_pages_are_too_much_stretches_of_time_are_asked_for() {
     let sandbox = big().await;
-    let year = |asked: &Asked, name: &str| asked.param(name).and_then(|at| at[..4].parse::<i32>().ok());
-    let is_long = move |asked: &Asked| {
+    let year =
+        |asked: &RecordedRequest, name: &str| asked.param(name).and_then(|at| at[..4].parse::<i32>().ok());
+    let is_long = move |asked: &RecordedRequest| {
         let (from, to) = (year(asked, "start_captured_at"), year(asked, "end_captured_at"));
         // Any range that may hold images of two years, but not what lies outside of all.
         match (from, to) {
@@ -124,7 +126,7 @@ async fn where_small_pages_are_too_much_stretches_of_time_are_asked_for() {
     sandbox.script(Rule::when(is_search).fault(Fault::TooBig));
     let found: Vec<_> = UserSource::named(&client, World::USER).captured(day).stream().collect().await;
     assert!((1..=4).contains(&found.len()), "{found:?}");
-    assert!(found.iter().all(|item| item.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooMuch)));
+    assert!(found.iter().all(|item| item.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge)));
 }
 
 #[tokio::test]

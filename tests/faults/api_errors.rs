@@ -39,7 +39,7 @@ impl Watch {
                 }
             }
             Event::Failed { error, .. } | Event::Gone { error, .. } => {
-                let advice = error.advice().unwrap_or_default();
+                let advice = error.hint().unwrap_or_default();
                 self.told.lock().unwrap().push(format!("{} | {advice}", error.chain()));
             }
             _ => {}
@@ -58,7 +58,7 @@ fn watched(sandbox: &Sandbox) -> (Client, Arc<Watch>) {
         Arc::new(move |event: &Event<'_>| watch.on_event(event))
     };
     let client = builder(sandbox)
-        .attempts(u32::try_from(ATTEMPTS).unwrap())
+        .max_attempts(u32::try_from(ATTEMPTS).unwrap())
         .stall_timeout(Duration::from_millis(150))
         .observer(observer)
         .build();
@@ -81,7 +81,7 @@ fn header(status: u16, name: &str, value: &str) -> Fault {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Good,
-    /// Asked so often in all, then an error.
+    /// RecordedRequest so often in all, then an error.
     Fails(ErrorKind, usize),
     /// Waits for at least so many seconds before it is asked again.
     Waits(u64),
@@ -215,7 +215,7 @@ fn check<T>(sandbox: &Sandbox, watch: &Watch, ended: Option<Result<T>>, end: End
         (Some(Ok(_)), Good) => assert_eq!(asked, 1, "{case}"),
         (Some(Err(error)), Fails(kind, times)) => {
             assert_eq!((error.kind(), asked), (kind, times), "{case}: {error:?}");
-            let words = format!("{} | {}", error.chain(), error.advice().unwrap_or_default());
+            let words = format!("{} | {}", error.chain(), error.hint().unwrap_or_default());
             assert!(words.contains(told), "{case}: {words}");
             assert!(!words.contains("0123456789abcdef"), "{case}: the token shows");
         }
@@ -364,7 +364,7 @@ async fn near_the_end_of_the_allowance_requests_keep_their_distance() {
     let client = builder(&sandbox).observer(Arc::new({
         let told = Arc::clone(&told);
         move |event: &Event<'_>| {
-            if let Event::Usage { percent, .. } = event {
+            if let Event::ApiUsage { percent, .. } = event {
                 told.lock().unwrap().push(*percent);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
 use streetflow::{Bbox, ErrorKind, OwnerId, Sequence, Source, TileSource};
-use streetflow_sandbox::{Drive, Fault, Host, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, MockSequence, Rule, Sandbox, World};
 
 use crate::support::{builder, client};
 
@@ -22,7 +22,7 @@ fn ids(sequences: &[Sequence]) -> BTreeSet<String> {
     sequences.iter().map(|sequence| sequence.seq_id.to_string()).collect()
 }
 
-fn truth(world: &World, belongs: impl Fn(&Drive) -> bool) -> BTreeSet<String> {
+fn truth(world: &World, belongs: impl Fn(&MockSequence) -> bool) -> BTreeSet<String> {
     world.sequences().iter().filter(|drive| belongs(drive)).map(|drive| drive.id().to_owned()).collect()
 }
 
@@ -69,13 +69,14 @@ async fn ruling_out_saves_requests_and_loses_only_what_draws_no_line() {
     let client = builder(&sandbox).observer(tally.clone()).build().unwrap();
     let owner = OwnerId::new(World::ORGANIZATION).unwrap();
     let sequences = ids(&found(TileSource::within(&client, cyprus()).owned_by(owner)).await);
-    let drawn = |drive: &Drive| drive.organization() == Some(World::ORGANIZATION) && drive.image_count() > 3;
+    let drawn =
+        |drive: &MockSequence| drive.organization() == Some(World::ORGANIZATION) && drive.image_count() > 3;
     assert!(sequences.is_superset(&truth(sandbox.world(), drawn)));
     assert!(
         sequences
             .is_subset(&truth(sandbox.world(), |drive| drive.organization() == Some(World::ORGANIZATION)))
     );
-    assert!(tally.ruled_out() > 20, "{}", tally.ruled_out());
+    assert!(tally.pruned_tiles() > 20, "{}", tally.pruned_tiles());
     assert!(
         (sandbox.requests().len() as u64) < cyprus().cover_len(14) / 5,
         "{} requests",
@@ -110,7 +111,7 @@ async fn the_order_is_the_same_every_time_however_many_are_asked_at_once() {
     for concurrency in [1, 64, 7] {
         sandbox.script(
             Rule::on(Host::Tiles)
-                .share(concurrency as u64 + 2)
+                .every_nth(concurrency as u64 + 2)
                 .fault(Fault::Delay(std::time::Duration::from_millis(30))),
         );
         let client = builder(&sandbox).concurrency(concurrency).build().unwrap();
@@ -131,7 +132,7 @@ async fn below_level_14_only_lines_count() {
 async fn a_tile_that_fails_is_one_error_and_the_rest_goes_on() {
     let sandbox = Sandbox::start().await.unwrap();
     let whole = found(TileSource::within(&client(&sandbox), cyprus()).exhaustive()).await;
-    let tile = streetflow::TileId::of(
+    let tile = streetflow::TileId::containing(
         sandbox.world().images_of(&sandbox.world().sequences()[0]).next().unwrap().place(),
         14,
     );
@@ -140,12 +141,12 @@ async fn a_tile_that_fails_is_one_error_and_the_rest_goes_on() {
             .path(&format!("/maps/vtp/mly1_public/2/{tile}"))
             .fault(Fault::status(200, "\u{1a}\u{7f}")),
     );
-    let client = builder(&sandbox).attempts(2).build().unwrap();
+    let client = builder(&sandbox).max_attempts(2).build().unwrap();
     let items: Vec<_> = TileSource::within(&client, cyprus()).exhaustive().stream().collect().await;
     let errors: Vec<_> = items.iter().filter_map(|item| item.as_ref().err()).collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(
-        (errors[0].kind(), errors[0].about()),
+        (errors[0].kind(), errors[0].subject()),
         (ErrorKind::Malformed, Some(tile.to_string().as_str()))
     );
     assert!(items.len() > whole.len() / 2);

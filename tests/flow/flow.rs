@@ -28,14 +28,14 @@ fn numbered(count: u64) -> impl futures::Stream<Item = Result<Image>> + Send + '
 }
 
 fn with_failures() -> impl futures::Stream<Item = Result<Image>> + Send + 'static {
-    let gone = Error::new(ErrorKind::Gone, "fetch").subject("2");
+    let gone = Error::new(ErrorKind::Gone, "fetch").with_subject("2");
     stream::iter(vec![Ok(image("1")), Err(gone), Err(failure("3")), Ok(image("4"))])
 }
 
 #[tokio::test]
 async fn what_is_gone_is_counted_and_what_failed_stops_the_flow_unless_it_is_skipped() {
     let error = Flow::from(with_failures()).into_sink(Count).await.unwrap_err();
-    assert_eq!(error.about(), Some("3"));
+    assert_eq!(error.subject(), Some("3"));
     let report = Flow::from(with_failures()).on_error(OnError::Skip).into_sink(Count).await.unwrap();
     assert_eq!((report.records, report.gone, report.failed), (2, 1, 1));
 }
@@ -119,7 +119,7 @@ async fn a_tap_that_fails_is_the_flows_error() {
     let tap = CsvSink::create(folder.path().join("file/tap.csv"));
     let endless = numbered(5000).chain(stream::pending());
     let error = Flow::from(endless).tap(tap).into_sink(Count).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Output);
+    assert_eq!(error.kind(), ErrorKind::Io);
 }
 
 #[tokio::test]

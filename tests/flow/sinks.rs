@@ -91,7 +91,7 @@ macro_rules! conforms {
                 let records =
                     many().take(5000).map(Ok).chain([Err(failure("row 5001"))]).chain(many().take(9).map(Ok));
                 let error = drain(sink(&path), records).await.unwrap_err();
-                assert_eq!((error.kind(), error.about()), (ErrorKind::Malformed, Some("row 5001")));
+                assert_eq!((error.kind(), error.subject()), (ErrorKind::Malformed, Some("row 5001")));
                 assert_eq!(fs::read(&path).unwrap(), b"old");
                 eventually("nothing else is left", || names(folder.path()) == ["table"]).await;
             }
@@ -131,7 +131,7 @@ macro_rules! conforms {
                     .drain(records.boxed())
                     .await
                     .unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Output);
+                assert_eq!(error.kind(), ErrorKind::Io);
                 assert!(error.chain().contains("file/table"), "{}", error.chain());
                 assert!(polled.load(Ordering::Relaxed) < 2000, "it stopped early");
             }
@@ -143,7 +143,7 @@ conforms!(csv, Csv, |path| CsvSink::create(path).fields(&all_fields()));
 conforms!(geojson, GeoJson, |path| GeoJsonSink::create(path).fields(&all_fields()));
 conforms!(geojson_best, GeoJson, |path| GeoJsonSink::create(path)
     .fields(&all_fields())
-    .place(streetflow::Place::Best));
+    .geometry(streetflow::GeometryChoice::Best));
 conforms!(geojsonseq, GeoJsonSeq, |path| GeoJsonSeqSink::create(path).fields(&all_fields()));
 conforms!(geojsonseq_rs, GeoJsonSeq, |path| {
     GeoJsonSeqSink::create(path).fields(&all_fields()).record_separators()
@@ -154,14 +154,14 @@ conforms!(second_of_a_tee, Csv, |path| Tee(Swallow, CsvSink::create(path).fields
 
 #[cfg(feature = "parquet")]
 mod parquet {
-    use streetflow::{ParquetSink, Place};
+    use streetflow::{GeometryChoice, ParquetSink};
 
     use super::*;
 
     conforms!(original, Parquet, |path| ParquetSink::create(path).fields(&all_fields()));
     conforms!(computed, Parquet, |path| ParquetSink::create(path)
         .fields(&all_fields())
-        .place(Place::Computed));
+        .geometry(GeometryChoice::Computed));
     conforms!(native, Parquet, |path| ParquetSink::create(path).fields(&all_fields()).native_geometry());
 }
 
@@ -182,7 +182,7 @@ async fn a_tee_whose_second_sink_fails_leaves_nothing_of_the_first() {
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
     let tee = Tee(CsvSink::create(&good), full_disk_after(&bad, 50_000));
     let error = drain(tee, many().map(Ok)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Output);
+    assert_eq!(error.kind(), ErrorKind::Io);
     eventually("nothing is left", || names(folder.path()).is_empty()).await;
 }
 
@@ -245,8 +245,8 @@ async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let sink = full_disk(&folder.path().join("table"), room, *format);
         let error = drain(sink, many().map(Ok)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Output, "{format}");
-        assert!(error.advice().unwrap_or_default().contains("make room"), "{format}: {}", error.chain());
+        assert_eq!(error.kind(), ErrorKind::Io, "{format}");
+        assert!(error.hint().unwrap_or_default().contains("make room"), "{format}: {}", error.chain());
         eventually("nothing is left", || names(folder.path()).is_empty()).await;
     }
 }

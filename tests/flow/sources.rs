@@ -95,7 +95,7 @@ async fn a_file_that_is_not_there_and_a_folder_are_named() {
     for path in [folder.path().join("none.csv"), folder.path().to_owned()] {
         let error = CsvSource::<Image>::open(&path).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Usage);
-        assert_eq!(error.about(), Some(path.display().to_string().as_str()));
+        assert_eq!(error.subject(), Some(path.display().to_string().as_str()));
     }
 }
 

@@ -8,7 +8,7 @@ use streetflow::{
     Client, Error, ErrorKind, FetchMetadata, Fields, Image, ImageId, ListImages, Metadata, Record, Result,
     SequenceId, Stage,
 };
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 use crate::support::{builder, client, failure, image, sequence};
 
@@ -36,7 +36,7 @@ fn ids(records: &[Result<Metadata>]) -> Vec<&str> {
 }
 
 /// How often each image was answered, singly or in a batch.
-fn answers(asked: &[Asked]) -> HashMap<String, usize> {
+fn answers(asked: &[RecordedRequest]) -> HashMap<String, usize> {
     let mut answers = HashMap::new();
     for one in asked.iter().filter(|asked| asked.status == Some(200)) {
         let single = one.path.trim_start_matches('/').to_owned();
@@ -80,9 +80,9 @@ async fn a_sequence_that_exists_no_longer_is_one_gone_error_at_the_end() {
         ListImages::new(&client(&sandbox)).apply(stream::iter(sequences).boxed()).collect().await;
     let count = there.image_count() as usize;
     assert_eq!(listed.len(), 2 * count + 2);
-    assert_eq!(listed[count].as_ref().unwrap_err().about(), Some("x"), "errors pass in place");
+    assert_eq!(listed[count].as_ref().unwrap_err().subject(), Some("x"), "errors pass in place");
     let error = listed[2 * count + 1].as_ref().unwrap_err();
-    assert_eq!((error.kind(), error.about()), (ErrorKind::Gone, Some(gone.id())));
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::Gone, Some(gone.id())));
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() 
                 Err(error) => {
                     assert!(at.contains(&place), "{error:?}");
                     assert_eq!(error.kind(), ErrorKind::Gone);
-                    assert!(error.about().unwrap().starts_with(&shot.id()));
+                    assert!(error.subject().unwrap().starts_with(&shot.id()));
                 }
             }
         }
@@ -199,7 +199,7 @@ async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else()
     let images = present(&sandbox, 150);
     let poison = images[60].img_id.to_string();
     sandbox.script(Rule::on(Host::Graph).fault(Fault::BatchFails(poison)));
-    let client = builder(&sandbox).attempts(2).build().unwrap();
+    let client = builder(&sandbox).max_attempts(2).build().unwrap();
     let records = fetch(&client, images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records).len(), 150);
     let asked = sandbox.requests_to(Host::Graph);
@@ -216,7 +216,7 @@ async fn an_outage_does_not_become_a_storm() {
         None,
         "Service temporarily unavailable",
     )));
-    let client = builder(&sandbox).attempts(2).build().unwrap();
+    let client = builder(&sandbox).max_attempts(2).build().unwrap();
     let records = fetch(&client, present(&sandbox, 50).into_iter().map(Ok)).await;
     assert_eq!(records.len(), 50);
     assert!(
@@ -235,7 +235,7 @@ async fn errors_pass_unchanged_and_in_place_and_cost_no_room_in_a_batch() {
     input.push(Err(failure("last")));
     let records = fetch(&client(&sandbox), input).await;
     let failures: Vec<_> =
-        records.iter().enumerate().filter_map(|(at, r)| Some((at, r.as_ref().err()?.about()?))).collect();
+        records.iter().enumerate().filter_map(|(at, r)| Some((at, r.as_ref().err()?.subject()?))).collect();
     assert_eq!(failures, [(10, "ten"), (51, "last")]);
     assert_eq!(sandbox.requests().len(), 1);
 }
@@ -286,7 +286,7 @@ async fn an_answer_about_nothing_is_no_record() {
     let sandbox = Sandbox::start().await.unwrap();
     let image = present(&sandbox, 1).remove(0);
     sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::status(200, "{}")));
-    let client = builder(&sandbox).attempts(1).build().unwrap();
+    let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let error = client.image(&image, &Fields::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     assert!(client.images(&[], &Fields::default()).await.unwrap().is_empty());

@@ -12,7 +12,7 @@ use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 use serde_json::{Value as Json, json};
-use streetflow::{Flow, Image, LonLat, Metadata, ParquetSink, Place, Result, Sink};
+use streetflow::{Flow, GeometryChoice, Image, LonLat, Metadata, ParquetSink, Result, Sink};
 
 use crate::support::{images, metadata, odd_metadata};
 
@@ -170,12 +170,12 @@ async fn the_place_is_the_one_that_was_chosen() {
         ..metadata("1")
     };
     for (place, bbox) in [
-        (Place::Original, json!([1.0, 2.0, 1.0, 2.0])),
-        (Place::Computed, json!([3.0, 4.0, 3.0, 4.0])),
-        (Place::Best, json!([3.0, 4.0, 3.0, 4.0])),
+        (GeometryChoice::Original, json!([1.0, 2.0, 1.0, 2.0])),
+        (GeometryChoice::Computed, json!([3.0, 4.0, 3.0, 4.0])),
+        (GeometryChoice::Best, json!([3.0, 4.0, 3.0, 4.0])),
     ] {
         let records = [record.clone()].into_iter();
-        let file = written(records, |path| Box::new(ParquetSink::create(path).place(place))).await;
+        let file = written(records, |path| Box::new(ParquetSink::create(path).geometry(place))).await;
         assert_eq!(geo(&file)["columns"]["geometry"]["bbox"], bbox, "{place}");
     }
 }
@@ -221,7 +221,8 @@ fn embedded(file: &ParquetMetaData) -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn the_embedded_schema_says_what_the_footer_says() {
-    let place = |sink: ParquetSink| sink.place(Place::Best).note("licence", "CC").note("query", "a box");
+    let place =
+        |sink: ParquetSink| sink.geometry(GeometryChoice::Best).note("licence", "CC").note("query", "a box");
     let table = written(along(300), |path| Box::new(place(all(path)))).await;
     let native = written(along(300), |path| Box::new(place(all(path)).native_geometry())).await;
     let empty = written(along(0), |path| Box::new(place(all(path)))).await;

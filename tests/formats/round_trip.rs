@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
-use streetflow::{Format, Image, Kind, Metadata, OwnerId, Place, Record, Sequence, SequenceId, Value};
+use streetflow::{
+    Format, GeometryChoice, Image, Kind, Metadata, OwnerId, Record, Sequence, SequenceId, Value,
+};
 
 use crate::support::tables::{all, bits, read, write};
 use crate::support::{ODD_TEXT, image, metadata, odd_metadata};
@@ -62,13 +64,16 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
 }
 
 /// There and back through every format, each time from what the one before gave back.
-fn comes_back<T: Record + PartialEq + std::fmt::Debug>(rows: Vec<(u64, String, Vec<Cell>)>, place: Place) {
+fn comes_back<T: Record + PartialEq + std::fmt::Debug>(
+    rows: Vec<(u64, String, Vec<Cell>)>,
+    place: GeometryChoice,
+) {
     let folder = tempfile::tempdir().unwrap();
     let records: Vec<T> = rows.into_iter().map(record).collect();
     let mut last = records.clone();
     for format in Format::ALL.iter().chain(Format::ALL.iter().rev()) {
         let path = folder.path().join("table");
-        write(&path, *format, &all().place(place), &last);
+        write(&path, *format, &all().geometry(place), &last);
         last = read(&path, *format);
         assert_eq!(last, records, "{format}");
         let (got, expected): (Vec<_>, Vec<_>) =
@@ -83,19 +88,19 @@ proptest::proptest! {
     #[test]
     fn metadata_comes_back_from_every_format_to_the_bit(
         rows in table(Metadata::COLUMNS.len()),
-        place in prop_oneof![Just(Place::Original), Just(Place::Computed), Just(Place::Best)],
+        place in prop_oneof![Just(GeometryChoice::Original), Just(GeometryChoice::Computed), Just(GeometryChoice::Best)],
     ) {
         comes_back::<Metadata>(rows, place);
     }
 
     #[test]
     fn images_come_back_from_every_format(rows in table(Image::COLUMNS.len())) {
-        comes_back::<Image>(rows, Place::Original);
+        comes_back::<Image>(rows, GeometryChoice::Original);
     }
 
     #[test]
     fn sequences_come_back_from_every_format(rows in table(Sequence::COLUMNS.len())) {
-        comes_back::<Sequence>(rows, Place::Original);
+        comes_back::<Sequence>(rows, GeometryChoice::Original);
     }
 }
 

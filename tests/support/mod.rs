@@ -10,7 +10,7 @@ use streetflow::{
     Client, ClientBuilder, Error, ErrorKind, Image, ImageId, Kind, Metadata, Record, Sequence, SequenceId,
     Token, Value,
 };
-use streetflow_sandbox::{Drive, Sandbox};
+use streetflow_sandbox::{MockSequence, Sandbox};
 
 /// A builder for a client that asks a sandbox and is quick to try again.
 pub(crate) fn builder(sandbox: &Sandbox) -> ClientBuilder {
@@ -18,14 +18,14 @@ pub(crate) fn builder(sandbox: &Sandbox) -> ClientBuilder {
         .token(Token::new(Sandbox::TOKEN).unwrap())
         .graph_url(sandbox.graph_url())
         .tiles_url(sandbox.tiles_url())
-        .first_wait(Duration::from_millis(2))
+        .initial_backoff(Duration::from_millis(2))
 }
 
 pub(crate) fn client(sandbox: &Sandbox) -> Client {
     builder(sandbox).build().unwrap()
 }
 
-pub(crate) fn sequence(drive: &Drive) -> Sequence {
+pub(crate) fn sequence(drive: &MockSequence) -> Sequence {
     Sequence { org_id: None, seq_id: SequenceId::new(drive.id()).unwrap() }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn odd_metadata() -> Metadata {
 
 /// A record that failed.
 pub(crate) fn failure(name: &str) -> Error {
-    Error::new(ErrorKind::Malformed, "read").subject(name)
+    Error::new(ErrorKind::Malformed, "read").with_subject(name)
 }
 
 /// The names in a folder, sorted; none if it is not there.

@@ -14,7 +14,7 @@ use streetflow::geo::MAX_ZOOM;
 use streetflow::sinks::{Compression, Exif, FileTime, PictureLayout};
 use streetflow::sources::FIRST_LINES;
 use streetflow::stages::Heading;
-use streetflow::{Bbox, Fields, Format, LonLat, OwnerId, Place, Quality};
+use streetflow::{Bbox, Fields, Format, GeometryChoice, LonLat, OwnerId, Quality};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tables")]
@@ -46,8 +46,8 @@ pub(crate) struct GeometryArgs {
     ///
     /// In Parquet and GeoJSON. original is as recorded, computed is after reconstruction, for images that have it, and
     /// best is computed, else original.
-    #[arg(long, value_name = "WHICH", value_parser = parsed::<Place>, hide_short_help = true)]
-    pub(crate) geometry: Option<Place>,
+    #[arg(long, value_name = "WHICH", value_parser = parsed::<GeometryChoice>, hide_short_help = true)]
+    pub(crate) geometry: Option<GeometryChoice>,
     /// Type the geometry of Parquet as GEOMETRY besides
     ///
     /// pyarrow before 20 and polars 2.1 can't open such files.

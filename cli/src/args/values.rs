@@ -13,7 +13,7 @@ const SLOWEST: f64 = 0.0166;
 
 /// clap shows one line, so the causes and the hint go into it.
 fn one_line(error: &Error) -> String {
-    match error.advice() {
+    match error.hint() {
         Some(hint) => format!("{}\n\nhint: {hint}", error.chain()),
         None => error.chain(),
     }

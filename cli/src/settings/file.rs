@@ -19,8 +19,8 @@ const TOKENS: [&str; 6] =
 /// Reads the settings of a file.
 pub(super) fn read(path: &Path) -> Result<Vec<Setting>> {
     let shown = path.display().to_string();
-    let failed = |error: Error| error.subject(&shown);
-    let text = fs::read_to_string(path).map_err(|error| failed(refuse().because(error)))?;
+    let failed = |error: Error| error.with_subject(&shown);
+    let text = fs::read_to_string(path).map_err(|error| failed(refuse().with_source(error)))?;
     of_text(&text, &shown).map_err(failed)
 }
 
@@ -33,14 +33,14 @@ fn of_text(text: &str, origin: &str) -> Result<Vec<Setting>> {
         // Not the parser's own picture of the place: nobody knows what stands in that line.
         let line =
             error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        refuse().because(format!("line {line}: {}", error.message()))
+        refuse().with_source(format!("line {line}: {}", error.message()))
     })?;
     let mut settings: Vec<Setting> = Vec::new();
     for (key, value) in &table {
         let name = ours(key)?;
         let values = if key == BOX { vec![edges(value)?] } else { texts(key, value)? };
         if let Some(other) = settings.iter().find(|setting| setting.name == name) {
-            return Err(refuse().because(format!("`{key}` and another key both set `{}`", other.name)));
+            return Err(refuse().with_source(format!("`{key}` and another key both set `{}`", other.name)));
         }
         // An empty list, or an empty text, is how a template says that nothing is set.
         if values.iter().any(|value| !value.is_empty()) {
@@ -58,16 +58,16 @@ fn ours(key: &str) -> Result<&'static str> {
     if let Some(name) = known.iter().find(|name| **name == ours) {
         return Ok(name);
     }
-    let error = refuse().because(format!("there is no setting `{key}`"));
+    let error = refuse().with_source(format!("there is no setting `{key}`"));
     if TOKENS.contains(&key.to_lowercase().as_str()) {
-        return Err(error.hint(
+        return Err(error.with_hint(
             "a token is a secret: put it into MAPILLARY_TOKEN, or into a file of its own that `token_file` names",
         ));
     }
     if NO_SETTINGS.contains(&key) {
-        return Err(error.hint(format!("it is about one run: say `--{}` there", key.replace('_', "-"))));
+        return Err(error.with_hint(format!("it is about one run: say `--{}` there", key.replace('_', "-"))));
     }
-    Err(error.hint(match nearest(key, &known) {
+    Err(error.with_hint(match nearest(key, &known) {
         Some(name) => format!("`{name}` is the nearest; `streetflow config` lists all"),
         None => "`streetflow config` lists all".to_owned(),
     }))
@@ -98,7 +98,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 fn edges(value: &Value) -> Result<String> {
-    let wrong = || refuse().because(format!("`[{BOX}]` has four numbers: {}", EDGES.join(", ")));
+    let wrong = || refuse().with_source(format!("`[{BOX}]` has four numbers: {}", EDGES.join(", ")));
     let table = value.as_table().filter(|table| table.len() == EDGES.len()).ok_or_else(wrong)?;
     let edge = |key: &str| table.get(key).and_then(number).ok_or_else(wrong);
     Ok(EDGES.into_iter().map(edge).collect::<Result<Vec<_>>>()?.join(","))
@@ -113,15 +113,14 @@ fn number(value: &Value) -> Option<String> {
 }
 
 fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
-    let one =
-        |value: &Value| match value {
-            Value::String(text) => Ok(text.clone()),
-            Value::Boolean(truth) => Ok(truth.to_string()),
-            Value::Datetime(time) => Ok(time.to_string()),
-            Value::Integer(_) | Value::Float(_) => Ok(number(value).unwrap_or_default()),
-            Value::Array(_) | Value::Table(_) => Err(refuse()
-                .because(format!("`{key}` is neither a text, a number, yes or no, nor a list of these"))),
-        };
+    let one = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Boolean(truth) => Ok(truth.to_string()),
+        Value::Datetime(time) => Ok(time.to_string()),
+        Value::Integer(_) | Value::Float(_) => Ok(number(value).unwrap_or_default()),
+        Value::Array(_) | Value::Table(_) => Err(refuse()
+            .with_source(format!("`{key}` is neither a text, a number, yes or no, nor a list of these"))),
+    };
     match value {
         // Fields are one value with commas between them; what may be said several times understands commas too.
         Value::Array(values) if ["make", "model"].contains(&key) => values.iter().map(one).collect(),
@@ -198,7 +197,7 @@ mod tests {
         ] {
             let error = read(text).expect_err(text);
             assert!(error.chain().contains(why), "{text}: {}", error.chain());
-            assert!(error.advice().unwrap_or_default().contains(hint), "{text}: {:?}", error.advice());
+            assert!(error.hint().unwrap_or_default().contains(hint), "{text}: {:?}", error.hint());
             assert!(!error.chain().contains("0123456789abcdef"), "{}", error.chain());
         }
     }

@@ -146,7 +146,9 @@ fn of_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Set
         let origin = format!("{VARIABLE}{}", name.to_uppercase());
         let Some(value) = variable(&origin).filter(|value| !value.is_empty()) else { continue };
         let value = value.into_string().map_err(|_| {
-            Error::new(ErrorKind::Usage, "read the setting").subject(&origin).because("it is no text")
+            Error::new(ErrorKind::Usage, "read the setting")
+                .with_subject(&origin)
+                .with_source("it is no text")
         })?;
         settings.push(Setting { name, values: vec![value], origin });
     }

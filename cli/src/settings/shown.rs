@@ -12,7 +12,7 @@ use super::{FILE, Parsed, TOOLSET, VARIABLE, names, value};
 use crate::args::Cli;
 use crate::report::bare;
 use crate::words::path_text;
-use streetflow::client::without_login;
+use streetflow::client::without_credentials;
 use streetflow::{Error, ErrorKind, Result, Token};
 
 /// The token's variables, in the order in which they are looked at.
@@ -43,7 +43,7 @@ pub(crate) fn config(parsed: &Parsed) -> Result<()> {
             (None, _) => "default".to_owned(),
         };
         let shown = value(matches, name).unwrap_or_else(|| "not set".to_owned());
-        let shown = if URLS.contains(&name) { without_login(&shown) } else { bare(&shown) };
+        let shown = if URLS.contains(&name) { without_credentials(&shown) } else { bare(&shown) };
         rows.push((name.to_owned(), shown, origin));
     }
     let (token, origin) = token()?;
@@ -77,14 +77,16 @@ pub(crate) fn init(path: Option<&Path>) -> Result<String> {
     let path = path.unwrap_or(Path::new(FILE));
     let refuse = |error: io::Error| {
         let there = error.kind() == io::ErrorKind::AlreadyExists;
-        let kind = if there { ErrorKind::Usage } else { ErrorKind::Output };
-        let error = Error::new(kind, "write the settings").subject(path.display().to_string()).because(error);
+        let kind = if there { ErrorKind::Usage } else { ErrorKind::Io };
+        let error = Error::new(kind, "write the settings")
+            .with_subject(path.display().to_string())
+            .with_source(error);
         if path.is_dir() {
-            error.hint("a folder has that name: name another file with `streetflow init FILE`")
+            error.with_hint("a folder has that name: name another file with `streetflow init FILE`")
         } else if there {
-            error.hint("look at what is in it; name another file with `streetflow init FILE`")
+            error.with_hint("look at what is in it; name another file with `streetflow init FILE`")
         } else {
-            error.hint("name a file in a folder that you may write to: `streetflow init FILE`")
+            error.with_hint("name a file in a folder that you may write to: `streetflow init FILE`")
         }
     };
     let mut file = File::create_new(path).map_err(refuse)?;

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox, World};
 
 use crate::support::{command, command_on, names, output, read, run, with};
 
@@ -77,7 +77,7 @@ async fn pictures_come_long_before_the_last_tile() {
     let first_picture = sandbox.requests_to(Host::Images)[0].at;
     let last_tile = sandbox.requests_to(Host::Tiles).last().unwrap().at;
     assert!(first_picture < last_tile / 2, "{first_picture:?} of {last_tile:?}");
-    assert!(sandbox.most_in_flight(Host::Images) >= 8, "{}", sandbox.most_in_flight(Host::Images));
+    assert!(sandbox.max_in_flight(Host::Images) >= 8, "{}", sandbox.max_in_flight(Host::Images));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +127,7 @@ async fn an_empty_area_gives_empty_tables() {
 }
 
 /// A few pictures, the same in every run.
-fn some_pictures(asked: &Asked) -> bool {
+fn some_pictures(asked: &RecordedRequest) -> bool {
     asked.host == Host::Images && asked.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(60)
 }
 

@@ -197,7 +197,7 @@ async fn a_marker_with_nonsense_in_it_means_that_all_are_looked_into() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_in_whatever_way_but_dying_leaves_no_marker() {
     let (sandbox, folder, pictures) = prepared().await;
-    sandbox.script(Rule::on(Host::Images).share(5).fault(Fault::status(503, "busy")));
+    sandbox.script(Rule::on(Host::Images).every_nth(5).fault(Fault::status(503, "busy")));
     run(&sandbox, folder.path(), "download --attempts 1", 3).await;
     assert!(markers(folder.path()).is_empty());
     sandbox.clear_script();

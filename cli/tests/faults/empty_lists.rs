@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use streetflow::{ErrorKind, Event, Image, ListImages, Result, Stage};
-use streetflow_sandbox::{Asked, Drive, Fault, Rule, Sandbox};
+use streetflow_sandbox::{Fault, MockSequence, RecordedRequest, Rule, Sandbox};
 
 use crate::support::accounting::{check, column, named, number, report, run, sandbox};
 use crate::support::{builder, command_on, eventually, read, sequence};
 
 const CRAWL: &str = "crawl --bbox=33.33,35.15,33.39,35.19 --no-download --fields=captured_at --concurrency=8";
 
-fn lists(asked: &Asked) -> bool {
+fn lists(asked: &RecordedRequest) -> bool {
     asked.path == "/image_ids"
 }
 
@@ -97,7 +97,7 @@ async fn while_the_outage_lasts_nothing_is_gone_and_the_next_run_has_all() {
 
 /// The images of the first sequences of the world that are there, with the shortest waits.
 async fn listed(sandbox: &Sandbox, count: usize) -> Vec<Result<Image>> {
-    let client = builder(sandbox).first_wait(Duration::from_millis(1)).concurrency(2).build().unwrap();
+    let client = builder(sandbox).initial_backoff(Duration::from_millis(1)).concurrency(2).build().unwrap();
     let drives = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).take(count);
     let sequences: Vec<_> = drives.map(|drive| Ok(sequence(drive))).collect();
     ListImages::new(&client).apply(stream::iter(sequences).boxed()).collect().await
@@ -106,7 +106,7 @@ async fn listed(sandbox: &Sandbox, count: usize) -> Vec<Result<Image>> {
 #[tokio::test]
 async fn sequences_that_were_empty_twice_come_at_the_end_in_their_order() {
     let sandbox = Sandbox::start().await.unwrap();
-    let drives: Vec<&Drive> =
+    let drives: Vec<&MockSequence> =
         sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).take(30).collect();
     let late: Vec<_> = [7, 8, 20].map(|at: usize| drives[at].id().to_owned()).into();
     // One is empty once, and keeps its place.
@@ -126,7 +126,8 @@ async fn sequences_that_were_empty_twice_come_at_the_end_in_their_order() {
     let told = Arc::new(AtomicU64::new(0));
     let observer = Arc::clone(&told);
     let client = builder(&sandbox).observer(Arc::new(move |event: &Event<'_>| {
-        observer.fetch_add(u64::from(matches!(event, Event::Listed { step: "images" })), Ordering::Relaxed);
+        observer
+            .fetch_add(u64::from(matches!(event, Event::InputDone { step: "images" })), Ordering::Relaxed);
     }));
     let client = client.build().unwrap();
     let sequences: Vec<_> = drives.iter().map(|drive| Ok(sequence(drive))).collect();

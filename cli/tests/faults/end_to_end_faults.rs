@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 #[cfg(unix)]
 use crate::support::eventually;
@@ -132,7 +132,7 @@ async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
     ];
     for host in [Host::Tiles, Host::Graph, Host::Images] {
         for fault in on_all.clone() {
-            sandbox.script(Rule::on(host).share(30).fault(fault));
+            sandbox.script(Rule::on(host).every_nth(30).fault(fault));
         }
     }
     for fault in [
@@ -140,11 +140,11 @@ async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
         Fault::graph_error(400, -2, Some(3_404_014), "Query Timeout"),
         Fault::Html,
     ] {
-        sandbox.script(Rule::on(Host::Graph).share(20).fault(fault));
+        sandbox.script(Rule::on(Host::Graph).every_nth(20).fault(fault));
     }
     sandbox.script(Rule::on(Host::Graph).skip(5).times(1).fault(limit()));
     for fault in [Fault::Empty, Fault::Html] {
-        sandbox.script(Rule::on(Host::Images).share(60).fault(fault));
+        sandbox.script(Rule::on(Host::Images).every_nth(60).fault(fault));
     }
     // What is believed when it is said twice is said once.
     sandbox.script(once(Host::Graph, 5, 0).path("/image_ids").fault(Fault::EmptyData));
@@ -173,7 +173,7 @@ fn once(host: Host, one_in: u32, rest: u32) -> Rule {
 }
 
 /// A tenth of the pictures, the same ones always.
-fn a_tenth(asked: &Asked) -> bool {
+fn a_tenth(asked: &RecordedRequest) -> bool {
     asked.host == Host::Images && asked.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(10)
 }
 
@@ -211,7 +211,7 @@ async fn after_a_block_the_same_command_asks_for_no_tile_again() {
     let sandbox = Sandbox::start().await.unwrap();
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), CYPRUS).await;
-    let tiles = |asked: &[Asked]| asked.iter().filter(|asked| asked.host == Host::Tiles).count();
+    let tiles = |asked: &[RecordedRequest]| asked.iter().filter(|asked| asked.host == Host::Tiles).count();
     let needed = tiles(&sandbox.requests());
     sandbox.clear_requests();
     sandbox.script(Rule::on(Host::Tiles).skip(40).fault(Fault::Redirect));

@@ -30,7 +30,7 @@ fn deep(open: &str, close: &str) -> String {
 #[tokio::test]
 async fn no_nesting_of_an_answer_ends_the_program() {
     let sandbox = Sandbox::start().await.unwrap();
-    let client = builder(&sandbox).attempts(1).build().unwrap();
+    let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let (lists, maps) = (deep("[", "]"), deep("{\"a\":", "}").replace(":}", ":1}"));
     let sequence = SequenceId::new("abc").unwrap();
     for deep in [&lists, &maps] {
@@ -47,17 +47,18 @@ async fn no_nesting_of_an_answer_ends_the_program() {
             sandbox.clear_script();
             sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
             let begin = &body[..40];
-            let is_told = |error: &Error| matches!(error.kind(), ErrorKind::Malformed | ErrorKind::Refused);
+            let is_reported =
+                |error: &Error| matches!(error.kind(), ErrorKind::Malformed | ErrorKind::Rejected);
             match client.image(&image("1"), &Fields::default()).await {
                 Ok(record) => assert!(record.computed_rotation.is_none() && record.creator_id.is_none()),
-                Err(error) => assert!(is_told(&error), "{begin}: {error:?}"),
+                Err(error) => assert!(is_reported(&error), "{begin}: {error:?}"),
             }
             match client.images(&[image("1"), image("2")], &Fields::default()).await {
                 Ok(found) => assert_eq!(found, [None, None], "{begin}"),
-                Err(error) => assert!(is_told(&error), "{begin}: {error:?}"),
+                Err(error) => assert!(is_reported(&error), "{begin}: {error:?}"),
             }
             let error = client.image_ids(&sequence).await.unwrap_err();
-            assert!(is_told(&error), "{begin}: {error:?}");
+            assert!(is_reported(&error), "{begin}: {error:?}");
         }
         // What is left out without a look costs nothing, however deep it is.
         sandbox.clear_script();
@@ -349,7 +350,7 @@ fn ids_that_are_no_numbers_are_refused_wherever_they_stand() {
 #[tokio::test]
 async fn ids_that_are_no_numbers_are_refused_in_answers() {
     let sandbox = Sandbox::start().await.unwrap();
-    let client = builder(&sandbox).attempts(1).build().unwrap();
+    let client = builder(&sandbox).max_attempts(1).build().unwrap();
     for bad in ["CON", "../1", "a", "1_2"] {
         sandbox.clear_script();
         let body = format!(r#"{{"data":[{{"id":"1"}},{{"id":"{bad}"}}]}}"#);

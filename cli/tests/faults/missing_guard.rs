@@ -127,7 +127,7 @@ async fn a_redirect_is_followed_only_to_a_host_that_may_be_asked() {
     let sandbox = Sandbox::start().await.unwrap();
     let other = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let client = builder(&sandbox).attempts(1).build().unwrap();
+    let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let sink = ImageSink::new(&client, folder.path());
     let port = other.images_url().rsplit(':').next().unwrap().to_owned();
     let start = format!("{}/start", sandbox.images_url());

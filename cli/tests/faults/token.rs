@@ -9,9 +9,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::json;
-use streetflow::client::Store;
+use streetflow::client::ResponseStore;
 use streetflow::{
-    Class, Client, Error, Event, Fields, ImageSink, Pace, SequenceId, Sink, Tally, TileId, Token,
+    Class, Client, Error, Event, Fields, ImageSink, RateLimit, SequenceId, Sink, Tally, TileId, Token,
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
@@ -104,7 +104,7 @@ fn faults(token: &str, echo: &str) -> Vec<Fault> {
 /// Everything that an error says, in every way there is.
 fn words(error: &Error) -> String {
     let mut words =
-        format!("{error} {error:?} {error:#?} {} {:?} {:?}", error.chain(), error.advice(), error.about());
+        format!("{error} {error:?} {error:#?} {} {:?} {:?}", error.chain(), error.hint(), error.subject());
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         write!(words, " {inner} {inner:?}").unwrap();
@@ -129,7 +129,7 @@ async fn no_error_or_event_tells(token: &str) {
         })
     };
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path().join("kept"), "a question").unwrap();
+    let store = ResponseStore::open(folder.path().join("kept"), "a question").unwrap();
     let echo = echoes(token).join(" ");
     for fault in faults(token, &echo) {
         sandbox.clear_script();
@@ -141,10 +141,10 @@ async fn no_error_or_event_tells(token: &str) {
             .token(Token::new(token).unwrap())
             .graph_url(sandbox.graph_url())
             .tiles_url(sandbox.tiles_url())
-            .attempts(2)
-            .first_wait(Duration::ZERO)
+            .max_attempts(2)
+            .initial_backoff(Duration::ZERO)
             .observer(observer.clone())
-            .store(&store)
+            .response_store(&store)
             .build()
             .unwrap();
         let mut said = String::new();
@@ -330,7 +330,7 @@ async fn what_can_be_shown_for_debugging_hides_the_token() {
     client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();
     client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap_err();
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), "a question").unwrap();
+    let store = ResponseStore::open(folder.path(), "a question").unwrap();
     let in_url = format!("{}/?access_token={}", sandbox.graph_url(), Sandbox::TOKEN);
     let refused = Client::builder().graph_url(&in_url).build().err().unwrap();
     let in_path = Client::builder().token(token.clone()).tiles_url(format!(
@@ -342,7 +342,7 @@ async fn what_can_be_shown_for_debugging_hides_the_token() {
         "{token:?} {token:#?} {store:?} {:?} {:?} {:?} {:?} {:?} {} {}",
         sandbox.requests(),
         Tally::default(),
-        Pace::TILES,
+        RateLimit::TILES,
         Class::Tile,
         Event::Request { class: Class::Tile },
         words(&refused),

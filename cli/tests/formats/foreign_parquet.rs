@@ -230,7 +230,7 @@ fn parquet_from_a_pipe_is_refused_with_advice() {
     let source = streetflow::TableSource::<Image>::read("standard input", std::io::empty(), Format::Parquet);
     let error = source.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.advice().unwrap().contains("file"), "{}", error.chain());
+    assert!(error.hint().unwrap().contains("file"), "{}", error.chain());
 }
 
 #[tokio::test]

@@ -1,18 +1,18 @@
 //! A coarse tile only saves requests: one that fails is split, and only tiles where sequences are collected are failures.
 
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 use crate::support::accounting::{column, number, report, run};
 use crate::support::read;
 
 const BOX: &str = "sequences --bbox=32.9,34.9,33.6,35.3 --attempts=1 --tile-rate=1000000";
 
-fn zoom(asked: &Asked) -> u8 {
+fn zoom(asked: &RecordedRequest) -> u8 {
     let zoom = asked.path.strip_prefix("/maps/vtp/mly1_public/2/").and_then(|rest| rest.split('/').next());
     zoom.and_then(|zoom| zoom.parse().ok()).unwrap_or(u8::MAX)
 }
 
-fn chosen(asked: &Asked, one_in: u32) -> bool {
+fn chosen(asked: &RecordedRequest, one_in: u32) -> bool {
     asked.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(one_in)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use streetflow::geo::Area;
 use streetflow::{Bbox, LonLat};
-use streetflow_sandbox::{Host, Sandbox, Shot, World};
+use streetflow_sandbox::{Host, MockImage, Sandbox, World};
 
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::names;
@@ -18,7 +18,7 @@ const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 type Fits = Box<dyn Fn(&Value) -> bool>;
 
 /// All images that exist, with what the Graph says of them.
-fn images<'w>(sandbox: &'w Sandbox, fields: &str) -> Vec<(Shot<'w>, Value)> {
+fn images<'w>(sandbox: &'w Sandbox, fields: &str) -> Vec<(MockImage<'w>, Value)> {
     let shots = sandbox.world().sequences().iter().flat_map(|drive| sandbox.world().images_of(drive));
     let known = shots.filter_map(|shot| Some((shot, sandbox.json(&shot.id(), fields)?)));
     known.map(|(shot, json)| (shot, serde_json::from_str(&json).unwrap())).collect()
@@ -287,11 +287,11 @@ async fn several_owners_are_asked_for_and_others_kept_out() {
     let (ours, roads) = (World::ORGANIZATION, "315540227849163");
     let all = "sequences --bbox=32.19,34.52,34.18,35.49 --exhaustive --tile-rate=1000000";
     let found = || column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect::<BTreeSet<_>>();
-    let truth = |belongs: &dyn Fn(&streetflow_sandbox::Drive) -> bool| {
+    let truth = |belongs: &dyn Fn(&streetflow_sandbox::MockSequence) -> bool| {
         let drives = sandbox.world().sequences().iter().filter(|drive| belongs(drive));
         drives.map(|drive| drive.id().to_owned()).collect::<BTreeSet<_>>()
     };
-    let of = |drive: &streetflow_sandbox::Drive, id: &str| {
+    let of = |drive: &streetflow_sandbox::MockSequence, id: &str| {
         drive.organization() == Some(id) || drive.creator() == id
     };
     for flags in [format!("--org-id={ours},{roads}"), format!("--org-id={ours} --org-id={roads}")] {

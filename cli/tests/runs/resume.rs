@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 use crate::support::{command_on, eventually, names, output};
 
@@ -188,7 +188,7 @@ async fn restart_and_another_box_begin_anew() {
 }
 
 /// Runs a crawl that is killed on its way, then the same with other words; what it asks then, and the whole need.
-async fn changed(words: &str, other: &str) -> (Vec<Asked>, Vec<Asked>) {
+async fn changed(words: &str, other: &str) -> (Vec<RecordedRequest>, Vec<RecordedRequest>) {
     let sandbox = slow().await;
     let run = async |folder: &Path, words: &str| {
         let mut command = command_on(&sandbox, folder);

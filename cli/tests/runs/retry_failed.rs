@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use streetflow_sandbox::{Asked, Fault, Host, Rule};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule};
 
 use crate::support::accounting::{
     CRAWL, check, column, named, paths, read, report, run, sandbox, third, unlucky,
@@ -12,7 +12,13 @@ use crate::support::accounting::{
 use crate::support::names;
 
 /// A step by itself: with a fault it leaves one failure, and the next run asks for that alone.
-async fn fails_once(step: &str, words: &str, rule: impl Fn() -> Rule, id: &str, asked: impl Fn(&[Asked])) {
+async fn fails_once(
+    step: &str,
+    words: &str,
+    rule: impl Fn() -> Rule,
+    id: &str,
+    asked: impl Fn(&[RecordedRequest]),
+) {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let outputs = folder.path().join("outputs");
     run(&sandbox, folder.path(), &format!("{CRAWL} --no-download")).await;
@@ -60,8 +66,9 @@ async fn each_step_by_itself_asks_again_for_exactly_what_failed() {
     })
     .await;
 
-    let spoils =
-        |image: String| move |asked: &Asked| asked.path.contains(&image) || asked.query.contains(&image);
+    let spoils = |image: String| {
+        move |asked: &RecordedRequest| asked.path.contains(&image) || asked.query.contains(&image)
+    };
     let rule = || Rule::when(spoils(image.clone())).fault(down());
     let words = "metadata --attempts=2 --fields=captured_at,thumb_256_url";
     // The batch that the image was in never came as a whole, so it may be asked for as one.
@@ -113,7 +120,7 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
     let down = || Fault::status(500, "");
     sandbox.script(Rule::on(Host::Tiles).path(&tile).fault(down()));
     sandbox.script(Rule::on(Host::Graph).query("sequence_id", &sequence).fault(down()));
-    let spoils = move |asked: &Asked| {
+    let spoils = move |asked: &RecordedRequest| {
         asked.host == Host::Graph && (asked.path.contains(&poor) || asked.query.contains(&poor))
     };
     sandbox.script(Rule::when(spoils).fault(down()));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;
 
-use streetflow_sandbox::{Drive, Fault, Host, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, MockSequence, Rule, Sandbox, World};
 
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::{command_on, names, output, read};
@@ -77,7 +77,7 @@ async fn the_pages_of_a_user_are_followed_to_the_last_and_kept_for_the_next_run(
         .sequences()
         .iter()
         .filter(|drive| drive.creator() == World::USER_ID)
-        .map(Drive::image_count)
+        .map(MockSequence::image_count)
         .sum();
     let all = images.div_ceil(1000) as usize;
     assert!(all > 3 && pages(&sandbox) == 3, "{all} pages");

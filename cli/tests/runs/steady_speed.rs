@@ -12,7 +12,7 @@ use streetflow::{
     Client, Error, ErrorKind, Event, FetchMetadata, Image, ImageId, ImageSink, ListImages, Metadata, Result,
     SequenceId, Sink, Stage, Written,
 };
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox, World};
 
 use crate::support::{builder, command_on, names, output, sequence};
 
@@ -30,7 +30,7 @@ fn is_bad(text: &str, percent: u64) -> bool {
 }
 
 /// What says which picture is asked for.
-fn picture(asked: &Asked) -> String {
+fn picture(asked: &RecordedRequest) -> String {
     asked.param("n").unwrap_or_else(|| asked.path.clone())
 }
 
@@ -44,7 +44,7 @@ fn once(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Ru
 }
 
 /// A client, and how often it changed the limit of a host.
-fn watched(sandbox: &Sandbox, first_wait: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
+fn watched(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
     let limits = Arc::new(Mutex::new(Vec::new()));
     let observer = {
         let limits = Arc::clone(&limits);
@@ -54,7 +54,7 @@ fn watched(sandbox: &Sandbox, first_wait: Duration) -> (Client, Arc<Mutex<Vec<us
             }
         }
     };
-    (builder(sandbox).first_wait(first_wait).observer(Arc::new(observer)).build().unwrap(), limits)
+    (builder(sandbox).initial_backoff(initial_backoff).observer(Arc::new(observer)).build().unwrap(), limits)
 }
 
 /// Many images with a URL of their own each.
@@ -116,11 +116,11 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
         assert_eq!(names(folder.path()).len(), good);
 
         let asked = sandbox.requests_to(Host::Images);
-        let is_good = |asked: &&Asked| !is_bad(&picture(asked), percent);
+        let is_good = |asked: &&RecordedRequest| !is_bad(&picture(asked), percent);
         assert_eq!(asked.iter().filter(is_good).count(), good, "{fault:?}: a good picture is asked for once");
         assert_eq!(*limits.lock().unwrap(), [0; 0], "{fault:?}: the limit of the host never changes");
         // A busy machine may not keep all 64 under way.
-        let most = sandbox.most_in_flight(Host::Images);
+        let most = sandbox.max_in_flight(Host::Images);
         assert!((33..=64).contains(&most), "{fault:?}: {most} under way");
         // Among the requests before the last good one, first attempts and a small share of further ones.
         let last = asked.iter().rposition(|asked| is_good(&asked)).unwrap();
@@ -154,7 +154,7 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
                 Ok(record) => assert_eq!(record.img_id, image.img_id),
                 Err(error) => {
                     assert!(alone_too && spoils(image.img_id.as_str()), "{error:?}");
-                    assert_eq!(error.about(), Some(image.img_id.as_str()));
+                    assert_eq!(error.subject(), Some(image.img_id.as_str()));
                 }
             }
         }
@@ -183,7 +183,7 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
 async fn a_sequence_that_always_fails_holds_up_no_other() {
     let world = World::of_size(60_000, 1);
     let sandbox = Sandbox::builder().world(world).latency(Duration::from_millis(2)).start().await.unwrap();
-    let bad = |asked: &Asked| is_bad(&asked.param("sequence_id").unwrap_or_default(), 10);
+    let bad = |asked: &RecordedRequest| is_bad(&asked.param("sequence_id").unwrap_or_default(), 10);
     let bad_rule = Rule::when(move |asked| asked.path == "/image_ids" && bad(asked));
     sandbox.script(bad_rule.fault(Fault::status(500, "")));
     let (client, limits) = watched(&sandbox, Duration::from_millis(100));
@@ -218,8 +218,8 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
     let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
     let records: Vec<_> = FetchMetadata::new(&client).apply(stream::iter(rows).boxed()).collect().await;
     let failed: Vec<_> = records.iter().filter_map(|record| record.as_ref().err()).collect();
-    assert_eq!((records.len(), failed.len(), failed[0].kind()), (60, 1, ErrorKind::TooMuch));
-    assert_eq!(failed[0].about(), Some(images[7].img_id.as_str()));
+    assert_eq!((records.len(), failed.len(), failed[0].kind()), (60, 1, ErrorKind::TooLarge));
+    assert_eq!(failed[0].subject(), Some(images[7].img_id.as_str()));
     assert!(sandbox.requests_to(Host::Graph).len() <= 22, "{}", sandbox.requests_to(Host::Graph).len());
     // And it passes where it comes once only.
     sandbox.clear_script();
@@ -272,7 +272,7 @@ async fn figures() {
         let metadata = format!("{crawl} --no-download");
         let spoilt = |one_in: u64| {
             let bad = move |id: &str| one_in > 0 && hash(id).is_multiple_of(one_in);
-            let bad = move |asked: &Asked| {
+            let bad = move |asked: &RecordedRequest| {
                 asked.ids().iter().any(|id| bad(id))
                     || (asked.host == Host::Graph && bad(asked.path.trim_start_matches('/')))
             };

@@ -125,11 +125,11 @@ async fn what_is_too_old_is_asked_for_again_and_zero_keeps_nothing() {
     let bytes = client.tile(tile).await.unwrap();
     assert!(!bytes.is_empty());
     assert_eq!(client.tile(tile).await.unwrap(), bytes);
-    assert_eq!((asked(&sandbox), tally.cached_tiles()), (1, 1));
+    assert_eq!((asked(&sandbox), tally.tile_cache_hits()), (1, 1));
     let (client, tally) = with(Duration::from_millis(1));
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(client.tile(tile).await.unwrap(), bytes);
-    assert_eq!((asked(&sandbox), tally.cached_tiles()), (1, 0));
+    assert_eq!((asked(&sandbox), tally.tile_cache_hits()), (1, 0));
     let (client, _) = with(Duration::ZERO);
     client.tile(tile).await.unwrap();
     assert_eq!(asked(&sandbox), 1, "zero takes none either");
@@ -235,7 +235,7 @@ async fn the_oldest_tiles_go_when_there_are_too_many() {
     const BOUND: u64 = 40 * 4096;
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let cache = TileCache::open(folder.path(), DAY).at_most(BOUND);
+    let cache = TileCache::open(folder.path(), DAY).max_bytes(BOUND);
     let client = builder(&sandbox).tile_cache(&cache).build().unwrap();
     let size = || {
         tiles(folder.path())
@@ -336,7 +336,7 @@ async fn a_cache_that_cant_be_written_is_told_once_and_harmless() {
     let counting = {
         let told = Arc::clone(&told);
         move |event: &Event<'_>| {
-            told.fetch_add(matches!(event, Event::TileCacheOff { .. }).into(), Ordering::Relaxed);
+            told.fetch_add(matches!(event, Event::TileCacheDisabled { .. }).into(), Ordering::Relaxed);
         }
     };
     let cache = TileCache::open(blocked.join("tiles"), DAY);

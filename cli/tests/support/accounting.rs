@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
-use streetflow_sandbox::{Asked, Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 use crate::support::{command_on, names, output};
 
@@ -179,7 +179,7 @@ fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
 }
 
 /// Always the same third of the requests, whatever is asked before or after; a retry meets the same fate.
-pub(crate) fn unlucky(asked: &Asked) -> bool {
+pub(crate) fn unlucky(asked: &RecordedRequest) -> bool {
     let host = if asked.host == Host::Tiles { "" } else { &asked.query };
     let text = format!("{}{host}", asked.path);
     let hash = text.bytes().fold(0xcbf2_9ce4_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
@@ -199,7 +199,7 @@ pub(crate) fn third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<AtomicU6
 }
 
 /// The paths of requests, sorted.
-pub(crate) fn paths(asked: &[Asked]) -> Vec<String> {
+pub(crate) fn paths(asked: &[RecordedRequest]) -> Vec<String> {
     let mut paths: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
     paths.sort();
     paths

@@ -56,11 +56,11 @@ const LEVEL: i32 = -3;
 /// up to 50 images.
 ///
 /// ```
-/// use streetflow::{Client, client::Store};
+/// use streetflow::{Client, client::ResponseStore};
 ///
 /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
 /// # let folder = tempfile::tempdir().unwrap();
-/// let store = Store::open(folder.path().join("answers"), "all of Cyprus, 22 November")?;
+/// let store = ResponseStore::open(folder.path().join("answers"), "all of Cyprus, 22 November")?;
 /// assert_eq!(store.len(), 0);
 /// let client = Client::builder().store(&store).build()?;
 /// // … a flow with the client; killed and run again, it asks only for the rest …
@@ -69,7 +69,7 @@ const LEVEL: i32 = -3;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct ResponseStore(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
@@ -98,11 +98,11 @@ struct Log {
     syncing: JoinHandle<()>,
 }
 
-impl Store {
+impl ResponseStore {
     /// Opens the store in a folder, which is made if need be.
     ///
     /// `question` says what the answers are for. Answers to another question, of another version or with a damaged
-    /// question are set aside: the folder is renamed to `<folder>.aside`, and [`Store::set_aside`] says why.
+    /// question are set aside: the folder is renamed to `<folder>.aside`, and [`ResponseStore::set_aside`] says why.
     pub fn open(folder: impl Into<PathBuf>, question: &str) -> Result<Self> {
         let folder = or_here(&folder.into()).to_owned();
         Self::in_folder(&folder, question).map_err(|error| output(&folder, &error))
@@ -165,7 +165,7 @@ impl Store {
     }
 
     /// When the run began that the answers are from; none if there was no such run.
-    pub fn began(&self) -> Option<SystemTime> {
+    pub fn started_at(&self) -> Option<SystemTime> {
         self.0.began
     }
 
@@ -265,7 +265,7 @@ impl Log {
         // The whole of it in one line: what comes of it is an error of a file.
         let syncing = syncing.map_err(|error| {
             let error = Error::thread_refused(error);
-            io::Error::other(format!("{}: {}", error.chain(), error.advice().unwrap_or_default()))
+            io::Error::other(format!("{}: {}", error.chain(), error.hint().unwrap_or_default()))
         })?;
         let compressor = zstd::bulk::Compressor::new(LEVEL)?;
         Ok(Self { answers, index, end, compressor, ending, syncing })
@@ -297,9 +297,9 @@ fn sync(files: &[(File, PathBuf); 2], dirty: &AtomicBool, ended: &Receiver<()>) 
     }
 }
 
-impl fmt::Debug for Store {
+impl fmt::Debug for ResponseStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("folder", &self.0.folder).finish_non_exhaustive()
+        f.debug_struct("ResponseStore").field("folder", &self.0.folder).finish_non_exhaustive()
     }
 }
 
@@ -339,11 +339,11 @@ fn same(error: &io::Error) -> io::Error {
 
 fn output(folder: &Path, error: &io::Error) -> Error {
     let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let failed = Error::new(ErrorKind::Output, "keep answers in")
-        .subject(folder.display().to_string())
-        .because(same(error));
+    let failed = Error::new(ErrorKind::Io, "keep answers in")
+        .with_subject(folder.display().to_string())
+        .with_source(same(error));
     if full {
-        failed.hint("make room and run the same command again: it goes on where it stopped")
+        failed.with_hint("make room and run the same command again: it goes on where it stopped")
     } else {
         failed
     }

@@ -30,8 +30,8 @@ impl Area {
     /// [`Area::from_geojson_with_notes`].
     pub fn open_with_notes(path: impl AsRef<Path>) -> Result<(Self, Vec<String>)> {
         let path = path.as_ref();
-        let text = read(path).map_err(|error| refuse(error).subject(path.display().to_string()))?;
-        Self::from_geojson_with_notes(&text).map_err(|error| error.subject(path.display().to_string()))
+        let text = read(path).map_err(|error| refuse(error).with_subject(path.display().to_string()))?;
+        Self::from_geojson_with_notes(&text).map_err(|error| error.with_subject(path.display().to_string()))
     }
 
     /// Reads the polygons of GeoJSON: a polygon or several, a feature, or a collection of these.
@@ -91,7 +91,7 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 fn refuse(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::Usage, "read the area").because(why).hint(HINT)
+    Error::new(ErrorKind::Usage, "read the area").with_source(why).with_hint(HINT)
 }
 
 #[derive(Default)]
@@ -143,7 +143,7 @@ impl Found {
                 self.near.get_or_insert(name);
             }
             Crs::Other(name) => {
-                return Err(refuse(foreign(&name)).hint(format!("convert it first: {CONVERT}")));
+                return Err(refuse(foreign(&name)).with_hint(format!("convert it first: {CONVERT}")));
             }
         }
         Ok(())
@@ -186,7 +186,7 @@ impl Found {
         let has_lines = self.others.keys().any(|name| name.contains("Line"));
         let buffer = if has_lines { "; make polygons of lines with a buffer, such as in QGIS" } else { "" };
         refuse(format!("there is no polygon in it, only {}", self.counted_others()))
-            .hint(format!("{around}{buffer}"))
+            .with_hint(format!("{around}{buffer}"))
     }
 
     fn polygon(&mut self, rings: &[Vec<Position>]) -> Result<()> {
@@ -297,7 +297,7 @@ mod tests {
             let error = Area::from_geojson(&text).expect_err(&text);
             assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.chain().contains(why), "{text}: {}", error.chain());
-            assert!(error.advice().is_some());
+            assert!(error.hint().is_some());
         }
     }
 
@@ -340,7 +340,7 @@ mod tests {
             let error = Area::from_geojson(&text).expect_err(&text);
             assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(error.chain().contains(why), "{}", error.chain());
-            assert!(error.advice().is_some_and(|advice| advice.contains(hint)), "{:?}", error.advice());
+            assert!(error.hint().is_some_and(|advice| advice.contains(hint)), "{:?}", error.hint());
         }
     }
 
@@ -372,7 +372,7 @@ mod tests {
             let error = Area::from_geojson(&of(name)).expect_err(name);
             let said = error.chain();
             assert!(said.contains(name) && said.contains("WGS 84"), "{said}");
-            assert!(error.advice().is_some_and(|hint| hint.contains("ogr2ogr -t_srs EPSG:4326")));
+            assert!(error.hint().is_some_and(|hint| hint.contains("ogr2ogr -t_srs EPSG:4326")));
         }
     }
 }

@@ -53,9 +53,9 @@ impl Area {
             let subject = format!("{} m around {},{}", metres, place.lon, place.lat);
             let hint = "a place is `longitude,latitude` in degrees, such as `33.3623,35.1712`";
             Err(Error::new(ErrorKind::Usage, "use the circle")
-                .subject(subject)
-                .because(why.to_owned())
-                .hint(hint))
+                .with_subject(subject)
+                .with_source(why.to_owned())
+                .with_hint(hint))
         };
         if !place.is_on_the_globe() {
             return refuse("longitudes are -180 to 180, latitudes -90 to 90");
@@ -84,8 +84,8 @@ impl Area {
             .all(|polygon| polygon.bounds.south >= MAX_LATITUDE || polygon.bounds.north <= -MAX_LATITUDE)
         {
             return Err(Error::new(ErrorKind::Usage, "read the area")
-                .because("it lies beyond ±85.0511 degrees, where the tiles end")
-                .hint("are longitude and latitude swapped?"));
+                .with_source("it lies beyond ±85.0511 degrees, where the tiles end")
+                .with_hint("are longitude and latitude swapped?"));
         }
         Ok(Self(Shape::Polygons(polygons.into())))
     }
@@ -294,7 +294,7 @@ mod tests {
                 level.retain(|tile| area.touches(*tile));
                 level.truncate(300);
             }
-            let tile = TileId::of(NICOSIA, 14);
+            let tile = TileId::containing(NICOSIA, 14);
             let (polygon, area) = (polygon.clip(tile, 4096), area.clip(tile, 4096));
             assert_eq!(polygon.is_whole(), area.is_whole());
             for n in 0..4096 {
@@ -318,7 +318,7 @@ mod tests {
             {
                 let point = LonLat { lon, lat: -17.0 };
                 assert_eq!(fiji.contains(point), inside, "{lon}");
-                assert_eq!(fiji.touches(TileId::of(point, 12)), inside, "{lon}");
+                assert_eq!(fiji.touches(TileId::containing(point, 12)), inside, "{lon}");
             }
         }
     }

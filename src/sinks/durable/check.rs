@@ -62,9 +62,9 @@ impl Checked {
     /// What a person should know of it.
     pub(super) fn warnings(&self) -> Vec<Error> {
         let warn = |paths: &[PathBuf], doing: &str, why: &str, hint: &'static str| {
-            let error = Error::new(ErrorKind::Output, format!("{doing} {}", count(paths.len(), "picture")));
+            let error = Error::new(ErrorKind::Io, format!("{doing} {}", count(paths.len(), "picture")));
             let names = names(paths.iter().map(PathBuf::as_path));
-            (!paths.is_empty()).then(|| error.because(format!("{why}: {names}")).hint(hint))
+            (!paths.is_empty()).then(|| error.with_source(format!("{why}: {names}")).with_hint(hint))
         };
         let removed = warn(
             &self.removed,
@@ -80,9 +80,9 @@ impl Checked {
         );
         let failed = self.failed.first().map(|(path, error)| {
             let what = count(self.failed.len(), "picture");
-            Error::new(ErrorKind::Output, format!("check {what} after a power cut"))
-                .because(format!("`{}`: {error}", path.display()))
-                .hint("they stay as they are; `--check-existing` looks into them again")
+            Error::new(ErrorKind::Io, format!("check {what} after a power cut"))
+                .with_source(format!("`{}`: {error}", path.display()))
+                .with_hint("they stay as they are; `--check-existing` looks into them again")
         });
         [removed, aside, failed].into_iter().flatten().collect()
     }

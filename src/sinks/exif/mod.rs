@@ -85,9 +85,9 @@ impl FromStr for Exif {
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|choice| choice.name() == text).ok_or_else(|| {
             Error::new(ErrorKind::Usage, "choose what goes into pictures")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are auto, always and never")
+                .with_subject(text)
+                .with_source("there is no such choice")
+                .with_hint("the choices are auto, always and never")
         })
     }
 }

@@ -19,7 +19,7 @@ use self::build::Batch;
 use self::geo::Extent;
 use super::{Compression, Encoder, FileSink, Layout, Sink, Written};
 use crate::error::Result;
-use crate::record::{Fields, Place, Record};
+use crate::record::{Fields, GeometryChoice, Record};
 use crate::sources::RecordStream;
 
 /// Writes a table as a Parquet file; as GeoParquet 1.1 if its records have a place.
@@ -38,14 +38,14 @@ use crate::sources::RecordStream;
 /// milliseconds.
 ///
 /// ```
-/// use streetflow::{Flow, Metadata, ParquetSink, Place, Result, sinks::Compression};
+/// use streetflow::{Flow, Metadata, ParquetSink, GeometryChoice, Result, sinks::Compression};
 ///
 /// # #[tokio::main] async fn main() -> Result<()> {
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("img_meta_dataset.parquet");
 /// let sink = ParquetSink::create(&path)
 ///     .fields(&"captured_at,computed_geometry".parse()?)
-///     .place(Place::Best)
+///     .place(GeometryChoice::Best)
 ///     .compression(Compression::Zstd(3));
 /// Flow::from(futures::stream::empty::<Result<Metadata>>()).into_sink(sink).await?;
 /// assert!(std::fs::read(&path).unwrap().ends_with(b"PAR1"));
@@ -75,8 +75,8 @@ impl ParquetSink {
     }
 
     /// Which point of an image is its geometry.
-    pub fn place(mut self, place: Place) -> Self {
-        self.layout = self.layout.place(place);
+    pub fn geometry(mut self, place: GeometryChoice) -> Self {
+        self.layout = self.layout.geometry(place);
         self
     }
 

@@ -67,7 +67,7 @@ impl<T: Record> CsvSource<T> {
         let header = header(&rows).map_err(|error| {
             table
                 .refuse(&format!("line {}: {error}", rows.line()))
-                .hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
+                .with_hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
         })?;
         if header.len() > MOST_COLUMNS || header.iter().any(|cell| cell.len() > LONGEST_TEXT) {
             return Err(table.refuse("its header is longer than any table's: is it CSV at all?"));
@@ -160,7 +160,7 @@ impl<T: Record> CsvSource<T> {
             let why = format!(" has {cells} cells, the header names {names}{lines}");
             let error = self.table.refuse_row(row, &why);
             return Err(if row.first {
-                error.hint("correct the header or the row, so that each cell has its name")
+                error.with_hint("correct the header or the row, so that each cell has its name")
             } else {
                 error
             });

@@ -186,7 +186,7 @@ impl<T: Record> GeoJsonSource<T> {
         let why = format!(" is not one: {}", table::printable(fault, 200));
         let error = self.table.refuse_row(row, &why);
         if row.first {
-            error.hint(
+            error.with_hint(
                 "`--input-format geojsonseq` wants one feature a line, `geojson` one feature collection",
             )
         } else {

@@ -32,8 +32,8 @@ impl Dates {
             && from > to
         {
             return Err(Error::new(ErrorKind::Usage, "use the dates")
-                .because("the first is after the last")
-                .hint("give the earlier one first"));
+                .with_source("the first is after the last")
+                .with_hint("give the earlier one first"));
         }
         Ok(Self { from, to })
     }
@@ -98,7 +98,7 @@ fn refuse(text: &str, why: NotATime) -> Error {
         NotATime::Form => "it is neither a day nor a time",
         NotATime::Impossible => "there is no such day or time of day",
     };
-    Error::new(ErrorKind::Usage, "read the date").subject(text).because(why).hint(HINT)
+    Error::new(ErrorKind::Usage, "read the date").with_subject(text).with_source(why).with_hint(HINT)
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
         for text in ["yesterday", "2024-02-30", "2024", "", "2024-06-01T25:00:00Z", "01.06.2024"] {
             let error = Dates::parse(Some(text), None).expect_err(text);
             assert!(error.chain().contains(&format!("`{text}`")), "{}", error.chain());
-            assert!(error.advice().is_some());
+            assert!(error.hint().is_some());
         }
     }
 

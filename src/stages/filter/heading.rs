@@ -66,9 +66,9 @@ impl fmt::Display for Heading {
 
 fn refuse(text: &str, why: &str) -> Error {
     Error::new(ErrorKind::Usage, "read the headings")
-        .subject(text)
-        .because(why.to_owned())
-        .hint("write two headings and `..` between them, such as `315..45` for all that looks north")
+        .with_subject(text)
+        .with_source(why.to_owned())
+        .with_hint("write two headings and `..` between them, such as `315..45` for all that looks north")
 }
 
 #[cfg(test)]

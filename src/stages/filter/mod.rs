@@ -131,8 +131,8 @@ impl Filter {
     pub fn min_quality(least: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&least) {
             return Err(Error::new(ErrorKind::Usage, "use the quality score")
-                .subject(least.to_string())
-                .because("scores lie between 0 and 1"));
+                .with_subject(least.to_string())
+                .with_source("scores lie between 0 and 1"));
         }
         Ok(Self::new("min_quality", &["quality_score"], move |image| {
             image.quality_score.is_some_and(|score| score >= least)
@@ -249,8 +249,8 @@ impl Filter {
     pub fn every(metres: f64) -> Result<Self> {
         if !(metres.is_finite() && metres > 0.0) {
             return Err(Error::new(ErrorKind::Usage, "use the distance")
-                .subject(metres.to_string())
-                .because("it must be a number of metres above 0"));
+                .with_subject(metres.to_string())
+                .with_source("it must be a number of metres above 0"));
         }
         let mut last: HashMap<SequenceId, LonLat> = HashMap::new();
         Ok(Self::new("every", &["geometry"], move |image| {
@@ -276,10 +276,10 @@ impl Filter {
 
     /// The fields to ask for so that it can look: those that are wanted, and its own.
     pub fn asked(&self, wanted: &crate::Fields) -> Result<crate::Fields> {
-        self.fields.iter().try_fold(wanted.clone(), |fields, field| fields.and(field))
+        self.fields.iter().try_fold(wanted.clone(), |fields, field| fields.with(field))
     }
 
-    /// Tells an observer of each image that it leaves out, as [`Event::LeftOut`] of a step.
+    /// Tells an observer of each image that it leaves out, as [`Event::Filtered`] of a step.
     pub fn observe(mut self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
         self.observed = Some((step, observer));
         self
@@ -288,7 +288,7 @@ impl Filter {
     fn passes(&mut self, image: &Metadata) -> bool {
         let keep = (self.keep)(image);
         if !keep && let Some((step, observer)) = &self.observed {
-            observer.on_event(&Event::LeftOut { step, by: self.name });
+            observer.on_event(&Event::Filtered { step, by: self.name });
         }
         keep
     }
