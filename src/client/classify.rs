@@ -174,23 +174,23 @@ mod tests {
 
     #[test]
     fn the_body_rules_over_the_status() {
-        use ErrorKind::{Auth, Blocked, Gone, Refused, Throttled, TooMuch, Unavailable};
+        use ErrorKind::{Auth, Blocked, Gone, RateLimited, Rejected, TooLarge, Unavailable};
         for (status, code, subcode, message, expected) in [
             (500, 190, 0, "Invalid OAuth 2.0 Access Token", Auth),
             (401, 190, 0, "Failed to decode", Auth),
             (400, 190, 0, "Error validating application", Auth),
             (200, 190, 0, "hidden in a success", Auth),
             (400, 100, 33, "Unsupported get request", Gone),
-            (500, 100, 0, "Tried accessing nonexisting field (x)", Refused),
-            (500, 1, 0, "Please reduce the amount of data", TooMuch),
+            (500, 100, 0, "Tried accessing nonexisting field (x)", Rejected),
+            (500, 1, 0, "Please reduce the amount of data", TooLarge),
             (500, 1, 0, "An unknown error occurred", Unavailable),
             (500, 2, 0, "Service temporarily unavailable", Unavailable),
             (400, -2, 3_404_014, "Timeout", Unavailable),
-            (403, 4, 0, "Application request limit reached", Throttled),
+            (403, 4, 0, "Application request limit reached", RateLimited),
             (400, 368, 1_348_007, "log in to see this page", Blocked),
-            (400, 613, 0, "rate", Throttled),
-            (400, 99, 0, "never seen", Refused),
-            (200, 0, 0, "hidden and without a code", Refused),
+            (400, 613, 0, "rate", RateLimited),
+            (400, 99, 0, "never seen", Rejected),
+            (200, 0, 0, "hidden and without a code", Rejected),
         ] {
             let body = envelope(code, subcode, message);
             assert_eq!(kind(Class::Entity, status, &body), Some(expected), "{status} {body}");
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_tile_host_is_judged_harder() {
-        use ErrorKind::{Auth, Blocked, Throttled, Unavailable};
+        use ErrorKind::{Auth, Blocked, RateLimited, Unavailable};
         for (status, body, expected) in [
             (200, "", None),
             (204, "", None),
@@ -211,7 +211,7 @@ mod tests {
             (403, "no", Some(Auth)),
             (404, "", Some(Unavailable)),
             (404, "<html>", Some(Unavailable)),
-            (429, "<?xml", Some(Throttled)),
+            (429, "<?xml", Some(RateLimited)),
             (503, "<html>", Some(Unavailable)),
         ] {
             assert_eq!(kind(Class::Tile, status, body), expected, "{status} {body:?}");

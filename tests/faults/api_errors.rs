@@ -87,7 +87,7 @@ enum End {
     Waits(u64),
 }
 use End::{Fails, Good, Waits};
-use ErrorKind::{Auth, Blocked, Gone, Malformed, Refused, TooMuch, Unavailable};
+use ErrorKind::{Auth, Blocked, Gone, Malformed, Rejected, TooLarge, Unavailable};
 
 const RETRIED: End = Fails(Unavailable, ATTEMPTS);
 
@@ -163,9 +163,9 @@ async fn each_bad_answer_of_the_graph() {
         (error(400, 190, None, "Error validating application"), Fails(Auth, 1), "MAPILLARY_TOKEN"),
         (error(401, 190, None, "The user has not authorized"), Fails(Auth, 1), "MAPILLARY_TOKEN"),
         (error(400, 100, Some(33), gone), Fails(Gone, 1), "does not exist"),
-        (error(400, 100, None, "Tried accessing nonexisting field (x)"), Fails(Refused, 1), "field (x)"),
-        (error(500, 100, None, "Tried accessing nonexisting field (x)"), Fails(Refused, 1), "field (x)"),
-        (error(500, 1, None, reduce), Fails(TooMuch, 1), "reduce"),
+        (error(400, 100, None, "Tried accessing nonexisting field (x)"), Fails(Rejected, 1), "field (x)"),
+        (error(500, 100, None, "Tried accessing nonexisting field (x)"), Fails(Rejected, 1), "field (x)"),
+        (error(500, 1, None, reduce), Fails(TooLarge, 1), "reduce"),
         (error(500, 2, None, "Service temporarily unavailable"), RETRIED, "temporarily"),
         (error(400, -2, Some(3_404_014), "Timeout"), RETRIED, "Timeout"),
         (error(403, 4, None, limit), Waits(60), ""),
@@ -204,7 +204,7 @@ async fn each_bad_answer_of_the_graph() {
         let (client, watch) = watched(&sandbox);
         let fetched = async { client.image(&image, &"width".parse()?).await.map(drop) };
         // Of one image there is no less to ask for, so the demand is one that may pass.
-        let end = if let Fails(TooMuch, _) = end { Fails(TooMuch, ATTEMPTS) } else { end };
+        let end = if let Fails(TooLarge, _) = end { Fails(TooLarge, ATTEMPTS) } else { end };
         check(&sandbox, &watch, ended(&watch, fetched).await, end, told, &format!("image: {fault:?}"));
     }
 }

@@ -270,7 +270,7 @@ async fn a_refused_token_is_fatal_at_once() {
     let records = fetch(&client, present(&sandbox, 50).into_iter().map(Ok)).await;
     let error = records.into_iter().next_back().unwrap().unwrap_err();
     assert_eq!((error.kind(), sandbox.requests().len()), (ErrorKind::Auth, 1));
-    assert!(Error::advice(&error).unwrap().contains("MAPILLARY_TOKEN"));
+    assert!(Error::hint(&error).unwrap().contains("MAPILLARY_TOKEN"));
 }
 
 #[tokio::test]
