@@ -61,6 +61,7 @@ mod format;
 pub mod geo;
 pub mod model;
 pub mod observe;
+pub mod places;
 pub mod record;
 pub mod sinks;
 pub mod sources;

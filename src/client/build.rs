@@ -323,6 +323,16 @@ fn few_hops(hosts: ImageHosts) -> Policy {
     })
 }
 
+/// An HTTP client for a host that is not Mapillary's: no token, no redirects, the proxies of the environment.
+pub(crate) fn web_client(url: &Url, connect_timeout: Duration) -> Result<reqwest::Client> {
+    if !is_loopback(url) {
+        proxy::check_environment()?;
+    }
+    let client = plain(&Tls::new(), &["h2", "http/1.1"])?;
+    let client = if is_loopback(url) { client.no_proxy() } else { client };
+    made(client.redirect(Policy::none()).connect_timeout(connect_timeout))
+}
+
 fn plain(tls: &Tls, protocols: &[&str]) -> Result<reqwest::ClientBuilder> {
     let config = tls.config(protocols).map_err(|error| set_up(error.into()))?;
     let builder = reqwest::Client::builder().tls_backend_preconfigured(config);

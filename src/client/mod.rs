@@ -64,6 +64,7 @@ use url::Url;
 
 pub use self::build::ClientBuilder;
 pub use self::build::is_mapillary;
+pub(crate) use self::build::web_client;
 pub(crate) use self::empty::EMPTY_ROUNDS;
 use self::gate::Gate;
 use self::gone::Gone;

@@ -27,7 +27,7 @@ pub const MAX_ZOOM: u8 = 14;
 pub const MAX_LATITUDE: f64 = 85.051_128_779_806_59;
 
 /// The mean radius of the Earth in metres.
-const EARTH_RADIUS: f64 = 6_371_008.8;
+pub(crate) const EARTH_RADIUS: f64 = 6_371_008.8;
 
 /// A sliver of this width (in degrees, about a micrometre) does not make a box touch a tile: boxes whose
 /// edges were computed from tile edges would otherwise cost a ring of needless requests.
