@@ -14,7 +14,7 @@
 //! - `threads` starts all threads of a run before its work
 //! - `stdout` is all of standard output but the tables of `convert`
 //! - `screen` counts what happens and shows it: `lines` are the live lines, `pulse` their rates, `waits` and `silence`
-//!   what is waited for; `voice` is all of stderr, `words` how things read
+//!   what is waited for; `printer` is all of stderr, `words` how things read
 //! - `counts` is what is counted of each step, `ledger` what failed or is gone by name, `report` all of it in one file
 //! - `summary` is the last lines, `next` the command that goes on, `unfinished` keeps what the next run goes on from
 //! - `origin` knows which query made the tables that are there, and `nothing` keeps them where a run finds nothing
@@ -41,7 +41,6 @@ use crate::args::{Cli, Command, ScreenArgs};
 use crate::config::Refusal;
 use crate::job::frame::Job;
 use crate::terminal::format::error_text;
-use crate::terminal::printer::{Tone, Voice};
 use streetflow::Result;
 use streetflow::{Error, ErrorKind};
 
@@ -66,7 +65,7 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(Refusal::Words(error, whence)) => {
             if let Err(error) =
-                crate::terminal::stdout::judge(error.print().and_then(|()| io::stdout().flush()))
+                crate::terminal::stdout::ignore_closed_pipe(error.print().and_then(|()| io::stdout().flush()))
             {
                 writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "{}", error_text(&error)).ok();
                 return exit_of(&error).into();
@@ -83,17 +82,16 @@ fn main() -> ExitCode {
     };
     let told = match &parsed.cli.command {
         Command::Config(_) => Some(crate::config::config(&parsed)),
-        Command::Init { file } => Some(
-            crate::config::init(file.as_deref())
-                .map(|said| Voice::new(&parsed.cli.screen).say(Tone::Note, &said)),
-        ),
+        Command::Init { file } => {
+            Some(crate::config::init(file.as_deref()).map(|said| parsed.cli.screen.printer().note(&said)))
+        }
         _ => None,
     };
     if let Some(told) = told {
         return told.map_or_else(|error| fail(&parsed.cli.screen, &error), |()| Exit::Done).into();
     }
     if let Some(said) = parsed.file_told() {
-        Voice::new(&parsed.cli.screen).say(Tone::Note, &said);
+        parsed.cli.screen.printer().note(&said);
     }
     let cli = parsed.cli;
     let screen = cli.screen.clone();
@@ -217,6 +215,6 @@ fn exit_of(error: &Error) -> Exit {
 }
 
 fn fail(args: &ScreenArgs, error: &Error) -> Exit {
-    Voice::new(args).error(error);
+    args.printer().error(error);
     exit_of(error)
 }

@@ -2,7 +2,7 @@
 
 use crate::args::AreaArgs;
 use crate::terminal::format::path_text;
-use crate::terminal::printer::{Tone, Voice};
+use crate::terminal::printer::Printer;
 use streetflow::geo::Area;
 use streetflow::{Bbox, Error, ErrorKind, OwnerId, Result};
 
@@ -20,10 +20,10 @@ impl AreaArgs {
     }
 
     /// Warns of what else there is to know about the file of the area.
-    pub(crate) fn warn(&self, voice: &Voice) {
+    pub(crate) fn warn(&self, printer: &Printer) {
         if let Some(file) = &self.area {
             for note in &file.notes {
-                voice.say(Tone::Warning, &format!("the area {}: {note}", path_text(&file.path)));
+                printer.warn(&format!("the area {}: {note}", path_text(&file.path)));
             }
         }
     }

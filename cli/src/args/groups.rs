@@ -9,6 +9,7 @@ use super::values::{
     parsed, rate_of, score_of, table_name,
 };
 use crate::job::tile_cache::Age;
+use crate::terminal::printer::Printer;
 use streetflow::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
 use streetflow::geo::MAX_ZOOM;
 use streetflow::sinks::{Compression, Exif, FileTime, PictureLayout};
@@ -312,6 +313,13 @@ pub(crate) struct ScreenArgs {
     /// When to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub(crate) color: ColorChoice,
+}
+
+impl ScreenArgs {
+    /// What prints to standard error.
+    pub(crate) fn printer(&self) -> Printer {
+        Printer::new(self.progress == ProgressArg::Json, self.quiet, self.color)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -39,8 +39,9 @@ use crate::args::NetworkArgs;
 use crate::artifacts::failure_log::List;
 use crate::job::table_queries::Tables;
 use crate::progress::screen::Screen;
-use crate::terminal::format::iso;
-use crate::terminal::printer::told;
+use crate::terminal::format::iso_time;
+use crate::terminal::printer::error_json;
+use crate::terminal::shell::this_command;
 use streetflow::atomic_file::{commit, is_file, temporary_beside};
 use streetflow::client::{redact, without_credentials};
 use streetflow::{Class, Error, ErrorKind, Report, Result, Written};
@@ -51,9 +52,6 @@ pub(crate) const NOT_OURS: &str = "it is there already, and not ours";
 pub(crate) const MOVE_IT: &str = "move it away, or choose another folder with `--output`";
 
 const NAME: &str = "report.json";
-
-/// The flags with a URL behind them.
-const URL_FLAGS: [&str; 2] = ["--graph-url", "--tiles-url"];
 
 /// How a file of ours begins.
 const BEGINS: &str = "{\n  \"streetflow\":";
@@ -167,11 +165,11 @@ impl ReportFile {
             "report": 1,
             "outcome": end.outcome.name(),
             "exit_code": end.exit as u8,
-            "error": end.error.map(told),
-            "query": same_again(),
+            "error": end.error.map(error_json),
+            "query": this_command(),
             "hosts": (!network.is_sandbox()).then(|| hosts(network)),
-            "started": iso(ended.checked_sub(elapsed).unwrap_or(ended)),
-            "ended": iso(ended),
+            "started": iso_time(ended.checked_sub(elapsed).unwrap_or(ended)),
+            "ended": iso_time(ended),
             "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
             "steps": steps(screen),
             "requests": requests(screen),
@@ -256,79 +254,4 @@ pub(crate) fn requests(screen: &Screen) -> Value {
 
 fn lines(list: &List) -> Value {
     json!({ "this_run": list.lengths().new, "earlier": list.lengths().earlier })
-}
-
-/// The command of this run, as one would say it again.
-pub(crate) fn same_again() -> String {
-    query(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
-}
-
-/// The command as a shell reads it.
-fn query(words: impl Iterator<Item = String>) -> String {
-    let mut is_url = false;
-    let words = words.filter(|word| word != "--restart").map(|word| {
-        let (flag, value) = word.split_once('=').unwrap_or((&word, ""));
-        let shown = match (std::mem::replace(&mut is_url, URL_FLAGS.contains(&&*word)), flag) {
-            // Whatever stands there is meant to be a URL.
-            (true, _) => without_credentials(&word),
-            (_, flag) if URL_FLAGS.contains(&flag) && !value.is_empty() => {
-                format!("{flag}={}", without_credentials(value))
-            }
-            _ => bare(&word),
-        };
-        quoted(&shown)
-    });
-    std::iter::once("streetflow".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
-}
-
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:=@%+".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// A word of the command line without the name and the password that somebody may have put into a URL in it.
-pub(crate) fn bare(word: &str) -> String {
-    let (flag, value) = match word.split_once('=') {
-        Some((flag, value)) if flag.starts_with("--") => (Some(flag), value),
-        _ => (None, word),
-    };
-    // Only URLs are touched: an `@` may stand in any other word.
-    if !value.contains("://") {
-        return word.to_owned();
-    }
-    let value = without_credentials(value);
-    flag.map_or_else(|| value.clone(), |flag| format!("{flag}={value}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_what_a_shell_reads_again_without_secrets() {
-        let words =
-            ["crawl", "--bbox", "33.3,35.1,33.4,35.2", "--restart", "-o", "it's mine", "--token-file=t"];
-        assert_eq!(
-            query(words.into_iter().map(str::to_owned)),
-            r"streetflow crawl --bbox 33.3,35.1,33.4,35.2 -o 'it'\''s mine' --token-file=t"
-        );
-        for (word, expected) in [
-            ("https://me:secret@mirror.test/x", "https://mirror.test/x"),
-            ("--graph-url=http://me:secret@mirror.test/x", "--graph-url=http://mirror.test/x"),
-            ("http://me:sec/ret@mirror.test", "http://mirror.test"),
-            ("--user=me@home", "--user=me@home"),
-            ("http://mirror.test", "http://mirror.test"),
-            ("a=b", "a=b"),
-        ] {
-            assert_eq!(bare(word), expected);
-        }
-        let words = ["crawl", "--graph-url", "me:secret@mirror.test", "--tiles-url=me:secret@mirror.test"];
-        assert_eq!(
-            query(words.into_iter().map(str::to_owned)),
-            "streetflow crawl --graph-url mirror.test --tiles-url=mirror.test"
-        );
-    }
 }

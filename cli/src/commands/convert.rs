@@ -14,7 +14,7 @@ use crate::exit_of;
 use crate::job::outputs::{Input, layout};
 use crate::job::signals::Signals;
 use crate::terminal::format::{grouped, path_text, plural};
-use crate::terminal::printer::{Tone, Voice};
+use crate::terminal::printer::{Printer, Severity};
 use streetflow::file_system::tell_refusals;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
@@ -38,30 +38,30 @@ pub(crate) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
             Err(Error::new(ErrorKind::Interrupted, "finish").with_source("the run was abandoned; no file was written"))
         }
     };
-    let voice = Voice::new(screen);
+    let printer = screen.printer();
     tell_refusals(&|event: &Event<'_>| {
         if let Event::Warning { error } = event {
             let hint = error.hint().unwrap_or_default();
-            voice.say(Tone::Warning, &format!("{}; {hint}", error.chain()));
+            printer.warn(&format!("{}; {hint}", error.chain()));
         }
     });
-    let exit = told(&voice, ended);
-    voice.end(exit, None, None);
+    let exit = told(&printer, ended);
+    printer.end(exit as u8, None, None);
     exit
 }
 
-fn told(voice: &Voice, ended: Result<Vec<(Tone, String)>>) -> Exit {
+fn told(printer: &Printer, ended: Result<Vec<(Severity, String)>>) -> Exit {
     match ended {
         Ok(lines) => {
-            for (tone, line) in &lines {
-                voice.say(*tone, line);
+            for (severity, line) in &lines {
+                printer.say(*severity, line);
             }
             Exit::Done
         }
         // Whoever read the pipe has enough.
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
-            voice.error(&error);
+            printer.error(&error);
             match error.kind() {
                 // The table is at fault, whichever row it is.
                 ErrorKind::Malformed => Exit::Usage,
@@ -72,7 +72,7 @@ fn told(voice: &Voice, ended: Result<Vec<(Tone, String)>>) -> Exit {
 }
 
 /// Converts, and gives the lines that there are to say.
-async fn convert(args: &ConvertArgs) -> Result<Vec<(Tone, String)>> {
+async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
     let input = Input::named(&args.input, args.input_format)?;
@@ -205,12 +205,12 @@ impl<'a> Conversion<'a> {
         self,
         table: TableSource<HeaderOnly>,
         fill: impl Fn(&mut T) + Send + 'static,
-    ) -> Result<Vec<(Tone, String)>> {
+    ) -> Result<Vec<(Severity, String)>> {
         // Nothing is asked for here: what the ids stand for is for whoever reads the table next to judge.
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let warn = Arc::clone(&warnings);
         let check = IdCheck::warn(move |text| {
-            warn.lock().unwrap_or_else(PoisonError::into_inner).push((Tone::Warning, text.to_owned()));
+            warn.lock().unwrap_or_else(PoisonError::into_inner).push((Severity::Warning, text.to_owned()));
         });
         let table = table.retype::<T>()?.on_rounded_ids(check.keep());
         let unread: Vec<_> = table
@@ -233,12 +233,12 @@ impl<'a> Conversion<'a> {
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
             let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
-            lines.push((Tone::Note, format!("left out: {what} {}{more}", unread.join(", "))));
+            lines.push((Severity::Note, format!("left out: {what} {}{more}", unread.join(", "))));
         }
         if self.args.output != Path::new("-") {
             let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
             let converted = format!("converted {count} {what} into {}", path_text(&self.args.output));
-            lines.push((Tone::Note, converted));
+            lines.push((Severity::Note, converted));
         }
         Ok(lines)
     }

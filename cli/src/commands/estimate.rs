@@ -65,8 +65,8 @@ pub(crate) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
         Ok(sequences) => {
             let estimate =
                 Estimate::new(&screen, args, sequences, run.client.rate_limit(Class::Tile).is_some());
-            if screen.voice.is_json() {
-                screen.voice.object("estimate", estimate.object());
+            if screen.printer.is_json() {
+                screen.printer.object("estimate", estimate.object());
             } else if let Err(error) = crate::terminal::stdout::print(estimate.text().as_bytes()) {
                 screen.error(&error);
                 return end(&screen, exit_of(&error));
@@ -81,13 +81,13 @@ pub(crate) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
 }
 
 fn end(screen: &Screen, exit: Exit) -> Exit {
-    screen.voice.end(exit, None, None);
+    screen.printer.end(exit as u8, None, None);
     exit
 }
 
 async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
     args.area.check(args.network.is_sandbox())?;
-    args.area.warn(&screen.voice);
+    args.area.warn(&screen.printer);
     args.filters.dates()?;
     if args.area.is_user_alone() {
         return Err(Error::new(ErrorKind::Usage, "estimate")

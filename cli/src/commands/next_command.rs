@@ -1,8 +1,8 @@
 //! The command that goes on from what one has made.
 
 use crate::args::{CrawlArgs, DownloadArgs, NetworkArgs, OutputArgs, TableArgs};
-use crate::artifacts::report::quoted;
 use crate::job::outputs::path_of;
+use crate::terminal::shell::quoted;
 use streetflow::{Fields, Format, Quality};
 
 /// After `sequences`: their images.

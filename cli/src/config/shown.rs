@@ -10,8 +10,8 @@ use clap::{Arg, CommandFactory};
 
 use super::{FILE, Parsed, TOOLSET, VARIABLE, names, value};
 use crate::args::Cli;
-use crate::artifacts::report::bare;
 use crate::terminal::format::path_text;
+use crate::terminal::shell::strip_credentials;
 use streetflow::client::without_credentials;
 use streetflow::{Error, ErrorKind, Result, Token};
 
@@ -43,7 +43,8 @@ pub(crate) fn config(parsed: &Parsed) -> Result<()> {
             (None, _) => "default".to_owned(),
         };
         let shown = value(matches, name).unwrap_or_else(|| "not set".to_owned());
-        let shown = if URLS.contains(&name) { without_credentials(&shown) } else { bare(&shown) };
+        let shown =
+            if URLS.contains(&name) { without_credentials(&shown) } else { strip_credentials(&shown) };
         rows.push((name.to_owned(), shown, origin));
     }
     let (token, origin) = token()?;

@@ -10,7 +10,6 @@ use crate::args::NetworkArgs;
 use crate::job::keep_full_tables::FullTables;
 use crate::job::outputs::Input;
 use crate::progress::screen::Screen;
-use crate::terminal::printer::Tone;
 use streetflow::sources::IdCheck;
 use streetflow::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, RateLimit, Result, Token};
 
@@ -34,7 +33,7 @@ impl Run {
     /// Refuses tables of which a spreadsheet has rounded the image ids, and warns of single ones.
     pub(crate) fn id_check(&self) -> IdCheck {
         let screen = Arc::clone(&self.screen);
-        IdCheck::warn(move |text| screen.voice.say(Tone::Warning, text))
+        IdCheck::warn(move |text| screen.printer.warn(text))
     }
 
     /// What the words say of the client; no token where one is needed is a usage error.

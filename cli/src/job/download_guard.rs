@@ -22,7 +22,7 @@ use crate::job::disk_space;
 use crate::job::pipeline::DOWNLOAD;
 use crate::progress::screen::Screen;
 use crate::terminal::format::{grouped, human_bytes, path_text};
-use crate::terminal::question::answer;
+use crate::terminal::question::read_yes_or_no;
 use streetflow::file_system::free_space;
 use streetflow::geo::MAX_ZOOM;
 use streetflow::sinks::pictures_in;
@@ -211,20 +211,21 @@ impl Gate {
                 Error::new(ErrorKind::Usage, "download so much").with_source(format!("{what}; {why}"));
             error.with_hint("the same command with `--yes` goes on from what is there; or ask for less")
         };
-        if !self.screen.voice.can_ask() {
+        if !self.screen.printer.can_confirm() {
             return Err(refuse("nobody here can be asked"));
         }
         let stopped = || Error::new(ErrorKind::Interrupted, "ask").with_source("the run was stopped");
         if self.stop.is_cancelled() {
             return Err(stopped());
         }
-        let answer = answer().map_err(|_| refuse("no thread could be started to wait for an answer"))?;
+        let answer =
+            read_yes_or_no().map_err(|_| refuse("no thread could be started to wait for an answer"))?;
         self.screen.hold_still(true);
-        self.screen.voice.print(&format!("{what}\ngo on? [y/N] "));
+        self.screen.printer.print(&format!("{what}\ngo on? [y/N] "));
         let answer = tokio::select! {
             biased;
             () = self.stop.cancelled() => {
-                self.screen.voice.print("\n");
+                self.screen.printer.print("\n");
                 return Err(stopped());
             }
             answer = answer => answer.unwrap_or_default(),

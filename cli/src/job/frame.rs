@@ -114,7 +114,7 @@ impl<'a> Job<'a> {
             Err(error) => {
                 screen.finish();
                 screen.error(&error);
-                screen.voice.end(exit_of(&error), None, None);
+                screen.printer.end(exit_of(&error) as u8, None, None);
                 return exit_of(&error);
             }
         };
@@ -152,7 +152,7 @@ impl<'a> Job<'a> {
         // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
         if let Some(area) = self.area {
             area.check(self.network.is_sandbox())?;
-            area.warn(&screen.voice);
+            area.warn(&screen.printer);
         }
         self.names.check()?;
         if let Some(filters) = self.filters {
@@ -359,7 +359,7 @@ impl<'a> Job<'a> {
         if end.report.is_none() && !screen.has_begun() {
             tell_refusals(screen);
             end.error.iter().for_each(|error| screen.error(error));
-            screen.voice.end(end.exit, None, None);
+            screen.printer.end(end.exit as u8, None, None);
             return end.exit;
         }
         let file = ReportFile::new(self.output);
@@ -386,8 +386,8 @@ impl<'a> Job<'a> {
             _ => end.exit,
         };
         let next = summary::next(end, self.next.as_deref());
-        screen.voice.end(exit, next.as_deref(), Some(&report));
-        if let Some(next) = next.filter(|_| !screen.voice.is_json()) {
+        screen.printer.end(exit as u8, next.as_deref(), Some(&report));
+        if let Some(next) = next.filter(|_| !screen.printer.is_json()) {
             screen.say(&format!("next: {}", shown(next)));
         }
         exit

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::artifacts::report::{End, Outcome, ReportFile, same_again, size};
+use crate::artifacts::report::{End, Outcome, ReportFile, size};
 use crate::job::pipeline;
 use crate::progress::counts::{Balance, Step};
 use crate::progress::screen::Screen;
 use crate::terminal::format::{grouped, human_bytes, human_time, path_text, plural};
-use crate::terminal::printer::Tone;
+use crate::terminal::printer::Severity;
+use crate::terminal::shell::this_command;
 use streetflow::text::shown;
 use streetflow::{Class, Format, Report, Written};
 
@@ -163,7 +164,7 @@ pub(crate) fn next(end: &End<'_>, then: Option<&str>) -> Option<String> {
         _ if end.error.is_some() => None,
         Outcome::Finished if end.report.is_some_and(|report| report.records == 0) => None,
         Outcome::Finished => then.map(str::to_owned),
-        Outcome::FailuresLeft | Outcome::Stopped | Outcome::Abandoned => Some(same_again()),
+        Outcome::FailuresLeft | Outcome::Stopped | Outcome::Abandoned => Some(this_command()),
         // What broke it off comes first, and its hint says what to do.
         Outcome::BrokenOff => None,
     }
@@ -215,7 +216,7 @@ fn failures(screen: &Screen) {
         let failed = grouped(screen.failed());
         // Whoever asked for errors only wants to know of these.
         let text = format!("failed: {failed}, named in {path}; run the same command again to try them");
-        screen.insist(Tone::Note, &text);
+        screen.always(Severity::Note, &text);
     }
     if earlier > 0 {
         let failures = plural(earlier, "failure", "failures");
@@ -232,7 +233,7 @@ pub(crate) fn doubts(screen: &Screen, outcome: Outcome) {
         let counts = step.balance();
         if outcome.came_to_its_end() && !counts.adds_up() {
             let why = "do not add up, which is a mistake in streetflow";
-            screen.insist(Tone::Warning, &format!("the counts of `{}` {why}: {counts:?}", step.name));
+            screen.always(Severity::Warning, &format!("the counts of `{}` {why}: {counts:?}", step.name));
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::job::keep_full_tables::FullTables;
 use crate::job::outputs::Input;
 use crate::progress::screen::Screen;
 use crate::terminal::format::path_text;
-use crate::terminal::question::answer;
+use crate::terminal::question::read_yes_or_no;
 use streetflow::atomic_file::{commit, temporary_beside};
 use streetflow::client::redact;
 use streetflow::{Error, ErrorKind, Format, Report, Result};
@@ -195,11 +195,11 @@ impl Plan {
             screen.say(&format!("the tables of another query are replaced: `{}`", theirs.words()));
             return Ok(());
         }
-        if !screen.voice.can_ask() {
+        if !screen.printer.can_confirm() {
             return Err(refuse(why));
         }
-        screen.voice.print(&format!("{}: {why}\nreplace the tables? [y/N] ", path_text(table)));
-        let answer = answer()
+        screen.printer.print(&format!("{}: {why}\nreplace the tables? [y/N] ", path_text(table)));
+        let answer = read_yes_or_no()
             .map_err(|_| refuse(format!("{why}; no thread could be started to wait for an answer")))?;
         if answer.await.unwrap_or_default() {
             return Ok(());

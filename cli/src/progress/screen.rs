@@ -16,7 +16,7 @@ use crate::progress::render::{Lines, live_width};
 use crate::progress::stall::Silence;
 use crate::progress::waits::Waits;
 use crate::terminal::format::{human_time, path_text};
-use crate::terminal::printer::{Tone, Voice};
+use crate::terminal::printer::{Printer, Severity};
 use streetflow::file_system::tell_refusals;
 use streetflow::{Class, Client, Error, Event, Observer, Tally};
 
@@ -43,7 +43,7 @@ const TOLD_FAILURES: u64 = 20;
 
 /// Everything that is counted, and where it is shown.
 pub(crate) struct Screen {
-    pub(crate) voice: Voice,
+    pub(crate) printer: Printer,
     pub(crate) steps: Vec<Step>,
     pub(crate) ledger: Ledger,
     pub(crate) tally: Tally,
@@ -83,7 +83,7 @@ enum How {
 
 impl Screen {
     pub(crate) fn new(args: &ScreenArgs, steps: &[&'static str], ledger: Ledger) -> Arc<Self> {
-        let voice = Voice::new(args);
+        let printer = args.printer();
         let live = io::stderr().is_terminal() && args.progress == ProgressArg::Auto;
         let how = match args.progress {
             _ if args.quiet || steps.is_empty() => How::Nothing,
@@ -94,7 +94,7 @@ impl Screen {
         };
         let every = match &how {
             How::Live(lines, _) => {
-                voice.above(Some(lines.clone()));
+                printer.print_above(Some(lines.clone()));
                 DRAW_EVERY
             }
             How::Objects => OBJECT_EVERY,
@@ -102,7 +102,7 @@ impl Screen {
         };
         let started = Instant::now();
         Arc::new(Self {
-            voice,
+            printer,
             steps: steps.iter().map(|name| Step::new(name)).collect(),
             ledger,
             tally: Tally::default(),
@@ -216,7 +216,7 @@ impl Screen {
                 begun.for_each(|place| self.say(&now.step(place, PLAIN_WIDTH)));
                 self.say(&now.network(PLAIN_WIDTH));
             }
-            How::Objects if self.is_due(OBJECT_EVERY) => self.voice.object("progress", now.object()),
+            How::Objects if self.is_due(OBJECT_EVERY) => self.printer.object("progress", now.object()),
             How::Plain | How::Objects | How::Nothing => {}
         }
     }
@@ -235,7 +235,7 @@ impl Screen {
     pub(crate) fn hold_still(&self, still: bool) {
         self.still.store(still, Ordering::Relaxed);
         if let How::Live(lines, _) = &self.how {
-            self.voice.above((!still).then(|| lines.clone()));
+            self.printer.print_above((!still).then(|| lines.clone()));
             lines.clear().ok();
         }
     }
@@ -244,7 +244,7 @@ impl Screen {
     pub(crate) fn finish(&self) {
         self.finished.store(true, Ordering::Relaxed);
         self.still.store(true, Ordering::Relaxed);
-        self.voice.above(None);
+        self.printer.print_above(None);
         if let How::Live(lines, bars) = &self.how {
             bars.iter().for_each(ProgressBar::finish_and_clear);
             lines.clear().ok();
@@ -253,21 +253,21 @@ impl Screen {
 
     /// Says something; with `-q` nothing is said.
     pub(crate) fn say(&self, text: &str) {
-        self.voice.say(Tone::Note, text);
+        self.printer.note(text);
     }
 
     /// Says it whatever was asked for.
-    pub(crate) fn insist(&self, tone: Tone, text: &str) {
-        self.voice.insist(tone, text);
+    pub(crate) fn always(&self, severity: Severity, text: &str) {
+        self.printer.always(severity, text);
     }
 
     pub(crate) fn hint(&self, text: &str) {
-        self.voice.say(Tone::Hint, text);
+        self.printer.hint(text);
     }
 
     /// An error, its causes, and what to do.
     pub(crate) fn error(&self, error: &Error) {
-        self.voice.error(error);
+        self.printer.error(error);
     }
 
     /// Why the run was ended; told once.
@@ -276,7 +276,7 @@ impl Screen {
     }
 
     pub(crate) fn warn(&self, what: &str) {
-        self.voice.say(Tone::Warning, what);
+        self.printer.warn(what);
     }
 
     fn split_one(&self, error: &Error) {
