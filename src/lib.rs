@@ -54,6 +54,7 @@
 pub mod atomic_file;
 pub mod calendar;
 pub mod client;
+mod dates;
 mod error;
 pub mod file_system;
 mod flow;

@@ -27,11 +27,11 @@ use super::health::Health;
 use super::mvt::{self, Owner, Shown, Wanted};
 use super::{RecordStream, Source};
 use crate::client::Client;
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::{Area, Bbox, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
 use crate::observe::Event;
-use crate::stages::Dates;
 
 /// The step's name in events.
 const STEP: &str = "sequences";

@@ -8,11 +8,11 @@ use url::Url;
 
 use super::{RecordStream, Source};
 use crate::client::{Client, UserPage, unknown_user};
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Sequence, SequenceId};
 use crate::observe::Event;
 use crate::record::time::DAY;
-use crate::stages::Dates;
 
 /// The step's name in events.
 const STEP: &str = "sequences";

@@ -1,6 +1,5 @@
 //! Which images stay.
 
-mod dates;
 mod heading;
 
 use std::collections::HashMap;
@@ -8,9 +7,9 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-pub use self::dates::Dates;
 pub use self::heading::Heading;
 use super::Stage;
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::{Area, LonLat};
 use crate::model::{Metadata, OwnerId, SequenceId};
