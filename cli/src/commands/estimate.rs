@@ -14,7 +14,7 @@ use crate::exit_of;
 use crate::job::context::Run;
 use crate::job::disk_space;
 use crate::job::frame::heed_signals;
-use crate::job::pipeline::{SEQUENCES, sequences_of};
+use crate::job::pipeline::sequences_of;
 use crate::job::signals::Signals;
 use crate::job::tile_cache;
 use crate::progress::screen::Screen;
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
         Ok(aside) => aside,
         Err(error) => return crate::fail(display, &Error::new(ErrorKind::Io, "estimate").with_source(error)),
     };
-    let screen = Screen::new(display, &[SEQUENCES], Ledger::new(aside.path(), &[SEQUENCES]));
+    let screen = Screen::new(display, &[Step::SEQUENCES], Ledger::new(aside.path(), &[Step::SEQUENCES]));
     let run = match begin(args, &screen).await {
         Ok(run) => run,
         Err(error) => {

@@ -19,14 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::args::CrawlArgs;
 use crate::job::context::Run;
 use crate::job::disk_space;
-use crate::job::pipeline::DOWNLOAD;
 use crate::progress::screen::Screen;
 use crate::terminal::format::{grouped, human_bytes, path_text};
 use crate::terminal::question::answer;
 use streetflow::file_system::free_space;
 use streetflow::geo::MAX_ZOOM;
 use streetflow::sinks::pictures_in;
-use streetflow::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result};
+use streetflow::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result, Step};
 
 /// So many pictures go unasked.
 pub(crate) const UNASKED: u64 = 100_000;
@@ -131,7 +130,7 @@ impl Gate {
 
     /// What to ask, if it is much.
     async fn question(&mut self) -> Option<String> {
-        let step = self.screen.step(DOWNLOAD)?;
+        let step = self.screen.step(Step::DOWNLOAD)?;
         let (came, present) = (step.rows.get(), step.present.get());
         let foreseen = match self.known {
             Known::Nothing => 0,
@@ -186,7 +185,7 @@ impl Gate {
 
     /// What so many pictures take: as those that came, or as others have seen.
     fn bytes(&self, pictures: u64) -> u64 {
-        let came = self.screen.step(DOWNLOAD).map_or(0, |step| step.rows.get());
+        let came = self.screen.step(Step::DOWNLOAD).map_or(0, |step| step.rows.get());
         let each = if came >= TELLING {
             self.screen.tally.bytes(Class::Bytes) / came
         } else {
@@ -241,13 +240,13 @@ mod tests {
     use super::*;
     use crate::args::Cli;
     use crate::artifacts::failure_log::Ledger;
-    use streetflow::{Event, Observer, Step, TileId};
+    use streetflow::{Event, Observer, TileId};
 
     /// A gate behind which ten pictures go unasked, on an endless disk; nobody can be asked.
     fn gate(folder: &Path, known: Known) -> Gate {
         let args = Cli::try_parse_from(["streetflow", "download", "-q"]).expect("words");
         Gate {
-            screen: Screen::new(&args.screen, &[DOWNLOAD], Ledger::new(folder, &[DOWNLOAD])),
+            screen: Screen::new(&args.screen, &[Step::DOWNLOAD], Ledger::new(folder, &[Step::DOWNLOAD])),
             stop: CancellationToken::new(),
             client: Client::builder().build().expect("a client"),
             folder: folder.to_owned(),

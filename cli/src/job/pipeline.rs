@@ -25,41 +25,33 @@ use streetflow::{
     RecordStream, Report, Result, Sequence, Sink, Step, TableSource, TileSource, UserSource,
 };
 
-pub(crate) const SEQUENCES: &str = "sequences";
-pub(crate) const IMAGES: &str = "images";
-pub(crate) const METADATA: &str = "metadata";
-pub(crate) const DOWNLOAD: &str = "download";
-
-/// The steps of `crawl`, in order.
-pub(crate) const ALL: [&str; 4] = [SEQUENCES, IMAGES, METADATA, DOWNLOAD];
-
 /// So many sequences may be read before their images are asked for: some megabytes, and all of a country.
 const AHEAD: usize = 50_000;
 
 /// The steps of a crawl: what it starts from is not made.
-pub(crate) fn of(args: &CrawlArgs) -> &'static [&'static str] {
+pub(crate) fn of(args: &CrawlArgs) -> &'static [Step] {
     let first = match Start::of(args) {
         None => 0,
         Some(Start::Sequences(_)) => 1,
         Some(Start::Images(_)) => 2,
     };
-    &ALL[first..ALL.len() - usize::from(args.no_download)]
+    &Step::ALL[first..Step::ALL.len() - usize::from(args.no_download)]
 }
 
 impl NameArgs {
     /// The table that a step writes, if it writes one.
-    pub(crate) fn table(&self, step: &str) -> Option<&str> {
+    pub(crate) fn table(&self, step: Step) -> Option<&str> {
         match step {
-            SEQUENCES => Some(&self.seq_out_file),
-            IMAGES => Some(&self.img_out_file),
-            METADATA => Some(&self.img_meta_out_file),
+            Step::SEQUENCES => Some(&self.seq_out_file),
+            Step::IMAGES => Some(&self.img_out_file),
+            Step::METADATA => Some(&self.img_meta_out_file),
             _ => None,
         }
     }
 
     /// Two files can't have one name.
     pub(crate) fn check(&self) -> Result<()> {
-        let mut names: Vec<_> = ALL.iter().filter_map(|step| self.table(step)).collect();
+        let mut names: Vec<_> = Step::ALL.into_iter().filter_map(|step| self.table(step)).collect();
         names.push(&self.image_downloads_folder);
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -71,22 +63,8 @@ impl NameArgs {
     }
 }
 
-/// Whether one thing that enters a step gives many records: a tile, a sequence.
-pub(crate) fn gives_many(step: &str) -> bool {
-    matches!(step, SEQUENCES | IMAGES)
-}
-
-/// What enters a step, one and many.
-pub(crate) fn unit(step: &str) -> (&'static str, &'static str) {
-    match step {
-        SEQUENCES => ("tile", "tiles"),
-        IMAGES => ("sequence", "sequences"),
-        _ => ("image", "images"),
-    }
-}
-
 pub(crate) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
-    let query = query(run, SEQUENCES, Some(&args.area), None, None);
+    let query = query(run, Step::SEQUENCES.name(), Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = sequences_of(run, &args.area, None).await?.observe(Step::SEQUENCES, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.seq_out_file, &Fields::default());
@@ -97,7 +75,7 @@ pub(crate) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.seq_out_file)?;
     let source = input.open::<Sequence>(&run.stop).await?.only(&["seq_id"]);
-    let query = after(&source, &query(run, IMAGES, None, None, None));
+    let query = after(&source, &query(run, Step::IMAGES.name(), None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
         .observe_input(Step::IMAGES, run.observer())
@@ -111,10 +89,11 @@ pub(crate) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_out_file)?;
     let source = input.open(&run.stop).await?.on_rounded_ids(run.id_check());
-    let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
+    let query =
+        after(&source, &query(run, Step::METADATA.name(), None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     let want = Want::new(&args.filters)?;
-    run.expect(METADATA, &input, want.most());
+    run.expect(Step::METADATA, &input, want.most());
     let asked = want.asked(tables.asked(&args.ask.fields)?)?;
     let flow = want
         .before_metadata(Flow::from(source), run)
@@ -128,7 +107,7 @@ pub(crate) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
 pub(crate) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_meta_out_file)?;
     let source = input.open::<Metadata>(&run.stop).await?;
-    run.expect(DOWNLOAD, &input, None);
+    run.expect(Step::DOWNLOAD, &input, None);
     let hint = format!("run `{}` first", next_command::refetch(args, source.header()));
     let mut source = source.require(args.pictures.quality.field(), hint)?;
     if let Some(column) = args.pictures.layout.needs() {
