@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use streetflow::observe::Event;
+use streetflow::observe::{Event, Step};
 use streetflow::{
     Bbox, CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, LonLat, OnError, Result, SequenceId,
     Tee, TileSource,
@@ -61,7 +61,7 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     };
     let table = CsvSink::create(folder.path().join("table.csv")).fields(&fields);
     let report = Flow::from(TileSource::within(&client, area.unwrap()))
-        .observe("sequences", Arc::new(note))
+        .observe(Step::SEQUENCES, Arc::new(note))
         .dedup_by(|sequence| -> SequenceId { sequence.seq_id.clone() })
         .then(ListImages::new(&client))
         .then(FetchMetadata::new(&client).fields(&fields))

@@ -54,6 +54,7 @@
 pub mod atomic_file;
 pub mod calendar;
 pub mod client;
+mod dates;
 mod error;
 pub mod file_system;
 mod flow;
@@ -86,7 +87,7 @@ pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
-pub use crate::observe::{Event, Observer, Tally};
+pub use crate::observe::{Event, Observer, Step, Tally};
 pub use crate::record::{Column, Fields, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;

@@ -29,6 +29,7 @@ mod commands;
 mod config;
 mod job;
 mod progress;
+mod step;
 mod terminal;
 
 use std::io::{self, Write};
@@ -42,7 +43,7 @@ use crate::config::Refusal;
 use crate::job::frame::Job;
 use crate::terminal::format::error_text;
 use streetflow::Result;
-use streetflow::{Error, ErrorKind};
+use streetflow::{Error, ErrorKind, Step};
 
 /// How the command ends; documented in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,14 +111,14 @@ async fn command(cli: Cli) -> Exit {
     let screen = &cli.screen;
     match &cli.command {
         Command::Sequences(args) => {
-            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::SEQUENCES])
+            let job = Job::new(&args.network, &args.files, &[Step::SEQUENCES])
                 .area(&args.area)
                 .tables(&args.tables)
                 .next(Some(crate::commands::next_command::images(&args.files, &args.network, &args.tables)));
             job.run(screen, async |run| crate::job::pipeline::sequences(run, args).await).await
         }
         Command::Images(args) => {
-            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::IMAGES])
+            let job = Job::new(&args.network, &args.files, &[Step::IMAGES])
                 .input(&args.input, &args.files.names.seq_out_file)
                 .tables(&args.tables)
                 .next(Some(crate::commands::next_command::metadata(
@@ -128,7 +129,7 @@ async fn command(cli: Cli) -> Exit {
             job.run(screen, async |run| crate::job::pipeline::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::METADATA])
+            let job = Job::new(&args.network, &args.files, &[Step::METADATA])
                 .input(&args.input, &args.files.names.img_out_file)
                 .filters(&args.filters)
                 .tables(&args.tables)
@@ -141,7 +142,7 @@ async fn command(cli: Cli) -> Exit {
             job.run(screen, async |run| crate::job::pipeline::metadata(run, args).await).await
         }
         Command::Download(args) => {
-            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::DOWNLOAD]);
+            let job = Job::new(&args.network, &args.files, &[Step::DOWNLOAD]);
             job.run(screen, async |run| crate::job::pipeline::download(run, args).await).await
         }
         Command::Crawl(args) if args.estimate => crate::commands::estimate::run(args, screen).await,

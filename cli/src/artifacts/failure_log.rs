@@ -39,9 +39,13 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(output: &Path, steps: &[&'static str]) -> Self {
+    pub(crate) fn new(output: &Path, steps: &[streetflow::Step]) -> Self {
         let list = |name: &str, header| List::new(output.join(name), header);
-        Self { failures: list("failures.csv", FAILURES), gone: list("gone.csv", GONE), steps: steps.to_vec() }
+        Self {
+            failures: list("failures.csv", FAILURES),
+            gone: list("gone.csv", GONE),
+            steps: steps.iter().map(|step| step.name()).collect(),
+        }
     }
 
     /// Whether both files can be written: better to learn it now than after a day of crawling.
@@ -317,7 +321,7 @@ mod tests {
     use super::*;
 
     fn ledger(folder: &Path) -> Ledger {
-        Ledger::new(folder, &["images", "download"])
+        Ledger::new(folder, &[streetflow::Step::IMAGES, streetflow::Step::DOWNLOAD])
     }
 
     fn failure(id: &str) -> Error {

@@ -229,7 +229,7 @@ pub(crate) fn steps(screen: &Screen) -> Value {
                 step.left_out().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect(),
             ),
         });
-        (step.name.to_owned(), counts)
+        (step.name.to_string(), counts)
     };
     Value::Object(screen.steps.iter().map(step).collect())
 }

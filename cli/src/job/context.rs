@@ -11,7 +11,7 @@ use crate::job::keep_full_tables::FullTables;
 use crate::job::outputs::Input;
 use crate::progress::screen::Screen;
 use streetflow::sources::IdCheck;
-use streetflow::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, RateLimit, Result, Token};
+use streetflow::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, RateLimit, Result, Step, Token};
 
 /// No token file is larger.
 const MOST_TOKEN: u64 = 4096;
@@ -109,7 +109,7 @@ impl Run {
     }
 
     /// Tells the screen how much a step has before it, of which it takes `most`.
-    pub(crate) fn expect(&self, step: &str, input: &Input, most: Option<u64>) {
+    pub(crate) fn expect(&self, step: Step, input: &Input, most: Option<u64>) {
         if let (Some(step), Some(rows)) = (self.screen.step(step), input.rows()) {
             step.expect(rows.min(most.unwrap_or(rows)));
         }

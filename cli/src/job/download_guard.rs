@@ -19,14 +19,13 @@ use tokio_util::sync::CancellationToken;
 use crate::args::CrawlArgs;
 use crate::job::context::Run;
 use crate::job::disk_space;
-use crate::job::pipeline::DOWNLOAD;
 use crate::progress::screen::Screen;
 use crate::terminal::format::{grouped, human_bytes, path_text};
 use crate::terminal::question::read_yes_or_no;
 use streetflow::file_system::free_space;
 use streetflow::geo::MAX_ZOOM;
 use streetflow::sinks::pictures_in;
-use streetflow::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result};
+use streetflow::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result, Step};
 
 /// So many pictures go unasked.
 pub(crate) const UNASKED: u64 = 100_000;
@@ -131,7 +130,7 @@ impl Gate {
 
     /// What to ask, if it is much.
     async fn question(&mut self) -> Option<String> {
-        let step = self.screen.step(DOWNLOAD)?;
+        let step = self.screen.step(Step::DOWNLOAD)?;
         let (came, present) = (step.rows.get(), step.present.get());
         let foreseen = match self.known {
             Known::Nothing => 0,
@@ -186,7 +185,7 @@ impl Gate {
 
     /// What so many pictures take: as those that came, or as others have seen.
     fn bytes(&self, pictures: u64) -> u64 {
-        let came = self.screen.step(DOWNLOAD).map_or(0, |step| step.rows.get());
+        let came = self.screen.step(Step::DOWNLOAD).map_or(0, |step| step.rows.get());
         let each = if came >= TELLING {
             self.screen.tally.bytes(Class::Bytes) / came
         } else {
@@ -248,7 +247,7 @@ mod tests {
     fn gate(folder: &Path, known: Known) -> Gate {
         let args = Cli::try_parse_from(["streetflow", "download", "-q"]).expect("words");
         Gate {
-            screen: Screen::new(&args.screen, &[DOWNLOAD], Ledger::new(folder, &[DOWNLOAD])),
+            screen: Screen::new(&args.screen, &[Step::DOWNLOAD], Ledger::new(folder, &[Step::DOWNLOAD])),
             stop: CancellationToken::new(),
             client: Client::builder().build().expect("a client"),
             folder: folder.to_owned(),
@@ -302,10 +301,10 @@ mod tests {
     async fn pictures_that_are_there_do_not_count_and_a_small_disk_does() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
-        let present = Event::AlreadyExists { step: DOWNLOAD };
+        let present = Event::AlreadyExists { step: Step::DOWNLOAD };
         assert_eq!(pass(&mut gate(path, Known::Nothing), 1000, Some(present)).await, 1000);
         let mut again = gate(path, Known::Nothing);
-        assert_eq!(pass(&mut again, 15, Some(Event::AlreadyExists { step: DOWNLOAD })).await, 15);
+        assert_eq!(pass(&mut again, 15, Some(Event::AlreadyExists { step: Step::DOWNLOAD })).await, 15);
         assert_eq!(pass(&mut again, 100, None).await, 10, "the last run ended here, unanswered");
         std::fs::write(path.join("1_256.jpg"), "").expect("written");
         assert_eq!(pass(&mut gate(path, Known::Rows(11)), 1, None).await, 1);

@@ -18,7 +18,6 @@ use crate::exit_of;
 use crate::job::context::Run;
 use crate::job::keep_full_tables::FullTables;
 use crate::job::outputs::path_of;
-use crate::job::pipeline;
 use crate::job::signals::{ECHO, Kind, Signals};
 use crate::job::state_dir::Unfinished;
 use crate::job::summary;
@@ -30,7 +29,7 @@ use streetflow::atomic_file::{is_file, output_error, sweep};
 use streetflow::client::without_credentials;
 use streetflow::file_system::tell_refusals;
 use streetflow::text::shown;
-use streetflow::{Error, ErrorKind, Format, Report, Result};
+use streetflow::{Error, ErrorKind, Format, Report, Result, Step};
 
 /// What all crawling commands have in common.
 pub(crate) struct Job<'a> {
@@ -46,14 +45,14 @@ pub(crate) struct Job<'a> {
     yes: bool,
     output: &'a Path,
     names: &'a NameArgs,
-    steps: &'a [&'static str],
+    steps: &'a [Step],
     formats: &'a [Format],
     /// The command that goes on from what this one makes.
     next: Option<String>,
 }
 
 impl<'a> Job<'a> {
-    pub(crate) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [&'static str]) -> Self {
+    pub(crate) fn new(network: &'a NetworkArgs, files: &'a OutputArgs, steps: &'a [Step]) -> Self {
         Self {
             network,
             area: None,
@@ -205,7 +204,7 @@ impl<'a> Job<'a> {
         let source = Source::of(&self.start, self.area, self.input, self.output)?;
         let mut filters = self.filters.map(FilterArgs::words).unwrap_or_default();
         filters.extend(self.clip.then(|| "--clip".to_owned()));
-        let names = self.steps.iter().filter_map(|step| self.names.table(step));
+        let names = self.steps.iter().copied().filter_map(|step| self.names.table(step));
         let tables = names.flat_map(|table| {
             self.formats.iter().map(move |format| (path_of(self.output, table, *format), *format))
         });
@@ -223,7 +222,7 @@ impl<'a> Job<'a> {
         let mut paths =
             vec![ReportFile::new(self.output).path(), Attribution::new(self.output).path().to_owned()];
         paths.extend([&ledger.failures, &ledger.gone].map(|list| list.path().to_owned()));
-        for table in pipeline::ALL.iter().filter_map(|step| self.names.table(step)) {
+        for table in Step::ALL.into_iter().filter_map(|step| self.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| path_of(self.output, table, format)));
         }
         for name in paths.iter().filter_map(|path| path.file_name()) {
@@ -237,11 +236,11 @@ impl<'a> Job<'a> {
     fn check_names(&self, ledger: &Ledger) -> Result<bool> {
         ReportFile::new(self.output).check()?;
         ledger.check()?;
-        if self.steps.contains(&pipeline::DOWNLOAD) {
+        if self.steps.contains(&Step::DOWNLOAD) {
             Attribution::new(self.output).check()?;
         }
         let mut replaces = false;
-        for table in self.steps.iter().filter_map(|step| self.names.table(step)) {
+        for table in self.steps.iter().copied().filter_map(|step| self.names.table(step)) {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);
                 replaces |= is_file(&path)
@@ -265,7 +264,7 @@ impl<'a> Job<'a> {
         let step = if let [only] = self.steps
             && self.start.is_empty()
         {
-            only
+            only.name()
         } else {
             "crawl"
         };
@@ -308,7 +307,7 @@ impl<'a> Job<'a> {
 
     /// Pictures come from another host, to which no token goes.
     fn needs_token(&self) -> bool {
-        self.steps != [pipeline::DOWNLOAD]
+        self.steps != [Step::DOWNLOAD]
     }
 
     /// Puts down what the run did and could not do, for the next run, for a person and for other programs.

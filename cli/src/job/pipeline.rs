@@ -22,44 +22,36 @@ use crate::job::prefetch::read_ahead;
 use crate::job::selection::Want;
 use streetflow::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
-    RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
+    RecordStream, Report, Result, Sequence, Sink, Step, TableSource, TileSource, UserSource,
 };
-
-pub(crate) const SEQUENCES: &str = "sequences";
-pub(crate) const IMAGES: &str = "images";
-pub(crate) const METADATA: &str = "metadata";
-pub(crate) const DOWNLOAD: &str = "download";
-
-/// The steps of `crawl`, in order.
-pub(crate) const ALL: [&str; 4] = [SEQUENCES, IMAGES, METADATA, DOWNLOAD];
 
 /// So many sequences may be read before their images are asked for: some megabytes, and all of a country.
 const AHEAD: usize = 50_000;
 
 /// The steps of a crawl: what it starts from is not made.
-pub(crate) fn of(args: &CrawlArgs) -> &'static [&'static str] {
+pub(crate) fn of(args: &CrawlArgs) -> &'static [Step] {
     let first = match Start::of(args) {
         None => 0,
         Some(Start::Sequences(_)) => 1,
         Some(Start::Images(_)) => 2,
     };
-    &ALL[first..ALL.len() - usize::from(args.no_download)]
+    &Step::ALL[first..Step::ALL.len() - usize::from(args.no_download)]
 }
 
 impl NameArgs {
     /// The table that a step writes, if it writes one.
-    pub(crate) fn table(&self, step: &str) -> Option<&str> {
+    pub(crate) fn table(&self, step: Step) -> Option<&str> {
         match step {
-            SEQUENCES => Some(&self.seq_out_file),
-            IMAGES => Some(&self.img_out_file),
-            METADATA => Some(&self.img_meta_out_file),
+            Step::SEQUENCES => Some(&self.seq_out_file),
+            Step::IMAGES => Some(&self.img_out_file),
+            Step::METADATA => Some(&self.img_meta_out_file),
             _ => None,
         }
     }
 
     /// Two files can't have one name.
     pub(crate) fn check(&self) -> Result<()> {
-        let mut names: Vec<_> = ALL.iter().filter_map(|step| self.table(step)).collect();
+        let mut names: Vec<_> = Step::ALL.into_iter().filter_map(|step| self.table(step)).collect();
         names.push(&self.image_downloads_folder);
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -71,24 +63,10 @@ impl NameArgs {
     }
 }
 
-/// Whether one thing that enters a step gives many records: a tile, a sequence.
-pub(crate) fn gives_many(step: &str) -> bool {
-    matches!(step, SEQUENCES | IMAGES)
-}
-
-/// What enters a step, one and many.
-pub(crate) fn unit(step: &str) -> (&'static str, &'static str) {
-    match step {
-        SEQUENCES => ("tile", "tiles"),
-        IMAGES => ("sequence", "sequences"),
-        _ => ("image", "images"),
-    }
-}
-
 pub(crate) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
-    let query = query(run, SEQUENCES, Some(&args.area), None, None);
+    let query = query(run, Step::SEQUENCES.name(), Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
-    let flow = sequences_of(run, &args.area, None).await?.observe(SEQUENCES, run.observer());
+    let flow = sequences_of(run, &args.area, None).await?.observe(Step::SEQUENCES, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.seq_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
@@ -97,12 +75,12 @@ pub(crate) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     check_flags(&args.tables, None)?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.seq_out_file)?;
     let source = input.open::<Sequence>(&run.stop).await?.only(&["seq_id"]);
-    let query = after(&source, &query(run, IMAGES, None, None, None));
+    let query = after(&source, &query(run, Step::IMAGES.name(), None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
-        .observe_input(IMAGES, run.observer())
+        .observe_input(Step::IMAGES, run.observer())
         .then(ListImages::new(&run.client))
-        .observe(IMAGES, run.observer());
+        .observe(Step::IMAGES, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.img_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
@@ -111,16 +89,17 @@ pub(crate) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     check_flags(&args.tables, Some(&args.geometry))?;
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_out_file)?;
     let source = input.open(&run.stop).await?.on_rounded_ids(run.id_check());
-    let query = after(&source, &query(run, METADATA, None, Some(&args.filters), Some(&args.ask.fields)));
+    let query =
+        after(&source, &query(run, Step::METADATA.name(), None, Some(&args.filters), Some(&args.ask.fields)));
     let tables = Tables::new(&args.files.output, &args.tables, Some(&args.geometry), &query)?;
     let want = Want::new(&args.filters)?;
-    run.expect(METADATA, &input, want.most());
+    run.expect(Step::METADATA, &input, want.most());
     let asked = want.asked(tables.asked(&args.ask.fields)?)?;
     let flow = want
         .before_metadata(Flow::from(source), run)
-        .observe_input(METADATA, run.observer())
+        .observe_input(Step::METADATA, run.observer())
         .then(fetch(run, &args.ask, &asked));
-    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
+    let flow = want.after_metadata(flow, run).observe(Step::METADATA, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &args.ask.fields);
     finish(run, flow, sink).await
 }
@@ -128,7 +107,7 @@ pub(crate) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
 pub(crate) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     let input = Input::find(&args.input, &args.files.output, &args.files.names.img_meta_out_file)?;
     let source = input.open::<Metadata>(&run.stop).await?;
-    run.expect(DOWNLOAD, &input, None);
+    run.expect(Step::DOWNLOAD, &input, None);
     let hint = format!("run `{}` first", next_command::refetch(args, source.header()));
     let mut source = source.require(args.pictures.quality.field(), hint)?;
     if let Some(column) = args.pictures.layout.needs() {
@@ -142,7 +121,7 @@ pub(crate) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     // The sink itself tells what becomes of each picture.
     let known = input.rows().map_or(Known::Nothing, Known::Rows);
     let flow = agreed(run, Flow::from(source), known, &args.pictures, &args.files);
-    let flow = flow.observe_input(DOWNLOAD, run.observer());
+    let flow = flow.observe_input(Step::DOWNLOAD, run.observer());
     finish_with_pictures(run, flow, &args.pictures, &args.files).await
 }
 
@@ -188,20 +167,20 @@ pub(crate) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
             } else {
                 flow
             };
-            tables.tap(flow.observe(SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
+            tables.tap(flow.observe(Step::SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
         };
-        let images = sequences.observe_input(IMAGES, run.observer()).then(list(run, &want));
-        let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
+        let images = sequences.observe_input(Step::IMAGES, run.observer()).then(list(run, &want));
+        let images = want.before_metadata(images, run).observe(Step::IMAGES, run.observer());
         tables.tap(images, &args.files.names.img_out_file, &fields)
     };
-    let flow = images.observe_input(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
+    let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
     let flow = if names_images { flow.then(each(id_input::with_sequence)) } else { flow };
-    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
+    let flow = want.after_metadata(flow, run).observe(Step::METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, &args.files.names.img_meta_out_file, &fields);
         let known = if asks_tiles { Known::of_tiles(args) } else { Known::Nothing };
-        let flow =
-            agreed(run, flow, known, &args.pictures, &args.files).observe_input(DOWNLOAD, run.observer());
+        let flow = agreed(run, flow, known, &args.pictures, &args.files)
+            .observe_input(Step::DOWNLOAD, run.observer());
         finish_with_pictures(run, flow, &args.pictures, &args.files).await
     } else {
         let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &fields);

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use crate::args::FilterArgs;
 use crate::job::context::Run;
-use crate::job::pipeline::{IMAGES, METADATA};
 use streetflow::geo::Area;
 use streetflow::stages::{Dates, Filter};
-use streetflow::{Fields, Flow, Image, Metadata, OwnerId, Result, TileSource};
+use streetflow::{Fields, Flow, Image, Metadata, OwnerId, Result, Step, TileSource};
 
 impl FilterArgs {
     /// The stretch of time, if there is one; the wrong way round is a usage error.
@@ -103,7 +102,7 @@ impl Want {
     /// Where nothing is left out later, no more images are asked for than are wanted.
     pub(crate) fn before_metadata(&self, flow: Flow<Image>, run: &Run) -> Flow<Image> {
         match self.limit.filter(|_| self.filters.is_empty()) {
-            Some(limit) => limited(flow, limit, run, IMAGES),
+            Some(limit) => limited(flow, limit, run, Step::IMAGES),
             None => flow,
         }
     }
@@ -123,16 +122,16 @@ impl Want {
         let flow = self
             .filters
             .into_iter()
-            .fold(flow, |flow, filter| flow.then(filter.observe(METADATA, run.observer())));
+            .fold(flow, |flow, filter| flow.then(filter.observe(Step::METADATA, run.observer())));
         match limit {
-            Some(limit) => limited(flow, limit, run, METADATA),
+            Some(limit) => limited(flow, limit, run, Step::METADATA),
             None => flow,
         }
     }
 }
 
 /// Ends the flow well after so many; what the steps before have begun by then is left out.
-fn limited<T: Send + 'static>(flow: Flow<T>, limit: u64, run: &Run, step: &'static str) -> Flow<T> {
+fn limited<T: Send + 'static>(flow: Flow<T>, limit: u64, run: &Run, step: Step) -> Flow<T> {
     let (screen, mut left) = (Arc::clone(&run.screen), limit);
     let counted = flow.filter(move |_| {
         left = left.saturating_sub(1);

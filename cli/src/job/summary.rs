@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::artifacts::report::{End, Outcome, ReportFile, size};
-use crate::job::pipeline;
-use crate::progress::counts::{Balance, Step};
+use crate::progress::counts::{Balance, Step as StepCounts};
 use crate::progress::screen::Screen;
+use crate::step::gives_many;
 use crate::terminal::format::{grouped, human_bytes, human_time, path_text, plural};
 use crate::terminal::printer::Severity;
 use crate::terminal::shell::this_command;
 use streetflow::text::shown;
-use streetflow::{Class, Format, Report, Written};
+use streetflow::{Class, Format, Report, Step, Written};
 
 /// What became of everything that entered each step.
 pub(crate) fn counts(screen: &Screen) {
@@ -44,7 +44,7 @@ fn traffic(screen: &Screen) -> String {
 }
 
 /// `images: 12 sequences: 10 listed, 1 gone, 1 failed; 480 images`.
-fn line(step: &Step, bytes: u64) -> String {
+fn line(step: &StepCounts, bytes: u64) -> String {
     let counts = step.balance();
     let (one, many) = step.unit();
     let entered = grouped(counts.entered);
@@ -73,23 +73,23 @@ fn line(step: &Step, bytes: u64) -> String {
     }
     let found = |one, many| format!("; {} {} found", grouped(counts.rows), plural(counts.rows, one, many));
     match step.name {
-        pipeline::SEQUENCES => more(found("sequence", "sequences")),
-        pipeline::IMAGES => more(found("image", "images")),
+        Step::SEQUENCES => more(found("sequence", "sequences")),
+        Step::IMAGES => more(found("image", "images")),
         _ => {}
     }
     // Here the filters are about what came out, and not about what entered.
-    if pipeline::gives_many(step.name) && !by.is_empty() {
+    if gives_many(step.name) && !by.is_empty() {
         more(format!(", others {left_out}"));
     }
     line
 }
 
-fn done(step: &Step, counts: &Balance, bytes: u64) -> String {
+fn done(step: &StepCounts, counts: &Balance, bytes: u64) -> String {
     let done = grouped(counts.done);
     match step.name {
-        pipeline::SEQUENCES => format!("{done} read"),
-        pipeline::IMAGES => format!("{done} listed"),
-        pipeline::METADATA => format!("{done} {}", plural(counts.done, "row", "rows")),
+        Step::SEQUENCES => format!("{done} read"),
+        Step::IMAGES => format!("{done} listed"),
+        Step::METADATA => format!("{done} {}", plural(counts.done, "row", "rows")),
         _ => format!("{done} downloaded ({})", human_bytes(bytes)),
     }
 }
@@ -171,7 +171,7 @@ pub(crate) fn next(end: &End<'_>, then: Option<&str>) -> Option<String> {
 }
 
 fn findings(screen: &Screen) {
-    let Some(sequences) = screen.step(pipeline::SEQUENCES) else {
+    let Some(sequences) = screen.step(Step::SEQUENCES) else {
         if !screen.has_begun() {
             screen.say("nothing came in: the table or the list that was read is empty");
         }
@@ -194,8 +194,8 @@ fn gone(screen: &Screen) {
     let mut all = 0;
     for step in screen.steps.iter().filter(|step| step.gone() > 0) {
         let (one, many) = match step.name {
-            pipeline::IMAGES => ("sequence", "sequences"),
-            pipeline::DOWNLOAD => ("picture", "pictures"),
+            Step::IMAGES => ("sequence", "sequences"),
+            Step::DOWNLOAD => ("picture", "pictures"),
             _ => ("image", "images"),
         };
         let (count, names) = (step.gone(), step.gone_names());

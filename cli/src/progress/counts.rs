@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::job::pipeline;
+use crate::step::{gives_many, unit};
 use crate::terminal::format::grouped;
 
 /// So many of those that are gone are named at the end.
@@ -11,7 +11,7 @@ const NAMED_GONE: usize = 3;
 
 /// What is counted of a step while it runs.
 pub(crate) struct Step {
-    pub(crate) name: &'static str,
+    pub(crate) name: streetflow::Step,
     /// Rows of the table it reads, where that is known.
     total: AtomicU64,
     pub(crate) entered: Counter,
@@ -68,7 +68,7 @@ pub(crate) struct Balance {
 }
 
 impl Step {
-    pub(crate) fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: streetflow::Step) -> Self {
         let [entered, listed, ruled_out, rows, present, failed, gone] = Default::default();
         let (total, gone_names, left_out) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
         let [limit_is_met, reads_pages] = Default::default();
@@ -93,10 +93,10 @@ impl Step {
         let rows = self.rows.get();
         let (entered, present, ruled_out) = (self.entered.get(), self.present.get(), self.ruled_out.get());
         let (gone, failed) = (self.gone.get(), self.failed.get());
-        let done = if pipeline::gives_many(self.name) { self.listed.get() } else { rows };
+        let done = if gives_many(self.name) { self.listed.get() } else { rows };
         // What a tile says of sequences is about rows: the tile itself is done.
         let filtered = |step: &Self| step.left_out().iter().map(|(_, count)| count).sum();
-        let left_out: u64 = if pipeline::gives_many(self.name) { 0 } else { filtered(self) };
+        let left_out: u64 = if gives_many(self.name) { 0 } else { filtered(self) };
         let left = done + present + ruled_out + left_out + gone + failed;
         let inside = entered.saturating_sub(left);
         let beyond_limit = if self.limit_is_met.load(Ordering::Relaxed) { inside } else { 0 };
@@ -114,7 +114,7 @@ impl Step {
 
     /// What enters it, one and many.
     pub(crate) fn unit(&self) -> (&'static str, &'static str) {
-        if self.reads_pages.load(Ordering::Relaxed) { ("page", "pages") } else { pipeline::unit(self.name) }
+        if self.reads_pages.load(Ordering::Relaxed) { ("page", "pages") } else { unit(self.name) }
     }
 
     pub(crate) fn leave_out(&self, by: &'static str) {

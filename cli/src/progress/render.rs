@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::job::pipeline::{DOWNLOAD, IMAGES, METADATA, SEQUENCES};
 use crate::progress::counts::Step;
 use crate::progress::screen::Screen;
 use crate::terminal::format::{grouped, human_bytes, human_time, plural, rounded};
@@ -70,7 +69,10 @@ impl<'a> Lines<'a> {
 
     /// What the steps before have found, where nobody knows what they will find.
     fn found_so_far(&self, step: &Step) -> u64 {
-        let images = self.screen.step(IMAGES).filter(|_| matches!(step.name, METADATA | DOWNLOAD));
+        let images = self
+            .screen
+            .step(streetflow::Step::IMAGES)
+            .filter(|_| matches!(step.name, streetflow::Step::METADATA | streetflow::Step::DOWNLOAD));
         images.map_or(0, |images| images.rows.get())
     }
 
@@ -78,7 +80,8 @@ impl<'a> Lines<'a> {
     pub(crate) fn step(&self, place: usize, width: usize) -> String {
         let step = &self.screen.steps[place];
         let (counts, speed) = (step.balance(), self.speed(place));
-        let head = format!("{:<9} {:>9} {:>6}/s", step.name, grouped(counts.rows), rounded(speed.rate));
+        let head =
+            format!("{:<9} {:>9} {:>6}/s", step.name.name(), grouped(counts.rows), rounded(speed.rate));
         let mut parts = Vec::new();
         if counts.failed > 0 {
             parts.push(format!("{} failed", grouped(counts.failed)));
@@ -91,14 +94,14 @@ impl<'a> Lines<'a> {
             (Some((total, false)), _) => parts.push(format!("of {} so far", grouped(total))),
             (None, _) => {}
         }
-        if step.name == SEQUENCES {
+        if step.name == streetflow::Step::SEQUENCES {
             let (one, many) = step.unit();
             parts.push(format!("{} {}", grouped(counts.entered), plural(counts.entered, one, many)));
             let cached = self.screen.tile_cache_hits();
             parts.extend((cached > 0).then(|| format!("{} of them cached", grouped(cached))));
         }
         parts.extend((counts.present > 0).then(|| format!("{} already there", grouped(counts.present))));
-        if step.name == DOWNLOAD {
+        if step.name == streetflow::Step::DOWNLOAD {
             parts.push(human_bytes(self.screen.tally.bytes(Class::Bytes)));
         }
         let filtered: u64 = step.left_out().iter().map(|(_, count)| count).sum();
@@ -145,7 +148,7 @@ impl<'a> Lines<'a> {
         let mut steps = crate::artifacts::report::steps(self.screen);
         for (place, step) in self.screen.steps.iter().enumerate() {
             let speed = self.speed(place);
-            if let Some(step) = steps.get_mut(step.name).and_then(Value::as_object_mut) {
+            if let Some(step) = steps.get_mut(step.name.name()).and_then(Value::as_object_mut) {
                 step.insert("a_second".to_owned(), hundredths(speed.rate).into());
                 step.insert("of".to_owned(), speed.total.map(|(total, _)| total).into());
                 step.insert("of_is_all".to_owned(), speed.total.is_some_and(|(_, is_all)| is_all).into());

@@ -9,7 +9,6 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{ProgressArg, ScreenArgs};
 use crate::artifacts::failure_log::Ledger;
-use crate::job::pipeline::{self, SEQUENCES};
 use crate::progress::counts::Step;
 use crate::progress::rates::Pulse;
 use crate::progress::render::{Lines, live_width};
@@ -82,8 +81,8 @@ enum How {
 }
 
 impl Screen {
-    pub(crate) fn new(args: &ScreenArgs, steps: &[&'static str], ledger: Ledger) -> Arc<Self> {
-        let printer = args.printer();
+    pub(crate) fn new(args: &ScreenArgs, steps: &[streetflow::Step], ledger: Ledger) -> Arc<Self> {
+        let voice = Voice::new(args);
         let live = io::stderr().is_terminal() && args.progress == ProgressArg::Auto;
         let how = match args.progress {
             _ if args.quiet || steps.is_empty() => How::Nothing,
@@ -102,8 +101,8 @@ impl Screen {
         };
         let started = Instant::now();
         Arc::new(Self {
-            printer,
-            steps: steps.iter().map(|name| Step::new(name)).collect(),
+            voice,
+            steps: steps.iter().map(|&step| Step::new(step)).collect(),
             ledger,
             tally: Tally::default(),
             pulse: Pulse::new(started),
@@ -140,7 +139,7 @@ impl Screen {
         Some(f64::from_bits(self.tiles_a_minute.load(Ordering::Relaxed))).filter(|rate| *rate > 0.0)
     }
 
-    pub(crate) fn step(&self, name: &str) -> Option<&Step> {
+    pub(crate) fn step(&self, name: streetflow::Step) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
     }
 
@@ -150,7 +149,7 @@ impl Screen {
 
     /// The search by a user's name is asked, and no tiles.
     pub(crate) fn count_pages(&self) {
-        self.step(SEQUENCES).iter().for_each(|step| step.read_pages());
+        self.step(streetflow::Step::SEQUENCES).iter().for_each(|step| step.read_pages());
     }
 
     /// Whether a filter left anything out.
@@ -159,8 +158,8 @@ impl Screen {
     }
 
     /// The limit stands behind a step: what that step and those before it have begun is not wanted any more.
-    pub(crate) fn limit_is_met(&self, behind: &str) {
-        let place = |name: &str| pipeline::ALL.iter().position(|step| *step == name);
+    pub(crate) fn limit_is_met(&self, behind: streetflow::Step) {
+        let place = |name| streetflow::Step::ALL.iter().position(|step| *step == name);
         self.steps.iter().filter(|step| place(step.name) <= place(behind)).for_each(Step::meet_limit);
     }
 
@@ -285,7 +284,7 @@ impl Screen {
         }
     }
 
-    fn failed_one(&self, step: &'static str, error: &Error) {
+    fn failed_one(&self, step: streetflow::Step, error: &Error) {
         if let Some(hint) = error.hint() {
             self.hint.get_or_init(|| hint.to_owned());
         }
@@ -322,8 +321,8 @@ impl Screen {
     }
 
     /// Writes it down by name.
-    fn name(&self, step: &'static str, error: &Error) {
-        if let Err(failure) = self.ledger.add(step, error) {
+    fn name(&self, step: streetflow::Step, error: &Error) {
+        if let Err(failure) = self.ledger.add(step.name(), error) {
             self.warn(&failure.chain());
         }
     }
@@ -360,36 +359,36 @@ impl Observer for Screen {
                 ));
             }
             Event::InputStarted { step } => {
-                if let Some(step) = self.step(step) {
+                if let Some(step) = self.step(*step) {
                     self.entered(step);
                 }
             }
             Event::InputDone { step } => {
-                self.step(step).map(|step| step.listed.up());
+                self.step(*step).map(|step| step.listed.up());
             }
             Event::TilePruned { .. } => {
-                self.step(SEQUENCES).map(|step| step.ruled_out.up());
+                self.step(streetflow::Step::SEQUENCES).map(|step| step.ruled_out.up());
             }
             Event::Record { step } => {
-                self.step(step).map(|step| step.rows.up());
+                self.step(*step).map(|step| step.rows.up());
             }
             Event::AlreadyExists { step } => {
-                self.step(step).map(|step| step.present.up());
+                self.step(*step).map(|step| step.present.up());
             }
             Event::Filtered { step, by } => {
-                self.step(step).iter().for_each(|step| step.leave_out(by));
+                self.step(*step).iter().for_each(|step| step.leave_out(by));
             }
             Event::Gone { step, error } => {
-                if let Some(step) = self.step(step) {
+                if let Some(step) = self.step(*step) {
                     let about = error.subject().unwrap_or_default();
                     step.note_gone(about.split_once(" of sequence ").map_or(about, |(id, _)| id));
                 }
-                self.name(step, error);
+                self.name(*step, error);
                 if self.verbose {
                     self.say(&format!("gone: {}", error.subject().unwrap_or_default()));
                 }
             }
-            Event::Failed { step, error } => self.failed_one(step, error),
+            Event::Failed { step, error } => self.failed_one(*step, error),
             Event::TileSplit { error, .. } => self.split_one(error),
             Event::ExifIncomplete { error, .. } => match self.tally.exif_incomplete() {
                 _ if self.verbose => self.warn(&error.chain()),
