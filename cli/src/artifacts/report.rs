@@ -32,19 +32,19 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
+use serde_json::{Value, json as object};
 
 use crate::Exit;
 use crate::args::NetworkArgs;
-use crate::artifacts::failure_log::List;
-use crate::job::table_queries::Tables;
-use crate::progress::screen::Screen;
+use crate::artifacts::failure_log::{Ledger, List};
+use crate::progress::json;
+use crate::progress::stats::RunStats;
 use crate::terminal::format::iso_time;
 use crate::terminal::printer::error_json;
 use crate::terminal::shell::this_command;
 use streetflow::atomic_file::{commit, is_file, temporary_beside};
 use streetflow::client::{redact, without_credentials};
-use streetflow::{Class, Error, ErrorKind, Report, Result, Written};
+use streetflow::{Error, ErrorKind, Report, Result, Written};
 
 pub(crate) const NOT_OURS: &str = "it is there already, and not ours";
 
@@ -152,15 +152,16 @@ impl ReportFile {
     /// What there is to say of a run.
     pub(crate) fn compose(
         &self,
-        screen: &Screen,
+        stats: &RunStats,
+        failure_log: &Ledger,
         network: &NetworkArgs,
-        tables: &Tables,
+        tables: &Value,
         end: &End<'_>,
     ) -> Value {
         let ended = SystemTime::now();
-        let elapsed = screen.started.elapsed();
-        let hosts = |network: &NetworkArgs| json!({ "graph": without_credentials(&network.graph_url), "tiles": without_credentials(&network.tiles_url) });
-        json!({
+        let elapsed = stats.elapsed();
+        let hosts = |network: &NetworkArgs| object!({ "graph": without_credentials(&network.graph_url), "tiles": without_credentials(&network.tiles_url) });
+        object!({
             "streetflow": env!("CARGO_PKG_VERSION"),
             "report": 1,
             "outcome": end.outcome.name(),
@@ -171,22 +172,22 @@ impl ReportFile {
             "started": iso_time(ended.checked_sub(elapsed).unwrap_or(ended)),
             "ended": iso_time(ended),
             "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
-            "steps": steps(screen),
-            "requests": requests(screen),
-            "failures": lines(&screen.ledger.failures),
-            "gone": lines(&screen.ledger.gone),
-            "files": self.files(screen, end.report),
-            "tables": tables.json(),
+            "steps": json::steps(stats),
+            "requests": json::requests(stats),
+            "failures": lines(&failure_log.failures),
+            "gone": lines(&failure_log.gone),
+            "files": self.files(failure_log, end.report),
+            "tables": tables,
         })
     }
 
-    fn files(&self, screen: &Screen, report: Option<&Report>) -> Vec<Value> {
+    fn files(&self, failure_log: &Ledger, report: Option<&Report>) -> Vec<Value> {
         let written = report.into_iter().flat_map(|report| report.taps.iter().chain([&report.written]));
         let mut files: Vec<_> = written.flat_map(|written| self.file(written)).collect();
-        for list in [&screen.ledger.failures, &screen.ledger.gone] {
+        for list in [&failure_log.failures, &failure_log.gone] {
             let (rows, path) = (list.lengths().new + list.lengths().earlier, list.path());
             if rows > 0 {
-                files.push(json!({ "path": self.below(path), "rows": rows, "bytes": size(path) }));
+                files.push(object!({ "path": self.below(path), "rows": rows, "bytes": size(path) }));
             }
         }
         files
@@ -196,7 +197,7 @@ impl ReportFile {
         let file = |path: &PathBuf| {
             // Of a folder, what came into it.
             let bytes = if path.is_dir() { Some(written.bytes) } else { size(path) };
-            json!({ "path": self.below(path), "rows": written.records, "bytes": bytes })
+            object!({ "path": self.below(path), "rows": written.records, "bytes": bytes })
         };
         written.paths.iter().map(file).collect()
     }
@@ -210,48 +211,6 @@ pub(crate) fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|found| found.len())
 }
 
-pub(crate) fn steps(screen: &Screen) -> Value {
-    let step = |step: &crate::progress::counts::Step| {
-        let counts = step.balance();
-        let counts = json!({
-            "unit": step.unit().1,
-            "entered": counts.entered,
-            "done": counts.done,
-            "already_there": counts.present,
-            "ruled_out": counts.ruled_out,
-            "left_out": counts.left_out,
-            "beyond_limit": counts.beyond_limit,
-            "gone": counts.gone,
-            "failed": counts.failed,
-            "not_reached": counts.not_reached,
-            "rows": counts.rows,
-            "left_out_by": Value::Object(
-                step.left_out().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect(),
-            ),
-        });
-        (step.name.to_string(), counts)
-    };
-    Value::Object(screen.steps.iter().map(step).collect())
-}
-
-pub(crate) fn requests(screen: &Screen) -> Value {
-    let tally = &screen.tally;
-    let class = |class: Class| {
-        let counts = json!({
-            "sent": tally.requests(class),
-            "retries": tally.retries_for(class),
-            "bytes": tally.bytes(class),
-            "from_store": tally.store_hits(class),
-            "from_cache": if class == Class::Tile { tally.tile_cache_hits() } else { 0 },
-            "throttled": tally.rate_limited(class),
-            "paced": tally.rate_limit_waits(class),
-            "blocked": tally.blocked(class),
-        });
-        (class.to_string(), counts)
-    };
-    Value::Object(Class::ALL.map(class).into_iter().collect())
-}
-
 fn lines(list: &List) -> Value {
-    json!({ "this_run": list.lengths().new, "earlier": list.lengths().earlier })
+    object!({ "this_run": list.lengths().new, "earlier": list.lengths().earlier })
 }

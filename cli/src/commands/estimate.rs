@@ -9,15 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
 use crate::args::{CrawlArgs, ScreenArgs};
-use crate::artifacts::failure_log::Ledger;
 use crate::exit_of;
 use crate::job::context::Run;
 use crate::job::disk_space;
 use crate::job::frame::heed_signals;
+use crate::job::monitor::Monitor;
 use crate::job::pipeline::sequences_of;
 use crate::job::signals::Signals;
 use crate::job::tile_cache;
-use crate::progress::screen::Screen;
 use crate::terminal::format::{grouped, human_bytes, human_time};
 use streetflow::client::{ENTITIES_PER_MINUTE, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 use streetflow::file_system::free_space;
@@ -40,66 +39,66 @@ pub(crate) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
         Ok(aside) => aside,
         Err(error) => return crate::fail(display, &Error::new(ErrorKind::Io, "estimate").with_source(error)),
     };
-    let screen = Screen::new(display, &[Step::SEQUENCES], Ledger::new(aside.path(), &[Step::SEQUENCES]));
-    let run = match begin(args, &screen).await {
+    let monitor = Monitor::new(display, &[Step::SEQUENCES], aside.path());
+    let run = match begin(args, &monitor).await {
         Ok(run) => run,
         Err(error) => {
-            screen.finish();
-            screen.error(&error);
-            return end(&screen, exit_of(&error));
+            monitor.progress.finish();
+            monitor.printer.error(&error);
+            return end(&monitor, exit_of(&error));
         }
     };
-    screen.know(&run.client);
-    let drawing = tokio::spawn(Arc::clone(&screen).draw());
+    monitor.stats.set_limits(&run.client);
+    let drawing = tokio::spawn(Arc::clone(&monitor).show_progress());
     let abandon = CancellationToken::new();
     let (stop, client) = (run.stop.clone(), run.client.clone());
-    let signals = tokio::spawn(heed_signals(Signals::listen(), stop, abandon, client, Arc::clone(&screen)));
+    let signals = tokio::spawn(heed_signals(Signals::listen(), stop, abandon, client, Arc::clone(&monitor)));
     let counted = tokio::select! {
         counted = count(&run, args) => counted,
         () = run.stop.cancelled() => Err(Error::new(ErrorKind::Interrupted, "estimate").with_source("the run was stopped")),
     };
     signals.abort();
     drawing.abort();
-    screen.finish();
+    monitor.progress.finish();
     match counted {
         Ok(sequences) => {
             let estimate =
-                Estimate::new(&screen, args, sequences, run.client.rate_limit(Class::Tile).is_some());
-            if screen.printer.is_json() {
-                screen.printer.object("estimate", estimate.object());
+                Estimate::new(&monitor, args, sequences, run.client.rate_limit(Class::Tile).is_some());
+            if monitor.printer.is_json() {
+                monitor.printer.object("estimate", estimate.object());
             } else if let Err(error) = crate::terminal::stdout::print(estimate.text().as_bytes()) {
-                screen.error(&error);
-                return end(&screen, exit_of(&error));
+                monitor.printer.error(&error);
+                return end(&monitor, exit_of(&error));
             }
-            end(&screen, if screen.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
+            end(&monitor, if monitor.stats.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
         }
         Err(error) => {
-            screen.error(&error);
-            end(&screen, exit_of(&error))
+            monitor.printer.error(&error);
+            end(&monitor, exit_of(&error))
         }
     }
 }
 
-fn end(screen: &Screen, exit: Exit) -> Exit {
-    screen.printer.end(exit as u8, None, None);
+fn end(monitor: &Monitor, exit: Exit) -> Exit {
+    monitor.printer.end(exit as u8, None, None);
     exit
 }
 
-async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
+async fn begin(args: &CrawlArgs, monitor: &Arc<Monitor>) -> Result<Run> {
     args.area.check(args.network.is_sandbox())?;
-    args.area.warn(&screen.printer);
+    args.area.warn(&monitor.printer);
     args.filters.dates()?;
     if args.area.is_user_alone() {
         return Err(Error::new(ErrorKind::Usage, "estimate")
             .with_source("no tile is read for `--user` without an area")
             .with_hint("say an area too, with `--bbox`, `--area` or `--around`"));
     }
-    let builder = Run::builder(&args.network, true, screen)?;
+    let builder = Run::builder(&args.network, true, monitor)?;
     let builder = match tile_cache::tiles(&args.area, &args.network)? {
         Some(tiles) => builder.tile_cache(&tiles),
         None => builder,
     };
-    Run::new(&args.network, builder, Arc::clone(screen), false, Arc::default()).await
+    Run::new(&args.network, builder, Arc::clone(monitor), false, Arc::default()).await
 }
 
 /// How many sequences there are.
@@ -124,14 +123,15 @@ struct Estimate<'a> {
 }
 
 impl<'a> Estimate<'a> {
-    fn new(screen: &Screen, args: &'a CrawlArgs, sequences: u64, tiles_are_paced: bool) -> Self {
+    fn new(monitor: &Monitor, args: &'a CrawlArgs, sequences: u64, tiles_are_paced: bool) -> Self {
         let images_guessed = args.area.max_zoom < MAX_ZOOM;
-        let images = if images_guessed { sequences * IMAGES_A_SEQUENCE } else { screen.tally.tile_images() };
+        let images =
+            if images_guessed { sequences * IMAGES_A_SEQUENCE } else { monitor.stats.tally.tile_images() };
         Self {
             args,
-            tiles: screen.tally.requests(Class::Tile),
-            cached: screen.tile_cache_hits(),
-            failed: screen.failed(),
+            tiles: monitor.stats.tally.requests(Class::Tile),
+            cached: monitor.stats.tally.tile_cache_hits(),
+            failed: monitor.stats.failed(),
             sequences,
             images: images.min(args.filters.limit.unwrap_or(u64::MAX)),
             images_guessed,

@@ -1,4 +1,4 @@
-//! What a command runs with: the client, the screen, and the signal to stop.
+//! What a command runs with: the client, the monitor, and the signal to stop.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::NetworkArgs;
 use crate::job::keep_full_tables::FullTables;
+use crate::job::monitor::Monitor;
 use crate::job::outputs::Input;
-use crate::progress::screen::Screen;
 use streetflow::sources::IdCheck;
 use streetflow::{Bbox, Client, ClientBuilder, Error, ErrorKind, Observer, RateLimit, Result, Step, Token};
 
@@ -18,7 +18,7 @@ const MOST_TOKEN: u64 = 4096;
 
 pub(crate) struct Run {
     pub(crate) client: Client,
-    pub(crate) screen: Arc<Screen>,
+    pub(crate) monitor: Arc<Monitor>,
     pub(crate) stop: CancellationToken,
     /// Tables of an earlier run stand where those of this one go.
     pub(crate) replaces: bool,
@@ -32,22 +32,22 @@ pub(crate) struct Run {
 impl Run {
     /// Refuses tables of which a spreadsheet has rounded the image ids, and warns of single ones.
     pub(crate) fn id_check(&self) -> IdCheck {
-        let screen = Arc::clone(&self.screen);
-        IdCheck::warn(move |text| screen.printer.warn(text))
+        let monitor = Arc::clone(&self.monitor);
+        IdCheck::warn(move |text| monitor.printer.warn(text))
     }
 
     /// What the words say of the client; no token where one is needed is a usage error.
     pub(crate) fn builder(
         args: &NetworkArgs,
         needs_token: bool,
-        screen: &Arc<Screen>,
+        monitor: &Arc<Monitor>,
     ) -> Result<ClientBuilder> {
         let builder = Client::builder()
             .graph_url(&args.graph_url)
             .tiles_url(&args.tiles_url)
             .concurrency(args.concurrency.into())
             .max_attempts(args.attempts)
-            .observer(Arc::clone(screen) as _);
+            .observer(Arc::clone(monitor) as _);
         let builder = args.allow_host.iter().fold(builder, ClientBuilder::allow_host);
         let builder = if args.trust_gone { builder.trust_gone() } else { builder };
         let builder = match args.tile_rate {
@@ -67,14 +67,14 @@ impl Run {
     pub(crate) async fn new(
         args: &NetworkArgs,
         builder: ClientBuilder,
-        screen: Arc<Screen>,
+        monitor: Arc<Monitor>,
         replaces: bool,
         full: Arc<FullTables>,
     ) -> Result<Self> {
         let builder = match within_file_limit(args.concurrency.into(), args.is_sandbox()) {
             None => builder,
             Some((concurrency, files)) => {
-                screen.warn(&format!(
+                monitor.printer.warn(&format!(
                     "only {files} files may be open at once, so {concurrency} of {} requests are under way at once; raise the limit with `ulimit -n 4096`",
                     args.concurrency
                 ));
@@ -93,7 +93,7 @@ impl Run {
             let default_bbox = Some("32.19,34.52,34.18,35.49".parse()?);
             return Ok(Self {
                 client: builder.build()?,
-                screen,
+                monitor,
                 stop,
                 replaces,
                 full,
@@ -101,17 +101,25 @@ impl Run {
                 sandbox: Some(sandbox),
             });
         }
-        Ok(Self { client: builder.build()?, screen, stop, replaces, full, default_bbox: None, sandbox: None })
+        Ok(Self {
+            client: builder.build()?,
+            monitor,
+            stop,
+            replaces,
+            full,
+            default_bbox: None,
+            sandbox: None,
+        })
     }
 
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
-        Arc::clone(&self.screen) as _
+        Arc::clone(&self.monitor) as _
     }
 
-    /// Tells the screen how much a step has before it, of which it takes `most`.
+    /// Tells the monitor how much a step has before it, of which it takes `most`.
     pub(crate) fn expect(&self, step: Step, input: &Input, most: Option<u64>) {
-        if let (Some(step), Some(rows)) = (self.screen.step(step), input.rows()) {
-            step.expect(rows.min(most.unwrap_or(rows)));
+        if let (Some(step), Some(rows)) = (self.monitor.stats.step(step), input.rows()) {
+            step.set_total(rows.min(most.unwrap_or(rows)));
         }
     }
 

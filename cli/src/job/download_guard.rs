@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::CrawlArgs;
 use crate::job::context::Run;
 use crate::job::disk_space;
-use crate::progress::screen::Screen;
+use crate::job::monitor::Monitor;
 use crate::terminal::format::{grouped, human_bytes, path_text};
 use crate::terminal::question::read_yes_or_no;
 use streetflow::file_system::free_space;
@@ -38,7 +38,7 @@ const TELLING: u64 = 200;
 
 /// Where a person decides whether so much is meant.
 pub(crate) struct Gate {
-    screen: Arc<Screen>,
+    monitor: Arc<Monitor>,
     stop: CancellationToken,
     client: Client,
     folder: PathBuf,
@@ -76,7 +76,7 @@ impl Known {
 impl Gate {
     pub(crate) fn new(run: &Run, folder: &Path, quality: Quality, known: Known, agreed: bool) -> Self {
         Self {
-            screen: Arc::clone(&run.screen),
+            monitor: Arc::clone(&run.monitor),
             stop: run.stop.clone(),
             client: run.client.clone(),
             folder: folder.to_owned(),
@@ -111,7 +111,7 @@ impl Gate {
 
     /// Ends the run as Ctrl-C does, with what is there, and never passes anything again.
     async fn end_well<T>(self, refused: Error) -> T {
-        self.screen.refuse(refused);
+        self.monitor.set_refusal(refused);
         self.stop.cancel();
         self.client.stop();
         std::future::pending().await
@@ -130,12 +130,12 @@ impl Gate {
 
     /// What to ask, if it is much.
     async fn question(&mut self) -> Option<String> {
-        let step = self.screen.step(Step::DOWNLOAD)?;
-        let (came, present) = (step.rows.get(), step.present.get());
+        let step = self.monitor.stats.step(Step::DOWNLOAD)?;
+        let (came, present) = (step.rows.get(), step.already_exists.get());
         let foreseen = match self.known {
             Known::Nothing => 0,
             Known::Rows(rows) => rows,
-            Known::Tiles { most } => self.screen.tally.tile_images().min(most),
+            Known::Tiles { most } => self.monitor.stats.tally.tile_images().min(most),
         };
         // Those that are there are looked for only where it matters, for there may be millions.
         if self.is_much(foreseen) {
@@ -185,9 +185,9 @@ impl Gate {
 
     /// What so many pictures take: as those that came, or as others have seen.
     fn bytes(&self, pictures: u64) -> u64 {
-        let came = self.screen.step(Step::DOWNLOAD).map_or(0, |step| step.rows.get());
+        let came = self.monitor.stats.step(Step::DOWNLOAD).map_or(0, |step| step.rows.get());
         let each = if came >= TELLING {
-            self.screen.tally.bytes(Class::Bytes) / came
+            self.monitor.stats.tally.bytes(Class::Bytes) / came
         } else {
             disk_space::of_picture(self.quality).iter().sum::<u64>() / 2
         };
@@ -210,7 +210,7 @@ impl Gate {
                 Error::new(ErrorKind::Usage, "download so much").with_source(format!("{what}; {why}"));
             error.with_hint("the same command with `--yes` goes on from what is there; or ask for less")
         };
-        if !self.screen.printer.can_confirm() {
+        if !self.monitor.printer.can_confirm() {
             return Err(refuse("nobody here can be asked"));
         }
         let stopped = || Error::new(ErrorKind::Interrupted, "ask").with_source("the run was stopped");
@@ -219,17 +219,17 @@ impl Gate {
         }
         let answer =
             read_yes_or_no().map_err(|_| refuse("no thread could be started to wait for an answer"))?;
-        self.screen.hold_still(true);
-        self.screen.printer.print(&format!("{what}\ngo on? [y/N] "));
+        self.monitor.progress.pause();
+        self.monitor.printer.print(&format!("{what}\ngo on? [y/N] "));
         let answer = tokio::select! {
             biased;
             () = self.stop.cancelled() => {
-                self.screen.printer.print("\n");
+                self.monitor.printer.print("\n");
                 return Err(stopped());
             }
             answer = answer => answer.unwrap_or_default(),
         };
-        self.screen.hold_still(false);
+        self.monitor.progress.resume();
         if answer { Ok(()) } else { Err(refuse("the answer was no")) }
     }
 }
@@ -240,14 +240,13 @@ mod tests {
 
     use super::*;
     use crate::args::Cli;
-    use crate::artifacts::failure_log::Ledger;
     use streetflow::{Event, Observer, TileId};
 
     /// A gate behind which ten pictures go unasked, on an endless disk; nobody can be asked.
     fn gate(folder: &Path, known: Known) -> Gate {
         let args = Cli::try_parse_from(["streetflow", "download", "-q"]).expect("words");
         Gate {
-            screen: Screen::new(&args.screen, &[Step::DOWNLOAD], Ledger::new(folder, &[Step::DOWNLOAD])),
+            monitor: Monitor::new(&args.screen, &[Step::DOWNLOAD], folder),
             stop: CancellationToken::new(),
             client: Client::builder().build().expect("a client"),
             folder: folder.to_owned(),
@@ -269,7 +268,7 @@ mod tests {
                 return passed;
             }
             if let Some(event) = &becomes {
-                gate.screen.on_event(event);
+                gate.monitor.on_event(event);
             }
         }
         images
@@ -279,7 +278,7 @@ mod tests {
     async fn what_is_known_beforehand_is_asked_at_once_and_the_rest_at_the_one_too_many() {
         let folder = tempfile::tempdir().expect("a folder");
         let shows =
-            |gate: &Gate, images| gate.screen.on_event(&Event::TileImages { tile: TileId::WORLD, images });
+            |gate: &Gate, images| gate.monitor.on_event(&Event::TileImages { tile: TileId::WORLD, images });
         let path = folder.path();
         assert_eq!(pass(&mut gate(path, Known::Nothing), 30, None).await, 10);
         assert_eq!(pass(&mut gate(path, Known::Rows(10)), 10, None).await, 10);

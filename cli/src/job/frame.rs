@@ -17,13 +17,13 @@ use crate::artifacts::report::{End, MOVE_IT, Outcome, ReportFile};
 use crate::exit_of;
 use crate::job::context::Run;
 use crate::job::keep_full_tables::FullTables;
+use crate::job::monitor::Monitor;
 use crate::job::outputs::path_of;
 use crate::job::signals::{ECHO, Kind, Signals};
 use crate::job::state_dir::Unfinished;
 use crate::job::summary;
 use crate::job::table_queries::{Origins, Plan, Source, Tables, joined};
 use crate::job::tile_cache;
-use crate::progress::screen::Screen;
 use crate::terminal::format::{grouped, human_time, plural};
 use streetflow::atomic_file::{is_file, output_error, sweep};
 use streetflow::client::without_credentials;
@@ -106,31 +106,30 @@ impl<'a> Job<'a> {
     }
 
     pub(crate) async fn run(self, args: &ScreenArgs, step: impl AsyncFnOnce(&Run) -> Result<Report>) -> Exit {
-        let ledger = Ledger::new(self.output, self.steps);
-        let screen = Screen::new(args, self.steps, ledger);
-        let (run, mut unfinished, origins) = match self.begin(&screen).await {
+        let monitor = Monitor::new(args, self.steps, self.output);
+        let (run, mut unfinished, origins) = match self.begin(&monitor).await {
             Ok(begun) => begun,
             Err(error) => {
-                screen.finish();
-                screen.error(&error);
-                screen.printer.end(exit_of(&error) as u8, None, None);
+                monitor.progress.finish();
+                monitor.printer.error(&error);
+                monitor.printer.end(exit_of(&error) as u8, None, None);
                 return exit_of(&error);
             }
         };
         if self.area.is_some_and(AreaArgs::is_user_alone) {
-            screen.count_pages();
+            monitor.stats.count_pages();
         }
-        screen.know(&run.client);
+        monitor.stats.set_limits(&run.client);
         let report = ReportFile::new(self.output);
-        screen.when_it_begins(move || report.remove());
-        let drawing = tokio::spawn(Arc::clone(&screen).draw());
+        monitor.on_first_input(move || report.remove());
+        let drawing = tokio::spawn(Arc::clone(&monitor).show_progress());
         let abandon = CancellationToken::new();
         let signals = tokio::spawn(heed_signals(
             Signals::listen(),
             run.stop.clone(),
             abandon.clone(),
             run.client.clone(),
-            Arc::clone(&screen),
+            Arc::clone(&monitor),
         ));
         let ended = tokio::select! {
             ended = step(&run) => ended,
@@ -140,31 +139,31 @@ impl<'a> Job<'a> {
         };
         signals.abort();
         drawing.abort();
-        screen.finish();
-        let exit = self.close(&screen, &mut unfinished, &origins, ended, abandon.is_cancelled());
+        monitor.progress.finish();
+        let exit = self.close(&monitor, &mut unfinished, &origins, ended, abandon.is_cancelled());
         unfinished.release();
         exit
     }
 
     /// Takes the folder, opens what an unfinished run left in it, and makes the client.
-    async fn begin(&self, screen: &Arc<Screen>) -> Result<(Run, Unfinished, Origins)> {
+    async fn begin(&self, monitor: &Arc<Monitor>) -> Result<(Run, Unfinished, Origins)> {
         // Whatever is wrong with the words themselves comes first, and what is to be crawled before how.
         if let Some(area) = self.area {
             area.check(self.network.is_sandbox())?;
-            area.warn(&screen.printer);
+            area.warn(&monitor.printer);
         }
         self.names.check()?;
         if let Some(filters) = self.filters {
             filters.dates()?;
         }
-        let mut builder = Run::builder(self.network, self.needs_token(), screen)?;
+        let mut builder = Run::builder(self.network, self.needs_token(), monitor)?;
         if let Some(area) = self.area
             && let Some(tiles) = tile_cache::tiles(area, self.network)?
         {
             builder = builder.tile_cache(&tiles);
         }
         let mut unfinished = Unfinished::lock(self.output)?;
-        match self.prepare(screen, &mut unfinished, builder).await {
+        match self.prepare(monitor, &mut unfinished, builder).await {
             Ok((run, origins)) => Ok((run, unfinished, origins)),
             Err(error) => {
                 unfinished.close(false).ok();
@@ -177,17 +176,17 @@ impl<'a> Job<'a> {
     /// Looks at what is in the folder, asks where it must be agreed to, and makes the client.
     async fn prepare(
         &self,
-        screen: &Arc<Screen>,
+        monitor: &Arc<Monitor>,
         unfinished: &mut Unfinished,
         mut builder: streetflow::ClientBuilder,
     ) -> Result<(Run, Origins)> {
-        self.sweep(&screen.ledger);
-        let replaces = self.check_names(&screen.ledger)?;
+        self.sweep(&monitor.failure_log);
+        let replaces = self.check_names(&monitor.failure_log)?;
         let (plan, left) = (self.plan()?, unfinished.tables());
         let known = Tables::read(&ReportFile::new(self.output).path(), &left);
         let full = plan.full();
-        plan.agree(&known, &full, screen).await?;
-        self.go_on(screen, unfinished, &mut builder)?;
+        plan.agree(&known, &full, monitor).await?;
+        self.go_on(monitor, unfinished, &mut builder)?;
         known
             .keep(&left)
             .map_err(|error| output_error("keep what is known of the tables in", &left, error))?;
@@ -195,7 +194,7 @@ impl<'a> Job<'a> {
         let paths = if self.network.trust_gone { Vec::new() } else { full };
         let filters_find = !matches!(plan.source, Source::Query(_));
         let full = Arc::new(FullTables { paths, filters_find, ..FullTables::default() });
-        let run = Run::new(self.network, builder, Arc::clone(screen), replaces, Arc::clone(&full)).await?;
+        let run = Run::new(self.network, builder, Arc::clone(monitor), replaces, Arc::clone(&full)).await?;
         Ok((run, Origins { plan, known, full }))
     }
 
@@ -253,7 +252,7 @@ impl<'a> Job<'a> {
     /// Opens what an unfinished run left; pictures need nothing of that kind, they are there or not.
     fn go_on(
         &self,
-        screen: &Screen,
+        monitor: &Monitor,
         unfinished: &mut Unfinished,
         builder: &mut streetflow::ClientBuilder,
     ) -> Result<()> {
@@ -272,10 +271,10 @@ impl<'a> Job<'a> {
         let others = if self.restart { Vec::new() } else { unfinished.others(step, &question) };
         let store = unfinished.open(step, &question, self.restart)?;
         if let Some(why) = store.set_aside() {
-            screen.say(&format!("the answers of an unfinished run are of no use: {why}"));
+            monitor.printer.note(&format!("the answers of an unfinished run are of no use: {why}"));
         }
         for other in others {
-            screen.say(&format!(
+            monitor.printer.note(&format!(
                 "`{}` has the answers of another unfinished `{step}`: its command goes on from them; else remove it",
                 other.display()
             ));
@@ -283,7 +282,7 @@ impl<'a> Job<'a> {
         if !store.is_empty() {
             let answers = plural(store.len(), "answer", "answers");
             let began = store.started_at().and_then(|began| began.elapsed().ok()).unwrap_or_default();
-            screen.say(&format!(
+            monitor.printer.note(&format!(
                 "going on from {} {answers} of the run that began {} ago; `--restart` begins anew",
                 grouped(store.len()),
                 human_time(began.as_secs_f64())
@@ -313,7 +312,7 @@ impl<'a> Job<'a> {
     /// Puts down what the run did and could not do, for the next run, for a person and for other programs.
     fn close(
         &self,
-        screen: &Screen,
+        monitor: &Monitor,
         unfinished: &mut Unfinished,
         origins: &Origins,
         ended: Result<Report>,
@@ -323,19 +322,19 @@ impl<'a> Job<'a> {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(error)),
         };
-        let refused = screen.refused();
+        let refused = monitor.take_refusal();
         let was_refused = refused.is_some();
         // It ended the run, whatever the run says of its end.
         error = refused.or(error);
         let came_to_its_end = report.as_ref().is_some_and(|report| !report.stopped);
-        let recorded = screen.ledger.finish(came_to_its_end);
+        let recorded = monitor.failure_log.finish(came_to_its_end);
         // Failures are left to the next run, which asks for nothing else.
         let whole = came_to_its_end || origins.full.nothing_found.load(Ordering::Relaxed);
-        let finished = whole && recorded.is_ok() && screen.failed() == 0;
+        let finished = whole && recorded.is_ok() && monitor.stats.failed() == 0;
         for failure in [recorded.err(), unfinished.close(finished).err()].into_iter().flatten() {
             match error {
                 None => error = Some(failure),
-                Some(_) => screen.error(&failure),
+                Some(_) => monitor.printer.error(&failure),
             }
         }
         let (outcome, exit) = match (&report, &error) {
@@ -345,49 +344,50 @@ impl<'a> Job<'a> {
             }
             (_, Some(error)) => (Outcome::BrokenOff, exit_of(error)),
             (Some(report), None) if report.stopped => (Outcome::Stopped, Exit::Interrupted),
-            (_, None) if screen.failed() > 0 => (Outcome::FailuresLeft, Exit::SomeFailed),
+            (_, None) if monitor.stats.failed() > 0 => (Outcome::FailuresLeft, Exit::SomeFailed),
             (_, None) => (Outcome::Finished, Exit::Done),
         };
         let end = End { outcome, exit, error: error.as_ref(), report: report.as_ref() };
-        self.tell(screen, origins, &end)
+        self.tell(monitor, origins, &end)
     }
 
     /// The report, the last lines, and the exit code that fits them.
-    fn tell(&self, screen: &Screen, origins: &Origins, end: &End<'_>) -> Exit {
+    fn tell(&self, monitor: &Monitor, origins: &Origins, end: &End<'_>) -> Exit {
         // A mistake in the words is told, and leaves nothing.
-        if end.report.is_none() && !screen.has_begun() {
-            tell_refusals(screen);
-            end.error.iter().for_each(|error| screen.error(error));
-            screen.printer.end(end.exit as u8, None, None);
+        if end.report.is_none() && !monitor.stats.has_begun() {
+            tell_refusals(monitor);
+            end.error.iter().for_each(|error| monitor.printer.error(error));
+            monitor.printer.end(end.exit as u8, None, None);
             return end.exit;
         }
         let file = ReportFile::new(self.output);
         let tables = origins.plan.after(&origins.known, end.report);
-        let report = file.compose(screen, self.network, &tables, end);
+        let report = file.compose(&monitor.stats, &monitor.failure_log, self.network, &tables.json(), end);
         let written = file.write(&report);
-        tell_refusals(screen);
-        summary::counts(screen);
-        let saved =
-            self.area.and_then(|area| tile_cache::saved(screen.tile_cache_hits(), area, self.network));
+        tell_refusals(monitor);
+        summary::counts(monitor);
+        let saved = self
+            .area
+            .and_then(|area| tile_cache::saved(monitor.stats.tally.tile_cache_hits(), area, self.network));
         if let Some(saved) = saved {
-            screen.say(&saved);
+            monitor.printer.note(&saved);
         }
         if let Some(report) = end.report {
-            summary::files(screen, self.output, report);
+            summary::files(monitor, self.output, report);
         }
-        summary::afterwords(screen, end);
-        summary::doubts(screen, end.outcome);
+        summary::afterwords(monitor, end);
+        summary::doubts(monitor, end.outcome);
         for error in end.error.into_iter().chain(written.as_ref().err()) {
-            screen.error(error);
+            monitor.printer.error(error);
         }
         let exit = match written {
             Err(_) if matches!(end.exit, Exit::Done | Exit::SomeFailed) => Exit::Failed,
             _ => end.exit,
         };
         let next = summary::next(end, self.next.as_deref());
-        screen.printer.end(exit as u8, next.as_deref(), Some(&report));
-        if let Some(next) = next.filter(|_| !screen.printer.is_json()) {
-            screen.say(&format!("next: {}", shown(next)));
+        monitor.printer.end(exit as u8, next.as_deref(), Some(&report));
+        if let Some(next) = next.filter(|_| !monitor.printer.is_json()) {
+            monitor.printer.note(&format!("next: {}", shown(next)));
         }
         exit
     }
@@ -399,13 +399,13 @@ pub(crate) async fn heed_signals(
     stop: CancellationToken,
     abandon: CancellationToken,
     client: streetflow::Client,
-    screen: Arc<Screen>,
+    monitor: Arc<Monitor>,
 ) {
     signals.next().await;
     let first = Instant::now();
     stop.cancel();
     client.stop();
-    screen.say("stopping: finishing the files (Ctrl-C again abandons them)");
+    monitor.printer.note("stopping: finishing the files (Ctrl-C again abandons them)");
     while signals.next().await == Kind::HungUp || first.elapsed() < ECHO {}
     abandon.cancel();
 }

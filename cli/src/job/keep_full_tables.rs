@@ -8,7 +8,7 @@ use std::task::Poll;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::progress::screen::Screen;
+use crate::job::monitor::Monitor;
 use streetflow::{Error, ErrorKind, RecordStream};
 
 /// The tables where those of this run go that have rows.
@@ -25,7 +25,7 @@ pub(crate) struct FullTables {
 /// place of good ones; `full` are the tables there that have rows.
 pub(crate) fn refuse_nothing<T: Send + 'static>(
     records: RecordStream<T>,
-    screen: Arc<Screen>,
+    monitor: Arc<Monitor>,
     stop: Option<CancellationToken>,
     full: Arc<FullTables>,
 ) -> RecordStream<T> {
@@ -42,9 +42,9 @@ pub(crate) fn refuse_nothing<T: Send + 'static>(
             return Poll::Ready(None);
         }
         // What a filter left out did come.
-        let failed = if screen.left_out() { 0 } else { screen.failed() };
+        let failed = if monitor.stats.has_filtered() { 0 } else { monitor.stats.failed() };
         let why = why_nothing(stop.as_ref(), failed).or_else(|| {
-            let is_found = full.filters_find && screen.left_out();
+            let is_found = full.filters_find && monitor.stats.has_filtered();
             let kept = full.paths.first().filter(|_| !is_found).map(|path| nothing_found(path));
             kept.inspect(|_| full.nothing_found.store(true, Ordering::Relaxed))
         });

@@ -6,6 +6,7 @@ pub(crate) mod download_guard;
 pub(crate) mod frame;
 pub(crate) mod id_input;
 pub(crate) mod keep_full_tables;
+pub(crate) mod monitor;
 pub(crate) mod outputs;
 pub(crate) mod pipeline;
 pub(crate) mod prefetch;

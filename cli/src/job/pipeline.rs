@@ -115,7 +115,7 @@ pub(crate) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
         source = source.require(column, why)?;
     }
     if let Some(hint) = lacking(&args.pictures, &source) {
-        run.screen.say(&hint);
+        run.monitor.printer.note(&hint);
     }
     let source = source.only(&read_columns(&args.pictures)).on_rounded_ids(run.id_check());
     // The sink itself tells what becomes of each picture.
@@ -216,13 +216,13 @@ fn after<T: Record>(source: &TableSource<T>, query: &str) -> String {
 
 /// The same end for all: what fails is skipped and told, a signal ends it well.
 async fn finish<T: Send + 'static>(run: &Run, flow: Flow<T>, sink: impl Sink<T>) -> Result<Report> {
-    let screen = Arc::clone(&run.screen);
+    let monitor = Arc::clone(&run.monitor);
     // Where there is nothing to lose, what came of the first steps is worth having.
     let stop = run.replaces.then(|| run.stop.clone());
     let full = Arc::clone(&run.full);
     let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
     let report =
-        flow.then(move |records| refuse_nothing(records, screen, stop, full)).into_sink(sink).await?;
+        flow.then(move |records| refuse_nothing(records, monitor, stop, full)).into_sink(sink).await?;
     stamp(&report);
     Ok(report)
 }

@@ -132,11 +132,11 @@ impl Want {
 
 /// Ends the flow well after so many; what the steps before have begun by then is left out.
 fn limited<T: Send + 'static>(flow: Flow<T>, limit: u64, run: &Run, step: Step) -> Flow<T> {
-    let (screen, mut left) = (Arc::clone(&run.screen), limit);
+    let (monitor, mut left) = (Arc::clone(&run.monitor), limit);
     let counted = flow.filter(move |_| {
         left = left.saturating_sub(1);
         if left == 0 {
-            screen.limit_is_met(step);
+            monitor.stats.mark_limit_reached(step);
         }
         true
     });

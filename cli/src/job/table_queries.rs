@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{AreaArgs, InputArgs};
 use crate::job::keep_full_tables::FullTables;
+use crate::job::monitor::Monitor;
 use crate::job::outputs::Input;
-use crate::progress::screen::Screen;
 use crate::terminal::format::path_text;
 use crate::terminal::question::read_yes_or_no;
 use streetflow::atomic_file::{commit, temporary_beside};
@@ -173,7 +173,7 @@ impl Plan {
     }
 
     /// Lets the run replace tables with rows of another query only where that is agreed to.
-    pub(crate) async fn agree(&self, known: &Tables, full: &[PathBuf], screen: &Screen) -> Result<()> {
+    pub(crate) async fn agree(&self, known: &Tables, full: &[PathBuf], monitor: &Monitor) -> Result<()> {
         let Some((table, theirs)) = full.iter().find_map(|path| Some((path, self.differs(known, path)?)))
         else {
             return Ok(());
@@ -192,13 +192,13 @@ impl Plan {
                 )
         };
         if self.yes {
-            screen.say(&format!("the tables of another query are replaced: `{}`", theirs.words()));
+            monitor.printer.note(&format!("the tables of another query are replaced: `{}`", theirs.words()));
             return Ok(());
         }
-        if !screen.printer.can_confirm() {
+        if !monitor.printer.can_confirm() {
             return Err(refuse(why));
         }
-        screen.printer.print(&format!("{}: {why}\nreplace the tables? [y/N] ", path_text(table)));
+        monitor.printer.print(&format!("{}: {why}\nreplace the tables? [y/N] ", path_text(table)));
         let answer = read_yes_or_no()
             .map_err(|_| refuse(format!("{why}; no thread could be started to wait for an answer")))?;
         if answer.await.unwrap_or_default() {
