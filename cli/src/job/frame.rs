@@ -12,8 +12,9 @@ use crate::args::{
     AreaArgs, FilterArgs, InputArgs, NameArgs, NetworkArgs, OutputArgs, ScreenArgs, TableArgs,
 };
 use crate::artifacts::attribution::Attribution;
-use crate::artifacts::failure_log::Ledger;
-use crate::artifacts::report::{End, MOVE_IT, Outcome, ReportFile};
+use crate::artifacts::failure_log::FailureLog;
+use crate::artifacts::owned_file::MOVE_HINT;
+use crate::artifacts::report::{End, Outcome, ReportFile};
 use crate::exit_of;
 use crate::job::context::Run;
 use crate::job::keep_full_tables::FullTables;
@@ -217,10 +218,12 @@ impl<'a> Job<'a> {
     }
 
     /// Removes what a run that was killed at its very end left of its files: the next one may have no line for them.
-    fn sweep(&self, ledger: &Ledger) {
-        let mut paths =
-            vec![ReportFile::new(self.output).path(), Attribution::new(self.output).path().to_owned()];
-        paths.extend([&ledger.failures, &ledger.gone].map(|list| list.path().to_owned()));
+    fn sweep(&self, failure_log: &FailureLog) {
+        let mut paths = vec![
+            ReportFile::new(self.output).path().to_owned(),
+            Attribution::new(self.output).path().to_owned(),
+        ];
+        paths.extend([&failure_log.failures, &failure_log.gone].map(|list| list.path().to_owned()));
         for table in Step::ALL.into_iter().filter_map(|step| self.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| path_of(self.output, table, format)));
         }
@@ -232,9 +235,9 @@ impl<'a> Job<'a> {
 
     /// Refuses a folder in which the files of this run could not get their names at its end; says whether a table of
     /// an earlier run has one of them.
-    fn check_names(&self, ledger: &Ledger) -> Result<bool> {
+    fn check_names(&self, failure_log: &FailureLog) -> Result<bool> {
         ReportFile::new(self.output).check()?;
-        ledger.check()?;
+        failure_log.check()?;
         if self.steps.contains(&Step::DOWNLOAD) {
             Attribution::new(self.output).check()?;
         }
@@ -243,7 +246,7 @@ impl<'a> Job<'a> {
             for format in self.formats {
                 let path = path_of(self.output, table, *format);
                 replaces |= is_file(&path)
-                    .map_err(|error| output_error("write the table", &path, error).with_hint(MOVE_IT))?;
+                    .map_err(|error| output_error("write the table", &path, error).with_hint(MOVE_HINT))?;
             }
         }
         Ok(replaces)
@@ -342,9 +345,9 @@ impl<'a> Job<'a> {
             (_, Some(error)) if was_refused || error.kind() == ErrorKind::Interrupted => {
                 (Outcome::Stopped, exit_of(error))
             }
-            (_, Some(error)) => (Outcome::BrokenOff, exit_of(error)),
+            (_, Some(error)) => (Outcome::Failed, exit_of(error)),
             (Some(report), None) if report.stopped => (Outcome::Stopped, Exit::Interrupted),
-            (_, None) if monitor.stats.failed() > 0 => (Outcome::FailuresLeft, Exit::SomeFailed),
+            (_, None) if monitor.stats.failed() > 0 => (Outcome::FinishedWithFailures, Exit::SomeFailed),
             (_, None) => (Outcome::Finished, Exit::Done),
         };
         let end = End { outcome, exit, error: error.as_ref(), report: report.as_ref() };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use crate::args::{ProgressArg, ScreenArgs};
-use crate::artifacts::failure_log::Ledger;
+use crate::artifacts::failure_log::FailureLog;
 use crate::progress::messages::EventPrinter;
 use crate::progress::render::{Display, ProgressRenderer, REDRAW_INTERVAL};
 use crate::progress::stats::RunStats;
@@ -18,7 +18,7 @@ pub(crate) struct Monitor {
     pub(crate) printer: Arc<Printer>,
     pub(crate) stats: Arc<RunStats>,
     pub(crate) progress: ProgressRenderer,
-    pub(crate) failure_log: Ledger,
+    pub(crate) failure_log: FailureLog,
     messages: EventPrinter,
     /// Called for the first input of the run.
     on_first_input: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -32,7 +32,7 @@ impl Monitor {
     pub(crate) fn new(args: &ScreenArgs, steps: &[Step], output: &Path) -> Arc<Self> {
         let printer = Arc::new(args.printer());
         let stats = Arc::new(RunStats::new(steps));
-        let failure_log = Ledger::new(output, steps);
+        let failure_log = FailureLog::new(output, steps);
         let failures = failure_log.failures.path();
         Arc::new(Self {
             messages: EventPrinter::new(Arc::clone(&printer), steps, failures, args.verbose),
@@ -87,7 +87,7 @@ impl Monitor {
     }
 
     fn log(&self, step: Step, error: &Error) {
-        if let Err(failure) = self.failure_log.add(step.name(), error) {
+        if let Err(failure) = self.failure_log.add(step, error) {
             self.printer.warn(&failure.chain());
         }
     }

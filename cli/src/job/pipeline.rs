@@ -235,7 +235,7 @@ async fn finish_with_pictures(
     files: &OutputArgs,
 ) -> Result<Report> {
     let attribution = Attribution::new(&files.output);
-    let ended = finish(run, attribution.listen(flow), pictures(run, args, files)).await;
+    let ended = finish(run, attribution.collect_authors(flow), pictures(run, args, files)).await;
     if !has_any(&files.output.join(&files.names.image_downloads_folder)) {
         return ended;
     }

@@ -103,13 +103,13 @@ pub(crate) fn files(monitor: &Monitor, output: &Path, report: &Report) {
     let written = report.taps.iter().chain([&report.written]);
     let mut rows: Vec<_> = written.flat_map(|written| rows_of(written, output)).collect();
     for list in [&monitor.failure_log.failures, &monitor.failure_log.gone] {
-        let lines = list.lengths().new + list.lengths().earlier;
+        let lines = list.counts().total();
         rows.extend(
             (lines > 0).then(|| row(list.path(), output, count(lines, "row", "rows"), size(list.path()))),
         );
     }
-    let path = ReportFile::new(output).path();
-    rows.push(row(&path, output, String::new(), size(&path)));
+    let report = ReportFile::new(output);
+    rows.push(row(report.path(), output, String::new(), size(report.path())));
     let width = |of: fn(&[String; 3]) -> usize| rows.iter().map(of).max().unwrap_or_default();
     let (names, counts) = (width(|row| row[0].chars().count()), width(|row| row[1].chars().count()));
     monitor.printer.note(&format!("written to {}:", path_text(output)));
@@ -146,7 +146,7 @@ fn is_table(path: &Path) -> bool {
 
 /// What to know and to do after it; what to do comes last.
 pub(crate) fn afterwords(monitor: &Monitor, end: &End<'_>) {
-    if end.outcome.came_to_its_end() {
+    if end.outcome.is_complete() {
         findings(monitor);
     }
     gone(monitor);
@@ -168,9 +168,9 @@ pub(crate) fn next(end: &End<'_>, then: Option<&str>) -> Option<String> {
         _ if end.error.is_some() => None,
         Outcome::Finished if end.report.is_some_and(|report| report.records == 0) => None,
         Outcome::Finished => then.map(str::to_owned),
-        Outcome::FailuresLeft | Outcome::Stopped | Outcome::Abandoned => Some(this_command()),
+        Outcome::FinishedWithFailures | Outcome::Stopped | Outcome::Abandoned => Some(this_command()),
         // What broke it off comes first, and its hint says what to do.
-        Outcome::BrokenOff => None,
+        Outcome::Failed => None,
     }
 }
 
@@ -215,7 +215,7 @@ fn gone(monitor: &Monitor) {
 
 fn failures(monitor: &Monitor) {
     let list = &monitor.failure_log.failures;
-    let (path, earlier) = (path_text(list.path()), list.lengths().earlier);
+    let (path, earlier) = (path_text(list.path()), list.counts().earlier);
     if monitor.stats.failed() > 0 {
         let failed = grouped(monitor.stats.failed());
         // Whoever asked for errors only wants to know of these.
@@ -235,7 +235,7 @@ fn failures(monitor: &Monitor) {
 pub(crate) fn doubts(monitor: &Monitor, outcome: Outcome) {
     for step in &monitor.stats.steps {
         let counts = step.counts();
-        if outcome.came_to_its_end() && !counts.adds_up() {
+        if outcome.is_complete() && !counts.adds_up() {
             let why = "do not add up, which is a mistake in streetflow";
             monitor
                 .printer
