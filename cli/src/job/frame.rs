@@ -368,7 +368,7 @@ impl<'a> Job<'a> {
         let report = file.compose(&monitor.stats, &monitor.failure_log, self.network, &tables.json(), end);
         let written = file.write(&report);
         tell_refusals(monitor);
-        summary::counts(monitor);
+        summary::print_counts(monitor);
         let saved = self
             .area
             .and_then(|area| tile_cache::saved(monitor.stats.tally.tile_cache_hits(), area, self.network));
@@ -376,10 +376,10 @@ impl<'a> Job<'a> {
             monitor.printer.note(&saved);
         }
         if let Some(report) = end.report {
-            summary::files(monitor, self.output, report);
+            summary::print_files(monitor, self.output, report);
         }
-        summary::afterwords(monitor, end);
-        summary::doubts(monitor, end.outcome);
+        summary::print_notes(monitor, end);
+        summary::check_counts(monitor, end.outcome);
         for error in end.error.into_iter().chain(written.as_ref().err()) {
             monitor.printer.error(error);
         }
@@ -387,7 +387,7 @@ impl<'a> Job<'a> {
             Err(_) if matches!(end.exit, Exit::Done | Exit::SomeFailed) => Exit::Failed,
             _ => end.exit,
         };
-        let next = summary::next(end, self.next.as_deref());
+        let next = summary::next_command(end, self.next.as_deref());
         monitor.printer.end(exit as u8, next.as_deref(), Some(&report));
         if let Some(next) = next.filter(|_| !monitor.printer.is_json()) {
             monitor.printer.note(&format!("next: {}", shown(next)));
