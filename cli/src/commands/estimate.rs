@@ -140,7 +140,7 @@ impl<'a> Estimate<'a> {
         }
     }
 
-    /// The same for a program; what is a guess is in `guess`, from so much to so much where it is a pair.
+    /// The same as JSON; a pair is a minimum and a maximum.
     fn object(&self) -> Value {
         let sizes =
             Quality::ALL.into_iter().map(|quality| (quality.to_string(), json!(self.pictures(quality))));
@@ -153,13 +153,11 @@ impl<'a> Estimate<'a> {
                 "entity": self.batches(),
                 "bytes": if self.args.no_download { 0 } else { self.images },
             },
-            "guess": {
-                "images": self.images_guessed,
-                "table_bytes": self.images * TABLES,
-                "picture_bytes": Value::Object(sizes.collect()),
-            },
+            "images_are_estimated": self.images_guessed,
+            "table_bytes": self.images * TABLES,
+            "picture_bytes": Value::Object(sizes.collect()),
             "free_bytes": self.free,
-            "asks_first": self.is_much(),
+            "needs_confirmation": self.is_much(),
             "notes": self.notes(),
         })
     }
