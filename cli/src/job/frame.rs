@@ -184,7 +184,7 @@ impl<'a> Job<'a> {
         self.sweep(&monitor.failure_log);
         let replaces = self.check_names(&monitor.failure_log)?;
         let (plan, left) = (self.plan()?, unfinished.tables());
-        let known = Tables::read(&ReportFile::new(self.output).path(), &left);
+        let known = Tables::read(ReportFile::new(self.output).path(), &left);
         let full = plan.full();
         plan.agree(&known, &full, monitor).await?;
         self.go_on(monitor, unfinished, &mut builder)?;
