@@ -16,6 +16,7 @@ mod layout;
 mod parquet;
 mod picture_folder;
 mod quality;
+mod table;
 mod warnings;
 
 use std::io::{self, Write};
