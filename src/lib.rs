@@ -61,6 +61,7 @@ mod flow;
 mod format;
 pub mod geo;
 pub mod model;
+mod names;
 pub mod observe;
 pub mod record;
 pub mod sinks;
