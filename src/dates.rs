@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::time::{DAY, NotATime, day, milliseconds};
+use crate::record::time::{DAY_MS, TimeError, parse_day, parse_timestamp};
 
 const HINT: &str =
     "write a day, such as `2024-06-01`, or a time, such as `2024-06-01T08:00:00Z`; both count in UTC";
@@ -50,13 +50,13 @@ impl Dates {
 
     /// The last millisecond of what a text says.
     pub fn last(text: &str) -> Result<i64> {
-        Self::read(text, DAY - 1)
+        Self::read(text, DAY_MS - 1)
     }
 
     /// A time, or so many milliseconds after the beginning of a day.
     fn read(text: &str, of_day: i64) -> Result<i64> {
-        let time = match day(text) {
-            Err(NotATime::Form) => milliseconds(text),
+        let time = match parse_day(text) {
+            Err(TimeError::Syntax) => parse_timestamp(text),
             day => day.map(|day| day + of_day),
         };
         time.map_err(|why| refuse(text, why))
@@ -93,10 +93,10 @@ impl fmt::Display for Dates {
     }
 }
 
-fn refuse(text: &str, why: NotATime) -> Error {
+fn refuse(text: &str, why: TimeError) -> Error {
     let why = match why {
-        NotATime::Form => "it is neither a day nor a time",
-        NotATime::Impossible => "there is no such day or time of day",
+        TimeError::Syntax => "it is neither a day nor a time",
+        TimeError::OutOfRange => "there is no such day or time of day",
     };
     Error::new(ErrorKind::Usage, "read the date").with_subject(text).with_source(why).with_hint(HINT)
 }
@@ -108,14 +108,14 @@ mod tests {
     #[test]
     fn both_ends_count_and_an_open_one_has_no_bound() {
         let day = Dates::parse(Some("1970-01-02"), Some("1970-01-02")).expect("a day");
-        assert_eq!((day.from(), day.to()), (Some(DAY), Some(2 * DAY - 1)));
+        assert_eq!((day.from(), day.to()), (Some(DAY_MS), Some(2 * DAY_MS - 1)));
         let hour =
             Dates::parse(Some("1970-01-01T01:00:00+01:00"), Some("1970-01-01T01:00:00Z")).expect("an hour");
         assert_eq!((hour.from(), hour.to()), (Some(0), Some(3_600_000)));
         assert!(hour.contains(0) && hour.contains(3_600_000) && !hour.contains(-1));
         let open = Dates::parse(None, None).expect("always");
         assert!(open.contains(i64::MIN) && open.contains(i64::MAX));
-        assert_eq!(open.wider(DAY), open);
+        assert_eq!(open.wider(DAY_MS), open);
     }
 
     #[test]

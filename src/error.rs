@@ -30,12 +30,12 @@ struct Inner {
     kind: ErrorKind,
     doing: Cow<'static, str>,
     subject: Option<String>,
-    part: Option<String>,
+    location: Option<String>,
     attempts: u32,
     elapsed: Duration,
     status: Option<u16>,
     retry_after: Option<Duration>,
-    told: bool,
+    reported: bool,
     hint: Option<Cow<'static, str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -95,12 +95,12 @@ impl Error {
             kind,
             doing: doing.into(),
             subject: None,
-            part: None,
+            location: None,
             attempts: 0,
             elapsed: Duration::ZERO,
             status: None,
             retry_after: None,
-            told: false,
+            reported: false,
             hint: None,
             source: None,
         }))
@@ -178,27 +178,27 @@ impl Error {
     }
 
     /// Names the part of the thing: `row 5` of a table.
-    pub fn with_location(mut self, part: impl Into<String>) -> Self {
-        self.0.part = Some(part.into());
+    pub fn with_location(mut self, location: impl Into<String>) -> Self {
+        self.0.location = Some(location.into());
         self
     }
 
     /// The thing it is about down to the part, as an id: a row has none of its own.
     pub fn id(&self) -> Cow<'_, str> {
-        let about = self.subject().unwrap_or_default();
-        match &self.0.part {
-            Some(part) => format!("{about} {part}").into(),
-            None => about.into(),
+        let subject = self.subject().unwrap_or_default();
+        match &self.0.location {
+            Some(location) => format!("{subject} {location}").into(),
+            None => subject.into(),
         }
     }
 
     pub(crate) fn is_reported(&self) -> bool {
-        self.0.told
+        self.0.reported
     }
 
     /// Marks the error as told to an observer; true the first time.
     pub(crate) fn mark_reported(&mut self) -> bool {
-        !std::mem::replace(&mut self.0.told, true)
+        !std::mem::replace(&mut self.0.reported, true)
     }
 
     /// The kind of failure.
@@ -244,11 +244,15 @@ impl Error {
 }
 
 /// The longest cause or name that is shown, in characters.
-const LONGEST: usize = 2000;
+const MAX_SHOWN_LEN: usize = 2000;
 
 /// A text as it is shown: it may come from the network or from a file.
 pub fn shown(text: String) -> String {
-    if text.len() <= LONGEST && text.chars().all(is_shown) { text } else { printable(&text, LONGEST) }
+    if text.len() <= MAX_SHOWN_LEN && text.chars().all(is_shown) {
+        text
+    } else {
+        printable(&text, MAX_SHOWN_LEN)
+    }
 }
 
 impl fmt::Display for Error {

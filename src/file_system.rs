@@ -5,7 +5,7 @@
 //! that failed: the run goes on, and a person is told once what is missing. Everything else stays an error, above all
 //! a disk that is full or broken.
 //!
-//! All calls of that kind go through this module, so the list of refusals ([`is_refusal`]) stands in one place.
+//! All calls of that kind go through this module, so the list of refusals ([`is_unsupported`]) stands in one place.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -64,7 +64,7 @@ impl Call {
 }
 
 /// Whether an error says that the file system does not have a call, as opposed to a call that failed.
-pub fn is_refusal(call: Call, error: &io::Error) -> bool {
+pub fn is_unsupported(call: Call, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
         || error.raw_os_error().is_some_and(|code| refusals(call).contains(&code))
 }
@@ -124,7 +124,7 @@ impl Refusals {
     /// Turns a refusal into success, and notes it.
     fn allow(&self, call: Call, path: &Path, done: io::Result<()>) -> io::Result<()> {
         match done {
-            Err(error) if is_refusal(call, &error) => {
+            Err(error) if is_unsupported(call, &error) => {
                 self.note(call, path, &error);
                 Ok(())
             }
@@ -152,7 +152,7 @@ impl Refusals {
 }
 
 /// Tells an observer which calls the file systems of this process refused, each once.
-pub fn tell_refusals(observer: &dyn Observer) {
+pub fn report_unsupported(observer: &dyn Observer) {
     REFUSALS.tell(observer);
 }
 
@@ -171,7 +171,7 @@ pub fn sync_data(file: &File, path: &Path) -> io::Result<()> {
 #[cfg(target_vendor = "apple")]
 fn plainly(synced: io::Result<()>, file: &File) -> io::Result<()> {
     match synced {
-        Err(error) if is_refusal(Call::SyncFile, &error) => Ok(rustix::fs::fsync(file)?),
+        Err(error) if is_unsupported(Call::SyncFile, &error) => Ok(rustix::fs::fsync(file)?),
         synced => synced,
     }
 }
@@ -200,7 +200,7 @@ pub fn sync_folder(_: &Path) -> io::Result<()> {
 pub fn sync_all(handle: &File) -> io::Result<()> {
     match rustix::fs::syncfs(handle).map_err(io::Error::from) {
         // Some containers forbid it. This call waits for all disks, but can't say what went wrong.
-        Err(error) if is_refusal(Call::SyncAll, &error) => {
+        Err(error) if is_unsupported(Call::SyncAll, &error) => {
             rustix::fs::sync();
             Ok(())
         }
@@ -228,7 +228,7 @@ pub fn lock(file: &File, path: &Path) -> io::Result<()> {
 pub fn try_lock(file: &File, path: &Path) -> io::Result<Lock> {
     let tried = judge_lock(file.try_lock());
     match tried {
-        Err(error) if is_refusal(Call::Lock, &error) => {
+        Err(error) if is_unsupported(Call::Lock, &error) => {
             REFUSALS.note(Call::Lock, path, &error);
             Ok(Lock::Unknown)
         }

@@ -14,7 +14,7 @@ use super::tables::{Input, layout};
 use super::voice::{Tone, Voice};
 use super::words::{grouped, path_text, plural};
 use super::{Exit, exit_of};
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
 use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_for};
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
         }
     };
     let voice = Voice::new(screen);
-    tell_refusals(&|event: &Event<'_>| {
+    report_unsupported(&|event: &Event<'_>| {
         if let Event::Warning { error } = event {
             let hint = error.hint().unwrap_or_default();
             voice.say(Tone::Warning, &format!("{}; {hint}", error.chain()));

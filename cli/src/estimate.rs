@@ -304,8 +304,8 @@ impl<'a> Estimate<'a> {
 
     fn is_much(&self) -> bool {
         let [least, most] = self.pictures(self.args.pictures.quality);
-        let is_half = self.free.is_some_and(|free| least.midpoint(most) > free / 2);
-        !self.args.no_download && (self.images > super::big::UNASKED || is_half)
+        let is_coordinate = self.free.is_some_and(|free| least.midpoint(most) > free / 2);
+        !self.args.no_download && (self.images > super::big::UNASKED || is_coordinate)
     }
 }
 

@@ -25,7 +25,7 @@ use super::words::{grouped, human_time, plural};
 use super::{Exit, exit_of, steps, summary};
 use streetflow::atomic_file::{is_file, output_error, sweep};
 use streetflow::client::without_credentials;
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::text::shown;
 use streetflow::{Error, ErrorKind, Format, Report, Result};
 
@@ -354,7 +354,7 @@ impl<'a> Job<'a> {
     fn tell(&self, screen: &Screen, origins: &Origins, end: &End<'_>) -> Exit {
         // A mistake in the words is told, and leaves nothing.
         if end.report.is_none() && !screen.has_begun() {
-            tell_refusals(screen);
+            report_unsupported(screen);
             end.error.iter().for_each(|error| screen.error(error));
             screen.voice.end(end.exit, None, None);
             return end.exit;
@@ -363,7 +363,7 @@ impl<'a> Job<'a> {
         let tables = origins.plan.after(&origins.known, end.report);
         let report = file.compose(screen, self.network, &tables, end);
         let written = file.write(&report);
-        tell_refusals(screen);
+        report_unsupported(screen);
         summary::counts(screen);
         let saved = self.area.and_then(|area| cache::saved(screen.tile_cache_hits(), area, self.network));
         if let Some(saved) = saved {

@@ -17,7 +17,7 @@ use super::steps::{self, SEQUENCES};
 use super::voice::{Tone, Voice};
 use super::waits::Waits;
 use super::words::{human_time, path_text};
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::{Class, Client, Error, Event, Observer, Tally};
 
 /// Without a terminal, lines so often.
@@ -183,7 +183,7 @@ impl Screen {
             tokio::time::sleep(DRAW_EVERY).await;
             self.redraw();
             self.tell_silence();
-            tell_refusals(&*self);
+            report_unsupported(&*self);
         }
     }
 

@@ -11,7 +11,7 @@ use streetflow::{
 };
 
 /// The first line of a table or a list is no longer.
-const LONGEST_LINE: u64 = 1 << 20;
+const MAX_ATTRIBUTION_LEN: u64 = 1 << 20;
 
 /// The ids that a crawl starts from.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +131,7 @@ fn read<T: Record>(name: &str, from: impl Read + Send + 'static, column: &str) -
     while first.iter().all(is_blank) {
         first.clear();
         line_number += 1;
-        if from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut first).map_err(refuse)? == 0 {
+        if from.by_ref().take(MAX_ATTRIBUTION_LEN).read_until(b'\n', &mut first).map_err(refuse)? == 0 {
             break;
         }
     }

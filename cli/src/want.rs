@@ -97,7 +97,7 @@ impl Want {
 
     /// The fields to ask for: those that are wanted, and those that the filters look at.
     pub(super) fn asked(&self, fields: Fields) -> Result<Fields> {
-        self.filters.iter().try_fold(fields, |fields, filter| filter.asked(&fields))
+        self.filters.iter().try_fold(fields, |fields, filter| filter.request_fields(&fields))
     }
 
     /// Where nothing is left out later, no more images are asked for than are wanted.

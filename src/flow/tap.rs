@@ -19,7 +19,7 @@ use crate::sources::RecordStream;
 const BATCH: usize = 256;
 
 /// How many batches may wait for it.
-const BATCHES_AHEAD: usize = 4;
+const PREFETCH: usize = 4;
 
 /// The taps of one flow, from the source on.
 #[derive(Default)]
@@ -90,7 +90,7 @@ pub(super) fn tapped<T: Clone + Send + 'static>(
     taps: &Taps,
 ) -> RecordStream<T> {
     let (word, heard) = oneshot::channel();
-    let (lane, inbox) = mpsc::channel(BATCHES_AHEAD);
+    let (lane, inbox) = mpsc::channel(PREFETCH);
     let rest = Rest::default();
     let tap =
         Arc::new(Tap { commit: Mutex::new(Some(word)), task: Mutex::default(), written: Mutex::default() });

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A sliver of this width (in degrees, about a micrometre) does not make a box touch a tile: boxes whose
 /// edges were computed from tile edges would otherwise cost a ring of needless requests.
-pub(super) const SLIVER: f64 = 1e-11;
+pub(super) const MIN_OVERLAP: f64 = 1e-11;
 
 /// A box in degrees: west, south, east, north.
 ///
@@ -102,7 +102,7 @@ impl Bbox {
 
     /// Whether the box and a tile share more than an edge.
     pub fn touches(&self, tile: TileId) -> bool {
-        self.windows(tile, SLIVER).iter().any(|w| w.x1 > 0.0 && w.y1 > 0.0 && w.x0 < 1.0 && w.y0 < 1.0)
+        self.windows(tile, MIN_OVERLAP).iter().any(|w| w.x1 > 0.0 && w.y1 > 0.0 && w.x0 < 1.0 && w.y0 < 1.0)
     }
 
     /// How many tiles of a zoom touch the box; levels beyond [`MAX_ZOOM`] count as that.
@@ -119,8 +119,8 @@ impl Bbox {
             let index = |at: f64| (at.max(0.0) as u64).min(last);
             (index(low * scale), index(high * scale))
         };
-        let columns: Vec<_> = self.unit_squares(SLIVER).iter().map(|w| span(w.x0, w.x1)).collect();
-        let rows = self.unit_squares(SLIVER).first().map_or((0, 0), |w| span(w.y0, w.y1));
+        let columns: Vec<_> = self.unit_squares(MIN_OVERLAP).iter().map(|w| span(w.x0, w.x1)).collect();
+        let rows = self.unit_squares(MIN_OVERLAP).first().map_or((0, 0), |w| span(w.y0, w.y1));
         let across = match columns[..] {
             [a, b] if a.0 <= b.1 => 1_u64 << zoom,
             [a, b] => a.1 - a.0 + b.1 - b.0 + 2,

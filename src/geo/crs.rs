@@ -7,7 +7,7 @@ pub(crate) const CONVERT: &str = "`ogr2ogr -t_srs EPSG:4326 new.geojson old.geoj
 
 /// Geographic systems of EPSG that differ from WGS 84 by two metres or so at most today, with longitude and latitude in
 /// degrees from Greenwich. The order of the axes by which EPSG lists them is of no concern: GeoJSON has longitude first.
-const NEAR: [u32; 53] = [
+const NEAR_WGS84: [u32; 53] = [
     // North America: NAD83 and its realizations, Mexico.
     4269, 4152, 4759, 6783, 6318, 8860, 4617, 4483, 6365,
     // Europe: ETRS89 and its national realizations.
@@ -40,20 +40,20 @@ pub(crate) enum Crs {
 
 impl Crs {
     /// Reads the member `crs` of older GeoJSON; RFC 7946 has none.
-    pub(crate) fn of_geojson(crs: &Json) -> Self {
+    pub(crate) fn from_geojson(crs: &Json) -> Self {
         let properties = &crs["properties"];
         let code = || properties["code"].as_u64().map(|code| format!("EPSG:{code}"));
         let name = [crs, &properties["name"], &properties["href"]].into_iter().find_map(Json::as_str);
         match name.map(str::to_owned).or_else(code) {
             None if crs.is_null() => Self::Wgs84,
             None => Self::Other(crs.to_string()),
-            Some(name) => Self::of_name(name),
+            Some(name) => Self::from_name(name),
         }
     }
 
     /// Takes a code such as `EPSG:4269`, `urn:ogc:def:crs:EPSG::4269` or `http://www.opengis.net/def/crs/EPSG/0/4269`,
     /// or a plain name.
-    fn of_name(name: String) -> Self {
+    fn from_name(name: String) -> Self {
         let mut parts = name.split([':', '/', '#']).filter(|part| !part.is_empty());
         let code = parts.next_back().unwrap_or_default().to_ascii_lowercase();
         let is_authority = |part: &&str| ["epsg", "ogc", "crs"].contains(&part.to_ascii_lowercase().as_str());
@@ -63,7 +63,7 @@ impl Crs {
         let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
         match (number, plain.as_str()) {
             (Some(number), _) if WGS84.contains(&number) => Self::Wgs84,
-            (Some(number), _) if NEAR.contains(&number) => Self::Near(name),
+            (Some(number), _) if NEAR_WGS84.contains(&number) => Self::Near(name),
             (None, "crs84" | "crs84h" | "wgs84" | "gcswgs1984") => Self::Wgs84,
             (None, "84") if authority.is_some() => Self::Wgs84,
             (None, "83") if authority.is_some() => Self::Near(name),
@@ -78,7 +78,7 @@ impl Crs {
 }
 
 /// Why coordinates of a system can't be used.
-pub(crate) fn foreign(name: &str) -> String {
+pub(crate) fn unsupported(name: &str) -> String {
     let shown: String = name.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect();
     format!("its coordinates are in `{shown}`, not in longitude and latitude on WGS 84")
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> Crs {
-        Crs::of_geojson(&json!({"type": "name", "properties": {"name": name}}))
+        Crs::from_geojson(&json!({"type": "name", "properties": {"name": name}}))
     }
 
     #[test]
@@ -137,10 +137,10 @@ mod tests {
         ] {
             assert_eq!(named(name), Crs::Other(name.to_owned()));
         }
-        assert_eq!(Crs::of_geojson(&Json::Null), Crs::Wgs84);
-        assert_eq!(Crs::of_geojson(&json!({"type": "EPSG", "properties": {"code": 4326}})), Crs::Wgs84);
+        assert_eq!(Crs::from_geojson(&Json::Null), Crs::Wgs84);
+        assert_eq!(Crs::from_geojson(&json!({"type": "EPSG", "properties": {"code": 4326}})), Crs::Wgs84);
         let link = json!({"type": "link", "properties": {"href": "http://spatialreference.org/ref/epsg/3857/proj4/"}});
-        assert!(matches!(Crs::of_geojson(&link), Crs::Other(_)));
-        assert_eq!(Crs::of_geojson(&json!({})), Crs::Other("{}".to_owned()));
+        assert!(matches!(Crs::from_geojson(&link), Crs::Other(_)));
+        assert_eq!(Crs::from_geojson(&json!({})), Crs::Other("{}".to_owned()));
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::ids::{FLOAT_ID, is_float};
 use super::{Image, ImageId, Metadata, OwnerId, Reason, Sequence, SequenceId};
 use crate::geo::LonLat;
-use crate::record::{Column, Kind, Record, Value, is_absent};
+use crate::record::{Column, Kind, Record, Value, is_null_word};
 
 type Stored = std::result::Result<(), Reason>;
 
@@ -47,7 +47,7 @@ impl Slot for Option<OwnerId> {
     fn store(&mut self, value: Value<'_>) -> Stored {
         *self = match value {
             // Such ids are numbers, among which words for no value are none.
-            Value::Text(text) if !is_absent(&text) => Some(OwnerId::check(&text)?),
+            Value::Text(text) if !is_null_word(&text) => Some(OwnerId::check(&text)?),
             _ => None,
         };
         Ok(())
@@ -212,7 +212,7 @@ macro_rules! other_id {
             repeats: $repeats,
             get: |record| record.$name.value(),
             set: |record, value| match &value {
-                Value::Text(text) if is_absent(text) => record.$name.store(Value::Null),
+                Value::Text(text) if is_null_word(text) => record.$name.store(Value::Null),
                 Value::Text(text) if is_float(text) => Err(FLOAT_ID),
                 _ => record.$name.store(value),
             },
@@ -285,7 +285,7 @@ impl Record for Metadata {
         field!(page_url: Text, repeats: false),
     ];
 
-    fn settle(&self) -> std::result::Result<(), Reason> {
+    fn validate(&self) -> std::result::Result<(), Reason> {
         for point in [self.geometry, self.computed_geometry].into_iter().flatten() {
             if whole(Some(point)).is_none() {
                 return Err("it has one half of a place: longitude without latitude, or the reverse");

@@ -8,7 +8,7 @@ use super::Reason;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest id that is taken; real ones have 22 characters at the most.
-const MAX_ID: usize = 64;
+const MAX_ID_LEN: usize = 64;
 
 /// Which bytes an id has.
 const LETTERS: [bool; 256] = {
@@ -26,7 +26,7 @@ fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
     if text.is_empty() {
         return Err("the id is empty");
     }
-    if text.len() > MAX_ID {
+    if text.len() > MAX_ID_LEN {
         return Err("the id is longer than 64 characters");
     }
     if !text.bytes().all(|b| LETTERS[usize::from(b)]) {
@@ -73,7 +73,7 @@ macro_rules! id {
             pub fn new(text: &str) -> Result<Self> {
                 Self::check(text).map_err(|why| {
                     let shown: String =
-                        text.chars().take(MAX_ID).map(|c| if c.is_control() { '?' } else { c }).collect();
+                        text.chars().take(MAX_ID_LEN).map(|c| if c.is_control() { '?' } else { c }).collect();
                     Error::new(ErrorKind::Usage, concat!("read the ", $what)).with_subject(shown).with_source(why)
                 })
             }

@@ -5,14 +5,14 @@ use crate::record::Fields;
 use crate::text::is_shown;
 
 /// A name has so many characters at the most; longer ones are cut.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LEN: usize = 100;
 
 /// The fields that are made of others, each with what it is made of.
 pub const DERIVED_FROM: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
 
 /// A user's name as it is shown.
 pub fn shown_name(name: &str) -> Option<String> {
-    shown_line(name, LONGEST_NAME)
+    shown_line(name, MAX_NAME_LEN)
 }
 
 /// A text as it is shown: on one line, of a bounded length, with nothing in it that can't be seen.
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(shown_name(" a\u{1b}[2J\r\n\0b\u{202e}  c\t").as_deref(), Some("a[2J b c"));
         assert_eq!(shown_name("Ünï 日本 🚲").as_deref(), Some("Ünï 日本 🚲"));
         let long = shown_name(&"é".repeat(10_000)).expect("a name");
-        assert!(long.ends_with('…') && long.chars().count() == LONGEST_NAME + 1, "{long}");
+        assert!(long.ends_with('…') && long.chars().count() == MAX_NAME_LEN + 1, "{long}");
         assert_eq!((shown_name(""), shown_name(" \u{200b}\0\n")), (None, None));
         assert_eq!(attribution(Some("\u{1}")), attribution(None), "no author is better than a wrong one");
     }

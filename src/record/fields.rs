@@ -72,14 +72,14 @@ impl Fields {
     }
 
     /// The fields to ask the API for: those that are made of others are replaced by these.
-    pub(crate) fn asked(&self) -> Self {
-        let mut asked: Vec<&'static str> = Vec::new();
+    pub(crate) fn request_fields(&self) -> Self {
+        let mut request: Vec<&'static str> = Vec::new();
         for name in &self.0 {
-            let made_of = DERIVED_FROM.iter().find(|(made, _)| made == name);
-            let source = made_of.map_or(Some(*name), |(_, source)| *source);
-            asked.extend(source.filter(|source| !asked.contains(source)));
+            let derivation = DERIVED_FROM.iter().find(|(derived, _)| derived == name);
+            let source = derivation.map_or(Some(*name), |(_, source)| *source);
+            request.extend(source.filter(|source| !request.contains(source)));
         }
-        Self(asked)
+        Self(request)
     }
 
     /// The same by name, as a key that does not depend on the order.
@@ -90,18 +90,18 @@ impl Fields {
     }
 
     /// Only the fields for which `keep` is true.
-    pub(crate) fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
         Self(self.0.iter().copied().filter(|name| keep(name)).collect())
     }
 
     /// The fields as a set: a bit for each that is known.
-    pub(crate) fn bits(&self) -> u64 {
+    pub(crate) fn bit_set(&self) -> u64 {
         self.0.iter().map(|name| bit(name)).sum()
     }
 
     /// The fields that are not in a set.
     pub(crate) fn without(&self, bits: u64) -> Self {
-        self.only(|name| bit(name) & bits == 0)
+        self.retain(|name| bit(name) & bits == 0)
     }
 
     /// The same with one more field, unless it is already there.
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn fields_that_are_made_of_others_are_not_asked_for() {
-        let asked = |fields: &str| fields.parse::<Fields>().expect("fields").asked().to_string();
+        let asked = |fields: &str| fields.parse::<Fields>().expect("fields").request_fields().to_string();
         assert_eq!(asked("width,attribution,page_url,creator"), "width,creator");
         assert_eq!(asked("page_url"), "");
     }

@@ -9,12 +9,12 @@
 use std::borrow::Cow;
 
 /// Makes a text one that no spreadsheet runs.
-pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if is_risky(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
 /// The text that a cell was made of.
-pub(crate) fn unguarded(cell: &str) -> &str {
+pub(crate) fn unescape(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| is_risky(text)).unwrap_or(cell)
 }
 
@@ -58,7 +58,7 @@ mod tests {
             "'=1",
             "''-(1)",
         ] {
-            assert_eq!(guarded(text), format!("'{text}"));
+            assert_eq!(escape(text), format!("'{text}"));
         }
         for text in [
             "",
@@ -73,10 +73,10 @@ mod tests {
             "\u{feff}",
             "ﬁn",
         ] {
-            assert_eq!(guarded(text), text);
+            assert_eq!(escape(text), text);
         }
-        assert_eq!(unguarded("'Tis"), "'Tis", "an apostrophe of another tool stays");
-        assert_eq!(unguarded("=1"), "=1", "a formula of another tool is read as it stands");
+        assert_eq!(unescape("'Tis"), "'Tis", "an apostrophe of another tool stays");
+        assert_eq!(unescape("=1"), "=1", "a formula of another tool is read as it stands");
     }
 
     proptest! {
@@ -86,8 +86,8 @@ mod tests {
         fn every_text_comes_back_and_none_is_a_formula(
             text in prop_oneof![".*", "'{0,3}[-=+@\t\r\n\0＝＋－＠'a ]{0,3}.{0,3}", "'{0,2}-[A-Za-z0-9_-]{0,4}.?"],
         ) {
-            let cell = guarded(&text);
-            prop_assert_eq!(unguarded(&cell), &text);
+            let cell = escape(&text);
+            prop_assert_eq!(unescape(&cell), &text);
             prop_assert!(!begins_formula(&cell));
         }
     }

@@ -5,7 +5,7 @@
 
 mod fields;
 pub(crate) mod formula;
-mod place;
+mod geometry;
 pub(crate) mod text;
 pub(crate) mod time;
 
@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use self::fields::Fields;
-pub use self::place::GeometryChoice;
-pub(crate) use self::place::{Placing, Position, with_position};
+pub use self::geometry::GeometryChoice;
+pub(crate) use self::geometry::{GeometryColumn, GeometryReader, columns_with_geometry};
 
 /// One row of a table, described by its columns.
 ///
@@ -32,7 +32,7 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
     const COLUMNS: &'static [Column<Self>];
 
     /// Checks what its columns can't see one by one, or says why it is no record; readers call it when all are set.
-    fn settle(&self) -> std::result::Result<(), &'static str> {
+    fn validate(&self) -> std::result::Result<(), &'static str> {
         Ok(())
     }
 }
@@ -83,14 +83,14 @@ pub enum Kind {
 /// The milliseconds of the years 1 to 9999: what a timestamp is in Python, BigQuery and SQL. DuckDB gives a whole file
 /// up for one that is beyond the year 294246.
 #[cfg(feature = "parquet")]
-pub(crate) const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+pub(crate) const TIMESTAMP_RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// The ending of a column's name beside a column of times: the milliseconds that are no timestamp.
 #[cfg(feature = "parquet")]
-pub(crate) const RAW: &str = "_raw";
+pub(crate) const RAW_SUFFIX: &str = "_raw";
 
 /// The longest text that a table takes, and the longest cell of a CSV file, in bytes.
-pub(crate) const LONGEST_TEXT: usize = 1 << 20;
+pub(crate) const MAX_TEXT_LEN: usize = 1 << 20;
 
 /// A value of a column.
 ///
@@ -132,7 +132,7 @@ impl Kind {
         }
         match self.parse_present(text) {
             Ok(Value::Float(number)) if number.is_nan() => Ok(Value::Null),
-            Err(_) if is_absent(text) => Ok(Value::Null),
+            Err(_) if is_null_word(text) => Ok(Value::Null),
             parsed => parsed,
         }
     }
@@ -143,9 +143,9 @@ impl Kind {
             Self::Integer => Value::Integer(self.whole(text)?.ok_or("it is not a whole number of 32 bits")?),
             Self::Time => match self.whole(text)? {
                 Some(time) => Value::Time(time),
-                None => Value::Time(time::milliseconds(text).map_err(|why| match why {
-                    time::NotATime::Impossible => "there is no such day or time of day",
-                    time::NotATime::Form => {
+                None => Value::Time(time::parse_timestamp(text).map_err(|why| match why {
+                    time::TimeError::OutOfRange => "there is no such day or time of day",
+                    time::TimeError::Syntax => {
                         "it is neither milliseconds since 1970 nor a time such as `2023-12-10T11:43:46Z`"
                     }
                 })?),
@@ -218,7 +218,7 @@ impl Kind {
 
 /// Whether a text is a word by which other tools say that there is no value: those of R, pandas, SQL dumps and
 /// spreadsheets.
-pub(crate) fn is_absent(text: &str) -> bool {
+pub(crate) fn is_null_word(text: &str) -> bool {
     const WORDS: [&str; 11] = ["NA", "N/A", "#N/A", "<NA>", "\\N", "NULL", "NaN", "NaT", "None", "nil", "-"];
     text.len() <= 4 && WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }

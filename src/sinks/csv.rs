@@ -27,7 +27,7 @@ table_sink! {
 }
 
 /// As much is handed on at once; more would not stay in the cache beside the records.
-const PIECE: usize = 1 << 16;
+const CHUNK_SIZE: usize = 1 << 16;
 
 /// Records to CSV bytes.
 pub struct CsvEncoder<T: 'static, W: Write> {
@@ -41,7 +41,7 @@ impl<T: Record, W: Write> CsvEncoder<T, W> {
     /// An encoder that begins with a header; `fields` matter to metadata only.
     pub fn new(out: W, fields: &Fields) -> io::Result<Self> {
         let columns = select::<T>(Some(fields));
-        let mut rows = Vec::with_capacity(PIECE + PIECE / 8);
+        let mut rows = Vec::with_capacity(CHUNK_SIZE + CHUNK_SIZE / 8);
         row(&mut rows, &columns, |rows, column| {
             quoted(rows, column.name.as_bytes());
             Ok(())
@@ -49,7 +49,7 @@ impl<T: Record, W: Write> CsvEncoder<T, W> {
         Ok(Self { columns, rows, out })
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn flush_chunk(&mut self) -> io::Result<()> {
         self.out.write_all(&self.rows)?;
         self.rows.clear();
         Ok(())
@@ -60,15 +60,15 @@ impl<T: Record, W: Write + Send> Encoder<T> for CsvEncoder<T, W> {
     fn encode(&mut self, batch: &[T]) -> io::Result<()> {
         for record in batch {
             row(&mut self.rows, &self.columns, |rows, column| cell(rows, &(column.get)(record)))?;
-            if self.rows.len() >= PIECE {
-                self.hand_on()?;
+            if self.rows.len() >= CHUNK_SIZE {
+                self.flush_chunk()?;
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.hand_on()?;
+        self.flush_chunk()?;
         self.out.flush()
     }
 }
@@ -96,7 +96,7 @@ fn row<C>(
 
 fn cell(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
     match value {
-        Value::Text(text) => quoted(out, formula::guarded(text).as_bytes()),
+        Value::Text(text) => quoted(out, formula::escape(text).as_bytes()),
         // JSON has commas and quotes.
         Value::Floats(_) | Value::Texts(_) => quoted(out, value.to_string().as_bytes()),
         value => text::append(out, value)?,

@@ -19,7 +19,7 @@ use crate::sources::RecordStream;
 const BATCH: usize = 1024;
 
 /// How many batches may wait for the writer.
-const BATCHES_AHEAD: usize = 4;
+const PREFETCH: usize = 4;
 
 /// A sink that writes a file through an encoder.
 ///
@@ -94,7 +94,7 @@ async fn in_thread<T: Send + 'static>(
     mut records: RecordStream<T>,
     write: impl FnOnce(Orders<T>) -> Result<Written> + Send + 'static,
 ) -> Result<Written> {
-    let (orders, inbox) = mpsc::channel(BATCHES_AHEAD);
+    let (orders, inbox) = mpsc::channel(PREFETCH);
     let (open, opened) = oneshot::channel();
     let writer = tokio::task::spawn_blocking(move || write(Orders { open, inbox }));
     // A folder that can't be written to should not cost a single request.

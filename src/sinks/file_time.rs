@@ -28,7 +28,7 @@ named_variants!(FileTime, "read the choice of file time", [Capture => "capture",
 impl FileTime {
     /// The time that the file of an image's picture is to get; none if it keeps that of its download, for programs that
     /// go by the times of files take one of the future for broken.
-    pub(super) fn of(self, image: &Metadata) -> Option<SystemTime> {
+    pub(super) fn modified_time(self, image: &Metadata) -> Option<SystemTime> {
         let captured = image.captured_at.filter(|_| self == Self::Capture).and_then(Moment::new)?;
         let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(captured.milliseconds()))?;
         Some(time).filter(|time| *time <= SystemTime::now())

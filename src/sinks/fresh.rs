@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
 use crate::observe::{Event, Step, report_failure};
 use crate::record::Fields;
-use crate::stages::fetch_anew;
+use crate::stages::refetch;
 
 /// So long a request waits for others, so that one batch serves them all.
 const GATHER: Duration = Duration::from_millis(20);
@@ -75,7 +75,7 @@ async fn gather(
 
 async fn answer(client: Client, fields: Fields, quality: Quality, batch: Vec<Wanted>) {
     let images: Vec<Image> = batch.iter().map(|wanted| wanted.image.clone()).collect();
-    let fetched = fetch_anew(&client, fields, &images).await;
+    let fetched = refetch(&client, fields, &images).await;
     for wanted in batch {
         let id = &wanted.image.img_id;
         let url = match (fetched.results.get(id), &fetched.fatal) {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::table::{geometry_option, table_sink};
 use super::{Encoder, Layout};
-use crate::record::{Column, Position, Record, Value, text, with_position};
+use crate::record::{Column, GeometryColumn, Record, Value, columns_with_geometry, text};
 
 table_sink! {
     /// Writes a table as one GeoJSON feature collection (RFC 7946).
@@ -66,14 +66,14 @@ impl GeoJsonForm {
 }
 
 /// As much is handed on at once; more would not stay in the cache beside the records.
-const PIECE: usize = 1 << 16;
+const CHUNK_SIZE: usize = 1 << 16;
 
 /// Records to GeoJSON bytes.
 pub struct GeoJsonEncoder<T: 'static, W> {
     columns: Vec<Member<T>>,
     /// The last of the keys: what a feature is called.
     id: Option<&'static Column<T>>,
-    position: Option<Position<T>>,
+    position: Option<GeometryColumn<T>>,
     form: GeoJsonForm,
     first: bool,
     /// Features that were not handed on yet.
@@ -91,11 +91,11 @@ struct Member<T: 'static> {
 impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
     /// An encoder that begins with what stands before the first feature.
     pub fn new(out: W, form: GeoJsonForm, layout: &Layout) -> io::Result<Self> {
-        let mut text = Vec::with_capacity(PIECE + PIECE / 8);
+        let mut text = Vec::with_capacity(CHUNK_SIZE + CHUNK_SIZE / 8);
         if form == GeoJsonForm::Collection {
             text.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"features\":[");
         }
-        let (columns, position) = with_position::<T>(&layout.fields, layout.place);
+        let (columns, position) = columns_with_geometry::<T>(&layout.fields, layout.place);
         let id = columns.iter().rfind(|column| column.field.is_none()).copied();
         let columns = columns.into_iter().enumerate().map(Member::new).collect::<io::Result<_>>()?;
         Ok(Self { columns, id, position, form, first: true, text, out })
@@ -133,7 +133,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
         Ok(())
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn flush_chunk(&mut self) -> io::Result<()> {
         self.out.write_all(&self.text)?;
         self.text.clear();
         Ok(())
@@ -164,8 +164,8 @@ impl<T: Record, W: Write + Send> Encoder<T> for GeoJsonEncoder<T, W> {
             if self.form != GeoJsonForm::Collection {
                 self.text.push(b'\n');
             }
-            if self.text.len() >= PIECE {
-                self.hand_on()?;
+            if self.text.len() >= CHUNK_SIZE {
+                self.flush_chunk()?;
             }
         }
         Ok(())
@@ -175,7 +175,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for GeoJsonEncoder<T, W> {
         if self.form == GeoJsonForm::Collection {
             self.text.extend_from_slice(b"\n]}\n");
         }
-        self.hand_on()?;
+        self.flush_chunk()?;
         self.out.flush()
     }
 }

@@ -24,25 +24,25 @@ use super::{Exif, FileTime, JpegCheck, PictureLayout, Quality, Sink, Written};
 use crate::atomic_file::{output_error, temporary};
 use crate::client::{Answer, Class, Client, has_ended};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_system::{or_here, parent, set_time, tell_refusals};
+use crate::file_system::{or_here, parent, report_unsupported, set_time};
 use crate::model::Metadata;
 use crate::observe::{Event, Step, report_failure};
 use crate::sources::RecordStream;
 
 /// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
-const PIECE: usize = 1 << 20;
+const CHUNK_SIZE: usize = 1 << 20;
 
 /// Pictures that are looked for at once: a thread is asked for them all, which costs more than the look.
-const LOOK: usize = 32;
+const CHECK_BATCH: usize = 32;
 
 /// Such looks under way.
-const LOOKS_AHEAD: usize = 2;
+const CHECK_PREFETCH: usize = 2;
 
 /// Downloads begun for each request that the client allows, those that failed before not counted.
-const AHEAD: usize = 2;
+const PREFETCH: usize = 2;
 
 /// Downloads in all: as many as may wait for another attempt. Each takes some 5 kB.
-const MOST_BEGUN: usize = 8192;
+const MAX_STARTED: usize = 8192;
 
 /// Downloads the picture of each image to `<folder>/<img_id>_<quality>.jpg`, or to a folder below that.
 ///
@@ -73,7 +73,7 @@ const MOST_BEGUN: usize = 8192;
 /// let sandbox = Sandbox::start().await.unwrap();
 /// let client = Client::builder().token(Token::new(Sandbox::TOKEN)?).graph_url(sandbox.graph_url()).build()?;
 /// let seq_id = SequenceId::new(sandbox.world().sequences()[0].id())?;
-/// let fields = Exif::FIELDS.into_iter().try_fold("thumb_256_url".parse::<Fields>()?, Fields::and)?;
+/// let fields = Exif::FIELDS.into_iter().try_fold("thumb_256_url".parse::<Fields>()?, Fields::with)?;
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// let sink = ImageSink::new(&client, folder.path())
@@ -168,21 +168,21 @@ impl ImageSink {
         Picture {
             target,
             facts: self.exif.applies_to(self.quality).then(|| Facts::of(image, self.quality)),
-            captured: self.file_time.of(image),
+            captured: self.file_time.modified_time(image),
         }
     }
 
     /// The images, and whether the picture of each is there.
     fn look(self: &Arc<Self>, images: RecordStream<Metadata>) -> RecordStream<Looked> {
         let sink = Arc::clone(self);
-        let looking = images.ready_chunks(LOOK).map(move |images| {
+        let looking = images.ready_chunks(CHECK_BATCH).map(move |images| {
             let sink = Arc::clone(&sink);
             async move {
                 let look = move || images.into_iter().map(|image| Ok(sink.looked(image?))).collect();
                 spawn_blocking(look).await.unwrap_or_else(|panic| vec![Err(crashed(panic))])
             }
         });
-        looking.buffered(LOOKS_AHEAD).flat_map(stream::iter).boxed()
+        looking.buffered(CHECK_PREFETCH).flat_map(stream::iter).boxed()
     }
 
     fn looked(&self, image: Metadata) -> Looked {
@@ -266,7 +266,7 @@ impl ImageSink {
             check.push(&piece);
             held += piece.len();
             pieces.push(piece);
-            if held >= PIECE {
+            if held >= CHUNK_SIZE {
                 let (picture, pieces) = (Arc::clone(&picture), std::mem::take(&mut pieces));
                 let append = move || append(file, &picture.target, &pieces);
                 file = Some(spawn_blocking(append).await.map_err(crashed)??);
@@ -318,7 +318,7 @@ impl ImageSink {
         for error in warnings {
             observer.on_event(&Event::Warning { error });
         }
-        tell_refusals(observer);
+        report_unsupported(observer);
     }
 }
 
@@ -382,11 +382,11 @@ impl Sink<Metadata> for ImageSink {
         let _syncing = durable.sync_now_and_then();
         let mut written = Written { paths: vec![sink.folder.clone()], ..Written::default() };
         let places =
-            Arc::new(Semaphore::new(sink.client.concurrency().saturating_mul(AHEAD).min(MOST_BEGUN)));
+            Arc::new(Semaphore::new(sink.client.concurrency().saturating_mul(PREFETCH).min(MAX_STARTED)));
         let fresh = Arc::new(FreshUrls::of(&sink.client, sink.quality));
         let mut images = sink.look(images);
         // A file that was made since its record was looked at was under way then, or its record was looked at too.
-        let mut in_flight = InFlight::new(MOST_BEGUN + (LOOKS_AHEAD + 2) * LOOK);
+        let mut in_flight = InFlight::new(MAX_STARTED + (CHECK_PREFETCH + 2) * CHECK_BATCH);
         // Each request is in a task of its own, so these need none.
         let mut under_way = FuturesUnordered::new();
         let mut more = true;
@@ -406,7 +406,7 @@ impl Sink<Metadata> for ImageSink {
                     }
                     sink.count(&mut written, had.map(Some))?;
                 }
-                (place, looked) = with_place(&places, &mut images), if more && under_way.len() + in_flight.waiting() < MOST_BEGUN => match looked.transpose()? {
+                (place, looked) = with_place(&places, &mut images), if more && under_way.len() + in_flight.waiting() < MAX_STARTED => match looked.transpose()? {
                     Some(Looked { is_there: Ok(true), .. }) => sink.count(&mut written, Ok(None))?,
                     Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
                     Some(Looked { image, target, .. }) => match in_flight.claim(&target, image) {

@@ -11,7 +11,7 @@ use crate::record::{Fields, GeometryChoice};
 /// ```
 /// use streetflow::{Image, Format, GeometryChoice, sinks::{Layout, sink_for}};
 ///
-/// let layout = Layout::default().fields(&"captured_at,width".parse()?).place(GeometryChoice::Best);
+/// let layout = Layout::default().fields(&"captured_at,width".parse()?).geometry(GeometryChoice::Best);
 /// let sink = sink_for::<Image>("outputs/img_dataset.geojson".as_ref(), Format::GeoJson, &layout);
 /// # drop(sink);
 /// # Ok::<(), streetflow::Error>(())

@@ -9,13 +9,13 @@ use super::id_check::{IMPORT_AS_TEXT, IdCheck};
 use crate::client::redact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::FLOAT_ID;
-use crate::record::{Column, LONGEST_TEXT, LOST_DIGITS, Record, Value};
+use crate::record::{Column, LOST_DIGITS, MAX_TEXT_LEN, Record, Value};
 
 /// What to do about a number that is shown in exponent form.
 const SHOW_ALL_DIGITS: &str =
     "give the column a number format without exponent, or import it as text, before saving";
 
-/// What is said of a value beyond [`LONGEST_TEXT`].
+/// What is said of a value beyond [`MAX_TEXT_LEN`].
 pub(super) const TOO_LONG: &str = "it is longer than 1 MiB";
 
 /// What messages say of a table: its name, what its rows are called, its columns.
@@ -109,7 +109,7 @@ impl TableInfo {
             if column.required && empty {
                 return Err("it is empty");
             }
-            if matches!(&value, Value::Text(text) if text.len() > LONGEST_TEXT) {
+            if matches!(&value, Value::Text(text) if text.len() > MAX_TEXT_LEN) {
                 return Err(TOO_LONG);
             }
             (column.set)(record, value)

@@ -34,7 +34,7 @@ pub use self::user::UserSource;
 use crate::error::Result;
 
 /// The longest row or feature of a text file that is read, in bytes.
-const LONGEST_ROW: usize = 16 << 20;
+const MAX_ROW_LEN: usize = 16 << 20;
 
 /// What flows: records, or the errors of records that failed.
 ///

@@ -9,7 +9,7 @@ use super::id_check::{IMPORT_AS_TEXT, IdCheck};
 use super::messages::TableInfo;
 use crate::error::Error;
 use crate::model::FLOAT_ID;
-use crate::record::{Column, Record, Value, is_absent};
+use crate::record::{Column, Record, Value, is_null_word};
 
 /// So many digits of a number a spreadsheet keeps.
 const KEPT_DIGITS: usize = 15;
@@ -113,7 +113,7 @@ impl<T: Record> RoundedIds<T> {
         if let Some((_, id)) = why.split_once(", column `img_id`: `")
             && let Some((id, why)) = id.split_once('`')
             && why.ends_with(FLOAT_ID)
-            && !is_absent(id)
+            && !is_null_word(id)
         {
             self.long += 1;
             self.count_rounded(MIN_LOST_DIGITS, id);

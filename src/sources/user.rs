@@ -12,22 +12,22 @@ use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Sequence, SequenceId};
 use crate::observe::{Event, Step};
-use crate::record::time::DAY;
+use crate::record::time::DAY_MS;
 
 /// A hundred million images.
-const MOST_PAGES: usize = 100_000;
+const MAX_PAGES: usize = 100_000;
 
 /// After so many empty pages in a row, each with a next one, the listing is given up.
 const MAX_EMPTY_PAGES: usize = 20;
 
 /// A window of time that is not split any more, in milliseconds.
-const SHORTEST: i64 = 60_000;
+const MIN_WINDOW_MS: i64 = 60_000;
 
 /// Before it there was no Mapillary, and hardly a digital camera; in milliseconds since 1970.
-const YEAR_2004: i64 = 1_072_915_200_000;
+const YEAR_2004_MS: i64 = 1_072_915_200_000;
 
 /// No clock that is only a little wrong tells a later time; in milliseconds since 1970.
-const YEAR_2200: i64 = 7_258_118_400_000;
+const YEAR_2200_MS: i64 = 7_258_118_400_000;
 
 /// The sequences of a user wherever they are, each once, those with the newest images first.
 ///
@@ -159,7 +159,7 @@ impl Pages {
             error.with_source("its pages never end")
         };
         if self.asked.contains(page)
-            || self.asked.len() >= MOST_PAGES
+            || self.asked.len() >= MAX_PAGES
             || self.empty_in_a_row >= MAX_EMPTY_PAGES
         {
             return Err(endless());
@@ -209,9 +209,9 @@ impl Window {
         let is_open = from.is_none() || to.is_none();
         // Clocks that are wrong tell any time, so what lies outside is asked for too.
         let later = |end: &i64| from.is_none_or(|from| from < *end);
-        let end = to.or_else(|| [now + DAY, YEAR_2200].into_iter().find(later))?;
+        let end = to.or_else(|| [now + DAY_MS, YEAR_2200_MS].into_iter().find(later))?;
         let earlier = |begin: &i64| *begin < end;
-        let begin = from.or_else(|| [YEAR_2004, 0].into_iter().find(earlier))?;
+        let begin = from.or_else(|| [YEAR_2004_MS, 0].into_iter().find(earlier))?;
         let window = |from, to| Dates::new(from, to).ok().map(|dates| Self { dates: Some(dates) });
         let mut windows = Vec::new();
         if is_open {
@@ -220,7 +220,7 @@ impl Window {
             windows.extend(if to.is_none() { window(Some(end), None) } else { None });
             return Some(windows);
         }
-        if end - begin <= SHORTEST {
+        if end - begin <= MIN_WINDOW_MS {
             return None;
         }
         let middle = begin + (end - begin) / 2;
@@ -254,11 +254,11 @@ mod tests {
         let now = 1_790_000_000_000;
         for dates in [
             None,
-            Dates::new(Some(now - 3 * DAY), None).ok(),
+            Dates::new(Some(now - 3 * DAY_MS), None).ok(),
             Dates::new(None, Some(1_000)).ok(),
             Dates::new(None, Some(-5_000)).ok(),
-            Dates::new(Some(YEAR_2200 + DAY), None).ok(),
-            Dates::new(Some(0), Some(DAY)).ok(),
+            Dates::new(Some(YEAR_2200_MS + DAY_MS), None).ok(),
+            Dates::new(Some(0), Some(DAY_MS)).ok(),
         ] {
             let edges = all(Window { dates }, 9, now);
             let whole = dates.map_or((None, None), |dates| (dates.from(), dates.to()));
@@ -268,7 +268,7 @@ mod tests {
         let hour = Window { dates: Dates::new(Some(0), Some(3_600_000)).ok() };
         let edges = all(hour, 100, now);
         let is_short = |(from, to): &(Option<i64>, Option<i64>)| {
-            from.zip(*to).is_some_and(|(from, to)| to - from <= SHORTEST)
+            from.zip(*to).is_some_and(|(from, to)| to - from <= MIN_WINDOW_MS)
         };
         assert!(edges.len() > 10 && edges.iter().all(is_short));
     }

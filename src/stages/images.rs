@@ -4,7 +4,7 @@ use futures::StreamExt;
 use futures::stream;
 
 use super::empty_lists::{Listing, listings};
-use super::{Stage, end_in_doubt};
+use super::{Stage, stop_if_too_many_missing};
 use crate::client::{Class, Client, unusable};
 use crate::model::{Image, Sequence};
 use crate::observe::{Event, Step};
@@ -86,6 +86,6 @@ impl Stage<Sequence> for ListImages {
             }
             Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
         });
-        end_in_doubt(listed, client, Class::Search)
+        stop_if_too_many_missing(listed, client, Class::Search)
     }
 }

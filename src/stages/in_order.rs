@@ -11,7 +11,7 @@ use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Items that may be begun behind one that is late, for each that may be under way.
-const BEGUN: usize = 32;
+const STARTED_PER_SLOT: usize = 32;
 
 /// How far ahead items are begun.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub(super) struct Bounds {
 impl Bounds {
     /// As many under way as the client may have requests.
     pub(super) fn of(concurrency: usize, waiting: usize) -> Self {
-        Self { under_way: concurrency, begun: concurrency.saturating_mul(BEGUN), waiting }
+        Self { under_way: concurrency, begun: concurrency.saturating_mul(STARTED_PER_SLOT), waiting }
     }
 
     /// No more than so many items in all.

@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::in_order::{Bounds, in_order};
-use super::{Stage, end_in_doubt};
+use super::{Stage, stop_if_too_many_missing};
 use crate::client::{BatchFound, Class, Client, MAX_BATCH, Patience};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
@@ -21,16 +21,16 @@ const DOING: &str = "fetch metadata of image";
 const HEAVY: [&str; 3] = ["sfm_cluster", "mesh", "detections"];
 
 /// A batch that fails is split into so many parts. Three levels then lead from 50 images to one.
-const PARTS: usize = 4;
+const SPLIT_PARTS: usize = 4;
 
 /// While the host answers, a batch that fails is split after so many attempts; a part of one after the first.
 const BATCH_ATTEMPTS: u32 = 2;
 
 /// Attempts that an image gets alone at the least, however often it failed within batches.
-const LEAST_ALONE: u32 = 2;
+const MIN_SINGLE_ATTEMPTS: u32 = 2;
 
 /// Records that may wait for an earlier one that is late: some 50 MB.
-const MOST_WAITING: usize = 65_536;
+const MAX_WAITING: usize = 65_536;
 
 /// Fetches the metadata of images, in batches, and gives the records in the order of the images.
 ///
@@ -93,7 +93,7 @@ impl Stage<Image> for FetchMetadata {
         let heavy = self.fields.names().iter().any(|field| HEAVY.contains(field));
         let size = if heavy { 1 } else { self.batch_size };
         let (ahead, client) = (self.client.concurrency(), self.client.clone());
-        let asked = self.fields.asked();
+        let asked = self.fields.request_fields();
         let fields = self.fields;
         let observer = self.client.clone();
         let batches = batches(images, size, self.client.clone());
@@ -104,7 +104,7 @@ impl Stage<Image> for FetchMetadata {
             let task = AbortOnDropHandle::new(task);
             async move { task.await.unwrap_or_else(|panic| Rows::crashed(&ids, &panic)) }
         };
-        let fetched = in_order(batches, Bounds::of(ahead, MOST_WAITING), start, |batch| batch.rows.len())
+        let fetched = in_order(batches, Bounds::of(ahead, MAX_WAITING), start, |batch| batch.rows.len())
             .map(move |mut batch| {
                 batch.rows.iter_mut().flatten().for_each(|record| record.fill(&fields));
                 // Nothing entered the step for it, so it enters now, and fails.
@@ -116,12 +116,12 @@ impl Stage<Image> for FetchMetadata {
                 stream::iter(batch.rows.into_iter().chain(unrequested))
             })
             .flatten();
-        end_in_doubt(fetched, client, Class::Entity)
+        stop_if_too_many_missing(fetched, client, Class::Entity)
     }
 }
 
 /// What is known now of some images, whatever the store has.
-pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
+pub(crate) async fn refetch(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
     Fetch::new(client.anew(), fields).all(images, 0).await
 }
 
@@ -271,7 +271,7 @@ impl Fetch {
                 _ => match self.client.batch(images, &self.fields, patience).await {
                     Ok(found) => found,
                     Err(error) if self.may_be_spoilt(&error, depth) => {
-                        let parts = images.chunks(images.len().div_ceil(PARTS));
+                        let parts = images.chunks(images.len().div_ceil(SPLIT_PARTS));
                         let parts = parts.map(|part| self.all(part, depth + 1));
                         let parts = futures::future::join_all(parts).await.into_iter();
                         return parts.reduce(Fetched::merge).unwrap_or_default();
@@ -301,7 +301,7 @@ impl Fetch {
     async fn one(&self, image: &Image, depth: u32) -> Result<Metadata> {
         // The batches it failed in count as attempts, if the host answers others meanwhile.
         let failed = if depth == 0 { 0 } else { BATCH_ATTEMPTS + depth - 1 };
-        let attempts = self.client.max_attempts().saturating_sub(failed).max(LEAST_ALONE);
+        let attempts = self.client.max_attempts().saturating_sub(failed).max(MIN_SINGLE_ATTEMPTS);
         let patience =
             Patience { attempts: Some(attempts), answers: Some(self.answers), ..Patience::default() };
         let found = self.client.single(image, &self.fields, patience).await;

@@ -11,7 +11,7 @@ use std::task::Poll;
 pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
-pub(crate) use self::metadata::fetch_anew;
+pub(crate) use self::metadata::refetch;
 pub use crate::dates::Dates;
 use futures::{Stream, StreamExt, stream};
 
@@ -59,7 +59,7 @@ where
 
 /// Ends a stream with its first fatal error, and with that what is still under way for it; or with the one that what
 /// was said to be gone is not believed.
-fn end_in_doubt<T: Send + 'static>(
+fn stop_if_too_many_missing<T: Send + 'static>(
     records: impl Stream<Item = Result<T>> + Send + 'static,
     client: Client,
     class: Class,

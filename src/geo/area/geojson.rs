@@ -10,12 +10,12 @@ use ::geojson::{Feature, GeoJson, Geometry, GeometryValue, JsonObject, Position}
 use super::Area;
 use super::polygon::Polygon;
 use crate::error::{Error, ErrorKind, Result};
-use crate::geo::crs::{CONVERT, Crs, foreign};
+use crate::geo::crs::{CONVERT, Crs, unsupported};
 use crate::geo::lonlat::LonLat;
 use crate::text::printable;
 
 /// A file of more bytes is no area: the borders of all countries have half of that.
-const MOST_BYTES: u64 = 128 << 20;
+const MAX_FILE_LEN: u64 = 128 << 20;
 
 const HINT: &str =
     "an area is GeoJSON with polygons, longitude before latitude, such as QGIS or geojson.io write it";
@@ -83,8 +83,8 @@ impl Area {
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST_BYTES {
+    File::open(path)?.take(MAX_FILE_LEN + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_LEN {
         return Err(io::Error::other("it is larger than 128 MiB"));
     }
     Ok(text)
@@ -137,13 +137,13 @@ impl Found {
     /// RFC 7946 knows one system only, but older files name another one here.
     fn crs(&mut self, members: Option<&JsonObject>) -> Result<()> {
         let Some(crs) = members.and_then(|members| members.get("crs")) else { return Ok(()) };
-        match Crs::of_geojson(crs) {
+        match Crs::from_geojson(crs) {
             Crs::Wgs84 => {}
             Crs::Near(name) => {
                 self.near.get_or_insert(name);
             }
             Crs::Other(name) => {
-                return Err(refuse(foreign(&name)).with_hint(format!("convert it first: {CONVERT}")));
+                return Err(refuse(unsupported(&name)).with_hint(format!("convert it first: {CONVERT}")));
             }
         }
         Ok(())

@@ -12,16 +12,16 @@ use std::sync::Arc;
 use self::clip::Clip;
 use self::near::Near;
 use self::polygon::{Polygon, Rect};
-use super::bbox::{Bbox, SLIVER};
+use super::bbox::{Bbox, MIN_OVERLAP};
 use super::lonlat::{EARTH_RADIUS, LonLat, MAX_LATITUDE};
 use super::tile::TileId;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A circle has so many corners: it lies within a hundredth of a percent of a round one.
-const CORNERS: u32 = 240;
+const CIRCLE_CORNERS: u32 = 240;
 
 /// The widest circle, in metres.
-const WIDEST: f64 = 1_000_000.0;
+const MAX_RADIUS: f64 = 1_000_000.0;
 
 /// A part of the globe: a box, polygons with holes, or what lies around a place. Cheap to clone.
 ///
@@ -66,7 +66,7 @@ impl Area {
         if !place.is_on_the_globe() {
             return refuse("longitudes are -180 to 180, latitudes -90 to 90");
         }
-        if !(metres > 0.0 && metres <= WIDEST) {
+        if !(metres > 0.0 && metres <= MAX_RADIUS) {
             return refuse("the radius must be above 0 m and at most 1,000,000 m");
         }
         let wide = metres / EARTH_RADIUS;
@@ -75,12 +75,12 @@ impl Area {
         }
         let lat = place.lat.to_radians();
         let corner = |number: u32| {
-            let turn = f64::from(number) / f64::from(CORNERS) * std::f64::consts::TAU;
-            let sine = lat.sin() * wide.cos() + lat.cos() * wide.sin() * turn.cos();
-            let east = (turn.sin() * wide.sin() * lat.cos()).atan2(wide.cos() - lat.sin() * sine);
+            let bearing = f64::from(number) / f64::from(CIRCLE_CORNERS) * std::f64::consts::TAU;
+            let sine = lat.sin() * wide.cos() + lat.cos() * wide.sin() * bearing.cos();
+            let east = (bearing.sin() * wide.sin() * lat.cos()).atan2(wide.cos() - lat.sin() * sine);
             LonLat { lon: place.lon + east.to_degrees(), lat: sine.asin().to_degrees() }
         };
-        let ring = (0..CORNERS).map(corner).collect();
+        let ring = (0..CIRCLE_CORNERS).map(corner).collect();
         Ok(Self(Shape::Polygons(Arc::new([Polygon::new(&[ring])]))))
     }
 
@@ -100,7 +100,7 @@ impl Area {
     pub fn contains(&self, point: LonLat) -> bool {
         match &self.0 {
             Shape::Box(bbox) => bbox.contains(point),
-            Shape::Polygons(polygons) => turns(point.lon)
+            Shape::Polygons(polygons) => shifted_lons(point.lon)
                 .into_iter()
                 .any(|lon| polygons.iter().any(|polygon| polygon.contains(LonLat { lon, ..point }))),
         }
@@ -111,8 +111,10 @@ impl Area {
         match &self.0 {
             Shape::Box(bbox) => bbox.touches(tile),
             Shape::Polygons(polygons) => {
-                let rect = rect(tile);
-                TURNS.into_iter().any(|turn| polygons.iter().any(|p| p.meets(turned(rect, turn), SLIVER)))
+                let rect = tile_rect(tile);
+                LON_SHIFTS
+                    .into_iter()
+                    .any(|shift| polygons.iter().any(|p| p.meets(shifted_rect(rect, shift), MIN_OVERLAP)))
             }
         }
     }
@@ -123,20 +125,20 @@ impl Area {
             Shape::Box(bbox) => return bbox.clip(tile, extent),
             Shape::Polygons(polygons) => polygons,
         };
-        let rect = rect(tile);
+        let rect = tile_rect(tile);
         let mut near = Vec::new();
-        for turn in TURNS {
-            let rect = turned(rect, turn);
+        for shift in LON_SHIFTS {
+            let rect = shifted_rect(rect, shift);
             for index in (0..polygons.len()).filter(|index| polygons[*index].meets(rect, 0.0)) {
                 if polygons[index].covers(rect) {
                     return Clip::whole();
                 }
-                near.push((index, turn));
+                near.push((index, shift));
             }
         }
         Clip::in_polygons(Near {
             polygons: Arc::clone(polygons),
-            which: near,
+            indices: near,
             tile,
             extent: f64::from(extent),
         })
@@ -183,17 +185,17 @@ impl fmt::Display for Area {
 }
 
 /// Polygons over the antimeridian count on beyond 180 degrees, so a place may have to be turned once round the globe.
-const TURNS: [f64; 3] = [0.0, 360.0, -360.0];
+const LON_SHIFTS: [f64; 3] = [0.0, 360.0, -360.0];
 
-fn turns(lon: f64) -> [f64; 3] {
-    TURNS.map(|turn| lon + turn)
+fn shifted_lons(lon: f64) -> [f64; 3] {
+    LON_SHIFTS.map(|shift| lon + shift)
 }
 
-fn turned(rect: Rect, turn: f64) -> Rect {
-    Rect { west: rect.west + turn, east: rect.east + turn, ..rect }
+fn shifted_rect(rect: Rect, shift: f64) -> Rect {
+    Rect { west: rect.west + shift, east: rect.east + shift, ..rect }
 }
 
-fn rect(tile: TileId) -> Rect {
+fn tile_rect(tile: TileId) -> Rect {
     let (nw, se) = (tile.lonlat(0.0, 0.0, 1.0), tile.lonlat(1.0, 1.0, 1.0));
     Rect { west: nw.lon, south: se.lat, east: se.lon, north: nw.lat }
 }

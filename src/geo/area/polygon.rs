@@ -39,10 +39,10 @@ struct Edge {
 }
 
 /// So many edges share a band, about.
-const EDGES_A_BAND: usize = 8;
+const EDGES_PER_BAND: usize = 8;
 
 /// No more bands than this.
-const MOST_BANDS: usize = 1 << 14;
+const MAX_BANDS: usize = 1 << 14;
 
 /// A polygon with holes. Its edges are sorted into bands of latitude, so that a question looks at few of them.
 #[derive(Debug)]
@@ -76,10 +76,10 @@ impl Polygon {
 
     /// Where long edges would stand in too many bands, there are fewer.
     fn sort_into_bands(&mut self) {
-        let mut count = (self.edges.len() / EDGES_A_BAND).clamp(1, MOST_BANDS);
+        let mut count = (self.edges.len() / EDGES_PER_BAND).clamp(1, MAX_BANDS);
         loop {
             self.bands = vec![Vec::new(); count];
-            let mut room = self.edges.len() * EDGES_A_BAND;
+            let mut room = self.edges.len() * EDGES_PER_BAND;
             let fits = (0..self.edges.len()).all(|index| {
                 let edge = self.edges[index];
                 let bands = self.bands_of(edge.a.lat.min(edge.b.lat), edge.a.lat.max(edge.b.lat));
@@ -242,7 +242,7 @@ mod tests {
             let mut plain = Polygon::new(&[ring(&corners)]);
             plain.bands = vec![(0..u32::try_from(plain.edges.len()).expect("few")).collect()];
             let places: usize = banded.bands.iter().map(Vec::len).sum();
-            assert!(places <= banded.edges.len() * EDGES_A_BAND);
+            assert!(places <= banded.edges.len() * EDGES_PER_BAND);
             for n in 0..2000 {
                 let point = at(f64::from(n % 45) * 0.1 - 0.2, f64::from(n / 45) * 0.15 - 1.2);
                 assert_eq!(banded.contains(point), plain.contains(point), "{point:?}");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Facts, tags, tiff, xmp};
 
 /// So much of a picture is held at the most; of a longer head, what came so far is looked at.
-const LONGEST_HEAD: usize = 1 << 20;
+const MAX_HEAD_LEN: usize = 1 << 20;
 
 const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
@@ -62,7 +62,7 @@ impl Stamper {
         }
         self.held.extend_from_slice(&piece);
         let stamped = match self.look() {
-            Found::More if self.held.len() <= LONGEST_HEAD => return None,
+            Found::More if self.held.len() <= MAX_HEAD_LEN => return None,
             Found::End(frame) => self.facts.take().map(|facts| self.stamped(&facts, frame)),
             Found::More => self.facts.take().map(|facts| self.stamped(&facts, None)),
             Found::Strange => None,

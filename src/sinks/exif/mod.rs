@@ -64,7 +64,7 @@ impl Exif {
 const ALTITUDES: std::ops::RangeInclusive<f64> = -1000.0..=15_000.0;
 
 /// A line of attribution that a table brings has so many characters at the most: a long name, and the licence.
-const LONGEST_LINE: usize = 300;
+const MAX_ATTRIBUTION_LEN: usize = 300;
 
 /// What is written into a picture, each value checked; what is absent or absurd is left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +120,7 @@ impl Facts {
             attribution: image
                 .attribution
                 .as_deref()
-                .and_then(|line| shown_line(line, LONGEST_LINE))
+                .and_then(|line| shown_line(line, MAX_ATTRIBUTION_LEN))
                 .unwrap_or_else(|| attribution(image.creator_username.as_deref())),
             page: page_url(&image.img_id),
         }

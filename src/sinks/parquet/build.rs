@@ -11,24 +11,26 @@ use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeU
 
 use super::geo::{BBOX, EDGES, GEOMETRY, outward};
 use crate::geo::{LonLat, wkb};
-use crate::record::{Column, Kind, Position, RAW, Record, TIMESTAMPS, Value, with_position};
+use crate::record::{
+    Column, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value, columns_with_geometry,
+};
 use crate::sinks::Layout;
 
 /// The columns that are being filled.
 pub(super) struct Batch<T: 'static> {
     schema: SchemaRef,
     columns: Vec<(&'static Column<T>, Builder)>,
-    place: Option<(Position<T>, BinaryBuilder, StructBuilder)>,
+    place: Option<(GeometryColumn<T>, BinaryBuilder, StructBuilder)>,
 }
 
 impl<T: Record> Batch<T> {
     pub(super) fn new(layout: &Layout) -> Self {
-        let (columns, position) = with_position::<T>(&layout.fields, layout.place);
+        let (columns, position) = columns_with_geometry::<T>(&layout.fields, layout.place);
         let mut fields = Vec::new();
         for column in &columns {
             fields.push(Field::new(column.name, data_type(column.kind), true));
             if column.kind == Kind::Time {
-                fields.push(Field::new(format!("{}{RAW}", column.name), DataType::Int64, true));
+                fields.push(Field::new(format!("{}{RAW_SUFFIX}", column.name), DataType::Int64, true));
             }
         }
         let place = position.map(|position| {
@@ -144,7 +146,7 @@ impl Builder {
             (Self::Bool(builder), _) => builder.append_null(),
             (Self::Time(timestamps, raw), value) => {
                 let number = if let Value::Time(number) = value { Some(*number) } else { None };
-                let fits = number.is_some_and(|number| TIMESTAMPS.contains(&number));
+                let fits = number.is_some_and(|number| TIMESTAMP_RANGE.contains(&number));
                 timestamps.append_option(number.filter(|_| fits));
                 raw.append_option(number.filter(|_| !fits));
             }

@@ -11,10 +11,10 @@ use super::messages::{self, Row, TOO_LONG, TableInfo};
 use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Kind, LONGEST_TEXT, Record, formula};
+use crate::record::{Column, Kind, MAX_TEXT_LEN, Record, formula};
 
 /// Tables of other tools have some hundreds.
-const MOST_COLUMNS: usize = 10_000;
+const MAX_COLUMNS: usize = 10_000;
 
 /// Records from a CSV file with a header, one row at a time.
 ///
@@ -69,15 +69,15 @@ impl<T: Record> CsvSource<T> {
                 .error(&format!("line {}: {error}", rows.line()))
                 .with_hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
         })?;
-        if header.len() > MOST_COLUMNS || header.iter().any(|cell| cell.len() > LONGEST_TEXT) {
+        if header.len() > MAX_COLUMNS || header.iter().any(|cell| cell.len() > MAX_TEXT_LEN) {
             return Err(table.error("its header is longer than any table's: is it CSV at all?"));
         }
         table.header =
             header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
-        Self::of(table, rows)
+        Self::from_rows(table, rows)
     }
 
-    fn of(table: TableInfo, rows: Rows<Box<dyn Read + Send>>) -> Result<Self> {
+    fn from_rows(table: TableInfo, rows: Rows<Box<dyn Read + Send>>) -> Result<Self> {
         table.check_header::<T>()?;
         let column = |cell: &String| T::COLUMNS.iter().find(|column| column.name == cell);
         let columns = table.header.iter().map(column).collect();
@@ -85,7 +85,7 @@ impl<T: Record> CsvSource<T> {
     }
 
     pub(super) fn retype<U: Record>(self) -> Result<CsvSource<U>> {
-        CsvSource::of(self.table, self.rows)
+        CsvSource::from_rows(self.table, self.rows)
     }
 
     /// The names of the columns, as they stand in the file.
@@ -194,19 +194,19 @@ impl<T: Record> CsvSource<T> {
             return Err(self.table.row_error(row, " repeats the header"));
         }
         let len = |cell: std::result::Result<&str, &[u8]>| cell.map_or_else(<[u8]>::len, str::len);
-        if let Some(long) = cells.clone().position(|cell| len(cell) > LONGEST_TEXT) {
+        if let Some(long) = cells.clone().position(|cell| len(cell) > MAX_TEXT_LEN) {
             let name = messages::printable(&self.table.header[long], 60);
             return Err(self.table.row_error(row, &format!(", column `{name}`: {TOO_LONG}")));
         }
         for (cell, column) in cells.zip(&self.columns) {
             let Some(column) = column else { continue };
             let value = cell.map_err(|_| "it is not UTF-8 text").and_then(|text| {
-                column.kind.parse(if column.kind == Kind::Text { formula::unguarded(text) } else { text })
+                column.kind.parse(if column.kind == Kind::Text { formula::unescape(text) } else { text })
             });
             let shown = || cell.map_or_else(String::from_utf8_lossy, Cow::Borrowed).into_owned();
             self.table.set_value(record, column, value, row, shown)?;
         }
-        record.settle().map_err(|why| self.table.row_error(row, &format!(": {why}")))
+        record.validate().map_err(|why| self.table.row_error(row, &format!(": {why}")))
     }
 }
 

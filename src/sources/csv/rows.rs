@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 use std::ops::Range;
 
-use super::super::LONGEST_ROW;
+use super::super::MAX_ROW_LEN;
 
 /// So much is read at once.
-const PIECE: usize = 1 << 16;
+const CHUNK_SIZE: usize = 1 << 16;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -47,7 +47,7 @@ impl<R: Read> Rows<R> {
     pub(super) fn new(from: R, first_line: u64) -> Self {
         Self {
             from,
-            buffer: vec![0; PIECE],
+            buffer: vec![0; CHUNK_SIZE],
             begin: 0,
             filled: 0,
             at_end: false,
@@ -157,7 +157,7 @@ impl<R: Read> Rows<R> {
 
     /// Reads on; false at the end.
     fn fill(&mut self) -> io::Result<bool> {
-        if self.filled - self.begin > LONGEST_ROW {
+        if self.filled - self.begin > MAX_ROW_LEN {
             return Err(too_long());
         }
         if self.at_end {
@@ -367,16 +367,16 @@ mod tests {
 
     #[test]
     fn rows_longer_than_the_buffer_are_whole() {
-        let cell = "x".repeat(PIECE / 3);
+        let cell = "x".repeat(CHUNK_SIZE / 3);
         let text = format!("{cell},\"{cell}\n\"\"\",{cell},{cell}\n").repeat(7);
-        for size in [1000, PIECE, usize::MAX] {
+        for size in [1000, CHUNK_SIZE, usize::MAX] {
             assert_eq!(ours(text.as_bytes(), size), theirs(text.as_bytes()));
         }
     }
 
     #[test]
     fn a_quote_that_is_never_closed_ends_at_the_longest_row() {
-        let endless = [b"a,\"".to_vec(), vec![b'x'; LONGEST_ROW + PIECE]].concat();
+        let endless = [b"a,\"".to_vec(), vec![b'x'; MAX_ROW_LEN + CHUNK_SIZE]].concat();
         let mut rows = Rows::new(&endless[..], 1);
         let error = rows.next().expect_err("too long");
         assert!(error.to_string().contains("16 MiB"), "{error}");

@@ -17,7 +17,7 @@ use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::{Error, Result};
 use crate::geo::LonLat;
-use crate::record::{Column, Kind, Placing, Record, Value};
+use crate::record::{Column, GeometryReader, Kind, Record, Value};
 
 /// A feature without what we have no use for: the library's own type keeps foreign members too, at half the speed.
 #[derive(Deserialize)]
@@ -29,11 +29,11 @@ struct Feature {
 }
 
 /// A feature of more values than this would take hundreds of times its length in memory.
-const MOST_VALUES: usize = 1_000_000;
+const MAX_VALUES: usize = 1_000_000;
 
 impl Feature {
     fn read(text: &[u8]) -> std::result::Result<Self, String> {
-        if text.len() > MOST_VALUES && memchr::memchr_iter(b',', text).count() > MOST_VALUES {
+        if text.len() > MAX_VALUES && memchr::memchr_iter(b',', text).count() > MAX_VALUES {
             return Err("it has more than a million values".to_owned());
         }
         serde_json::from_slice(text).map_err(|fault| fault.to_string())
@@ -46,10 +46,10 @@ enum FeatureType {
 }
 
 /// The features that tell which properties there are.
-const FIRST_FEATURES: usize = 1000;
+const MAX_HEADER_FEATURES: usize = 1000;
 
 /// No more of them than this many bytes.
-const FIRST_BYTES: usize = 4 << 20;
+const MAX_HEADER_BYTES: usize = 4 << 20;
 
 /// Records from the features of a GeoJSON file, one at a time.
 ///
@@ -78,7 +78,7 @@ pub struct GeoJsonSource<T: 'static> {
     columns: HashMap<&'static str, &'static Column<T>>,
     /// The key that a feature's `id` is.
     id: Option<&'static Column<T>>,
-    position: Option<Placing<T>>,
+    position: Option<GeometryReader<T>>,
     /// Whether one of the first features has a geometry, or the id of an image.
     seen: Seen,
 }
@@ -104,19 +104,19 @@ impl<T: Record> GeoJsonSource<T> {
 
     /// Reads a feature collection from anything; `name` is how messages call it.
     pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        Self::of(name.into(), Split::collection(buffered(from)), VecDeque::new())
+        Self::from_split(name.into(), Split::collection(buffered(from)), VecDeque::new())
     }
 
     /// Reads a feature a line from anything; `name` is how messages call it.
     pub fn lines(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        Self::of(name.into(), Split::sequence(buffered(from)), VecDeque::new())
+        Self::from_split(name.into(), Split::sequence(buffered(from)), VecDeque::new())
     }
 
     pub(super) fn retype<U: Record>(self) -> Result<GeoJsonSource<U>> {
-        GeoJsonSource::of(self.table.name, self.split, self.first)
+        GeoJsonSource::from_split(self.table.name, self.split, self.first)
     }
 
-    fn of(
+    fn from_split(
         name: String,
         split: Split<BufReader<Box<dyn Read + Send>>>,
         first: VecDeque<Vec<u8>>,
@@ -125,17 +125,17 @@ impl<T: Record> GeoJsonSource<T> {
         let id = T::COLUMNS.iter().rfind(|column| column.field.is_none());
         let table = TableInfo::new(name, "feature");
         let mut source =
-            Self { table, split, first, columns, id, position: Placing::new(), seen: Seen::default() };
-        source.read_ahead()?;
+            Self { table, split, first, columns, id, position: GeometryReader::new(), seen: Seen::default() };
+        source.prefetch()?;
         source.read_header()?;
         source.table.check_header::<T>()?;
         Ok(source)
     }
 
     /// Features need not have the same properties, so the first thousand are asked.
-    fn read_ahead(&mut self) -> Result<()> {
+    fn prefetch(&mut self) -> Result<()> {
         let mut size: usize = self.first.iter().map(Vec::len).sum();
-        while self.first.len() < FIRST_FEATURES && size < FIRST_BYTES {
+        while self.first.len() < MAX_HEADER_FEATURES && size < MAX_HEADER_BYTES {
             let next = self.split.next().map_err(|why| self.broken(self.first.len(), why))?;
             let Some(text) = next else { break };
             size += text.len();
@@ -177,12 +177,14 @@ impl<T: Record> GeoJsonSource<T> {
             self.table.header.extend(T::COLUMNS.iter().map(|column| column.name.to_owned()));
         }
         match first_fault {
-            Some(fault) if known.is_empty() => Err(self.no_feature(&Row { number: 1, first: true }, &fault)),
+            Some(fault) if known.is_empty() => {
+                Err(self.not_a_feature(&Row { number: 1, first: true }, &fault))
+            }
             _ => Ok(()),
         }
     }
 
-    fn no_feature(&self, row: &Row, fault: &str) -> Error {
+    fn not_a_feature(&self, row: &Row, fault: &str) -> Error {
         let why = format!(" is not one: {}", messages::printable(fault, 200));
         let error = self.table.row_error(row, &why);
         if row.first {
@@ -219,7 +221,8 @@ impl<T: Record> GeoJsonSource<T> {
     /// does not matter. The geometry of an image is in `lon` and `lat`.
     pub fn only(mut self, names: &[&str]) -> Self {
         self.columns.retain(|_, column| column.required || names.contains(&column.name));
-        self.position = self.position.filter(|position| names.iter().any(|name| position.is_half(name)));
+        self.position =
+            self.position.filter(|position| names.iter().any(|name| position.is_coordinate(name)));
         self
     }
 
@@ -263,7 +266,7 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     fn read(&self, record: &mut T, text: &[u8], row: &Row) -> Result<()> {
-        let feature = Feature::read(text).map_err(|fault| self.no_feature(row, &fault))?;
+        let feature = Feature::read(text).map_err(|fault| self.not_a_feature(row, &fault))?;
         let FeatureType::Feature = feature.r#type;
         let properties = feature.properties.unwrap_or_default();
         let mut has_id = None;
@@ -298,16 +301,16 @@ impl<T: Record> GeoJsonSource<T> {
                 return Err(self.table.row_error(row, &why));
             };
             if let [lon, lat, ..] = *coordinates.as_slice() {
-                let has_columns = properties.keys().any(|name| position.is_half(name));
+                let has_columns = properties.keys().any(|name| position.is_coordinate(name));
                 position
                     .fill(record, LonLat { lon, lat }, has_columns)
-                    .map_err(|why| self.refuse(row, why))?;
+                    .map_err(|why| self.row_error(row, why))?;
             }
         }
-        record.settle().map_err(|why| self.refuse(row, why))
+        record.validate().map_err(|why| self.row_error(row, why))
     }
 
-    fn refuse(&self, row: &Row, why: &str) -> Error {
+    fn row_error(&self, row: &Row, why: &str) -> Error {
         self.table.row_error(row, &format!(": {why}"))
     }
 

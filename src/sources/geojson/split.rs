@@ -5,8 +5,8 @@
 
 use std::io::{self, BufRead};
 
-use super::super::LONGEST_ROW;
-use crate::geo::crs::{CONVERT, Crs, foreign};
+use super::super::MAX_ROW_LEN;
+use crate::geo::crs::{CONVERT, Crs, unsupported};
 
 /// The record separator of RFC 8142.
 const RS: u8 = 0x1e;
@@ -172,9 +172,9 @@ fn other_member<R: BufRead>(bytes: &mut Bytes<R>, name: &[u8]) -> Result<(), Bro
     // Text that is no JSON is in no system that is known.
     let crs =
         serde_json::from_slice(&crs).unwrap_or_else(|_| String::from_utf8_lossy(&crs).into_owned().into());
-    match Crs::of_geojson(&crs) {
+    match Crs::from_geojson(&crs) {
         Crs::Wgs84 => Ok(()),
-        Crs::Near(name) | Crs::Other(name) => Err(broken(format!("{}: {CONVERT}", foreign(&name)))),
+        Crs::Near(name) | Crs::Other(name) => Err(broken(format!("{}: {CONVERT}", unsupported(&name)))),
     }
 }
 
@@ -303,7 +303,7 @@ impl<R: BufRead> Bytes<R> {
 }
 
 fn keep(text: &mut Vec<u8>, part: &[u8]) -> Result<(), Broken> {
-    if text.len() + part.len() > LONGEST_ROW {
+    if text.len() + part.len() > MAX_ROW_LEN {
         return Err(broken("a feature is longer than 16 MiB"));
     }
     text.extend_from_slice(part);
@@ -379,7 +379,7 @@ mod tests {
         assert!(split(&crs.replace("EPSG::3857", "OGC:1.3:CRS84"), 64, false).is_ok());
         let behind = r#"{"features":[],"crs":{"type":"name","properties":{"name":"EPSG:2154"}}}"#;
         assert!(why(behind).contains("EPSG:2154"));
-        let endless = format!(r#"{{"features":["{}"#, "x".repeat(LONGEST_ROW + 1));
+        let endless = format!(r#"{{"features":["{}"#, "x".repeat(MAX_ROW_LEN + 1));
         assert!(why(&endless).contains("16 MiB"));
     }
 }

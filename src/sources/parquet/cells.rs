@@ -23,7 +23,7 @@ type Reason = &'static str;
 const WHOLE_BELOW: f32 = 16_777_216.0;
 
 const OTHER_TYPE: Reason = "it is of another type";
-const DAY: i64 = 24 * 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The values of an array, of which the usual types are looked up once and not for every value.
 pub(super) struct Cells<'a> {
@@ -41,7 +41,7 @@ enum Known<'a> {
 }
 
 impl<'a> Cells<'a> {
-    pub(super) fn of(array: &'a dyn Array) -> Self {
+    pub(super) fn new(array: &'a dyn Array) -> Self {
         let known = match array.data_type() {
             DataType::Utf8 => Known::Text(array.as_string()),
             DataType::Binary => Known::Bytes(array.as_binary()),
@@ -84,7 +84,7 @@ impl<'a> Cells<'a> {
             Known::Integer(array) if array.is_valid(row) => Cell::Whole(array.value(row).into()),
             Known::Float(array) if array.is_valid(row) => Cell::Float(array.value(row)),
             Known::Time(array) if array.is_valid(row) => Cell::Time(array.value(row)),
-            Known::Other => Cell::of(self.array, row),
+            Known::Other => Cell::read(self.array, row),
             _ => Cell::Null,
         }
     }
@@ -107,7 +107,7 @@ pub(super) enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    pub(super) fn of(array: &'a dyn Array, row: usize) -> Self {
+    pub(super) fn read(array: &'a dyn Array, row: usize) -> Self {
         if array.is_null(row) {
             return Self::Null;
         }
@@ -153,7 +153,7 @@ impl<'a> Cell<'a> {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => {
                 time!(TimestampNanosecondType, |ticks: i64| Some(ticks.div_euclid(1_000_000)))
             }
-            DataType::Date32 => time!(Date32Type, |days| Some(i64::from(days) * DAY)),
+            DataType::Date32 => time!(Date32Type, |days| Some(i64::from(days) * DAY_MS)),
             DataType::Date64 => time!(Date64Type, Some),
             DataType::List(_) => Self::List(array.as_list::<i32>().value(row)),
             DataType::LargeList(_) => Self::List(array.as_list::<i64>().value(row)),
@@ -225,7 +225,7 @@ fn without_fraction(number: f64) -> Result<i128, Reason> {
 }
 
 fn floats(list: &dyn Array) -> Result<Vec<f64>, Reason> {
-    let float = |row| match Cell::of(list, row).value(Kind::Float)? {
+    let float = |row| match Cell::read(list, row).value(Kind::Float)? {
         Value::Float(number) => Ok(number),
         _ => Err("one of its numbers is null"),
     };
@@ -233,7 +233,7 @@ fn floats(list: &dyn Array) -> Result<Vec<f64>, Reason> {
 }
 
 fn texts(list: &dyn Array) -> Result<Vec<String>, Reason> {
-    let text = |row| match Cell::of(list, row) {
+    let text = |row| match Cell::read(list, row) {
         Cell::Text(text) => Ok(text.to_owned()),
         Cell::Whole(number) => Ok(number.to_string()),
         Cell::Null => Err("one of its texts is null"),

@@ -9,18 +9,18 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Where the decoder gives up too.
-const DEEPEST: u8 = 64;
+const MAX_DEPTH: u8 = 64;
 
 /// What a byte of a footer may stand for, at most: more of what takes no bytes is a trap.
-const VALUES_A_BYTE: u64 = 16;
+const VALUES_PER_BYTE: u64 = 16;
 
 /// Refuses a footer that claims far more values than it has bytes; whatever else is wrong is the decoder's to tell.
 pub(super) fn check(mut file: &File) -> Result<(), String> {
     let footer = read(&mut file);
     file.rewind().map_err(|error| error.to_string())?;
     let Ok(Some(footer)) = footer else { return Ok(()) };
-    let values_left = VALUES_A_BYTE * footer.len() as u64 + 1024;
-    match (Skim { rest: &footer, values_left }).fields(DEEPEST) {
+    let values_left = VALUES_PER_BYTE * footer.len() as u64 + 1024;
+    match (Skim { rest: &footer, values_left }).fields(MAX_DEPTH) {
         Err(Stop::Trap) => {
             Err("the file is damaged: its footer claims more values than it can hold".to_owned())
         }

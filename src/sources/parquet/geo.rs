@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::super::messages;
 use super::cells::{Cell, Cells};
 use crate::geo::{LonLat, wkb};
-use crate::record::{Kind, LONGEST_TEXT, Value};
+use crate::record::{Kind, MAX_TEXT_LEN, Value};
 
 /// The column of points: the primary one of GeoParquet, else one that is called `geometry`.
 ///
@@ -21,7 +21,7 @@ pub(super) fn column(rows: &ParquetRecordBatchReaderBuilder<File>) -> Result<Opt
     let notes = rows.metadata().file_metadata().key_value_metadata();
     let geo =
         notes.into_iter().flatten().find(|note| note.key == "geo").and_then(|note| note.value.as_deref());
-    if geo.is_some_and(|text| text.len() > LONGEST_TEXT) {
+    if geo.is_some_and(|text| text.len() > MAX_TEXT_LEN) {
         return Err("its note `geo` is longer than 1 MiB".to_owned());
     }
     let geo: Json = geo.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -85,7 +85,7 @@ pub(super) fn point(cells: &Cells<'_>, row: usize) -> Result<Option<LonLat>, &'s
         }
         let half = |name| -> Result<Option<f64>, &'static str> {
             let halves = pair.column_by_name(name).ok_or("its geometry is not a point")?;
-            match Cell::of(halves.as_ref(), row).value(Kind::Float)? {
+            match Cell::read(halves.as_ref(), row).value(Kind::Float)? {
                 Value::Float(degrees) if !degrees.is_nan() => Ok(Some(degrees)),
                 _ => Ok(None),
             }

@@ -18,10 +18,10 @@ use super::messages::{self, Row, TableInfo};
 use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Kind, Placing, RAW, Record};
+use crate::record::{Column, GeometryReader, Kind, RAW_SUFFIX, Record};
 
 /// Rows that are decoded at once.
-const BATCH: usize = 1024;
+const BATCH_ROWS: usize = 1024;
 
 /// Records from a Parquet file, a page at a time.
 ///
@@ -51,7 +51,7 @@ pub struct ParquetSource<T: 'static> {
     /// The column of points, or why there is none that could be used.
     geometry: std::result::Result<Option<String>, String>,
     /// The column of points, and its way into the record.
-    position: Option<(String, Placing<T>)>,
+    position: Option<(String, GeometryReader<T>)>,
 }
 
 impl<T: Record> ParquetSource<T> {
@@ -68,20 +68,20 @@ impl<T: Record> ParquetSource<T> {
         })?;
         check_chunks(&rows).map_err(|why| table.error(&why))?;
         table.header = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
-        Self::of(table, rows)
+        Self::from_builder(table, rows)
     }
 
-    fn of(table: TableInfo, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
+    fn from_builder(table: TableInfo, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
         table.check_header::<T>()?;
         // Times that are no timestamps stand in a column beside, after theirs.
         let column = |name: &str| {
-            let time = name.strip_suffix(RAW);
+            let time = name.strip_suffix(RAW_SUFFIX);
             let is_raw = |column: &Column<T>| column.kind == Kind::Time && Some(column.name) == time;
             T::COLUMNS.iter().find(|column| column.name == name || is_raw(column))
         };
         let columns = table.header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
         let geometry = geo::column(&rows);
-        let position = match Placing::new() {
+        let position = match GeometryReader::new() {
             Some(placing) => {
                 let name = geometry.clone().map_err(|why| table.error(&why))?;
                 name.map(|name| (name, placing))
@@ -108,7 +108,7 @@ impl<T: Record> ParquetSource<T> {
     }
 
     pub(super) fn retype<U: Record>(self) -> Result<ParquetSource<U>> {
-        ParquetSource::of(self.table, self.rows)
+        ParquetSource::from_builder(self.table, self.rows)
     }
 
     /// The names of the columns, as they stand in the file.
@@ -128,7 +128,8 @@ impl<T: Record> ParquetSource<T> {
     /// matter. The place of an image is in `lon` and `lat`, whatever the file calls its geometry.
     pub fn only(mut self, names: &[&str]) -> Self {
         self.columns.retain(|(_, column)| column.required || names.contains(&column.name));
-        self.position = self.position.filter(|(_, placing)| names.iter().any(|name| placing.is_half(name)));
+        self.position =
+            self.position.filter(|(_, placing)| names.iter().any(|name| placing.is_coordinate(name)));
         self
     }
 
@@ -153,7 +154,7 @@ impl<T: Record> ParquetSource<T> {
         let damaged = |row: u64, why: &str| {
             table.error(&format!("after {row} rows: the file is damaged: {}", messages::printable(why, 200)))
         };
-        let batches = match rows.with_batch_size(BATCH).with_projection(projection).build() {
+        let batches = match rows.with_batch_size(BATCH_ROWS).with_projection(projection).build() {
             Ok(batches) => batches,
             Err(why) => {
                 sender.push(Err(damaged(0, &why.to_string())));
@@ -186,7 +187,7 @@ struct Filled<'a, T: 'static> {
     table: &'a TableInfo,
     rows: usize,
     cells: Vec<(Cells<'a>, &'static Column<T>)>,
-    points: Option<(Cells<'a>, &'a Placing<T>)>,
+    points: Option<(Cells<'a>, &'a GeometryReader<T>)>,
     /// Whether the file has the points in columns of their own, too.
     has_columns: bool,
 }
@@ -196,13 +197,13 @@ impl<'a, T: Record> Filled<'a, T> {
         table: &'a TableInfo,
         batch: &'a RecordBatch,
         columns: &[(String, &'static Column<T>)],
-        position: Option<&'a (String, Placing<T>)>,
+        position: Option<&'a (String, GeometryReader<T>)>,
     ) -> Self {
-        let array = |name: &str| batch.column_by_name(name).map(|array| Cells::of(array));
+        let array = |name: &str| batch.column_by_name(name).map(|array| Cells::new(array));
         let cells = columns.iter().filter_map(|(name, column)| Some((array(name)?, *column))).collect();
         let points = position.and_then(|(name, placing)| Some((array(name)?, placing)));
         let has_columns =
-            position.is_some_and(|(_, placing)| table.header.iter().any(|name| placing.is_half(name)));
+            position.is_some_and(|(_, placing)| table.header.iter().any(|name| placing.is_coordinate(name)));
         Self { table, rows: batch.num_rows(), cells, points, has_columns }
     }
 
@@ -226,7 +227,7 @@ impl<'a, T: Record> Filled<'a, T> {
         {
             placing.fill(record, point, self.has_columns).map_err(refuse)?;
         }
-        record.settle().map_err(refuse)
+        record.validate().map_err(refuse)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::sources::RecordStream;
 ///
 /// An image that lacks what a filter looks at is left out: nobody can say that
 /// it fits. Errors pass. Filters stand behind [`FetchMetadata`](crate::FetchMetadata),
-/// which must be asked for their [`fields`](Filter::fields).
+/// which must be asked for their [`required_fields`](Filter::required_fields).
 ///
 /// ```
 /// use streetflow::stages::Filter;
@@ -269,12 +269,12 @@ impl Filter {
     }
 
     /// The fields of the API that it looks at.
-    pub fn fields(&self) -> &'static [&'static str] {
+    pub fn required_fields(&self) -> &'static [&'static str] {
         self.fields
     }
 
     /// The fields to ask for so that it can look: those that are wanted, and its own.
-    pub fn asked(&self, wanted: &crate::Fields) -> Result<crate::Fields> {
+    pub fn request_fields(&self, wanted: &crate::Fields) -> Result<crate::Fields> {
         self.fields.iter().try_fold(wanted.clone(), |fields, field| fields.with(field))
     }
 

@@ -58,12 +58,12 @@ fn points<R: Record>() -> Vec<Point<R>> {
 }
 
 /// The way to a record's place.
-pub(crate) struct Position<R: 'static> {
+pub(crate) struct GeometryColumn<R: 'static> {
     points: Vec<Point<R>>,
     place: GeometryChoice,
 }
 
-impl<R: Record> Position<R> {
+impl<R: Record> GeometryColumn<R> {
     /// Where the record lies, if it lies anywhere.
     pub(crate) fn of(&self, record: &R) -> Option<LonLat> {
         let point = |index: usize| self.points.get(index)?.get(record);
@@ -76,10 +76,10 @@ impl<R: Record> Position<R> {
 }
 
 /// The columns of a table that has a geometry, and the way to it; none for records that lie nowhere.
-pub(crate) fn with_position<R: Record>(
+pub(crate) fn columns_with_geometry<R: Record>(
     fields: &Fields,
     place: GeometryChoice,
-) -> (Vec<&'static Column<R>>, Option<Position<R>>) {
+) -> (Vec<&'static Column<R>>, Option<GeometryColumn<R>>) {
     let mut columns = select::<R>(Some(fields));
     let points = points::<R>();
     let Some(original) = points.first() else { return (columns, None) };
@@ -92,16 +92,16 @@ pub(crate) fn with_position<R: Record>(
             }
         }
     }
-    (columns, Some(Position { points, place }))
+    (columns, Some(GeometryColumn { points, place }))
 }
 
 /// The way of a file's geometry into a record.
-pub(crate) struct Placing<R: 'static> {
+pub(crate) struct GeometryReader<R: 'static> {
     original: Point<R>,
     computed: Option<Point<R>>,
 }
 
-impl<R: Record> Placing<R> {
+impl<R: Record> GeometryReader<R> {
     /// None for records that lie nowhere.
     pub(crate) fn new() -> Option<Self> {
         let mut points = points::<R>().into_iter();
@@ -109,7 +109,7 @@ impl<R: Record> Placing<R> {
     }
 
     /// Whether a column is one half of the original point.
-    pub(crate) fn is_half(&self, name: &str) -> bool {
+    pub(crate) fn is_coordinate(&self, name: &str) -> bool {
         [self.original.lon.name, self.original.lat.name].contains(&name)
     }
 
@@ -142,7 +142,7 @@ mod tests {
     fn the_geometry_replaces_the_original_point_and_copies_any_other() {
         let fields: Fields = "width,geometry".parse().expect("fields");
         let names = |place| {
-            let (columns, position) = with_position::<Metadata>(&fields, place);
+            let (columns, position) = columns_with_geometry::<Metadata>(&fields, place);
             assert!(position.is_some());
             columns.iter().map(|column| column.name).collect::<Vec<_>>()
         };
@@ -152,14 +152,14 @@ mod tests {
             (names(GeometryChoice::Computed), names(GeometryChoice::Best)),
             (both.to_vec(), both.to_vec())
         );
-        assert!(with_position::<Image>(&fields, GeometryChoice::Best).1.is_none());
+        assert!(columns_with_geometry::<Image>(&fields, GeometryChoice::Best).1.is_none());
     }
 
     #[test]
     fn best_is_the_computed_point_where_there_is_one() {
         let of = |place, geometry, computed_geometry| {
             let record = Metadata { geometry, computed_geometry, ..Metadata::default() };
-            with_position::<Metadata>(&Fields::default(), place).1.expect("a position").of(&record)
+            columns_with_geometry::<Metadata>(&Fields::default(), place).1.expect("a position").of(&record)
         };
         assert_eq!(of(GeometryChoice::Original, Some(HERE), Some(THERE)), Some(HERE));
         assert_eq!(of(GeometryChoice::Computed, Some(HERE), Some(THERE)), Some(THERE));
