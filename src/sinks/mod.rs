@@ -6,15 +6,12 @@ mod exif;
 pub(crate) mod file;
 mod file_time;
 mod folders;
-mod fresh;
 mod geojson;
 mod images;
-mod in_flight;
 mod jpeg;
 mod layout;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod picture_folder;
 mod quality;
 mod table;
 mod warnings;

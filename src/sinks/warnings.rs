@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 
 /// So many files or folders are named in a warning.
-const NAMED: usize = 5;
+const MAX_NAMES: usize = 5;
 
 /// Some paths by name, and how many more there are.
 pub(super) fn names<'a>(paths: impl ExactSizeIterator<Item = &'a Path>) -> String {
-    let more = paths.len().saturating_sub(NAMED);
-    let names: Vec<_> = paths.take(NAMED).map(|path| format!("`{}`", path.display())).collect();
+    let more = paths.len().saturating_sub(MAX_NAMES);
+    let names: Vec<_> = paths.take(MAX_NAMES).map(|path| format!("`{}`", path.display())).collect();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", names.join(", "))
 }
@@ -40,7 +40,7 @@ pub(super) struct TooSmall {
 }
 
 impl TooSmall {
-    pub(super) fn note(&mut self, path: &Path) {
+    pub(super) fn add(&mut self, path: &Path) {
         self.count += 1;
         self.first.get_or_insert_with(|| path.to_owned());
     }

@@ -299,7 +299,7 @@ async fn a_url_that_has_ended_is_not_tried_and_fresh_ones_come_in_batches() {
     let written = download(&tokenless.build().unwrap(), folder.path(), images.clone()).await.unwrap();
     assert_eq!((written.failed, sandbox.requests_to(Host::Images).len()), (20, 0));
     let told = watch.told.lock().unwrap().remove(0);
-    assert!(told.contains("its URL has ended") && told.contains("MAPILLARY_TOKEN"), "{told}");
+    assert!(told.contains("its URL has expired") && told.contains("MAPILLARY_TOKEN"), "{told}");
 
     sandbox.expire_urls_at(u32::MAX);
     sandbox.clear_requests();

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::holes::{BLOCK, HoleCheck};
-use super::marker::written;
+use super::marker::write_time;
 use crate::error::{Error, ErrorKind};
 use crate::sinks::JpegCheck;
 use crate::sinks::folders::{picture_folders, picture_quality};
@@ -15,7 +15,7 @@ use crate::sinks::warnings::{count, names};
 const CHUNK_SIZE: usize = 64 * BLOCK;
 
 /// What a suspicious picture has behind its name: no picture's name ends so, and nothing removes such a file.
-const ASIDE: &str = ".aside";
+const ASIDE_SUFFIX: &str = ".aside";
 
 /// What became of pictures that were looked into.
 #[derive(Debug, Default)]
@@ -37,10 +37,10 @@ pub(super) fn check_since(folder: &Path, since: u64) -> Checked {
             let is_ours = entry.file_name().to_str().and_then(picture_quality).is_some();
             // Of a link itself, so none is followed.
             let is_young = |entry: &fs::DirEntry| {
-                entry.metadata().is_ok_and(|found| found.is_file() && written(&found) >= since)
+                entry.metadata().is_ok_and(|found| found.is_file() && write_time(&found) >= since)
             };
             if is_ours && is_young(&entry) {
-                checked.take(entry.path());
+                checked.check(entry.path());
             }
         }
     }
@@ -48,8 +48,8 @@ pub(super) fn check_since(folder: &Path, since: u64) -> Checked {
 }
 
 impl Checked {
-    fn take(&mut self, path: PathBuf) {
-        match judge(&path).and_then(|state| resolve(&path, state)) {
+    fn check(&mut self, path: PathBuf) {
+        match classify(&path).and_then(|state| resolve(&path, state)) {
             Ok(State::Whole) => {}
             Ok(State::Broken) => self.removed.push(path),
             Ok(State::Suspicious) => self.aside.push(path),
@@ -95,13 +95,13 @@ enum State {
     Suspicious,
 }
 
-fn judge(path: &Path) -> io::Result<State> {
+fn classify(path: &Path) -> io::Result<State> {
     let mut file = File::open(path)?;
     let (mut jpeg, mut holes) = (JpegCheck::default(), HoleCheck::default());
     let mut chunk = Vec::with_capacity(CHUNK_SIZE);
     loop {
         chunk.clear();
-        // Some file systems notice themselves that a part of it is spoilt. It may also be the network.
+        // Some file systems notice themselves that a part of it is damagt. It may also be the network.
         if (&mut file).take(CHUNK_SIZE as u64).read_to_end(&mut chunk).is_err() {
             return Ok(State::Suspicious);
         }
@@ -130,8 +130,8 @@ fn resolve(path: &Path, state: State) -> io::Result<State> {
 fn free_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let names = (1_u32..).map(|number| match number {
-        1 => format!("{name}{ASIDE}"),
-        _ => format!("{name}{ASIDE}-{number}"),
+        1 => format!("{name}{ASIDE_SUFFIX}"),
+        _ => format!("{name}{ASIDE_SUFFIX}-{number}"),
     });
     let mut paths = names.map(|name| path.with_file_name(name));
     paths.find(|path| fs::symlink_metadata(path).is_err()).unwrap_or_else(|| path.to_owned())

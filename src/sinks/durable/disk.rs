@@ -19,7 +19,7 @@ impl Disk {
     }
 
     #[expect(clippy::unused_self, reason = "other systems want to know")]
-    pub(super) fn note(&self, _: &Path) {}
+    pub(super) fn add(&self, _: &Path) {}
 
     pub(super) fn sync(&self, _: &Path) -> io::Result<()> {
         crate::file_system::sync_all(&self.0)
@@ -28,10 +28,10 @@ impl Disk {
 
 /// What to bring to the disk: file by file, for elsewhere the call for all of them does not wait for the disk.
 #[cfg(not(target_os = "linux"))]
-pub(super) use self::each::Each as Disk;
+pub(super) use self::per_file::PerFile as Disk;
 
 #[cfg(any(test, not(target_os = "linux")))]
-pub(super) mod each {
+pub(super) mod per_file {
     use std::collections::BTreeSet;
     use std::fs::File;
     use std::io;
@@ -41,15 +41,15 @@ pub(super) mod each {
     use crate::file_system::{sync_file, sync_folder};
 
     #[derive(Default)]
-    pub(in crate::sinks::durable) struct Each(Mutex<Vec<PathBuf>>);
+    pub(in crate::sinks::durable) struct PerFile(Mutex<Vec<PathBuf>>);
 
-    impl Each {
+    impl PerFile {
         #[expect(clippy::unnecessary_wraps, reason = "the other way to do it can fail")]
         pub(in crate::sinks::durable) fn open(_: &Path) -> io::Result<Self> {
             Ok(Self::default())
         }
 
-        pub(in crate::sinks::durable) fn note(&self, picture: &Path) {
+        pub(in crate::sinks::durable) fn add(&self, picture: &Path) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(picture.to_owned());
         }
 

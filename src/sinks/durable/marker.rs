@@ -11,10 +11,10 @@ const MARKER: &str = ".unsynced.";
 
 /// The marker's only line: these words, the time in milliseconds since 1970, and the id of the system's boot.
 /// Always equally long within a run.
-pub(super) const WORDS: &str = "pictures since then may not be on the disk: ";
+pub(super) const PREFIX: &str = "pictures since then may not be on the disk: ";
 
 /// A clock that goes back by less is within the slack.
-pub(super) const TOLERANCE: u64 = 5_000;
+pub(super) const TOLERANCE_MS: u64 = 5_000;
 
 /// In the place of the boot's id where the system has none.
 const NO_BOOT: &str = "unknown";
@@ -39,8 +39,8 @@ impl Marker {
             let mut marker = Self { path, file, behind: 0 };
             marker.write(since)?;
             let clock = marker.file.metadata().map_or(0, |found| modified(&found));
-            let behind = milliseconds().saturating_sub(clock);
-            if behind > TOLERANCE {
+            let behind = now_ms().saturating_sub(clock);
+            if behind > TOLERANCE_MS {
                 marker.behind = behind;
                 marker.write(since)?;
             }
@@ -57,7 +57,7 @@ impl Marker {
         let boot = boot_id();
         let boot = boot.as_deref().unwrap_or(NO_BOOT);
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(format!("{WORDS}{since:020} {boot}\n").as_bytes())?;
+        self.file.write_all(format!("{PREFIX}{since:020} {boot}\n").as_bytes())?;
         sync_file(&self.file, &self.path)
     }
 
@@ -68,7 +68,7 @@ impl Marker {
     pub(super) fn since(&mut self) -> Option<u64> {
         let mut text = String::new();
         let read = (&mut self.file).take(1024).read_to_string(&mut text);
-        let line = read.ok().and_then(|_| text.strip_prefix(WORDS)?.strip_suffix('\n')).unwrap_or_default();
+        let line = read.ok().and_then(|_| text.strip_prefix(PREFIX)?.strip_suffix('\n')).unwrap_or_default();
         let (time, boot) = line.split_once(' ').unwrap_or((line, NO_BOOT));
         let since = Some(time).filter(|time| time.len() == 20).and_then(|time| time.parse().ok());
         match since {
@@ -104,7 +104,7 @@ fn is_marker(name: &str) -> bool {
 }
 
 /// The markers of dead runs, locked.
-pub(super) fn left(folder: &Path) -> io::Result<Vec<Marker>> {
+pub(super) fn orphaned(folder: &Path) -> io::Result<Vec<Marker>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -124,7 +124,7 @@ pub(super) fn left(folder: &Path) -> io::Result<Vec<Marker>> {
 }
 
 /// Now, in milliseconds since 1970.
-pub(in crate::sinks) fn milliseconds() -> u64 {
+pub(in crate::sinks) fn now_ms() -> u64 {
     since_1970(SystemTime::now())
 }
 
@@ -141,7 +141,7 @@ fn modified(found: &Metadata) -> u64 {
 /// When a picture was written, though its file may have the time of its capture: the latest of all times that its file
 /// system tells, for a picture too many costs but a look. Unix notes each change of a file where nobody can set it;
 /// FAT and exFAT on Linux forget that and keep the time of creation; elsewhere we set that one.
-pub(super) fn written(found: &Metadata) -> u64 {
+pub(super) fn write_time(found: &Metadata) -> u64 {
     modified(found).max(changed(found)).max(created(found).unwrap_or(0))
 }
 
@@ -163,7 +163,7 @@ fn changed(found: &Metadata) -> u64 {
 }
 
 /// Whether a file that was written just now, and has an old time of modification, still shows when it was written.
-pub(in crate::sinks) fn shows_writing(found: &Metadata) -> bool {
+pub(in crate::sinks) fn shows_write_time(found: &Metadata) -> bool {
     const HOUR: u64 = 3_600_000;
-    written(found).saturating_add(HOUR) >= milliseconds()
+    write_time(found).saturating_add(HOUR) >= now_ms()
 }

@@ -1,6 +1,6 @@
 use std::fs::{self, File};
 
-use super::disk::each::Each;
+use super::disk::per_file::PerFile;
 use super::holes::BLOCK;
 use super::marker::boot_id;
 use super::*;
@@ -22,15 +22,15 @@ fn markers(folder: &Path) -> Vec<String> {
 }
 
 fn time(marker: &str) -> u64 {
-    let words = marker.strip_prefix(marker::WORDS).expect("our words");
+    let words = marker.strip_prefix(marker::PREFIX).expect("our words");
     words.split(' ').next().expect("a word").parse().expect("a time")
 }
 
-fn write(durable: &Durable, name: &str) -> PathBuf {
+fn write(durable: &DurableFolder, name: &str) -> PathBuf {
     let path = durable.folder.join(name);
-    let naming = durable.announce(milliseconds()).expect("announced");
+    let rename = durable.begin_rename(now_ms()).expect("announced");
     fs::write(&path, WHOLE).expect("written");
-    naming.done(&path);
+    rename.finish(&path);
     path
 }
 
@@ -65,7 +65,7 @@ fn died(names: &[&str]) -> tempfile::TempDir {
 /// A folder as a run leaves it that is killed after some pictures.
 fn killed(names: &[&str]) -> tempfile::TempDir {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     for name in names {
         write(&durable, name);
     }
@@ -77,11 +77,11 @@ fn killed(names: &[&str]) -> tempfile::TempDir {
 #[test]
 fn the_marker_is_there_as_long_as_a_picture_may_not_be_on_the_disk() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty(), "nothing was written");
-    let durable = Durable::open(folder.path()).expect("open");
-    let begun = milliseconds();
+    let durable = DurableFolder::open(folder.path()).expect("open");
+    let begun = now_ms();
     write(&durable, "1_256.jpg");
     let first = markers(folder.path());
     assert!(first.len() == 1 && time(&first[0]) <= begun, "{first:?}");
@@ -125,7 +125,7 @@ fn pictures_of_a_dead_run_that_are_not_whole_are_removed_and_suspicious_ones_set
     }
     #[cfg(unix)]
     std::os::unix::fs::symlink(path("2.jpg"), path("8_256.jpg")).expect("linked");
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     let mut left = crate_names(&folder);
     left.retain(|name| name != "8_256.jpg");
     let whole = ["1_256.jpg", "2.jpg", "2_512.jpg", "5_1024.jpg.aside", "5_1024.jpg.aside-2", "6_1024.jpg"];
@@ -143,7 +143,7 @@ fn pictures_of_a_dead_run_that_are_not_whole_are_removed_and_suspicious_ones_set
     assert_eq!(markers(folder.path()).len(), 1, "until all is on the disk");
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty());
-    let again = Durable::open(folder.path()).expect("open");
+    let again = DurableFolder::open(folder.path()).expect("open");
     assert!(again.warnings.is_empty() && path("5_1024.jpg.aside-2").exists());
 }
 
@@ -152,7 +152,7 @@ fn pictures_of_a_dead_run_that_are_not_whole_are_removed_and_suspicious_ones_set
 fn after_a_kill_without_a_restart_nothing_is_looked_into() {
     let folder = killed(&["1_256.jpg", "2_256.jpg"]);
     fs::write(folder.path().join("2_256.jpg"), "").expect("emptied");
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg", "2_256.jpg"]);
     assert!(durable.warnings.is_empty());
     // Beside a marker of an earlier boot, all of them count.
@@ -160,7 +160,7 @@ fn after_a_kill_without_a_restart_nothing_is_looked_into() {
     let text = fs::read_to_string(first).expect("a marker");
     fs::write(second, text.replace(&boot_id().expect("an id"), "unknown")).expect("written");
     drop(durable);
-    Durable::open(folder.path()).expect("open").finish().expect("finished");
+    DurableFolder::open(folder.path()).expect("open").finish().expect("finished");
     assert_eq!(crate_names(&folder), ["1_256.jpg"]);
     assert!(markers(folder.path()).is_empty());
 }
@@ -172,7 +172,7 @@ fn files_that_only_begin_like_a_marker_are_not_ours() {
     for name in names {
         fs::write(folder.path().join(name), "mine").expect("written");
     }
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     write(&durable, "1_256.jpg");
     durable.finish().expect("finished");
     assert!(names.iter().all(|name| folder.path().join(name).exists()));
@@ -198,7 +198,7 @@ fn a_progressive_picture_with_long_runs_of_zeros_stays() {
     let folder = died(&["1_256.jpg"]);
     let path = folder.path().join("2_original.jpg");
     fs::write(&path, &picture).expect("written");
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg", "2_original.jpg"]);
     assert!(durable.warnings.is_empty() && fs::read(&path).expect("a file") == picture);
 }
@@ -206,8 +206,8 @@ fn a_progressive_picture_with_long_runs_of_zeros_stays() {
 #[test]
 fn the_end_waits_for_pictures_that_get_their_names_and_none_does_after_it() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
-    let naming = durable.announce(milliseconds()).expect("announced");
+    let durable = DurableFolder::open(folder.path()).expect("open");
+    let rename = durable.begin_rename(now_ms()).expect("announced");
     std::thread::scope(|scope| {
         let ending = scope.spawn(|| durable.finish());
         std::thread::sleep(Duration::from_millis(100));
@@ -215,18 +215,18 @@ fn the_end_waits_for_pictures_that_get_their_names_and_none_does_after_it() {
         assert_eq!(markers(folder.path()).len(), 1, "the picture is not on the disk");
         let path = folder.path().join("1_256.jpg");
         fs::write(&path, WHOLE).expect("written");
-        naming.done(&path);
+        rename.finish(&path);
         ending.join().expect("no panic").expect("finished");
     });
     assert!(markers(folder.path()).is_empty());
-    assert!(durable.announce(milliseconds()).is_err(), "nothing would bring it to the disk");
+    assert!(durable.begin_rename(now_ms()).is_err(), "nothing would bring it to the disk");
     assert!(markers(folder.path()).is_empty());
 }
 
 #[test]
 fn where_files_do_not_show_when_they_were_written_all_are_looked_into() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open").timeless();
+    let durable = DurableFolder::open(folder.path()).expect("open").without_write_times();
     write(&durable, "1_256.jpg");
     durable.sync().expect("synced");
     write(&durable, "2_256.jpg");
@@ -234,17 +234,17 @@ fn where_files_do_not_show_when_they_were_written_all_are_looked_into() {
     // Others show it, whatever their time of modification is.
     let path = folder.path().join("1_256.jpg");
     set_time(&path, 1_000_000_000_000);
-    assert!(shows_writing(&fs::metadata(&path).expect("a file")));
+    assert!(shows_write_time(&fs::metadata(&path).expect("a file")));
 }
 
 #[test]
 fn a_picture_that_took_long_sets_the_marker_back_to_its_begin() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     write(&durable, "1_256.jpg");
     durable.sync().expect("synced");
-    let begun = milliseconds() - 4 * SLACK;
-    drop(durable.announce(begun).expect("announced"));
+    let begun = now_ms() - 4 * SLACK_MS;
+    drop(durable.begin_rename(begun).expect("announced"));
     assert_eq!(time(&markers(folder.path())[0]), begun);
 }
 
@@ -259,7 +259,7 @@ fn crate_names(folder: &tempfile::TempDir) -> Vec<String> {
 /// Sets the marker of a dead run to a time.
 fn set_marker(folder: &Path, time: u64) {
     let marker = &marker_paths(folder)[0];
-    fs::write(marker, format!("{}{time:020} unknown\n", marker::WORDS)).expect("written");
+    fs::write(marker, format!("{}{time:020} unknown\n", marker::PREFIX)).expect("written");
 }
 
 #[test]
@@ -267,14 +267,14 @@ fn only_pictures_since_the_markers_time_are_looked_into_and_those_of_the_future(
     let names = ["1_256.jpg", "2_256.jpg", "3_256.jpg", "4_256.jpg"];
     let folder = died(&names);
     // Nobody can set the time at which a file was changed; so it is the marker that is an hour ahead.
-    let since = milliseconds() + HOUR;
+    let since = now_ms() + HOUR;
     set_marker(folder.path(), since);
-    for (name, at) in names.iter().zip([since - HOUR, since - SLACK / 2, since + 5, since + 1000 * HOUR]) {
+    for (name, at) in names.iter().zip([since - HOUR, since - SLACK_MS / 2, since + 5, since + 1000 * HOUR]) {
         let path = folder.path().join(name);
         fs::write(&path, "").expect("emptied");
         set_time(&path, at);
     }
-    Durable::open(folder.path()).expect("open");
+    DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg"]);
 }
 
@@ -293,7 +293,7 @@ fn a_picture_with_the_time_of_its_capture_is_as_young_as_it_is() {
         );
         assert_eq!(fs::metadata(&path).and_then(|found| found.modified()).expect("a time"), captured);
     }
-    Durable::open(folder.path()).expect("open");
+    DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["2001", "2_256.jpg"]);
     assert_eq!(fs::read_dir(below).expect("a folder").count(), 0);
 }
@@ -301,14 +301,14 @@ fn a_picture_with_the_time_of_its_capture_is_as_young_as_it_is() {
 #[test]
 fn a_marker_with_nonsense_in_it_means_every_picture() {
     for nonsense in
-        ["", "nonsense\n", &format!("{}99999999999999999999\n", marker::WORDS), "\0".repeat(65).as_str()]
+        ["", "nonsense\n", &format!("{}99999999999999999999\n", marker::PREFIX), "\0".repeat(65).as_str()]
     {
         let folder = died(&["1_256.jpg", "2_256.jpg"]);
         let path = folder.path().join("1_256.jpg");
         fs::write(&path, "").expect("emptied");
         set_time(&path, 1000);
         fs::write(&marker_paths(folder.path())[0], nonsense).expect("written");
-        Durable::open(folder.path()).expect("open");
+        DurableFolder::open(folder.path()).expect("open");
         assert_eq!(crate_names(&folder), ["2_256.jpg"], "{nonsense:?}");
     }
 }
@@ -316,12 +316,12 @@ fn a_marker_with_nonsense_in_it_means_every_picture() {
 #[test]
 fn a_clock_that_is_set_back_sets_the_marker_back() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     write(&durable, "1_256.jpg");
-    let now = milliseconds();
-    durable.mark(now - 1000).expect("marked");
+    let now = now_ms();
+    durable.move_marker_back(now - 1000).expect("marked");
     assert!(time(&markers(folder.path())[0]) >= now - 1000, "within the slack");
-    durable.mark(now - HOUR).expect("marked");
+    durable.move_marker_back(now - HOUR).expect("marked");
     assert_eq!(time(&markers(folder.path())[0]), now - HOUR);
     // The clock is right again: the time moves on when all is on the disk, not before.
     write(&durable, "2_256.jpg");
@@ -337,34 +337,34 @@ fn a_clock_that_is_set_back_sets_the_marker_back() {
 #[test]
 fn runs_on_one_folder_leave_each_others_markers_alone() {
     let folder = folder();
-    let one = Durable::open(folder.path()).expect("open");
+    let one = DurableFolder::open(folder.path()).expect("open");
     write(&one, "1_256.jpg");
-    let spoilt = write(&one, "2_256.jpg");
-    fs::write(&spoilt, "").expect("emptied");
-    let two = Durable::open(folder.path()).expect("open");
-    assert!(spoilt.exists(), "the first is alive: its pictures are its own matter");
+    let damagt = write(&one, "2_256.jpg");
+    fs::write(&damagt, "").expect("emptied");
+    let two = DurableFolder::open(folder.path()).expect("open");
+    assert!(damagt.exists(), "the first is alive: its pictures are its own matter");
     write(&two, "1_1024.jpg");
     assert_eq!(markers(folder.path()).len(), 2);
     two.finish().expect("finished");
     assert_eq!(markers(folder.path()).len(), 1);
     drop(one);
     restart(folder.path());
-    Durable::open(folder.path()).expect("open").finish().expect("finished");
-    assert!(!spoilt.exists() && markers(folder.path()).is_empty());
+    DurableFolder::open(folder.path()).expect("open").finish().expect("finished");
+    assert!(!damagt.exists() && markers(folder.path()).is_empty());
 }
 
 #[test]
 fn where_files_are_synced_one_by_one_those_that_are_gone_do_not_matter() {
     let folder = folder();
-    let each = Each::open(folder.path()).expect("open");
+    let each = PerFile::open(folder.path()).expect("open");
     for name in ["1_256.jpg", "2_256.jpg"] {
         let path = folder.path().join(name);
         fs::write(&path, WHOLE).expect("written");
-        each.note(&path);
+        each.add(&path);
     }
     fs::remove_file(folder.path().join("1_256.jpg")).expect("removed");
     each.sync(folder.path()).expect("synced");
     fs::create_dir(folder.path().join("3_256.jpg")).expect("made");
-    each.note(&folder.path().join("3_256.jpg"));
+    each.add(&folder.path().join("3_256.jpg"));
     each.sync(folder.path()).expect_err("a folder can't be written to");
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Facts, tags, tiff, xmp};
+use super::{PictureMetadata, tags, tiff, xmp};
 
 /// So much of a picture is held at the most; of a longer head, what came so far is looked at.
 const MAX_HEAD_LEN: usize = 1 << 20;
@@ -11,12 +11,12 @@ const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 /// The most that a segment holds, behind its length.
-const ROOM: usize = 0xffff - 2;
+const MAX_SEGMENT_LEN: usize = 0xffff - 2;
 
 const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
 
-/// Puts facts into a JPEG, without a look at its pixels.
+/// Puts metadata into a JPEG, without a look at its pixels.
 ///
 /// The segments go behind the start of the picture and a JFIF header. An EXIF
 /// block or an XMP packet that is there is taken up into ours, so that there is
@@ -24,8 +24,8 @@ const APP1: u8 = 0xe1;
 /// contradict us, and the other one says it all; where neither has room, the
 /// picture is [`incomplete`](Self::is_incomplete). Whatever is no JPEG passes
 /// as it came.
-pub(in crate::sinks) struct Stamper {
-    facts: Option<Facts>,
+pub(in crate::sinks) struct HeadRewriter {
+    metadata: Option<PictureMetadata>,
     held: Vec<u8>,
     /// The marker that comes next.
     at: usize,
@@ -49,32 +49,32 @@ enum Found {
     Strange,
 }
 
-impl Stamper {
-    /// Without facts, everything passes.
-    pub(in crate::sinks) fn new(facts: Option<Facts>) -> Self {
-        Self { facts, held: Vec::new(), at: 2, segments: Vec::new(), incomplete: false }
+impl HeadRewriter {
+    /// Without metadata, everything passes.
+    pub(in crate::sinks) fn new(metadata: Option<PictureMetadata>) -> Self {
+        Self { metadata, held: Vec::new(), at: 2, segments: Vec::new(), incomplete: false }
     }
 
     /// Takes the next piece, and gives what may go on by now.
     pub(in crate::sinks) fn push(&mut self, piece: Bytes) -> Option<Bytes> {
-        if self.facts.is_none() {
+        if self.metadata.is_none() {
             return Some(piece);
         }
         self.held.extend_from_slice(&piece);
-        let stamped = match self.look() {
+        let rewritten = match self.look() {
             Found::More if self.held.len() <= MAX_HEAD_LEN => return None,
-            Found::End(frame) => self.facts.take().map(|facts| self.stamped(&facts, frame)),
-            Found::More => self.facts.take().map(|facts| self.stamped(&facts, None)),
+            Found::End(frame) => self.metadata.take().map(|metadata| self.rewritten(&metadata, frame)),
+            Found::More => self.metadata.take().map(|metadata| self.rewritten(&metadata, None)),
             Found::Strange => None,
         };
-        self.facts = None;
+        self.metadata = None;
         let held = std::mem::take(&mut self.held);
-        Some(stamped.unwrap_or(held).into())
+        Some(rewritten.unwrap_or(held).into())
     }
 
     /// What is left of a picture that ended within its head.
     pub(in crate::sinks) fn finish(&mut self) -> Option<Bytes> {
-        self.facts = None;
+        self.metadata = None;
         Some(std::mem::take(&mut self.held)).filter(|held| !held.is_empty()).map(Bytes::from)
     }
 
@@ -129,8 +129,8 @@ impl Stamper {
         }
     }
 
-    /// The head with the facts in it, and what was held behind it.
-    fn stamped(&mut self, facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
+    /// The head with the metadata in it, and what was held behind it.
+    fn rewritten(&mut self, metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Vec<u8> {
         let of = |segment: &Segment, begins: &[u8]| {
             segment.code == APP1 && self.content(segment).starts_with(begins)
         };
@@ -138,9 +138,9 @@ impl Stamper {
             let segment = self.segments.iter().find(|segment| of(segment, begins))?;
             self.content(segment).get(begins.len()..)
         };
-        let tags = tags::of(facts, frame);
-        let whole_block = tiff::with_tags(found(EXIF), &tags, ROOM - EXIF.len());
-        let whole_packet = whole_packet(found(XMP), facts, frame, whole_block.is_some());
+        let tags = tags::from_metadata(metadata, frame);
+        let whole_block = tiff::with_tags(found(EXIF), &tags, MAX_SEGMENT_LEN - EXIF.len());
+        let whole_packet = whole_packet(found(XMP), metadata, frame, whole_block.is_some());
         let incomplete = whole_block.is_none() && whole_packet == Whole::Never;
         let block = whole_block.or_else(|| tiff::corrected(found(EXIF)?, &tags));
         let packet = match whole_packet {
@@ -148,7 +148,9 @@ impl Stamper {
             Whole::Unreadable => None,
             Whole::Never => {
                 let corrections = xmp::Extent::Corrections;
-                found(XMP).and_then(|found| xmp::merged(found, facts, frame, corrections, ROOM - XMP.len()))
+                found(XMP).and_then(|found| {
+                    xmp::merged(found, metadata, frame, corrections, MAX_SEGMENT_LEN - XMP.len())
+                })
             }
         };
         let exif = block.and_then(|block| segment(EXIF, &block));
@@ -190,14 +192,14 @@ enum Whole {
 
 fn whole_packet(
     found: Option<&[u8]>,
-    facts: &Facts,
+    metadata: &PictureMetadata,
     frame: Option<(u32, u32)>,
     exif_is_whole: bool,
 ) -> Whole {
-    let ours = || Whole::Packet(xmp::packet(facts, frame));
+    let ours = || Whole::Packet(xmp::packet(metadata, frame));
     let Some(found) = found else { return ours() };
-    let room = ROOM - XMP.len();
-    match xmp::merged(found, facts, frame, xmp::Extent::All, room) {
+    let room = MAX_SEGMENT_LEN - XMP.len();
+    match xmp::merged(found, metadata, frame, xmp::Extent::All, room) {
         Some(packet) if packet.len() <= room => Whole::Packet(packet),
         Some(_) => Whole::Never,
         // Some programs search a packet for a position without reading it as XML.

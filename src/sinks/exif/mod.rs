@@ -5,7 +5,7 @@ mod tags;
 mod tiff;
 mod xmp;
 
-pub(super) use self::head::Stamper;
+pub(super) use self::head::HeadRewriter;
 use super::Quality;
 use crate::calendar::Moment;
 use crate::geo::LonLat;
@@ -68,7 +68,7 @@ const MAX_ATTRIBUTION_LEN: usize = 300;
 
 /// What is written into a picture, each value checked; what is absent or absurd is left out.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Facts {
+pub(super) struct PictureMetadata {
     image: String,
     sequence: Option<String>,
     place: Option<LonLat>,
@@ -89,8 +89,8 @@ pub(super) struct Facts {
     page: String,
 }
 
-impl Facts {
-    pub(super) fn of(image: &Metadata, quality: Quality) -> Self {
+impl PictureMetadata {
+    pub(super) fn new(image: &Metadata, quality: Quality) -> Self {
         let text = |text: &Option<String>| text.as_deref().and_then(shown_name);
         let side =
             |side: Option<i32>| side.and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);

@@ -1,6 +1,6 @@
 //! What is known of a picture, as EXIF tags.
 
-use super::Facts;
+use super::PictureMetadata;
 use super::tiff::Directory::{self, Exif, Gps, Image};
 use super::tiff::{Tag, Value};
 use crate::geo::LonLat;
@@ -46,19 +46,19 @@ const ARC_PARTS: u32 = 10_000_000;
 /// Place, time and id are what the tables say, whatever a picture brings. What the author wrote into it himself is
 /// left alone, a notice of copyright above all, and so is how the camera was held: the picture's own word is of the
 /// picture as it is.
-pub(super) fn of(facts: &Facts, frame: Option<(u32, u32)>) -> Vec<Tag> {
+pub(super) fn from_metadata(metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Vec<Tag> {
     let mut tags = Tags::default();
-    tags.yielding(Image, DESCRIPTION, Value::Text(facts.description()));
-    tags.texts(Image, MAKE, facts.make.as_deref());
-    tags.texts(Image, MODEL, facts.model.as_deref());
-    if let Some(orientation) = facts.orientation_of(frame) {
+    tags.yielding(Image, DESCRIPTION, Value::Text(metadata.description()));
+    tags.texts(Image, MAKE, metadata.make.as_deref());
+    tags.texts(Image, MODEL, metadata.model.as_deref());
+    if let Some(orientation) = metadata.orientation_of(frame) {
         tags.yielding(Image, ORIENTATION, Value::Short(orientation));
     }
-    tags.texts(Image, ARTIST, facts.author.as_deref());
-    tags.texts(Image, COPYRIGHT, Some(&facts.attribution));
-    tags.set(Exif, UNIQUE_ID, Value::Text(facts.image.clone()));
-    time(&mut tags, facts);
-    gps(&mut tags, facts);
+    tags.texts(Image, ARTIST, metadata.author.as_deref());
+    tags.texts(Image, COPYRIGHT, Some(&metadata.attribution));
+    tags.set(Exif, UNIQUE_ID, Value::Text(metadata.image.clone()));
+    time(&mut tags, metadata);
+    gps(&mut tags, metadata);
     required(&mut tags, frame);
     tags.0
 }
@@ -99,8 +99,8 @@ impl Tags {
     }
 }
 
-fn time(tags: &mut Tags, facts: &Facts) {
-    let Some(moment) = facts.moment else { return };
+fn time(tags: &mut Tags, metadata: &PictureMetadata) {
+    let Some(moment) = metadata.moment else { return };
     let ((year, month, day), (hour, minute, milliseconds)) = (moment.date(), moment.time());
     let seconds = milliseconds / 1000;
     let time = format!("{year:04}:{month:02}:{day:02} {hour:02}:{minute:02}:{seconds:02}");
@@ -112,30 +112,30 @@ fn time(tags: &mut Tags, facts: &Facts) {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "checked when the facts were made"
+    reason = "checked when the metadata were made"
 )]
-fn gps(tags: &mut Tags, facts: &Facts) {
+fn gps(tags: &mut Tags, metadata: &PictureMetadata) {
     let before = tags.0.len();
-    if let Some(LonLat { lon, lat }) = facts.place {
+    if let Some(LonLat { lon, lat }) = metadata.place {
         for (number, degrees, [below, above]) in [(LATITUDE, lat, ["S", "N"]), (LONGITUDE, lon, ["W", "E"])] {
             let side = if degrees.is_sign_negative() { below } else { above };
             tags.set(Gps, number - 1, Value::Text(side.to_owned()));
             tags.set(Gps, number, Value::Rationals(arc(degrees.abs())));
         }
         tags.set(Gps, DATUM, Value::Text("WGS-84".to_owned()));
-        if let Some(moment) = facts.moment {
+        if let Some(moment) = metadata.moment {
             let ((year, month, day), (hour, minute, milliseconds)) = (moment.date(), moment.time());
             let time = [(hour as u32, 1), (minute as u32, 1), (milliseconds as u32, 1000)];
             tags.set(Gps, GPS_DATE, Value::Text(format!("{year:04}:{month:02}:{day:02}")));
             tags.set(Gps, GPS_TIME, Value::Rationals(time.to_vec()));
         }
     }
-    if let Some(altitude) = facts.altitude {
+    if let Some(altitude) = metadata.altitude {
         let millimetres = (altitude.abs() * 1000.0).round() as u32;
         tags.set(Gps, ALTITUDE_REF, Value::Bytes(vec![u8::from(altitude < 0.0)]));
         tags.set(Gps, ALTITUDE, Value::Rationals(vec![(millimetres, 1000)]));
     }
-    if let Some(heading) = facts.heading {
+    if let Some(heading) = metadata.heading {
         let millionths = (heading * 1e6).round() as u32 % 360_000_000;
         tags.set(Gps, DIRECTION_REF, Value::Text("T".to_owned()));
         tags.set(Gps, DIRECTION, Value::Rationals(vec![(millionths, 1_000_000)]));

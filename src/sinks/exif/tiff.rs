@@ -159,11 +159,11 @@ impl Block {
         if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
 
-    fn of_short(&self, number: u16) -> [u8; 2] {
+    fn short_bytes(&self, number: u16) -> [u8; 2] {
         if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
     }
 
-    fn of_long(&self, number: u32) -> [u8; 4] {
+    fn long_bytes(&self, number: u32) -> [u8; 4] {
         if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
     }
 
@@ -205,12 +205,12 @@ impl Block {
         match value {
             Value::Text(text) => (TEXT, text.len() + 1, [text.as_bytes(), b"\0"].concat()),
             Value::Bytes(bytes) => (1, bytes.len(), bytes.clone()),
-            Value::Short(number) => (3, 1, self.of_short(*number).to_vec()),
-            Value::Long(number) => (LONG, 1, self.of_long(*number).to_vec()),
+            Value::Short(number) => (3, 1, self.short_bytes(*number).to_vec()),
+            Value::Long(number) => (LONG, 1, self.long_bytes(*number).to_vec()),
             Value::Undefined(bytes) => (7, bytes.len(), bytes.clone()),
             Value::Rationals(numbers) => {
                 let each = numbers.iter().flat_map(|(above, below)| [*above, *below]);
-                (5, numbers.len(), each.flat_map(|number| self.of_long(number)).collect())
+                (5, numbers.len(), each.flat_map(|number| self.long_bytes(number)).collect())
             }
         }
     }
@@ -284,7 +284,7 @@ impl Block {
             // The place of the next directory stands behind the last entry.
             let end = (at + 2 + 12 * usize::from(count) + 4).min(self.bytes.len());
             self.bytes.copy_within(entry - 2 + 12..end, entry - 2);
-            let count = self.of_short(count - 1);
+            let count = self.short_bytes(count - 1);
             self.bytes[at..at + 2].copy_from_slice(&count);
         }
     }
@@ -292,13 +292,13 @@ impl Block {
     /// What is longer than four bytes goes behind everything, at an even place.
     fn entry(&mut self, kind: u16, count: usize, value: &[u8]) -> Entry {
         let mut entry = [0; 10];
-        entry[..2].copy_from_slice(&self.of_short(kind));
-        entry[2..6].copy_from_slice(&self.of_long(u32::try_from(count).unwrap_or(u32::MAX)));
+        entry[..2].copy_from_slice(&self.short_bytes(kind));
+        entry[2..6].copy_from_slice(&self.long_bytes(u32::try_from(count).unwrap_or(u32::MAX)));
         if value.len() <= 4 {
             entry[6..6 + value.len()].copy_from_slice(value);
         } else {
             let at = self.append(value);
-            entry[6..].copy_from_slice(&self.of_long(at));
+            entry[6..].copy_from_slice(&self.long_bytes(at));
         }
         entry
     }
@@ -317,12 +317,12 @@ impl Block {
     }
 
     fn append_directory(&mut self, entries: &BTreeMap<u16, Entry>, next: u32) -> u32 {
-        let mut bytes = self.of_short(u16::try_from(entries.len()).unwrap_or(u16::MAX)).to_vec();
+        let mut bytes = self.short_bytes(u16::try_from(entries.len()).unwrap_or(u16::MAX)).to_vec();
         for (number, entry) in entries {
-            bytes.extend(self.of_short(*number));
+            bytes.extend(self.short_bytes(*number));
             bytes.extend(entry);
         }
-        bytes.extend(self.of_long(next));
+        bytes.extend(self.long_bytes(next));
         self.append(&bytes)
     }
 
@@ -332,12 +332,12 @@ impl Block {
             let entries = std::mem::take(self.entries(directory));
             if !entries.is_empty() {
                 let at = self.append_directory(&entries, 0);
-                let at = self.of_long(at);
+                let at = self.long_bytes(at);
                 image.insert(pointer, self.entry(LONG, 1, &at));
             }
         }
         let at = self.append_directory(&image, self.thumbnail);
-        let at = self.of_long(at);
+        let at = self.long_bytes(at);
         self.bytes[FIRST..FIRST + 4].copy_from_slice(&at);
         self.bytes
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use super::Facts;
+use super::PictureMetadata;
 
 const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
 const GPANO: &str = "http://ns.google.com/photos/1.0/panorama/";
@@ -51,15 +51,15 @@ impl Property {
 }
 
 /// A packet for a picture with a frame of so many pixels.
-pub(super) fn packet(facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
+pub(super) fn packet(metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Vec<u8> {
     let mut text = String::from(
         "<?xpacket begin=\"\u{feff}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n\
          <x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\n\
          <rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\n",
     );
-    let properties = properties(facts);
+    let properties = properties(metadata);
     text.push_str(&description("", properties.iter().map(|property| property.xml.as_str())));
-    text.extend(panorama("", facts, frame));
+    text.extend(panorama("", metadata, frame));
     text.push_str("</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end=\"w\"?>");
     text.into_bytes()
 }
@@ -77,7 +77,7 @@ pub(super) enum Extent {
 /// that; none if it can't be read.
 pub(super) fn merged(
     found: &[u8],
-    facts: &Facts,
+    metadata: &PictureMetadata,
     frame: Option<(u32, u32)>,
     extent: Extent,
     room: usize,
@@ -88,7 +88,7 @@ pub(super) fn merged(
     let descriptions: Vec<Node<'_, '_>> =
         rdf.children().filter(|node| node.has_tag_name((RDF, "Description"))).collect();
     let (mut cuts, mut added) = (Vec::new(), Vec::new());
-    for property in properties(facts) {
+    for property in properties(metadata) {
         let there = occurrences(&descriptions, &property);
         let says_the_same = matches!(&there[..], [only] if Some(&only.value) == property.value.as_ref());
         let stays = if property.replaces { says_the_same } else { there.iter().any(|it| it.says_something) };
@@ -104,7 +104,7 @@ pub(super) fn merged(
         addition.push_str(&description(about, added.iter().map(String::as_str)));
     }
     if extent == Extent::All && !descriptions.iter().any(is_about_panoramas) {
-        addition.extend(panorama(about, facts, frame));
+        addition.extend(panorama(about, metadata, frame));
     }
     let end = rdf.range().start + text[rdf.range()].rfind("</")?;
     cuts.push(end..end);
@@ -175,46 +175,46 @@ fn description<'a>(about: &str, elements: impl Iterator<Item = &'a str>) -> Stri
     text
 }
 
-fn properties(facts: &Facts) -> Vec<Property> {
+fn properties(metadata: &PictureMetadata) -> Vec<Property> {
     let mut found = Vec::new();
     // Place and time are those of the record, as in EXIF; the rest is the author's, if there is any.
     let mut line = |name: &'static str, value: &str, replaces: bool| {
         let xml = format!("<{name}>{}</{name}>\n", escaped(value));
         found.push(Property { name, xml, value: Some(value.to_owned()), replaces });
     };
-    line("dc:identifier", &facts.image, false);
-    line("dc:source", &facts.page, false);
+    line("dc:identifier", &metadata.image, false);
+    line("dc:source", &metadata.page, false);
     line("xmpRights:Marked", "True", false);
     line("xmpRights:WebStatement", LICENCE, false);
-    line("cc:attributionName", &facts.attribution, false);
-    if let Some(moment) = facts.moment {
+    line("cc:attributionName", &metadata.attribution, false);
+    if let Some(moment) = metadata.moment {
         let ((year, month, day), (hour, minute, milliseconds)) = (moment.date(), moment.time());
         let (second, fraction) = (milliseconds / 1000, milliseconds % 1000);
         let time = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z");
         line("exif:DateTimeOriginal", &time, true);
-        if facts.place.is_some() {
+        if metadata.place.is_some() {
             line("exif:GPSTimeStamp", &time, true);
         }
     }
-    if let Some(place) = facts.place {
+    if let Some(place) = metadata.place {
         line("exif:GPSLatitude", &arc(place.lat, ['S', 'N']), true);
         line("exif:GPSLongitude", &arc(place.lon, ['W', 'E']), true);
         line("exif:GPSMapDatum", "WGS-84", true);
     }
-    if let Some(altitude) = facts.altitude {
+    if let Some(altitude) = metadata.altitude {
         line("exif:GPSAltitudeRef", if altitude < 0.0 { "1" } else { "0" }, true);
         line("exif:GPSAltitude", &format!("{:.0}/1000", altitude.abs() * 1000.0), true);
     }
-    if let Some(heading) = facts.heading {
+    if let Some(heading) = metadata.heading {
         line("exif:GPSImgDirectionRef", "T", true);
         line("exif:GPSImgDirection", &format!("{:.0}/1000000", heading * 1e6), true);
     }
-    for (name, value) in [("tiff:Make", &facts.make), ("tiff:Model", &facts.model)] {
+    for (name, value) in [("tiff:Make", &metadata.make), ("tiff:Model", &metadata.model)] {
         if let Some(value) = value {
             line(name, value, false);
         }
     }
-    for (name, resource) in [("cc:license", LICENCE), ("cc:attributionURL", &facts.page)] {
+    for (name, resource) in [("cc:license", LICENCE), ("cc:attributionURL", &metadata.page)] {
         let xml = format!("<{name} rdf:resource=\"{}\"/>\n", escaped(resource));
         found.push(Property { name, xml, value: None, replaces: false });
     }
@@ -223,20 +223,20 @@ fn properties(facts: &Facts) -> Vec<Property> {
         let xml = format!("<{name}>{item}</{name}>\n");
         found.push(Property { name, xml, value: None, replaces: false });
     };
-    list("dc:description", "Alt", " xml:lang=\"x-default\"", &facts.description());
-    list("dc:rights", "Alt", " xml:lang=\"x-default\"", &facts.attribution);
-    if let Some(author) = &facts.author {
+    list("dc:description", "Alt", " xml:lang=\"x-default\"", &metadata.description());
+    list("dc:rights", "Alt", " xml:lang=\"x-default\"", &metadata.attribution);
+    if let Some(author) = &metadata.author {
         list("dc:creator", "Seq", "", author);
     }
-    if let Some(sequence) = &facts.sequence {
+    if let Some(sequence) = &metadata.sequence {
         list("dc:relation", "Bag", "", sequence);
     }
     found
 }
 
 /// What viewers need to show a whole sphere; Mapillary's panoramas have no sides cut off.
-fn panorama(about: &str, facts: &Facts, frame: Option<(u32, u32)>) -> Option<String> {
-    let (width, height) = frame.or(facts.size).filter(|_| facts.is_pano)?;
+fn panorama(about: &str, metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Option<String> {
+    let (width, height) = frame.or(metadata.size).filter(|_| metadata.is_pano)?;
     let about = escaped(about);
     let mut text = format!(
         "<rdf:Description rdf:about=\"{about}\" xmlns:rdf=\"{RDF}\" xmlns:GPano=\"{GPANO}\">\n\
@@ -249,7 +249,7 @@ fn panorama(about: &str, facts: &Facts, frame: Option<(u32, u32)>) -> Option<Str
          <GPano:CroppedAreaLeftPixels>0</GPano:CroppedAreaLeftPixels>\n\
          <GPano:CroppedAreaTopPixels>0</GPano:CroppedAreaTopPixels>\n"
     );
-    if let Some(heading) = facts.heading {
+    if let Some(heading) = metadata.heading {
         writeln!(text, "<GPano:PoseHeadingDegrees>{heading:.6}</GPano:PoseHeadingDegrees>")
             .unwrap_or_default();
     }
@@ -265,7 +265,7 @@ fn arc(degrees: f64, [below, above]: [char; 2]) -> String {
     format!("{:.0},{:.9}{side}", (parts / 60e9).floor(), parts % 60e9 / 1e9)
 }
 
-/// Text that XML may hold; what it may not hold at all was taken out when the facts were made.
+/// Text that XML may hold; what it may not hold at all was taken out when the metadata were made.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

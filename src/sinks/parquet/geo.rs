@@ -71,7 +71,7 @@ impl Extent {
 ///
 /// The Parquet library brings its own for this, with fifteen crates behind it; ours knows points. It is one for the
 /// process: if the program has chosen another, that one serves.
-pub(super) fn note_boxes() {
+pub(super) fn register_box_statistics() {
     init_geo_stats_accumulator_factory(Arc::new(Boxes)).ok();
 }
 

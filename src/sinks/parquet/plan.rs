@@ -34,7 +34,7 @@ pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<S
     if !native_geometry || schema.column_with_name(GEOMETRY).is_none() {
         return Ok(plain);
     }
-    geo::note_boxes();
+    geo::register_box_statistics();
     let native = |field: &Arc<Type>| {
         if field.name() != GEOMETRY {
             return Ok(Arc::clone(field));
