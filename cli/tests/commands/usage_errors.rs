@@ -38,7 +38,7 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
                 "streetflow metadata --input table.csv --fields captured_at,thumb_256_url,thumb_1024_url",
             ],
         ),
-        (&["download", "--quality=512"], metadata, &["--quality", "256, 1024, 2048 or original"]),
+        (&["download", "--quality=512"], metadata, &["--quality", "256, 1024, 2048, original"]),
     ];
     for (args, input, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
