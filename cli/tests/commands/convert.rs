@@ -178,7 +178,7 @@ fn a_table_is_converted_whole_or_not_at_all() {
     assert!(refused(folder.path(), "convert float.csv out.parquet").contains("loses digits"));
     fs::write(path("cut.geojson"), r#"{"type":"FeatureCollection","features":[{"type":"Feature","id":"1""#)
         .unwrap();
-    assert!(refused(folder.path(), "convert cut.geojson out.csv").contains("not whole"));
+    assert!(refused(folder.path(), "convert cut.geojson out.csv").contains("truncated"));
     fs::write(path("other.csv"), "a,b\n1,2\n").unwrap();
     assert!(refused(folder.path(), "convert other.csv out.csv").contains("no column `img_id`"));
     let late = format!("{{\"type\":\"FeatureCollection\",\"features\":[]}}{}", "{}");

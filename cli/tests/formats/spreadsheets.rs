@@ -396,5 +396,5 @@ async fn floats_of_32_bits_are_no_times() {
     writer.close().unwrap();
     let rows: Vec<_> = TableSource::<Metadata>::open(&path).unwrap().stream().collect().await;
     assert_eq!(rows[0].as_ref().unwrap().width, Some(2560));
-    assert!(told(&rows[1]).contains("float of 32 bits"), "{}", told(&rows[1]));
+    assert!(told(&rows[1]).contains("32-bit float"), "{}", told(&rows[1]));
 }
