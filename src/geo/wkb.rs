@@ -30,9 +30,9 @@ pub(crate) fn write(point: LonLat) -> [u8; POINT_SIZE] {
 /// Reads a point of any flavour: either byte order, with or without height, measure or PostGIS's reference system.
 /// The empty point is none.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<LonLat>, &'static str> {
-    const SHORT: &str = "its geometry is cut short";
+    const TRUNCATED: &str = "its geometry is truncated";
     let (order, rest) = bytes.split_first().ok_or("its geometry is empty")?;
-    let (kind, mut rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+    let (kind, mut rest) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
     let little = match order {
         0 => false,
         1 => true,
@@ -40,7 +40,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<LonLat>, &'static str> {
     };
     let kind = if little { u32::from_le_bytes(*kind) } else { u32::from_be_bytes(*kind) };
     if kind & HAS_SRID != 0 {
-        let (srid, after) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+        let (srid, after) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
         let srid = if little { u32::from_le_bytes(*srid) } else { u32::from_be_bytes(*srid) };
         if ![0, DEGREES].contains(&srid) {
             return Err("its geometry is not in degrees (another reference system than EPSG:4326)");
@@ -53,7 +53,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<LonLat>, &'static str> {
     }
     let mut degrees = [0.0; 2];
     for half in &mut degrees {
-        let (number, after) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
+        let (number, after) = rest.split_first_chunk::<8>().ok_or(TRUNCATED)?;
         *half = if little { f64::from_le_bytes(*number) } else { f64::from_be_bytes(*number) };
         rest = after;
     }

@@ -256,10 +256,10 @@ async fn each_bad_answer_of_the_image_host() {
         (Fault::status(410, ""), 2, true, ""),
         (Fault::status(500, ""), ATTEMPTS, false, "after 3 attempts"),
         (Fault::status(503, "<html>"), ATTEMPTS, false, "after 3 attempts"),
-        (Fault::Empty, ATTEMPTS, false, "the answer is empty"),
-        (Fault::Html, ATTEMPTS, false, "it is a page, not a JPEG"),
+        (Fault::Empty, ATTEMPTS, false, "the response is empty"),
+        (Fault::Html, ATTEMPTS, false, "it is HTML, not a JPEG"),
         (Fault::Truncate(900), ATTEMPTS, false, ""),
-        (Fault::TruncateSilently(900), ATTEMPTS, false, "the picture is cut short"),
+        (Fault::TruncateSilently(900), ATTEMPTS, false, "the picture is truncated"),
         (Fault::Reset, ATTEMPTS, false, ""),
         (Fault::Stall, ATTEMPTS, false, "no byte for"),
     ];

@@ -1,4 +1,4 @@
-//! Records into the columns of a record batch.
+//! Builds record batches from records.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::record::{
 };
 use crate::sinks::Layout;
 
-/// The columns that are being filled.
+/// Builders for the columns of a batch.
 pub(super) struct Batch<T: 'static> {
     schema: SchemaRef,
     columns: Vec<(&'static Column<T>, Builder)>,
@@ -51,7 +51,7 @@ impl<T: Record> Batch<T> {
         self.place.is_some()
     }
 
-    /// Adds a record, and gives its place.
+    /// Adds a record; returns its point.
     pub(super) fn push(&mut self, record: &T) -> Option<LonLat> {
         for (column, builder) in &mut self.columns {
             builder.push(&(column.get)(record));
@@ -69,7 +69,7 @@ impl<T: Record> Batch<T> {
         point
     }
 
-    /// The batch of what was added, in the order of the schema.
+    /// Returns the batch of the records added, with columns in the order of the schema.
     pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays = Vec::with_capacity(self.schema.fields().len());
         for (_, builder) in &mut self.columns {
@@ -96,18 +96,18 @@ fn data_type(kind: Kind) -> DataType {
     }
 }
 
-/// What a list holds, by the name that the Parquet specification gives it; Arrow's own is `item`.
+/// The field of list elements, with the name that the Parquet specification requires; Arrow's name is `item`.
 fn element(of: DataType) -> Field {
     Field::new("element", of, true)
 }
 
-/// The builder of a column's array.
+/// The array builder of a column.
 enum Builder {
     Text(StringBuilder),
     Integer(Int32Builder),
     Float(Float64Builder),
     Bool(BooleanBuilder),
-    /// Timestamps, and beside them the numbers that readers can't take for one.
+    /// Timestamps, and in a second column the values outside their range.
     Time(TimestampMillisecondBuilder, Int64Builder),
     Floats(ListBuilder<Float64Builder>),
     Texts(ListBuilder<StringBuilder>),
@@ -133,7 +133,7 @@ impl Builder {
         }
     }
 
-    /// Adds a value; one that is not of the column's kind is none.
+    /// Adds a value; a value of another kind becomes null.
     fn push(&mut self, value: &Value<'_>) {
         match (self, value) {
             (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
@@ -163,7 +163,7 @@ impl Builder {
         }
     }
 
-    /// Appends the arrays of what was added, and begins anew.
+    /// Appends the arrays of the values added, and starts new ones.
     fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
         let array: ArrayRef = match self {
             Self::Text(builder) => Arc::new(builder.finish()),
