@@ -1,4 +1,4 @@
-//! Looks into pictures that may not have reached the disk before a power cut.
+//! Checks pictures that may not have reached the disk before a power cut.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -11,31 +11,31 @@ use crate::sinks::JpegCheck;
 use crate::sinks::folders::{picture_folders, picture_quality};
 use crate::sinks::warnings::{count, names};
 
-/// Pictures are read in pieces of so many bytes.
+/// Bytes per read.
 const CHUNK_SIZE: usize = 64 * BLOCK;
 
-/// What a suspicious picture has behind its name: no picture's name ends so, and nothing removes such a file.
+/// Suffix of suspicious pictures. No picture's name ends with it, and nothing removes such a file.
 const ASIDE_SUFFIX: &str = ".aside";
 
-/// What became of pictures that were looked into.
+/// Results of the check.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
-    /// Not whole: removed, so that they are downloaded again.
+    /// Incomplete and removed, so that they are downloaded again.
     removed: Vec<PathBuf>,
-    /// Whole by their structure, but with blocks that look unwritten, or not readable to their end: renamed.
+    /// Complete structure, but with blocks that look unwritten, or unreadable: renamed.
     aside: Vec<PathBuf>,
-    /// Not looked into, removed or renamed.
+    /// Could not be checked, removed or renamed.
     failed: Vec<(PathBuf, io::Error)>,
 }
 
-/// Looks into the pictures of ours in a folder and in those of its layouts that were written since a time.
+/// Checks the pictures in a folder and its layouts that were written since a time.
 pub(super) fn check_since(folder: &Path, since: u64) -> Checked {
     let mut checked = Checked::default();
     for folder in picture_folders(folder).folders {
-        // Whoever sweeps the folders tells of those that can't be read.
+        // Unreadable folders are reported elsewhere.
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let is_ours = entry.file_name().to_str().and_then(picture_quality).is_some();
-            // Of a link itself, so none is followed.
+            // Metadata of the link itself, so that links are not followed.
             let is_young = |entry: &fs::DirEntry| {
                 entry.metadata().is_ok_and(|found| found.is_file() && write_time(&found) >= since)
             };
@@ -53,13 +53,13 @@ impl Checked {
             Ok(State::Whole) => {}
             Ok(State::Broken) => self.removed.push(path),
             Ok(State::Suspicious) => self.aside.push(path),
-            // Somebody has removed it meanwhile.
+            // It was removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.failed.push((path, error)),
         }
     }
 
-    /// What a person should know of it.
+    /// The results as warnings.
     pub(super) fn warnings(&self) -> Vec<Error> {
         let warn = |paths: &[PathBuf], doing: &str, why: &str, hint: &'static str| {
             let error = Error::new(ErrorKind::Io, format!("{doing} {}", count(paths.len(), "picture")));
@@ -101,7 +101,7 @@ fn classify(path: &Path) -> io::Result<State> {
     let mut chunk = Vec::with_capacity(CHUNK_SIZE);
     loop {
         chunk.clear();
-        // Some file systems notice themselves that a part of it is damagt. It may also be the network.
+        // Some file systems detect damage themselves. It may also be a network error.
         if (&mut file).take(CHUNK_SIZE as u64).read_to_end(&mut chunk).is_err() {
             return Ok(State::Suspicious);
         }
@@ -126,7 +126,7 @@ fn resolve(path: &Path, state: State) -> io::Result<State> {
     Ok(state)
 }
 
-/// A name beside a picture that nothing has yet.
+/// A name beside the picture that is not used yet.
 fn free_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let names = (1_u32..).map(|number| match number {

@@ -1,4 +1,4 @@
-//! How files get to the disk.
+//! Syncs pictures to disk.
 
 #[cfg(target_os = "linux")]
 use std::fs::File;
@@ -7,13 +7,13 @@ use std::io;
 #[cfg(target_os = "linux")]
 use std::path::Path;
 
-/// What to bring to the disk: here one call does it for all files.
+/// The files to sync. On Linux, one call syncs the whole file system.
 #[cfg(target_os = "linux")]
 pub(super) struct Disk(File);
 
 #[cfg(target_os = "linux")]
 impl Disk {
-    /// The same handle for the whole run: the system tells each of its failures to a handle once.
+    /// Opens a handle for the whole run, because the system reports each error once per handle.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         File::open(folder).map(Self)
     }
@@ -26,7 +26,7 @@ impl Disk {
     }
 }
 
-/// What to bring to the disk: file by file, for elsewhere the call for all of them does not wait for the disk.
+/// The files to sync, one by one: on other systems, the call for the whole file system does not wait for the disk.
 #[cfg(not(target_os = "linux"))]
 pub(super) use self::per_file::PerFile as Disk;
 
@@ -57,7 +57,7 @@ pub(super) mod per_file {
             let written = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
             let mut folders = BTreeSet::from([folder]);
             for picture in &written {
-                // A folder that was made for it has a name above it, too.
+                // A new folder also has an entry in its parent.
                 folders.extend(picture.ancestors().skip(1).take_while(|above| above.starts_with(folder)));
                 match File::options().write(true).open(picture) {
                     Ok(file) => sync_file(&file, picture)?,

@@ -1,4 +1,4 @@
-//! What is known of a picture, as EXIF tags.
+//! Metadata as EXIF tags.
 
 use super::PictureMetadata;
 use super::tiff::Directory::{self, Exif, Gps, Image};
@@ -38,21 +38,20 @@ const DIRECTION: u16 = 17;
 const DATUM: u16 = 18;
 const GPS_DATE: u16 = 29;
 
-/// Parts of a second of arc: 3 micrometres.
+/// Precision of arc seconds: 3 micrometres.
 const ARC_PARTS: u32 = 10_000_000;
 
-/// The tags of a picture with a frame of so many pixels.
+/// The tags for a picture with this frame size.
 ///
-/// Place, time and id are what the tables say, whatever a picture brings. What the author wrote into it himself is
-/// left alone, a notice of copyright above all, and so is how the camera was held: the picture's own word is of the
-/// picture as it is.
+/// Coordinates, time and id always come from the record. Values that the author wrote, above all a copyright notice,
+/// stay, and so does the orientation, because the picture's own is about its pixels.
 pub(super) fn from_metadata(metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Vec<Tag> {
     let mut tags = Tags::default();
-    tags.yielding(Image, DESCRIPTION, Value::Text(metadata.description()));
+    tags.set_if_missing(Image, DESCRIPTION, Value::Text(metadata.description()));
     tags.texts(Image, MAKE, metadata.make.as_deref());
     tags.texts(Image, MODEL, metadata.model.as_deref());
     if let Some(orientation) = metadata.orientation_of(frame) {
-        tags.yielding(Image, ORIENTATION, Value::Short(orientation));
+        tags.set_if_missing(Image, ORIENTATION, Value::Short(orientation));
     }
     tags.texts(Image, ARTIST, metadata.author.as_deref());
     tags.texts(Image, COPYRIGHT, Some(&metadata.attribution));
@@ -63,20 +62,20 @@ pub(super) fn from_metadata(metadata: &PictureMetadata, frame: Option<(u32, u32)
     tags.0
 }
 
-/// What the standard wants in every picture, in the words that mean nothing in particular.
+/// Tags that the standard requires in every picture, with neutral values.
 fn required(tags: &mut Tags, frame: Option<(u32, u32)>) {
     for axis in RESOLUTIONS {
-        tags.yielding(Image, axis, Value::Rationals(vec![(72, 1)]));
+        tags.set_if_missing(Image, axis, Value::Rationals(vec![(72, 1)]));
     }
-    tags.yielding(Image, RESOLUTION_UNIT, Value::Short(2));
-    tags.yielding(Image, CHROMA_POSITION, Value::Short(1));
-    tags.yielding(Exif, VERSION, Value::Undefined(b"0232".to_vec()));
-    tags.yielding(Exif, COMPONENTS, Value::Undefined(vec![1, 2, 3, 0]));
-    tags.yielding(Exif, FLASHPIX, Value::Undefined(b"0100".to_vec()));
-    tags.yielding(Exif, COLOR_SPACE, Value::Short(1));
+    tags.set_if_missing(Image, RESOLUTION_UNIT, Value::Short(2));
+    tags.set_if_missing(Image, CHROMA_POSITION, Value::Short(1));
+    tags.set_if_missing(Exif, VERSION, Value::Undefined(b"0232".to_vec()));
+    tags.set_if_missing(Exif, COMPONENTS, Value::Undefined(vec![1, 2, 3, 0]));
+    tags.set_if_missing(Exif, FLASHPIX, Value::Undefined(b"0100".to_vec()));
+    tags.set_if_missing(Exif, COLOR_SPACE, Value::Short(1));
     if let Some((width, height)) = frame {
-        tags.yielding(Exif, WIDTH, Value::Long(width));
-        tags.yielding(Exif, HEIGHT, Value::Long(height));
+        tags.set_if_missing(Exif, WIDTH, Value::Long(width));
+        tags.set_if_missing(Exif, HEIGHT, Value::Long(height));
     }
 }
 
@@ -85,16 +84,16 @@ struct Tags(Vec<Tag>);
 
 impl Tags {
     fn set(&mut self, directory: Directory, number: u16, value: Value) {
-        self.0.push(Tag { directory, number, value, yields: false });
+        self.0.push(Tag { directory, number, value, keeps_existing: false });
     }
 
-    fn yielding(&mut self, directory: Directory, number: u16, value: Value) {
-        self.0.push(Tag { directory, number, value, yields: true });
+    fn set_if_missing(&mut self, directory: Directory, number: u16, value: Value) {
+        self.0.push(Tag { directory, number, value, keeps_existing: true });
     }
 
     fn texts(&mut self, directory: Directory, number: u16, text: Option<&str>) {
         if let Some(text) = text {
-            self.yielding(directory, number, Value::Text(text.to_owned()));
+            self.set_if_missing(directory, number, Value::Text(text.to_owned()));
         }
     }
 }
@@ -141,11 +140,11 @@ fn gps(tags: &mut Tags, metadata: &PictureMetadata) {
         tags.set(Gps, DIRECTION, Value::Rationals(vec![(millionths, 1_000_000)]));
     }
     if tags.0.len() > before {
-        tags.yielding(Gps, GPS_VERSION, Value::Bytes(vec![2, 3, 0, 0]));
+        tags.set_if_missing(Gps, GPS_VERSION, Value::Bytes(vec![2, 3, 0, 0]));
     }
 }
 
-/// Degrees, minutes and seconds.
+/// Degrees, minutes and seconds as fractions.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no angle is over 180 degrees")]
 fn arc(degrees: f64) -> Vec<(u32, u32)> {
     let minute = 60 * u64::from(ARC_PARTS);

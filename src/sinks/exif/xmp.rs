@@ -1,7 +1,7 @@
-//! The same in XMP, which also says that a picture is a panorama.
+//! Metadata as an XMP packet, which also marks panoramas.
 //!
-//! A packet that is there is added to, for two must not be: it keeps what it
-//! says, except for place and time, which are ours as they are in EXIF.
+//! An existing packet is extended, because a picture may have only one. Its values stay, except for coordinates and
+//! time, which come from the record as in EXIF.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::PictureMetadata;
 const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
 const GPANO: &str = "http://ns.google.com/photos/1.0/panorama/";
 
-/// The prefixes of our properties and their namespaces.
+/// Prefixes and namespaces of the properties that are written.
 const NAMESPACES: [(&str, &str); 5] = [
     ("dc", "http://purl.org/dc/elements/1.1/"),
     ("exif", "http://ns.adobe.com/exif/1.0/"),
@@ -24,18 +24,18 @@ const NAMESPACES: [(&str, &str); 5] = [
 
 const LICENCE: &str = "https://creativecommons.org/licenses/by-sa/4.0/";
 
-/// How a packet ends, behind the space that some writers leave for later changes.
+/// The end of a packet, after the padding that some writers leave for later changes.
 const PACKET_END: &str = "<?xpacket end";
 
-/// A property that is written into a packet.
+/// A property to write.
 struct Property {
-    /// With its prefix, one of [`NAMESPACES`].
+    /// The name with its prefix, one of [`NAMESPACES`].
     name: &'static str,
-    /// The element; empty if the property is only taken away.
+    /// The element.
     xml: String,
-    /// What it says, where that is a plain text.
+    /// The value, if it is plain text.
     value: Option<String>,
-    /// Whether it takes the place of one that is there.
+    /// Whether it replaces an existing value.
     replaces: bool,
 }
 
@@ -50,7 +50,7 @@ impl Property {
     }
 }
 
-/// A packet for a picture with a frame of so many pixels.
+/// Creates a packet for a picture with this frame size.
 pub(super) fn packet(metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Vec<u8> {
     let mut text = String::from(
         "<?xpacket begin=\"\u{feff}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n\
@@ -64,17 +64,18 @@ pub(super) fn packet(metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> V
     text.into_bytes()
 }
 
-/// How much of ours goes into a packet that is there.
+/// What is written into an existing packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Everything.
+    /// All properties.
     All,
-    /// Nothing; what would contradict us is taken out.
+    /// Nothing; conflicting values are removed.
     Corrections,
 }
 
-/// A packet that was there, with ours in it and at most `room` bytes long if leaving out its padding is enough for
-/// that; none if it can't be read.
+/// Merges the metadata into an existing packet; `None` if it can't be parsed.
+///
+/// Removes the padding if the packet is longer than `room` bytes.
 pub(super) fn merged(
     found: &[u8],
     metadata: &PictureMetadata,
@@ -90,8 +91,8 @@ pub(super) fn merged(
     let (mut cuts, mut added) = (Vec::new(), Vec::new());
     for property in properties(metadata) {
         let there = occurrences(&descriptions, &property);
-        let says_the_same = matches!(&there[..], [only] if Some(&only.value) == property.value.as_ref());
-        let stays = if property.replaces { says_the_same } else { there.iter().any(|it| it.says_something) };
+        let is_same = matches!(&there[..], [only] if Some(&only.value) == property.value.as_ref());
+        let stays = if property.replaces { is_same } else { there.iter().any(|it| it.has_value) };
         if !stays {
             cuts.extend(there.into_iter().map(|occurrence| occurrence.range));
             added.push(property.xml);
@@ -111,7 +112,7 @@ pub(super) fn merged(
     cuts.sort_by_key(|cut| cut.start);
     let (mut result, mut from) = (String::with_capacity(text.len() + addition.len()), 0);
     for cut in cuts {
-        // Elements do not overlap, but one may lie in another that goes as well.
+        // Elements do not overlap, but one may be inside another that is also removed.
         result.push_str(text.get(from..cut.start).unwrap_or_default());
         if cut == (end..end) {
             result.push_str(&addition);
@@ -127,14 +128,14 @@ pub(super) fn merged(
     Some(result.into_bytes())
 }
 
-/// A property that is there.
+/// An existing property.
 struct Occurrence {
     range: Range<usize>,
     value: String,
-    says_something: bool,
+    has_value: bool,
 }
 
-/// Where a packet has a property: as an attribute or as an element of a description.
+/// Finds a property of a packet: as an attribute or an element of a description.
 fn occurrences(descriptions: &[Node<'_, '_>], property: &Property) -> Vec<Occurrence> {
     let (namespace, name) = (property.namespace(), property.local_name());
     let mut found = Vec::new();
@@ -142,17 +143,17 @@ fn occurrences(descriptions: &[Node<'_, '_>], property: &Property) -> Vec<Occurr
         for attribute in description.attributes() {
             if attribute.namespace() == Some(namespace) && attribute.name() == name {
                 let value = attribute.value().trim().to_owned();
-                let says_something = !value.is_empty();
-                found.push(Occurrence { range: attribute.range(), value, says_something });
+                let has_value = !value.is_empty();
+                found.push(Occurrence { range: attribute.range(), value, has_value });
             }
         }
         for element in description.children().filter(|node| node.has_tag_name((namespace, name))) {
-            // An element has the text of its first child as well.
+            // `Node::text` of an element is the text of its first child.
             let texts = element.descendants().filter(Node::is_text);
             let value: String = texts.filter_map(|node| node.text()).collect();
             let value = value.trim().to_owned();
-            let says_something = !value.is_empty() || element.attribute((RDF, "resource")).is_some();
-            found.push(Occurrence { range: element.range(), value, says_something });
+            let has_value = !value.is_empty() || element.attribute((RDF, "resource")).is_some();
+            found.push(Occurrence { range: element.range(), value, has_value });
         }
     }
     found
@@ -163,7 +164,7 @@ fn is_about_panoramas(description: &Node<'_, '_>) -> bool {
         || description.children().any(|node| node.tag_name().namespace() == Some(GPANO))
 }
 
-/// Elements as a description of the picture.
+/// A description with these elements.
 fn description<'a>(about: &str, elements: impl Iterator<Item = &'a str>) -> String {
     let mut text = format!("<rdf:Description rdf:about=\"{}\" xmlns:rdf=\"{RDF}\"", escaped(about));
     for (prefix, uri) in NAMESPACES {
@@ -177,7 +178,7 @@ fn description<'a>(about: &str, elements: impl Iterator<Item = &'a str>) -> Stri
 
 fn properties(metadata: &PictureMetadata) -> Vec<Property> {
     let mut found = Vec::new();
-    // Place and time are those of the record, as in EXIF; the rest is the author's, if there is any.
+    // Coordinates and time come from the record, as in EXIF. Existing values of the author stay.
     let mut line = |name: &'static str, value: &str, replaces: bool| {
         let xml = format!("<{name}>{}</{name}>\n", escaped(value));
         found.push(Property { name, xml, value: Some(value.to_owned()), replaces });
@@ -234,7 +235,7 @@ fn properties(metadata: &PictureMetadata) -> Vec<Property> {
     found
 }
 
-/// What viewers need to show a whole sphere; Mapillary's panoramas have no sides cut off.
+/// The properties that viewers need for a full sphere. Mapillary's panoramas are not cropped.
 fn panorama(about: &str, metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Option<String> {
     let (width, height) = frame.or(metadata.size).filter(|_| metadata.is_pano)?;
     let about = escaped(about);
@@ -257,15 +258,15 @@ fn panorama(about: &str, metadata: &PictureMetadata, frame: Option<(u32, u32)>) 
     Some(text)
 }
 
-/// Degrees, and minutes to the ninth digit: `35,9.123456789N`.
+/// Degrees and minutes with nine decimals: `35,9.123456789N`.
 fn arc(degrees: f64, [below, above]: [char; 2]) -> String {
     let side = if degrees.is_sign_negative() { below } else { above };
-    // In whole parts, so that no minute is rounded up to sixty.
+    // In whole units, so that minutes are never rounded up to 60.
     let parts = (degrees.abs() * 60e9).round();
     format!("{:.0},{:.9}{side}", (parts / 60e9).floor(), parts % 60e9 / 1e9)
 }
 
-/// Text that XML may hold; what it may not hold at all was taken out when the metadata were made.
+/// Escapes text for XML. Control characters were removed before.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

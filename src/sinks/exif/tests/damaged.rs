@@ -6,13 +6,13 @@ use super::*;
 use crate::sinks::JpegCheck;
 
 #[test]
-fn bytes_between_segments_hold_nothing_up() {
+fn stray_bytes_between_segments_are_skipped() {
     for stray in [&b"\xff\xff"[..], b"\0\0", b"stray", b"\xff\0"] {
         // Behind JFIF, and behind the comment.
         for at in [11, 17] {
             let picture = [&PICTURE[..at], stray, &PICTURE[at..]].concat();
-            for piece in [1, 5, 1000] {
-                let rewritten = rewrite_in_chunks(&picture, &known(), Quality::Original, piece);
+            for chunk in [1, 5, 1000] {
+                let rewritten = rewrite_in_chunks(&picture, &known(), Quality::Original, chunk);
                 assert_eq!(
                     (exif_of_strayed(&rewritten), rewritten.len() > picture.len()),
                     (1, true),
@@ -35,7 +35,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn every_place_comes_back(lon in -180.0..=180.0, lat in -90.0..=90.0) {
+    fn coordinates_round_trip(lon in -180.0..=180.0, lat in -90.0..=90.0) {
         let exif = read(&rewrite(PICTURE, &Metadata { geometry: Some(LonLat { lon, lat }), ..known() }));
         for (degrees, side, value) in [
             (degrees(&exif, Tag::GPSLongitude), Tag::GPSLongitudeRef, lon),
@@ -49,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_exif_is_read_or_replaced_but_never_spoils_the_picture(
+    fn damaged_exif_is_read_or_replaced_but_never_damages_the_picture(
         spots in proptest::collection::vec((0..296_usize, any::<u8>()), 0..12),
         end in 0..=296_usize,
     ) {
@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_exif_without_room_never_spoils_the_picture(
+    fn damaged_full_exif_never_damages_the_picture(
         spots in proptest::collection::vec((0..296_usize, any::<u8>()), 0..12),
         filled in 64_000..65_200_usize,
     ) {
@@ -89,13 +89,13 @@ proptest! {
     }
 
     #[test]
-    fn whatever_came_is_as_whole_as_it_was(
+    fn any_data_is_as_complete_as_before(
         head in proptest::collection::vec(
             prop_oneof![any::<u8>(), Just(0xff), Just(0xe1), Just(0xd8), Just(0xda), Just(0)], 0..80),
-        piece in 1..40_usize,
+        chunk in 1..40_usize,
     ) {
         let picture = [&b"\xff\xd8"[..], &head].concat();
-        let out = rewrite_in_chunks(&picture, &known(), Quality::Q256, piece);
+        let out = rewrite_in_chunks(&picture, &known(), Quality::Q256, chunk);
         let checked = |bytes: &[u8]| {
             let mut check = JpegCheck::default();
             check.push(bytes);

@@ -4,7 +4,7 @@ use super::*;
 use crate::sinks::JpegCheck;
 
 #[test]
-fn everything_that_is_known_stands_in_the_picture() {
+fn all_metadata_is_written() {
     let picture = rewrite(PICTURE, &known());
     let exif = read(&picture);
     for (tag, expected) in [
@@ -52,7 +52,7 @@ fn everything_that_is_known_stands_in_the_picture() {
 }
 
 #[test]
-fn what_is_absent_or_absurd_is_left_out() {
+fn missing_and_implausible_values_are_omitted() {
     let bare = Metadata { img_id: ImageId::new("7").expect("an id"), ..Metadata::default() };
     let absurd = Metadata {
         geometry: Some(LonLat { lon: 5000.0, lat: f64::NAN }),
@@ -94,7 +94,7 @@ fn what_is_absent_or_absurd_is_left_out() {
 }
 
 #[test]
-fn the_licence_is_named_behind_the_longest_name() {
+fn the_licence_follows_the_longest_name() {
     let mut image = Metadata { creator_username: Some("Ω".repeat(10_000)), ..known() };
     for fields in ["width", "attribution"] {
         image.fill(&fields.parse().expect("fields"));
@@ -104,14 +104,14 @@ fn the_licence_is_named_behind_the_longest_name() {
 }
 
 #[test]
-fn in_pieces_of_any_size_the_same_comes_out_and_all_behind_the_head_is_untouched() {
+fn chunks_of_any_size_give_the_same_picture_with_an_unchanged_rest() {
     let whole = rewrite(PICTURE, &known());
     let at = |bytes: &[u8]| memchr::memmem::find(bytes, b"\xff\xdb").expect("tables");
     assert_eq!(whole[at(&whole)..], PICTURE[at(PICTURE)..], "from the tables to the end");
     assert_eq!(whole[..11], PICTURE[..11], "the JFIF header comes first");
     assert_eq!(whole[11..13], *b"\xff\xe1", "then EXIF");
-    for piece in 1..PICTURE.len() {
-        assert_eq!(rewrite_in_chunks(PICTURE, &known(), Quality::Original, piece), whole, "{piece}");
+    for chunk in 1..PICTURE.len() {
+        assert_eq!(rewrite_in_chunks(PICTURE, &known(), Quality::Original, chunk), whole, "{chunk}");
     }
     let mut check = JpegCheck::default();
     check.push(&whole);
@@ -119,7 +119,7 @@ fn in_pieces_of_any_size_the_same_comes_out_and_all_behind_the_head_is_untouched
 }
 
 #[test]
-fn what_is_no_whole_head_passes_as_it_came() {
+fn an_incomplete_head_passes_unchanged() {
     let padded = |comments: usize| {
         let comment = [&b"\xff\xfe\xff\xff"[..], &vec![b' '; 65_533]].concat();
         [&PICTURE[..2], &comment.repeat(comments), &PICTURE[2..]].concat()
@@ -140,7 +140,7 @@ fn what_is_no_whole_head_passes_as_it_came() {
 }
 
 #[test]
-fn a_picture_that_was_turned_when_it_was_made_is_not_turned_again() {
+fn a_thumbnail_that_was_rotated_is_not_rotated_again() {
     // The frame is 64 by 32.
     let of = |size: (i32, i32), orientation, quality| {
         let (width, height) = (Some(size.0), Some(size.1));

@@ -4,7 +4,7 @@ use super::*;
 use crate::sinks::JpegCheck;
 
 #[test]
-fn exif_that_is_there_is_added_to_and_what_it_says_alone_stays() {
+fn existing_exif_is_extended_and_its_own_values_stay() {
     let picture = rewrite(&with(b"Exif\0\0", &block()), &known());
     let exif = read(&picture);
     assert!(!exif.little_endian());
@@ -34,7 +34,7 @@ fn exif_that_is_there_is_added_to_and_what_it_says_alone_stays() {
 }
 
 #[test]
-fn exif_that_leaves_no_room_contradicts_nothing_and_xmp_says_it_all() {
+fn full_exif_conflicts_with_nothing_and_xmp_has_all_metadata() {
     let full = [block(), vec![1; 65_000]].concat();
     let picture = rewrite(&with(b"Exif\0\0", &full), &known());
     let exif = read(&picture);
@@ -57,7 +57,7 @@ fn exif_that_leaves_no_room_contradicts_nothing_and_xmp_says_it_all() {
 }
 
 #[test]
-fn a_position_that_does_not_fit_elsewhere_is_overwritten_where_it_stands() {
+fn coordinates_in_full_exif_are_overwritten_in_place() {
     // Ours once, then filled up: all entries are there, and there is no room for others.
     let other = Metadata { geometry: Some(LonLat { lon: 1.0, lat: -2.0 }), altitude: Some(7.0), ..known() };
     let mut full = exif_of(&rewrite(PICTURE, &other))[0].to_vec();
@@ -72,7 +72,7 @@ fn a_position_that_does_not_fit_elsewhere_is_overwritten_where_it_stands() {
 }
 
 #[test]
-fn a_thumbnail_makes_room() {
+fn a_thumbnail_is_removed_for_space() {
     for behind in [0, 30_000] {
         let mut block = block();
         // Its thumbnail becomes a long one, with more behind it or not.
@@ -94,7 +94,7 @@ fn a_thumbnail_makes_room() {
 }
 
 #[test]
-fn where_neither_has_room_that_is_told_and_nothing_contradicts() {
+fn if_neither_has_space_the_picture_is_incomplete_without_conflicts() {
     let exif = [block(), vec![1; 65_000]].concat();
     let long = "x".repeat(64_500);
     let xmp = packet(
@@ -119,7 +119,7 @@ fn where_neither_has_room_that_is_told_and_nothing_contradicts() {
 }
 
 #[test]
-fn a_position_in_xmp_is_the_one_in_exif() {
+fn xmp_has_the_same_coordinates_as_exif() {
     let sequence = "<dc:creator><rdf:Seq><rdf:li>Me</rdf:li></rdf:Seq></dc:creator>";
     for (attributes, elements) in [
         (
@@ -155,7 +155,7 @@ fn a_position_in_xmp_is_the_one_in_exif() {
 }
 
 #[test]
-fn a_packet_that_nobody_can_read_gives_way_where_it_matters() {
+fn an_unreadable_packet_is_replaced_if_necessary() {
     let deep = format!("{}GPSLatitude", "<a>".repeat(20_000));
     let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\">]><x>&a;&a;GPSLatitude</x>";
     for broken in [deep.as_str(), bomb, "<x:xmpmeta><rdf:RDF exif:GPSLatitude=\"1,2N\"/>", "GPSLatitude"] {
@@ -171,7 +171,7 @@ fn a_packet_that_nobody_can_read_gives_way_where_it_matters() {
 }
 
 #[test]
-fn panoramas_are_marked_and_a_packet_that_is_there_is_added_to() {
+fn panoramas_are_marked_and_an_existing_packet_is_extended() {
     let of = |camera_type: Option<&str>, is_pano| {
         let camera_type = camera_type.map(str::to_owned);
         Metadata { camera_type, is_pano, ..known() }

@@ -31,10 +31,10 @@ fn known() -> Metadata {
     }
 }
 
-fn rewrite_in_chunks(picture: &[u8], image: &Metadata, quality: Quality, piece: usize) -> Vec<u8> {
+fn rewrite_in_chunks(picture: &[u8], image: &Metadata, quality: Quality, chunk: usize) -> Vec<u8> {
     let mut rewriter = HeadRewriter::new(Some(PictureMetadata::new(image, quality)));
-    let pieces = picture.chunks(piece).map(Bytes::copy_from_slice);
-    let mut out: Vec<Bytes> = pieces.filter_map(|piece| rewriter.push(piece)).collect();
+    let chunks = picture.chunks(chunk).map(Bytes::copy_from_slice);
+    let mut out: Vec<Bytes> = chunks.filter_map(|chunk| rewriter.push(chunk)).collect();
     out.extend(rewriter.finish());
     out.concat()
 }
