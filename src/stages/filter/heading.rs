@@ -1,11 +1,11 @@
-//! A range of directions.
+//! Ranges of headings.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which way an image may look: clockwise from one heading to another, both included.
+/// A range of headings in degrees clockwise from north, from one to another, both included.
 ///
 /// ```
 /// use streetflow::stages::Heading;
@@ -22,7 +22,7 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// From one heading clockwise to another, in degrees from north, 0 to 360.
+    /// Creates the range clockwise from one heading to another, in degrees from 0 to 360.
     pub fn new(from: f64, to: f64) -> Result<Self> {
         let heading = Self { from, to };
         if [from, to].iter().all(|degrees| (0.0..=360.0).contains(degrees)) {
@@ -31,10 +31,10 @@ impl Heading {
         Err(refuse(&heading.to_string(), "headings are degrees clockwise from north, 0 to 360"))
     }
 
-    /// Whether a heading lies in the range; those of cameras that count below 0 or beyond 360 are turned into it.
+    /// Whether a heading is in the range. Values below 0 or above 360 are normalized.
     pub fn contains(&self, degrees: f64) -> bool {
         let degrees = degrees.rem_euclid(360.0);
-        // North is both ends of the circle.
+        // North is 0 and 360.
         let within = |degrees: f64| {
             if self.from <= self.to {
                 (self.from..=self.to).contains(&degrees)
@@ -68,7 +68,7 @@ fn refuse(text: &str, why: &str) -> Error {
     Error::new(ErrorKind::Usage, "read the headings")
         .with_subject(text)
         .with_source(why.to_owned())
-        .with_hint("write two headings and `..` between them, such as `315..45` for all that looks north")
+        .with_hint("write two headings with `..` between them, such as `315..45` for images facing north")
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_wraps_over_north_where_it_ends_before_it_begins() {
+    fn a_range_may_include_north() {
         let over: Heading = "350..10".parse().expect("a range");
         for (degrees, inside) in
             [(350.0, true), (0.0, true), (360.0, true), (10.0, true), (11.0, false), (349.9, false)]
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused_with_the_reason() {
+    fn an_invalid_range_is_rejected_with_the_reason() {
         for (text, why) in [
             ("90", "no `..`"),
             ("a..b", "`a` is not a number"),

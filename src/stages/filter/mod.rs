@@ -1,4 +1,4 @@
-//! Which images stay.
+//! Filters on images.
 
 mod heading;
 
@@ -16,11 +16,11 @@ use crate::model::{Metadata, OwnerId, SequenceId};
 use crate::observe::{Event, Observer, Step};
 use crate::sources::RecordStream;
 
-/// A stage that lets some images pass and leaves the others out.
+/// A stage that passes the images that match, and drops the others.
 ///
-/// An image that lacks what a filter looks at is left out: nobody can say that
-/// it fits. Errors pass. Filters stand behind [`FetchMetadata`](crate::FetchMetadata),
-/// which must be asked for their [`required_fields`](Filter::required_fields).
+/// An image without the value that the filter checks is dropped. Errors pass. Filters follow
+/// [`FetchMetadata`](crate::FetchMetadata), which has to fetch their
+/// [`required_fields`](Filter::required_fields).
 ///
 /// ```
 /// use streetflow::stages::Filter;
@@ -46,7 +46,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter of one's own; `name` is how counts call it, `fields` what it looks at.
+    /// Creates a filter from a closure. `name` is its name in counts, `fields` are the fields that it checks.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -66,7 +66,7 @@ impl Filter {
         Self { name, fields, keep: Box::new(keep), observed: None }
     }
 
-    /// Images captured within a stretch of time.
+    /// Passes images captured within a time range.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -85,7 +85,7 @@ impl Filter {
         })
     }
 
-    /// Panoramas only.
+    /// Passes panoramas only.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -100,7 +100,7 @@ impl Filter {
         Self::new("pano", &["is_pano"], |image| image.is_pano == Some(true))
     }
 
-    /// No panoramas.
+    /// Passes images that are not panoramas.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -115,7 +115,7 @@ impl Filter {
         Self::new("flat", &["is_pano"], |image| image.is_pano == Some(false))
     }
 
-    /// Images whose predicted quality is so much at least, 0 to 1.
+    /// Passes images with at least this quality score, 0 to 1.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -131,14 +131,14 @@ impl Filter {
         if !(0.0..=1.0).contains(&least) {
             return Err(Error::new(ErrorKind::Usage, "use the quality score")
                 .with_subject(least.to_string())
-                .with_source("scores lie between 0 and 1"));
+                .with_source("the score must be between 0 and 1"));
         }
         Ok(Self::new("min_quality", &["quality_score"], move |image| {
             image.quality_score.is_some_and(|score| score >= least)
         }))
     }
 
-    /// Images that look in certain directions, by the heading that the device recorded.
+    /// Passes images facing a range of headings, as recorded by the device.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -156,7 +156,7 @@ impl Filter {
         })
     }
 
-    /// Images of cameras of one of these makers; case and blanks around the name do not matter.
+    /// Passes images of cameras of these makers. Case and surrounding blanks are ignored.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -172,7 +172,7 @@ impl Filter {
         Self::new("make", &["make"], move |image| is_one_of(image.make.as_deref(), &names))
     }
 
-    /// Images of cameras of one of these models; case and blanks around the name do not matter.
+    /// Passes images of cameras of these models. Case and surrounding blanks are ignored.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -189,7 +189,7 @@ impl Filter {
         Self::new("model", &["model"], move |image| is_one_of(image.model.as_deref(), &names))
     }
 
-    /// Images that lie in an area, by the place that the device recorded.
+    /// Passes images inside an area, by the coordinates that the device recorded.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -209,7 +209,7 @@ impl Filter {
         })
     }
 
-    /// No images of these organisations and users. One of nobody stays.
+    /// Drops images of these organizations and users. Images without an owner pass.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -229,10 +229,10 @@ impl Filter {
         })
     }
 
-    /// Thins sequences out: an image every so many metres.
+    /// Thins out sequences to one image every `metres` metres.
     ///
-    /// One stays if it lies so many metres at least from the last one of its sequence that stayed. It looks at the
-    /// recorded place, and remembers one of each sequence.
+    /// Passes an image if it is at least this far from the last image of its sequence that passed. Uses the recorded
+    /// coordinates, and memory for one point per sequence.
     ///
     /// ```
     /// # use futures::{stream, TryStreamExt};
@@ -263,22 +263,22 @@ impl Filter {
         }))
     }
 
-    /// How counts call it.
+    /// The filter's name in counts.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The fields of the API that it looks at.
+    /// The API fields that the filter checks.
     pub fn required_fields(&self) -> &'static [&'static str] {
         self.fields
     }
 
-    /// The fields to ask for so that it can look: those that are wanted, and its own.
-    pub fn request_fields(&self, wanted: &crate::Fields) -> Result<crate::Fields> {
-        self.fields.iter().try_fold(wanted.clone(), |fields, field| fields.with(field))
+    /// The fields to fetch: those of `base`, and those that the filter checks.
+    pub fn request_fields(&self, base: &crate::Fields) -> Result<crate::Fields> {
+        self.fields.iter().try_fold(base.clone(), |fields, field| fields.with(field))
     }
 
-    /// Tells an observer of each image that it leaves out, as [`Event::Filtered`] of a step.
+    /// Reports each dropped image as [`Event::Filtered`] of a step.
     pub fn observe(mut self, step: Step, observer: Arc<dyn Observer>) -> Self {
         self.observed = Some((step, observer));
         self
