@@ -60,7 +60,7 @@ impl Dates {
             Err(TimeError::Syntax) => parse_timestamp(text),
             day => day.map(|day| day + of_day),
         };
-        time.map_err(|why| refuse(text, why))
+        time.map_err(|why| invalid(text, why))
     }
 
     /// Whether a time in milliseconds since 1970 is in the range.
@@ -94,7 +94,7 @@ impl fmt::Display for Dates {
     }
 }
 
-fn refuse(text: &str, why: TimeError) -> Error {
+fn invalid(text: &str, why: TimeError) -> Error {
     let why = match why {
         TimeError::Syntax => "it is neither a day nor a time",
         TimeError::OutOfRange => "there is no such day or time of day",

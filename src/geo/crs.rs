@@ -1,12 +1,12 @@
-//! Coordinate reference systems that files name: which of them are longitude and latitude on WGS 84.
+//! Coordinate reference systems in files: which are longitude and latitude on WGS 84.
 
 use serde_json::Value as Json;
 
-/// What to do about coordinates of another system.
+/// Hint for coordinates in another system.
 pub(crate) const CONVERT: &str = "`ogr2ogr -t_srs EPSG:4326 new.geojson old.geojson` converts a file";
 
-/// Geographic systems of EPSG that differ from WGS 84 by two metres or so at most today, with longitude and latitude in
-/// degrees from Greenwich. The order of the axes by which EPSG lists them is of no concern: GeoJSON has longitude first.
+/// Geographic systems of EPSG that differ from WGS 84 by at most about two metres today, with longitude and latitude in
+/// degrees from Greenwich. The axis order in EPSG does not matter, because GeoJSON has longitude first.
 const NEAR_WGS84: [u32; 53] = [
     // North America: NAD83 and its realizations, Mexico.
     4269, 4152, 4759, 6783, 6318, 8860, 4617, 4483, 6365,
@@ -24,22 +24,22 @@ const NEAR_WGS84: [u32; 53] = [
     9000, 9990, 8999,
 ];
 
-/// WGS 84, with heights, and its realizations.
+/// WGS 84, its three-dimensional form and its realizations.
 const WGS84: [u32; 8] = [4326, 4979, 9053, 9054, 9055, 9056, 9057, 9755];
 
-/// How a system lies to WGS 84.
+/// A coordinate reference system, compared to WGS 84.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Crs {
-    /// It is WGS 84, or a file says nothing.
+    /// WGS 84, or not given.
     Wgs84,
-    /// Nearly the same; by this name.
+    /// A system that is nearly the same, with its name.
     Near(String),
-    /// Another one, by this name.
+    /// Another system, with its name.
     Other(String),
 }
 
 impl Crs {
-    /// Reads the member `crs` of older GeoJSON; RFC 7946 has none.
+    /// Parses the member `crs` of older GeoJSON. RFC 7946 has none.
     pub(crate) fn from_geojson(crs: &Json) -> Self {
         let properties = &crs["properties"];
         let code = || properties["code"].as_u64().map(|code| format!("EPSG:{code}"));
@@ -51,8 +51,8 @@ impl Crs {
         }
     }
 
-    /// Takes a code such as `EPSG:4269`, `urn:ogc:def:crs:EPSG::4269` or `http://www.opengis.net/def/crs/EPSG/0/4269`,
-    /// or a plain name.
+    /// Parses a code such as `EPSG:4269`, `urn:ogc:def:crs:EPSG::4269` or
+    /// `http://www.opengis.net/def/crs/EPSG/0/4269`, or a plain name.
     fn from_name(name: String) -> Self {
         let mut parts = name.split([':', '/', '#']).filter(|part| !part.is_empty());
         let code = parts.next_back().unwrap_or_default().to_ascii_lowercase();
@@ -77,7 +77,7 @@ impl Crs {
     }
 }
 
-/// Why coordinates of a system can't be used.
+/// Reason for rejecting coordinates in another system.
 pub(crate) fn unsupported(name: &str) -> String {
     let shown: String = name.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect();
     format!("its coordinates are in `{shown}`, not in longitude and latitude on WGS 84")
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn systems_are_told_apart_however_they_are_named() {
+    fn systems_are_recognized_by_all_their_names() {
         for name in [
             "urn:ogc:def:crs:OGC:1.3:CRS84",
             "urn:ogc:def:crs:OGC::CRS84",
@@ -123,7 +123,7 @@ mod tests {
         ] {
             assert_eq!(named(name), Crs::Near(name.to_owned()));
         }
-        // Projected systems, old datums that lie a hundred metres off, and codes that only begin alike.
+        // Projected systems, old datums that differ by a hundred metres, and codes with the same beginning.
         for name in [
             "EPSG:3857",
             "urn:ogc:def:crs:EPSG::25832",

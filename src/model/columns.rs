@@ -290,7 +290,7 @@ impl Record for Metadata {
             if whole(Some(point)).is_none() {
                 return Err("it has one half of a place: longitude without latitude, or the reverse");
             }
-            if !point.is_on_the_globe() {
+            if !point.is_valid() {
                 return Err("its place is not on the globe: longitudes are -180 to 180, latitudes -90 to 90");
             }
         }

@@ -1,23 +1,24 @@
-//! Times as other tools write them: ISO 8601, as far as it is used.
+//! Parses and formats times: the forms of ISO 8601 that other tools write.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime};
 
-/// A day in milliseconds.
+/// Milliseconds of a day.
 pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Why a text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimeError {
-    /// It is not written as a time is.
+    /// Its syntax is invalid.
     Syntax,
-    /// No calendar or clock has it, such as 30 February or 25 o'clock.
+    /// It does not exist, such as 30 February or 25:00.
     OutOfRange,
 }
 
-/// Milliseconds since 1970 of `2023-12-10T11:43:46.123Z`, also with a space for the `T`, with an offset such as
-/// `+00:00`, `+0000` or `+00`, or with none, which counts as UTC. Digits finer than milliseconds are cut off.
+/// Parses a time such as `2023-12-10T11:43:46.123Z` as milliseconds since 1970.
 ///
-/// A leap second, `23:59:60` in UTC at the end of June or December, counts as the second after it, as in POSIX time.
+/// Accepts a space instead of the `T`, an offset such as `+00:00`, `+0000` or `+00`, or none, which means UTC. Digits
+/// after milliseconds are truncated. A leap second, `23:59:60` in UTC at the end of June or December, is the second after
+/// it, as in POSIX time.
 pub(crate) fn parse_timestamp(text: &str) -> Result<i64, TimeError> {
     let (date, time) = text.split_at_checked(10).ok_or(TimeError::Syntax)?;
     let (hms, milliseconds, east) = parse_clock(time).ok_or(TimeError::Syntax)?;
@@ -34,12 +35,12 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<i64, TimeError> {
     }
 }
 
-/// The first millisecond since 1970 of a day in UTC, `2024-06-01`.
+/// Parses a day such as `2024-06-01` as its first millisecond since 1970 in UTC.
 pub(crate) fn parse_day(text: &str) -> Result<i64, TimeError> {
     parse_date(text).map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
 }
 
-/// Seconds of a time in milliseconds since 1970, as the API takes them: `2024-06-01T08:00:00Z`; none outside the
+/// Formats milliseconds since 1970 in seconds, as the API requires: `2024-06-01T08:00:00Z`. Returns `None` outside the
 /// years 1970 to 9999.
 pub(crate) fn format_timestamp(at: i64) -> Option<String> {
     let at = DateTime::from_timestamp(at.div_euclid(1000), 0)?;
@@ -53,7 +54,7 @@ fn parse_date(text: &str) -> Result<NaiveDate, TimeError> {
     NaiveDate::from_ymd_opt(year, month, day).ok_or(TimeError::OutOfRange)
 }
 
-/// Hour, minute and second; milliseconds; minutes east of UTC.
+/// Returns hour, minute and second; milliseconds; minutes east of UTC.
 fn parse_clock(text: &str) -> Option<([u32; 3], u32, i64)> {
     let text = text.strip_prefix(['T', 't', ' '])?;
     let end = text.find(['Z', 'z', '+', '-']).unwrap_or(text.len());
@@ -66,7 +67,7 @@ fn parse_clock(text: &str) -> Option<([u32; 3], u32, i64)> {
     Some((parse_numbers(time, ':')?, milliseconds, parse_offset(zone)?))
 }
 
-/// Whether a leap second may follow the second of a time: so far all came at the end of June or December.
+/// Whether a leap second may follow a time. So far, all were at the end of June or December.
 fn has_leap_second(at: i64) -> bool {
     let next = DateTime::from_timestamp(at.div_euclid(1000) + 1, 0);
     next.is_some_and(|next| next.time() == NaiveTime::MIN && next.day() == 1 && matches!(next.month(), 1 | 7))
@@ -82,7 +83,7 @@ fn parse_numbers<const N: usize>(text: &str, between: char) -> Option<[u32; N]> 
     parts.next().is_none().then_some(numbers)
 }
 
-/// Minutes east of UTC.
+/// Returns minutes east of UTC.
 fn parse_offset(zone: &str) -> Option<i64> {
     let sign = match zone.chars().next() {
         None | Some('Z' | 'z') => return (zone.len() <= 1).then_some(0),
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_other_tools_are_understood() {
+    fn times_of_other_tools_are_parsed() {
         for text in [
             "2023-12-10T11:43:46Z",
             "2023-12-10 11:43:46",
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn days_begin_at_midnight_and_only_those_of_the_calendar() {
+    fn days_begin_at_midnight_and_must_exist() {
         assert_eq!(parse_day("1970-01-01"), Ok(0));
         assert_eq!(parse_day("2024-02-29"), Ok(1_709_164_800_000));
         assert_eq!(parse_day("2024-12-31").map(|ms| ms + DAY_MS), parse_day("2025-01-01"));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_written_as_it_is_read() {
+    fn a_time_is_formatted_as_it_is_parsed() {
         for text in
             ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2024-12-31T12:34:56Z", "9999-12-31T23:59:59Z"]
         {
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn invalid_times_are_syntax_errors() {
         for text in [
             "",
             "2023",
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn days_and_hours_that_do_not_exist_are_told_apart_from_other_texts() {
+    fn days_and_hours_that_do_not_exist_have_their_own_error() {
         for text in [
             "2023-02-31T00:00:00Z",
             "2023-02-29 00:00:00",
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_second_counts_as_the_second_after_it() {
+    fn a_leap_second_is_the_second_after_it() {
         let next = parse_timestamp("2017-01-01T00:00:00Z");
         assert_eq!(parse_timestamp("2016-12-31T23:59:60Z"), next);
         assert_eq!(parse_timestamp("2017-01-01T00:59:60+01:00"), next);

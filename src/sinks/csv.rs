@@ -122,7 +122,7 @@ fn quoted(out: &mut Vec<u8>, cell: &[u8]) {
 
 fn needs_quotes(cell: &[u8]) -> bool {
     // XOR gives 0 for each of the four special characters.
-    text::has(cell, |byte| (byte ^ b',').min(byte ^ b'"').min(byte ^ b'\n').min(byte ^ b'\r'))
+    text::has_zero(cell, |byte| (byte ^ b',').min(byte ^ b'"').min(byte ^ b'\n').min(byte ^ b'\r'))
 }
 
 #[cfg(test)]

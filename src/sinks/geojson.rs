@@ -108,7 +108,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
             out.extend_from_slice(b",\"id\":");
             text::append_json(out, &id)?;
         }
-        match self.position.as_ref().and_then(|position| position.of(record)) {
+        match self.position.as_ref().and_then(|position| position.point(record)) {
             Some(point) => {
                 out.extend_from_slice(b",\"geometry\":{\"type\":\"Point\",\"coordinates\":");
                 serde_json::to_writer(&mut *out, &[point.lon, point.lat])?;

@@ -19,7 +19,7 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
         (&["crawl", NICOSIA, "--allow-host=*.com"], "", &["`*.com`", "*.pictures.example"]),
         (&["crawl"], "", &["no box was given", "--bbox"]),
         (&["sequences"], "", &["no box was given", "--bbox"]),
-        (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the world"]),
+        (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the globe"]),
         (&["sequences", "--bbox=33,36,34,35"], "", &["--bbox", "swapped"]),
         (&["sequences", "--bbox=33,35,33,36"], "", &["--bbox", "empty"]),
         (&["sequences", NICOSIA, "--max-zoom=5"], "", &["--max-zoom", "6..=14"]),

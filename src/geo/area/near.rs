@@ -6,11 +6,11 @@ use super::polygon::Polygon;
 use crate::geo::lonlat::LonLat;
 use crate::geo::tile::TileId;
 
-/// The polygons near a tile, for questions in its coordinates.
+/// The polygons near a tile, for tests in its coordinates.
 #[derive(Debug, Clone)]
 pub(super) struct Near {
     pub(super) polygons: Arc<[Polygon]>,
-    /// Which, and how far the tile must be turned to them.
+    /// Indices of the polygons, each with the longitude shift of the tile.
     pub(super) indices: Vec<(usize, f64)>,
     pub(super) tile: TileId,
     pub(super) extent: f64,

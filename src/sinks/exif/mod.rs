@@ -98,7 +98,7 @@ impl PictureMetadata {
         Self {
             image: image.img_id.to_string(),
             sequence: Some(image.seq_id.to_string()).filter(|id| !id.is_empty()),
-            place: image.geometry.filter(|place| place.is_on_the_globe()),
+            place: image.geometry.filter(|place| place.is_valid()),
             altitude: image.altitude.filter(|altitude| ALTITUDES.contains(altitude)),
             heading: image
                 .compass_angle

@@ -57,7 +57,7 @@ impl<T: Record> Batch<T> {
             builder.push(&(column.get)(record));
         }
         let (position, geometry, boxes) = self.place.as_mut()?;
-        let point = position.of(record);
+        let point = position.point(record);
         geometry.append_option(point.map(wkb::write));
         let edges = point.map(outward).unwrap_or_default();
         for (index, edge) in edges.into_iter().enumerate() {

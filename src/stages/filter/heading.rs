@@ -28,7 +28,7 @@ impl Heading {
         if [from, to].iter().all(|degrees| (0.0..=360.0).contains(degrees)) {
             return Ok(heading);
         }
-        Err(refuse(&heading.to_string(), "headings are degrees clockwise from north, 0 to 360"))
+        Err(invalid(&heading.to_string(), "headings are degrees clockwise from north, 0 to 360"))
     }
 
     /// Whether a heading is in the range. Values below 0 or above 360 are normalized.
@@ -50,9 +50,9 @@ impl FromStr for Heading {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let ends = text.split_once("..").ok_or_else(|| refuse(text, "it has no `..`"))?;
+        let ends = text.split_once("..").ok_or_else(|| invalid(text, "it has no `..`"))?;
         let number = |end: &str| {
-            end.trim().parse::<f64>().map_err(|_| refuse(text, &format!("`{}` is not a number", end.trim())))
+            end.trim().parse::<f64>().map_err(|_| invalid(text, &format!("`{}` is not a number", end.trim())))
         };
         Self::new(number(ends.0)?, number(ends.1)?)
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Heading {
     }
 }
 
-fn refuse(text: &str, why: &str) -> Error {
+fn invalid(text: &str, why: &str) -> Error {
     Error::new(ErrorKind::Usage, "read the headings")
         .with_subject(text)
         .with_source(why.to_owned())
