@@ -133,8 +133,8 @@ mod tests {
         for text in ["2023-02-31", "2023-02-29", "2024-13-01", "2023-02-31T00:00:00Z", "2023-06-01T23:59:60Z"]
         {
             for dates in [Dates::parse(Some(text), None), Dates::parse(None, Some(text))] {
-                let said = dates.expect_err(text).chain();
-                assert!(said.contains(text) && said.contains("no such day"), "{said}");
+                let message = dates.expect_err(text).chain();
+                assert!(message.contains(text) && message.contains("no such day"), "{message}");
             }
         }
     }

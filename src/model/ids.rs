@@ -145,9 +145,9 @@ mod tests {
             &"9".repeat(10_000),
         ] {
             for error in [ImageId::new(bad).map(drop), OwnerId::new(bad).map(drop)] {
-                let said = error.expect_err(bad).chain();
-                assert!(said.contains("digits") && !said.contains("loses"), "{said}");
-                assert!(said.len() < 200, "{said}");
+                let message = error.expect_err(bad).chain();
+                assert!(message.contains("digits") && !message.contains("loses"), "{message}");
+                assert!(message.len() < 200, "{message}");
             }
         }
         for good in ["0", "007", "26774514888887982", &"1".repeat(32)] {

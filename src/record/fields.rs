@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn derived_fields_are_not_requested() {
-        let asked = |fields: &str| fields.parse::<Fields>().expect("fields").request_fields().to_string();
-        assert_eq!(asked("width,attribution,page_url,creator"), "width,creator");
-        assert_eq!(asked("page_url"), "");
+        let requested = |fields: &str| fields.parse::<Fields>().expect("fields").request_fields().to_string();
+        assert_eq!(requested("width,attribution,page_url,creator"), "width,creator");
+        assert_eq!(requested("page_url"), "");
     }
 }

@@ -319,7 +319,7 @@ mod tests {
         let nested = format!(
             r#"{{"type":"GeometryCollection","geometries":[{point},{{"type":"GeometryCollection","geometries":[{one},{line}]}}]}}"#
         );
-        for (text, told) in [
+        for (text, note) in [
             (one.clone(), None),
             (collection(&["null", &one]), None),
             (collection(&[point, &one]), Some("1 Point")),
@@ -331,8 +331,8 @@ mod tests {
             let (area, notes) = Area::from_geojson_with_notes(&text).expect(&text);
             assert!(area.contains(LonLat { lon: 33.9, lat: 35.1 }), "{text}");
             assert!(!area.contains(LonLat { lon: 10.0, lat: 10.0 }), "{text}");
-            let told = told.map(|told| format!("ignored besides its polygons: {told}"));
-            assert_eq!(notes, Vec::from_iter(told), "{text}");
+            let note = note.map(|note| format!("ignored besides its polygons: {note}"));
+            assert_eq!(notes, Vec::from_iter(note), "{text}");
         }
         for (text, why, hint) in [
             (point.to_owned(), "only 1 Point", "--around 10,10 --radius"),
@@ -373,8 +373,8 @@ mod tests {
         }
         for name in ["EPSG:3857", "urn:ogc:def:crs:EPSG::25832", "EPSG:4267"] {
             let error = Area::from_geojson(&of(name)).expect_err(name);
-            let said = error.chain();
-            assert!(said.contains(name) && said.contains("WGS 84"), "{said}");
+            let message = error.chain();
+            assert!(message.contains(name) && message.contains("WGS 84"), "{message}");
             assert!(error.hint().is_some_and(|hint| hint.contains("ogr2ogr -t_srs EPSG:4326")));
         }
     }

@@ -116,12 +116,12 @@ fn incomplete_pictures_of_a_dead_run_are_removed_and_suspicious_ones_set_aside()
     fs::write(path("5_1024.jpg.aside"), "of an earlier run").expect("written");
     let others = ["notes.txt", "2.jpg", "2_512.jpg", "holiday_1024.jpg"];
     for name in others {
-        fs::write(path(name), "").expect("somebody else's");
+        fs::write(path(name), "").expect("another file");
     }
     fs::create_dir_all(path("a/b/c")).expect("made");
     fs::create_dir_all(path("mine")).expect("made");
     for name in ["a/b/c/7_256.jpg", "a/b/7_256.jpg", "mine/holiday_1024.jpg"] {
-        fs::write(path(name), "").expect("somebody else's");
+        fs::write(path(name), "").expect("another file");
     }
     #[cfg(unix)]
     std::os::unix::fs::symlink(path("2.jpg"), path("8_256.jpg")).expect("linked");
@@ -136,10 +136,16 @@ fn incomplete_pictures_of_a_dead_run_are_removed_and_suspicious_ones_set_aside()
     }
     #[cfg(unix)]
     assert!(path("8_256.jpg").is_symlink());
-    let told: Vec<_> = durable.warnings.iter().map(Error::chain).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("failed to keep 3 pictures: ") && told[0].contains("2_256.jpg"), "{told:?}");
-    assert!(told[1].starts_with("failed to trust 1 picture: ") && told[1].contains("5_1024.jpg"), "{told:?}");
+    let warnings: Vec<_> = durable.warnings.iter().map(Error::chain).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("failed to keep 3 pictures: ") && warnings[0].contains("2_256.jpg"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].starts_with("failed to trust 1 picture: ") && warnings[1].contains("5_1024.jpg"),
+        "{warnings:?}"
+    );
     assert_eq!(markers(folder.path()).len(), 1, "until all is on the disk");
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty());

@@ -31,7 +31,7 @@ use crate::sources::RecordStream;
 /// let fields: Fields = "captured_at,thumb_1024_url".parse()?;
 /// Flow::from(TileSource::within(&client, "33.30,35.13,33.40,35.20".parse::<streetflow::Bbox>()?))
 ///     .then(ListImages::new(&client))
-///     .then(FetchMetadata::new(&client).fields(&filter.asked(&fields)?))
+///     .then(FetchMetadata::new(&client).fields(&filter.request_fields(&fields)?))
 ///     .then(filter)
 ///     .into_sink(CsvSink::create("good.csv").fields(&fields))
 ///     .await?;
@@ -54,9 +54,9 @@ impl Filter {
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let wide = Filter::new("wide", &["width"], |image| image.width >= Some(2000));
     /// let images = [1920, 2560].map(|width| Ok(Metadata { width: Some(width), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(wide).try_collect().await?;
-    /// assert_eq!(kept[0].width, Some(2560));
-    /// # assert_eq!(kept.len(), 1); Ok(()) }
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(wide).try_collect().await?;
+    /// assert_eq!(passed[0].width, Some(2560));
+    /// # assert_eq!(passed.len(), 1); Ok(()) }
     /// ```
     pub fn new(
         name: &'static str,
@@ -75,8 +75,8 @@ impl Filter {
     /// let since_2024 = Filter::captured(Dates::parse(Some("2024-01-01"), None)?);
     /// let images = [1_500_000_000_000, 1_710_000_000_000]
     ///     .map(|at| Ok(Metadata { captured_at: Some(at), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(since_2024).try_collect().await?;
-    /// assert_eq!(kept.len(), 1);
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(since_2024).try_collect().await?;
+    /// assert_eq!(passed.len(), 1);
     /// # Ok(()) }
     /// ```
     pub fn captured(dates: Dates) -> Self {
@@ -92,8 +92,8 @@ impl Filter {
     /// # use streetflow::{Flow, Metadata, stages::Filter};
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let images = [Some(true), Some(false), None].map(|is_pano| Ok(Metadata { is_pano, ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::panoramas()).try_collect().await?;
-    /// assert_eq!(kept.len(), 1);
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::panoramas()).try_collect().await?;
+    /// assert_eq!(passed.len(), 1);
     /// # Ok(()) }
     /// ```
     pub fn panoramas() -> Self {
@@ -107,8 +107,8 @@ impl Filter {
     /// # use streetflow::{Flow, Metadata, stages::Filter};
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let images = [Some(true), Some(false), None].map(|is_pano| Ok(Metadata { is_pano, ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::flat()).try_collect().await?;
-    /// assert_eq!(kept[0].is_pano, Some(false));
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::flat()).try_collect().await?;
+    /// assert_eq!(passed[0].is_pano, Some(false));
     /// # Ok(()) }
     /// ```
     pub fn flat() -> Self {
@@ -122,8 +122,8 @@ impl Filter {
     /// # use streetflow::{Flow, Metadata, stages::Filter};
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let images = [0.3, 0.8].map(|score| Ok(Metadata { quality_score: Some(score), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::min_quality(0.6)?).try_collect().await?;
-    /// assert_eq!(kept[0].quality_score, Some(0.8));
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::min_quality(0.6)?).try_collect().await?;
+    /// assert_eq!(passed[0].quality_score, Some(0.8));
     /// assert!(Filter::min_quality(60.0).is_err());
     /// # Ok(()) }
     /// ```
@@ -145,9 +145,9 @@ impl Filter {
     /// # use streetflow::{Flow, Metadata, stages::Filter};
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let images = [5.0, 180.0, 355.0].map(|angle| Ok(Metadata { compass_angle: Some(angle), ..Metadata::default() }));
-    /// let kept: Vec<_> =
+    /// let passed: Vec<_> =
     ///     Flow::from(stream::iter(images)).then(Filter::heading("350..10".parse()?)).try_collect().await?;
-    /// assert_eq!(kept.len(), 2);
+    /// assert_eq!(passed.len(), 2);
     /// # Ok(()) }
     /// ```
     pub fn heading(heading: Heading) -> Self {
@@ -163,8 +163,8 @@ impl Filter {
     /// # use streetflow::{Flow, Metadata, stages::Filter};
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let images = ["GoPro", "Apple"].map(|make| Ok(Metadata { make: Some(make.into()), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::make(["gopro"])).try_collect().await?;
-    /// assert_eq!(kept[0].make.as_deref(), Some("GoPro"));
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::make(["gopro"])).try_collect().await?;
+    /// assert_eq!(passed[0].make.as_deref(), Some("GoPro"));
     /// # Ok(()) }
     /// ```
     pub fn make(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
@@ -180,8 +180,8 @@ impl Filter {
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let images = ["HERO11 Black ", "iPhone 13"]
     ///     .map(|model| Ok(Metadata { model: Some(model.into()), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::model(["hero11 black"])).try_collect().await?;
-    /// assert_eq!(kept.len(), 1);
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::model(["hero11 black"])).try_collect().await?;
+    /// assert_eq!(passed.len(), 1);
     /// # Ok(()) }
     /// ```
     pub fn model(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
@@ -198,8 +198,8 @@ impl Filter {
     /// let around = Area::around(LonLat { lon: 33.36, lat: 35.17 }, 100.0)?;
     /// let images = [35.1701, 35.18].map(|lat| LonLat { lon: 33.36, lat });
     /// let images = images.map(|place| Ok(Metadata { geometry: Some(place), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::inside(around)).try_collect().await?;
-    /// assert_eq!(kept.len(), 1);
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::inside(around)).try_collect().await?;
+    /// assert_eq!(passed.len(), 1);
     /// # Ok(()) }
     /// ```
     pub fn inside(area: impl Into<Area>) -> Self {
@@ -217,8 +217,8 @@ impl Filter {
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let images = ["7", "8"].map(|id| Ok(Metadata { creator_id: Some(id.into()), ..Metadata::default() }));
     /// let others = Filter::not_owned_by([OwnerId::new("7")?]);
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(others).try_collect().await?;
-    /// assert_eq!(kept[0].creator_id.as_deref(), Some("8"));
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(others).try_collect().await?;
+    /// assert_eq!(passed[0].creator_id.as_deref(), Some("8"));
     /// # Ok(()) }
     /// ```
     pub fn not_owned_by(owners: impl IntoIterator<Item = OwnerId>) -> Self {
@@ -241,8 +241,8 @@ impl Filter {
     /// // A metre and a tenth from one to the next.
     /// let images = (0..100).map(|step| LonLat { lon: 33.36, lat: 35.17 + f64::from(step) * 1e-5 });
     /// let images = images.map(|place| Ok(Metadata { geometry: Some(place), ..Metadata::default() }));
-    /// let kept: Vec<_> = Flow::from(stream::iter(images)).then(Filter::every(10.5)?).try_collect().await?;
-    /// assert_eq!(kept.len(), 10);
+    /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::every(10.5)?).try_collect().await?;
+    /// assert_eq!(passed.len(), 10);
     /// # Ok(()) }
     /// ```
     pub fn every(metres: f64) -> Result<Self> {

@@ -150,8 +150,8 @@ fn a_thumbnail_that_was_rotated_is_not_rotated_again() {
     };
     assert_eq!(of((4000, 3000), 6, Quality::Q1024), Some(6.0), "it lies as the original does");
     assert_eq!(of((3000, 4000), 6, Quality::Q1024), Some(1.0), "it was turned");
-    assert_eq!(of((3000, 3000), 8, Quality::Q1024), None, "nobody knows");
-    assert_eq!(of((4000, 3000), 3, Quality::Q1024), None, "nobody knows");
+    assert_eq!(of((3000, 3000), 8, Quality::Q1024), None, "unknown");
+    assert_eq!(of((4000, 3000), 3, Quality::Q1024), None, "unknown");
     assert_eq!(of((4000, 3000), 3, Quality::Original), Some(3.0));
     assert_eq!(of((4000, 3000), 1, Quality::Q1024), Some(1.0));
 }

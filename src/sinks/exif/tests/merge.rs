@@ -8,12 +8,12 @@ fn existing_exif_is_extended_and_its_own_values_stay() {
     let picture = rewrite(&with(b"Exif\0\0", &block()), &known());
     let exif = read(&picture);
     assert!(!exif.little_endian());
-    assert_eq!(exif_of(&picture)[0][8..block().len()], block()[8..], "nothing of it was moved");
-    // Its own word on how it was held and whose it is.
+    assert_eq!(exif_of(&picture)[0][8..block().len()], block()[8..], "no byte was moved");
+    // Its own orientation and copyright.
     assert_eq!(numbers(&exif, Tag::Orientation), Some(vec![8.0]));
     assert_eq!(text(&exif, Tag::Copyright).as_deref(), Some("(c) Me"));
-    assert_eq!(text(&exif, Tag::Artist).as_deref(), Some("Åsa & <co>"), "blanks say nothing");
-    // What only it knows.
+    assert_eq!(text(&exif, Tag::Artist).as_deref(), Some("Åsa & <co>"), "blanks count as missing");
+    // Values that only the block has.
     let note = field(&exif, Tag::MakerNote).map(|field| format!("{:?}", field.value));
     assert_eq!(note, Some(format!("{:?}", Value::Undefined(b"maker's note".to_vec(), 280))));
     assert_eq!(numbers(&exif, Tag::GPSDOP), Some(vec![3.5]));
