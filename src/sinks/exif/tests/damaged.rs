@@ -8,7 +8,7 @@ use crate::sinks::JpegCheck;
 #[test]
 fn stray_bytes_between_segments_are_skipped() {
     for stray in [&b"\xff\xff"[..], b"\0\0", b"stray", b"\xff\0"] {
-        // Behind JFIF, and behind the comment.
+        // After JFIF, and after the comment.
         for at in [11, 17] {
             let picture = [&PICTURE[..at], stray, &PICTURE[at..]].concat();
             for chunk in [1, 5, 1000] {
@@ -26,7 +26,7 @@ fn stray_bytes_between_segments_are_skipped() {
     }
 }
 
-/// Blocks of EXIF, found by their first bytes.
+/// Number of EXIF segments, found by their first bytes.
 fn exif_of_strayed(picture: &[u8]) -> usize {
     memchr::memmem::find_iter(picture, b"Exif\0\0").count()
 }

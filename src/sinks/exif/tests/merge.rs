@@ -20,14 +20,14 @@ fn existing_exif_is_extended_and_its_own_values_stay() {
     let thumbnail =
         exif.get_field(Tag::JPEGInterchangeFormat, In::THUMBNAIL).and_then(|field| field.value.get_uint(0));
     assert_eq!(thumbnail, Some(292));
-    // Place and time are ours.
+    // Coordinates and time come from the record.
     assert_eq!(text(&exif, Tag::DateTimeOriginal).as_deref(), Some("2024:06:28 17:00:28"));
     assert_eq!(text(&exif, Tag::GPSLatitudeRef).as_deref(), Some("N"));
-    // Where we know nothing, its own stay.
+    // Without a value in the record, the existing one stays.
     let nothing = Metadata { img_id: ImageId::new("7").expect("an id"), ..Metadata::default() };
     let exif = read(&rewrite(&with(b"Exif\0\0", &block()), &nothing)).fields().count();
     assert_eq!(exif, read(&with(b"Exif\0\0", &block())).fields().count() + 10 + 2);
-    // Once more, on top of ours.
+    // Again, with the block of this crate as the existing one.
     let again = rewrite(&picture, &known());
     assert_eq!((exif_of(&again).len(), xmp_of(&again).len()), (1, 1));
     assert_eq!(read(&again).fields().count(), read(&picture).fields().count());
@@ -58,7 +58,7 @@ fn full_exif_conflicts_with_nothing_and_xmp_has_all_metadata() {
 
 #[test]
 fn coordinates_in_full_exif_are_overwritten_in_place() {
-    // Ours once, then filled up: all entries are there, and there is no room for others.
+    // The block of this crate, then filled up: all entries exist, and there is no space for others.
     let other = Metadata { geometry: Some(LonLat { lon: 1.0, lat: -2.0 }), altitude: Some(7.0), ..known() };
     let mut full = exif_of(&rewrite(PICTURE, &other))[0].to_vec();
     full.resize(65_500, 1);
@@ -75,7 +75,7 @@ fn coordinates_in_full_exif_are_overwritten_in_place() {
 fn a_thumbnail_is_removed_for_space() {
     for behind in [0, 30_000] {
         let mut block = block();
-        // Its thumbnail becomes a long one, with more behind it or not.
+        // With a long thumbnail, at the end of the block or before it.
         block.truncate(292);
         block.extend([&b"\xff\xd8\xff"[..], &vec![7; 64_900 - behind]].concat());
         let length = u32::try_from(block.len() - 292).expect("short").to_be_bytes();
@@ -148,7 +148,7 @@ fn xmp_has_the_same_coordinates_as_exif() {
         let again = rewrite(&picture, &known());
         assert_eq!(xmp_of(&again), [xmp], "the same once more");
     }
-    // Of what we do not know, theirs stays.
+    // Values that the record lacks stay.
     let bare = Metadata { img_id: ImageId::new("7").expect("an id"), ..Metadata::default() };
     let theirs = packet("exif:GPSLatitude=\"1,2.5N\"", "");
     assert!(xmp_of(&rewrite(&with(XMP, theirs.as_bytes()), &bare))[0].contains("1,2.5N"));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::*;
 use crate::model::{ImageId, SequenceId};
 
-/// JFIF, a comment, tables, a frame of 64 by 32 pixels, a scan with something like a marker in it, the end.
+/// JFIF, a comment, tables, a frame of 64 by 32 pixels, a scan with a stuffed zero, the end.
 const PICTURE: &[u8] =
     b"\xff\xd8\xff\xe0\0\x07JFIF\0\xff\xfe\0\x04hi\xff\xdb\0\x03q\xff\xff\xc0\0\x08\x08\0\x20\0\x40\x01\
     \xff\xda\0\x02pi\xff\0x\xff\xd3els\xff\xd9";
@@ -45,13 +45,13 @@ fn rewrite(picture: &[u8], image: &Metadata) -> Vec<u8> {
 
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
-/// A picture with a segment of that kind behind its start.
+/// A picture with an APP1 segment after its start.
 fn with(begins: &[u8], content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(begins.len() + content.len() + 2).expect("it fits").to_be_bytes();
     [&PICTURE[..2], b"\xff\xe1", &length, begins, content, &PICTURE[2..]].concat()
 }
 
-/// The contents of the APP1 segments that begin so, up to the scan.
+/// The contents of the APP1 segments with a prefix, up to the scan.
 fn segments<'a>(picture: &'a [u8], begins: &[u8]) -> Vec<&'a [u8]> {
     let (mut at, mut found) = (2, Vec::new());
     while picture[at + 1] != 0xda {
@@ -106,8 +106,8 @@ fn degrees(exif: &::exif::Exif, tag: Tag) -> f64 {
     parts[0] + parts[1] / 60.0 + parts[2] / 3600.0
 }
 
-/// A block by hand, in the other byte order: orientation, a blank artist, a notice, a thumbnail; a time, a maker's
-/// note; a place, and how exact it was.
+/// A big-endian block: orientation, a blank artist, a copyright notice and a thumbnail; a time and maker notes;
+/// coordinates and their precision.
 fn block() -> Vec<u8> {
     let mut block = b"MM\0*\0\0\0\x08".to_vec();
     let directory = |block: &mut Vec<u8>, entries: &[(u16, u16, u32, [u8; 4])], next: u32| {
@@ -149,7 +149,7 @@ fn with_both(exif: &[u8], xmp: &str) -> Vec<u8> {
     [&exif[..exif.len() - PICTURE.len() + 2], &xmp[2..]].concat()
 }
 
-/// A packet with this inside.
+/// A packet with these attributes and elements.
 fn packet(attributes: &str, elements: &str) -> String {
     format!(
         "<?xpacket begin=\"\u{feff}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?><x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\
