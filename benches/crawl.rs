@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use streetflow::observe::{Event, Step};
 use streetflow::{
     Bbox, CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, LonLat, OnError, Result, SequenceId,
-    Tee, TileSource,
+    TileSource,
 };
 use streetflow_sandbox::{Sandbox, World};
 use support::{Args, net};
@@ -67,7 +67,8 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
         .then(FetchMetadata::new(&client).fields(&fields))
         .on_error(OnError::Skip)
         .take(most)
-        .into_sink(Tee(table, ImageSink::new(&client, &pictures)))
+        .tap(table)
+        .into_sink(ImageSink::new(&client, &pictures))
         .await
         .unwrap();
     assert!(report.records > 0);

@@ -14,7 +14,7 @@ use crate::model::{ImageId, SequenceId};
 use crate::observe::{Event, Step};
 
 /// No sequence comes near so many pages; none is known to have two.
-const MOST_PAGES: usize = 1000;
+const MAX_PAGES: usize = 1000;
 
 const DOING: &str = "list the images of sequence";
 
@@ -129,7 +129,7 @@ impl Client {
             };
             seen.insert(next);
             next = self.same_host(&more).ok_or_else(|| named("its next page is on another host"))?;
-            if seen.contains(&next) || seen.len() > MOST_PAGES {
+            if seen.contains(&next) || seen.len() > MAX_PAGES {
                 return Err(named("its pages never end"));
             }
         }

@@ -11,7 +11,7 @@ const IMAGE_HOSTS: [&str; 2] = [".fbcdn.net", ".fbsbx.com"];
 const LONGEST: usize = 4096;
 
 /// No name of a host is longer.
-const LONGEST_NAME: usize = 253;
+const MAX_NAME_LEN: usize = 253;
 
 /// A signed URL is taken for dead so many seconds before its end, for a download takes its time.
 const MARGIN: u64 = 600;
@@ -86,7 +86,7 @@ impl From<String> for NotAsked {
 impl NotAsked {
     /// What the user may do about it.
     pub(super) fn hint(&self) -> Option<String> {
-        let host = self.host.as_ref().filter(|host| host.len() <= LONGEST_NAME)?;
+        let host = self.host.as_ref().filter(|host| host.len() <= MAX_NAME_LEN)?;
         Some(format!("if you trust that host, say `--allow-host {host}`"))
     }
 }

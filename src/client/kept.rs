@@ -95,12 +95,12 @@ impl Had {
         match answer {
             Some(answer) => self.learn(answer, fields, 0),
             // It went away between two answers: what the first one says stands.
-            None => self.fields |= fields.bits(),
+            None => self.fields |= fields.bit_set(),
         }
     }
 
     fn asked(&mut self, fields: &Fields) {
-        self.asked = Some(self.asked.unwrap_or_default() | fields.bits());
+        self.asked = Some(self.asked.unwrap_or_default() | fields.bit_set());
     }
 
     /// Takes what an answer to `fields` says, but for URLs that have ended at a time.
@@ -108,12 +108,12 @@ impl Had {
         let fresh = |field: &str| {
             !URL_FIELDS.contains(&field) || url_of(&answer, field).is_none_or(|url| expiry(url) >= now)
         };
-        let learnt = fields.only(fresh);
+        let learnt = fields.retain(fresh);
         match &mut self.record {
             Some(record) => record.take_from(&answer, &learnt.without(self.fields)),
             None => self.record = Some(answer),
         }
-        self.fields |= learnt.bits();
+        self.fields |= learnt.bit_set();
     }
 }
 
@@ -155,7 +155,7 @@ impl Kept {
 
     /// What is known of images; each stands in the list once.
     fn recall(&self, images: &[Image], wanted: &Fields) -> Vec<Had> {
-        let (now, wanted) = (now(), wanted.bits());
+        let (now, wanted) = (now(), wanted.bit_set());
         let mut had = vec![Had::default(); images.len()];
         for fields in self.lists().iter().rev() {
             for at in 0..images.len() {

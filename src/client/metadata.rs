@@ -73,7 +73,7 @@ impl Client {
         fields: &Fields,
         patience: Patience,
     ) -> Result<BatchFound> {
-        let (mut had, wanted) = (self.recall(&images, fields).await, fields.bits());
+        let (mut had, wanted) = (self.recall(&images, fields).await, fields.bit_set());
         if had.iter().any(|had| had.lacks(wanted) != Some(wanted)) {
             self.tell(&Event::StoreHit { class: Class::Entity });
         }
@@ -139,7 +139,7 @@ impl Client {
                 Error::new(ErrorKind::Gone, DOING).with_subject(image.img_id.as_str()).with_source(why);
             return Err(self.gone_or_doubt(Class::Entity, error).await);
         }
-        let lacking = if had.record.is_none() { Some(fields.bits()) } else { had.lacks(fields.bits()) };
+        let lacking = if had.record.is_none() { Some(fields.bit_set()) } else { had.lacks(fields.bit_set()) };
         if let Some(lacking) = lacking {
             let lacking = fields.without(!lacking);
             let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(&lacking)))?;

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 
 use super::classify::{Number, Said};
 use crate::model::{ImageId, SequenceId};
-use crate::record::LONGEST_TEXT;
+use crate::record::MAX_TEXT_LEN;
 
 /// The longest list of numbers or ids in a value: it fits into a cell of a table.
 pub(super) const LONGEST_LIST: usize = 32_768;
@@ -48,7 +48,7 @@ pub(super) trait FromJson: Sized {
 
 impl FromJson for String {
     fn text(text: &str) -> Option<Self> {
-        (!text.is_empty() && text.len() < LONGEST_TEXT).then(|| text.to_owned())
+        (!text.is_empty() && text.len() < MAX_TEXT_LEN).then(|| text.to_owned())
     }
     fn integer(number: i64) -> Option<Self> {
         Some(number.to_string())

@@ -14,7 +14,7 @@ use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, OwnerId, Sequence, SequenceId};
 use crate::observe::Event;
-use crate::record::time::iso;
+use crate::record::time::format_timestamp;
 
 /// Images a page, and fewer where the API asks to reduce the amount of data. With 2,000 busy searches were seen to time
 /// out.
@@ -60,9 +60,12 @@ impl Client {
         query.append_pair("creator_username", user);
         // The API counts in seconds, and the end belongs to it.
         let end = |at: i64| at.saturating_add(999);
-        query.extend_pairs(dates.and_then(Dates::from).and_then(iso).map(|at| ("start_captured_at", at)));
-        query
-            .extend_pairs(dates.and_then(Dates::to).map(end).and_then(iso).map(|at| ("end_captured_at", at)));
+        query.extend_pairs(
+            dates.and_then(Dates::from).and_then(format_timestamp).map(|at| ("start_captured_at", at)),
+        );
+        query.extend_pairs(
+            dates.and_then(Dates::to).map(end).and_then(format_timestamp).map(|at| ("end_captured_at", at)),
+        );
         let query = query.finish();
         below(&self.0.graph_url, &format!("/images?{query}&fields=id,sequence,creator&limit={limit}"))
     }

@@ -72,7 +72,7 @@ async fn the_time_of_a_picture_file_is_that_of_its_capture_or_of_its_download() 
         assert!(found.modified().unwrap() >= began, "{name}");
     }
     let (exit, said) = run(&sandbox, folder.path(), ["download", "--file-time", "never"]).await;
-    assert!(exit == 2 && said.contains("capture and download"), "{said}");
+    assert!(exit == 2 && said.contains("capture, download"), "{said}");
 }
 
 /// As root everything can be read, so then this shows only that nothing else goes wrong.

@@ -320,7 +320,7 @@ async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
     let before = names(folder.path());
     for (flags, expected) in [
         ("--area=missing.geojson", &["--area", "`missing.geojson`"][..]),
-        ("--area=bad.geojson", &["`bad.geojson`", "no GeoJSON"]),
+        ("--area=bad.geojson", &["`bad.geojson`", "not GeoJSON"]),
         ("--area=none.geojson", &["no polygon"]),
         ("--area=point.geojson", &["no polygon in it, only 1 Point"]),
         ("--area=empty.geojson", &["on one line"]),
