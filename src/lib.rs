@@ -33,7 +33,7 @@
 //! |---|---|
 //! | Sources | [`TileSource`] finds the sequences of a box or a [`geo::Area`], [`UserSource`] those of a user; [`TableSource`] reads tables of any [`Format`]; any stream of records is one, and so is a [`Source`] of your own |
 //! | Stages | [`ListImages`] and [`FetchMetadata`] ask Mapillary; [`stages::Filter`] leaves images out; closures from stream to stream and a [`Stage`] of your own do too |
-//! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`], [`GeoJsonSeqSink`] and [`ImageSink`]; [`Tee`] is two of them, [`Flow::tap`] one on the way; a [`Sink`] of your own has one method |
+//! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`], [`GeoJsonSeqSink`] and [`ImageSink`]; [`Flow::tap`] adds a second one; a [`Sink`] of your own has one method |
 //! | Records | [`Sequence`], [`Image`], [`Metadata`]; a [`Record`] of your own brings a table of columns and has all formats |
 //! | Asking | one [`Client`] paces, retries and classifies all requests; [`client::ResponseStore`] makes a killed run go on, [`client::TileCache`] spares tiles |
 //! | Watching | an [`Observer`] hears every [`Event`]; a [`Tally`] counts them |
@@ -54,12 +54,14 @@
 pub mod atomic_file;
 pub mod calendar;
 pub mod client;
+mod dates;
 mod error;
 pub mod file_system;
 mod flow;
 mod format;
 pub mod geo;
 pub mod model;
+mod names;
 pub mod observe;
 pub mod record;
 pub mod sinks;
@@ -86,12 +88,12 @@ pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
-pub use crate::observe::{Event, Observer, Tally};
+pub use crate::observe::{Event, Observer, Step, Tally};
 pub use crate::record::{Column, Fields, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;
 pub use crate::sinks::{
-    CsvSink, Encoder, FileSink, GeoJsonSeqSink, GeoJsonSink, ImageSink, Quality, Sink, Tee, Written,
+    CsvSink, Encoder, FileSink, GeoJsonSeqSink, GeoJsonSink, ImageSink, Quality, Sink, Written,
 };
 #[cfg(feature = "parquet")]
 pub use crate::sources::ParquetSource;

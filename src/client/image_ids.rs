@@ -11,7 +11,7 @@ use super::wire::MAX_SEQUENCE_IMAGES;
 use super::{Class, Client, below, in_task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, SequenceId};
-use crate::observe::Event;
+use crate::observe::{Event, Step};
 
 /// No sequence comes near so many pages; none is known to have two.
 const MOST_PAGES: usize = 1000;
@@ -42,7 +42,7 @@ impl Client {
         }
         match unusable(sequence, &list) {
             Some(error) if list.ids.is_empty() => return Err(error),
-            Some(error) => self.tell(&Event::Failed { step: "images", error: &error }),
+            Some(error) => self.tell(&Event::Failed { step: Step::IMAGES, error: &error }),
             None => {}
         }
         Ok(list.ids)

@@ -10,11 +10,11 @@ use super::send::Ask;
 use super::soft::{FromJson, Soft};
 use super::wire::Paging;
 use super::{Class, Client, EMPTY_ROUNDS, below, in_task, json};
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, OwnerId, Sequence, SequenceId};
 use crate::observe::Event;
 use crate::record::time::iso;
-use crate::stages::Dates;
 
 /// Images a page, and fewer where the API asks to reduce the amount of data. With 2,000 busy searches were seen to time
 /// out.

@@ -20,7 +20,7 @@ use futures::stream::{Stream, StreamExt};
 use self::checks::Checked;
 use self::tap::{Taps, tapped};
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Event, Observer, tell};
+use crate::observe::{Event, Observer, Step, report_failure};
 use crate::sinks::{Sink, Written};
 use crate::sources::{RecordStream, Source};
 use crate::stages::Stage;
@@ -179,11 +179,11 @@ impl<T: Send + 'static> Flow<T> {
     /// Tells an observer of each record that passes here, and of each failure not told before.
     ///
     /// `step` names what was done so far: `sequences`, `images`.
-    pub fn observe(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+    pub fn observe(self, step: Step, observer: Arc<dyn Observer>) -> Self {
         self.check(move |item| {
             match item {
                 Ok(_) => observer.on_event(&Event::Record { step }),
-                Err(error) => tell(&*observer, step, error),
+                Err(error) => report_failure(&*observer, step, error),
             }
             true
         })
@@ -194,14 +194,14 @@ impl<T: Send + 'static> Flow<T> {
     /// So it does of each failure not told before: a row that can't be read enters the step and fails there.
     ///
     /// It stands before the stage or the sink, as [`Flow::observe`] stands behind it.
-    pub fn observe_input(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+    pub fn observe_input(self, step: Step, observer: Arc<dyn Observer>) -> Self {
         self.check(move |item| {
             let enters = item.as_ref().err().is_none_or(|error| !error.is_reported() && !error.is_fatal());
             if enters {
                 observer.on_event(&Event::InputStarted { step });
             }
             if let Err(error) = item {
-                tell(&*observer, step, error);
+                report_failure(&*observer, step, error);
             }
             true
         })

@@ -3,7 +3,10 @@
 use std::f64::consts::PI;
 use std::fmt;
 
-use super::{LonLat, MAX_ZOOM};
+use super::lonlat::LonLat;
+
+/// The deepest zoom that Mapillary serves.
+pub const MAX_ZOOM: u8 = 14;
 
 /// A tile of the web-mercator scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,11 +1,8 @@
 //! Which of a record's points is its place, for formats that give a record one geometry.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::{Column, Fields, Kind, Record, Value, select};
-use crate::error::{Error, ErrorKind, Result};
 use crate::geo::LonLat;
+use crate::names::named_variants;
 
 /// Which of an image's two points the geometry of a file is.
 ///
@@ -23,44 +20,19 @@ pub enum GeometryChoice {
     Best,
 }
 
+named_variants!(
+    GeometryChoice,
+    "read the geometry choice",
+    [Original => "original", Computed => "computed", Best => "best"]
+);
+
 impl GeometryChoice {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Original, Self::Computed, Self::Best];
-
-    /// The name: `original`, `computed` or `best`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Original => "original",
-            Self::Computed => "computed",
-            Self::Best => "best",
-        }
-    }
-
     /// The fields of the API that it takes.
     pub fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Original => &["geometry"],
             Self::Computed | Self::Best => &["geometry", "computed_geometry"],
         }
-    }
-}
-
-impl fmt::Display for GeometryChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for GeometryChoice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|place| place.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "choose the geometry")
-                .with_subject(text)
-                .with_source("there is no such choice")
-                .with_hint("the choices are original, computed and best")
-        })
     }
 }
 

@@ -1,62 +1,29 @@
 //! Comma-separated values, as the Python toolset writes them but with bare line feeds.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use async_trait::async_trait;
-
-use super::{Encoder, FileSink, Layout, Sink, Written};
-use crate::error::Result;
+use super::table::table_sink;
+use super::{Encoder, Layout};
 use crate::record::{Column, Fields, Record, Value, formula, select, text};
-use crate::sources::RecordStream;
 
-/// Writes a table as a CSV file: a header, then a row a record, absent values as empty cells.
-///
-/// A text that a spreadsheet would take for a formula, such as a user's name that begins with `=`, gets an
-/// apostrophe before it, which [`CsvSource`](crate::CsvSource) takes off again. Ids stay as they are.
-///
-/// ```
-/// use streetflow::{CsvSink, Flow, Image, Result};
-///
-/// # #[tokio::main] async fn main() -> Result<()> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("img_dataset.csv");
-/// let report = Flow::from(futures::stream::empty::<Result<Image>>()).into_sink(CsvSink::create(&path)).await?;
-/// assert_eq!(report.records, 0);
-/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "seq_id,img_id\n");
-/// # Ok(()) }
-/// ```
-pub struct CsvSink {
-    path: PathBuf,
-    fields: Fields,
-}
-
-impl CsvSink {
-    /// A CSV file at `path`; nothing is touched before records come.
-    pub fn create(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), fields: Fields::default() }
-    }
-
-    /// The same as a layout says.
-    pub fn layout(self, layout: &Layout) -> Self {
-        self.fields(&layout.fields)
-    }
-
-    /// The fields of metadata that become columns, in order; other records have fixed columns.
-    pub fn fields(mut self, fields: &Fields) -> Self {
-        self.fields = fields.clone();
-        self
-    }
-}
-
-#[async_trait]
-impl<T: Record> Sink<T> for CsvSink {
-    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
-        let fields = self.fields;
-        let encoder =
-            move |out| -> io::Result<Box<dyn Encoder<T>>> { Ok(Box::new(CsvEncoder::new(out, &fields)?)) };
-        Box::new(FileSink::create(self.path, encoder)).drain(records).await
-    }
+table_sink! {
+    /// Writes a table as a CSV file: a header, then one row per record. Missing values are empty cells.
+    ///
+    /// A text that a spreadsheet would run as a formula, such as a user name that begins with `=`, is written with a
+    /// leading apostrophe. [`CsvSource`](crate::CsvSource) removes it. Ids are never changed.
+    ///
+    /// ```
+    /// use streetflow::{CsvSink, Flow, Image, Result};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("img_dataset.csv");
+    /// let report = Flow::from(futures::stream::empty::<Result<Image>>()).into_sink(CsvSink::create(&path)).await?;
+    /// assert_eq!(report.records, 0);
+    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "seq_id,img_id\n");
+    /// # Ok(()) }
+    /// ```
+    CsvSink, |out, layout: &Layout| CsvEncoder::new(out, &layout.fields)
 }
 
 /// As much is handed on at once; more would not stay in the cache beside the records.

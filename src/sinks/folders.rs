@@ -1,16 +1,14 @@
 //! In which folder a picture goes, so that a million of them need not share one.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use super::Quality;
 use crate::calendar::Moment;
-use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Metadata, SequenceId};
+use crate::names::named_variants;
 
 /// How pictures are laid out in folders.
 ///
@@ -40,20 +38,13 @@ pub enum PictureLayout {
     Prefix,
 }
 
+named_variants!(
+    PictureLayout,
+    "read the picture layout",
+    [Flat => "flat", Sequence => "sequence", Date => "date", Prefix => "prefix"]
+);
+
 impl PictureLayout {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Flat, Self::Sequence, Self::Date, Self::Prefix];
-
-    /// The name: `flat`, `sequence`, `date` or `prefix`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Flat => "flat",
-            Self::Sequence => "sequence",
-            Self::Date => "date",
-            Self::Prefix => "prefix",
-        }
-    }
-
     /// The column of a table without which all pictures would share the folder of the unknown.
     ///
     /// It is that of the field of the same name; the sequence has no field, for it is a key.
@@ -79,25 +70,6 @@ impl PictureLayout {
             },
             Self::Prefix => last_digits(&image.img_id).into(),
         }
-    }
-}
-
-impl fmt::Display for PictureLayout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for PictureLayout {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|layout| layout.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "choose the layout")
-                .with_subject(text)
-                .with_source("there is no such choice")
-                .with_hint("the choices are flat, sequence, date and prefix")
-        })
     }
 }
 

@@ -7,11 +7,10 @@ use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Quality;
-use super::images::STEP;
 use crate::client::{Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
-use crate::observe::{Event, tell};
+use crate::observe::{Event, Step, report_failure};
 use crate::record::Fields;
 use crate::stages::fetch_anew;
 
@@ -88,8 +87,8 @@ async fn answer(client: Client, fields: Fields, quality: Quality, batch: Vec<Wan
     }
     for mut error in fetched.unrequested {
         // No picture stands for it, so it enters the step and fails there.
-        client.tell(&Event::InputStarted { step: STEP });
-        tell(client.observer(), STEP, &mut error);
+        client.tell(&Event::InputStarted { step: Step::DOWNLOAD });
+        report_failure(client.observer(), Step::DOWNLOAD, &mut error);
     }
 }
 

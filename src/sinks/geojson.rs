@@ -1,90 +1,44 @@
 //! GeoJSON, as one feature collection or as a feature a line.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use async_trait::async_trait;
+use super::table::{geometry_option, table_sink};
+use super::{Encoder, Layout};
+use crate::record::{Column, Position, Record, Value, text, with_position};
 
-use super::{Encoder, FileSink, Layout, Sink, Written};
-use crate::error::Result;
-use crate::record::{Column, Fields, GeometryChoice, Position, Record, Value, text, with_position};
-use crate::sources::RecordStream;
-
-/// Writes a table as one GeoJSON feature collection (RFC 7946).
-///
-/// A record is a feature: its id is the `id`, its place the `geometry` (`null`
-/// where it has none), its columns are the `properties`, with `null` for absent
-/// values. Lists stay lists, numbers keep their bits.
-///
-/// ```
-/// use streetflow::{Flow, GeoJsonSink, LonLat, Metadata, ImageId, Result};
-///
-/// # #[tokio::main] async fn main() -> Result<()> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("img_meta_dataset.geojson");
-/// let image = Metadata {
-///     img_id: ImageId::new("728019821979741")?,
-///     geometry: Some(LonLat { lon: 33.5, lat: 35.0 }),
-///     ..Metadata::default()
-/// };
-/// Flow::from(futures::stream::iter([Ok(image)])).into_sink(GeoJsonSink::create(&path)).await?;
-/// let text = std::fs::read_to_string(&path).unwrap();
-/// assert!(text.contains(r#""geometry":{"type":"Point","coordinates":[33.5,35.0]}"#));
-/// # Ok(()) }
-/// ```
-pub struct GeoJsonSink {
-    path: PathBuf,
-    layout: Layout,
+table_sink! {
+    /// Writes a table as one GeoJSON feature collection (RFC 7946).
+    ///
+    /// Each record is a feature. Its id becomes `id`, its point becomes `geometry` (`null` if it has none), and its
+    /// columns become `properties`, with `null` for missing values. Lists stay arrays; numbers read back to the same
+    /// bits.
+    ///
+    /// ```
+    /// use streetflow::{Flow, GeoJsonSink, ImageId, LonLat, Metadata, Result};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("img_meta_dataset.geojson");
+    /// let image = Metadata {
+    ///     img_id: ImageId::new("728019821979741")?,
+    ///     geometry: Some(LonLat { lon: 33.5, lat: 35.0 }),
+    ///     ..Metadata::default()
+    /// };
+    /// Flow::from(futures::stream::iter([Ok(image)])).into_sink(GeoJsonSink::create(&path)).await?;
+    /// let text = std::fs::read_to_string(&path).unwrap();
+    /// assert!(text.contains(r#""geometry":{"type":"Point","coordinates":[33.5,35.0]}"#));
+    /// # Ok(()) }
+    /// ```
+    GeoJsonSink, |out, layout: &Layout| GeoJsonEncoder::new(out, GeoJsonForm::Collection, layout)
 }
 
-/// Writes a table as newline-delimited GeoJSON: a feature a line, which tools can split and append.
-pub struct GeoJsonSeqSink {
-    path: PathBuf,
-    layout: Layout,
+table_sink! {
+    /// Writes a table as newline-delimited GeoJSON: one feature per line, which tools can split and append.
+    GeoJsonSeqSink, |out, layout: &Layout| GeoJsonEncoder::new(out, GeoJsonForm::sequence(layout), layout)
 }
 
-macro_rules! geojson_sink {
-    ($name:ident, $form:expr) => {
-        impl $name {
-            /// A file at `path`; nothing is touched before records come.
-            pub fn create(path: impl Into<PathBuf>) -> Self {
-                Self { path: path.into(), layout: Layout::default() }
-            }
-
-            /// The same as a layout says.
-            pub fn layout(mut self, layout: &Layout) -> Self {
-                self.layout = layout.clone();
-                self
-            }
-
-            /// The fields of metadata that become properties, in order; other records have fixed ones.
-            pub fn fields(mut self, fields: &Fields) -> Self {
-                self.layout = self.layout.fields(fields);
-                self
-            }
-
-            /// Which point of an image is the feature's geometry.
-            pub fn geometry(mut self, place: GeometryChoice) -> Self {
-                self.layout = self.layout.geometry(place);
-                self
-            }
-        }
-
-        #[async_trait]
-        impl<T: Record> Sink<T> for $name {
-            async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
-                let Self { path, layout } = *self;
-                let encoder = move |out| -> io::Result<Box<dyn Encoder<T>>> {
-                    Ok(Box::new(GeoJsonEncoder::new(out, ($form)(&layout), &layout)?))
-                };
-                Box::new(FileSink::create(path, encoder)).drain(records).await
-            }
-        }
-    };
-}
-
-geojson_sink!(GeoJsonSink, |_: &Layout| GeoJsonForm::Collection);
-geojson_sink!(GeoJsonSeqSink, GeoJsonForm::sequence);
+geometry_option!(GeoJsonSink);
+geometry_option!(GeoJsonSeqSink);
 
 impl GeoJsonSeqSink {
     /// Begins every feature with the control character RS, as RFC 8142 wants it and few tools do.

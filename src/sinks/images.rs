@@ -26,11 +26,8 @@ use crate::client::{Answer, Class, Client, has_ended};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{or_here, parent, set_time, tell_refusals};
 use crate::model::Metadata;
-use crate::observe::{Event, tell};
+use crate::observe::{Event, Step, report_failure};
 use crate::sources::RecordStream;
-
-/// The step's name in events.
-pub(super) const STEP: &str = "download";
 
 /// A picture larger than this goes to the disk in pieces, so that many at once do not fill the memory.
 const PIECE: usize = 1 << 20;
@@ -310,7 +307,7 @@ impl ImageSink {
             let error =
                 Error::new(ErrorKind::Io, "write all that is known into the picture").with_subject(image);
             let error = error.with_source("its EXIF and its XMP leave no room in their segments of 64 KB");
-            self.client.observer().on_event(&Event::ExifIncomplete { step: STEP, error: &error });
+            self.client.observer().on_event(&Event::ExifIncomplete { step: Step::DOWNLOAD, error: &error });
         }
         self.client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
@@ -437,19 +434,19 @@ impl ImageSink {
         let observer = self.client.observer();
         match had {
             Ok(Some(bytes)) => {
-                observer.on_event(&Event::Record { step: STEP });
+                observer.on_event(&Event::Record { step: Step::DOWNLOAD });
                 written.records += 1;
                 written.bytes += bytes;
             }
             Ok(None) => {
-                observer.on_event(&Event::AlreadyExists { step: STEP });
+                observer.on_event(&Event::AlreadyExists { step: Step::DOWNLOAD });
                 written.already_exists += 1;
             }
             // Stopped, not failed: the picture is not there and the next run will ask for it.
             Err(error) if error.kind() == ErrorKind::Interrupted => written.interrupted += 1,
             Err(error) if error.is_fatal() => return Err(error),
             Err(mut error) => {
-                tell(observer, STEP, &mut error);
+                report_failure(observer, Step::DOWNLOAD, &mut error);
                 match error.kind() {
                     ErrorKind::Gone => written.gone += 1,
                     _ => written.failed += 1,

@@ -16,7 +16,7 @@ mod layout;
 mod parquet;
 mod picture_folder;
 mod quality;
-mod tee;
+mod table;
 mod warnings;
 
 use std::io::{self, Write};
@@ -37,7 +37,6 @@ pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
-pub use self::tee::Tee;
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;
@@ -120,20 +119,6 @@ pub struct Written {
     pub bytes: u64,
     /// The files or folders written to.
     pub paths: Vec<PathBuf>,
-}
-
-impl Written {
-    /// What two sinks did that took the same records.
-    pub fn and(mut self, other: Self) -> Self {
-        self.records = self.records.max(other.records);
-        self.already_exists += other.already_exists;
-        self.gone += other.gone;
-        self.interrupted += other.interrupted;
-        self.failed += other.failed;
-        self.bytes += other.bytes;
-        self.paths.extend(other.paths);
-        self
-    }
 }
 
 /// A sink that writes a table of a format to a path.

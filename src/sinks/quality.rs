@@ -1,10 +1,7 @@
 //! Sizes of pictures.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::error::{Error, ErrorKind, Result};
 use crate::model::Metadata;
+use crate::names::named_variants;
 
 /// The size of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -20,20 +17,13 @@ pub enum Quality {
     Original,
 }
 
+named_variants!(
+    Quality,
+    "read the quality",
+    [Q256 => "256", Q1024 => "1024", Q2048 => "2048", Original => "original"]
+);
+
 impl Quality {
-    /// All of them, small to large.
-    pub const ALL: [Self; 4] = [Self::Q256, Self::Q1024, Self::Q2048, Self::Original];
-
-    /// The name in files and on the command line: `256`, `1024`, `2048`, `original`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Q256 => "256",
-            Self::Q1024 => "1024",
-            Self::Q2048 => "2048",
-            Self::Original => "original",
-        }
-    }
-
     /// The field of metadata that holds the URL of such a picture.
     pub fn field(self) -> &'static str {
         match self {
@@ -53,23 +43,5 @@ impl Quality {
             Self::Original => &image.thumb_original_url,
         }
         .as_deref()
-    }
-}
-
-impl fmt::Display for Quality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Quality {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|quality| quality.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "read the quality")
-                .with_subject(text)
-                .with_hint("it is 256, 1024, 2048 or original")
-        })
     }
 }

@@ -7,10 +7,12 @@ mod csv;
 pub mod fuzzing;
 mod geojson;
 mod health;
-mod lane;
+mod id_check;
+mod messages;
 mod mvt;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod reader_channel;
 mod rounded_ids;
 mod table;
 mod tiles;
@@ -21,14 +23,13 @@ use futures::stream::{BoxStream, Stream, StreamExt};
 pub use self::count::{count_rows, has_rows};
 pub use self::csv::CsvSource;
 pub use self::geojson::GeoJsonSource;
+pub use self::id_check::IdCheck;
 pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
-pub use self::rounded_ids::IdCheck;
-pub use self::table::HeaderOnly;
-pub use self::table::TableSource;
-pub use self::tiles::FIRST_LINES;
-pub use self::tiles::TileSource;
+
+pub use self::table::{HeaderOnly, TableSource};
+pub use self::tiles::{FIRST_LINES, TileSource};
 pub use self::user::UserSource;
 use crate::error::Result;
 

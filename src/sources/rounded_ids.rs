@@ -3,11 +3,10 @@
 //! Such ids are those of other images, or of none. A table of them is refused before its first record is passed on;
 //! some honest ids end in zeros too, so a few among many are only worth a warning.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::table::Table;
+use super::id_check::{IMPORT_AS_TEXT, IdCheck};
+use super::messages::TableInfo;
 use crate::error::Error;
 use crate::model::FLOAT_ID;
 use crate::record::{Column, Record, Value, is_absent};
@@ -41,42 +40,6 @@ const FEW: u64 = 3;
 
 /// How many ids a message names.
 const NAMED: usize = 3;
-
-/// What to do about ids that lost digits.
-pub(super) const IMPORT_AS_TEXT: &str = "get the ids from the original table again, and import their column as text: \
-in Excel with Data > From Text/CSV and the type Text, in LibreOffice with the column type Text, in pandas with `dtype=str`";
-
-type Warn = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// What to do where a spreadsheet seems to have rounded the image ids of a table.
-///
-/// Where nearly all ids of 16 digits and more end in zeros after the 15th digit, a table is refused with a usage error
-/// before its first record, unless [`IdCheck::keep`] says otherwise. A few such ids among others are told to whoever
-/// listens.
-#[derive(Clone, Default)]
-pub struct IdCheck {
-    keep: bool,
-    warn: Option<Warn>,
-}
-
-impl IdCheck {
-    /// Calls `warn` with a sentence about ids that may be rounded, at most once a table.
-    pub fn warn(warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { keep: false, warn: Some(Arc::new(warn)) }
-    }
-
-    /// Warns where a table would be refused, and passes its records on.
-    pub fn keep(mut self) -> Self {
-        self.keep = true;
-        self
-    }
-}
-
-impl fmt::Debug for IdCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdCheck").field("keep", &self.keep).finish_non_exhaustive()
-    }
-}
 
 /// Looks at the image ids of a table as its records pass.
 pub(super) struct RoundedIds<T: 'static> {
@@ -164,7 +127,7 @@ impl<T: Record> RoundedIds<T> {
 
     /// Judges the table if enough of it was seen; an error refuses it.
     #[inline]
-    pub(super) fn judge(&mut self, table: &Table) -> Option<Error> {
+    pub(super) fn judge(&mut self, table: &TableInfo) -> Option<Error> {
         if self.is_holding && !self.has_seen_enough() {
             return None;
         }
@@ -176,17 +139,17 @@ impl<T: Record> RoundedIds<T> {
     }
 
     /// Judges the table where it breaks off with an error, which is enough to say if the table is not refused.
-    pub(super) fn break_off(&mut self, table: &Table) -> Option<Error> {
+    pub(super) fn break_off(&mut self, table: &TableInfo) -> Option<Error> {
         self.is_holding = false;
         (self.are_nearly_all() && !self.check.keep).then(|| self.refusal(table))
     }
 
     /// Judges the table at its end.
-    pub(super) fn finish(&mut self, table: &Table) -> Option<Error> {
+    pub(super) fn finish(&mut self, table: &TableInfo) -> Option<Error> {
         self.release(table)
     }
 
-    fn release(&mut self, table: &Table) -> Option<Error> {
+    fn release(&mut self, table: &TableInfo) -> Option<Error> {
         let refused = self.break_off(table);
         if refused.is_none() {
             self.warn(table);
@@ -208,7 +171,7 @@ impl<T: Record> RoundedIds<T> {
             && self.lost_digits >= MIN_LOST_DIGITS
     }
 
-    fn warn(&mut self, table: &Table) {
+    fn warn(&mut self, table: &TableInfo) {
         let more_than_chance = || {
             f64::from(u32::try_from(self.rounded).unwrap_or(u32::MAX))
                 > self.expected + 3.0 * self.expected.sqrt() + 1.0
@@ -239,8 +202,8 @@ impl<T: Record> RoundedIds<T> {
         )
     }
 
-    fn refusal(&self, table: &Table) -> Error {
+    fn refusal(&self, table: &TableInfo) -> Error {
         let why = format!("{}: they are not the ids of these images any more", self.finding());
-        table.refuse(&why).with_hint(IMPORT_AS_TEXT)
+        table.error(&why).with_hint(IMPORT_AS_TEXT)
     }
 }

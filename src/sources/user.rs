@@ -8,14 +8,11 @@ use url::Url;
 
 use super::{RecordStream, Source};
 use crate::client::{Client, UserPage, unknown_user};
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Sequence, SequenceId};
-use crate::observe::Event;
+use crate::observe::{Event, Step};
 use crate::record::time::DAY;
-use crate::stages::Dates;
-
-/// The step's name in events.
-const STEP: &str = "sequences";
 
 /// A hundred million images.
 const MOST_PAGES: usize = 100_000;
@@ -119,7 +116,7 @@ impl Pages {
                 return Some(Ok(ready));
             }
             if std::mem::take(&mut self.giving) {
-                self.source.client.tell(&Event::InputDone { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
             }
             let url = match self.next.take() {
                 Some(url) => url,
@@ -138,7 +135,7 @@ impl Pages {
             }
             // A name that is nobody's is a mistake in the words, and nothing has begun.
             if page.as_ref().err().is_none_or(|error| !error.is_fatal()) {
-                self.source.client.tell(&Event::InputStarted { step: STEP });
+                self.source.client.tell(&Event::InputStarted { step: Step::SEQUENCES });
             }
             // Without an answer nobody knows where the next page is, so a failure is the end of its window.
             match page {
@@ -192,7 +189,7 @@ impl Pages {
             without += u64::from(!self.is_split || self.without_sequence.insert(image));
         }
         for _ in 0..without {
-            self.source.client.tell(&Event::Filtered { step: STEP, by: "no_sequence" });
+            self.source.client.tell(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
         }
     }
 }

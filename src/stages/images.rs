@@ -7,11 +7,8 @@ use super::empty_lists::{Listing, listings};
 use super::{Stage, end_in_doubt};
 use crate::client::{Class, Client, unusable};
 use crate::model::{Image, Sequence};
-use crate::observe::Event;
+use crate::observe::{Event, Step};
 use crate::sources::RecordStream;
-
-/// The step's name in events.
-const STEP: &str = "images";
 
 /// Lists the images of each sequence, in the order the API gives them: that of capture.
 ///
@@ -70,7 +67,7 @@ impl Stage<Sequence> for ListImages {
             Ok(Listing { sequence, list }) => {
                 let client = observed.clone();
                 for _ in 0..list.repeated {
-                    client.tell(&Event::Filtered { step: STEP, by: "repeated" });
+                    client.tell(&Event::Filtered { step: Step::IMAGES, by: "repeated" });
                 }
                 // With entries that are no ids, the sequence ends as a failure, behind its good images.
                 let mut end = Some(unusable(&sequence, &list));
@@ -81,7 +78,7 @@ impl Stage<Sequence> for ListImages {
                     }
                     let failure = end.take()?;
                     if failure.is_none() {
-                        client.tell(&Event::InputDone { step: STEP });
+                        client.tell(&Event::InputDone { step: Step::IMAGES });
                     }
                     failure.map(Err)
                 };

@@ -11,12 +11,9 @@ use super::{Stage, end_in_doubt};
 use crate::client::{BatchFound, Class, Client, MAX_BATCH, Patience};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
-use crate::observe::Event;
+use crate::observe::{Event, Step};
 use crate::record::Fields;
 use crate::sources::RecordStream;
-
-/// The step's name in events.
-const STEP: &str = "metadata";
 
 const DOING: &str = "fetch metadata of image";
 
@@ -113,7 +110,7 @@ impl Stage<Image> for FetchMetadata {
                 // Nothing entered the step for it, so it enters now, and fails.
                 let observer = observer.clone();
                 let unrequested = batch.unrequested.into_iter().map(move |error| {
-                    observer.tell(&Event::InputStarted { step: STEP });
+                    observer.tell(&Event::InputStarted { step: Step::METADATA });
                     Err(error)
                 });
                 stream::iter(batch.rows.into_iter().chain(unrequested))

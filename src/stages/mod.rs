@@ -8,10 +8,11 @@ mod metadata;
 
 use std::task::Poll;
 
-pub use self::filter::{Dates, Filter, Heading};
+pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
 pub(crate) use self::metadata::fetch_anew;
+pub use crate::dates::Dates;
 use futures::{Stream, StreamExt, stream};
 
 use crate::client::{Class, Client};

@@ -22,7 +22,7 @@ use crate::terminal::format::{grouped, human_bytes, human_time};
 use streetflow::client::{ENTITIES_PER_MINUTE, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 use streetflow::file_system::free_space;
 use streetflow::geo::MAX_ZOOM;
-use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result};
+use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result, Step};
 
 /// Where a tile says nothing of images: sequences have so many, more or less.
 const IMAGES_A_SEQUENCE: u64 = 150;
@@ -105,7 +105,7 @@ async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
 /// How many sequences there are.
 async fn count(run: &Run, args: &CrawlArgs) -> Result<u64> {
     let sequences = sequences_of(run, &args.area, Some(&args.filters)).await?;
-    let sequences = sequences.observe(SEQUENCES, run.observer()).on_error(OnError::Skip);
+    let sequences = sequences.observe(Step::SEQUENCES, run.observer()).on_error(OnError::Skip);
     sequences.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await
 }
 

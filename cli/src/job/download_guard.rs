@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
     use crate::artifacts::failure_log::Ledger;
-    use streetflow::{Event, Observer, TileId};
+    use streetflow::{Event, Observer, Step, TileId};
 
     /// A gate behind which ten pictures go unasked, on an endless disk; nobody can be asked.
     fn gate(folder: &Path, known: Known) -> Gate {
@@ -301,10 +301,10 @@ mod tests {
     async fn pictures_that_are_there_do_not_count_and_a_small_disk_does() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
-        let present = Event::AlreadyExists { step: DOWNLOAD };
+        let present = Event::AlreadyExists { step: Step::DOWNLOAD };
         assert_eq!(pass(&mut gate(path, Known::Nothing), 1000, Some(present)).await, 1000);
         let mut again = gate(path, Known::Nothing);
-        assert_eq!(pass(&mut again, 15, Some(Event::AlreadyExists { step: DOWNLOAD })).await, 15);
+        assert_eq!(pass(&mut again, 15, Some(Event::AlreadyExists { step: Step::DOWNLOAD })).await, 15);
         assert_eq!(pass(&mut again, 100, None).await, 10, "the last run ended here, unanswered");
         std::fs::write(path.join("1_256.jpg"), "").expect("written");
         assert_eq!(pass(&mut gate(path, Known::Rows(11)), 1, None).await, 1);

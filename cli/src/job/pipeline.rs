@@ -22,7 +22,7 @@ use crate::job::prefetch::read_ahead;
 use crate::job::selection::Want;
 use streetflow::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, ImageSink, ListImages, Metadata, OnError, Quality, Record,
-    RecordStream, Report, Result, Sequence, Sink, TableSource, TileSource, UserSource,
+    RecordStream, Report, Result, Sequence, Sink, Step, TableSource, TileSource, UserSource,
 };
 
 pub(crate) const SEQUENCES: &str = "sequences";
@@ -88,7 +88,7 @@ pub(crate) fn unit(step: &str) -> (&'static str, &'static str) {
 pub(crate) async fn sequences(run: &Run, args: &SequencesArgs) -> Result<Report> {
     let query = query(run, SEQUENCES, Some(&args.area), None, None);
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
-    let flow = sequences_of(run, &args.area, None).await?.observe(SEQUENCES, run.observer());
+    let flow = sequences_of(run, &args.area, None).await?.observe(Step::SEQUENCES, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.seq_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
@@ -100,9 +100,9 @@ pub(crate) async fn images(run: &Run, args: &ImagesArgs) -> Result<Report> {
     let query = after(&source, &query(run, IMAGES, None, None, None));
     let tables = Tables::new(&args.files.output, &args.tables, None, &query)?;
     let flow = Flow::from(source)
-        .observe_input(IMAGES, run.observer())
+        .observe_input(Step::IMAGES, run.observer())
         .then(ListImages::new(&run.client))
-        .observe(IMAGES, run.observer());
+        .observe(Step::IMAGES, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.img_out_file, &Fields::default());
     finish(run, flow, sink).await
 }
@@ -118,9 +118,9 @@ pub(crate) async fn metadata(run: &Run, args: &MetadataArgs) -> Result<Report> {
     let asked = want.asked(tables.asked(&args.ask.fields)?)?;
     let flow = want
         .before_metadata(Flow::from(source), run)
-        .observe_input(METADATA, run.observer())
+        .observe_input(Step::METADATA, run.observer())
         .then(fetch(run, &args.ask, &asked));
-    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
+    let flow = want.after_metadata(flow, run).observe(Step::METADATA, run.observer());
     let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &args.ask.fields);
     finish(run, flow, sink).await
 }
@@ -142,7 +142,7 @@ pub(crate) async fn download(run: &Run, args: &DownloadArgs) -> Result<Report> {
     // The sink itself tells what becomes of each picture.
     let known = input.rows().map_or(Known::Nothing, Known::Rows);
     let flow = agreed(run, Flow::from(source), known, &args.pictures, &args.files);
-    let flow = flow.observe_input(DOWNLOAD, run.observer());
+    let flow = flow.observe_input(Step::DOWNLOAD, run.observer());
     finish_with_pictures(run, flow, &args.pictures, &args.files).await
 }
 
@@ -188,20 +188,20 @@ pub(crate) async fn crawl(run: &Run, args: &CrawlArgs) -> Result<Report> {
             } else {
                 flow
             };
-            tables.tap(flow.observe(SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
+            tables.tap(flow.observe(Step::SEQUENCES, run.observer()), &args.files.names.seq_out_file, &fields)
         };
-        let images = sequences.observe_input(IMAGES, run.observer()).then(list(run, &want));
-        let images = want.before_metadata(images, run).observe(IMAGES, run.observer());
+        let images = sequences.observe_input(Step::IMAGES, run.observer()).then(list(run, &want));
+        let images = want.before_metadata(images, run).observe(Step::IMAGES, run.observer());
         tables.tap(images, &args.files.names.img_out_file, &fields)
     };
-    let flow = images.observe_input(METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
+    let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch(run, &args.ask, &asked));
     let flow = if names_images { flow.then(each(id_input::with_sequence)) } else { flow };
-    let flow = want.after_metadata(flow, run).observe(METADATA, run.observer());
+    let flow = want.after_metadata(flow, run).observe(Step::METADATA, run.observer());
     if download {
         let flow = tables.tap(flow, &args.files.names.img_meta_out_file, &fields);
         let known = if asks_tiles { Known::of_tiles(args) } else { Known::Nothing };
-        let flow =
-            agreed(run, flow, known, &args.pictures, &args.files).observe_input(DOWNLOAD, run.observer());
+        let flow = agreed(run, flow, known, &args.pictures, &args.files)
+            .observe_input(Step::DOWNLOAD, run.observer());
         finish_with_pictures(run, flow, &args.pictures, &args.files).await
     } else {
         let (flow, sink) = tables.end(flow, &args.files.names.img_meta_out_file, &fields);

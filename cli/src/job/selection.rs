@@ -8,7 +8,7 @@ use crate::job::context::Run;
 use crate::job::pipeline::{IMAGES, METADATA};
 use streetflow::geo::Area;
 use streetflow::stages::{Dates, Filter};
-use streetflow::{Fields, Flow, Image, Metadata, OwnerId, Result, TileSource};
+use streetflow::{Fields, Flow, Image, Metadata, OwnerId, Result, Step, TileSource};
 
 impl FilterArgs {
     /// The stretch of time, if there is one; the wrong way round is a usage error.
@@ -123,7 +123,7 @@ impl Want {
         let flow = self
             .filters
             .into_iter()
-            .fold(flow, |flow, filter| flow.then(filter.observe(METADATA, run.observer())));
+            .fold(flow, |flow, filter| flow.then(filter.observe(Step::METADATA, run.observer())));
         match limit {
             Some(limit) => limited(flow, limit, run, METADATA),
             None => flow,

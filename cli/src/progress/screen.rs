@@ -360,36 +360,36 @@ impl Observer for Screen {
                 ));
             }
             Event::InputStarted { step } => {
-                if let Some(step) = self.step(step) {
+                if let Some(step) = self.step(step.name()) {
                     self.entered(step);
                 }
             }
             Event::InputDone { step } => {
-                self.step(step).map(|step| step.listed.up());
+                self.step(step.name()).map(|step| step.listed.up());
             }
             Event::TilePruned { .. } => {
                 self.step(SEQUENCES).map(|step| step.ruled_out.up());
             }
             Event::Record { step } => {
-                self.step(step).map(|step| step.rows.up());
+                self.step(step.name()).map(|step| step.rows.up());
             }
             Event::AlreadyExists { step } => {
-                self.step(step).map(|step| step.present.up());
+                self.step(step.name()).map(|step| step.present.up());
             }
             Event::Filtered { step, by } => {
-                self.step(step).iter().for_each(|step| step.leave_out(by));
+                self.step(step.name()).iter().for_each(|step| step.leave_out(by));
             }
             Event::Gone { step, error } => {
-                if let Some(step) = self.step(step) {
+                if let Some(step) = self.step(step.name()) {
                     let about = error.subject().unwrap_or_default();
                     step.note_gone(about.split_once(" of sequence ").map_or(about, |(id, _)| id));
                 }
-                self.name(step, error);
+                self.name(step.name(), error);
                 if self.verbose {
                     self.say(&format!("gone: {}", error.subject().unwrap_or_default()));
                 }
             }
-            Event::Failed { step, error } => self.failed_one(step, error),
+            Event::Failed { step, error } => self.failed_one(step.name(), error),
             Event::TileSplit { error, .. } => self.split_one(error),
             Event::ExifIncomplete { error, .. } => match self.tally.exif_incomplete() {
                 _ if self.verbose => self.warn(&error.chain()),

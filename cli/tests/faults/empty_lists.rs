@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use streetflow::{ErrorKind, Event, Image, ListImages, Result, Stage};
+use streetflow::{ErrorKind, Event, Image, ListImages, Result, Stage, Step};
 use streetflow_sandbox::{Fault, MockSequence, RecordedRequest, Rule, Sandbox};
 
 use crate::support::accounting::{check, column, named, number, report, run, sandbox};
@@ -126,8 +126,10 @@ async fn sequences_that_were_empty_twice_come_at_the_end_in_their_order() {
     let told = Arc::new(AtomicU64::new(0));
     let observer = Arc::clone(&told);
     let client = builder(&sandbox).observer(Arc::new(move |event: &Event<'_>| {
-        observer
-            .fetch_add(u64::from(matches!(event, Event::InputDone { step: "images" })), Ordering::Relaxed);
+        observer.fetch_add(
+            u64::from(matches!(event, Event::InputDone { step: Step::IMAGES })),
+            Ordering::Relaxed,
+        );
     }));
     let client = client.build().unwrap();
     let sequences: Vec<_> = drives.iter().map(|drive| Ok(sequence(drive))).collect();

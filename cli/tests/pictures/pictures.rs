@@ -340,7 +340,7 @@ async fn a_layout_that_the_table_can_not_fill_is_told_before_any_request() {
             command
         })
         .await;
-        assert!(exit == 2 && said.contains("the choices are"), "{exit}: {said}");
+        assert!(exit == 2 && said.contains("use one of"), "{exit}: {said}");
     }
     assert!(sandbox.requests().is_empty());
 }

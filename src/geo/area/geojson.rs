@@ -10,8 +10,8 @@ use ::geojson::{Feature, GeoJson, Geometry, GeometryValue, JsonObject, Position}
 use super::Area;
 use super::polygon::Polygon;
 use crate::error::{Error, ErrorKind, Result};
-use crate::geo::LonLat;
 use crate::geo::crs::{CONVERT, Crs, foreign};
+use crate::geo::lonlat::LonLat;
 use crate::text::printable;
 
 /// A file of more bytes is no area: the borders of all countries have half of that.
@@ -77,7 +77,7 @@ impl Area {
             return Err(found.no_polygon());
         }
         let notes = found.notes();
-        Ok((Self::of_polygons(found.polygons)?, notes))
+        Ok((Self::from_polygons(found.polygons)?, notes))
     }
 }
 

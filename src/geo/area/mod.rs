@@ -1,14 +1,20 @@
 //! Areas: a box, polygons, a circle.
 
+pub(super) mod clip;
 mod geojson;
+mod near;
 mod polygon;
+mod segment;
 
 use std::fmt;
 use std::sync::Arc;
 
+use self::clip::Clip;
+use self::near::Near;
 use self::polygon::{Polygon, Rect};
-use super::clip::Clip;
-use super::{Bbox, EARTH_RADIUS, LonLat, MAX_LATITUDE, SLIVER, TileId};
+use super::bbox::{Bbox, SLIVER};
+use super::lonlat::{EARTH_RADIUS, LonLat, MAX_LATITUDE};
+use super::tile::TileId;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A circle has so many corners: it lies within a hundredth of a percent of a round one.
@@ -78,7 +84,7 @@ impl Area {
         Ok(Self(Shape::Polygons(Arc::new([Polygon::new(&[ring])]))))
     }
 
-    fn of_polygons(polygons: Vec<Polygon>) -> Result<Self> {
+    fn from_polygons(polygons: Vec<Polygon>) -> Result<Self> {
         if polygons
             .iter()
             .all(|polygon| polygon.bounds.south >= MAX_LATITUDE || polygon.bounds.north <= -MAX_LATITUDE)
@@ -128,7 +134,7 @@ impl Area {
                 near.push((index, turn));
             }
         }
-        Clip::of_polygons(Near {
+        Clip::in_polygons(Near {
             polygons: Arc::clone(polygons),
             which: near,
             tile,
@@ -190,37 +196,6 @@ fn turned(rect: Rect, turn: f64) -> Rect {
 fn rect(tile: TileId) -> Rect {
     let (nw, se) = (tile.lonlat(0.0, 0.0, 1.0), tile.lonlat(1.0, 1.0, 1.0));
     Rect { west: nw.lon, south: se.lat, east: se.lon, north: nw.lat }
-}
-
-/// The polygons near a tile, for questions in its coordinates.
-#[derive(Debug, Clone)]
-pub(super) struct Near {
-    polygons: Arc<[Polygon]>,
-    /// Which, and how far the tile must be turned to them.
-    which: Vec<(usize, f64)>,
-    tile: TileId,
-    extent: f64,
-}
-
-impl Near {
-    fn at(&self, (x, y): (i32, i32)) -> LonLat {
-        self.tile.lonlat(f64::from(x), f64::from(y), self.extent)
-    }
-
-    pub(super) fn has_point(&self, point: (i32, i32)) -> bool {
-        let at = self.at(point);
-        self.which.iter().any(|(index, turn)| self.polygons[*index].contains(shifted(at, *turn)))
-    }
-
-    pub(super) fn has_segment(&self, from: (i32, i32), to: (i32, i32)) -> bool {
-        let (a, b) = (self.at(from), self.at(to));
-        let crosses = |index: usize, turn| self.polygons[index].crosses(shifted(a, turn), shifted(b, turn));
-        self.which.iter().any(|(index, turn)| crosses(*index, *turn)) || self.has_point(from)
-    }
-}
-
-fn shifted(at: LonLat, turn: f64) -> LonLat {
-    LonLat { lon: at.lon + turn, ..at }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One polygon with its holes, ready for many questions.
 
-use crate::geo::LonLat;
-use crate::geo::clip::passes;
+use super::segment::meets_box;
+use crate::geo::lonlat::LonLat;
 
 /// Corners of a tile, or of another box, in degrees.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ impl Rect {
     /// Whether a stretch of the edge lies in the box.
     fn meets_edge(self, edge: &Edge) -> bool {
         let corner = |corner: LonLat| (corner.lon, corner.lat);
-        passes((self.west, self.south), (self.east, self.north), corner(edge.a), corner(edge.b))
+        meets_box((self.west, self.south), (self.east, self.north), corner(edge.a), corner(edge.b))
     }
 }
 

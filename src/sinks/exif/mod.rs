@@ -5,15 +5,12 @@ mod tags;
 mod tiff;
 mod xmp;
 
-use std::fmt;
-use std::str::FromStr;
-
 pub(super) use self::head::Stamper;
 use super::Quality;
 use crate::calendar::Moment;
-use crate::error::{Error, ErrorKind, Result};
 use crate::geo::LonLat;
 use crate::model::{Metadata, attribution, page_url, shown_line, shown_name};
+use crate::names::named_variants;
 
 /// Whether pictures get place, time, camera, author and licence into themselves.
 ///
@@ -34,10 +31,9 @@ pub enum Exif {
     Never,
 }
 
-impl Exif {
-    /// All choices.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Always, Self::Never];
+named_variants!(Exif, "read the EXIF choice", [Auto => "auto", Always => "always", Never => "never"]);
 
+impl Exif {
     /// The fields of metadata that are written, as far as a record has them.
     pub const FIELDS: [&'static str; 12] = [
         "geometry",
@@ -54,15 +50,6 @@ impl Exif {
         "height",
     ];
 
-    /// The name: `auto`, `always` or `never`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-
     /// Whether pictures of a size get it.
     pub fn applies_to(self, quality: Quality) -> bool {
         match self {
@@ -70,25 +57,6 @@ impl Exif {
             Self::Always => true,
             Self::Never => false,
         }
-    }
-}
-
-impl fmt::Display for Exif {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Exif {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|choice| choice.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "choose what goes into pictures")
-                .with_subject(text)
-                .with_source("there is no such choice")
-                .with_hint("the choices are auto, always and never")
-        })
     }
 }
 

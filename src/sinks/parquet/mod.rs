@@ -5,7 +5,6 @@ mod geo;
 mod plan;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -13,100 +12,70 @@ use ::parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
 use arrow_schema::SchemaRef;
-use async_trait::async_trait;
 
 use self::build::Batch;
 use self::geo::Extent;
-use super::{Compression, Encoder, FileSink, Layout, Sink, Written};
-use crate::error::Result;
-use crate::record::{Fields, GeometryChoice, Record};
-use crate::sources::RecordStream;
+use super::table::{geometry_option, table_sink};
+use super::{Compression, Encoder, Layout};
+use crate::record::Record;
 
-/// Writes a table as a Parquet file; as GeoParquet 1.1 if its records have a place.
-///
-/// Ids are text, times are timestamps of milliseconds in UTC, angles and
-/// metres are doubles, sizes are 32-bit integers, lists are lists; absent values
-/// are nulls. Of a place come the column `geometry` (WKB points in degrees,
-/// longitude first, OGC:CRS84) and its covering `bbox`, four 32-bit floats
-/// rounded outwards, by which readers skip row groups and pages. The notes of the footer, `geo` among them, stand in
-/// the metadata of the embedded Arrow schema too, where pyarrow's `read_schema` looks.
-///
-/// Odd values that Mapillary serves are kept and fail no reader: an altitude that
-/// went through 32 bits unsigned is a double like any other; a capture time
-/// outside the years 1 to 9999, which many readers refuse together with the
-/// whole file, is null in `captured_at` and stands in `captured_at_raw` as
-/// milliseconds.
-///
-/// ```
-/// use streetflow::{Flow, Metadata, ParquetSink, GeometryChoice, Result, sinks::Compression};
-///
-/// # #[tokio::main] async fn main() -> Result<()> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("img_meta_dataset.parquet");
-/// let sink = ParquetSink::create(&path)
-///     .fields(&"captured_at,computed_geometry".parse()?)
-///     .place(GeometryChoice::Best)
-///     .compression(Compression::Zstd(3));
-/// Flow::from(futures::stream::empty::<Result<Metadata>>()).into_sink(sink).await?;
-/// assert!(std::fs::read(&path).unwrap().ends_with(b"PAR1"));
-/// # Ok(()) }
-/// ```
-pub struct ParquetSink {
-    path: PathBuf,
-    layout: Layout,
+table_sink! {
+    /// Writes a table as a Parquet file, as GeoParquet 1.1 if the records have a geometry.
+    ///
+    /// | Values | Parquet type |
+    /// |---|---|
+    /// | ids and other texts | string |
+    /// | times | timestamp in milliseconds, UTC |
+    /// | angles, metres and degrees | double |
+    /// | sizes | 32-bit integer |
+    /// | lists | list |
+    /// | missing values | null |
+    ///
+    /// The column `geometry` has WKB points in degrees, longitude first (OGC:CRS84). The column `bbox`, four 32-bit
+    /// floats rounded outwards, covers it, so that readers can skip row groups and pages. All key-value metadata,
+    /// including `geo`, is also in the embedded Arrow schema, where pyarrow's `read_schema` finds it.
+    ///
+    /// Odd values from Mapillary are preserved. A capture time outside the years 1 to 9999, which makes many readers
+    /// reject the whole file, is null in `captured_at`; `captured_at_raw` has its milliseconds.
+    ///
+    /// ```
+    /// use streetflow::{Flow, GeometryChoice, Metadata, ParquetSink, Result, sinks::Compression};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("img_meta_dataset.parquet");
+    /// let sink = ParquetSink::create(&path)
+    ///     .fields(&"captured_at,computed_geometry".parse()?)
+    ///     .geometry(GeometryChoice::Best)
+    ///     .compression(Compression::Zstd(3));
+    /// Flow::from(futures::stream::empty::<Result<Metadata>>()).into_sink(sink).await?;
+    /// assert!(std::fs::read(&path).unwrap().ends_with(b"PAR1"));
+    /// # Ok(()) }
+    /// ```
+    ParquetSink, ParquetEncoder::new
 }
 
+geometry_option!(ParquetSink);
+
 impl ParquetSink {
-    /// A Parquet file at `path`; nothing is touched before records come.
-    pub fn create(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), layout: Layout::default() }
-    }
-
-    /// The same as a layout says.
-    pub fn layout(mut self, layout: &Layout) -> Self {
-        self.layout = layout.clone();
-        self
-    }
-
-    /// The fields of metadata that become columns, in order; other records have fixed columns.
-    pub fn fields(mut self, fields: &Fields) -> Self {
-        self.layout = self.layout.fields(fields);
-        self
-    }
-
-    /// Which point of an image is its geometry.
-    pub fn geometry(mut self, place: GeometryChoice) -> Self {
-        self.layout = self.layout.geometry(place);
-        self
-    }
-
-    /// How pages are compressed: Zstandard of level 1 unless told.
+    /// Sets the compression of pages. The default is Zstandard level 1.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.layout = self.layout.compression(compression);
         self
     }
 
-    /// Types the geometry as Parquet's own GEOMETRY besides; pyarrow before 20 and polars 2.1 can't open such a file.
+    /// Also gives the geometry column Parquet's logical type GEOMETRY.
+    ///
+    /// pyarrow before 20 and polars 2.1 can't open such a file.
     pub fn native_geometry(mut self) -> Self {
         self.layout = self.layout.native_geometry();
         self
     }
 
-    /// A word about the file in its metadata, under `streetflow:<name>`.
+    /// Adds an entry `streetflow:<name>` to the key-value metadata of the file.
     pub fn note(mut self, name: &str, text: impl Into<String>) -> Self {
         self.layout = self.layout.note(name, text);
         self
-    }
-}
-
-#[async_trait]
-impl<T: Record> Sink<T> for ParquetSink {
-    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
-        let Self { path, layout } = *self;
-        let encoder = move |out| -> io::Result<Box<dyn Encoder<T>>> {
-            Ok(Box::new(ParquetEncoder::new(out, &layout)?))
-        };
-        Box::new(FileSink::create(path, encoder)).drain(records).await
     }
 }
 

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::Path;
 
 use self::rows::{Rows, unquoted};
-use super::lane::{self, Lane};
-use super::table::{self, Row, TOO_LONG, Table};
+use super::messages::{self, Row, TOO_LONG, TableInfo};
+use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::{Column, Kind, LONGEST_TEXT, Record, formula};
@@ -35,7 +35,7 @@ const MOST_COLUMNS: usize = 10_000;
 /// # Ok(()) }
 /// ```
 pub struct CsvSource<T: 'static> {
-    table: Table,
+    table: TableInfo,
     rows: Rows<Box<dyn Read + Send>>,
     /// For each cell of a row, the column it fills.
     columns: Vec<Option<&'static Column<T>>>,
@@ -45,7 +45,7 @@ impl<T: Record> CsvSource<T> {
     /// Opens a file and reads its header; a column that is lacking is a usage error.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::new(path.display().to_string(), table::open(path)?)
+        Self::new(path.display().to_string(), messages::open_file(path)?)
     }
 
     /// Reads from anything, such as standard input; `name` is how messages call it.
@@ -59,26 +59,26 @@ impl<T: Record> CsvSource<T> {
         from: impl Read + Send + 'static,
         first_line: u64,
     ) -> Result<Self> {
-        let mut table = Table::new(name, "line");
+        let mut table = TableInfo::new(name, "line");
         let mut rows = Rows::new(Box::new(from) as Box<dyn Read + Send>, first_line);
-        while rows.next().map_err(|error| table.refuse(&format!("line {}: {error}", rows.line())))?
+        while rows.next().map_err(|error| table.error(&format!("line {}: {error}", rows.line())))?
             && rows.is_blank()
         {}
         let header = header(&rows).map_err(|error| {
             table
-                .refuse(&format!("line {}: {error}", rows.line()))
+                .error(&format!("line {}: {error}", rows.line()))
                 .with_hint("save it as UTF-8 text with commas, and see whether it is CSV at all")
         })?;
         if header.len() > MOST_COLUMNS || header.iter().any(|cell| cell.len() > LONGEST_TEXT) {
-            return Err(table.refuse("its header is longer than any table's: is it CSV at all?"));
+            return Err(table.error("its header is longer than any table's: is it CSV at all?"));
         }
         table.header =
             header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         Self::of(table, rows)
     }
 
-    fn of(table: Table, rows: Rows<Box<dyn Read + Send>>) -> Result<Self> {
-        table.check::<T>()?;
+    fn of(table: TableInfo, rows: Rows<Box<dyn Read + Send>>) -> Result<Self> {
+        table.check_header::<T>()?;
         let column = |cell: &String| T::COLUMNS.iter().find(|column| column.name == cell);
         let columns = table.header.iter().map(column).collect();
         Ok(Self { table, rows, columns })
@@ -95,7 +95,7 @@ impl<T: Record> CsvSource<T> {
 
     /// Makes a column needed that may be lacking otherwise; `hint` says how to get it.
     pub fn require(self, column: &str, hint: impl Into<String>) -> Result<Self> {
-        self.table.need(column, Some(hint.into()))?;
+        self.table.require_column(column, Some(hint.into()))?;
         Ok(self)
     }
 
@@ -113,16 +113,16 @@ impl<T: Record> CsvSource<T> {
         self
     }
 
-    pub(super) fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &TableInfo {
         &self.table
     }
 
-    pub(super) fn table_mut(&mut self) -> &mut Table {
+    pub(super) fn table_mut(&mut self) -> &mut TableInfo {
         &mut self.table
     }
 
     /// Reads rows until the end.
-    fn pump(mut self, lane: &mut Lane<T>) {
+    fn send_records(mut self, sender: &mut BatchSender<T>) {
         let mut is_first = true;
         loop {
             let more = match self.rows.next() {
@@ -130,15 +130,15 @@ impl<T: Record> CsvSource<T> {
                 // The end of the file is not the end of a cell.
                 Ok(true) if self.rows.is_unclosed() => {
                     let why = format!("line {}: the row has a quote that is never closed", self.rows.line());
-                    lane.push(Err(self.table.refuse(&why)))
+                    sender.push(Err(self.table.error(&why)))
                 }
                 Ok(true) => {
                     let row = Row { number: self.rows.line(), first: std::mem::take(&mut is_first) };
-                    lane.fill(|record| self.read(record, &row))
+                    sender.fill(|record| self.read(record, &row))
                 }
                 Ok(false) => return,
                 Err(error) => {
-                    lane.push(Err(self.table.refuse(&format!("line {}: {error}", self.rows.line()))))
+                    sender.push(Err(self.table.error(&format!("line {}: {error}", self.rows.line()))))
                 }
             };
             if !more {
@@ -158,7 +158,7 @@ impl<T: Record> CsvSource<T> {
                 String::new()
             };
             let why = format!(" has {cells} cells, the header names {names}{lines}");
-            let error = self.table.refuse_row(row, &why);
+            let error = self.table.row_error(row, &why);
             return Err(if row.first {
                 error.with_hint("correct the header or the row, so that each cell has its name")
             } else {
@@ -191,12 +191,12 @@ impl<T: Record> CsvSource<T> {
     ) -> Result<()> {
         // Two tables, one behind the other, are no table.
         if cells.clone().zip(&self.table.header).all(|(cell, name)| cell == Ok(name)) {
-            return Err(self.table.refuse_row(row, " repeats the header"));
+            return Err(self.table.row_error(row, " repeats the header"));
         }
         let len = |cell: std::result::Result<&str, &[u8]>| cell.map_or_else(<[u8]>::len, str::len);
         if let Some(long) = cells.clone().position(|cell| len(cell) > LONGEST_TEXT) {
-            let name = table::printable(&self.table.header[long], 60);
-            return Err(self.table.refuse_row(row, &format!(", column `{name}`: {TOO_LONG}")));
+            let name = messages::printable(&self.table.header[long], 60);
+            return Err(self.table.row_error(row, &format!(", column `{name}`: {TOO_LONG}")));
         }
         for (cell, column) in cells.zip(&self.columns) {
             let Some(column) = column else { continue };
@@ -204,9 +204,9 @@ impl<T: Record> CsvSource<T> {
                 column.kind.parse(if column.kind == Kind::Text { formula::unguarded(text) } else { text })
             });
             let shown = || cell.map_or_else(String::from_utf8_lossy, Cow::Borrowed).into_owned();
-            self.table.set(record, column, value, row, shown)?;
+            self.table.set_value(record, column, value, row, shown)?;
         }
-        record.settle().map_err(|why| self.table.refuse_row(row, &format!(": {why}")))
+        record.settle().map_err(|why| self.table.row_error(row, &format!(": {why}")))
     }
 }
 
@@ -219,7 +219,7 @@ impl<T: Record> Source for CsvSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        reader_channel::from_thread(self.table.clone(), move |sender| self.send_records(sender))
     }
 }
 

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::split::{Broken, Split};
-use super::lane::{self, Lane};
-use super::table::{self, Row, Table};
+use super::messages::{self, Row, TableInfo};
+use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::{Error, Result};
 use crate::geo::LonLat;
@@ -71,7 +71,7 @@ const FIRST_BYTES: usize = 4 << 20;
 /// # Ok(()) }
 /// ```
 pub struct GeoJsonSource<T: 'static> {
-    table: Table,
+    table: TableInfo,
     split: Split<BufReader<Box<dyn Read + Send>>>,
     /// What was read to know the header.
     first: VecDeque<Vec<u8>>,
@@ -93,13 +93,13 @@ impl<T: Record> GeoJsonSource<T> {
     /// Opens a feature collection and reads its first features.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::new(path.display().to_string(), table::open(path)?)
+        Self::new(path.display().to_string(), messages::open_file(path)?)
     }
 
     /// Opens a file with a feature a line, or with RFC 8142's separators.
     pub fn open_lines(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::lines(path.display().to_string(), table::open(path)?)
+        Self::lines(path.display().to_string(), messages::open_file(path)?)
     }
 
     /// Reads a feature collection from anything; `name` is how messages call it.
@@ -123,12 +123,12 @@ impl<T: Record> GeoJsonSource<T> {
     ) -> Result<Self> {
         let columns = T::COLUMNS.iter().map(|column| (column.name, column)).collect();
         let id = T::COLUMNS.iter().rfind(|column| column.field.is_none());
-        let table = Table::new(name, "feature");
+        let table = TableInfo::new(name, "feature");
         let mut source =
             Self { table, split, first, columns, id, position: Placing::new(), seen: Seen::default() };
         source.read_ahead()?;
         source.read_header()?;
-        source.table.check::<T>()?;
+        source.table.check_header::<T>()?;
         Ok(source)
     }
 
@@ -183,8 +183,8 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     fn no_feature(&self, row: &Row, fault: &str) -> Error {
-        let why = format!(" is not one: {}", table::printable(fault, 200));
-        let error = self.table.refuse_row(row, &why);
+        let why = format!(" is not one: {}", messages::printable(fault, 200));
+        let error = self.table.row_error(row, &why);
         if row.first {
             error.with_hint(
                 "`--input-format geojsonseq` wants one feature a line, `geojson` one feature collection",
@@ -223,24 +223,24 @@ impl<T: Record> GeoJsonSource<T> {
         self
     }
 
-    pub(super) fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &TableInfo {
         &self.table
     }
 
-    pub(super) fn table_mut(&mut self) -> &mut Table {
+    pub(super) fn table_mut(&mut self) -> &mut TableInfo {
         &mut self.table
     }
 
     fn broken(&self, features: usize, why: Broken) -> Error {
         let why = match why {
             Broken::Io(error) => error.to_string(),
-            Broken::Text(why) => table::printable(&why, 300),
+            Broken::Text(why) => messages::printable(&why, 300),
         };
-        self.table.refuse(&format!("after {features} features: {why}"))
+        self.table.error(&format!("after {features} features: {why}"))
     }
 
     /// Reads features until the end.
-    fn pump(mut self, lane: &mut Lane<T>) {
+    fn send_records(mut self, sender: &mut BatchSender<T>) {
         for number in 1.. {
             let text = match self.first.pop_front() {
                 Some(text) => Ok(Some(text)),
@@ -249,11 +249,11 @@ impl<T: Record> GeoJsonSource<T> {
             let more = match text {
                 Ok(Some(text)) => {
                     let row = Row { number, first: number == 1 };
-                    lane.fill(|record| self.read(record, &text, &row))
+                    sender.fill(|record| self.read(record, &text, &row))
                 }
                 Ok(None) => return,
                 Err(why) => {
-                    lane.push(Err(self.broken(usize::try_from(number - 1).unwrap_or(usize::MAX), why)))
+                    sender.push(Err(self.broken(usize::try_from(number - 1).unwrap_or(usize::MAX), why)))
                 }
             };
             if !more {
@@ -281,7 +281,7 @@ impl<T: Record> GeoJsonSource<T> {
             column.required && has_id != Some(column.name) && !properties.contains_key(column.name)
         };
         if let Some(lacking) = T::COLUMNS.iter().find(lacks) {
-            return Err(self.table.refuse_row(row, &format!(": it has no property `{}`", lacking.name)));
+            return Err(self.table.row_error(row, &format!(": it has no property `{}`", lacking.name)));
         }
         for (name, value) in &properties {
             let Some(column) = self.columns.get(name.as_str()) else { continue };
@@ -295,7 +295,7 @@ impl<T: Record> GeoJsonSource<T> {
             let GeometryValue::Point { coordinates } = &geometry.value else {
                 let why =
                     format!(": its geometry is a {}, and an image's is a Point", geometry.value.type_name());
-                return Err(self.table.refuse_row(row, &why));
+                return Err(self.table.row_error(row, &why));
             };
             if let [lon, lat, ..] = *coordinates.as_slice() {
                 let has_columns = properties.keys().any(|name| position.is_half(name));
@@ -308,12 +308,12 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     fn refuse(&self, row: &Row, why: &str) -> Error {
-        self.table.refuse_row(row, &format!(": {why}"))
+        self.table.row_error(row, &format!(": {why}"))
     }
 
     fn set(&self, record: &mut T, column: &Column<T>, value: &JsonValue, row: &Row) -> Result<()> {
         let shown = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        self.table.set(record, column, value_of(column.kind, value), row, shown)
+        self.table.set_value(record, column, value_of(column.kind, value), row, shown)
     }
 }
 
@@ -376,6 +376,6 @@ impl<T: Record> Source for GeoJsonSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        reader_channel::from_thread(self.table.clone(), move |sender| self.send_records(sender))
     }
 }

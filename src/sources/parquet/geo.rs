@@ -9,7 +9,7 @@ use arrow_schema::DataType;
 use arrow_schema::Field;
 use serde_json::Value as Json;
 
-use super::super::table;
+use super::super::messages;
 use super::cells::{Cell, Cells};
 use crate::geo::{LonLat, wkb};
 use crate::record::{Kind, LONGEST_TEXT, Value};
@@ -46,7 +46,7 @@ pub(super) fn column(rows: &ParquetRecordBatchReaderBuilder<File>) -> Result<Opt
         None => Ok(Some(name.to_owned())),
         Some(crs) => Err(format!(
             "its coordinates are in `{}`, not in WGS 84: convert it to OGC:CRS84 first",
-            table::printable(&crs, 60)
+            messages::printable(&crs, 60)
         )),
     }
 }

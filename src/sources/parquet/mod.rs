@@ -14,8 +14,8 @@ use ::parquet::file::metadata::RowGroupMetaData;
 use arrow_array::RecordBatch;
 
 use self::cells::{Cell, Cells};
-use super::lane::{self, Lane};
-use super::table::{self, Row, Table};
+use super::messages::{self, Row, TableInfo};
+use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::{Column, Kind, Placing, RAW, Record};
@@ -45,7 +45,7 @@ const BATCH: usize = 1024;
 /// # Ok(()) }
 /// ```
 pub struct ParquetSource<T: 'static> {
-    table: Table,
+    table: TableInfo,
     rows: ParquetRecordBatchReaderBuilder<File>,
     columns: Vec<(String, &'static Column<T>)>,
     /// The column of points, or why there is none that could be used.
@@ -58,21 +58,21 @@ impl<T: Record> ParquetSource<T> {
     /// Opens a file and reads its schema; a column that is lacking is a usage error.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = table::open(path)?;
-        let mut table = Table::new(path.display().to_string(), "row");
+        let file = messages::open_file(path)?;
+        let mut table = TableInfo::new(path.display().to_string(), "row");
         let rows = builder(file).map_err(|why| {
-            table.refuse(&format!(
+            table.error(&format!(
                 "it is not a Parquet file, or not a whole one: {}",
-                table::printable(&why, 200)
+                messages::printable(&why, 200)
             ))
         })?;
-        check_chunks(&rows).map_err(|why| table.refuse(&why))?;
+        check_chunks(&rows).map_err(|why| table.error(&why))?;
         table.header = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         Self::of(table, rows)
     }
 
-    fn of(table: Table, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
-        table.check::<T>()?;
+    fn of(table: TableInfo, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
+        table.check_header::<T>()?;
         // Times that are no timestamps stand in a column beside, after theirs.
         let column = |name: &str| {
             let time = name.strip_suffix(RAW);
@@ -83,7 +83,7 @@ impl<T: Record> ParquetSource<T> {
         let geometry = geo::column(&rows);
         let position = match Placing::new() {
             Some(placing) => {
-                let name = geometry.clone().map_err(|why| table.refuse(&why))?;
+                let name = geometry.clone().map_err(|why| table.error(&why))?;
                 name.map(|name| (name, placing))
             }
             None => None,
@@ -132,16 +132,16 @@ impl<T: Record> ParquetSource<T> {
         self
     }
 
-    pub(super) fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &TableInfo {
         &self.table
     }
 
-    pub(super) fn table_mut(&mut self) -> &mut Table {
+    pub(super) fn table_mut(&mut self) -> &mut TableInfo {
         &mut self.table
     }
 
     /// Reads rows until the end.
-    fn pump(self, lane: &mut Lane<T>) {
+    fn send_records(self, sender: &mut BatchSender<T>) {
         let Self { table, rows, columns, position, .. } = self;
         let wanted = |name: &str| {
             columns.iter().any(|(wanted, _)| wanted == name)
@@ -151,12 +151,12 @@ impl<T: Record> ParquetSource<T> {
         let roots: Vec<_> = roots.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
         let projection = ProjectionMask::roots(rows.parquet_schema(), roots);
         let damaged = |row: u64, why: &str| {
-            table.refuse(&format!("after {row} rows: the file is damaged: {}", table::printable(why, 200)))
+            table.error(&format!("after {row} rows: the file is damaged: {}", messages::printable(why, 200)))
         };
         let batches = match rows.with_batch_size(BATCH).with_projection(projection).build() {
             Ok(batches) => batches,
             Err(why) => {
-                lane.push(Err(damaged(0, &why.to_string())));
+                sender.push(Err(damaged(0, &why.to_string())));
                 return;
             }
         };
@@ -165,7 +165,7 @@ impl<T: Record> ParquetSource<T> {
             let batch = match batch {
                 Ok(batch) => batch,
                 Err(why) => {
-                    lane.push(Err(damaged(number, &why.to_string())));
+                    sender.push(Err(damaged(number, &why.to_string())));
                     return;
                 }
             };
@@ -173,7 +173,7 @@ impl<T: Record> ParquetSource<T> {
             for index in 0..batch.rows {
                 number += 1;
                 let row = Row { number, first: number == 1 };
-                if !lane.fill(|record| batch.read(record, index, &row)) {
+                if !sender.fill(|record| batch.read(record, index, &row)) {
                     return;
                 }
             }
@@ -183,7 +183,7 @@ impl<T: Record> ParquetSource<T> {
 
 /// A batch with its arrays beside the columns that they fill.
 struct Filled<'a, T: 'static> {
-    table: &'a Table,
+    table: &'a TableInfo,
     rows: usize,
     cells: Vec<(Cells<'a>, &'static Column<T>)>,
     points: Option<(Cells<'a>, &'a Placing<T>)>,
@@ -193,7 +193,7 @@ struct Filled<'a, T: 'static> {
 
 impl<'a, T: Record> Filled<'a, T> {
     fn new(
-        table: &'a Table,
+        table: &'a TableInfo,
         batch: &'a RecordBatch,
         columns: &[(String, &'static Column<T>)],
         position: Option<&'a (String, Placing<T>)>,
@@ -209,7 +209,7 @@ impl<'a, T: Record> Filled<'a, T> {
     fn read(&self, record: &mut T, index: usize, row: &Row) -> Result<()> {
         for (cells, column) in &self.cells {
             if let Some(value) = cells.value(index, column.kind) {
-                self.table.set(record, column, Ok(value), row, || cells.at(index).to_string())?;
+                self.table.set_value(record, column, Ok(value), row, || cells.at(index).to_string())?;
                 continue;
             }
             let cell = cells.at(index);
@@ -218,9 +218,9 @@ impl<'a, T: Record> Filled<'a, T> {
                 continue;
             }
             let shown = || cell.to_string();
-            self.table.set(record, column, cell.value(column.kind), row, shown)?;
+            self.table.set_value(record, column, cell.value(column.kind), row, shown)?;
         }
-        let refuse = |why: &str| self.table.refuse_row(row, &format!(": {why}"));
+        let refuse = |why: &str| self.table.row_error(row, &format!(": {why}"));
         if let Some((cells, placing)) = &self.points
             && let Some(point) = geo::point(cells, index).map_err(refuse)?
         {
@@ -268,6 +268,6 @@ impl<T: Record> Source for ParquetSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        reader_channel::from_thread(self.table.clone(), move |sender| self.send_records(sender))
     }
 }

@@ -1,6 +1,5 @@
 //! Which images stay.
 
-mod dates;
 mod heading;
 
 use std::collections::HashMap;
@@ -8,13 +7,13 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-pub use self::dates::Dates;
 pub use self::heading::Heading;
 use super::Stage;
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::{Area, LonLat};
 use crate::model::{Metadata, OwnerId, SequenceId};
-use crate::observe::{Event, Observer};
+use crate::observe::{Event, Observer, Step};
 use crate::sources::RecordStream;
 
 /// A stage that lets some images pass and leaves the others out.
@@ -43,7 +42,7 @@ pub struct Filter {
     name: &'static str,
     fields: &'static [&'static str],
     keep: Box<dyn FnMut(&Metadata) -> bool + Send>,
-    observed: Option<(&'static str, Arc<dyn Observer>)>,
+    observed: Option<(Step, Arc<dyn Observer>)>,
 }
 
 impl Filter {
@@ -280,7 +279,7 @@ impl Filter {
     }
 
     /// Tells an observer of each image that it leaves out, as [`Event::Filtered`] of a step.
-    pub fn observe(mut self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+    pub fn observe(mut self, step: Step, observer: Arc<dyn Observer>) -> Self {
         self.observed = Some((step, observer));
         self
     }
@@ -288,7 +287,7 @@ impl Filter {
     fn passes(&mut self, image: &Metadata) -> bool {
         let keep = (self.keep)(image);
         if !keep && let Some((step, observer)) = &self.observed {
-            observer.on_event(&Event::Filtered { step, by: self.name });
+            observer.on_event(&Event::Filtered { step: *step, by: self.name });
         }
         keep
     }

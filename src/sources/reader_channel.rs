@@ -7,23 +7,23 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::RecordStream;
+use super::messages::TableInfo;
 use super::rounded_ids::RoundedIds;
-use super::table::Table;
 use crate::error::{Error, Result};
 use crate::record::Record;
 
 /// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
-const LARGEST_BATCH: usize = 512;
+const MAX_BATCH_LEN: usize = 512;
 
 /// How many hand-overs may wait.
-const BATCHES_AHEAD: usize = if cfg!(fuzzing) { 64 } else { 4 };
+const PREFETCH: usize = if cfg!(fuzzing) { 64 } else { 4 };
 
 /// Records that are handed over together; those that were taken leave their place empty.
 type Batch<T> = Vec<Option<Result<T>>>;
 
 /// The way from a reading thread to the stream.
-pub(super) struct Lane<T: Record> {
-    table: Table,
+pub(super) struct BatchSender<T: Record> {
+    table: TableInfo,
     batches: mpsc::Sender<Batch<T>>,
     /// Batches that were emptied: so large a piece of memory is better used again than asked for again.
     empties: mpsc::Receiver<Batch<T>>,
@@ -36,7 +36,7 @@ pub(super) struct Lane<T: Record> {
     ended: bool,
 }
 
-impl<T: Record> Lane<T> {
+impl<T: Record> BatchSender<T> {
     /// Hands an item over; false if nobody wants more, or it was the last by its own word.
     pub(super) fn push(&mut self, item: Result<T>) -> bool {
         self.batch.push(Some(item));
@@ -62,7 +62,7 @@ impl<T: Record> Lane<T> {
     }
 
     /// Says why reading came to a halt, whatever it was at.
-    fn halt(&mut self, error: Error) {
+    fn abort(&mut self, error: Error) {
         if self.filling {
             self.batch.pop();
         }
@@ -83,7 +83,7 @@ impl<T: Record> Lane<T> {
             return true;
         }
         self.ended = last;
-        self.size = (self.size * 2).min(LARGEST_BATCH);
+        self.size = (self.size * 2).min(MAX_BATCH_LEN);
         self.hand_over() && !last
     }
 
@@ -108,7 +108,7 @@ impl<T: Record> Lane<T> {
     }
 }
 
-impl<T: Record> Drop for Lane<T> {
+impl<T: Record> Drop for BatchSender<T> {
     fn drop(&mut self) {
         let was_holding = self.ids.is_holding();
         // Who does not listen any more is not warned either.
@@ -125,14 +125,14 @@ impl<T: Record> Drop for Lane<T> {
 }
 
 /// The other end of a lane.
-struct Inbox<T> {
+struct BatchReceiver<T> {
     batches: mpsc::Receiver<Batch<T>>,
     empties: mpsc::Sender<Batch<T>>,
     batch: Batch<T>,
     next: usize,
 }
 
-impl<T> Inbox<T> {
+impl<T> BatchReceiver<T> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         loop {
             if let Some(item) = self.batch.get_mut(self.next) {
@@ -151,15 +151,15 @@ impl<T> Inbox<T> {
 
 /// A stream that a thread fills; it begins with the first poll and ends when nobody listens any more.
 pub(super) fn from_thread<T: Record>(
-    table: Table,
-    read: impl FnOnce(&mut Lane<T>) + Send + 'static,
+    table: TableInfo,
+    read: impl FnOnce(&mut BatchSender<T>) + Send + 'static,
 ) -> RecordStream<T> {
     let begin = move || {
-        let (batches, inbox) = mpsc::channel(BATCHES_AHEAD);
-        let (give_back, empties) = mpsc::channel(BATCHES_AHEAD + 2);
+        let (batches, inbox) = mpsc::channel(PREFETCH);
+        let (give_back, empties) = mpsc::channel(PREFETCH + 2);
         let refused = batches.clone();
         let work = move || {
-            let mut lane = Lane {
+            let mut sender = BatchSender {
                 table: table.clone(),
                 batches,
                 empties,
@@ -170,9 +170,9 @@ pub(super) fn from_thread<T: Record>(
                 ended: false,
             };
             // A decoder that gives up on a damaged file must not look like the end of a whole one.
-            let read = panic::catch_unwind(AssertUnwindSafe(|| read(&mut lane)));
+            let read = panic::catch_unwind(AssertUnwindSafe(|| read(&mut sender)));
             if read.is_err() {
-                lane.halt(table.refuse("reading it came to a halt: the file is damaged"));
+                sender.abort(table.error("reading it came to a halt: the file is damaged"));
             }
         };
         if cfg!(fuzzing) {
@@ -183,7 +183,7 @@ pub(super) fn from_thread<T: Record>(
                 refused.try_send(vec![Some(Err(Error::thread_refused(error)))]).ok();
             }
         }
-        Inbox { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }
+        BatchReceiver { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }
     };
     let (mut begin, mut inbox) = (Some(begin), None);
     futures::stream::poll_fn(move |context| {

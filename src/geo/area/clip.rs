@@ -1,14 +1,15 @@
 //! What of a tile lies in an area.
 
-use super::area::Near;
+use super::near::Near;
+use super::segment::meets_box;
 
 /// A rectangle in mercator units, y southwards.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
-    pub(super) x0: f64,
-    pub(super) y0: f64,
-    pub(super) x1: f64,
-    pub(super) y1: f64,
+pub(in crate::geo) struct Window {
+    pub(in crate::geo) x0: f64,
+    pub(in crate::geo) y0: f64,
+    pub(in crate::geo) x1: f64,
+    pub(in crate::geo) y1: f64,
 }
 
 /// An area in the integer coordinates of one tile, ready for many tests.
@@ -21,7 +22,7 @@ pub(crate) struct Clip {
 
 impl Clip {
     /// The part of a tile of `extent` units a side that lies in one of the windows.
-    pub(super) fn new(windows: Vec<Window>, extent: f64) -> Self {
+    pub(in crate::geo) fn new(windows: Vec<Window>, extent: f64) -> Self {
         let whole = windows.iter().any(|w| w.x0 <= 0.0 && w.y0 <= 0.0 && w.x1 >= extent && w.y1 >= extent);
         Self { windows, polygons: None, whole }
     }
@@ -32,12 +33,12 @@ impl Clip {
     }
 
     /// A clip that everything lies in.
-    pub(super) fn whole() -> Self {
+    pub(in crate::geo) fn whole() -> Self {
         Self { whole: true, ..Self::nowhere() }
     }
 
     /// What lies in one of some polygons.
-    pub(super) fn of_polygons(polygons: Near) -> Self {
+    pub(super) fn in_polygons(polygons: Near) -> Self {
         Self { polygons: Some(polygons), ..Self::nowhere() }
     }
 
@@ -67,26 +68,6 @@ impl Clip {
 impl Window {
     fn meets(&self, from: (i32, i32), to: (i32, i32)) -> bool {
         let real = |(x, y): (i32, i32)| (f64::from(x), f64::from(y));
-        passes((self.x0, self.y0), (self.x1, self.y1), real(from), real(to))
+        meets_box((self.x0, self.y0), (self.x1, self.y1), real(from), real(to))
     }
-}
-
-/// Whether a piece of a line lies in a rectangle or passes through it; its least corner and its greatest.
-///
-/// Liang and Barsky's way: the stretch that lies within all four edges is not empty.
-pub(super) fn passes(least: (f64, f64), greatest: (f64, f64), from: (f64, f64), to: (f64, f64)) -> bool {
-    let ((x, y), (dx, dy)) = (from, (to.0 - from.0, to.1 - from.1));
-    let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
-    for (step, gap) in [(-dx, x - least.0), (dx, greatest.0 - x), (-dy, y - least.1), (dy, greatest.1 - y)] {
-        if step == 0.0 {
-            if gap < 0.0 {
-                return false;
-            }
-        } else if step < 0.0 {
-            enter = enter.max(gap / step);
-        } else {
-            leave = leave.min(gap / step);
-        }
-    }
-    enter <= leave
 }

@@ -1,0 +1,161 @@
+//! A table's name, header and rows, as error messages name them.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::id_check::{IMPORT_AS_TEXT, IdCheck};
+use crate::client::redact;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::FLOAT_ID;
+use crate::record::{Column, LONGEST_TEXT, LOST_DIGITS, Record, Value};
+
+/// What to do about a number that is shown in exponent form.
+const SHOW_ALL_DIGITS: &str =
+    "give the column a number format without exponent, or import it as text, before saving";
+
+/// What is said of a value beyond [`LONGEST_TEXT`].
+pub(super) const TOO_LONG: &str = "it is longer than 1 MiB";
+
+/// What messages say of a table: its name, what its rows are called, its columns.
+#[derive(Debug, Clone)]
+pub(super) struct TableInfo {
+    pub(super) name: String,
+    /// `line`, `row` or `feature`.
+    pub(super) row: &'static str,
+    pub(super) header: Vec<String>,
+    pub(super) id_check: IdCheck,
+}
+
+impl TableInfo {
+    /// A table of which no header is known yet; `row` is what its rows are called.
+    pub(super) fn new(name: impl Into<String>, row: &'static str) -> Self {
+        Self { name: name.into(), row, header: Vec::new(), id_check: IdCheck::default() }
+    }
+
+    /// Checks the header: what a record can't do without is there, and nothing is there twice.
+    pub(super) fn check_header<T: Record>(&self) -> Result<()> {
+        for column in T::COLUMNS.iter().filter(|column| column.required) {
+            self.require_column(column.name, Some(self.missing_column_hint(column.name)))?;
+        }
+        let mut seen = HashSet::new();
+        for name in self.header.iter().filter(|name| T::COLUMNS.iter().any(|column| column.name == **name)) {
+            if !seen.insert(name) {
+                return Err(self.error(&format!("it has the column `{name}` twice")));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn require_column(&self, column: &str, hint: Option<String>) -> Result<()> {
+        if self.header.iter().any(|name| name == column) {
+            return Ok(());
+        }
+        let has = if self.header.is_empty() || self.header == [""] {
+            format!("it is empty: not even a column `{column}`")
+        } else {
+            format!("it has no column `{column}`, only {}", shortened(&self.header))
+        };
+        let error = self.error(&has);
+        Err(match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        })
+    }
+
+    /// What to do about a column that is lacking: tables of another format seem to have none.
+    fn missing_column_hint(&self, column: &str) -> String {
+        let first = self.header.first().map_or("", String::as_str);
+        if first.starts_with(['{', '\u{1e}']) {
+            "it looks like GeoJSON: say `--input-format geojsonseq` or `geojson`".to_owned()
+        } else if first.starts_with("PAR1") {
+            "it looks like Parquet: say `--input-format parquet`".to_owned()
+        } else if self.header.len() == 1 && first.contains([';', '\t']) {
+            "separate the columns with commas".to_owned()
+        } else {
+            format!("a table names its columns in its header, and `{column}` must be among them")
+        }
+    }
+
+    /// The table as a whole is of no use.
+    pub(super) fn error(&self, why: &str) -> Error {
+        Error::new(ErrorKind::Usage, "read the table")
+            .with_subject(self.name.clone())
+            .with_source(why.to_owned())
+    }
+
+    /// A row is of no use. A table that is wrong from its first row on is wrong in all of them.
+    pub(super) fn row_error(&self, row: &Row, why: &str) -> Error {
+        let kind = if row.first { ErrorKind::Usage } else { ErrorKind::Malformed };
+        Error::new(kind, "read the table")
+            .with_subject(self.name.clone())
+            .with_location(format!("{} {}", self.row, row.number))
+            .with_source(format!("{} {}{why}", self.row, row.number))
+    }
+
+    /// Puts a value into a record; `shown` is the value as it stands in the file.
+    pub(super) fn set_value<T: Record>(
+        &self,
+        record: &mut T,
+        column: &Column<T>,
+        value: std::result::Result<Value<'_>, &'static str>,
+        row: &Row,
+        shown: impl FnOnce() -> String,
+    ) -> Result<()> {
+        let set = value.and_then(|value| {
+            let empty =
+                matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
+            if column.required && empty {
+                return Err("it is empty");
+            }
+            if matches!(&value, Value::Text(text) if text.len() > LONGEST_TEXT) {
+                return Err(TOO_LONG);
+            }
+            (column.set)(record, value)
+        });
+        set.map_err(|why| {
+            let shown = printable(&shown(), 60);
+            let error = self.row_error(row, &format!(", column `{}`: `{shown}`: {why}", column.name));
+            match why {
+                FLOAT_ID => error.with_hint(IMPORT_AS_TEXT),
+                LOST_DIGITS => error.with_hint(SHOW_ALL_DIGITS),
+                _ => error,
+            }
+        })
+    }
+}
+
+/// Which row it is.
+pub(super) struct Row {
+    pub(super) number: u64,
+    pub(super) first: bool,
+}
+
+/// The beginning of a text from a file, made fit to be shown; no token that somebody has put there either.
+pub(super) fn printable(text: &str, most: usize) -> String {
+    // Cut first: what is endless must not cost endless time.
+    let end = text.char_indices().nth(most + 1).map_or(text.len(), |(end, _)| end);
+    crate::text::printable(&redact(&text[..end]), most)
+}
+
+fn shortened(header: &[String]) -> String {
+    let shown: Vec<String> =
+        header.iter().take(12).map(|cell| format!("`{}`", printable(cell, 40))).collect();
+    let more = header.len().saturating_sub(12);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// Opens a file for reading, and no folder.
+pub(super) fn open_file(path: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| open_error(path, error))?;
+    // A folder opens like a file and fails at the first read.
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(open_error(path, io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    Ok(file)
+}
+
+fn open_error(path: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Usage, "open the table").with_subject(path.display().to_string()).with_source(error)
+}
