@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::text::{is_shown, printable};
+use crate::text::shown;
 
 /// What every fallible call of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -241,14 +241,6 @@ impl Error {
         }
         line
     }
-}
-
-/// The longest cause or name that is shown, in characters.
-const LONGEST: usize = 2000;
-
-/// A text as it is shown: it may come from the network or from a file.
-pub fn shown(text: String) -> String {
-    if text.len() <= LONGEST && text.chars().all(is_shown) { text } else { printable(&text, LONGEST) }
 }
 
 impl fmt::Display for Error {
