@@ -15,7 +15,7 @@ use streetflow::{
     Bbox, CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, LonLat, OnError, Result, SequenceId,
     Tee, TileSource,
 };
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, net};
 
 const LATENCY: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ struct Crawl {
 
 /// Crawls a world of so many images, and ends after some of them.
 async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
-    let sandbox = Sandbox::builder().world(World::of_size(images, 1)).picture_bytes(PICTURE);
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(images, 1)).picture_bytes(PICTURE);
     let sandbox = sandbox.latency(LATENCY).record(false).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let requests = Arc::new(AtomicU64::new(0));
@@ -55,7 +55,7 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     let fields: Fields = "captured_at,compass_angle,thumb_256_url,width".parse().unwrap();
     // Alone, the whole island would take half an hour of tiles.
     let area = if concurrency == 1 {
-        around_a_drive(sandbox.world())
+        around_a_sequence(sandbox.mock_data())
     } else {
         Bbox::new(-180.0, -85.0, 180.0, 85.0)
     };
@@ -81,10 +81,10 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     }
 }
 
-/// A box of two kilometres around a drive that is there.
-fn around_a_drive(world: &World) -> Result<Bbox> {
-    let drive = world.sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    let LonLat { lon, lat } = world.images_of(drive).next().unwrap().place();
+/// A box of two kilometres around a sequence that is there.
+fn around_a_sequence(world: &MockData) -> Result<Bbox> {
+    let sequence = world.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    let LonLat { lon, lat } = sequence.images().next().unwrap().place();
     Bbox::new(lon - 0.01, lat - 0.01, lon + 0.01, lat + 0.01)
 }
 

@@ -16,7 +16,7 @@ use futures::executor::block_on;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::sources::fuzzing::sequences;
 use streetflow::{Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, Cost, best, table, tile};
 
 /// A real tile of level 14, if one is to be read.
@@ -119,14 +119,17 @@ fn memory(line: &str) -> Option<u64> {
 
 /// Answers about fifty images with the fields that a crawl asks by default, into records.
 async fn answers(args: &Args, folder: &Path) {
-    let sandbox = Sandbox::builder().world(World::of_size(2000, 1)).start().await.unwrap();
-    let world = sandbox.world();
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(2000, 1)).start().await.unwrap();
+    let world = sandbox.mock_data();
     let fields = "id,captured_at,compass_angle,thumb_256_url,width";
-    let shots =
-        world.sequences().iter().flat_map(|drive| world.images_of(drive).map(move |shot| (drive, shot)));
-    let known = shots.filter_map(|(drive, shot)| {
-        let seq_id = SequenceId::new(drive.id()).unwrap();
-        Some((Image { seq_id, img_id: ImageId::new(&shot.id()).unwrap() }, sandbox.json(&shot.id(), fields)?))
+    let images =
+        world.sequences().iter().flat_map(|sequence| sequence.images().map(move |image| (sequence, image)));
+    let known = images.filter_map(|(sequence, image)| {
+        let seq_id = SequenceId::new(sequence.id()).unwrap();
+        Some((
+            Image { seq_id, img_id: ImageId::new(&image.id()).unwrap() },
+            sandbox.image_json(&image.id(), fields)?,
+        ))
     });
     let known: Vec<_> = known.take(50).collect();
     let (images, each): (Vec<_>, Vec<_>) = known.into_iter().unzip();

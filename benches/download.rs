@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use streetflow::{ImageSink, Metadata, Sink};
-use streetflow_sandbox::{Host, Sandbox, World};
+use streetflow_sandbox::{Host, MockData, Sandbox};
 use support::plot::{Line, svg};
 use support::{Args, net};
 
@@ -42,14 +42,14 @@ async fn round(sandbox: &Sandbox, images: &[Metadata], concurrency: usize) -> Ro
 #[tokio::main]
 async fn main() {
     let args = Args::read();
-    let world = || World::of_size(if args.quick { 200 } else { 2 * MOST as u64 }, 1);
+    let world = || MockData::with_image_count(if args.quick { 200 } else { 2 * MOST as u64 }, 1);
     println!("pictures of {} kB", PICTURE / 1000);
     println!(
         "| Answers take | Concurrency | Pictures a second | Speed-up | Most in flight |\n|--:|--:|--:|--:|--:|"
     );
     let mut lines = Vec::new();
     for latency in LATENCIES {
-        let sandbox = Sandbox::builder().world(world()).latency(Duration::from_millis(latency));
+        let sandbox = Sandbox::builder().mock_data(world()).latency(Duration::from_millis(latency));
         let sandbox = sandbox.picture_bytes(PICTURE).record(false).start().await.unwrap();
         let images = net::metadata(&sandbox, args.size(MOST)).await;
         let mut points = Vec::new();

@@ -52,7 +52,7 @@ const PARTS: &[(&str, Add)] = &[
 
 fn main() {
     let args = Args::read();
-    let world = streetflow_sandbox::World::of_size(args.size(200_000) as u64, 1);
+    let world = streetflow_sandbox::MockData::with_image_count(args.size(200_000) as u64, 1);
     let images = net::images(&world, args.size(200_000));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // The copy that every turn needs is part of all of them, so it is no part of a difference.

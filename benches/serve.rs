@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 
 fn number(name: &str, default: u64) -> u64 {
     let args: Vec<String> = std::env::args().collect();
@@ -21,7 +21,7 @@ async fn main() {
         return;
     }
     let sandbox = Sandbox::builder()
-        .world(World::of_size(number("--images", 1300), 1))
+        .mock_data(MockData::with_image_count(number("--images", 1300), 1))
         .picture_bytes(usize::try_from(number("--picture-bytes", 217_000)).unwrap())
         .latency(Duration::from_millis(number("--latency", 0)))
         .record(false)

@@ -10,7 +10,7 @@ use std::path::Path;
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::client::ResponseStore;
 use streetflow::{Client, FetchMetadata, Image, Stage};
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, Cost, best, net};
 
 fn open(folder: &Path) -> ResponseStore {
@@ -21,9 +21,9 @@ fn main() {
     let args = Args::read();
     let count = args.size(100_000);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let world = World::of_size(count as u64 + 1000, 1);
-    let sandbox = runtime.block_on(Sandbox::builder().world(world).record(false).start()).unwrap();
-    let images = net::images(sandbox.world(), count);
+    let world = MockData::with_image_count(count as u64 + 1000, 1);
+    let sandbox = runtime.block_on(Sandbox::builder().mock_data(world).record(false).start()).unwrap();
+    let images = net::images(sandbox.mock_data(), count);
     let fetch = |client: &Client| runtime.block_on(fetch(client, &images));
     println!("| What, {count} images | CPU µs an image | Wall µs an image |\n|---|--:|--:|");
     let tell = |what: &str, cost: Cost| {

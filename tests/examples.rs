@@ -51,7 +51,8 @@ async fn every_example_runs() {
     let said = run(&sandbox, folder.path(), "own_sink").await;
     assert!(said.contains("north: ") && said.contains("south: "), "{said}");
 
-    let ids: Vec<_> = sandbox.world().sequences().iter().take(3).map(|drive| drive.id().to_owned()).collect();
+    let ids: Vec<_> =
+        sandbox.mock_data().sequences().iter().take(3).map(|sequence| sequence.id().to_owned()).collect();
     std::fs::write(folder.path().join("sequences.txt"), ids.join("\n")).unwrap();
     let said = run(&sandbox, folder.path(), "own_source").await;
     assert!(said.contains("images of the listed sequences"), "{said}");

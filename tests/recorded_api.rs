@@ -14,7 +14,7 @@ use streetflow::{
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
 use crate::support::tables::every_format_keeps;
-use crate::support::{builder, image};
+use crate::support::{builder, image_record};
 
 fn real(path: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
@@ -59,10 +59,10 @@ fn both_tiles_decode_to_their_known_counts() {
 /// Answers one request with a body, and says what the client makes of it.
 async fn judged(status: u16, body: &str) -> Result<Metadata> {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(status, body)));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(status, body)));
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let said: Value = serde_json::from_str(body).unwrap();
-    client.image(&image(said["id"].as_str().unwrap_or("1")), &Fields::default()).await
+    client.image(&image_record(said["id"].as_str().unwrap_or("1")), &Fields::default()).await
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_real_list_of_images_keeps_its_order() {
     let text = fs::read_to_string(path).unwrap();
     let said: Value = serde_json::from_str(&text).unwrap();
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &text)));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &text)));
     let client = builder(&sandbox).build().unwrap();
     let ids = client.image_ids(&SequenceId::new("7nfcwfvjdtphz7yj6zat6a").unwrap()).await.unwrap();
     let expected: Vec<_> =

@@ -197,14 +197,14 @@ async fn command(cli: Cli) -> Exit {
 }
 
 async fn serve(args: &args::SandboxArgs) -> Result<()> {
-    use streetflow_sandbox::{Sandbox, World};
+    use streetflow_sandbox::{MockData, Sandbox};
     let builder = Sandbox::builder().record(false).latency(std::time::Duration::from_millis(args.latency));
     let builder = match args.port {
         Some(port) => builder.port(port),
         None => builder,
     };
     let builder = match args.images {
-        Some(images) => builder.world(World::of_size(images, 1)),
+        Some(images) => builder.mock_data(MockData::with_image_count(images, 1)),
         None => builder,
     };
     let sandbox = builder.start().await.map_err(|error| {

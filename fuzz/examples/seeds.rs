@@ -8,7 +8,7 @@ use std::path::Path;
 use streetflow_sandbox::Sandbox;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
-    Client, Fields, Format, Image, ImageId, LonLat, Metadata, OwnerId, Place, Record, Sequence, SequenceId,
+    Client, Fields, Format, GeometryChoice, Image, ImageId, LonLat, Metadata, OwnerId, Record, Sequence, SequenceId,
     TileId, Token,
 };
 
@@ -84,11 +84,11 @@ async fn tiles(sandbox: &Sandbox, client: &Client, place: LonLat) -> Result<()> 
             seed("tile", &format!("{z}"), Some(how), &bytes)?;
         }
     }
-    for drive in sandbox.world().sequences().iter().take(40) {
-        let Some(shot) = sandbox.world().images_of(drive).next() else { continue };
-        let bytes = client.tile(TileId::containing(shot.place(), 14)).await?;
+    for sequence in sandbox.mock_data().sequences().iter().take(40) {
+        let Some(image) = sequence.images().next() else { continue };
+        let bytes = client.tile(TileId::containing(image.coordinates(), 14)).await?;
         if bytes.len() < 4000 {
-            seed("tile", drive.id(), Some(0), &bytes)?;
+            seed("tile", sequence.id(), Some(0), &bytes)?;
         }
     }
     seed("tile", "empty", Some(0), &[]).map_err(Into::into)
@@ -97,7 +97,7 @@ async fn tiles(sandbox: &Sandbox, client: &Client, place: LonLat) -> Result<()> 
 fn answers(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
     let graph = sandbox.graph_url();
     let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
-    let drive = sandbox.world().sequences()[0].id();
+    let sequence = sandbox.mock_data().sequences()[0].id();
     // Batches with these fail, here as at Mapillary.
     let slow = ["mesh", "sfm_cluster", "detections"];
     let quick =
@@ -107,7 +107,7 @@ fn answers(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
         ("few-fields", 0x10, format!("/?ids={}&fields=captured_at,geometry", ids.join(","))),
         ("image", 0x10, format!("/{}?fields={fields}", ids[0])),
         ("bare", 0x10, format!("/{}", ids[0])),
-        ("page", 0x20, format!("/image_ids?sequence_id={drive}")),
+        ("page", 0x20, format!("/image_ids?sequence_id={sequence}")),
         ("no-page", 0x20, "/image_ids?sequence_id=nothing".to_owned()),
         ("gone", 0x17, "/1?fields=id".to_owned()),
         ("no-field", 0x1d, format!("/{}?fields=colour", ids[0])),
@@ -151,14 +151,14 @@ fn pictures(found: &[Metadata]) -> Result<()> {
 
 fn all_tables(sandbox: &Sandbox, images: &[Image], found: &[Metadata], fields: &Fields) -> Result<()> {
     let org_id = Some(OwnerId::new("227409318565107")?);
-    let drives = sandbox.world().sequences().iter().take(5);
-    let sequences: Vec<Sequence> = drives
-        .map(|drive| Ok(Sequence { org_id: org_id.clone(), seq_id: SequenceId::new(drive.id())? }))
+    let sequences = sandbox.mock_data().sequences().iter().take(5);
+    let sequences: Vec<Sequence> = sequences
+        .map(|sequence| Ok(Sequence { org_id: org_id.clone(), seq_id: SequenceId::new(sequence.id())? }))
         .collect::<Result<_>>()?;
     tables("sequences", &Layout::default(), &sequences)?;
     tables("images", &Layout::default(), images)?;
     tables("metadata", &Layout::default().fields(fields), &found[..2])?;
-    tables("best", &Layout::default().fields(fields).place(GeometryChoice::Best), &found[..2])?;
+    tables("best", &Layout::default().fields(fields).geometry(GeometryChoice::Best), &found[..2])?;
     tables("few", &Layout::default().fields(&Fields::default()), found)?;
     tables("none", &Layout::default().fields(fields), &[] as &[Metadata])?;
     let mut odd = found[0].clone();

@@ -11,7 +11,7 @@ use streetflow::sources::tile_layers;
 use streetflow::{Bbox, OwnerId, Sequence, TileId};
 use streetflow_fuzz::is_safe;
 
-/// The organisation of most of the sandbox's drives.
+/// The organisation of most of the sandbox's sequences.
 static OWNER: LazyLock<OwnerId> = LazyLock::new(|| OwnerId::new("227409318565107").expect("an id"));
 static WORLD: LazyLock<Bbox> = LazyLock::new(|| "-180,-85,180,85".parse().expect("a box"));
 static CYPRUS: LazyLock<Bbox> = LazyLock::new(|| "33.36,35.16,33.37,35.17".parse().expect("a box"));

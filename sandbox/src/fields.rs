@@ -51,70 +51,72 @@ pub(super) fn parse(fields: &str) -> Vec<Field> {
 }
 
 /// Appends the image as an object with the fields asked for; what is absent is left out.
-pub(super) fn image(out: &mut String, shot: &MockImage<'_>, fields: &[Field], links: &Links) {
+pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Field], links: &Links) {
     out.push('{');
     for field in fields {
         let before = out.len();
         json::text(out, &field.name);
         out.push(':');
-        if value(out, shot, field, links).is_some() {
+        if value(out, image, field, links).is_some() {
             out.push(',');
         } else {
             out.truncate(before);
         }
     }
-    json::push(out, format_args!("\"id\":\"{}\"}}", shot.number()));
+    json::push(out, format_args!("\"id\":\"{}\"}}", image.number()));
 }
 
 /// Whether the picture was processed, so that the computed values exist.
-fn is_processed(shot: &MockImage<'_>) -> bool {
-    !mix(shot.drive.salt, 31).is_multiple_of(6) && shot.chance(31) > 0.03
+fn is_processed(image: &MockImage<'_>) -> bool {
+    !mix(image.sequence.salt, 31).is_multiple_of(6) && image.chance(31) > 0.03
 }
 
 /// Appends the value of a field, or gives none if it is absent; then what was appended is to be taken back.
-fn value(out: &mut String, shot: &MockImage<'_>, field: &Field, links: &Links) -> Option<()> {
-    let drive = shot.drive;
-    let camera = &CAMERAS[drive.camera];
-    let processed = is_processed(shot).then_some(());
-    let per_drive = |what, one_in: u64| (!mix(drive.salt, what).is_multiple_of(one_in)).then_some(());
+fn value(out: &mut String, image: &MockImage<'_>, field: &Field, links: &Links) -> Option<()> {
+    let sequence = image.sequence;
+    let camera = &CAMERAS[sequence.camera];
+    let processed = is_processed(image).then_some(());
+    let per_drive = |what, one_in: u64| (!mix(sequence.salt, what).is_multiple_of(one_in)).then_some(());
     match field.name.as_str() {
-        "sequence" => json::text(out, &drive.id),
-        "geometry" if drive.quirk == Quirk::NoGeometry(shot.index) => return None,
-        "geometry" => point(out, shot.place()),
+        "sequence" => json::text(out, &sequence.id),
+        "geometry" if sequence.quirk == Quirk::NoGeometry(image.index) => return None,
+        "geometry" => point(out, image.coordinates()),
         "computed_geometry" => {
             processed?;
             // About half of the computed places equal the original, as was seen.
-            let shift = |what| if shot.chance(32) < 0.5 { 0.0 } else { 2e-5 * (shot.chance(what) - 0.5) };
-            let place = shot.place();
+            let shift = |what| if image.chance(32) < 0.5 { 0.0 } else { 2e-5 * (image.chance(what) - 0.5) };
+            let place = image.coordinates();
             point(out, LonLat { lon: place.lon + shift(33), lat: place.lat + shift(34) });
         }
-        "captured_at" => json::push(out, format_args!("{}", shot.captured_at())),
+        "captured_at" => json::push(out, format_args!("{}", image.captured_at())),
         "compass_angle" => {
-            shot.has_heading().then_some(())?;
-            json::number(out, f64::from(shot.heading() as f32));
+            image.has_heading().then_some(())?;
+            json::number(out, f64::from(image.heading() as f32));
         }
         "computed_compass_angle" => {
             processed?;
-            json::number(out, (shot.heading() + 4.0 * (shot.chance(35) - 0.5)).rem_euclid(360.0));
+            json::number(out, (image.heading() + 4.0 * (image.chance(35) - 0.5)).rem_euclid(360.0));
         }
-        "altitude" if drive.quirk == Quirk::WrappedAltitude(shot.index) => json::number(out, 4_294_967_281.0),
+        "altitude" if sequence.quirk == Quirk::WrappedAltitude(image.index) => {
+            json::number(out, 4_294_967_281.0)
+        }
         "altitude" => {
             per_drive(36, 5)?;
-            json::number(out, (altitude(shot) * 10.0).round() / 10.0);
+            json::number(out, (altitude(image) * 10.0).round() / 10.0);
         }
         "computed_altitude" => {
             processed?;
-            json::number(out, altitude(shot) + 4.0 * shot.chance(37) - 2.0);
+            json::number(out, altitude(image) + 4.0 * image.chance(37) - 2.0);
         }
         "computed_rotation" => {
             processed?;
             let turn =
-                [1.36 + 0.1 * shot.chance(38), 0.1 * shot.chance(39) - 0.05, 0.1 * shot.chance(40) - 0.05];
+                [1.36 + 0.1 * image.chance(38), 0.1 * image.chance(39) - 0.05, 0.1 * image.chance(40) - 0.05];
             json::list(out, turn, json::number);
         }
         "atomic_scale" => {
             processed?;
-            json::number(out, if shot.chance(41) < 0.1 { 1.0 } else { 0.9 + 0.2 * shot.chance(42) });
+            json::number(out, if image.chance(41) < 0.1 { 1.0 } else { 0.9 + 0.2 * image.chance(42) });
         }
         "camera_type" => json::text(out, camera.kind),
         "camera_parameters" => json::list(out, camera.parameters, |out, part| json::number(out, *part)),
@@ -123,50 +125,50 @@ fn value(out: &mut String, shot: &MockImage<'_>, field: &Field, links: &Links) -
         "exif_orientation" => out.push('1'),
         "width" => json::push(out, format_args!("{}", camera.size.0)),
         "height" => json::push(out, format_args!("{}", camera.size.1)),
-        "on_foot" => out.push_str(if drive.on_foot { "true" } else { "false" }),
-        "is_pano" => out.push_str(if drive.is_pano() { "true" } else { "false" }),
+        "on_foot" => out.push_str(if sequence.on_foot { "true" } else { "false" }),
+        "is_pano" => out.push_str(if sequence.is_pano() { "true" } else { "false" }),
         "quality_score" => {
-            (shot.chance(4) > 0.02).then_some(())?;
-            json::number(out, quality(shot));
+            (image.chance(4) > 0.02).then_some(())?;
+            json::number(out, quality(image));
         }
         "creator" => {
             parts(
                 out,
                 field,
                 &["username", "id"],
-                &[("username", drive.username()), ("id", drive.creator())],
+                &[("username", sequence.username()), ("id", sequence.creator())],
             );
         }
-        "organization" => parts(out, field, &["id"], &[("id", drive.organization()?)]),
+        "organization" => parts(out, field, &["id"], &[("id", sequence.organization()?)]),
         "merge_cc" => {
             processed?;
-            json::number(out, (mix(drive.salt, 43) >> 2) as f64);
+            json::number(out, (mix(sequence.salt, 43) >> 2) as f64);
         }
         "mesh" | "sfm_cluster" => {
             processed?;
-            let number = shot.number() ^ if field.name == "mesh" { 0x55 } else { 0xAA };
+            let number = image.number() ^ if field.name == "mesh" { 0x55 } else { 0xAA };
             let url = links.other(number);
             parts(out, field, &["id", "url"], &[("id", &number.to_string()), ("url", &url)]);
         }
         "detections" => {
-            let count = (shot.chance(44) * 4.0) as u64;
+            let count = (image.chance(44) * 4.0) as u64;
             (count > 0).then_some(())?;
             out.push_str("{\"data\":");
-            let number = |at: u64| 150_000_000_000_000 + mix(shot.number(), at) % 1_000_000_000_000;
+            let number = |at: u64| 150_000_000_000_000 + mix(image.number(), at) % 1_000_000_000_000;
             json::list(out, 0..count, |out, at| {
                 json::push(out, format_args!("{{\"id\":\"{}\"}}", number(at)));
             });
             out.push('}');
         }
         thumb => {
-            let width = thumb.strip_prefix("thumb_")?.strip_suffix("_url").filter(|_| shot.has_picture())?;
+            let width = thumb.strip_prefix("thumb_")?.strip_suffix("_url").filter(|_| image.has_picture())?;
             let size = match width {
                 "original" => None,
                 width => {
-                    Some(shot.size(width.parse().ok().filter(|width| [256, 1024, 2048].contains(width))?))
+                    Some(image.size(width.parse().ok().filter(|width| [256, 1024, 2048].contains(width))?))
                 }
             };
-            json::text(out, &links.picture(shot.number(), size));
+            json::text(out, &links.picture(image.number(), size));
         }
     }
     Some(())
@@ -180,14 +182,14 @@ impl MockImage<'_> {
 
     /// The size of its picture at a width.
     pub(super) fn size(&self, width: u32) -> (u32, u32) {
-        let (full_width, full_height) = CAMERAS[self.drive.camera].size;
+        let (full_width, full_height) = CAMERAS[self.sequence.camera].size;
         (width, (width * full_height + full_width / 2) / full_width)
     }
 }
 
 /// Metres above the sea: hills as wide as a town.
-fn altitude(shot: &MockImage<'_>) -> f64 {
-    let LonLat { lon, lat } = shot.place();
+fn altitude(image: &MockImage<'_>) -> f64 {
+    let LonLat { lon, lat } = image.coordinates();
     90.0 + 60.0 * (lon * 40.0).sin() + 25.0 * (lat * 90.0).cos()
 }
 
@@ -217,7 +219,7 @@ fn parts(out: &mut String, field: &Field, default: &[&str], known: &[(&str, &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::World;
+    use crate::MockData;
 
     fn links() -> Links {
         Links { base: "http://127.0.0.1:1".to_owned(), expiry: 0x7FFF_FFFF }
@@ -237,18 +239,18 @@ mod tests {
 
     #[test]
     fn every_image_is_valid_json_with_every_field_known_and_only_id_certain() {
-        let world = World::cyprus();
+        let world = MockData::cyprus();
         let fields = parse(&IMAGE_FIELDS.replace(' ', ","));
         let mut counts = std::collections::HashMap::new();
-        for shot in world.sequences().iter().flat_map(|drive| world.images_of(drive)) {
+        for image in world.sequences().iter().flat_map(|sequence| sequence.images()) {
             let mut out = String::new();
-            image(&mut out, &shot, &fields, &links());
+            write_image(&mut out, &image, &fields, &links());
             let parsed: serde_json::Map<String, serde_json::Value> =
                 serde_json::from_str(&out).expect("valid");
             assert!(parsed.values().all(|value| !value.is_null()));
-            assert_eq!(parsed["id"], shot.id());
+            assert_eq!(parsed["id"], image.id());
             if let Some(geometry) = parsed.get("geometry") {
-                assert_eq!(geometry["coordinates"][0].as_f64(), Some(shot.place().lon), "exact");
+                assert_eq!(geometry["coordinates"][0].as_f64(), Some(image.coordinates().lon), "exact");
             }
             for key in parsed.keys() {
                 *counts.entry(key.clone()).or_insert(0_u64) += 1;

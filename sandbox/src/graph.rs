@@ -7,7 +7,7 @@ use super::json;
 use super::links::Links;
 use super::record::RecordedRequest;
 use super::town::mix;
-use super::world::{MockImage, MockSequence, ORGANIZATIONS, USERS, World};
+use super::world::{MockData, MockImage, MockSequence, ORGANIZATIONS, USERS};
 use streetflow::geo::{Bbox, LonLat, TileId};
 
 /// The content type of its answers.
@@ -24,7 +24,7 @@ pub(super) type Reply = (u16, String);
 
 /// Answers what is asked of the Graph.
 pub(super) struct Graph<'a> {
-    pub(super) world: &'a World,
+    pub(super) world: &'a MockData,
     pub(super) links: &'a Links,
     /// Where the next page of a search is.
     pub(super) url: &'a str,
@@ -50,10 +50,10 @@ impl Graph<'_> {
         let Some(id) = asked.param("sequence_id") else {
             return (400, envelope(100, None, "The parameter sequence_id is required"));
         };
-        let drive = self.world.sequence(&id).filter(|drive| !drive.is_gone());
+        let sequence = self.world.sequence(&id).filter(|sequence| !sequence.is_gone());
         let mut out = "{\"data\":".to_owned();
-        json::list(&mut out, drive.into_iter().flat_map(MockSequence::shots), |out, shot| {
-            json::push(out, format_args!("{{\"id\":\"{}\"}}", shot.number()));
+        json::list(&mut out, sequence.into_iter().flat_map(MockSequence::images), |out, image| {
+            json::push(out, format_args!("{{\"id\":\"{}\"}}", image.number()));
         });
         out.push('}');
         (200, out)
@@ -67,11 +67,11 @@ impl Graph<'_> {
             let known = [("slug", it.slug), ("name", it.name), ("description", it.description), ("id", id)];
             return flat("Organization", fields, &known);
         }
-        match self.world.image(id).filter(|shot| !shot.is_gone()) {
+        match self.world.image(id).filter(|image| !image.is_gone()) {
             None => (400, unsupported(id)),
-            Some(shot) => unknown_image_field(fields).unwrap_or_else(|| {
+            Some(image) => unknown_image_field(fields).unwrap_or_else(|| {
                 let mut out = String::new();
-                fields::image(&mut out, &shot, fields, self.links);
+                fields::write_image(&mut out, &image, fields, self.links);
                 (200, out)
             }),
         }
@@ -92,12 +92,12 @@ impl Graph<'_> {
         let mut seen = HashSet::new();
         // Backwards, so that nobody relies on the order.
         for id in ids.iter().rev().filter(|id| seen.insert(*id) && !self.missing.contains(id)) {
-            match self.world.image(id).filter(|shot| !shot.is_gone()) {
-                Some(shot) => {
+            match self.world.image(id).filter(|image| !image.is_gone()) {
+                Some(image) => {
                     out.push_str(if out.len() > 1 { "," } else { "" });
                     json::text(&mut out, id);
                     out.push(':');
-                    fields::image(&mut out, &shot, fields, self.links);
+                    fields::write_image(&mut out, &image, fields, self.links);
                 }
                 None if self.gone_fails_batch => return (400, unsupported(id)),
                 None => {}
@@ -113,36 +113,37 @@ impl Graph<'_> {
         }
         let limit = asked.param("limit").and_then(|limit| limit.parse().ok()).unwrap_or(MOST_ROWS);
         let limit = limit.clamp(1, MOST_ROWS);
-        let mut shots = match self.found(asked) {
-            Ok(shots) => shots,
+        let mut images = match self.found(asked) {
+            Ok(images) => images,
             Err(refusal) => return refusal,
         };
         let param = |name| asked.param(name);
         let (from, to) = (param("start_captured_at"), param("end_captured_at"));
         let (from, to) = (from.and_then(|at| millis(&at)), to.and_then(|at| millis(&at)));
         let is_pano = param("is_pano").map(|pano| pano == "true");
-        shots.retain(|shot| {
-            let at = shot.captured_at();
-            !shot.is_gone()
+        images.retain(|image| {
+            let at = image.captured_at();
+            !image.is_gone()
                 && from.is_none_or(|from| at >= from)
                 && to.is_none_or(|to| at <= to)
-                && is_pano.is_none_or(|pano| pano == shot.drive.is_pano())
+                && is_pano.is_none_or(|pano| pano == image.sequence.is_pano())
         });
         // Only the images of one user come page by page; sequences come whole, the rest is cut off silently.
         let mut next = None;
         if param("creator_username").is_some() {
-            shots.sort_by_key(|shot| (std::cmp::Reverse(shot.captured_at()), shot.number()));
-            let start = param("after").and_then(|cursor| cursor_place(&cursor)).unwrap_or(0).min(shots.len());
-            shots.drain(..start);
-            next = (shots.len() > limit).then_some((start, start + limit));
+            images.sort_by_key(|image| (std::cmp::Reverse(image.captured_at()), image.number()));
+            let start =
+                param("after").and_then(|cursor| cursor_place(&cursor)).unwrap_or(0).min(images.len());
+            images.drain(..start);
+            next = (images.len() > limit).then_some((start, start + limit));
         } else {
-            shots.sort_by_key(|shot| mix(shot.number(), 51));
+            images.sort_by_key(|image| mix(image.number(), 51));
         }
         if param("sequence_ids").is_none() {
-            shots.truncate(limit);
+            images.truncate(limit);
         }
         let mut out = "{\"data\":".to_owned();
-        json::list(&mut out, &shots, |out, shot| fields::image(out, shot, fields, self.links));
+        json::list(&mut out, &images, |out, image| fields::write_image(out, image, fields, self.links));
         if let Some((start, after)) = next {
             self.paging(&mut out, asked, start, after);
         }
@@ -154,7 +155,7 @@ impl Graph<'_> {
     fn found(&self, asked: &RecordedRequest) -> Result<Vec<MockImage<'_>>, Reply> {
         let listed =
             |name| asked.param(name).map(|list| list.split(',').map(str::to_owned).collect::<Vec<_>>());
-        let drives = self.world.sequences().iter();
+        let sequences = self.world.sequences().iter();
         if let Some(ids) = listed("image_ids") {
             let ids: HashSet<_> = ids.into_iter().collect();
             return Ok(ids.iter().filter_map(|id| self.world.image(id)).collect());
@@ -163,30 +164,30 @@ impl Graph<'_> {
             return Ok(ids
                 .iter()
                 .filter_map(|id| self.world.sequence(id))
-                .flat_map(MockSequence::shots)
+                .flat_map(MockSequence::images)
                 .collect());
         }
         if let Some(name) = asked.param("creator_username") {
-            return Ok(drives
-                .filter(|drive| drive.username() == name)
-                .flat_map(MockSequence::shots)
+            return Ok(sequences
+                .filter(|sequence| sequence.username() == name)
+                .flat_map(MockSequence::images)
                 .collect());
         }
         let organization = asked.param("organization_id");
-        let right = |shot: &MockImage<'_>| {
-            organization.is_none() || shot.drive.organization() == organization.as_deref()
+        let right = |image: &MockImage<'_>| {
+            organization.is_none() || image.sequence.organization() == organization.as_deref()
         };
         if let Some(text) = asked.param("bbox") {
             let bbox: Bbox = text
                 .parse()
                 .map_err(|_| (400, envelope(100, None, "Param bbox must be west,south,east,north")))?;
-            return self.in_box(&bbox).map(|mut shots| {
-                shots.retain(right);
-                shots
+            return self.in_box(&bbox).map(|mut images| {
+                images.retain(right);
+                images
             });
         }
         if organization.is_some() {
-            return Ok(drives.flat_map(MockSequence::shots).filter(right).collect());
+            return Ok(sequences.flat_map(MockSequence::images).filter(right).collect());
         }
         Err((
             400,
@@ -208,9 +209,13 @@ impl Graph<'_> {
         let se = TileId::containing(LonLat { lon: bbox.east(), lat: bbox.south() }, 14);
         let tiles = (nw.y..=se.y).flat_map(|y| (nw.x..=se.x).map(move |x| TileId { z: 14, x, y }));
         let mut seen = HashSet::new();
-        let drives =
-            tiles.flat_map(|tile| self.world.drives_near(tile)).filter(|drive| seen.insert(drive.first));
-        Ok(drives.flat_map(MockSequence::shots).filter(|shot| bbox.contains(shot.place())).collect())
+        let sequences = tiles
+            .flat_map(|tile| self.world.sequences_near(tile))
+            .filter(|sequence| seen.insert(sequence.first));
+        Ok(sequences
+            .flat_map(MockSequence::images)
+            .filter(|image| bbox.contains(image.coordinates()))
+            .collect())
     }
 
     /// The way to the next page: the same request with a cursor, and with the token only if it came in the query.

@@ -5,17 +5,17 @@
 //! It needs no token of yours: [`Sandbox::TOKEN`] is the one it takes.
 //!
 //! ```
-//! use streetflow_sandbox::{Fault, Host, Rule, Sandbox, World};
+//! use streetflow_sandbox::{Fault, Host, Rule, Sandbox, MockData};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> std::io::Result<()> {
 //! let sandbox = Sandbox::start().await?;
 //! println!("the Graph is at {}, tiles at {}", sandbox.graph_url(), sandbox.tiles_url());
 //!
-//! let drives = sandbox.world().sequences().iter();
-//! assert_eq!(drives.filter(|drive| drive.organization() == Some(World::ORGANIZATION)).count(), 26);
+//! let sequences = sandbox.mock_data().sequences().iter();
+//! assert_eq!(sequences.filter(|sequence| sequence.organization() == Some(MockData::ORGANIZATION)).count(), 26);
 //!
-//! sandbox.script(Rule::on(Host::Tiles).skip(10).times(1).fault(Fault::Redirect));
+//! sandbox.add_rule(Rule::on(Host::Tiles).skip(10).times(1).fault(Fault::Redirect));
 //! assert!(sandbox.requests().is_empty());
 //! # Ok(())
 //! # }
@@ -58,7 +58,7 @@ use streetflow::{Client, Token};
 
 pub use record::{Host, RecordedRequest};
 pub use script::{Fault, Rule};
-pub use world::{MockImage, MockSequence, World};
+pub use world::{MockData, MockImage, MockSequence};
 
 /// Where its tiles are, before zoom, column and row.
 const TILES_PATH: &str = "/maps/vtp/mly1_public/2/";
@@ -74,7 +74,7 @@ impl Sandbox {
     /// The one token that it takes.
     pub const TOKEN: &str = "MLY|1234567890123456|0123456789abcdef0123456789abcdef";
 
-    /// Starts one with [`World::cyprus`] on free ports.
+    /// Starts one with [`MockData::cyprus`] on free ports.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
     }
@@ -130,25 +130,25 @@ impl Sandbox {
     }
 
     /// The world that it serves.
-    pub fn world(&self) -> &World {
+    pub fn mock_data(&self) -> &MockData {
         &self.state.world
     }
 
     /// What the Graph answers for an image with these fields, or none if there is no such image.
-    pub fn json(&self, image_id: &str, fields: &str) -> Option<String> {
-        let shot = self.state.world.image(image_id).filter(|shot| !shot.is_gone())?;
+    pub fn image_json(&self, image_id: &str, fields: &str) -> Option<String> {
+        let image = self.state.world.image(image_id).filter(|image| !image.is_gone())?;
         let mut out = String::new();
-        fields::image(&mut out, &shot, &fields::parse(fields), &locked(&self.state.links));
+        fields::write_image(&mut out, &image, &fields::parse(fields), &locked(&self.state.links));
         Some(out)
     }
 
     /// Adds a rule; the first rule that holds for a request decides.
-    pub fn script(&self, rule: Rule) {
+    pub fn add_rule(&self, rule: Rule) {
         self.state.script.add(rule);
     }
 
     /// Removes all rules.
-    pub fn clear_script(&self) {
+    pub fn clear_rules(&self) {
         self.state.script.clear();
     }
 
@@ -194,7 +194,7 @@ impl Drop for Sandbox {
 /// Settings of a [`Sandbox`] that is not started yet.
 #[must_use]
 pub struct Builder {
-    world: Option<World>,
+    world: Option<MockData>,
     port: u16,
     image_base: Option<String>,
     latency: Duration,
@@ -204,8 +204,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Serves another world than [`World::cyprus`].
-    pub fn world(mut self, world: World) -> Self {
+    /// Serves another world than [`MockData::cyprus`].
+    pub fn mock_data(mut self, world: MockData) -> Self {
         self.world = Some(world);
         self
     }
@@ -248,7 +248,7 @@ impl Builder {
 
     /// Binds the ports and begins to serve.
     pub async fn start(self) -> io::Result<Sandbox> {
-        let world = self.world.unwrap_or_else(World::cyprus);
+        let world = self.world.unwrap_or_else(MockData::cyprus);
         let main = TcpListener::bind(("127.0.0.1", self.port)).await?;
         let images = match self.port.checked_add(1).filter(|next| *next > 1) {
             Some(next) => TcpListener::bind(("127.0.0.1", next)).await.ok(),

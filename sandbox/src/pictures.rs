@@ -5,7 +5,7 @@ use font8x8::UnicodeFonts;
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
 
 use super::town::{mix, unit};
-use super::world::{CAMERAS, MockImage, World};
+use super::world::{CAMERAS, MockData, MockImage};
 
 type Color = [u8; 3];
 
@@ -20,30 +20,30 @@ const STOREY: f32 = 3.1;
 /// How far one sees, in metres.
 const SIGHT: f32 = 170.0;
 
-impl World {
+impl MockData {
     /// The JPEG of an image: `width` pixels wide, or the original without a width. None if there is no such image.
     pub fn picture(&self, id: &str, width: Option<u32>) -> Option<Vec<u8>> {
-        let shot = self.image(id)?;
-        Some(picture(&shot, width.map(|width| shot.size(width))))
+        let image = self.image(id)?;
+        Some(picture(&image, width.map(|width| image.size(width))))
     }
 }
 
 /// The JPEG of an image: thumbs are progressive, the original is baseline, as they are at Mapillary.
-pub(super) fn picture(shot: &MockImage<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
-    let (width, height) = size.unwrap_or(CAMERAS[shot.drive.camera].size);
+pub(super) fn picture(image: &MockImage<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
+    let (width, height) = size.unwrap_or(CAMERAS[image.sequence.camera].size);
     let mut jpeg = Vec::with_capacity((width * height) as usize / 4);
     let mut encoder = Encoder::new(&mut jpeg, 80);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     encoder.set_progressive(size.is_some());
-    let done = encoder.encode_image(Street::new(shot, width as usize, height as usize));
+    let done = encoder.encode_image(Street::new(image, width as usize, height as usize));
     debug_assert!(done.is_ok(), "the sizes are small and a Vec takes every byte");
     jpeg
 }
 
 /// A valid JPEG of exactly so many bytes (or the smallest there is), padded with comments after its start.
-pub(super) fn padded(world: &World, bytes: usize) -> Bytes {
-    let shot = world.sequences()[0].shot(0);
-    let jpeg = picture(&shot, Some(shot.size(256)));
+pub(super) fn padded(world: &MockData, bytes: usize) -> Bytes {
+    let image = world.sequences()[0].image(0);
+    let jpeg = picture(&image, Some(image.size(256)));
     let mut missing = bytes.saturating_sub(jpeg.len());
     let mut padded = jpeg[..2].to_vec();
     while missing >= 4 {
@@ -79,13 +79,13 @@ struct Street {
 }
 
 impl Street {
-    fn new(shot: &MockImage<'_>, width: usize, height: usize) -> Self {
-        let pano = shot.drive.is_pano();
-        let travelled = (shot.drive.spacing * f64::from(shot.index)) as f32;
+    fn new(image: &MockImage<'_>, width: usize, height: usize) -> Self {
+        let pano = image.sequence.is_pano();
+        let travelled = (image.sequence.spacing * f64::from(image.index)) as f32;
         let columns = (0..width)
-            .map(|x| column(shot, pano, (x as f32 + 0.5) / width as f32 - 0.5, travelled))
+            .map(|x| column(image, pano, (x as f32 + 0.5) / width as f32 - 0.5, travelled))
             .collect();
-        Self { width, height, pano, travelled, columns, label: Label::new(shot, width, height) }
+        Self { width, height, pano, travelled, columns, label: Label::new(image, width, height) }
     }
 }
 
@@ -125,12 +125,12 @@ impl ImageBuffer for Street {
     }
 }
 
-fn column(shot: &MockImage<'_>, pano: bool, part: f32, travelled: f32) -> Column {
+fn column(image: &MockImage<'_>, pano: bool, part: f32, travelled: f32) -> Column {
     let (across, forward) = if pano { (part * std::f32::consts::TAU).sin_cos() } else { (part * 1.6, 1.0) };
     let wall = (WALL / across.abs()).min(4.0 * SIGHT);
     let along = travelled + wall * forward + 10_000.0;
     let place = along / HOUSE;
-    let house = mix(shot.drive.salt ^ u64::from(across > 0.0), place as u64);
+    let house = mix(image.sequence.salt ^ u64::from(across > 0.0), place as u64);
     let window = (place.fract() * 4.0).fract();
     let garden = house.is_multiple_of(6) || place.fract() > 0.93;
     let top = if garden { 1.4 } else { STOREY * (1.0 + (house >> 8) as f32 % 3.0) + 0.9 };
@@ -194,8 +194,8 @@ struct Label {
 }
 
 impl Label {
-    fn new(shot: &MockImage<'_>, width: usize, height: usize) -> Self {
-        let lines = [format!("{} {:.0} deg", shot.drive.town(), shot.heading()), shot.id()];
+    fn new(image: &MockImage<'_>, width: usize, height: usize) -> Self {
+        let lines = [format!("{} {:.0} deg", image.sequence.town(), image.heading()), image.id()];
         let scale = (width / 256).max(1);
         Self { lines, scale, top: height - 20 * scale }
     }
@@ -239,10 +239,11 @@ mod tests {
 
     #[test]
     fn pictures_have_the_size_and_the_kind_they_should() {
-        let world = World::cyprus();
-        let flat = world.sequences()[0].shot(0).id();
-        let round = world.sequences().iter().find(|drive| drive.is_pano()).expect("there are panoramas");
-        let round = round.shot(0).id();
+        let world = MockData::cyprus();
+        let flat = world.sequences()[0].image(0).id();
+        let round =
+            world.sequences().iter().find(|sequence| sequence.is_pano()).expect("there are panoramas");
+        let round = round.image(0).id();
         let frame_of = |id: &str, width| frame(&world.picture(id, width).expect("it exists"));
         assert_eq!(frame_of(&flat, Some(256)), (256, 144, true));
         assert_eq!(frame_of(&round, Some(1024)), (1024, 512, true));
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn padding_gives_exactly_the_size_and_a_valid_picture() {
-        let world = World::cyprus();
+        let world = MockData::cyprus();
         for bytes in [40_000, 65_541, 105_539, 200_003, 1_000_000] {
             let jpeg = padded(&world, bytes);
             assert_eq!(jpeg.len(), bytes);

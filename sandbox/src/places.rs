@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::town::{Node, Town, extend, mix, unit};
-use super::world::{MockSequence, PANO, Quirk, World};
+use super::world::{MockData, MockSequence, PANO, Quirk};
 use streetflow::geo::LonLat;
 
 /// Name, longitude and latitude.
@@ -20,61 +20,61 @@ const TOWNS: [(&str, f64, f64); 8] = [
 
 const DRIVES_PER_TOWN: u64 = 11;
 
-impl World {
+impl MockData {
     /// Eight towns of Cyprus: the world that a sandbox serves unless told otherwise.
     ///
     /// 90 sequences with 2,609 images, 446 of them panoramas, by 6 users, for
     /// 3 organisations or none. Among them: five sequences of one image; a
-    /// drive of 300 from Nicosia to Larnaca; one sequence and three images
+    /// sequence of 300 from Nicosia to Larnaca; one sequence and three images
     /// that are gone; images without pictures, times that can't be, ids
     /// above 2^53.
     pub fn cyprus() -> Self {
         const SEED: u64 = 20_190_501;
         let towns = towns(SEED, 5, TOWNS.len());
-        let mut drives: Vec<_> = (0..towns.len() as u64)
+        let mut sequences: Vec<_> = (0..towns.len() as u64)
             .flat_map(|town| (0..DRIVES_PER_TOWN).map(move |number| (town, number)))
-            .map(|(town, number)| town_drive(SEED, &towns[town as usize], town, number))
+            .map(|(town, number)| city_sequence(SEED, &towns[town as usize], town, number))
             .collect();
         let way = inter_town(towns[0].centre, towns[2].centre);
         let spacing = way[way.len() - 1].at / 300.0;
-        drives.push(MockSequence { organization: Some(0), spacing, ..drive(&towns[0], way, 300) });
+        sequences.push(MockSequence { organization: Some(0), spacing, ..sequence(&towns[0], way, 300) });
         let way = towns[3].walk(SEED, 200.0);
-        drives.push(MockSequence {
+        sequences.push(MockSequence {
             organization: Some(0),
             quirk: Quirk::Gone,
             creator: 1,
-            ..drive(&towns[3], way, 14)
+            ..sequence(&towns[3], way, 14)
         });
-        Self::assemble(SEED, drives)
+        Self::assemble(SEED, sequences)
     }
 
     /// As many images as asked for in and between the towns of Cyprus, in memory that grows with the sequences only.
-    pub fn of_size(images: u64, seed: u64) -> Self {
+    pub fn with_image_count(images: u64, seed: u64) -> Self {
         let towns = towns(seed, 10, TOWNS.len() + (images / 10_000) as usize);
-        let mut drives = Vec::new();
+        let mut sequences = Vec::new();
         let mut left = images;
         while left > 0 {
-            let salt = mix(seed, drives.len() as u64);
+            let salt = mix(seed, sequences.len() as u64);
             let town = &towns[mix(salt, 1) as usize % towns.len()];
             let count = (40 + mix(salt, 2) % 321).min(left);
             let spacing = 8.0 + 7.0 * unit(salt, 3);
             let way = town.walk(salt, spacing * count as f64);
             left -= count;
-            drives.push(MockSequence {
+            sequences.push(MockSequence {
                 spacing,
                 organization: [None, None, None, Some(0), Some(1), Some(2)][mix(salt, 4) as usize % 6],
                 creator: mix(salt, 5) as usize % 5,
                 camera: [0, 0, 1, 2, 3, PANO][mix(salt, 6) as usize % 6],
                 on_foot: mix(salt, 7).is_multiple_of(8),
-                ..drive(town, way, count as u32)
+                ..sequence(town, way, count as u32)
             });
         }
-        Self::assemble(seed, drives)
+        Self::assemble(seed, sequences)
     }
 }
 
-/// MockSequence number 0 to 10 of a town. What differs from drive to drive is written out, so that a test can rely on it.
-fn town_drive(seed: u64, town: &Town, town_number: u64, number: u64) -> MockSequence {
+/// MockSequence number 0 to 10 of a town. What differs from sequence to sequence is written out, so that a test can rely on it.
+fn city_sequence(seed: u64, town: &Town, town_number: u64, number: u64) -> MockSequence {
     let salt = mix(town.seed, number);
     let (organization, creator) = match number {
         0 | 3 => (Some(0), 0),
@@ -117,12 +117,12 @@ fn town_drive(seed: u64, town: &Town, town_number: u64, number: u64) -> MockSequ
         quirk,
         camera,
         on_foot: number == 5,
-        ..drive(town, way, count)
+        ..sequence(town, way, count)
     }
 }
 
-/// A drive with nothing particular about it; the world gives it its id and numbers.
-fn drive(town: &Town, way: Vec<Node>, count: u32) -> MockSequence {
+/// A sequence with nothing particular about it; the world gives it its id and numbers.
+fn sequence(town: &Town, way: Vec<Node>, count: u32) -> MockSequence {
     MockSequence {
         id: String::new(),
         town: Arc::clone(&town.name),

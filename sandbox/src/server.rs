@@ -22,13 +22,13 @@ use super::links::{self, Links};
 use super::pictures;
 use super::record::{Host, RecordedRequest, Recorder, locked};
 use super::script::{Fault, Script};
-use super::world::World;
+use super::world::MockData;
 use super::{Sandbox, TILES_PATH};
 use streetflow::geo::TileId;
 
 /// What all connections share.
 pub(super) struct State {
-    pub(super) world: Arc<World>,
+    pub(super) world: Arc<MockData>,
     pub(super) url: String,
     pub(super) links: std::sync::Mutex<Links>,
     pub(super) latency: Duration,
@@ -265,7 +265,7 @@ async fn picture(state: &Arc<State>, asked: &RecordedRequest) -> Answer {
         Ok(wanted) => wanted,
         Err(refusal) => return Answer::new(403, "text/plain", refusal),
     };
-    let is_there = state.world.image(&image.to_string()).is_some_and(|shot| !shot.is_gone());
+    let is_there = state.world.image(&image.to_string()).is_some_and(|image| !image.is_gone());
     if !is_there {
         return Answer::new(404, "text/plain", "not found");
     }
@@ -278,7 +278,7 @@ async fn picture(state: &Arc<State>, asked: &RecordedRequest) -> Answer {
     // An original takes tens of milliseconds to draw; other requests must not wait for it.
     let draw = move || {
         let _permit = permit;
-        world.image(&image.to_string()).map(|shot| pictures::picture(&shot, size))
+        world.image(&image.to_string()).map(|image| pictures::picture(&image, size))
     };
     let jpeg = tokio::task::spawn_blocking(draw).await.ok().flatten().unwrap_or_default();
     Answer::new(200, "image/jpeg", jpeg)

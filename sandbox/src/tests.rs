@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Fault, Host, Rule, Sandbox, World};
+use super::{Fault, Host, MockData, Rule, Sandbox};
 
 /// Status line and headers, and the body as far as it came.
 struct Got {
@@ -52,52 +52,52 @@ async fn started() -> Sandbox {
 }
 
 fn tile_path(sandbox: &Sandbox, image: &str, token: &str) -> String {
-    let place = sandbox.world().image(image).expect("it exists").place();
+    let place = sandbox.mock_data().image(image).expect("it exists").coordinates();
     let tile = streetflow::geo::TileId::containing(place, 14);
     format!("{}/maps/vtp/mly1_public/2/{tile}?access_token={token}", sandbox.tiles_url())
 }
 
 #[test]
 fn cyprus_holds_what_its_documentation_says() {
-    let world = World::cyprus();
+    let world = MockData::cyprus();
     let (mut owners, mut users) = (BTreeMap::new(), BTreeMap::new());
-    for drive in world.sequences() {
-        *owners.entry(drive.organization().unwrap_or("none")).or_insert(0) += 1;
-        *users.entry(drive.username()).or_insert(0) += 1;
+    for sequence in world.sequences() {
+        *owners.entry(sequence.organization().unwrap_or("none")).or_insert(0) += 1;
+        *users.entry(sequence.username()).or_insert(0) += 1;
     }
     let count = |test: &dyn Fn(&super::MockSequence) -> bool| {
-        world.sequences().iter().filter(|drive| test(drive)).count()
+        world.sequences().iter().filter(|sequence| test(sequence)).count()
     };
-    let images: Vec<_> = world.sequences().iter().flat_map(|drive| world.images_of(drive)).collect();
-    let single_gone = images.iter().filter(|shot| shot.is_gone() && !shot.drive.is_gone()).count();
-    let big = images.iter().filter(|shot| shot.number() > 1 << 53 && shot.number() % 2 == 1).count();
-    let pictureless = images.iter().filter(|shot| !shot.has_picture()).count();
-    let panos = images.iter().filter(|shot| shot.drive.is_pano()).count();
+    let images: Vec<_> = world.sequences().iter().flat_map(|sequence| sequence.images()).collect();
+    let single_gone = images.iter().filter(|image| image.is_gone() && !image.sequence.is_gone()).count();
+    let big = images.iter().filter(|image| image.number() > 1 << 53 && image.number() % 2 == 1).count();
+    let pictureless = images.iter().filter(|image| !image.has_picture()).count();
+    let panos = images.iter().filter(|image| image.sequence.is_pano()).count();
     assert_eq!((world.sequences().len(), images.len(), panos), (90, 2_609, 446));
     let organizations =
-        [(World::ORGANIZATION, 26), ("315540227849163", 5), ("592317404886571", 4), ("none", 55)];
+        [(MockData::ORGANIZATION, 26), ("315540227849163", 5), ("592317404886571", 4), ("none", 55)];
     assert_eq!(owners, BTreeMap::from(organizations));
     let names = [
         ("", 1),
         ("andreas_k", 19),
         ("eleni.maps", 15),
-        (World::USER, 25),
+        (MockData::USER, 25),
         ("murat-cy", 14),
         ("walker1977", 16),
     ];
     assert_eq!(users, BTreeMap::from(names));
     assert_eq!((big, pictureless), (162, 7));
     assert_eq!(single_gone, 3);
-    assert_eq!(count(&|drive| drive.is_gone()), 1);
-    assert_eq!(count(&|drive| drive.image_count() == 1), 5);
-    assert!(count(&|drive| drive.id().starts_with('-')) >= 2);
-    assert!(world.sequences().iter().all(|drive| drive.id().len() == 22));
+    assert_eq!(count(&|sequence| sequence.is_gone()), 1);
+    assert_eq!(count(&|sequence| sequence.image_count() == 1), 5);
+    assert!(count(&|sequence| sequence.id().starts_with('-')) >= 2);
+    assert!(world.sequences().iter().all(|sequence| sequence.id().len() == 22));
 }
 
 #[tokio::test]
 async fn tiles_take_the_token_in_the_query_only() {
     let sandbox = started().await;
-    let image = sandbox.world().sequences()[0].shot(0).id();
+    let image = sandbox.mock_data().sequences()[0].image(0).id();
     let token: String = url::form_urlencoded::byte_serialize(Sandbox::TOKEN.as_bytes()).collect();
     let good = tile_path(&sandbox, &image, &token);
     let tile = get(&good, "").await.expect("an answer");
@@ -116,9 +116,9 @@ async fn tiles_take_the_token_in_the_query_only() {
 #[tokio::test]
 async fn a_sequence_leads_to_its_pictures() {
     let sandbox = started().await;
-    let drive = &sandbox.world().sequences()[0];
-    let listed = ask(&sandbox, &format!("/image_ids?sequence_id={}", drive.id())).await.json();
-    let ids: Vec<_> = sandbox.world().images_of(drive).map(|shot| shot.id()).collect();
+    let sequence = &sandbox.mock_data().sequences()[0];
+    let listed = ask(&sandbox, &format!("/image_ids?sequence_id={}", sequence.id())).await.json();
+    let ids: Vec<_> = sequence.images().map(|image| image.id()).collect();
     let listed: Vec<_> =
         listed["data"].as_array().expect("a list").iter().map(|row| row["id"].clone()).collect();
     assert_eq!(listed, ids, "in capture order, the gone one too");
@@ -132,10 +132,10 @@ async fn a_sequence_leads_to_its_pictures() {
     assert!(batch.text().contains(r"http:\/\/127.0.0.1"));
 
     let alone = ask(&sandbox, &format!("/{}?fields=thumb_256_url,creator{{id}}", ids[0])).await;
-    assert_eq!(alone.text(), sandbox.json(&ids[0], "thumb_256_url,creator{id}").expect("it is there"));
+    assert_eq!(alone.text(), sandbox.image_json(&ids[0], "thumb_256_url,creator{id}").expect("it is there"));
     let url = alone.json()["thumb_256_url"].as_str().expect("a URL").to_owned();
     let picture = get(&url, "").await.expect("an answer");
-    assert_eq!(picture.body, sandbox.world().picture(&ids[0], Some(256)).expect("a picture"));
+    assert_eq!(picture.body, sandbox.mock_data().picture(&ids[0], Some(256)).expect("a picture"));
     assert!(picture.head.contains("image/jpeg") && picture.head.contains("content-length"));
     let bad = get(&url.replace("s256x", "s512x"), "").await.expect("an answer");
     assert_eq!((bad.status(), bad.text()), (403, "URL signature mismatch"));
@@ -148,7 +148,7 @@ async fn a_sequence_leads_to_its_pictures() {
 #[tokio::test]
 async fn errors_of_the_graph_are_those_of_the_real_one() {
     let sandbox = started().await;
-    let gone = sandbox.world().sequences()[0].shot(3).id();
+    let gone = sandbox.mock_data().sequences()[0].image(3).id();
     for (target, header, status, code, subcode) in [
         ("/1?fields=id".to_owned(), String::new(), 500, 190, None),
         ("/1".to_owned(), "authorization: OAuth nonsense\r\n".to_owned(), 401, 190, None),
@@ -190,14 +190,15 @@ async fn errors_of_the_graph_are_those_of_the_real_one() {
         assert_eq!(error.get("error_subcode").and_then(serde_json::Value::as_i64), subcode, "{target}");
     }
     assert_eq!(ask(&sandbox, "/image_ids?sequence_id=none").await.text(), r#"{"data":[]}"#);
-    let organization = ask(&sandbox, &format!("/{}?fields=name", World::ORGANIZATION)).await;
+    let organization = ask(&sandbox, &format!("/{}?fields=name", MockData::ORGANIZATION)).await;
     assert_eq!(organization.json()["name"], "Open Streets Cyprus");
 }
 
 #[tokio::test]
 async fn a_users_images_come_page_by_page_newest_first() {
     let sandbox = started().await;
-    let mut target = format!("/images?creator_username={}&fields=captured_at,license&limit=200", World::USER);
+    let mut target =
+        format!("/images?creator_username={}&fields=captured_at,license&limit=200", MockData::USER);
     let (mut seen, mut last) = (std::collections::HashSet::new(), i64::MAX);
     loop {
         let page = ask(&sandbox, &target).await.json();
@@ -211,19 +212,19 @@ async fn a_users_images_come_page_by_page_newest_first() {
         target = next.strip_prefix(sandbox.graph_url()).expect("the same host").to_owned();
     }
     let mine = sandbox
-        .world()
+        .mock_data()
         .sequences()
         .iter()
-        .filter(|drive| drive.username() == World::USER && !drive.is_gone());
-    let there = mine.flat_map(super::MockSequence::shots).filter(|shot| !shot.is_gone()).count();
+        .filter(|sequence| sequence.username() == MockData::USER && !sequence.is_gone());
+    let there = mine.flat_map(super::MockSequence::images).filter(|image| !image.is_gone()).count();
     assert_eq!(seen.len(), there);
 }
 
 #[tokio::test]
 async fn faults_do_what_they_say() {
     let sandbox = started().await;
-    let drive = &sandbox.world().sequences()[0];
-    let target = format!("{}/image_ids?sequence_id={}", sandbox.graph_url(), drive.id());
+    let sequence = &sandbox.mock_data().sequences()[0];
+    let target = format!("{}/image_ids?sequence_id={}", sandbox.graph_url(), sequence.id());
     let header = format!("authorization: OAuth {}\r\n", Sandbox::TOKEN);
     let full = get(&target, &header).await.expect("an answer").body;
     for (fault, status, length) in [
@@ -236,18 +237,18 @@ async fn faults_do_what_they_say() {
         (Fault::EmptyData, 200, r#"{"data":[]}"#.len()),
         (Fault::status(429, "wait").header("retry-after", "1"), 429, 4),
     ] {
-        sandbox.script(Rule::on(Host::Graph).path("/image_ids").times(1).fault(fault.clone()));
+        sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").times(1).fault(fault.clone()));
         let got = get(&target, &header).await.expect("an answer");
         assert_eq!((got.status(), got.body.len()), (status, length), "{fault:?}");
         let promised = if matches!(fault, Fault::Truncate(_)) { full.len() } else { length };
         assert!(got.head.contains(&format!("content-length: {promised}")), "{fault:?}");
     }
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::Reset));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::Reset));
     assert!(get(&target, &header).await.is_err());
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::Stall));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::Stall));
     let stalled = tokio::time::timeout(Duration::from_millis(50), get(&target, &header)).await;
     assert!(stalled.is_err());
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::Redirect));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::Redirect));
     let redirected =
         get(&format!("{}/?access_token=MLY%7C1", sandbox.graph_url()), "").await.expect("an answer");
     assert!(redirected.status() == 302 && redirected.head.contains("access_token%3dmly%257c1"));
@@ -267,10 +268,9 @@ async fn dropping_the_sandbox_stops_it() {
 #[tokio::test]
 async fn batches_can_lose_or_refuse_one_of_their_ids() {
     let sandbox = Sandbox::builder().gone_fails_batch(true).start().await.expect("ports are free");
-    let ids: Vec<_> =
-        sandbox.world().images_of(&sandbox.world().sequences()[0]).map(|shot| shot.id()).collect();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::BatchFails(ids[1].clone())));
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::MissingIds(vec![ids[0].clone()])));
+    let ids: Vec<_> = sandbox.mock_data().sequences()[0].images().map(|image| image.id()).collect();
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::BatchFails(ids[1].clone())));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::MissingIds(vec![ids[0].clone()])));
     let batch = |some: &[usize]| {
         let some: Vec<_> = some.iter().map(|at| ids[*at].as_str()).collect();
         format!("/?ids={}", some.join(","))

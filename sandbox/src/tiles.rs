@@ -2,7 +2,7 @@
 
 use super::mvt::{EXTENT, Layer, Tags, Value};
 use super::town::{mix, unit};
-use super::world::{MockImage, MockSequence, World};
+use super::world::{MockData, MockImage, MockSequence};
 use streetflow::geo::{LonLat, TileId};
 
 /// A point in the units of a tile.
@@ -17,17 +17,17 @@ const LAST_COARSE_ZOOM: u8 = 9;
 /// On coarse zooms, what is not longer than this many units vanishes.
 const COARSE: f64 = 2.0;
 
-impl World {
+impl MockData {
     /// The bytes of a tile of `mly1_public`: no bytes if there is nothing there.
     pub fn tile(&self, tile: TileId) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let drives = self.drives_near(tile);
+        let sequences = self.sequences_near(tile);
         let mut id = 0;
         if tile.z < 6 {
             let mut layer = Layer::new("overview");
-            for shot in drives.iter().filter_map(|drive| sample(drive, tile.z)) {
-                if let Some(at) = within(tile, shot.place()) {
-                    layer.point(id, &overview_tags(&shot), at);
+            for image in sequences.iter().filter_map(|sequence| sample(sequence, tile.z)) {
+                if let Some(at) = within(tile, image.coordinates()) {
+                    layer.point(id, &overview_tags(&image), at);
                     id += 1;
                 }
             }
@@ -35,19 +35,19 @@ impl World {
             return bytes;
         }
         let mut layer = Layer::new("sequence");
-        for drive in &drives {
-            let parts = parts(drive, tile);
+        for sequence in &sequences {
+            let parts = parts(sequence, tile);
             if !parts.is_empty() {
-                layer.line(id, &sequence_tags(drive), &parts);
+                layer.line(id, &sequence_tags(sequence), &parts);
                 id += 1;
             }
         }
         layer.finish(&mut bytes);
         if tile.z == 14 {
             let mut layer = Layer::new("image");
-            for shot in drives.iter().flat_map(|drive| drive.shots()) {
-                if let Some(at) = within(tile, shot.place()) {
-                    layer.point(id, &image_tags(&shot), at);
+            for image in sequences.iter().flat_map(|sequence| sequence.images()) {
+                if let Some(at) = within(tile, image.coordinates()) {
+                    layer.point(id, &image_tags(&image), at);
                     id += 1;
                 }
             }
@@ -57,9 +57,9 @@ impl World {
     }
 }
 
-/// The image that stands for a drive on a low zoom, where fewer and fewer drives are shown.
-fn sample(drive: &MockSequence, zoom: u8) -> Option<MockImage<'_>> {
-    mix(drive.salt, 21).is_multiple_of(7 - u64::from(zoom)).then(|| drive.shot(drive.count / 2))
+/// The image that stands for a sequence on a low zoom, where fewer and fewer sequences are shown.
+fn sample(sequence: &MockSequence, zoom: u8) -> Option<MockImage<'_>> {
+    mix(sequence.salt, 21).is_multiple_of(7 - u64::from(zoom)).then(|| sequence.image(sequence.count / 2))
 }
 
 /// Where in the tile the point lies, if it does; a point on a border belongs to one tile only.
@@ -75,65 +75,65 @@ fn local(tile: TileId, place: LonLat) -> Point {
     ((x * scale - f64::from(tile.x)) * EXTENT, (y * scale - f64::from(tile.y)) * EXTENT)
 }
 
-fn overview_tags(shot: &MockImage<'_>) -> Tags {
+fn overview_tags(image: &MockImage<'_>) -> Tags {
     vec![
-        ("captured_at", Value::double(shot.captured_at() as f64)),
-        ("id", Value::double(shot.number() as f64)),
-        ("is_pano", Value::Bool(shot.drive.is_pano())),
-        ("sequence_id", Value::Text(shot.drive.id.clone())),
+        ("captured_at", Value::double(image.captured_at() as f64)),
+        ("id", Value::double(image.number() as f64)),
+        ("is_pano", Value::Bool(image.sequence.is_pano())),
+        ("sequence_id", Value::Text(image.sequence.id.clone())),
     ]
 }
 
-fn sequence_tags(drive: &MockSequence) -> Tags {
-    let shot = drive.shot(0);
+fn sequence_tags(sequence: &MockSequence) -> Tags {
+    let image = sequence.image(0);
     let mut tags = vec![
-        ("captured_at", Value::double(shot.captured_at() as f64)),
-        ("id", Value::Text(drive.id.clone())),
-        ("image_id", Value::double(shot.number() as f64)),
+        ("captured_at", Value::double(image.captured_at() as f64)),
+        ("id", Value::Text(sequence.id.clone())),
+        ("image_id", Value::double(image.number() as f64)),
     ];
-    tags.extend(drive_tags(drive));
-    if !mix(drive.salt, 22).is_multiple_of(20) {
-        tags.push(("quality_score", Value::Float((quality(&shot) as f32).to_bits())));
+    tags.extend(owner_tags(sequence));
+    if !mix(sequence.salt, 22).is_multiple_of(20) {
+        tags.push(("quality_score", Value::Float((quality(&image) as f32).to_bits())));
     }
     tags
 }
 
-fn image_tags(shot: &MockImage<'_>) -> Tags {
-    let mut tags = overview_tags(shot);
+fn image_tags(image: &MockImage<'_>) -> Tags {
+    let mut tags = overview_tags(image);
     tags.retain(|(key, _)| *key != "is_pano");
-    tags.extend(drive_tags(shot.drive));
-    if shot.has_heading() {
-        tags.push(("compass_angle", Value::Float((shot.heading() as f32).to_bits())));
+    tags.extend(owner_tags(image.sequence));
+    if image.has_heading() {
+        tags.push(("compass_angle", Value::Float((image.heading() as f32).to_bits())));
     }
-    if shot.chance(4) > 0.02 {
-        tags.push(("quality_score", Value::Float((quality(shot) as f32).to_bits())));
+    if image.chance(4) > 0.02 {
+        tags.push(("quality_score", Value::Float((quality(image) as f32).to_bits())));
     }
     tags
 }
 
-fn drive_tags(drive: &MockSequence) -> Tags {
+fn owner_tags(sequence: &MockSequence) -> Tags {
     let id = |text: &str| Value::double(text.parse().unwrap_or_default());
     let mut tags = vec![
-        ("creator_id", id(drive.creator())),
-        ("foot", Value::Bool(drive.on_foot)),
-        ("is_pano", Value::Bool(drive.is_pano())),
+        ("creator_id", id(sequence.creator())),
+        ("foot", Value::Bool(sequence.on_foot)),
+        ("is_pano", Value::Bool(sequence.is_pano())),
     ];
-    tags.extend(drive.organization().map(|organization| ("organization_id", id(organization))));
+    tags.extend(sequence.organization().map(|organization| ("organization_id", id(organization))));
     tags
 }
 
 /// The visual quality of an image, lower on foot.
-pub(super) fn quality(shot: &MockImage<'_>) -> f64 {
-    let best = if shot.drive.on_foot { 0.55 } else { 0.92 };
-    best - 0.3 * unit(shot.drive.salt, 23) - 0.1 * shot.chance(5)
+pub(super) fn quality(image: &MockImage<'_>) -> f64 {
+    let best = if image.sequence.on_foot { 0.55 } else { 0.92 };
+    best - 0.3 * unit(image.sequence.salt, 23) - 0.1 * image.chance(5)
 }
 
-/// The parts of the drive's line that lie in the tile; ends that meet at a border touch.
-fn parts(drive: &MockSequence, tile: TileId) -> Vec<Vec<(i32, i32)>> {
-    if drive.count < 2 {
+/// The parts of the sequence's line that lie in the tile; ends that meet at a border touch.
+fn parts(sequence: &MockSequence, tile: TileId) -> Vec<Vec<(i32, i32)>> {
+    if sequence.count < 2 {
         return Vec::new();
     }
-    let mut line: Vec<Point> = drive.line().into_iter().map(|place| local(tile, place)).collect();
+    let mut line: Vec<Point> = sequence.line().into_iter().map(|place| local(tile, place)).collect();
     if tile.z <= LAST_COARSE_ZOOM {
         simplify(&mut line);
     }
@@ -206,31 +206,31 @@ fn clip(a: Point, b: Point) -> Option<(Point, Point)> {
 mod tests {
     use super::*;
 
-    fn tile_of(shot: &MockImage<'_>, zoom: u8) -> TileId {
-        TileId::containing(shot.place(), zoom)
+    fn tile_of(image: &MockImage<'_>, zoom: u8) -> TileId {
+        TileId::containing(image.coordinates(), zoom)
     }
 
     #[test]
     fn every_image_lies_in_exactly_one_tile() {
-        let world = World::cyprus();
-        for shot in world.sequences().iter().flat_map(MockSequence::shots) {
-            let tile = tile_of(&shot, 14);
-            assert!(within(tile, shot.place()).is_some());
-            assert!(within(TileId { x: tile.x + 1, ..tile }, shot.place()).is_none());
-            assert!(world.drives_near(tile).iter().any(|drive| drive.id == shot.drive.id));
+        let world = MockData::cyprus();
+        for image in world.sequences().iter().flat_map(MockSequence::images) {
+            let tile = tile_of(&image, 14);
+            assert!(within(tile, image.coordinates()).is_some());
+            assert!(within(TileId { x: tile.x + 1, ..tile }, image.coordinates()).is_none());
+            assert!(world.sequences_near(tile).iter().any(|sequence| sequence.id == image.sequence.id));
         }
     }
 
     #[test]
     fn every_drive_has_a_line_where_zooms_are_fine() {
-        let world = World::cyprus();
+        let world = MockData::cyprus();
         let lines = |zoom: u8| {
-            let has_line = |drive: &&MockSequence| {
-                drive.shots().any(|shot| !parts(drive, tile_of(&shot, zoom)).is_empty())
+            let has_line = |sequence: &&MockSequence| {
+                sequence.images().any(|image| !parts(sequence, tile_of(&image, zoom)).is_empty())
             };
             world.sequences().iter().filter(has_line).count()
         };
-        let singles = world.sequences().iter().filter(|drive| drive.count == 1).count();
+        let singles = world.sequences().iter().filter(|sequence| sequence.count == 1).count();
         for zoom in 10..=14 {
             assert_eq!(lines(zoom), world.sequences().len() - singles, "zoom {zoom}");
         }
@@ -239,23 +239,24 @@ mod tests {
 
     #[test]
     fn lines_stay_in_the_tile_and_their_parts_touch() {
-        let world = World::cyprus();
-        let long = world.sequences().iter().max_by_key(|drive| drive.count).expect("there are drives");
-        let mut tiles: Vec<_> = long.shots().map(|shot| tile_of(&shot, 14)).collect();
+        let world = MockData::cyprus();
+        let long =
+            world.sequences().iter().max_by_key(|sequence| sequence.count).expect("there are sequences");
+        let mut tiles: Vec<_> = long.images().map(|image| tile_of(&image, 14)).collect();
         tiles.dedup();
         assert!(tiles.len() > 10, "it crosses borders");
         for tile in tiles {
             let parts = parts(long, tile);
             assert!(parts.iter().flatten().all(|(x, y)| (0..=4096).contains(x) && (0..=4096).contains(y)));
         }
-        let whole = parts(long, tile_of(&long.shot(0), 8));
+        let whole = parts(long, tile_of(&long.image(0), 8));
         assert!(whole.len() > 1 && whole.windows(2).all(|pair| pair[0].last() == pair[1].first()));
     }
 
     #[test]
     fn an_empty_place_gives_an_empty_tile() {
-        let world = World::cyprus();
+        let world = MockData::cyprus();
         assert!(world.tile(TileId { z: 14, x: 0, y: 0 }).is_empty());
-        assert!(!world.tile(tile_of(&world.sequences()[0].shot(0), 14)).is_empty());
+        assert!(!world.tile(tile_of(&world.sequences()[0].image(0), 14)).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What there is to photograph: drives, their images, and where they lie.
+//! What there is to photograph: sequences, their images, and where they lie.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::ids::{image_id, image_ordinal, sequence_id};
 use super::town::{Node, along, mix, unit};
 use streetflow::geo::{LonLat, TileId};
 
-/// Who some drives were made for.
+/// Who some sequences were made for.
 #[derive(Debug)]
 pub(super) struct Organization {
     pub(super) id: &'static str,
@@ -18,7 +18,7 @@ pub(super) struct Organization {
 
 pub(super) const ORGANIZATIONS: [Organization; 3] = [
     Organization {
-        id: World::ORGANIZATION,
+        id: MockData::ORGANIZATION,
         slug: "open-streets-cyprus",
         name: "Open Streets Cyprus",
         description: "Every street of the island, once a year · Ανοιχτοί Δρόμοι",
@@ -34,7 +34,7 @@ pub(super) const ORGANIZATIONS: [Organization; 3] = [
 
 /// Id and name of each user; the last has no name, as happens.
 pub(super) const USERS: [(&str, &str); 6] = [
-    (World::USER_ID, World::USER),
+    (MockData::USER_ID, MockData::USER),
     ("104386195540728", "andreas_k"),
     ("117290648813505", "eleni.maps"),
     ("121945530276691", "murat-cy"),
@@ -73,7 +73,7 @@ const fn camera(
     Camera { make, model, kind, size, parameters }
 }
 
-/// What is odd about a drive, if anything; the number is the index of the image it happens to.
+/// What is odd about a sequence, if anything; the number is the index of the image it happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quirk {
     None,
@@ -81,7 +81,7 @@ pub(super) enum Quirk {
     SameTime,
     /// One image is deleted, but still listed and in the tiles.
     GoneImage(u32),
-    /// The whole drive is deleted, but still in the tiles.
+    /// The whole sequence is deleted, but still in the tiles.
     Gone,
     /// A negative altitude was wrapped to unsigned 32 bits.
     WrappedAltitude(u32),
@@ -91,7 +91,7 @@ pub(super) enum Quirk {
     NoGeometry(u32),
 }
 
-/// One sequence: the images of one drive or walk along a street.
+/// One sequence: the images of one sequence or walk along a street.
 #[derive(Debug)]
 pub struct MockSequence {
     pub(super) id: String,
@@ -151,27 +151,28 @@ impl MockSequence {
         self.quirk == Quirk::Gone
     }
 
-    pub(super) fn shot(&self, index: u32) -> MockImage<'_> {
-        MockImage { drive: self, index }
+    pub(super) fn image(&self, index: u32) -> MockImage<'_> {
+        MockImage { sequence: self, index }
     }
 
-    pub(super) fn shots(&self) -> impl DoubleEndedIterator<Item = MockImage<'_>> {
-        (0..self.count).map(|index| self.shot(index))
+    /// The images in capture order, including deleted ones.
+    pub fn images(&self) -> impl DoubleEndedIterator<Item = MockImage<'_>> {
+        (0..self.count).map(|index| self.image(index))
     }
 
-    /// The line of the drive: its first image, the corners that it passes, its last image.
+    /// The line of the sequence: its first image, the corners that it passes, its last image.
     pub(super) fn line(&self) -> Vec<LonLat> {
         let end = self.spacing * f64::from(self.count - 1);
         let corners = self.way.iter().filter(|node| node.at > 0.0 && node.at < end).map(|node| node.place);
-        let last = self.shot(self.count - 1).place();
-        std::iter::once(self.shot(0).place()).chain(corners).chain(std::iter::once(last)).collect()
+        let last = self.image(self.count - 1).coordinates();
+        std::iter::once(self.image(0).coordinates()).chain(corners).chain(std::iter::once(last)).collect()
     }
 }
 
-/// One image of a drive.
+/// One image of a sequence.
 #[derive(Debug, Clone, Copy)]
 pub struct MockImage<'w> {
-    pub(super) drive: &'w MockSequence,
+    pub(super) sequence: &'w MockSequence,
     pub(super) index: u32,
 }
 
@@ -182,8 +183,8 @@ impl MockImage<'_> {
     }
 
     /// The exact place, as the Graph's `geometry` says it.
-    pub fn place(&self) -> LonLat {
-        let (place, _) = along(&self.drive.way, self.drive.spacing * f64::from(self.index));
+    pub fn coordinates(&self) -> LonLat {
+        let (place, _) = along(&self.sequence.way, self.sequence.spacing * f64::from(self.index));
         // Ten decimals, so that the 14 digits of the Graph's JSON say it exactly.
         let near = |degrees: f64, what| ((degrees + 3e-5 * (self.chance(what) - 0.5)) * 1e10).round() / 1e10;
         LonLat { lon: near(place.lon, 1), lat: near(place.lat, 2) }
@@ -193,10 +194,10 @@ impl MockImage<'_> {
     pub fn captured_at(&self) -> i64 {
         const YEAR_2019: u64 = 1_546_300_800_000;
         const SIX_YEARS: u64 = 189_345_600_000;
-        let salt = self.drive.salt;
+        let salt = self.sequence.salt;
         let start = (YEAR_2019 + mix(salt, 11) % SIX_YEARS) / 1_000 * 1_000;
         let step = [1_000, 2_000, 1_487, 3_021][mix(salt, 12) as usize % 4];
-        match self.drive.quirk {
+        match self.sequence.quirk {
             Quirk::SameTime => start.cast_signed(),
             Quirk::FarFuture(index) if index == self.index => 10_000_000_000_000_000,
             _ => (start + step * u64::from(self.index)).cast_signed(),
@@ -205,12 +206,13 @@ impl MockImage<'_> {
 
     /// Whether the Graph does not have it any more: then it is in the tiles and in `image_ids` only.
     pub fn is_gone(&self) -> bool {
-        matches!(self.drive.quirk, Quirk::GoneImage(index) if index == self.index) || self.drive.is_gone()
+        matches!(self.sequence.quirk, Quirk::GoneImage(index) if index == self.index)
+            || self.sequence.is_gone()
     }
 
     /// The direction in which the camera looks, in degrees clockwise from north.
     pub(super) fn heading(&self) -> f64 {
-        let (_, heading) = along(&self.drive.way, self.drive.spacing * f64::from(self.index));
+        let (_, heading) = along(&self.sequence.way, self.sequence.spacing * f64::from(self.index));
         (heading + 6.0 * (self.chance(3) - 0.5)).rem_euclid(360.0)
     }
 
@@ -221,75 +223,71 @@ impl MockImage<'_> {
 
     /// The id as a number.
     pub(super) fn number(&self) -> u64 {
-        image_id(self.drive.first + u64::from(self.index))
+        image_id(self.sequence.first + u64::from(self.index))
     }
 
     /// A number from 0 to 1 that is this image's own for each `what`.
     pub(super) fn chance(&self, what: u64) -> f64 {
-        unit(self.drive.salt ^ what << 40, u64::from(self.index))
+        unit(self.sequence.salt ^ what << 40, u64::from(self.index))
     }
 }
 
-/// A deterministic world of drives for a [`Sandbox`](super::Sandbox) to serve.
-pub struct World {
-    drives: Vec<MockSequence>,
+/// A deterministic world of sequences for a [`Sandbox`](super::Sandbox) to serve.
+pub struct MockData {
+    sequences: Vec<MockSequence>,
     by_id: HashMap<String, u32>,
-    /// Quadkey position of each z14 tile with the number of a drive that touches it, sorted.
+    /// Quadkey position of each z14 tile with the number of a sequence that touches it, sorted.
     touched: Vec<(u32, u32)>,
     images: u64,
 }
 
-impl World {
-    /// The id of the organisation with the most drives in [`World::cyprus`], in several towns.
+impl MockData {
+    /// The id of the organisation with the most sequences in [`MockData::cyprus`], in several towns.
     pub const ORGANIZATION: &str = "227409318565107";
-    /// The name of a user who uploads both for [`World::ORGANIZATION`] and for nobody.
+    /// The name of a user who uploads both for [`MockData::ORGANIZATION`] and for nobody.
     pub const USER: &str = "maria_streets";
-    /// The id of [`World::USER`].
+    /// The id of [`MockData::USER`].
     pub const USER_ID: &str = "103109672569418";
 
-    /// Gives drives their ids and numbers, and notes which tiles they touch.
-    pub(super) fn assemble(seed: u64, mut drives: Vec<MockSequence>) -> Self {
+    /// Gives sequences their ids and numbers, and notes which tiles they touch.
+    pub(super) fn assemble(seed: u64, mut sequences: Vec<MockSequence>) -> Self {
         let mut images = 0;
-        for (number, drive) in drives.iter_mut().enumerate() {
-            drive.salt = mix(seed, number as u64);
-            drive.id = sequence_id(drive.salt, number);
-            drive.first = images;
-            images += u64::from(drive.count);
+        for (number, sequence) in sequences.iter_mut().enumerate() {
+            sequence.salt = mix(seed, number as u64);
+            sequence.id = sequence_id(sequence.salt, number);
+            sequence.first = images;
+            images += u64::from(sequence.count);
         }
-        let by_id = drives.iter().zip(0..).map(|(drive, number)| (drive.id.clone(), number)).collect();
-        let mut touched: Vec<_> = drives
+        let by_id =
+            sequences.iter().zip(0..).map(|(sequence, number)| (sequence.id.clone(), number)).collect();
+        let mut touched: Vec<_> = sequences
             .iter()
             .zip(0..)
-            .flat_map(|(drive, number)| tiles_of(drive).into_iter().map(move |tile| (tile.z_order(), number)))
+            .flat_map(|(sequence, number)| {
+                tiles_of(sequence).into_iter().map(move |tile| (tile.z_order(), number))
+            })
             .collect();
         touched.sort_unstable();
         touched.dedup();
-        Self { drives, by_id, touched, images }
+        Self { sequences, by_id, touched, images }
     }
 
     /// All sequences, gone ones included.
     pub fn sequences(&self) -> &[MockSequence] {
-        &self.drives
+        &self.sequences
     }
 
     /// The sequence of this id.
     pub fn sequence(&self, id: &str) -> Option<&MockSequence> {
-        self.by_id.get(id).map(|number| &self.drives[*number as usize])
-    }
-
-    /// The images of a sequence in capture order, gone ones included.
-    pub fn images_of<'w>(
-        &'w self,
-        sequence: &'w MockSequence,
-    ) -> impl DoubleEndedIterator<Item = MockImage<'w>> + use<'w> {
-        sequence.shots()
+        self.by_id.get(id).map(|number| &self.sequences[*number as usize])
     }
 
     /// The image of this id, gone or not.
     pub fn image(&self, id: &str) -> Option<MockImage<'_>> {
         let ordinal = image_ordinal(id.parse().ok()?).filter(|ordinal| *ordinal < self.images)?;
-        let drive = &self.drives[self.drives.partition_point(|drive| drive.first <= ordinal) - 1];
-        Some(drive.shot(u32::try_from(ordinal - drive.first).ok()?))
+        let sequence =
+            &self.sequences[self.sequences.partition_point(|sequence| sequence.first <= ordinal) - 1];
+        Some(sequence.image(u32::try_from(ordinal - sequence.first).ok()?))
     }
 
     /// How many images there are, gone ones included.
@@ -297,8 +295,8 @@ impl World {
         self.images
     }
 
-    /// The drives that touch a tile, and perhaps a few that only come near.
-    pub(super) fn drives_near(&self, tile: TileId) -> Vec<&MockSequence> {
+    /// The sequences that touch a tile, and perhaps a few that only come near.
+    pub(super) fn sequences_near(&self, tile: TileId) -> Vec<&MockSequence> {
         let from = tile.z_order();
         let to = u64::from(from) + (1_u64 << (2 * (14 - u32::from(tile.z))));
         let begin = self.touched.partition_point(|(order, _)| *order < from);
@@ -306,15 +304,15 @@ impl World {
         let mut numbers: Vec<_> = self.touched[begin..end].iter().map(|(_, number)| *number).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        numbers.into_iter().map(|number| &self.drives[number as usize]).collect()
+        numbers.into_iter().map(|number| &self.sequences[number as usize]).collect()
     }
 }
 
 /// The z14 tiles of a way, with a margin for images beside it.
-fn tiles_of(drive: &MockSequence) -> Vec<TileId> {
+fn tiles_of(sequence: &MockSequence) -> Vec<TileId> {
     const MARGIN: f64 = 1e-4;
     let mut tiles = Vec::new();
-    for pair in drive.way.windows(2) {
+    for pair in sequence.way.windows(2) {
         let (a, b) = (pair[0].place, pair[1].place);
         let nw = LonLat { lon: a.lon.min(b.lon) - MARGIN, lat: a.lat.max(b.lat) + MARGIN };
         let se = LonLat { lon: a.lon.max(b.lon) + MARGIN, lat: a.lat.min(b.lat) - MARGIN };
@@ -330,11 +328,11 @@ mod tests {
 
     #[test]
     fn an_image_is_found_by_its_id() {
-        let world = World::cyprus();
-        for drive in world.sequences() {
-            for shot in world.images_of(drive) {
-                let found = world.image(&shot.id()).expect("it exists");
-                assert_eq!((found.drive.id(), found.index), (drive.id(), shot.index));
+        let world = MockData::cyprus();
+        for sequence in world.sequences() {
+            for image in sequence.images() {
+                let found = world.image(&image.id()).expect("it exists");
+                assert_eq!((found.sequence.id(), found.index), (sequence.id(), image.index));
             }
         }
         assert!(world.image("1").is_none() && world.image("").is_none() && world.image("-5").is_none());

@@ -11,24 +11,28 @@ use streetflow::{
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::{builder, client, metadata, names};
+use crate::support::{builder, client, metadata_record, names};
 
 const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 
 fn known_sequence(sandbox: &Sandbox) -> SequenceId {
-    SequenceId::new(sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap().id()).unwrap()
+    SequenceId::new(sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap().id())
+        .unwrap()
 }
 
 /// The images of one sequence with their picture URLs.
 async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Metadata> {
     let fields = "thumb_256_url,thumb_1024_url,thumb_2048_url,thumb_original_url".parse().unwrap();
-    let world = sandbox.world();
-    let shots =
-        world.sequences().iter().filter(|drive| !drive.is_gone()).flat_map(|drive| world.images_of(drive));
-    let images: Vec<_> = shots
-        .filter(|shot| shot.has_picture() && !shot.is_gone())
+    let world = sandbox.mock_data();
+    let images = world
+        .sequences()
+        .iter()
+        .filter(|sequence| !sequence.is_gone())
+        .flat_map(|sequence| sequence.images());
+    let images: Vec<_> = images
+        .filter(|image| image.has_picture() && !image.is_gone())
         .take(count)
-        .map(|shot| Image { seq_id: known_sequence(sandbox), img_id: ImageId::new(&shot.id()).unwrap() })
+        .map(|image| Image { seq_id: known_sequence(sandbox), img_id: ImageId::new(&image.id()).unwrap() })
         .collect();
     let mut records = Vec::new();
     for batch in images.chunks(50) {
@@ -115,7 +119,7 @@ async fn what_passes_is_tried_again_and_succeeds() {
         let sandbox = Sandbox::start().await.unwrap();
         let tally = Arc::new(Tally::default());
         let client = builder(&sandbox).observer(tally.clone()).build().unwrap();
-        sandbox.script(Rule::on(Host::Graph).times(2).fault(fault()));
+        sandbox.add_rule(Rule::on(Host::Graph).times(2).fault(fault()));
         let ids = client.image_ids(&known_sequence(&sandbox)).await;
         assert!(!ids.unwrap_or_else(|error| panic!("{:?}: {error:?}", fault())).is_empty());
         assert_eq!((tally.retries(), tally.requests(Class::Search)), (2, 3), "{:?}", fault());
@@ -126,8 +130,8 @@ async fn what_passes_is_tried_again_and_succeeds() {
 async fn a_body_that_breaks_off_is_judged_only_when_it_is_whole() {
     let sandbox = Sandbox::start().await.unwrap();
     let gone = "Unsupported get request. Object with ID 'X' does not exist";
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::status(400, "{\"error\": {\"mess")));
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::graph_error(400, 100, Some(33), gone)));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::status(400, "{\"error\": {\"mess")));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::graph_error(400, 100, Some(33), gone)));
     let image = Image { seq_id: known_sequence(&sandbox), img_id: ImageId::new("5").unwrap() };
     let error = client(&sandbox).image(&image, &"width".parse().unwrap()).await.unwrap_err();
     assert_eq!((error.kind(), sandbox.requests().len()), (ErrorKind::Gone, 2));
@@ -144,7 +148,7 @@ async fn what_would_fail_again_is_asked_once() {
     ];
     for (fault, kind) in refusals {
         let sandbox = Sandbox::start().await.unwrap();
-        sandbox.script(Rule::on(Host::Graph).fault(fault));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(fault));
         let error = client(&sandbox).image_ids(&known_sequence(&sandbox)).await.unwrap_err();
         assert_eq!((error.kind(), sandbox.requests().len()), (kind, 1), "{error:?}");
         assert!(!format!("{error:?} {}", error.chain()).contains("0123456789abcdef"), "the token shows");
@@ -154,7 +158,7 @@ async fn what_would_fail_again_is_asked_once() {
 #[tokio::test]
 async fn giving_up_names_the_attempts() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(503, "")));
     let client = builder(&sandbox).max_attempts(3).build().unwrap();
     let error = client.image_ids(&known_sequence(&sandbox)).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts(), error.status()), (ErrorKind::Unavailable, 3, Some(503)));
@@ -166,7 +170,7 @@ async fn giving_up_names_the_attempts() {
 async fn the_first_login_page_ends_all_tile_traffic() {
     for fault in [Fault::Redirect, Fault::Html, Fault::status(200, "{\"page\":1}")] {
         let sandbox = Sandbox::start().await.unwrap();
-        sandbox.script(Rule::on(Host::Tiles).skip(1).fault(fault));
+        sandbox.add_rule(Rule::on(Host::Tiles).skip(1).fault(fault));
         let client = client(&sandbox);
         client.tile(TILE).await.unwrap();
         for _ in 0..3 {
@@ -185,7 +189,7 @@ async fn retry_after_is_heeded_by_the_whole_class() {
     let sandbox = Sandbox::start().await.unwrap();
     let limit =
         Fault::graph_error(403, 4, None, "Application request limit reached").header("Retry-After", "1");
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(limit));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(limit));
     let client = client(&sandbox);
     let (id, started) = (known_sequence(&sandbox), Instant::now());
     client.image_ids(&id).await.unwrap();
@@ -197,7 +201,7 @@ async fn retry_after_is_heeded_by_the_whole_class() {
 #[tokio::test]
 async fn a_stalled_answer_is_given_up_and_tried_again() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::Stall));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::Stall));
     let client = builder(&sandbox).stall_timeout(Duration::from_millis(200)).build().unwrap();
     assert!(!client.image_ids(&known_sequence(&sandbox)).await.unwrap().is_empty());
     assert_eq!(sandbox.requests().len(), 2);
@@ -230,7 +234,7 @@ async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
         assert_eq!((written.records, written.already_exists, written.failed), (3, 0, 0));
         for image in &images {
             let path = folder.path().join(format!("{}_{quality}.jpg", image.img_id));
-            let expected = sandbox.world().picture(image.img_id.as_str(), width).unwrap();
+            let expected = sandbox.mock_data().picture(image.img_id.as_str(), width).unwrap();
             assert!(std::fs::read(path).unwrap() == expected);
         }
     }
@@ -246,7 +250,7 @@ async fn a_broken_file_that_is_there_is_fetched_anew_only_on_request() {
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let images = with_urls(&sandbox, &client, 2).await;
     let path = folder.path().join(format!("{}_256.jpg", images[0].img_id));
-    let whole = sandbox.world().picture(images[0].img_id.as_str(), Some(256)).unwrap();
+    let whole = sandbox.mock_data().picture(images[0].img_id.as_str(), Some(256)).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let sink = ImageSink::new(&client, folder.path());
     assert_eq!(download(sink.clone(), &images).await.unwrap().already_exists, 1);
@@ -273,8 +277,8 @@ async fn no_bad_download_becomes_a_file() {
         // One picture recovers, one never does.
         let paths: Vec<String> =
             images.iter().map(|image| path_of(image.thumb_256_url.as_deref().unwrap())).collect();
-        sandbox.script(Rule::on(Host::Images).path(&paths[0]).fault(fault()));
-        sandbox.script(Rule::on(Host::Images).path(&paths[1]).times(2).fault(fault()));
+        sandbox.add_rule(Rule::on(Host::Images).path(&paths[0]).fault(fault()));
+        sandbox.add_rule(Rule::on(Host::Images).path(&paths[1]).times(2).fault(fault()));
         let written = download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
         assert_eq!((written.records, written.failed), (3, 1), "{:?}", fault());
         let expected: HashSet<_> =
@@ -304,11 +308,11 @@ async fn an_image_without_a_url_is_gone_and_a_strange_url_is_refused() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let strange = ["file:///etc/passwd", "no url", "ftp://x/y.jpg"].map(|url| {
-        let mut image = metadata(&url.len().to_string());
+        let mut image = metadata_record(&url.len().to_string());
         image.thumb_256_url = Some(url.to_owned());
         image
     });
-    let images: Vec<_> = [metadata("1")].into_iter().chain(strange).collect();
+    let images: Vec<_> = [metadata_record("1")].into_iter().chain(strange).collect();
     let written = download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
     assert_eq!((written.gone, written.failed, names(folder.path()).len()), (1, 3, 0));
 }
@@ -341,9 +345,9 @@ async fn a_next_page_that_only_seems_to_be_ours_is_not_asked_for() {
         "file:///",
     ] {
         sandbox.clear_requests();
-        sandbox.clear_script();
+        sandbox.clear_rules();
         let page = format!(r#"{{"data":[{{"id":"1"}}],"paging":{{"next":"{next}"}}}}"#);
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &page)));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &page)));
         let error = client(&sandbox).image_ids(&known_sequence(&sandbox)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{next}");
         assert!(error.chain().contains("its next page is on another host"), "{}", error.chain());

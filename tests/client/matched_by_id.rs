@@ -12,11 +12,11 @@ use streetflow::{
     Client, ErrorKind, Event, FetchMetadata, Image, ImageId, ImageSink, Metadata, Result, Sink, Stage, Token,
     Written,
 };
-use streetflow_sandbox::World;
+use streetflow_sandbox::MockData;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{image, names};
+use crate::support::{image_record, names};
 
 /// How a stand-in answers requests for images: each answer is chosen by chance, from a seed.
 struct Chance {
@@ -138,7 +138,7 @@ fn client(url: &str, told: Arc<Mutex<Vec<String>>>) -> Client {
 /// Rows of a table, of which some name the same image.
 fn rows(count: usize, seed: u64) -> Vec<Image> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut rows: Vec<Image> = (0..count).map(|number| image(&(1000 + number).to_string())).collect();
+    let mut rows: Vec<Image> = (0..count).map(|number| image_record(&(1000 + number).to_string())).collect();
     for _ in 0..random.usize(0..4) {
         let again = rows[random.usize(0..rows.len())].clone();
         rows.insert(random.usize(0..=rows.len()), again);
@@ -180,7 +180,7 @@ async fn metadata_belongs_to_its_row(seed: u64, count: usize, fatal: u32) {
 }
 
 async fn pictures_belong_to_their_name(seed: u64, count: usize, fatal: u32, folder: &Path) {
-    let jpeg = World::cyprus().picture(&first_picture(), Some(256)).unwrap();
+    let jpeg = MockData::cyprus().picture(&first_picture(), Some(256)).unwrap();
     let (url, _serving) = serve(seed, fatal, Arc::new(jpeg)).await;
     let ended = |row: Image| Metadata {
         img_id: row.img_id,
@@ -210,9 +210,9 @@ async fn pictures_belong_to_their_name(seed: u64, count: usize, fatal: u32, fold
 }
 
 fn first_picture() -> String {
-    let world = World::cyprus();
-    let drive = world.sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    world.images_of(drive).find(|shot| shot.has_picture() && !shot.is_gone()).unwrap().id()
+    let world = MockData::cyprus();
+    let sequence = world.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    sequence.images().find(|image| image.has_picture() && !image.is_gone()).unwrap().id()
 }
 
 fn run(test: impl Future<Output = ()>) {

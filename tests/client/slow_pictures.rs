@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::support::{builder, metadata, names};
+use crate::support::{builder, metadata_record, names};
 
 /// A whole JPEG of about so many bytes.
 fn picture(bytes: usize) -> Vec<u8> {
@@ -53,7 +53,7 @@ async fn drip(body: Vec<u8>, piece: usize) -> String {
 
 async fn download(client: &Client, url: String) -> (u64, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let image = Metadata { thumb_256_url: Some(url), ..metadata("1463097064038568") };
+    let image = Metadata { thumb_256_url: Some(url), ..metadata_record("1463097064038568") };
     let sink = Box::new(ImageSink::new(client, folder.path()));
     (sink.drain(stream::iter([Ok(image)]).boxed()).await.unwrap().records, folder)
 }
@@ -129,10 +129,10 @@ async fn a_redirect_that_is_not_followed_is_one_attempt_and_says_what_would_allo
         ("/start", 1, "in a circle"),
         ("/start2", 2, "in a circle"),
     ] {
-        sandbox.clear_script();
+        sandbox.clear_rules();
         sandbox.clear_requests();
         told.lock().unwrap().clear();
-        sandbox.script(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", to)));
+        sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", to)));
         let (records, folder) = download(&client, start.clone()).await;
         let told = told.lock().unwrap().join("\n");
         assert_eq!(records, 0, "{to}");

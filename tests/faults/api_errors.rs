@@ -123,7 +123,7 @@ async fn each_bad_answer_of_the_tile_host() {
     ];
     for (fault, end, told) in cases {
         let sandbox = Sandbox::start().await.unwrap();
-        sandbox.script(Rule::on(Host::Tiles).fault(fault.clone()));
+        sandbox.add_rule(Rule::on(Host::Tiles).fault(fault.clone()));
         let (client, watch) = watched(&sandbox);
         // As the walk asks: bytes that are no tile are an attempt that failed.
         let source = streetflow::TileSource::within(&client, "33.360,35.160,33.361,35.161".parse().unwrap());
@@ -141,8 +141,8 @@ async fn each_bad_answer_of_the_tile_host() {
 async fn a_tile_that_is_not_there_gets_longer_pauses_than_a_server_that_fails() {
     let sandbox = Sandbox::start().await.unwrap();
     let waits = async |status: u16| {
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(status, "")));
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(status, "")));
         let (client, watch) = watched(&sandbox);
         client.tile(TILE).await.unwrap_err();
         watch.longest()
@@ -192,11 +192,10 @@ async fn each_bad_answer_of_the_graph() {
     ];
     for (fault, end, told) in cases {
         let sandbox = Sandbox::start().await.unwrap();
-        let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-        let (sequence, shot) =
-            (SequenceId::new(drive.id()).unwrap(), sandbox.world().images_of(drive).next().unwrap());
-        let image = Image { seq_id: sequence.clone(), img_id: ImageId::new(&shot.id()).unwrap() };
-        sandbox.script(Rule::on(Host::Graph).fault(fault.clone()));
+        let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+        let (sequence, image) = (SequenceId::new(sequence.id()).unwrap(), sequence.images().next().unwrap());
+        let image = Image { seq_id: sequence.clone(), img_id: ImageId::new(&image.id()).unwrap() };
+        sandbox.add_rule(Rule::on(Host::Graph).fault(fault.clone()));
         let (client, watch) = watched(&sandbox);
         let listed = async { client.image_ids(&sequence).await.map(drop) };
         check(&sandbox, &watch, ended(&watch, listed).await, end, told, &format!("list: {fault:?}"));
@@ -228,12 +227,13 @@ fn check<T>(sandbox: &Sandbox, watch: &Watch, ended: Option<Result<T>>, end: End
 }
 
 async fn with_urls(client: &Client, sandbox: &Sandbox, count: usize) -> Vec<Metadata> {
-    let world = sandbox.world();
-    let drive = world.sequences().iter().find(|drive| !drive.is_gone() && drive.image_count() > 20).unwrap();
-    let shots = world.images_of(drive).filter(|shot| shot.has_picture() && !shot.is_gone()).take(count);
-    let seq_id = SequenceId::new(drive.id()).unwrap();
-    let images: Vec<_> = shots
-        .map(|shot| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&shot.id()).unwrap() })
+    let world = sandbox.mock_data();
+    let sequence =
+        world.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 20).unwrap();
+    let images = sequence.images().filter(|image| image.has_picture() && !image.is_gone()).take(count);
+    let seq_id = SequenceId::new(sequence.id()).unwrap();
+    let images: Vec<_> = images
+        .map(|image| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&image.id()).unwrap() })
         .collect();
     let records = client.images(&images, &"thumb_256_url".parse().unwrap()).await.unwrap();
     let records: Vec<_> = records.into_iter().flatten().collect();
@@ -268,7 +268,7 @@ async fn each_bad_answer_of_the_image_host() {
         let (client, watch) = watched(&sandbox);
         let images = with_urls(&client, &sandbox, 1).await;
         sandbox.clear_requests();
-        sandbox.script(Rule::on(Host::Images).fault(fault.clone()));
+        sandbox.add_rule(Rule::on(Host::Images).fault(fault.clone()));
         let folder = tempfile::tempdir().unwrap();
         let written = download(&client, folder.path(), images.clone()).await.unwrap();
         assert_eq!((written.records, written.failed), (0, 1), "{fault:?}");
@@ -278,8 +278,8 @@ async fn each_bad_answer_of_the_image_host() {
         assert!(words.contains(told), "{fault:?}: {words}");
         assert!(names(folder.path()).is_empty(), "{fault:?}");
         // Once only, and the picture is there all the same.
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Images).times(1).fault(fault.clone()));
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Images).times(1).fault(fault.clone()));
         let written = download(&client, folder.path(), images).await.unwrap();
         assert_eq!((written.records, written.failed), (1, 0), "{fault:?}");
     }
@@ -320,8 +320,8 @@ async fn a_url_that_has_ended_is_not_tried_and_fresh_ones_come_in_batches() {
     sandbox.expire_urls_at(u32::MAX);
     let lost = images[3].img_id.to_string();
     let gone = Fault::graph_error(400, 100, Some(33), "Unsupported get request");
-    sandbox.script(Rule::on(Host::Graph).path(&format!("/{lost}")).fault(gone));
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::MissingIds(vec![lost])));
+    sandbox.add_rule(Rule::on(Host::Graph).path(&format!("/{lost}")).fault(gone));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::MissingIds(vec![lost])));
     let written = download(&client, other.path(), images.clone()).await.unwrap();
     assert_eq!((written.records, written.gone, written.failed), (19, 1, 0));
     let wrong = builder(&sandbox).token(streetflow::Token::new("MLY|1|wrong").unwrap()).build().unwrap();
@@ -342,7 +342,7 @@ async fn an_outage_makes_no_storm_and_costs_no_crawl() {
         })
         .collect();
     sandbox.clear_requests();
-    sandbox.script(Rule::on(Host::Images).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(503, "")));
     let folder = tempfile::tempdir().unwrap();
     tokio::select! {
         _ = download(&client, folder.path(), many) => panic!("an outage is waited out"),
@@ -358,8 +358,8 @@ async fn an_outage_makes_no_storm_and_costs_no_crawl() {
 #[tokio::test(flavor = "multi_thread")]
 async fn near_the_end_of_the_allowance_requests_keep_their_distance() {
     let sandbox = Sandbox::start().await.unwrap();
-    let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    let sequence = SequenceId::new(drive.id()).unwrap();
+    let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    let sequence = SequenceId::new(sequence.id()).unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let client = builder(&sandbox).observer(Arc::new({
         let told = Arc::clone(&told);
@@ -372,7 +372,7 @@ async fn near_the_end_of_the_allowance_requests_keep_their_distance() {
     let client = client.build().unwrap();
     let full =
         Fault::status(200, "{\"data\":[]}").header("x-app-usage", "{\"call_count\":86,\"total_time\":3}");
-    sandbox.script(Rule::on(Host::Graph).times(4).fault(full));
+    sandbox.add_rule(Rule::on(Host::Graph).times(4).fault(full));
     for _ in 0..6 {
         client.image_ids(&sequence).await.ok();
     }

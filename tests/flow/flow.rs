@@ -9,7 +9,7 @@ use streetflow::{
     async_trait,
 };
 
-use crate::support::{eventually, failure, image, images, names};
+use crate::support::{eventually, failure, image_record, image_records, names};
 
 /// Takes everything and counts it.
 struct Count;
@@ -24,12 +24,12 @@ impl Sink<Image> for Count {
 }
 
 fn numbered(count: u64) -> impl futures::Stream<Item = Result<Image>> + Send + 'static {
-    stream::iter(images(count).map(Ok).collect::<Vec<_>>())
+    stream::iter(image_records(count).map(Ok).collect::<Vec<_>>())
 }
 
 fn with_failures() -> impl futures::Stream<Item = Result<Image>> + Send + 'static {
     let gone = Error::new(ErrorKind::Gone, "fetch").with_subject("2");
-    stream::iter(vec![Ok(image("1")), Err(gone), Err(failure("3")), Ok(image("4"))])
+    stream::iter(vec![Ok(image_record("1")), Err(gone), Err(failure("3")), Ok(image_record("4"))])
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn what_is_gone_is_counted_and_what_failed_stops_the_flow_unless_it_is_ski
 
 #[tokio::test]
 async fn a_fatal_error_is_not_skipped() {
-    let fatal = stream::iter(vec![Ok(image("1")), Err(Error::new(ErrorKind::Auth, "ask"))]);
+    let fatal = stream::iter(vec![Ok(image_record("1")), Err(Error::new(ErrorKind::Auth, "ask"))]);
     let error = Flow::from(fatal).on_error(OnError::Skip).into_sink(Count).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Auth);
 }

@@ -10,16 +10,16 @@ use streetflow::{
 };
 use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
-use crate::support::{builder, client, failure, image, sequence};
+use crate::support::{builder, client, failure, image_record, sequence_record};
 
 /// The images of the first sequences of the world, gone ones left out.
 fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
-    let world = sandbox.world();
-    let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
-    let images = drives.flat_map(|drive| {
-        let ids = world.images_of(drive).filter(|shot| !shot.is_gone()).map(|shot| shot.id());
+    let world = sandbox.mock_data();
+    let sequences = world.sequences().iter().filter(|sequence| !sequence.is_gone());
+    let images = sequences.flat_map(|sequence| {
+        let ids = sequence.images().filter(|image| !image.is_gone()).map(|image| image.id());
         ids.map(|id| Image {
-            seq_id: SequenceId::new(drive.id()).unwrap(),
+            seq_id: SequenceId::new(sequence.id()).unwrap(),
             img_id: ImageId::new(&id).unwrap(),
         })
     });
@@ -51,18 +51,18 @@ fn answers(asked: &[RecordedRequest]) -> HashMap<String, usize> {
 async fn images_come_in_capture_order_sequence_by_sequence() {
     let sandbox = Sandbox::start().await.unwrap();
     // The first sequence's answer comes last.
-    let first = sandbox.world().sequences()[0].id().to_owned();
-    sandbox.script(
+    let first = sandbox.mock_data().sequences()[0].id().to_owned();
+    sandbox.add_rule(
         Rule::on(Host::Graph).query("sequence_id", &first).fault(Fault::Delay(Duration::from_millis(200))),
     );
-    let drives = &sandbox.world().sequences()[..20];
-    let expected: Vec<String> = drives
+    let sequences = &sandbox.mock_data().sequences()[..20];
+    let expected: Vec<String> = sequences
         .iter()
-        .filter(|drive| !drive.is_gone())
-        .flat_map(|drive| sandbox.world().images_of(drive))
-        .map(|shot| shot.id())
+        .filter(|sequence| !sequence.is_gone())
+        .flat_map(|sequence| sequence.images())
+        .map(|image| image.id())
         .collect();
-    let sequences: Vec<_> = drives.iter().map(|drive| Ok(sequence(drive))).collect();
+    let sequences: Vec<_> = sequences.iter().map(|sequence| Ok(sequence_record(sequence))).collect();
     let listed: Vec<Result<Image>> =
         ListImages::new(&client(&sandbox)).apply(stream::iter(sequences).boxed()).collect().await;
     let good: Vec<_> = listed.iter().flatten().map(|image| image.img_id.to_string()).collect();
@@ -72,10 +72,16 @@ async fn images_come_in_capture_order_sequence_by_sequence() {
 #[tokio::test]
 async fn a_sequence_that_exists_no_longer_is_one_gone_error_at_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
-    let world = sandbox.world();
-    let gone = world.sequences().iter().find(|drive| drive.is_gone()).unwrap();
-    let there = world.sequences().iter().find(|drive| !drive.is_gone() && drive.image_count() > 1).unwrap();
-    let sequences = vec![Ok(sequence(there)), Ok(sequence(gone)), Err(failure("x")), Ok(sequence(there))];
+    let world = sandbox.mock_data();
+    let gone = world.sequences().iter().find(|sequence| sequence.is_gone()).unwrap();
+    let there =
+        world.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 1).unwrap();
+    let sequences = vec![
+        Ok(sequence_record(there)),
+        Ok(sequence_record(gone)),
+        Err(failure("x")),
+        Ok(sequence_record(there)),
+    ];
     let listed: Vec<Result<Image>> =
         ListImages::new(&client(&sandbox)).apply(stream::iter(sequences).boxed()).collect().await;
     let count = there.image_count() as usize;
@@ -112,7 +118,7 @@ async fn every_field_arrives_as_the_graph_says_it() {
         assert_eq!(record.attribution, Some(format!("© {author} / Mapillary, CC BY-SA 4.0")));
         let page = format!("https://www.mapillary.com/app/?pKey={}", record.img_id);
         assert_eq!(record.page_url, Some(page));
-        let json = sandbox.json(record.img_id.as_str(), &fields.to_string()).unwrap();
+        let json = sandbox.image_json(record.img_id.as_str(), &fields.to_string()).unwrap();
         let said: serde_json::Value = serde_json::from_str(&json).unwrap();
         let made = ["attribution", "page_url"];
         let columns = Metadata::COLUMNS.iter().filter(|column| !made.contains(&column.name));
@@ -152,7 +158,7 @@ async fn an_image_that_an_answer_lacks_is_asked_for_alone_and_only_that_one() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 120);
     let missing = vec![images[3].img_id.to_string(), images[77].img_id.to_string()];
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::MissingIds(missing.clone())));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::MissingIds(missing.clone())));
     let records = fetch(&client(&sandbox), images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records), images.iter().map(|image| image.img_id.as_str()).collect::<Vec<_>>());
     let singles: HashSet<_> = sandbox
@@ -169,20 +175,21 @@ async fn an_image_that_an_answer_lacks_is_asked_for_alone_and_only_that_one() {
 async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() {
     for spoils in [false, true] {
         let sandbox = Sandbox::builder().gone_fails_batch(spoils).start().await.unwrap();
-        let world = sandbox.world();
-        let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
-        let shots: Vec<_> = drives.flat_map(|drive| world.images_of(drive)).collect();
+        let world = sandbox.mock_data();
+        let sequences = world.sequences().iter().filter(|sequence| !sequence.is_gone());
+        let images: Vec<_> = sequences.flat_map(|sequence| sequence.images()).collect();
         let at: Vec<_> =
-            shots.iter().enumerate().filter(|(_, shot)| shot.is_gone()).map(|(at, _)| at).collect();
+            images.iter().enumerate().filter(|(_, image)| image.is_gone()).map(|(at, _)| at).collect();
         assert_eq!(at.len(), 3);
-        let records = fetch(&client(&sandbox), shots.iter().map(|shot| Ok(image(&shot.id())))).await;
-        for (place, (record, shot)) in records.iter().zip(&shots).enumerate() {
+        let records =
+            fetch(&client(&sandbox), images.iter().map(|image| Ok(image_record(&image.id())))).await;
+        for (place, (record, image)) in records.iter().zip(&images).enumerate() {
             match record {
-                Ok(record) => assert_eq!(record.img_id.as_str(), shot.id()),
+                Ok(record) => assert_eq!(record.img_id.as_str(), image.id()),
                 Err(error) => {
                     assert!(at.contains(&place), "{error:?}");
                     assert_eq!(error.kind(), ErrorKind::Gone);
-                    assert!(error.subject().unwrap().starts_with(&shot.id()));
+                    assert!(error.subject().unwrap().starts_with(&image.id()));
                 }
             }
         }
@@ -198,7 +205,7 @@ async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else()
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 150);
     let poison = images[60].img_id.to_string();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::BatchFails(poison)));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::BatchFails(poison)));
     let client = builder(&sandbox).max_attempts(2).build().unwrap();
     let records = fetch(&client, images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records).len(), 150);
@@ -210,7 +217,7 @@ async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else()
 #[tokio::test]
 async fn an_outage_does_not_become_a_storm() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::graph_error(
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::graph_error(
         500,
         2,
         None,
@@ -285,7 +292,7 @@ async fn a_fatal_error_is_the_last_item_of_a_stage() {
 async fn an_answer_about_nothing_is_no_record() {
     let sandbox = Sandbox::start().await.unwrap();
     let image = present(&sandbox, 1).remove(0);
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::status(200, "{}")));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::status(200, "{}")));
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let error = client.image(&image, &Fields::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);

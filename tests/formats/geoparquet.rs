@@ -14,7 +14,7 @@ use parquet::file::statistics::Statistics;
 use serde_json::{Value as Json, json};
 use streetflow::{Flow, GeometryChoice, Image, LonLat, Metadata, ParquetSink, Result, Sink};
 
-use crate::support::{images, metadata, odd_metadata};
+use crate::support::{image_records, metadata_record, odd_metadata};
 
 async fn written<T: Send + 'static>(
     records: impl Iterator<Item = T> + Send + 'static,
@@ -43,7 +43,7 @@ fn geo(file: &ParquetMetaData) -> Json {
 
 /// Images along a line, so that neighbours in the table are neighbours on the ground.
 fn along(count: u32) -> impl Iterator<Item = Metadata> + Send {
-    images(u64::from(count)).zip(0_u32..).map(move |(image, number)| Metadata {
+    image_records(u64::from(count)).zip(0_u32..).map(move |(image, number)| Metadata {
         seq_id: image.seq_id,
         img_id: image.img_id,
         captured_at: Some(1_700_000_000_000 + i64::from(number) * 1000),
@@ -156,9 +156,11 @@ async fn the_geo_metadata_says_what_geoparquet_1_1_wants() {
         }},
     });
     assert_eq!(geo(&file), expected);
-    let nowhere = written([metadata("1")].into_iter(), |path| Box::new(ParquetSink::create(path))).await;
+    let nowhere =
+        written([metadata_record("1")].into_iter(), |path| Box::new(ParquetSink::create(path))).await;
     assert_eq!(geo(&nowhere)["columns"]["geometry"]["bbox"], Json::Null);
-    let images = written(images(3), |path| Box::new(ParquetSink::create(path)) as Box<dyn Sink<Image>>).await;
+    let images =
+        written(image_records(3), |path| Box::new(ParquetSink::create(path)) as Box<dyn Sink<Image>>).await;
     assert_eq!(note(&images, "geo"), None, "a table without a place is plain Parquet");
 }
 
@@ -167,7 +169,7 @@ async fn the_place_is_the_one_that_was_chosen() {
     let record = Metadata {
         geometry: Some(LonLat { lon: 1.0, lat: 2.0 }),
         computed_geometry: Some(LonLat { lon: 3.0, lat: 4.0 }),
-        ..metadata("1")
+        ..metadata_record("1")
     };
     for (place, bbox) in [
         (GeometryChoice::Original, json!([1.0, 2.0, 1.0, 2.0])),
@@ -226,7 +228,8 @@ async fn the_embedded_schema_says_what_the_footer_says() {
     let table = written(along(300), |path| Box::new(place(all(path)))).await;
     let native = written(along(300), |path| Box::new(place(all(path)).native_geometry())).await;
     let empty = written(along(0), |path| Box::new(place(all(path)))).await;
-    let images = written(images(3), |path| Box::new(ParquetSink::create(path).note("licence", "CC"))).await;
+    let images =
+        written(image_records(3), |path| Box::new(ParquetSink::create(path).note("licence", "CC"))).await;
     for file in [&table, &native, &empty, &images] {
         let notes = file.file_metadata().key_value_metadata().unwrap();
         let footer: BTreeMap<_, _> = notes

@@ -9,7 +9,7 @@ use streetflow::{
 };
 
 use crate::support::tables::{all, bits, read, write};
-use crate::support::{ODD_TEXT, image, metadata, odd_metadata};
+use crate::support::{ODD_TEXT, image_record, metadata_record, odd_metadata};
 
 /// Values for one column, one of each kind; which is taken is the column's matter.
 type Cell = (bool, String, f64, i32, i64, bool, Vec<f64>, Vec<String>);
@@ -106,7 +106,7 @@ proptest::proptest! {
 
 #[test]
 fn what_is_no_number_or_no_text_is_absent_in_every_format() {
-    let mut odd = metadata("1");
+    let mut odd = metadata_record("1");
     odd.compass_angle = Some(f64::NAN);
     odd.altitude = Some(f64::INFINITY);
     odd.camera_parameters = Some(vec![1.0, f64::NAN]);
@@ -117,7 +117,7 @@ fn what_is_no_number_or_no_text_is_absent_in_every_format() {
         let path = folder.path().join("table");
         write(&path, *format, &all(), std::slice::from_ref(&odd));
         let back: Vec<Metadata> = read(&path, *format);
-        let expected = vec![metadata("1")];
+        let expected = vec![metadata_record("1")];
         assert_eq!(back, expected, "{format}");
     }
 }
@@ -150,7 +150,7 @@ fn the_golden_files_are_written_today_as_they_were_then() {
         seq_id: SequenceId::new("-qe-JIXxphhaeodoDQNWvM").unwrap(),
     };
     is_golden("seq_dataset", &[sequence(Some("803468386961584")), sequence(None)]);
-    is_golden("img_dataset", &[image("728019821979741"), image("26774514888887982")]);
+    is_golden("img_dataset", &[image_record("728019821979741"), image_record("26774514888887982")]);
     let plain = Metadata {
         geometry: Some(streetflow::LonLat { lon: 33.041_782_1, lat: 34.684_566_590_1 }),
         captured_at: Some(1_702_208_626_000),
@@ -158,16 +158,16 @@ fn the_golden_files_are_written_today_as_they_were_then() {
         altitude: Some(4_294_967_281.0),
         camera_parameters: Some(Vec::new()),
         merge_cc: Some(4.546_427_159_383e18),
-        ..metadata("728019821979741")
+        ..metadata_record("728019821979741")
     };
-    is_golden("img_meta_dataset", &[plain, odd_metadata(), metadata("1")]);
+    is_golden("img_meta_dataset", &[plain, odd_metadata(), metadata_record("1")]);
 }
 
 #[test]
 fn geojson_is_what_rfc_7946_wants() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
-    write(&path, Format::GeoJson, &all(), &[odd_metadata(), metadata("1")]);
+    write(&path, Format::GeoJson, &all(), &[odd_metadata(), metadata_record("1")]);
     let collection: geojson::FeatureCollection = fs::read_to_string(&path).unwrap().parse().unwrap();
     assert_eq!(collection.foreign_members, None, "no crs, nothing that the RFC does not know");
     let names: Vec<Vec<&String>> = collection
@@ -181,11 +181,16 @@ fn geojson_is_what_rfc_7946_wants() {
     assert_eq!(last.id, Some(geojson::feature::Id::String("1".to_owned())));
     assert!(last.geometry.is_none());
     // Line by line: LF, and RS only if it is asked for.
-    write(&path, Format::GeoJsonSeq, &all(), &[metadata("1"), metadata("2")]);
+    write(&path, Format::GeoJsonSeq, &all(), &[metadata_record("1"), metadata_record("2")]);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches('\n').count(), 2);
     assert!(text.ends_with("}\n") && !text.contains('\r') && !text.contains('\u{1e}'));
-    write(&path, Format::GeoJsonSeq, &all().record_separators(), &[metadata("1"), metadata("2")]);
+    write(
+        &path,
+        Format::GeoJsonSeq,
+        &all().record_separators(),
+        &[metadata_record("1"), metadata_record("2")],
+    );
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
         text.replace("{\"type\":\"Feature\"", "\u{1e}{\"type\":\"Feature\"")

@@ -25,19 +25,19 @@ pub(crate) fn client(sandbox: &Sandbox) -> Client {
     builder(sandbox).build().unwrap()
 }
 
-pub(crate) fn sequence(drive: &MockSequence) -> Sequence {
-    Sequence { org_id: None, seq_id: SequenceId::new(drive.id()).unwrap() }
+pub(crate) fn sequence_record(sequence: &MockSequence) -> Sequence {
+    Sequence { org_id: None, seq_id: SequenceId::new(sequence.id()).unwrap() }
 }
 
-pub(crate) fn image(id: &str) -> Image {
+pub(crate) fn image_record(id: &str) -> Image {
     Image { seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy").unwrap(), img_id: ImageId::new(id).unwrap() }
 }
 
-pub(crate) fn images(count: u64) -> impl Iterator<Item = Image> {
-    (0..count).map(|number| image(&(1_000_000_000_000_000 + number).to_string()))
+pub(crate) fn image_records(count: u64) -> impl Iterator<Item = Image> {
+    (0..count).map(|number| image_record(&(1_000_000_000_000_000 + number).to_string()))
 }
 
-pub(crate) fn metadata(id: &str) -> Metadata {
+pub(crate) fn metadata_record(id: &str) -> Metadata {
     Metadata { img_id: ImageId::new(id).unwrap(), ..Metadata::default() }
 }
 
@@ -46,7 +46,7 @@ pub(crate) const ODD_TEXT: &str = "Ünï, \"quoted\"\nand\r\nbroken; 日本\t'=1
 
 /// A record with an odd value in every column.
 pub(crate) fn odd_metadata() -> Metadata {
-    let mut record = metadata("26774514888887982");
+    let mut record = metadata_record("26774514888887982");
     for column in Metadata::COLUMNS.iter().filter(|column| column.field.is_some()) {
         let value = match column.kind {
             Kind::Text => Value::Text(ODD_TEXT.into()),

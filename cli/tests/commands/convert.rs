@@ -277,7 +277,7 @@ fn a_table_comes_back_from_any_chain_of_conversions() {
             .into_iter()
             .enumerate()
     {
-        for records in [vec![], vec![crate::support::metadata("1"), odd.clone()]] {
+        for records in [vec![], vec![crate::support::metadata_record("1"), odd.clone()]] {
             let fields =
                 if fields.is_empty() { streetflow::Fields::known().join(",") } else { fields.to_owned() };
             let layout = streetflow::sinks::Layout::default().fields(&fields.parse().unwrap());

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, MockData, RecordedRequest, Rule, Sandbox};
 
 use crate::support::{command, command_on, names, output, read, run, with};
 
@@ -44,7 +44,7 @@ async fn four_steps_and_crawl_write_the_same_files() {
     assert_eq!(pictures, names(&crawl.join("downloaded_images")));
     for name in pictures {
         let id = name.strip_suffix("_256.jpg").unwrap();
-        let truth = sandbox.world().picture(id, Some(256)).unwrap();
+        let truth = sandbox.mock_data().picture(id, Some(256)).unwrap();
         assert!(fs::read(crawl.join("downloaded_images").join(&name)).unwrap() == truth, "{name}");
     }
     let header = read(&steps, "img_meta_dataset.csv").lines().next().unwrap().to_owned();
@@ -58,7 +58,7 @@ async fn four_steps_and_crawl_write_the_same_files() {
 async fn a_second_download_asks_for_nothing_and_says_so() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let owner = format!("--org-id={}", World::ORGANIZATION);
+    let owner = format!("--org-id={}", MockData::ORGANIZATION);
     run(&sandbox, folder.path(), ["crawl", NICOSIA, &owner]).await;
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), ["download"]).await;
@@ -91,7 +91,7 @@ async fn crawl_without_pictures_and_with_a_quality_of_its_own() {
     let (exit, said) = run(
         &sandbox,
         folder.path(),
-        ["crawl", NICOSIA, "--fields=width", "--quality=1024", "--org-id", World::USER_ID],
+        ["crawl", NICOSIA, "--fields=width", "--quality=1024", "--org-id", MockData::USER_ID],
     )
     .await;
     assert_eq!(exit, 0, "{said}");
@@ -107,7 +107,7 @@ async fn crawl_without_pictures_and_with_a_quality_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_sandbox_needs_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let owner = format!("--org-id={}", World::ORGANIZATION);
+    let owner = format!("--org-id={}", MockData::ORGANIZATION);
     let (exit, said) = output(with(command(folder.path()), ["crawl", "--sandbox", &owner])).await;
     assert_eq!(exit, 0, "{said}");
     assert!(said.contains("ruled out") && said.contains("`--exhaustive`"), "{said}");
@@ -135,7 +135,7 @@ fn some_pictures(asked: &RecordedRequest) -> bool {
 async fn what_failed_is_named_and_the_next_run_has_it() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::when(some_pictures).fault(Fault::status(404, "gone")));
+    sandbox.add_rule(Rule::when(some_pictures).fault(Fault::status(404, "gone")));
     let (exit, said) = run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
     assert_eq!(exit, 3, "{said}");
     let asked = sandbox.requests();
@@ -154,7 +154,7 @@ async fn what_failed_is_named_and_the_next_run_has_it() {
         "{failures}"
     );
     assert_eq!(failures.lines().count(), bad.len() + 1);
-    sandbox.clear_script();
+    sandbox.clear_rules();
     let (exit, said) = run(&sandbox, folder.path(), ["download"]).await;
     assert_eq!(exit, 0, "{said}");
     assert!(said.contains(&format!("{} downloaded", bad.len())), "{said}");
@@ -168,7 +168,7 @@ async fn what_is_gone_is_counted_and_named() {
     let (exit, said) =
         run(&sandbox, folder.path(), ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--no-download"]).await;
     assert_eq!(exit, 0, "{said}");
-    let gone = sandbox.world().sequences().iter().find(|drive| drive.is_gone()).unwrap();
+    let gone = sandbox.mock_data().sequences().iter().find(|sequence| sequence.is_gone()).unwrap();
     assert!(said.contains(&format!("gone at Mapillary: 1 sequence ({})", gone.id())), "{said}");
     assert!(said.contains("gone at Mapillary: 3 images (") && said.contains("`outputs/gone.csv`"), "{said}");
     let rows = read(folder.path(), "outputs/gone.csv");
@@ -180,7 +180,7 @@ async fn what_is_gone_is_counted_and_named() {
 async fn a_block_of_the_tile_host_is_explained_with_exit_1() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::Redirect));
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::Redirect));
     let (exit, said) = run(&sandbox, folder.path(), ["sequences", "--bbox=32.19,34.52,34.18,35.49"]).await;
     assert_eq!(exit, 1, "{said}");
     assert!(said.contains("blocked this address") && said.contains("about a day"), "{said}");
@@ -194,7 +194,7 @@ async fn a_run_in_which_everything_failed_leaves_the_tables_alone() {
     let folder = tempfile::tempdir().unwrap();
     run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
     let before = read(folder.path(), "outputs/img_dataset.csv");
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(503, "")));
     let (exit, said) = run(&sandbox, folder.path(), ["images", "--attempts=1"]).await;
     assert_eq!(exit, 1, "{said}");
     assert!(said.contains("left as they were"), "{said}");
@@ -205,9 +205,9 @@ async fn a_run_in_which_everything_failed_leaves_the_tables_alone() {
 async fn a_run_that_could_not_try_keeps_the_failures_of_the_one_before() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::when(some_pictures).fault(Fault::status(404, "")));
+    sandbox.add_rule(Rule::when(some_pictures).fault(Fault::status(404, "")));
     run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
-    sandbox.clear_script();
+    sandbox.clear_rules();
     let failures = read(folder.path(), "outputs/failures.csv");
     let (exit, _) = run(&sandbox, folder.path(), ["download", "-i", "typo.csv"]).await;
     assert_eq!((exit, read(folder.path(), "outputs/failures.csv")), (2, failures));
@@ -257,14 +257,14 @@ async fn quiet_is_quiet_and_help_tells_the_exit_codes() {
 async fn standard_input_is_an_input() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    fs::write(folder.path().join("in"), format!("seq_id\n{}\n", drive.id())).unwrap();
+    let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    fs::write(folder.path().join("in"), format!("seq_id\n{}\n", sequence.id())).unwrap();
     let mut command = with(command_on(&sandbox, folder.path()), ["images", "-i", "-"]);
     command.stdin(fs::File::open(folder.path().join("in")).unwrap());
     let (exit, said) = output(command).await;
     assert_eq!(exit, 0, "{said}");
     assert_eq!(
         read(folder.path(), "outputs/img_dataset.csv").lines().count(),
-        drive.image_count() as usize + 1
+        sequence.image_count() as usize + 1
     );
 }

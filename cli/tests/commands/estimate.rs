@@ -110,12 +110,12 @@ async fn what_an_estimate_cannot_do_is_told() {
         assert_eq!((exit, &*text), (2, ""), "{args:?}: {said}");
         assert!(said.contains(words), "{said}");
     }
-    sandbox.script(Rule::when(|asked| asked.path.contains("/14/")).fault(Fault::status(500, "")));
+    sandbox.add_rule(Rule::when(|asked| asked.path.contains("/14/")).fault(Fault::status(500, "")));
     let (exit, text, said) = estimated(&sandbox, folder.path(), [NICOSIA, "--attempts=1"]).await;
     assert_eq!(exit, 3, "{said}");
     assert!(text.contains("tiles failed: it will be more than this"), "{text}");
-    sandbox.clear_script();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::Redirect));
+    sandbox.clear_rules();
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::Redirect));
     let (exit, text, said) = estimated(&sandbox, folder.path(), [NICOSIA]).await;
     assert_eq!((exit, &*text), (1, ""), "{said}");
     assert!(said.contains("block"), "{said}");

@@ -14,14 +14,15 @@ const WORDS: &str = "crawl --no-download --fields=captured_at --sequences=";
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
     let sandbox = sandbox().await;
-    let drives: Vec<_> =
-        sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).take(3).collect();
-    let words = format!("{WORDS}{}", drives.iter().map(|drive| drive.id()).collect::<Vec<_>>().join(","));
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).take(3).collect();
+    let words =
+        format!("{WORDS}{}", sequences.iter().map(|sequence| sequence.id()).collect::<Vec<_>>().join(","));
     let fresh = tempfile::tempdir().unwrap();
     let (exit, said) = run(&sandbox, fresh.path(), &words).await;
     assert_eq!(exit, 0, "{said}");
     let truth = read(&fresh.path().join("outputs"), "img_dataset.csv");
-    let ids: Vec<_> = sandbox.world().images_of(drives[1]).map(|shot| shot.id()).collect();
+    let ids: Vec<_> = sequences[1].images().map(|image| image.id()).collect();
     for (bad, named) in [
         ("null", "null"),
         (r#"{"id":null}"#, "null"),
@@ -34,9 +35,9 @@ async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
         let mut entries: Vec<_> = ids.iter().map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
         entries.insert(1, bad.to_owned());
         let body = format!(r#"{{"data":[{}]}}"#, entries.join(","));
-        sandbox.clear_script();
-        sandbox.script(
-            Rule::on(Host::Graph).query("sequence_id", drives[1].id()).fault(Fault::status(200, &body)),
+        sandbox.clear_rules();
+        sandbox.add_rule(
+            Rule::on(Host::Graph).query("sequence_id", sequences[1].id()).fault(Fault::status(200, &body)),
         );
         let folder = tempfile::tempdir().unwrap();
         let outputs = folder.path().join("outputs");
@@ -44,14 +45,14 @@ async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
             let (exit, said) = run(&sandbox, folder.path(), &words).await;
             assert_eq!(exit, 3, "{bad}: {said}");
             assert!(read(&outputs, "img_dataset.csv") == truth, "{bad}");
-            assert_eq!(column(&outputs, "failures.csv", "id"), [drives[1].id()], "{bad}");
+            assert_eq!(column(&outputs, "failures.csv", "id"), [sequences[1].id()], "{bad}");
             let reason = &column(&outputs, "failures.csv", "reason")[0];
             assert!(reason.contains(named) && reason.contains("entry 2"), "{bad}: {reason}");
             let images = &report(&outputs)["steps"]["images"];
             assert_eq!((number(&images["done"]), number(&images["failed"])), (2, 1), "{bad}");
         }
         // Nothing of it is kept that would hold for the next run.
-        sandbox.clear_script();
+        sandbox.clear_rules();
         let (exit, said) = run(&sandbox, folder.path(), &words).await;
         assert_eq!(exit, 0, "{bad}: {said}");
         assert!(read(&outputs, "img_dataset.csv") == truth && !outputs.join("failures.csv").exists());
@@ -61,13 +62,13 @@ async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_comes_twice_gives_one_row_and_is_counted() {
     let sandbox = sandbox().await;
-    let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    let ids: Vec<_> = sandbox.world().images_of(drive).map(|shot| shot.id()).collect();
+    let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    let ids: Vec<_> = sequence.images().map(|image| image.id()).collect();
     let entries = ids.iter().chain(&ids[..2]).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect::<Vec<_>>();
     let body = format!(r#"{{"data":[{}]}}"#, entries.join(","));
-    sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
+    sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
     let folder = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), &format!("{WORDS}{}", drive.id())).await;
+    let (exit, said) = run(&sandbox, folder.path(), &format!("{WORDS}{}", sequence.id())).await;
     assert_eq!(exit, 0, "{said}");
     let outputs = folder.path().join("outputs");
     assert_eq!(column(&outputs, "img_dataset.csv", "img_id"), ids);
@@ -104,7 +105,7 @@ fn tile(ids: &[&[u8]]) -> String {
 #[tokio::test]
 async fn a_feature_that_can_t_be_used_costs_neither_the_tile_nor_the_others() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"../x", b"-d_e"]))));
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"../x", b"-d_e"]))));
     let source = TileSource::within(&client(&sandbox), corner().parse().unwrap());
     let found: Vec<_> = source.stream().collect().await;
     let good: Vec<_> =
@@ -127,7 +128,7 @@ async fn a_tile_with_an_unusable_feature_is_a_named_failure_until_it_is_mended()
         command.args(words.split(' ')).env("STREETFLOW_CACHE_DIR", folder.path().join("cache"));
         crate::support::output(command)
     };
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"a b"]))));
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"a b"]))));
     for _ in 0..2 {
         let (exit, said) = cached(words).await;
         assert_eq!(exit, 3, "{said}");
@@ -136,8 +137,8 @@ async fn a_tile_with_an_unusable_feature_is_a_named_failure_until_it_is_mended()
         assert!(reason.contains("`a b` is no sequence id"), "{reason}");
         assert!(column(&outputs, "failures.csv", "id")[0].starts_with("14/"));
     }
-    sandbox.clear_script();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"ab"]))));
+    sandbox.clear_rules();
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"ab"]))));
     let (exit, said) = cached(words).await;
     assert_eq!(exit, 0, "{said}");
     assert_eq!(column(&outputs, "seq_dataset.csv", "seq_id"), ["ab", "abc"]);

@@ -67,7 +67,7 @@ fn restart(folder: &Path) {
 fn whole(sandbox: &Sandbox, folder: &Path, pictures: &[String]) {
     assert_eq!(names(&folder.join(PICTURES)), pictures, "all pictures, and nothing else");
     for name in pictures {
-        let truth = sandbox.world().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
+        let truth = sandbox.mock_data().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
         assert!(fs::read(folder.join(PICTURES).join(name)).unwrap() == truth, "{name}");
     }
 }
@@ -197,10 +197,10 @@ async fn a_marker_with_nonsense_in_it_means_that_all_are_looked_into() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_in_whatever_way_but_dying_leaves_no_marker() {
     let (sandbox, folder, pictures) = prepared().await;
-    sandbox.script(Rule::on(Host::Images).every_nth(5).fault(Fault::status(503, "busy")));
+    sandbox.add_rule(Rule::on(Host::Images).every_nth(5).fault(Fault::status(503, "busy")));
     run(&sandbox, folder.path(), "download --attempts 1", 3).await;
     assert!(markers(folder.path()).is_empty());
-    sandbox.clear_script();
+    sandbox.clear_rules();
     run(&sandbox, folder.path(), "download", 0).await;
     whole(&sandbox, folder.path(), &pictures);
     // With a marker of a run that is dead and nothing to do, too.

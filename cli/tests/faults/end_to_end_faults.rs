@@ -132,7 +132,7 @@ async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
     ];
     for host in [Host::Tiles, Host::Graph, Host::Images] {
         for fault in on_all.clone() {
-            sandbox.script(Rule::on(host).every_nth(30).fault(fault));
+            sandbox.add_rule(Rule::on(host).every_nth(30).fault(fault));
         }
     }
     for fault in [
@@ -140,17 +140,17 @@ async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
         Fault::graph_error(400, -2, Some(3_404_014), "Query Timeout"),
         Fault::Html,
     ] {
-        sandbox.script(Rule::on(Host::Graph).every_nth(20).fault(fault));
+        sandbox.add_rule(Rule::on(Host::Graph).every_nth(20).fault(fault));
     }
-    sandbox.script(Rule::on(Host::Graph).skip(5).times(1).fault(limit()));
+    sandbox.add_rule(Rule::on(Host::Graph).skip(5).times(1).fault(limit()));
     for fault in [Fault::Empty, Fault::Html] {
-        sandbox.script(Rule::on(Host::Images).every_nth(60).fault(fault));
+        sandbox.add_rule(Rule::on(Host::Images).every_nth(60).fault(fault));
     }
     // What is believed when it is said twice is said once.
-    sandbox.script(once(Host::Graph, 5, 0).path("/image_ids").fault(Fault::EmptyData));
-    sandbox.script(once(Host::Graph, 5, 0).path("/").fault(Fault::EmptyData));
-    sandbox.script(once(Host::Images, 20, 0).fault(Fault::status(403, "URL signature expired")));
-    sandbox.script(once(Host::Images, 20, 1).fault(Fault::status(404, "")));
+    sandbox.add_rule(once(Host::Graph, 5, 0).path("/image_ids").fault(Fault::EmptyData));
+    sandbox.add_rule(once(Host::Graph, 5, 0).path("/").fault(Fault::EmptyData));
+    sandbox.add_rule(once(Host::Images, 20, 0).fault(Fault::status(403, "URL signature expired")));
+    sandbox.add_rule(once(Host::Images, 20, 1).fault(Fault::status(404, "")));
     sandbox.clear_requests();
     let folder = tempfile::tempdir().unwrap();
     // Chance alone makes one request in some thousands fail six times.
@@ -183,7 +183,7 @@ async fn pictures_that_fail_all_the_time_are_named_and_the_next_run_has_them() {
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), NICOSIA).await;
     sandbox.clear_requests();
-    sandbox.script(Rule::when(a_tenth).fault(Fault::status(503, "busy")));
+    sandbox.add_rule(Rule::when(a_tenth).fault(Fault::status(503, "busy")));
     let (exit, said) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 3")).await;
     assert_eq!(exit, 3, "{said}");
     let asked = sandbox.requests();
@@ -196,7 +196,7 @@ async fn pictures_that_fail_all_the_time_are_named_and_the_next_run_has_them() {
     let missing = all.iter().filter(|name| !there.contains(name)).map(|name| name.split('_').next().unwrap());
     assert!(missing.clone().all(|id| failures.contains(&format!("download,{id},"))), "{failures}");
 
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), NICOSIA).await;
     assert_eq!(exit, 0, "{said}");
@@ -214,13 +214,13 @@ async fn after_a_block_the_same_command_asks_for_no_tile_again() {
     let tiles = |asked: &[RecordedRequest]| asked.iter().filter(|asked| asked.host == Host::Tiles).count();
     let needed = tiles(&sandbox.requests());
     sandbox.clear_requests();
-    sandbox.script(Rule::on(Host::Tiles).skip(40).fault(Fault::Redirect));
+    sandbox.add_rule(Rule::on(Host::Tiles).skip(40).fault(Fault::Redirect));
     let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
     assert_eq!(exit, 1, "{said}");
     assert!(said.contains("about a day") && said.contains("the same command again tomorrow"), "{said}");
     let before = tiles(&sandbox.requests());
     assert!(before <= 40 + IN_FLIGHT, "{before}: none after the first refusal but those under way");
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
     assert!(exit == 0 && said.contains("going on from"), "{said}");

@@ -13,7 +13,7 @@ use streetflow::{
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
 use crate::support::tables::{all, read, write};
-use crate::support::{builder, command, command_on, image, metadata, output};
+use crate::support::{builder, command, command_on, image_record, metadata_record, output};
 
 const MIB: usize = 1 << 20;
 
@@ -44,16 +44,16 @@ async fn no_nesting_of_an_answer_ends_the_program() {
             format!(r#"{{"data":[{{"id":{deep}}}]}}"#),
         ];
         for body in broken {
-            sandbox.clear_script();
-            sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
+            sandbox.clear_rules();
+            sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
             let begin = &body[..40];
             let is_reported =
                 |error: &Error| matches!(error.kind(), ErrorKind::Malformed | ErrorKind::Rejected);
-            match client.image(&image("1"), &Fields::default()).await {
+            match client.image(&image_record("1"), &Fields::default()).await {
                 Ok(record) => assert!(record.computed_rotation.is_none() && record.creator_id.is_none()),
                 Err(error) => assert!(is_reported(&error), "{begin}: {error:?}"),
             }
-            match client.images(&[image("1"), image("2")], &Fields::default()).await {
+            match client.images(&[image_record("1"), image_record("2")], &Fields::default()).await {
                 Ok(found) => assert_eq!(found, [None, None], "{begin}"),
                 Err(error) => assert!(is_reported(&error), "{begin}: {error:?}"),
             }
@@ -61,11 +61,11 @@ async fn no_nesting_of_an_answer_ends_the_program() {
             assert!(is_reported(&error), "{begin}: {error:?}");
         }
         // What is left out without a look costs nothing, however deep it is.
-        sandbox.clear_script();
+        sandbox.clear_rules();
         let body = format!(r#"{{"id":"1","unknown":{deep},"width":7}}"#);
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
-        assert_eq!(client.image(&image("1"), &Fields::default()).await.unwrap().width, Some(7));
-        sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, deep)));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
+        assert_eq!(client.image(&image_record("1"), &Fields::default()).await.unwrap().width, Some(7));
+        sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, deep)));
         if let Ok(bytes) = client.tile(TileId { z: 14, x: 1, y: 1 }).await {
             assert!(tile_layers(&bytes).is_err());
         }
@@ -161,7 +161,7 @@ async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.parquet");
         let records = [(1, fits), (2, long)].map(|(id, make)| {
-            let mut record = metadata(&id.to_string());
+            let mut record = metadata_record(&id.to_string());
             record.make = Some(make);
             record
         });
@@ -207,7 +207,7 @@ async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
             "id": "1", "creator": {"id": "5", "username": formula}, "make": formula, "altitude": -1.5,
             "computed_rotation": [-1.5], "sequence": "-qe-JIXxphhaeodoDQNWvM",
         });
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
         fs::write(folder.path().join("in.csv"), "seq_id,img_id\n-qe-JIXxphhaeodoDQNWvM,1\n").unwrap();
         let run = |args: &'static str| output(with(command_on(&sandbox, folder.path()), args.split(' ')));
         let fields = "metadata -i in.csv --fields=sequence,creator,make,altitude,computed_rotation";
@@ -242,7 +242,7 @@ fn texts_of_any_kind_are_no_formulas_in_csv_and_come_back() {
         .iter()
         .enumerate()
         .map(|(id, formula)| {
-            let mut record = metadata(&id.to_string());
+            let mut record = metadata_record(&id.to_string());
             record.camera_type = Some((*formula).to_owned());
             record.thumb_256_url = Some((*formula).to_owned());
             record.detections = Some(vec![(*formula).to_owned()]);
@@ -308,8 +308,8 @@ async fn no_text_of_network_or_file_commands_the_terminal() {
     let message = serde_json::json!({"error": {"message": format!("{EVIL}{long}"), "code": 1}}).to_string();
     for body in [message, EVIL.to_owned(), format!("{{\"error\":{}}}", serde_json::json!(EVIL))] {
         for status in [200, 400, 500] {
-            sandbox.clear_script();
-            sandbox.script(Rule::on(Host::Graph).fault(Fault::status(status, &body)));
+            sandbox.clear_rules();
+            sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(status, &body)));
             let (exit, said) = run(words("metadata -i good.csv -v --attempts=2")).await;
             assert_eq!(exit, 1, "{said}");
             is_plain(&said);
@@ -352,22 +352,22 @@ async fn ids_that_are_no_numbers_are_refused_in_answers() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     for bad in ["CON", "../1", "a", "1_2"] {
-        sandbox.clear_script();
+        sandbox.clear_rules();
         let body = format!(r#"{{"data":[{{"id":"1"}},{{"id":"{bad}"}}]}}"#);
-        sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
+        sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
         let ids = client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap();
         assert_eq!(ids.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1"], "{bad}");
         let body = format!(r#"{{"data":[{{"id":"{bad}"}}]}}"#);
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
         let error = client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Malformed && error.chain().contains("digits"), "{error:?}");
         let body = serde_json::json!({
             "id": "1", "sequence": "a/b", "creator": {"id": bad, "username": "x"}, "organization": {"id": bad},
             "mesh": {"id": bad}, "detections": {"data": [{"id": bad}, {"id": "7"}]},
         });
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
-        let record = client.image(&image("1"), &Fields::default()).await.unwrap();
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
+        let record = client.image(&image_record("1"), &Fields::default()).await.unwrap();
         assert_eq!((record.creator_id, record.organization_id, record.mesh_id), (None, None, None));
         assert_eq!((record.sequence, record.detections), (None, Some(vec!["7".to_owned()])));
         assert_eq!(record.creator_username.as_deref(), Some("x"));

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use streetflow::{ImageSink, Metadata, Sink};
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::{builder, client, command_on, metadata, names, output};
+use crate::support::{builder, client, command_on, metadata_record, names, output};
 
 const CRAWL: [&str; 4] = ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-download", "--concurrency=8"];
 
@@ -34,13 +34,13 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
     assert_eq!(exit, 0, "{said}");
     let truth = fs::read(fresh.path().join("outputs/img_meta_dataset.csv")).unwrap();
 
-    sandbox.script(all_gone());
+    sandbox.add_rule(all_gone());
     let (exit, said) = run(folder.path(), &[]).await;
     assert_eq!(exit, 1, "{said}");
     assert!(said.contains("Mapillary knows not one of them") && said.contains("`--trust-gone`"), "{said}");
     assert!(!folder.path().join("outputs/img_meta_dataset.csv").exists());
 
-    sandbox.clear_script();
+    sandbox.clear_rules();
     let (exit, said) = run(folder.path(), &[]).await;
     assert!(exit == 0 && said.contains("going on from"), "{said}");
     assert!(
@@ -49,7 +49,7 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
     );
 
     let trusting = tempfile::tempdir().unwrap();
-    sandbox.script(all_gone());
+    sandbox.add_rule(all_gone());
     let (exit, said) = run(trusting.path(), &["--trust-gone"]).await;
     assert!(exit == 0 && said.contains("gone at Mapillary"), "{said}");
     assert_eq!(
@@ -81,7 +81,7 @@ async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables(
             ["img_dataset.csv", "img_meta_dataset.csv"].map(|name| folder.path().join("outputs").join(name));
         let truth = tables.clone().map(|table| fs::read(table).unwrap());
 
-        sandbox.script(no_sequences(with_words));
+        sandbox.add_rule(no_sequences(with_words));
         for args in [&CRAWL[..], &["images"]] {
             let (exit, said) = run(args).await;
             assert_eq!(exit, 1, "{said}");
@@ -90,18 +90,18 @@ async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables(
             assert!(doubt, "{said}");
             assert!(tables.clone().map(|table| fs::read(table).unwrap()) == truth, "the tables stay");
         }
-        sandbox.clear_script();
+        sandbox.clear_rules();
         for args in [&CRAWL[..], &["images"]] {
             let (exit, said) = run(args).await;
             assert_eq!(exit, 0, "none of it is believed later: {said}");
             assert!(fs::read(&tables[0]).unwrap() == truth[0], "all of them are there");
         }
 
-        sandbox.script(no_sequences(with_words));
+        sandbox.add_rule(no_sequences(with_words));
         let (exit, said) = run(&["images", "--trust-gone"]).await;
         assert!(exit == 0 && said.contains("gone at Mapillary"), "{said}");
         assert_eq!(fs::read_to_string(&tables[0]).unwrap().lines().count(), 1);
-        sandbox.clear_script();
+        sandbox.clear_rules();
     }
 }
 
@@ -117,7 +117,7 @@ async fn a_handful_of_images_may_all_be_gone() {
 }
 
 async fn download(sink: ImageSink, url: String) -> (u64, u64) {
-    let image = Metadata { thumb_256_url: Some(url), ..metadata("7") };
+    let image = Metadata { thumb_256_url: Some(url), ..metadata_record("7") };
     let written = Box::new(sink).drain(stream::iter([Ok(image)]).boxed()).await.unwrap();
     (written.records, written.failed)
 }
@@ -137,8 +137,8 @@ async fn a_redirect_is_followed_only_to_a_host_that_may_be_asked() {
         ("file:///etc/passwd".to_owned(), 0),
         (format!("http://127.0.0.1:{port}/x"), 1),
     ] {
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", &to)));
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", &to)));
         other.clear_requests();
         assert_eq!(download(sink.clone(), start.clone()).await.0, 0, "{to}");
         assert_eq!(other.requests().len(), arrives, "{to}");

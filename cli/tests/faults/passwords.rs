@@ -27,7 +27,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 async fn a_password_in_a_url_is_written_and_said_nowhere() {
     let sandbox = Sandbox::start().await.unwrap();
     // The answers of a run that failed stay, with the question they answer.
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(500, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(500, "")));
     let with_login = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
     let (graph, tiles) = (with_login(sandbox.graph_url()), with_login(sandbox.tiles_url()));
     let broken = format!("http://me:{SECRET}@127.0.0.1:notaport/x");

@@ -15,7 +15,7 @@ use streetflow::{
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::{command_on, image, metadata, output};
+use crate::support::{command_on, image_record, metadata_record, output};
 
 /// Percent-encoded: all that is not a letter or a digit, or all there is.
 fn encoded(text: &str, all: bool) -> String {
@@ -132,9 +132,9 @@ async fn no_error_or_event_tells(token: &str) {
     let store = ResponseStore::open(folder.path().join("kept"), "a question").unwrap();
     let echo = echoes(token).join(" ");
     for fault in faults(token, &echo) {
-        sandbox.clear_script();
+        sandbox.clear_rules();
         for host in [Host::Graph, Host::Tiles, Host::Images] {
-            sandbox.script(Rule::on(host).fault(fault.clone()));
+            sandbox.add_rule(Rule::on(host).fault(fault.clone()));
         }
         // A new one each time: a block is for good.
         let client = Client::builder()
@@ -151,9 +151,9 @@ async fn no_error_or_event_tells(token: &str) {
         let mut note = |error: Option<Error>| said.extend(error.map(|error| words(&error)));
         note(client.tile(TileId { z: 14, x: 1, y: 1 }).await.err());
         note(client.image_ids(&SequenceId::new("abc").unwrap()).await.err());
-        note(client.image(&image("1"), &Fields::default()).await.err());
-        note(client.images(&[image("1"), image("2")], &Fields::default()).await.err());
-        let mut record = metadata("1");
+        note(client.image(&image_record("1"), &Fields::default()).await.err());
+        note(client.images(&[image_record("1"), image_record("2")], &Fields::default()).await.err());
+        let mut record = metadata_record("1");
         record.thumb_256_url = Some(format!("{}/x.jpg", sandbox.images_url()));
         let sink = ImageSink::new(&client, folder.path());
         let images = futures::stream::iter([Ok(record)]);
@@ -214,7 +214,7 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
     let sandbox = Sandbox::start().await.unwrap();
     let secret = token.rsplit('|').next().filter(|last| last.len() >= 16).unwrap_or(token);
     let (graph, images) = (sandbox.graph_url(), sandbox.images_url());
-    let answers = |rule: Rule, body: String| sandbox.script(rule.fault(Fault::status(200, &body)));
+    let answers = |rule: Rule, body: String| sandbox.add_rule(rule.fault(Fault::status(200, &body)));
     answers(Rule::on(Host::Tiles), tile(secret));
     let more = format!("{graph}/image_ids?sequence_id=abc&access_token={}&after=2", encoded(token, false));
     let ids = |ids: &[&str]| ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>();
@@ -238,10 +238,10 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
     answers(Rule::on(Host::Graph).path("/1"), hidden(one("1")));
     answers(Rule::on(Host::Graph).path("/2"), one("2").to_string());
     answers(Rule::on(Host::Graph).path("/4"), one("4").to_string());
-    sandbox.script(
+    sandbox.add_rule(
         Rule::on(Host::Graph).fault(Fault::status(500, &json!({"error": {"message": echo}}).to_string())),
     );
-    sandbox.script(Rule::on(Host::Images).fault(Fault::status(403, echo)));
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(403, echo)));
     let folder = tempfile::tempdir().unwrap();
     let mut command = command_on(&sandbox, folder.path());
     command.env("MAPILLARY_TOKEN", token).args(
@@ -311,7 +311,7 @@ async fn a_url_that_holds_the_token_is_never_asked() {
         for url in
             [format!("{}/a?t={echo}", sandbox.images_url()), format!("{}/{echo}/a", sandbox.images_url())]
         {
-            let mut image = metadata(&id.to_string());
+            let mut image = metadata_record(&id.to_string());
             image.thumb_256_url = Some(url);
             images.push(Ok(image));
         }

@@ -253,8 +253,9 @@ async fn all_requests_go_through_a_socks_proxy() {
         let mut command = with(command_on(&sandbox, folder.path()), ["images", "--output", output]);
         command.env("ALL_PROXY", proxy).env("MAPILLARY_GRAPH_URL", &graph);
         std::fs::create_dir(folder.path().join(output)).unwrap();
-        let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap().id();
-        std::fs::write(folder.path().join(output).join("seq_dataset.csv"), format!("seq_id\n{drive}\n"))
+        let sequence =
+            sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap().id();
+        std::fs::write(folder.path().join(output).join("seq_dataset.csv"), format!("seq_id\n{sequence}\n"))
             .unwrap();
         async move {
             let ended = soon(command).await;

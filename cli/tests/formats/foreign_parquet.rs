@@ -20,7 +20,7 @@ use streetflow::{
     ErrorKind, Flow, Format, Image, LonLat, Metadata, ParquetSink, ParquetSource, Result, Source,
 };
 
-use crate::support::{metadata, odd_metadata};
+use crate::support::{metadata_record, odd_metadata};
 
 /// Writes columns as another program would, with what it says about its geometry.
 fn table(path: &Path, columns: Vec<(&str, ArrayRef)>, geo: Option<&str>) {
@@ -101,7 +101,7 @@ async fn numbers_times_and_lists_of_other_types_are_understood() {
         camera_parameters: Some(vec![1.0, 2.0]),
         computed_rotation: Some(vec![0.5, 1e-5]),
         geometry: Some(HERE),
-        ..metadata("1")
+        ..metadata_record("1")
     };
     assert_eq!(read(&path).await.unwrap(), [expected]);
 }
@@ -287,7 +287,7 @@ async fn a_float_that_is_no_number_is_absent_also_as_an_id() {
         ("altitude", Arc::clone(&nan)),
     ];
     table(&path, columns, None);
-    assert_eq!(read(&path).await.unwrap(), [metadata("1")]);
+    assert_eq!(read(&path).await.unwrap(), [metadata_record("1")]);
     table(&path, vec![("img_id", nan)], None);
     let error = read(&path).await.unwrap_err();
     assert!(error.chain().contains("it is empty"), "{}", error.chain());

@@ -130,9 +130,9 @@ async fn a_single_id_that_may_be_rounded_is_named_in_a_warning() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let known: Vec<_> = {
-        let world = sandbox.world();
-        let drive = world.sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-        world.images_of(drive).map(|shot| shot.id()).take(30).collect()
+        let world = sandbox.mock_data();
+        let sequence = world.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+        sequence.images().map(|image| image.id()).take(30).collect()
     };
     let mut ids = known.clone();
     ids.insert(7, "9158403553001720".to_owned());

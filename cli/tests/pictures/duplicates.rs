@@ -55,7 +55,7 @@ async fn an_image_in_three_rows_is_one_picture() {
         }
     }
     // A picture that always fails is a failure of each of its rows, and asked for by one after the other.
-    sandbox.script(Rule::on(Host::Images).fault(Fault::Html));
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Html));
     fs::remove_dir_all(folder.path().join(PICTURES)).unwrap();
     fs::write(outputs.join("img_meta_dataset.csv"), format!("{head}\n{0}\n{0}\n", rows[0])).unwrap();
     let (exit, said) = run(&sandbox, folder.path(), ["download", "--attempts=1"]).await;

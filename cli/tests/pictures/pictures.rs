@@ -91,7 +91,7 @@ async fn pictures_say_what_the_table_says_and_no_pixel_is_touched() {
         let id = &row["img_id"];
         let picture = fs::read(folder.path().join(PICTURES).join(format!("{id}_256.jpg"))).unwrap();
         let (bare, blocks) = bare(&picture);
-        assert!(blocks == 1 && bare == sandbox.world().picture(id, Some(256)).unwrap(), "{row:?}");
+        assert!(blocks == 1 && bare == sandbox.mock_data().picture(id, Some(256)).unwrap(), "{row:?}");
         let exif = exif_of(&picture);
         let absurd = |column: &str, from: f64| row[column].parse::<f64>().is_ok_and(|value| value > from);
         let cell = |column: &str, from: f64| if absurd(column, from) { "" } else { row[column].as_str() };
@@ -158,7 +158,7 @@ async fn originals_carry_it_unless_told_otherwise_and_thumbs_only_if_told() {
                 creator, so pictures go without; `streetflow metadata --fields thumb_original_url,make,geometry,altitude,";
     assert_eq!(said.matches(hint).count(), 1, "{said}");
     for (name, path) in &there {
-        let truth = sandbox.world().picture(name.strip_suffix("_original.jpg").unwrap(), None).unwrap();
+        let truth = sandbox.mock_data().picture(name.strip_suffix("_original.jpg").unwrap(), None).unwrap();
         let picture = fs::read(path).unwrap();
         assert!(bare(&picture).0 == truth, "{name}");
         assert!(degrees(&exif_of(&picture), Tag::GPSLatitudeRef, Tag::GPSLatitude).is_some());
@@ -320,7 +320,7 @@ async fn a_kill_leaves_no_half_picture_in_any_folder_and_costs_none_that_is_whol
 fn whole(sandbox: &Sandbox, name: &str, path: &Path) {
     let id = name.rsplit('/').next().unwrap().strip_suffix("_256.jpg").unwrap();
     let (bare, blocks) = bare(&fs::read(path).unwrap());
-    assert!(blocks == 1 && bare == sandbox.world().picture(id, Some(256)).unwrap(), "{name}");
+    assert!(blocks == 1 && bare == sandbox.mock_data().picture(id, Some(256)).unwrap(), "{name}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

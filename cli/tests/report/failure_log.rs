@@ -16,9 +16,8 @@ use crate::support::{command_on, eventually};
 
 /// Every fault but those that are waited out for longer than a test may take.
 fn faults(sandbox: &Sandbox) -> Vec<(&'static str, Fault, u64)> {
-    let ids: Vec<_> = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).collect();
-    let ids: Vec<_> =
-        ids.iter().flat_map(|drive| sandbox.world().images_of(drive)).map(|shot| shot.id()).collect();
+    let ids: Vec<_> = sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
+    let ids: Vec<_> = ids.iter().flat_map(|sequence| sequence.images()).map(|image| image.id()).collect();
     let (all, few) = (u64::MAX, 5);
     vec![
         ("503", Fault::status(503, ""), all),
@@ -80,7 +79,7 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
     let outputs = folder.path().join("outputs");
     let words = if host == Host::Images { CRAWL.to_owned() } else { format!("{CRAWL} --no-download") };
     let (rule, met) = third(host, fault, times);
-    sandbox.script(rule);
+    sandbox.add_rule(rule);
     let (exit, said) = run(&sandbox, folder.path(), &words).await;
     assert!(met.load(Ordering::Relaxed) > 0, "{what}: it never occurred");
     let first = check(what, &sandbox, &outputs, exit);
@@ -98,7 +97,7 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
     if exit != 3 {
         return exit;
     }
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), &words).await;
     assert_eq!(exit, 0, "{what}: {said}");
@@ -124,7 +123,7 @@ async fn a_batch_that_one_image_spoils_costs_that_image_at_the_most() {
     run(&sandbox, folder.path(), &format!("{CRAWL} --no-download")).await;
     let outputs = folder.path().join("outputs");
     let spoilt = column(&outputs, "img_meta_dataset.csv", "img_id").swap_remove(100);
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::BatchFails(spoilt.clone())));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::BatchFails(spoilt.clone())));
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), "metadata --attempts=1").await;
     assert_eq!(exit, 0, "{said}");
@@ -142,7 +141,7 @@ async fn a_run_that_is_stopped_in_a_long_wait_says_what_it_did_not_reach() {
     let cases = cases.map(|(host, (name, fault))| async move {
         let what = &format!("{name} on {host:?}");
         let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
-        sandbox.script(Rule::on(host).skip(2).fault(fault));
+        sandbox.add_rule(Rule::on(host).skip(2).fault(fault));
         let mut command = command_on(&sandbox, folder.path());
         let child = command.args(CRAWL.split(' ')).stderr(Stdio::piped()).spawn().unwrap();
         eventually("it waits", || sandbox.requests_to(host).len() > 5).await;
@@ -166,8 +165,9 @@ async fn a_run_that_is_stopped_in_a_long_wait_says_what_it_did_not_reach() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
-    let drives: Vec<_> = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).collect();
-    let rows = format!("seq_id\n{}\n../x\n{}\na b\n", drives[0].id(), drives[1].id());
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
+    let rows = format!("seq_id\n{}\n../x\n{}\na b\n", sequences[0].id(), sequences[1].id());
     fs::write(folder.path().join("in.csv"), rows).unwrap();
     let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv").await;
     assert_eq!(exit, 3, "{said}");
@@ -181,10 +181,11 @@ async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
 async fn an_id_that_stands_twice_in_a_table_is_named_once_also_with_q() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let outputs = folder.path().join("outputs");
-    let drives: Vec<_> = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).collect();
-    let (good, bad) = (drives[0].id(), drives[1].id());
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
+    let (good, bad) = (sequences[0].id(), sequences[1].id());
     fs::write(folder.path().join("in.csv"), format!("seq_id\n{bad}\n{good}\n{bad}\n{bad}\n")).unwrap();
-    sandbox.script(Rule::on(Host::Graph).query("sequence_id", bad).fault(Fault::status(500, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).query("sequence_id", bad).fault(Fault::status(500, "")));
     for _ in 0..2 {
         let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv --attempts=1 -q").await;
         assert_eq!(exit, 3, "{said}");
@@ -192,7 +193,7 @@ async fn an_id_that_stands_twice_in_a_table_is_named_once_also_with_q() {
         assert!(said.contains("failed: 3") && said.contains("`outputs/failures.csv`"), "{said}");
         assert_eq!(named(&outputs, "failures.csv", "images"), [bad]);
     }
-    sandbox.clear_script();
+    sandbox.clear_rules();
     let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv -q").await;
     assert_eq!((exit, said.as_str()), (0, ""));
     assert!(!outputs.join("failures.csv").exists());
@@ -229,7 +230,7 @@ async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_breaks_off_reports_why_and_what_it_had_done() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
-    sandbox.script(Rule::on(Host::Tiles).skip(4).fault(Fault::Redirect));
+    sandbox.add_rule(Rule::on(Host::Tiles).skip(4).fault(Fault::Redirect));
     let (exit, said) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
     assert_eq!(exit, 1, "{said}");
     let report = check("block", &sandbox, &folder.path().join("outputs"), 1);

@@ -23,9 +23,9 @@ fn of<'a>(objects: &'a [Value], event: &str) -> Vec<&'a Value> {
 async fn a_program_sees_progress_what_is_said_and_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(300))));
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(300))));
     let list = Rule::when(|asked| asked.param("sequence_id").is_some());
-    sandbox.script(list.times(1).fault(Fault::status(500, "")));
+    sandbox.add_rule(list.times(1).fault(Fault::status(500, "")));
     let words = ["crawl", NICOSIA, "--attempts=1"];
     let (exit, said) = run(&sandbox, folder.path(), words.into_iter().chain(["--progress", "json"])).await;
     assert_eq!(exit, 3, "{said}");

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use streetflow::{CsvSink, Flow};
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 
 use crate::support::pictures::{PICTURES, fine};
-use crate::support::{command, command_on, images, names, with};
+use crate::support::{command, command_on, image_records, names, with};
 
 /// What a table or a picture is handed on in, at the least.
 const PIECE: u64 = 1 << 16;
@@ -49,8 +49,8 @@ async fn counted_on(sandbox: &Sandbox, folder: &Path, words: &str) -> Calls {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_takes_few_calls_and_is_written_once() {
     const BYTES: usize = 100_000;
-    let world = World::of_size(300, 1);
-    let sandbox = Sandbox::builder().world(world).picture_bytes(BYTES).start().await.unwrap();
+    let world = MockData::with_image_count(300, 1);
+    let sandbox = Sandbox::builder().mock_data(world).picture_bytes(BYTES).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fine(&sandbox, folder.path(), EVERYWHERE).await;
     let calls = counted_on(&sandbox, folder.path(), "download").await;
@@ -63,7 +63,7 @@ async fn a_picture_takes_few_calls_and_is_written_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_takes_few_calls_and_little_is_written_for_it() {
-    let sandbox = Sandbox::builder().world(World::of_size(20_000, 1)).start().await.unwrap();
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(20_000, 1)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let calls = counted_on(&sandbox, folder.path(), EVERYWHERE).await;
     let requests = sandbox.requests().len() as u64;
@@ -81,7 +81,7 @@ async fn an_answer_takes_few_calls_and_little_is_written_for_it() {
 #[tokio::test]
 async fn a_table_is_read_and_written_in_large_pieces() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = images(200_000).map(Ok);
+    let rows = image_records(200_000).map(Ok);
     let table = folder.path().join("img_dataset.csv");
     Flow::from(futures::stream::iter(rows)).into_sink(CsvSink::create(&table)).await.unwrap();
     let mut from = "img_dataset.csv".to_owned();

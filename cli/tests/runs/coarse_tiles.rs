@@ -27,8 +27,8 @@ async fn coarse_tiles_that_fail_lose_nothing_of_their_area() {
     for one_in in [1, 3] {
         for fault in [Fault::status(500, ""), Fault::TruncateSilently(30), Fault::Reset] {
             let folder = tempfile::tempdir().unwrap();
-            sandbox.clear_script();
-            sandbox.script(
+            sandbox.clear_rules();
+            sandbox.add_rule(
                 Rule::when(move |asked| zoom(asked) < 14 && chosen(asked, one_in)).fault(fault.clone()),
             );
             let (exit, said) = run(&sandbox, folder.path(), BOX).await;
@@ -51,7 +51,7 @@ async fn coarse_tiles_that_fail_lose_nothing_of_their_area() {
 async fn a_tile_of_the_last_level_is_still_a_failure() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::when(|asked| zoom(asked) == 14 && chosen(asked, 5)).fault(Fault::status(500, "")));
+    sandbox.add_rule(Rule::when(|asked| zoom(asked) == 14 && chosen(asked, 5)).fault(Fault::status(500, "")));
     let (exit, said) = run(&sandbox, folder.path(), BOX).await;
     assert_eq!(exit, 3, "{said}");
     let failed = column(&folder.path().join("outputs"), "failures.csv", "id");
@@ -62,7 +62,7 @@ async fn a_tile_of_the_last_level_is_still_a_failure() {
 async fn a_host_that_is_down_is_not_asked_for_every_tile_of_the_area() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(503, "")));
     let (exit, said) = run(&sandbox, folder.path(), BOX).await;
     assert_eq!(exit, 1, "{said}");
     let asked = sandbox.requests_to(Host::Tiles);

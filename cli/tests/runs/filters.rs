@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use streetflow::geo::Area;
 use streetflow::{Bbox, LonLat};
-use streetflow_sandbox::{Host, MockImage, Sandbox, World};
+use streetflow_sandbox::{Host, MockData, MockImage, Sandbox};
 
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::names;
@@ -19,9 +19,9 @@ type Fits = Box<dyn Fn(&Value) -> bool>;
 
 /// All images that exist, with what the Graph says of them.
 fn images<'w>(sandbox: &'w Sandbox, fields: &str) -> Vec<(MockImage<'w>, Value)> {
-    let shots = sandbox.world().sequences().iter().flat_map(|drive| sandbox.world().images_of(drive));
-    let known = shots.filter_map(|shot| Some((shot, sandbox.json(&shot.id(), fields)?)));
-    known.map(|(shot, json)| (shot, serde_json::from_str(&json).unwrap())).collect()
+    let images = sandbox.mock_data().sequences().iter().flat_map(|sequence| sequence.images());
+    let known = images.filter_map(|image| Some((image, sandbox.image_json(&image.id(), fields)?)));
+    known.map(|(image, json)| (image, serde_json::from_str(&json).unwrap())).collect()
 }
 
 fn ids(outputs: &Path) -> BTreeSet<String> {
@@ -36,7 +36,7 @@ fn fitting(
     fits: impl Fn(&Value) -> bool,
 ) -> BTreeSet<String> {
     let listed: BTreeSet<_> = column(outputs, "img_dataset.csv", "img_id").into_iter().collect();
-    let fit = images(sandbox, fields).into_iter().filter(|(_, json)| fits(json)).map(|(shot, _)| shot.id());
+    let fit = images(sandbox, fields).into_iter().filter(|(_, json)| fits(json)).map(|(image, _)| image.id());
     fit.filter(|id| listed.contains(id)).collect()
 }
 
@@ -132,7 +132,7 @@ async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
     let rows: Vec<_> = column(&outputs, "img_meta_dataset.csv", "seq_id")
         .into_iter()
         .zip(column(&outputs, "img_meta_dataset.csv", "img_id"))
-        .map(|(sequence, id)| (sequence, sandbox.world().image(&id).unwrap().place()))
+        .map(|(sequence, id)| (sequence, sandbox.mock_data().image(&id).unwrap().coordinates()))
         .collect();
     let neighbours: Vec<_> = rows.windows(2).filter(|pair| pair[0].0 == pair[1].0).collect();
     assert!(neighbours.len() > 20 && neighbours.iter().all(|pair| pair[0].1.metres_to(pair[1].1) >= 40.0));
@@ -144,7 +144,7 @@ async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
     let sequences = column(&outputs, "img_dataset.csv", "seq_id");
     let mut seen = BTreeSet::new();
     for (id, sequence) in listed.iter().zip(sequences).filter(|(id, _)| fits.contains(*id)) {
-        let has_place = sandbox.json(id, "geometry").unwrap().contains("coordinates");
+        let has_place = sandbox.image_json(id, "geometry").unwrap().contains("coordinates");
         if has_place && seen.insert(sequence) {
             assert!(ids(&outputs).contains(id), "{id}");
         }
@@ -224,11 +224,11 @@ async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_to
     let bounds: Bbox = "33.02,34.67,33.39,35.19".parse().unwrap();
     let tiles = sandbox.requests_to(Host::Tiles).len() as u64;
     assert!(tiles < 20 && tiles * 10 < bounds.cover_len(14), "{tiles} of {}", bounds.cover_len(14));
-    let world = sandbox.world();
+    let world = sandbox.mock_data();
     let found: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
-    for drive in world.sequences() {
-        if world.images_of(drive).any(|shot| area.contains(shot.place())) {
-            assert!(found.contains(drive.id()), "{} has images inside", drive.id());
+    for sequence in world.sequences() {
+        if sequence.images().any(|image| area.contains(image.coordinates())) {
+            assert!(found.contains(sequence.id()), "{} has images inside", sequence.id());
         }
     }
     // Besides, only what draws its line through an edge, close by.
@@ -241,8 +241,8 @@ async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_to
         })
     };
     for id in &found {
-        let drive = world.sequence(id).unwrap();
-        assert!(world.images_of(drive).any(|shot| near(shot.place())), "{id} lies far away");
+        let sequence = world.sequence(id).unwrap();
+        assert!(sequence.images().any(|image| near(image.coordinates())), "{id} lies far away");
     }
     assert!(found.len() > 10 && found.len() < world.sequences().len() / 3);
 
@@ -255,7 +255,7 @@ async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_to
             let at = |n: usize| json["geometry"]["coordinates"][n].as_f64();
             at(0).zip(at(1)).is_some_and(|(lon, lat)| area.contains(LonLat { lon, lat }))
         })
-        .map(|(shot, _)| shot.id())
+        .map(|(image, _)| image.id())
         .collect();
     assert_eq!(ids(&outputs), expected);
     assert!(expected.is_subset(&whole) && expected.len() < whole.len());
@@ -269,11 +269,11 @@ async fn around_a_place_everything_within_the_radius_comes() {
     let words = "crawl --around=33.3623,35.1712 --radius=400 --clip --no-download";
     go(&sandbox, folder.path(), words).await;
     let centre = LonLat { lon: 33.3623, lat: 35.1712 };
-    let away = |id: &str| sandbox.world().image(id).unwrap().place().metres_to(centre);
+    let away = |id: &str| sandbox.mock_data().image(id).unwrap().coordinates().metres_to(centre);
     let inside: BTreeSet<_> = images(&sandbox, "geometry")
         .into_iter()
-        .filter(|(shot, json)| json["geometry"].is_object() && shot.place().metres_to(centre) < 399.5)
-        .map(|(shot, _)| shot.id())
+        .filter(|(image, json)| json["geometry"].is_object() && image.coordinates().metres_to(centre) < 399.5)
+        .map(|(image, _)| image.id())
         .collect();
     assert!(inside.len() > 20 && inside.is_subset(&ids(&outputs)));
     assert!(ids(&outputs).iter().all(|id| away(id) < 400.5));
@@ -284,26 +284,26 @@ async fn several_owners_are_asked_for_and_others_kept_out() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let (ours, roads) = (World::ORGANIZATION, "315540227849163");
+    let (ours, roads) = (MockData::ORGANIZATION, "315540227849163");
     let all = "sequences --bbox=32.19,34.52,34.18,35.49 --exhaustive --tile-rate=1000000";
     let found = || column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect::<BTreeSet<_>>();
     let truth = |belongs: &dyn Fn(&streetflow_sandbox::MockSequence) -> bool| {
-        let drives = sandbox.world().sequences().iter().filter(|drive| belongs(drive));
-        drives.map(|drive| drive.id().to_owned()).collect::<BTreeSet<_>>()
+        let sequences = sandbox.mock_data().sequences().iter().filter(|sequence| belongs(sequence));
+        sequences.map(|sequence| sequence.id().to_owned()).collect::<BTreeSet<_>>()
     };
-    let of = |drive: &streetflow_sandbox::MockSequence, id: &str| {
-        drive.organization() == Some(id) || drive.creator() == id
+    let of = |sequence: &streetflow_sandbox::MockSequence, id: &str| {
+        sequence.organization() == Some(id) || sequence.creator() == id
     };
     for flags in [format!("--org-id={ours},{roads}"), format!("--org-id={ours} --org-id={roads}")] {
         go(&sandbox, folder.path(), &format!("{all} {flags}")).await;
-        assert_eq!(found(), truth(&|drive| of(drive, ours) || of(drive, roads)));
+        assert_eq!(found(), truth(&|sequence| of(sequence, ours) || of(sequence, roads)));
         let owners: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "org_id").into_iter().collect();
         assert_eq!(owners, BTreeSet::from([ours.to_owned(), roads.to_owned()]));
     }
-    let user = World::USER_ID;
+    let user = MockData::USER_ID;
     go(&sandbox, folder.path(), &format!("{all} --org-id={ours} --exclude-owner={user}")).await;
-    assert_eq!(found(), truth(&|drive| of(drive, ours) && !of(drive, user)));
-    let excluded = truth(&|drive| of(drive, ours) && of(drive, user)).len() as u64;
+    assert_eq!(found(), truth(&|sequence| of(sequence, ours) && !of(sequence, user)));
+    let excluded = truth(&|sequence| of(sequence, ours) && of(sequence, user)).len() as u64;
     assert!(excluded > 0 && left_out(&outputs, "sequences", "exclude_owner") == excluded);
 }
 

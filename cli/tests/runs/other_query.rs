@@ -130,7 +130,7 @@ async fn a_killed_run_and_a_download_do_not_forget_whose_the_tables_are() {
         assert!(exit == 2 && said.contains("another query"), "{exit} {said}");
     };
     refused().await;
-    sandbox.script(Rule::on(Host::Graph).skip(1).fault(Fault::Stall));
+    sandbox.add_rule(Rule::on(Host::Graph).skip(1).fault(Fault::Stall));
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
     let mut child = command.args(words.split(' ')).arg("-q").spawn().unwrap();

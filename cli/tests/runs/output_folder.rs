@@ -97,11 +97,11 @@ async fn what_is_wrong_in_the_folder_of_an_unfinished_run_is_named_and_links_are
     let (outputs, elsewhere) = (base.path().join("outputs"), base.path().join("elsewhere"));
     fs::create_dir_all(elsewhere.join("deep")).unwrap();
     fs::write(elsewhere.join("precious"), "keep").unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(503, "")));
     let words = ["crawl", NICOSIA, "--no-download", "--attempts=1"];
     let (exit, said) = run(&sandbox, base.path(), words).await;
     assert_eq!(exit, 1, "{said}");
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let hidden = outputs.join(".streetflow");
     let own = hidden.join(&names(&hidden)[0]);

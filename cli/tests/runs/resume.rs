@@ -126,21 +126,22 @@ async fn what_failed_is_all_that_the_next_run_asks_for() {
     let sandbox = Sandbox::start().await.unwrap();
     let (_, expected) = undisturbed(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
-    let world = sandbox.world();
-    let drive = &world.sequences()[3];
-    sandbox.script(Rule::on(Host::Graph).query("sequence_id", drive.id()).fault(Fault::status(500, "{}")));
+    let world = sandbox.mock_data();
+    let sequence = &world.sequences()[3];
+    sandbox
+        .add_rule(Rule::on(Host::Graph).query("sequence_id", sequence.id()).fault(Fault::status(500, "{}")));
     let mut command = command_on(&sandbox, folder.path());
     command.args(WORDS.split_whitespace()).args(["--attempts", "2"]);
     let (exit, said) = output(command).await;
     assert_eq!(exit, 3, "{said}");
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, said) = again(&sandbox, folder.path()).await;
     assert_eq!(exit, 0, "{said}");
     assert!(tables(folder.path()) == expected);
     let asked = sandbox.requests();
     // Its own images, and the rest of a batch that its images now share with the ones behind them.
-    let batches = drive.image_count() as usize / 50 + 3;
+    let batches = sequence.image_count() as usize / 50 + 3;
     // An empty list is not kept: that one is asked four times, twice beside one with images.
     assert!(asked.len() <= 1 + batches + 6, "{asked:?}");
 }

@@ -27,7 +27,7 @@ async fn fails_once(
     let before = (tables(), ids());
     let others = "step,id,reason,attempts,last_status\nelsewhere,77,\"it, too\",1,404\n";
     fs::write(outputs.join("failures.csv"), others).unwrap();
-    sandbox.script(rule());
+    sandbox.add_rule(rule());
     for round in 0..2 {
         let (exit, said) = run(&sandbox, folder.path(), words).await;
         assert_eq!(exit, 3, "{step}, {round}: {said}");
@@ -35,7 +35,7 @@ async fn fails_once(
         assert_eq!(report(&outputs)["failures"], serde_json::json!({ "this_run": 1, "earlier": 1 }));
         assert!(said.contains("1 failed") && said.contains("1 failure of other steps"), "{said}");
     }
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), words).await;
     assert_eq!(exit, 0, "{step}: {said}");
@@ -85,13 +85,13 @@ async fn pictures_that_failed_are_all_that_the_next_download_asks_for() {
     run(&sandbox, folder.path(), &format!("{CRAWL} --no-download")).await;
     sandbox.clear_requests();
     let (rule, _) = third(Host::Images, Fault::status(503, ""), u64::MAX);
-    sandbox.script(rule);
+    sandbox.add_rule(rule);
     let (exit, said) = run(&sandbox, folder.path(), "download --attempts=1").await;
     assert_eq!(exit, 3, "{said}");
     let failed: BTreeSet<_> =
         sandbox.requests().iter().filter(|asked| unlucky(asked)).cloned().map(|a| a.path).collect();
     assert_eq!(named(&outputs, "failures.csv", "download").len(), failed.len());
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), "download").await;
     assert_eq!(exit, 0, "{said}");
@@ -118,13 +118,13 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
     let picture = format!("/m1{}", url.split_once("/m1").unwrap().1.split_once('?').unwrap().0);
     let poor = image.clone();
     let down = || Fault::status(500, "");
-    sandbox.script(Rule::on(Host::Tiles).path(&tile).fault(down()));
-    sandbox.script(Rule::on(Host::Graph).query("sequence_id", &sequence).fault(down()));
+    sandbox.add_rule(Rule::on(Host::Tiles).path(&tile).fault(down()));
+    sandbox.add_rule(Rule::on(Host::Graph).query("sequence_id", &sequence).fault(down()));
     let spoils = move |asked: &RecordedRequest| {
         asked.host == Host::Graph && (asked.path.contains(&poor) || asked.query.contains(&poor))
     };
-    sandbox.script(Rule::when(spoils).fault(down()));
-    sandbox.script(Rule::on(Host::Images).path(&picture).fault(down()));
+    sandbox.add_rule(Rule::when(spoils).fault(down()));
+    sandbox.add_rule(Rule::on(Host::Images).path(&picture).fault(down()));
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), CRAWL).await;
     assert_eq!(exit, 3, "{said}");
@@ -136,7 +136,7 @@ async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_fro
     assert_eq!(named(&outputs, "failures.csv", "sequences"), [tile_id], "{said}");
     let known: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
     let had: BTreeSet<_> = names(&outputs.join("downloaded_images")).into_iter().collect();
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), CRAWL).await;
     assert_eq!(exit, 0, "{said}");

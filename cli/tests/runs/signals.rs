@@ -37,7 +37,7 @@ fn kill(child: &Child, signal: &str) {
 
 /// Starts a slow crawl and sends a signal when pictures arrive.
 async fn interrupted(sandbox: &Sandbox, folder: &Path, signal: &str) -> (i32, String) {
-    sandbox.script(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(400))));
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(400))));
     let command = with(ends_with_its_terminal(sandbox, folder), ["crawl", NICOSIA, "--concurrency=4"]);
     signalled(command, &folder.join("outputs/downloaded_images"), signal).await
 }
@@ -66,7 +66,7 @@ async fn a_signal_ends_it_well_with_valid_shorter_files() {
             assert!(read(&outputs, table).ends_with('\n'), "{table}");
         }
         assert!(names(&outputs.join("downloaded_images")).iter().all(|name| name.ends_with("_256.jpg")));
-        sandbox.clear_script();
+        sandbox.clear_rules();
         let (exit, said) = run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
         assert_eq!(exit, 0, "{said}");
     }
@@ -77,7 +77,7 @@ async fn a_signal_when_only_pictures_are_left_is_no_success() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
-    sandbox.script(Rule::on(Host::Images).skip(3).fault(Fault::Delay(Duration::from_secs(30))));
+    sandbox.add_rule(Rule::on(Host::Images).skip(3).fault(Fault::Delay(Duration::from_secs(30))));
     // All rows of the table are under way at once, so the table is at its end.
     let command = with(command_on(&sandbox, folder.path()), ["download", "--concurrency=1000"]);
     let (exit, said) = signalled(command, &folder.path().join("outputs/downloaded_images"), "-INT").await;
@@ -95,10 +95,10 @@ async fn a_kill_leaves_no_half_file_and_the_next_run_sweeps_up() {
         |folder: &Path| names(folder).into_iter().filter(|name| !name.starts_with('.')).collect::<Vec<_>>();
     assert_eq!(visible(&outputs), ["downloaded_images"]);
     for name in visible(&outputs.join("downloaded_images")) {
-        let truth = sandbox.world().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
+        let truth = sandbox.mock_data().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
         assert!(fs::read(outputs.join("downloaded_images").join(name)).unwrap() == truth);
     }
-    sandbox.clear_script();
+    sandbox.clear_rules();
     let (exit, said) = run(&sandbox, folder.path(), ["crawl", NICOSIA]).await;
     assert_eq!(exit, 0, "{said}");
     let hidden = |folder: &Path| names(folder).into_iter().any(|name| name.starts_with('.'));
@@ -129,7 +129,7 @@ async fn what_was_started_with_nohup_outlives_its_terminal() {
 async fn two_signals_at_once_are_one_and_a_terminal_that_goes_twice_abandons_nothing() {
     for signals in [[Signal::INT, Signal::TERM], [Signal::HUP, Signal::HUP]] {
         let (sandbox, folder) = (Sandbox::start().await.unwrap(), tempfile::tempdir().unwrap());
-        sandbox.script(Rule::on(Host::Images).fault(Fault::Stall));
+        sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Stall));
         let mut command = ends_with_its_terminal(&sandbox, folder.path());
         let child = command.args(["crawl", NICOSIA]).stderr(Stdio::piped()).spawn().unwrap();
         eventually("it waits", || sandbox.requests_to(Host::Images).len() > 5).await;
@@ -161,7 +161,7 @@ async fn a_signal_before_anything_came_leaves_the_tables_of_an_earlier_run() {
         let tables = ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"];
         let before = tables.map(|table| read(&outputs, table));
         let asked = sandbox.requests_to(slow).len();
-        sandbox.script(Rule::on(slow).fault(Fault::Stall));
+        sandbox.add_rule(Rule::on(slow).fault(Fault::Stall));
         let child = with(command_on(&sandbox, folder.path()), words).stderr(Stdio::piped()).spawn().unwrap();
         eventually("it waits", || sandbox.requests_to(slow).len() > asked).await;
         kill(&child, "-INT");

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;
 
-use streetflow_sandbox::{Fault, Host, MockSequence, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, MockData, MockSequence, Rule, Sandbox};
 
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::{command_on, names, output, read};
 
-fn of_user(world: &World) -> BTreeSet<String> {
-    let theirs =
-        world.sequences().iter().filter(|drive| drive.creator() == World::USER_ID && !drive.is_gone());
-    theirs.map(|drive| drive.id().to_owned()).collect()
+fn of_user(world: &MockData) -> BTreeSet<String> {
+    let theirs = world
+        .sequences()
+        .iter()
+        .filter(|sequence| sequence.creator() == MockData::USER_ID && !sequence.is_gone());
+    theirs.map(|sequence| sequence.id().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,14 +22,14 @@ async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = format!("crawl --user={} --no-download --fields=captured_at --yes", World::USER);
+    let words = format!("crawl --user={} --no-download --fields=captured_at --yes", MockData::USER);
     let (exit, said) = run(&sandbox, folder.path(), &words).await;
     assert_eq!(exit, 0, "{said}");
     let counts = check("user", &sandbox, &outputs, 0);
     let found = column(&outputs, "seq_dataset.csv", "seq_id");
-    assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), of_user(sandbox.world()));
-    assert_eq!(found.len(), of_user(sandbox.world()).len(), "each once");
-    assert!(column(&outputs, "seq_dataset.csv", "org_id").iter().all(|id| id == World::USER_ID));
+    assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), of_user(sandbox.mock_data()));
+    assert_eq!(found.len(), of_user(sandbox.mock_data()).len(), "each once");
+    assert!(column(&outputs, "seq_dataset.csv", "org_id").iter().all(|id| id == MockData::USER_ID));
     assert!(sandbox.requests_to(Host::Tiles).is_empty() && counts["steps"]["sequences"]["unit"] == "pages");
 
     // With an area, by the id that the name stands for.
@@ -37,7 +39,7 @@ async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
     assert_eq!(exit, 0, "{said}");
     check("user here", &sandbox, &outputs, 0);
     let here: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
-    assert!(!here.is_empty() && here.len() < found.len() && here.is_subset(&of_user(sandbox.world())));
+    assert!(!here.is_empty() && here.len() < found.len() && here.is_subset(&of_user(sandbox.mock_data())));
 
     // Dates narrow the search itself.
     sandbox.clear_requests();
@@ -60,23 +62,23 @@ async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_of_a_user_are_followed_to_the_last_and_kept_for_the_next_run() {
-    let sandbox = Sandbox::builder().world(World::of_size(20_000, 5)).start().await.unwrap();
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(20_000, 5)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = format!("sequences --user={} --attempts=1", World::USER);
+    let words = format!("sequences --user={} --attempts=1", MockData::USER);
     let pages = |sandbox: &Sandbox| {
         let asked = sandbox.requests_to(Host::Graph);
         asked.into_iter().filter(|asked| asked.path.ends_with("/images")).count()
     };
     // The third page fails, so the run can't know of the rest.
-    sandbox.script(Rule::on(Host::Graph).skip(2).times(1).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).skip(2).times(1).fault(Fault::status(503, "")));
     let (exit, said) = run(&sandbox, folder.path(), &words).await;
     assert_eq!(exit, 3, "{said}");
     let images: u32 = sandbox
-        .world()
+        .mock_data()
         .sequences()
         .iter()
-        .filter(|drive| drive.creator() == World::USER_ID)
+        .filter(|sequence| sequence.creator() == MockData::USER_ID)
         .map(MockSequence::image_count)
         .sum();
     let all = images.div_ceil(1000) as usize;
@@ -86,7 +88,7 @@ async fn the_pages_of_a_user_are_followed_to_the_last_and_kept_for_the_next_run(
     assert_eq!(exit, 0, "{said}");
     assert_eq!(pages(&sandbox), all - 2, "two were kept");
     let found: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
-    assert_eq!(found, of_user(sandbox.world()));
+    assert_eq!(found, of_user(sandbox.mock_data()));
     assert_eq!(number(&report(&outputs)["steps"]["sequences"]["done"]), all as u64);
 }
 
@@ -101,8 +103,8 @@ async fn pages_that_lead_elsewhere_or_in_a_circle_end_with_a_failure() {
     for (next, why, expected) in
         [("https://elsewhere.test/images?after=1", "another host", 1), (circle.as_str(), "never end", 3)]
     {
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Graph).path("/images").fault(Fault::status(200, &page(next))));
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Graph).path("/images").fault(Fault::status(200, &page(next))));
         let (exit, said) = run(&sandbox, folder.path(), "sequences --user=x --attempts=1 --restart").await;
         assert!(exit == expected && said.contains(why), "{next}: {exit} {said}");
     }

@@ -12,9 +12,9 @@ use streetflow::{
     Client, Error, ErrorKind, Event, FetchMetadata, Image, ImageId, ImageSink, ListImages, Metadata, Result,
     SequenceId, Sink, Stage, Written,
 };
-use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, MockData, RecordedRequest, Rule, Sandbox};
 
-use crate::support::{builder, command_on, names, output, sequence};
+use crate::support::{builder, command_on, names, output, sequence_record};
 
 const HOSTS: [Host; 3] = [Host::Tiles, Host::Graph, Host::Images];
 
@@ -71,12 +71,12 @@ async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Meta
 }
 
 fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
-    let world = sandbox.world();
-    let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
-    let images = drives.flat_map(|drive| {
-        let seq_id = SequenceId::new(drive.id()).unwrap();
-        let shots = world.images_of(drive).filter(|shot| !shot.is_gone() && shot.has_picture());
-        shots.map(move |shot| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&shot.id()).unwrap() })
+    let world = sandbox.mock_data();
+    let sequences = world.sequences().iter().filter(|sequence| !sequence.is_gone());
+    let images = sequences.flat_map(|sequence| {
+        let seq_id = SequenceId::new(sequence.id()).unwrap();
+        let images = sequence.images().filter(|image| !image.is_gone() && image.has_picture());
+        images.map(move |image| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&image.id()).unwrap() })
     });
     images.take(count).collect()
 }
@@ -105,7 +105,7 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
         let images = with_urls(&sandbox, &client, PICTURES).await;
         sandbox.clear_requests();
         let bad = Rule::when(move |asked| asked.host == Host::Images && is_bad(&picture(asked), percent));
-        sandbox.script(bad.fault(fault.clone()));
+        sandbox.add_rule(bad.fault(fault.clone()));
         let folder = tempfile::tempdir().unwrap();
         let written = download(&client, folder.path(), images).await;
         let expected = (0..PICTURES).filter(|number| is_bad(&number.to_string(), percent)).count();
@@ -132,9 +132,9 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
 async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else() {
     const IMAGES: usize = 6000;
     for (alone_too, percent_of_percent) in [(false, 50), (true, 50)] {
-        let world = World::of_size(20_000, 1);
+        let world = MockData::with_image_count(20_000, 1);
         let sandbox =
-            Sandbox::builder().world(world).latency(Duration::from_millis(5)).start().await.unwrap();
+            Sandbox::builder().mock_data(world).latency(Duration::from_millis(5)).start().await.unwrap();
         let spoils = move |id: &str| hash(id) % 10_000 < percent_of_percent;
         let trouble = Fault::graph_error(500, 2, None, "Service temporarily unavailable");
         let rule = Rule::when(move |asked| {
@@ -142,7 +142,7 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
             let in_batch = ids.len() > 1 && ids.iter().any(|id| spoils(id));
             in_batch || (alone_too && spoils(asked.path.trim_start_matches('/')))
         });
-        sandbox.script(rule.fault(trouble));
+        sandbox.add_rule(rule.fault(trouble));
         let (client, limits) = watched(&sandbox, Duration::from_millis(20));
         let images = present(&sandbox, IMAGES);
         assert_eq!(images.len(), IMAGES);
@@ -181,17 +181,19 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sequence_that_always_fails_holds_up_no_other() {
-    let world = World::of_size(60_000, 1);
-    let sandbox = Sandbox::builder().world(world).latency(Duration::from_millis(2)).start().await.unwrap();
+    let world = MockData::with_image_count(60_000, 1);
+    let sandbox =
+        Sandbox::builder().mock_data(world).latency(Duration::from_millis(2)).start().await.unwrap();
     let bad = |asked: &RecordedRequest| is_bad(&asked.param("sequence_id").unwrap_or_default(), 10);
     let bad_rule = Rule::when(move |asked| asked.path == "/image_ids" && bad(asked));
-    sandbox.script(bad_rule.fault(Fault::status(500, "")));
+    sandbox.add_rule(bad_rule.fault(Fault::status(500, "")));
     let (client, limits) = watched(&sandbox, Duration::from_millis(100));
-    let drives: Vec<_> = sandbox.world().sequences().iter().map(|drive| Ok(sequence(drive))).collect();
-    let count = drives.len();
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().map(|sequence| Ok(sequence_record(sequence))).collect();
+    let count = sequences.len();
     assert!(count > 200, "{count}");
     let listed: Vec<Result<Image>> =
-        ListImages::new(&client).apply(stream::iter(drives).boxed()).collect().await;
+        ListImages::new(&client).apply(stream::iter(sequences).boxed()).collect().await;
     let failed = listed.iter().filter_map(|item| item.as_ref().err());
     let failed: Vec<&Error> = failed.filter(|error| error.kind() == ErrorKind::Unavailable).collect();
     assert!(failed.len() > count / 20 && failed.iter().all(|error| error.attempts() == 6));
@@ -211,7 +213,7 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
     let images = present(&sandbox, 60);
     let big = images[7].img_id.to_string();
     let path = format!("/{big}");
-    sandbox.script(
+    sandbox.add_rule(
         Rule::when(move |asked| asked.path == path || asked.ids().contains(&big)).fault(Fault::TooBig),
     );
     let (client, _) = watched(&sandbox, Duration::from_millis(2));
@@ -222,8 +224,8 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
     assert_eq!(failed[0].subject(), Some(images[7].img_id.as_str()));
     assert!(sandbox.requests_to(Host::Graph).len() <= 22, "{}", sandbox.requests_to(Host::Graph).len());
     // And it passes where it comes once only.
-    sandbox.clear_script();
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::TooBig));
+    sandbox.clear_rules();
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::TooBig));
     assert!(client.image(&images[7], &"width".parse().unwrap()).await.is_ok());
 }
 
@@ -286,10 +288,12 @@ async fn figures() {
 }
 
 async fn timed(name: &str, images: u64, latency: u64, words: &str, rules: Vec<Rule>) {
-    let sandbox = Sandbox::builder().world(World::of_size(images, 1)).latency(Duration::from_millis(latency));
+    let sandbox = Sandbox::builder()
+        .mock_data(MockData::with_image_count(images, 1))
+        .latency(Duration::from_millis(latency));
     let sandbox = sandbox.picture_bytes(20_000).start().await.unwrap();
     for rule in rules {
-        sandbox.script(rule);
+        sandbox.add_rule(rule);
     }
     let folder = tempfile::tempdir().unwrap();
     let mut command = command_on(&sandbox, folder.path());

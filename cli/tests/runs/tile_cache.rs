@@ -10,7 +10,7 @@ use std::time::Duration;
 use streetflow::client::TileCache;
 use streetflow::geo::TileId;
 use streetflow::{Event, Tally};
-use streetflow_sandbox::{Fault, Host, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, MockData, Rule, Sandbox};
 use tempfile::TempDir;
 
 use crate::support::{builder, command_on, eventually, output};
@@ -93,7 +93,7 @@ async fn tiles_serve_any_box_and_any_owner() {
     run(&sandbox, cache.path(), &area("--exhaustive --max-zoom 12")).await;
     run(&sandbox, cache.path(), &area("--max-zoom 12")).await;
     assert!(asked(&sandbox) > 0);
-    let owned = format!("--org-id {} --max-zoom 12", World::ORGANIZATION);
+    let owned = format!("--org-id {} --max-zoom 12", MockData::ORGANIZATION);
     for words in
         [area(&owned), "--bbox=32.9,34.9,33.6,35.3 --exhaustive --max-zoom 12 --tile-cache-age 1d".into()]
     {
@@ -307,11 +307,11 @@ async fn a_tile_that_failed_is_asked_for_again() {
     let all = asked(&sandbox);
     let rule = || Rule::on(Host::Tiles).path(&last.path);
     for fault in [Fault::status(500, "{}"), Fault::status(200, "this is no tile"), Fault::Reset] {
-        sandbox.script(rule().fault(fault));
+        sandbox.add_rule(rule().fault(fault));
         let (exit, said, _) = run(&sandbox, cache.path(), &area("--attempts 1")).await;
         assert_eq!(exit, 3, "{said}");
         assert_eq!(tiles(cache.path()).len(), all - 1);
-        sandbox.clear_script();
+        sandbox.clear_rules();
     }
     asked(&sandbox);
     let (exit, said, table) = run(&sandbox, cache.path(), &area("")).await;
@@ -353,8 +353,8 @@ async fn an_unfinished_run_keeps_the_tiles_that_came_from_the_cache() {
     let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, cache.path(), &area("")).await;
     asked(&sandbox);
-    let drive = sandbox.world().sequences()[3].id().to_owned();
-    sandbox.script(Rule::on(Host::Graph).query("sequence_id", &drive).fault(Fault::status(500, "{}")));
+    let sequence = sandbox.mock_data().sequences()[3].id().to_owned();
+    sandbox.add_rule(Rule::on(Host::Graph).query("sequence_id", &sequence).fault(Fault::status(500, "{}")));
     let crawl = || {
         let mut command = command_on(&sandbox, folder.path());
         let words = format!("crawl --no-download --attempts 1 {}", area(""));
@@ -364,7 +364,7 @@ async fn an_unfinished_run_keeps_the_tiles_that_came_from_the_cache() {
     let (exit, said) = output(crawl()).await;
     assert_eq!((exit, asked(&sandbox)), (3, 0), "{said}");
     fs::remove_dir_all(cache.path()).unwrap();
-    sandbox.clear_script();
+    sandbox.clear_rules();
     let (exit, said) = output(crawl()).await;
     assert_eq!((exit, asked(&sandbox)), (0, 0), "{said}");
 }
