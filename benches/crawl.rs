@@ -32,7 +32,7 @@ struct Crawl {
 /// Crawls a world of so many images, and ends after some of them.
 async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(images, 1)).picture_bytes(PICTURE);
-    let sandbox = sandbox.latency(LATENCY).record(false).start().await.unwrap();
+    let sandbox = sandbox.latency(LATENCY).record_requests(false).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let requests = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&requests);
@@ -84,7 +84,7 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
 /// A box of two kilometres around a sequence that is there.
 fn around_a_sequence(world: &MockData) -> Result<Bbox> {
     let sequence = world.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
-    let LonLat { lon, lat } = sequence.images().next().unwrap().place();
+    let LonLat { lon, lat } = sequence.images().next().unwrap().coordinates();
     Bbox::new(lon - 0.01, lat - 0.01, lon + 0.01, lat + 0.01)
 }
 

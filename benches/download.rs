@@ -50,7 +50,7 @@ async fn main() {
     let mut lines = Vec::new();
     for latency in LATENCIES {
         let sandbox = Sandbox::builder().mock_data(world()).latency(Duration::from_millis(latency));
-        let sandbox = sandbox.picture_bytes(PICTURE).record(false).start().await.unwrap();
+        let sandbox = sandbox.picture_bytes(PICTURE).record_requests(false).start().await.unwrap();
         let images = net::metadata(&sandbox, args.size(MOST)).await;
         let mut points = Vec::new();
         for concurrency in (0..=8).map(|power| 1_usize << power) {

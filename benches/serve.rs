@@ -24,7 +24,7 @@ async fn main() {
         .mock_data(MockData::with_image_count(number("--images", 1300), 1))
         .picture_bytes(usize::try_from(number("--picture-bytes", 217_000)).unwrap())
         .latency(Duration::from_millis(number("--latency", 0)))
-        .record(false)
+        .record_requests(false)
         .start()
         .await
         .unwrap();

@@ -22,7 +22,8 @@ fn main() {
     let count = args.size(100_000);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = MockData::with_image_count(count as u64 + 1000, 1);
-    let sandbox = runtime.block_on(Sandbox::builder().mock_data(world).record(false).start()).unwrap();
+    let sandbox =
+        runtime.block_on(Sandbox::builder().mock_data(world).record_requests(false).start()).unwrap();
     let images = net::images(sandbox.mock_data(), count);
     let fetch = |client: &Client| runtime.block_on(fetch(client, &images));
     println!("| What, {count} images | CPU µs an image | Wall µs an image |\n|---|--:|--:|");

@@ -198,7 +198,8 @@ async fn command(cli: Cli) -> Exit {
 
 async fn serve(args: &args::SandboxArgs) -> Result<()> {
     use streetflow_sandbox::{MockData, Sandbox};
-    let builder = Sandbox::builder().record(false).latency(std::time::Duration::from_millis(args.latency));
+    let builder =
+        Sandbox::builder().record_requests(false).latency(std::time::Duration::from_millis(args.latency));
     let builder = match args.port {
         Some(port) => builder.port(port),
         None => builder,

@@ -129,7 +129,7 @@ const EMBEDDED_IMAGES: &str = "images.sandbox.test";
 async fn embedded() -> Result<streetflow_sandbox::Sandbox> {
     streetflow_sandbox::Sandbox::builder()
         .image_base(format!("http://{EMBEDDED_IMAGES}"))
-        .record(false)
+        .record_requests(false)
         .start()
         .await
         .map_err(|error| Error::new(ErrorKind::Usage, "start the sandbox").with_source(error))

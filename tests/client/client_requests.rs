@@ -143,7 +143,7 @@ async fn what_would_fail_again_is_asked_once() {
         (Fault::graph_error(500, 190, None, "Invalid OAuth 2.0 Access Token"), ErrorKind::Auth),
         (Fault::graph_error(400, 368, Some(1_348_007), "log in"), ErrorKind::Blocked),
         (Fault::graph_error(500, 100, None, "Tried accessing nonexisting field (x)"), ErrorKind::Rejected),
-        (Fault::TooBig, ErrorKind::TooLarge),
+        (Fault::TooLarge, ErrorKind::TooLarge),
         (Fault::Redirect, ErrorKind::Blocked),
     ];
     for (fault, kind) in refusals {

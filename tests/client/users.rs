@@ -97,7 +97,7 @@ async fn pages_get_smaller_where_the_api_asks_for_less() {
             |asked: &RecordedRequest| asked.param("limit").and_then(|limit| limit.parse::<u32>().ok());
         sandbox.add_rule(
             Rule::when(move |asked| is_search(asked) && limit(asked).is_none_or(|limit| limit > most))
-                .fault(Fault::TooBig),
+                .fault(Fault::TooLarge),
         );
         complete(&sandbox, &format!("at most {most}")).await;
     }
@@ -117,14 +117,14 @@ async fn where_small_pages_are_too_much_stretches_of_time_are_asked_for() {
             _ => to.is_none_or(|to| to > 2004),
         }
     };
-    sandbox.add_rule(Rule::when(move |asked| is_search(asked) && is_long(asked)).fault(Fault::TooBig));
+    sandbox.add_rule(Rule::when(move |asked| is_search(asked) && is_long(asked)).fault(Fault::TooLarge));
     complete(&sandbox, "two years at most").await;
     // A search that is always too much is one named failure, and comes to an end.
     sandbox.clear_rules();
     let client = quick(&sandbox);
     let day =
         streetflow::stages::Dates::parse(Some("2021-06-01T00:00:00Z"), Some("2021-06-01T00:02:00Z")).unwrap();
-    sandbox.add_rule(Rule::when(is_search).fault(Fault::TooBig));
+    sandbox.add_rule(Rule::when(is_search).fault(Fault::TooLarge));
     let found: Vec<_> = UserSource::named(&client, MockData::USER).captured(day).stream().collect().await;
     assert!((1..=4).contains(&found.len()), "{found:?}");
     assert!(found.iter().all(|item| item.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge)));
@@ -145,6 +145,7 @@ async fn the_id_of_a_user_comes_from_the_first_image_that_names_it() {
     let error = client.user_id("me").await.unwrap_err();
     assert!(error.chain().contains("names its creator"), "{}", error.chain());
     sandbox.clear_rules();
-    sandbox.add_rule(Rule::when(|asked| asked.param("limit").as_deref() == Some("20")).fault(Fault::TooBig));
+    sandbox
+        .add_rule(Rule::when(|asked| asked.param("limit").as_deref() == Some("20")).fault(Fault::TooLarge));
     assert_eq!(client.user_id(MockData::USER).await.unwrap().as_str(), MockData::USER_ID);
 }

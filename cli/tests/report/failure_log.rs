@@ -38,7 +38,7 @@ fn faults(sandbox: &Sandbox) -> Vec<(&'static str, Fault, u64)> {
         ("trickle", Fault::Trickle(1_000_000), all),
         ("delay", Fault::Delay(Duration::from_millis(20)), all),
         ("missing ids", Fault::MissingIds(ids.iter().step_by(2).cloned().collect()), all),
-        ("too big", Fault::TooBig, all),
+        ("too big", Fault::TooLarge, all),
     ]
 }
 

@@ -214,7 +214,7 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
     let big = images[7].img_id.to_string();
     let path = format!("/{big}");
     sandbox.add_rule(
-        Rule::when(move |asked| asked.path == path || asked.ids().contains(&big)).fault(Fault::TooBig),
+        Rule::when(move |asked| asked.path == path || asked.ids().contains(&big)).fault(Fault::TooLarge),
     );
     let (client, _) = watched(&sandbox, Duration::from_millis(2));
     let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
@@ -225,7 +225,7 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
     assert!(sandbox.requests_to(Host::Graph).len() <= 22, "{}", sandbox.requests_to(Host::Graph).len());
     // And it passes where it comes once only.
     sandbox.clear_rules();
-    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::TooBig));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::TooLarge));
     assert!(client.image(&images[7], &"width".parse().unwrap()).await.is_ok());
 }
 

@@ -1,32 +1,33 @@
-//! What a vector tile of the world holds.
+//! The vector tiles of the mock data.
+
+use streetflow::geo::{LonLat, TileId};
 
 use super::mvt::{EXTENT, Layer, Tags, Value};
-use super::town::{mix, unit};
-use super::world::{MockData, MockImage, MockSequence};
-use streetflow::geo::{LonLat, TileId};
+use crate::mock_data::hash::mix;
+use crate::mock_data::{MockData, MockImage, MockSequence};
 
 /// A point in the units of a tile.
 type Point = (f64, f64);
 
-/// A part of a line with more points than this goes on in another part that begins where it ends.
-const LONGEST_PART: usize = 24;
+/// Maximum number of points in a part of a line. The next part starts where the previous one ends.
+const MAX_PART_LEN: usize = 24;
 
-/// The deepest zoom at which lines are simplified and short ones are lost.
-const LAST_COARSE_ZOOM: u8 = 9;
+/// Up to this zoom, lines are simplified and short lines are omitted.
+const MAX_COARSE_ZOOM: u8 = 9;
 
-/// On coarse zooms, what is not longer than this many units vanishes.
-const COARSE: f64 = 2.0;
+/// At coarse zooms, distances of up to this many units are removed.
+const COARSE_TOLERANCE: f64 = 2.0;
 
 impl MockData {
-    /// The bytes of a tile of `mly1_public`: no bytes if there is nothing there.
+    /// Encodes a tile of `mly1_public`. The tile of an area without sequences has no bytes.
     pub fn tile(&self, tile: TileId) -> Vec<u8> {
         let mut bytes = Vec::new();
         let sequences = self.sequences_near(tile);
         let mut id = 0;
         if tile.z < 6 {
             let mut layer = Layer::new("overview");
-            for image in sequences.iter().filter_map(|sequence| sample(sequence, tile.z)) {
-                if let Some(at) = within(tile, image.coordinates()) {
+            for image in sequences.iter().filter_map(|sequence| overview_image(sequence, tile.z)) {
+                if let Some(at) = point_in_tile(tile, image.coordinates()) {
                     layer.point(id, &overview_tags(&image), at);
                     id += 1;
                 }
@@ -36,7 +37,7 @@ impl MockData {
         }
         let mut layer = Layer::new("sequence");
         for sequence in &sequences {
-            let parts = parts(sequence, tile);
+            let parts = line_parts(sequence, tile);
             if !parts.is_empty() {
                 layer.line(id, &sequence_tags(sequence), &parts);
                 id += 1;
@@ -46,7 +47,7 @@ impl MockData {
         if tile.z == 14 {
             let mut layer = Layer::new("image");
             for image in sequences.iter().flat_map(|sequence| sequence.images()) {
-                if let Some(at) = within(tile, image.coordinates()) {
+                if let Some(at) = point_in_tile(tile, image.coordinates()) {
                     layer.point(id, &image_tags(&image), at);
                     id += 1;
                 }
@@ -57,21 +58,22 @@ impl MockData {
     }
 }
 
-/// The image that stands for a sequence on a low zoom, where fewer and fewer sequences are shown.
-fn sample(sequence: &MockSequence, zoom: u8) -> Option<MockImage<'_>> {
+/// Returns the image that represents a sequence at a low zoom. The lower the zoom, the fewer sequences have one.
+fn overview_image(sequence: &MockSequence, zoom: u8) -> Option<MockImage<'_>> {
     mix(sequence.salt, 21).is_multiple_of(7 - u64::from(zoom)).then(|| sequence.image(sequence.count / 2))
 }
 
-/// Where in the tile the point lies, if it does; a point on a border belongs to one tile only.
-fn within(tile: TileId, place: LonLat) -> Option<(i32, i32)> {
-    let (x, y) = local(tile, place);
+/// Returns the position in the tile, if the point is inside. A point on a border belongs to one tile only.
+fn point_in_tile(tile: TileId, at: LonLat) -> Option<(i32, i32)> {
+    let (x, y) = tile_units(tile, at);
     let inside = |v: f64| (0.0..EXTENT).contains(&v);
     (inside(x) && inside(y)).then(|| (x.floor() as i32, y.floor() as i32))
 }
 
-fn local(tile: TileId, place: LonLat) -> Point {
+/// Returns coordinates in units of the tile.
+fn tile_units(tile: TileId, at: LonLat) -> Point {
     let scale = f64::from(1_u32 << tile.z);
-    let (x, y) = place.mercator();
+    let (x, y) = at.mercator();
     ((x * scale - f64::from(tile.x)) * EXTENT, (y * scale - f64::from(tile.y)) * EXTENT)
 }
 
@@ -93,7 +95,7 @@ fn sequence_tags(sequence: &MockSequence) -> Tags {
     ];
     tags.extend(owner_tags(sequence));
     if !mix(sequence.salt, 22).is_multiple_of(20) {
-        tags.push(("quality_score", Value::Float((quality(&image) as f32).to_bits())));
+        tags.push(("quality_score", Value::Float((image.quality() as f32).to_bits())));
     }
     tags
 }
@@ -105,8 +107,8 @@ fn image_tags(image: &MockImage<'_>) -> Tags {
     if image.has_heading() {
         tags.push(("compass_angle", Value::Float((image.heading() as f32).to_bits())));
     }
-    if image.chance(4) > 0.02 {
-        tags.push(("quality_score", Value::Float((quality(image) as f32).to_bits())));
+    if image.random(4) > 0.02 {
+        tags.push(("quality_score", Value::Float((image.quality() as f32).to_bits())));
     }
     tags
 }
@@ -122,34 +124,28 @@ fn owner_tags(sequence: &MockSequence) -> Tags {
     tags
 }
 
-/// The visual quality of an image, lower on foot.
-pub(super) fn quality(image: &MockImage<'_>) -> f64 {
-    let best = if image.sequence.on_foot { 0.55 } else { 0.92 };
-    best - 0.3 * unit(image.sequence.salt, 23) - 0.1 * image.chance(5)
-}
-
-/// The parts of the sequence's line that lie in the tile; ends that meet at a border touch.
-fn parts(sequence: &MockSequence, tile: TileId) -> Vec<Vec<(i32, i32)>> {
+/// Returns the parts of the sequence's line inside the tile. Parts of neighbouring tiles meet at the border.
+fn line_parts(sequence: &MockSequence, tile: TileId) -> Vec<Vec<(i32, i32)>> {
     if sequence.count < 2 {
         return Vec::new();
     }
-    let mut line: Vec<Point> = sequence.line().into_iter().map(|place| local(tile, place)).collect();
-    if tile.z <= LAST_COARSE_ZOOM {
+    let mut line: Vec<Point> = sequence.line().into_iter().map(|at| tile_units(tile, at)).collect();
+    if tile.z <= MAX_COARSE_ZOOM {
         simplify(&mut line);
     }
     let mut parts: Vec<Vec<(i32, i32)>> = Vec::new();
-    let mut goes_on = false;
+    let mut continues = false;
     for ends in line.windows(2) {
         let Some((from, to)) = clip(ends[0], ends[1]) else {
-            goes_on = false;
+            continues = false;
             continue;
         };
-        let (from, to) = (whole(from), whole(to));
+        let (from, to) = (round(from), round(to));
         match parts.last_mut() {
-            Some(part) if goes_on && part.len() < LONGEST_PART => part.push(to),
+            Some(part) if continues && part.len() < MAX_PART_LEN => part.push(to),
             _ => parts.push(vec![from, to]),
         }
-        goes_on = whole(ends[1]) == to;
+        continues = round(ends[1]) == to;
     }
     for part in &mut parts {
         part.dedup();
@@ -158,15 +154,16 @@ fn parts(sequence: &MockSequence, tile: TileId) -> Vec<Vec<(i32, i32)>> {
     parts
 }
 
-/// Leaves out points that are near the last one kept; a line that is short altogether loses all of them.
+/// Removes points near the previous retained point. A short line loses all its points.
 fn simplify(line: &mut Vec<Point>) {
     let (first, last) = (line[0], line[line.len() - 1]);
-    let far = |a: Point, b: Point| (a.0 - b.0).abs() > COARSE || (a.1 - b.1).abs() > COARSE;
-    let mut kept = first;
+    let far =
+        |a: Point, b: Point| (a.0 - b.0).abs() > COARSE_TOLERANCE || (a.1 - b.1).abs() > COARSE_TOLERANCE;
+    let mut retained = first;
     line.retain(|point| {
-        let keep = far(*point, kept);
+        let keep = far(*point, retained);
         if keep {
-            kept = *point;
+            retained = *point;
         }
         keep
     });
@@ -174,16 +171,16 @@ fn simplify(line: &mut Vec<Point>) {
         return;
     }
     line.insert(0, first);
-    if kept != last {
+    if retained != last {
         line.push(last);
     }
 }
 
-fn whole(point: Point) -> (i32, i32) {
+fn round(point: Point) -> (i32, i32) {
     (point.0.round() as i32, point.1.round() as i32)
 }
 
-/// The stretch of a segment that lies in the tile (Liang and Barsky's way).
+/// Returns the part of a segment inside the tile (Liang-Barsky algorithm).
 fn clip(a: Point, b: Point) -> Option<(Point, Point)> {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
@@ -206,57 +203,57 @@ fn clip(a: Point, b: Point) -> Option<(Point, Point)> {
 mod tests {
     use super::*;
 
-    fn tile_of(image: &MockImage<'_>, zoom: u8) -> TileId {
+    fn tile_with(image: &MockImage<'_>, zoom: u8) -> TileId {
         TileId::containing(image.coordinates(), zoom)
     }
 
     #[test]
     fn every_image_lies_in_exactly_one_tile() {
-        let world = MockData::cyprus();
-        for image in world.sequences().iter().flat_map(MockSequence::images) {
-            let tile = tile_of(&image, 14);
-            assert!(within(tile, image.coordinates()).is_some());
-            assert!(within(TileId { x: tile.x + 1, ..tile }, image.coordinates()).is_none());
-            assert!(world.sequences_near(tile).iter().any(|sequence| sequence.id == image.sequence.id));
+        let data = MockData::cyprus();
+        for image in data.sequences().iter().flat_map(MockSequence::images) {
+            let tile = tile_with(&image, 14);
+            assert!(point_in_tile(tile, image.coordinates()).is_some());
+            assert!(point_in_tile(TileId { x: tile.x + 1, ..tile }, image.coordinates()).is_none());
+            assert!(data.sequences_near(tile).iter().any(|sequence| sequence.id == image.sequence.id));
         }
     }
 
     #[test]
-    fn every_drive_has_a_line_where_zooms_are_fine() {
-        let world = MockData::cyprus();
+    fn every_sequence_has_a_line_at_fine_zooms() {
+        let data = MockData::cyprus();
         let lines = |zoom: u8| {
             let has_line = |sequence: &&MockSequence| {
-                sequence.images().any(|image| !parts(sequence, tile_of(&image, zoom)).is_empty())
+                sequence.images().any(|image| !line_parts(sequence, tile_with(&image, zoom)).is_empty())
             };
-            world.sequences().iter().filter(has_line).count()
+            data.sequences().iter().filter(has_line).count()
         };
-        let singles = world.sequences().iter().filter(|sequence| sequence.count == 1).count();
+        let singles = data.sequences().iter().filter(|sequence| sequence.count == 1).count();
         for zoom in 10..=14 {
-            assert_eq!(lines(zoom), world.sequences().len() - singles, "zoom {zoom}");
+            assert_eq!(lines(zoom), data.sequences().len() - singles, "zoom {zoom}");
         }
         assert!(lines(6) < lines(9) && lines(9) < lines(10));
     }
 
     #[test]
     fn lines_stay_in_the_tile_and_their_parts_touch() {
-        let world = MockData::cyprus();
+        let data = MockData::cyprus();
         let long =
-            world.sequences().iter().max_by_key(|sequence| sequence.count).expect("there are sequences");
-        let mut tiles: Vec<_> = long.images().map(|image| tile_of(&image, 14)).collect();
+            data.sequences().iter().max_by_key(|sequence| sequence.count).expect("there are sequences");
+        let mut tiles: Vec<_> = long.images().map(|image| tile_with(&image, 14)).collect();
         tiles.dedup();
         assert!(tiles.len() > 10, "it crosses borders");
         for tile in tiles {
-            let parts = parts(long, tile);
+            let parts = line_parts(long, tile);
             assert!(parts.iter().flatten().all(|(x, y)| (0..=4096).contains(x) && (0..=4096).contains(y)));
         }
-        let whole = parts(long, tile_of(&long.image(0), 8));
+        let whole = line_parts(long, tile_with(&long.image(0), 8));
         assert!(whole.len() > 1 && whole.windows(2).all(|pair| pair[0].last() == pair[1].first()));
     }
 
     #[test]
-    fn an_empty_place_gives_an_empty_tile() {
-        let world = MockData::cyprus();
-        assert!(world.tile(TileId { z: 14, x: 0, y: 0 }).is_empty());
-        assert!(!world.tile(tile_of(&world.sequences()[0].image(0), 14)).is_empty());
+    fn the_tile_of_an_empty_area_is_empty() {
+        let data = MockData::cyprus();
+        assert!(data.tile(TileId { z: 14, x: 0, y: 0 }).is_empty());
+        assert!(!data.tile(tile_with(&data.sequences()[0].image(0), 14)).is_empty());
     }
 }

@@ -1,26 +1,29 @@
-//! The fields of an image, as the Graph answers them.
+//! The fields of an image, as the Graph API returns them.
 
-use super::json;
-use super::links::Links;
-use super::tiles::quality;
-use super::town::mix;
-use super::world::{CAMERAS, MockImage, Quirk};
 use streetflow::geo::LonLat;
 
-/// All fields that an image can be asked for, besides `id`.
+use super::json;
+use super::picture_urls::PictureUrls;
+use crate::mock_data::catalog::CAMERAS;
+use crate::mock_data::hash::mix;
+use crate::mock_data::{MockImage, Quirk};
+
+/// All fields of an image except `id`.
 pub(super) const IMAGE_FIELDS: &str = "sequence geometry computed_geometry captured_at compass_angle \
     computed_compass_angle altitude computed_altitude computed_rotation atomic_scale camera_type camera_parameters \
     make model exif_orientation width height is_pano on_foot quality_score creator organization thumb_256_url \
     thumb_1024_url thumb_2048_url thumb_original_url merge_cc mesh sfm_cluster detections";
 
-/// A field asked for, with the sub-fields asked for.
+/// A requested field with its requested sub-fields.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name: String,
-    inner: Vec<String>,
+    sub_fields: Vec<String>,
 }
 
-/// Reads `id,creator{id,username},organization.id`; `id` itself is left out, for it comes always.
+/// Parses a list of fields like `id,creator{id,username},organization.id`.
+///
+/// Drops `id`, because every response contains it.
 pub(super) fn parse(fields: &str) -> Vec<Field> {
     let mut parsed: Vec<Field> = Vec::new();
     let mut depth = 0_usize;
@@ -33,31 +36,31 @@ pub(super) fn parse(fields: &str) -> Vec<Field> {
         c == ',' && depth == 0
     };
     for part in fields.split(split).map(str::trim).filter(|part| !part.is_empty() && *part != "id") {
-        let (name, inner) = match part.split_once('{') {
-            Some((name, inner)) => {
-                (name, inner.trim_end_matches('}').split(',').map(str::to_owned).collect())
+        let (name, sub_fields) = match part.split_once('{') {
+            Some((name, sub_fields)) => {
+                (name, sub_fields.trim_end_matches('}').split(',').map(str::to_owned).collect())
             }
             None => match part.split_once('.') {
-                Some((name, inner)) => (name, vec![inner.to_owned()]),
+                Some((name, sub_field)) => (name, vec![sub_field.to_owned()]),
                 None => (part, Vec::new()),
             },
         };
         match parsed.iter_mut().find(|field| field.name == name) {
-            Some(field) => field.inner.extend(inner),
-            None => parsed.push(Field { name: name.to_owned(), inner }),
+            Some(field) => field.sub_fields.extend(sub_fields),
+            None => parsed.push(Field { name: name.to_owned(), sub_fields }),
         }
     }
     parsed
 }
 
-/// Appends the image as an object with the fields asked for; what is absent is left out.
-pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Field], links: &Links) {
+/// Appends an image as an object with the requested fields. Fields without a value are omitted.
+pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Field], urls: &PictureUrls) {
     out.push('{');
     for field in fields {
         let before = out.len();
         json::text(out, &field.name);
         out.push(':');
-        if value(out, image, field, links).is_some() {
+        if value(out, image, field, urls).is_some() {
             out.push(',');
         } else {
             out.truncate(before);
@@ -66,27 +69,30 @@ pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Fie
     json::push(out, format_args!("\"id\":\"{}\"}}", image.number()));
 }
 
-/// Whether the picture was processed, so that the computed values exist.
+/// Returns whether the image has computed values.
 fn is_processed(image: &MockImage<'_>) -> bool {
-    !mix(image.sequence.salt, 31).is_multiple_of(6) && image.chance(31) > 0.03
+    !mix(image.sequence.salt, 31).is_multiple_of(6) && image.random(31) > 0.03
 }
 
-/// Appends the value of a field, or gives none if it is absent; then what was appended is to be taken back.
-fn value(out: &mut String, image: &MockImage<'_>, field: &Field, links: &Links) -> Option<()> {
+/// Appends the value of a field, or returns `None` if the image has no value.
+///
+/// After `None`, the caller truncates `out`: part of a value can be there.
+fn value(out: &mut String, image: &MockImage<'_>, field: &Field, urls: &PictureUrls) -> Option<()> {
     let sequence = image.sequence;
     let camera = &CAMERAS[sequence.camera];
     let processed = is_processed(image).then_some(());
-    let per_drive = |what, one_in: u64| (!mix(sequence.salt, what).is_multiple_of(one_in)).then_some(());
+    let present_in_sequence =
+        |what, one_in: u64| (!mix(sequence.salt, what).is_multiple_of(one_in)).then_some(());
     match field.name.as_str() {
         "sequence" => json::text(out, &sequence.id),
         "geometry" if sequence.quirk == Quirk::NoGeometry(image.index) => return None,
         "geometry" => point(out, image.coordinates()),
         "computed_geometry" => {
             processed?;
-            // About half of the computed places equal the original, as was seen.
-            let shift = |what| if image.chance(32) < 0.5 { 0.0 } else { 2e-5 * (image.chance(what) - 0.5) };
-            let place = image.coordinates();
-            point(out, LonLat { lon: place.lon + shift(33), lat: place.lat + shift(34) });
+            // As in real data, about half of the computed coordinates equal the original ones.
+            let shift = |what| if image.random(32) < 0.5 { 0.0 } else { 2e-5 * (image.random(what) - 0.5) };
+            let LonLat { lon, lat } = image.coordinates();
+            point(out, LonLat { lon: lon + shift(33), lat: lat + shift(34) });
         }
         "captured_at" => json::push(out, format_args!("{}", image.captured_at())),
         "compass_angle" => {
@@ -95,28 +101,28 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, links: &Links) 
         }
         "computed_compass_angle" => {
             processed?;
-            json::number(out, (image.heading() + 4.0 * (image.chance(35) - 0.5)).rem_euclid(360.0));
+            json::number(out, (image.heading() + 4.0 * (image.random(35) - 0.5)).rem_euclid(360.0));
         }
         "altitude" if sequence.quirk == Quirk::WrappedAltitude(image.index) => {
             json::number(out, 4_294_967_281.0)
         }
         "altitude" => {
-            per_drive(36, 5)?;
+            present_in_sequence(36, 5)?;
             json::number(out, (altitude(image) * 10.0).round() / 10.0);
         }
         "computed_altitude" => {
             processed?;
-            json::number(out, altitude(image) + 4.0 * image.chance(37) - 2.0);
+            json::number(out, altitude(image) + 4.0 * image.random(37) - 2.0);
         }
         "computed_rotation" => {
             processed?;
             let turn =
-                [1.36 + 0.1 * image.chance(38), 0.1 * image.chance(39) - 0.05, 0.1 * image.chance(40) - 0.05];
+                [1.36 + 0.1 * image.random(38), 0.1 * image.random(39) - 0.05, 0.1 * image.random(40) - 0.05];
             json::list(out, turn, json::number);
         }
         "atomic_scale" => {
             processed?;
-            json::number(out, if image.chance(41) < 0.1 { 1.0 } else { 0.9 + 0.2 * image.chance(42) });
+            json::number(out, if image.random(41) < 0.1 { 1.0 } else { 0.9 + 0.2 * image.random(42) });
         }
         "camera_type" => json::text(out, camera.kind),
         "camera_parameters" => json::list(out, camera.parameters, |out, part| json::number(out, *part)),
@@ -128,18 +134,18 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, links: &Links) 
         "on_foot" => out.push_str(if sequence.on_foot { "true" } else { "false" }),
         "is_pano" => out.push_str(if sequence.is_pano() { "true" } else { "false" }),
         "quality_score" => {
-            (image.chance(4) > 0.02).then_some(())?;
-            json::number(out, quality(image));
+            (image.random(4) > 0.02).then_some(())?;
+            json::number(out, image.quality());
         }
         "creator" => {
-            parts(
+            object(
                 out,
                 field,
                 &["username", "id"],
                 &[("username", sequence.username()), ("id", sequence.creator())],
             );
         }
-        "organization" => parts(out, field, &["id"], &[("id", sequence.organization()?)]),
+        "organization" => object(out, field, &["id"], &[("id", sequence.organization()?)]),
         "merge_cc" => {
             processed?;
             json::number(out, (mix(sequence.salt, 43) >> 2) as f64);
@@ -147,16 +153,16 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, links: &Links) 
         "mesh" | "sfm_cluster" => {
             processed?;
             let number = image.number() ^ if field.name == "mesh" { 0x55 } else { 0xAA };
-            let url = links.other(number);
-            parts(out, field, &["id", "url"], &[("id", &number.to_string()), ("url", &url)]);
+            let url = urls.other(number);
+            object(out, field, &["id", "url"], &[("id", &number.to_string()), ("url", &url)]);
         }
         "detections" => {
-            let count = (image.chance(44) * 4.0) as u64;
+            let count = (image.random(44) * 4.0) as u64;
             (count > 0).then_some(())?;
             out.push_str("{\"data\":");
-            let number = |at: u64| 150_000_000_000_000 + mix(image.number(), at) % 1_000_000_000_000;
-            json::list(out, 0..count, |out, at| {
-                json::push(out, format_args!("{{\"id\":\"{}\"}}", number(at)));
+            let id = |index: u64| 150_000_000_000_000 + mix(image.number(), index) % 1_000_000_000_000;
+            json::list(out, 0..count, |out, index| {
+                json::push(out, format_args!("{{\"id\":\"{}\"}}", id(index)));
             });
             out.push('}');
         }
@@ -168,45 +174,36 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, links: &Links) 
                     Some(image.size(width.parse().ok().filter(|width| [256, 1024, 2048].contains(width))?))
                 }
             };
-            json::text(out, &links.picture(image.number(), size));
+            json::text(out, &urls.picture(image.number(), size));
         }
     }
     Some(())
 }
 
-impl MockImage<'_> {
-    /// Whether there are addresses of its picture; a few images have none in any size.
-    pub fn has_picture(&self) -> bool {
-        self.chance(45) > 0.003
-    }
-
-    /// The size of its picture at a width.
-    pub(super) fn size(&self, width: u32) -> (u32, u32) {
-        let (full_width, full_height) = CAMERAS[self.sequence.camera].size;
-        (width, (width * full_height + full_width / 2) / full_width)
-    }
-}
-
-/// Metres above the sea: hills as wide as a town.
+/// Returns the altitude in metres: hills as wide as a city.
 fn altitude(image: &MockImage<'_>) -> f64 {
     let LonLat { lon, lat } = image.coordinates();
     90.0 + 60.0 * (lon * 40.0).sin() + 25.0 * (lat * 90.0).cos()
 }
 
-fn point(out: &mut String, place: LonLat) {
+fn point(out: &mut String, at: LonLat) {
     out.push_str("{\"type\":\"Point\",\"coordinates\":");
-    json::list(out, [place.lon, place.lat], json::number);
+    json::list(out, [at.lon, at.lat], json::number);
     out.push('}');
 }
 
-/// Appends an object of texts: the sub-fields asked for, or those that come without asking.
-fn parts(out: &mut String, field: &Field, default: &[&str], known: &[(&str, &str)]) {
-    let wanted = |name: &str| {
-        if field.inner.is_empty() { default.contains(&name) } else { field.inner.iter().any(|n| n == name) }
+/// Appends an object of strings with the requested sub-fields, or the default ones.
+fn object(out: &mut String, field: &Field, default: &[&str], known: &[(&str, &str)]) {
+    let requested = |name: &str| {
+        if field.sub_fields.is_empty() {
+            default.contains(&name)
+        } else {
+            field.sub_fields.iter().any(|n| n == name)
+        }
     };
     out.push('{');
     let mut comma = "";
-    for (name, text) in known.iter().filter(|(name, _)| wanted(name)) {
+    for (name, text) in known.iter().filter(|(name, _)| requested(name)) {
         out.push_str(comma);
         json::text(out, name);
         out.push(':');
@@ -221,15 +218,15 @@ mod tests {
     use super::*;
     use crate::MockData;
 
-    fn links() -> Links {
-        Links { base: "http://127.0.0.1:1".to_owned(), expiry: 0x7FFF_FFFF }
+    fn urls() -> PictureUrls {
+        PictureUrls { base: "http://127.0.0.1:1".to_owned(), expiry: 0x7FFF_FFFF }
     }
 
     #[test]
-    fn sub_fields_are_read_in_both_forms() {
-        let field = |name: &str, inner: &[&str]| Field {
+    fn sub_fields_are_parsed_in_both_forms() {
+        let field = |name: &str, sub_fields: &[&str]| Field {
             name: name.to_owned(),
-            inner: inner.iter().map(|&part| part.to_owned()).collect(),
+            sub_fields: sub_fields.iter().map(|&part| part.to_owned()).collect(),
         };
         let expected =
             [field("creator", &["id", "username"]), field("organization", &["id"]), field("make", &[])];
@@ -238,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn every_image_is_valid_json_with_every_field_known_and_only_id_certain() {
-        let world = MockData::cyprus();
+    fn every_image_is_valid_json_and_only_id_is_always_present() {
+        let data = MockData::cyprus();
         let fields = parse(&IMAGE_FIELDS.replace(' ', ","));
         let mut counts = std::collections::HashMap::new();
-        for image in world.sequences().iter().flat_map(|sequence| sequence.images()) {
+        for image in data.sequences().iter().flat_map(|sequence| sequence.images()) {
             let mut out = String::new();
-            write_image(&mut out, &image, &fields, &links());
+            write_image(&mut out, &image, &fields, &urls());
             let parsed: serde_json::Map<String, serde_json::Value> =
                 serde_json::from_str(&out).expect("valid");
             assert!(parsed.values().all(|value| !value.is_null()));
@@ -260,7 +257,7 @@ mod tests {
         for absent in
             ["thumb_256_url", "compass_angle", "altitude", "computed_geometry", "organization", "geometry"]
         {
-            assert!(counts[absent] < world.image_count(), "{absent} is missing at times");
+            assert!(counts[absent] < data.image_count(), "{absent} is sometimes missing");
         }
     }
 }
