@@ -55,21 +55,21 @@ async fn the_token_goes_in_the_query_to_tiles_in_the_header_to_the_graph_and_now
     client.image_ids(&known_sequence(&sandbox)).await.unwrap();
     let images = with_urls(&sandbox, &client, 5).await;
     download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
-    for asked in sandbox.requests() {
-        let in_query = asked.param("access_token");
-        match asked.host {
+    for request in sandbox.requests() {
+        let in_query = request.param("access_token");
+        match request.host {
             Host::Tiles => {
-                assert_eq!((in_query.as_deref(), asked.authorization), (Some(Sandbox::TOKEN), None));
+                assert_eq!((in_query.as_deref(), request.authorization), (Some(Sandbox::TOKEN), None));
             }
             Host::Graph => {
                 assert_eq!(
-                    (in_query, asked.authorization),
+                    (in_query, request.authorization),
                     (None, Some(format!("OAuth {}", Sandbox::TOKEN)))
                 );
             }
             Host::Images => {
-                assert_eq!(asked.authorization, None);
-                assert!(!asked.query.contains("MLY") && !asked.path.contains("MLY"));
+                assert_eq!(request.authorization, None);
+                assert!(!request.query.contains("MLY") && !request.path.contains("MLY"));
             }
         }
     }
@@ -85,7 +85,7 @@ async fn connections_are_reused_and_concurrency_is_bounded() {
     assert_eq!(sandbox.requests_to(Host::Images).len(), 200);
     assert!(sandbox.max_in_flight(Host::Images) <= 8, "{}", sandbox.max_in_flight(Host::Images));
     assert!(sandbox.connections(Host::Images) <= 8, "{}", sandbox.connections(Host::Images));
-    assert!(sandbox.requests().iter().all(|asked| asked.version == "HTTP/1.1"));
+    assert!(sandbox.requests().iter().all(|request| request.version == "HTTP/1.1"));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn http2_carries_many_requests_on_one_connection() {
     let unknown = SequenceId::new("unknown-sequence-00000").unwrap();
     let answers = futures::future::join_all((0..40).map(|_| client.image_ids(&unknown))).await;
     assert!(answers.iter().all(|ids| ids.as_ref().is_err_and(|error| error.kind() == ErrorKind::Gone)));
-    assert!(sandbox.requests().iter().all(|asked| asked.version == "HTTP/2.0"));
+    assert!(sandbox.requests().iter().all(|request| request.version == "HTTP/2.0"));
     assert_eq!(sandbox.connections(Host::Graph), 1);
     assert!(sandbox.max_in_flight(Host::Graph) > 20);
 }
@@ -194,8 +194,10 @@ async fn retry_after_is_heeded_by_the_whole_class() {
     let (id, started) = (known_sequence(&sandbox), Instant::now());
     client.image_ids(&id).await.unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1));
-    let asked = sandbox.requests();
-    assert!(asked.len() == 2 && asked[1].at.checked_sub(asked[0].at).unwrap() >= Duration::from_secs(1));
+    let requests = sandbox.requests();
+    assert!(
+        requests.len() == 2 && requests[1].at.checked_sub(requests[0].at).unwrap() >= Duration::from_secs(1)
+    );
 }
 
 #[tokio::test]
@@ -215,7 +217,7 @@ async fn tiles_keep_their_pace_and_loopback_has_none() {
     sandbox.clear_requests();
     let paced = builder(&sandbox).tile_rate_limit(RateLimit::per_minute(600.0).burst(3)).build().unwrap();
     futures::future::join_all((0..13).map(|_| paced.tile(TILE))).await;
-    let at: Vec<_> = sandbox.requests().iter().map(|asked| asked.at).collect();
+    let at: Vec<_> = sandbox.requests().iter().map(|request| request.at).collect();
     assert_eq!(at.len(), 13);
     assert!(at[12].checked_sub(at[0]).unwrap() >= Duration::from_millis(950), "{at:?}");
     assert!(at[2].checked_sub(at[0]).unwrap() < Duration::from_millis(190), "{at:?}");

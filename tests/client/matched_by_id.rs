@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::{image_record, names};
 
 /// How a stand-in answers requests for images: each answer is chosen by chance, from a seed.
-struct Chance {
+struct RandomServer {
     random: fastrand::Rng,
     /// One answer in so many ends the run.
     fatal: u32,
@@ -31,7 +31,7 @@ const TOKEN: &str = r#"{"error":{"message":"Invalid OAuth 2.0 Access Token","cod
 const REDUCE: &str = r#"{"error":{"message":"Please reduce the amount of data","code":1}}"#;
 const TROUBLE: &str = r#"{"error":{"message":"Service temporarily unavailable","code":2}}"#;
 
-impl Chance {
+impl RandomServer {
     /// What the stand-in knows of an image; `make` and the URL tell which one it is.
     fn record(&self, id: &str) -> String {
         format!(r#"{{"id":"{id}","make":"maker of {id}","thumb_256_url":"{}/picture/{id}"}}"#, self.url)
@@ -83,18 +83,18 @@ async fn serve(
 ) -> (String, tokio_util::task::AbortOnDropHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let chance = Chance { random: fastrand::Rng::with_seed(seed), fatal, url: url.clone() };
-    let chance = Arc::new(Mutex::new(chance));
+    let server = RandomServer { random: fastrand::Rng::with_seed(seed), fatal, url: url.clone() };
+    let server = Arc::new(Mutex::new(server));
     let accept = async move {
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(connection(stream, Arc::clone(&chance), Arc::clone(&jpeg)));
+            connections.spawn(connection(stream, Arc::clone(&server), Arc::clone(&jpeg)));
         }
     };
     (url, tokio_util::task::AbortOnDropHandle::new(tokio::spawn(accept)))
 }
 
-async fn connection(stream: TcpStream, chance: Arc<Mutex<Chance>>, jpeg: Arc<Vec<u8>>) {
+async fn connection(stream: TcpStream, server: Arc<Mutex<RandomServer>>, jpeg: Arc<Vec<u8>>) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -105,9 +105,9 @@ async fn connection(stream: TcpStream, chance: Arc<Mutex<Chance>>, jpeg: Arc<Vec
         }
         let path = head.split(' ').nth(1).unwrap();
         let (status, body) = if let Some(id) = path.strip_prefix("/picture/") {
-            (200, marked(&jpeg, id))
+            (200, with_comment(&jpeg, id))
         } else {
-            let (status, body) = chance.lock().unwrap().answer(path);
+            let (status, body) = server.lock().unwrap().answer(path);
             (status, body.into_bytes())
         };
         let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -118,16 +118,16 @@ async fn connection(stream: TcpStream, chance: Arc<Mutex<Chance>>, jpeg: Arc<Vec
 }
 
 /// A picture with an id in a comment segment.
-fn marked(jpeg: &[u8], id: &str) -> Vec<u8> {
+fn with_comment(jpeg: &[u8], id: &str) -> Vec<u8> {
     let comment = format!("picture of {id};");
     let length = u16::try_from(comment.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xff, 0xfe], &length, comment.as_bytes(), &jpeg[2..]].concat()
 }
 
-fn client(url: &str, told: Arc<Mutex<Vec<String>>>) -> Client {
+fn client(url: &str, errors: Arc<Mutex<Vec<String>>>) -> Client {
     let observer = move |event: &Event<'_>| {
         if let Event::Failed { error, .. } = event {
-            told.lock().unwrap().push(error.chain());
+            errors.lock().unwrap().push(error.chain());
         }
     };
     let builder = Client::builder().token(Token::new("MLY|1|a").unwrap()).graph_url(url).tiles_url(url);
@@ -140,8 +140,8 @@ fn rows(count: usize, seed: u64) -> Vec<Image> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut rows: Vec<Image> = (0..count).map(|number| image_record(&(1000 + number).to_string())).collect();
     for _ in 0..random.usize(0..4) {
-        let again = rows[random.usize(0..rows.len())].clone();
-        rows.insert(random.usize(0..=rows.len()), again);
+        let duplicate = rows[random.usize(0..rows.len())].clone();
+        rows.insert(random.usize(0..=rows.len()), duplicate);
     }
     rows
 }
@@ -191,8 +191,8 @@ async fn pictures_belong_to_their_name(seed: u64, count: usize, fatal: u32, fold
     let images: Vec<Metadata> = rows(count, seed).into_iter().map(ended).collect();
     let images: BTreeMap<ImageId, Metadata> =
         images.into_iter().map(|one| (one.img_id.clone(), one)).collect();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let sink = ImageSink::new(&client(&url, Arc::clone(&told)), folder);
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let sink = ImageSink::new(&client(&url, Arc::clone(&errors)), folder);
     let records = stream::iter(images.clone().into_values().map(Ok)).boxed();
     let written: Written = Box::new(sink).drain(records).await.unwrap();
     assert_eq!(written.records + written.gone + written.failed, images.len() as u64);
@@ -204,9 +204,9 @@ async fn pictures_belong_to_their_name(seed: u64, count: usize, fatal: u32, fold
         let mark = format!("picture of {id};");
         assert!(bytes.windows(mark.len()).any(|part| part == mark.as_bytes()), "seed {seed}: {name}");
     }
-    let told = told.lock().unwrap();
-    let unrequested = told.iter().filter(|error| error.contains(NOT_REQUESTED)).count();
-    assert_eq!((told.len() - unrequested) as u64, written.failed);
+    let errors = errors.lock().unwrap();
+    let unrequested = errors.iter().filter(|error| error.contains(NOT_REQUESTED)).count();
+    assert_eq!((errors.len() - unrequested) as u64, written.failed);
 }
 
 fn first_picture() -> String {

@@ -9,48 +9,48 @@ use streetflow_sandbox::{Fault, Host, MockData, RecordedRequest, Rule, Sandbox};
 
 use crate::support::builder;
 
-async fn big() -> Sandbox {
+async fn large_sandbox() -> Sandbox {
     Sandbox::builder().mock_data(MockData::with_image_count(20_000, 5)).start().await.unwrap()
 }
 
-fn quick(sandbox: &Sandbox) -> Client {
+fn fast_client(sandbox: &Sandbox) -> Client {
     builder(sandbox).initial_backoff(Duration::from_millis(1)).max_attempts(2).build().unwrap()
 }
 
-fn is_search(asked: &RecordedRequest) -> bool {
-    asked.host == Host::Graph && asked.path.ends_with("/images")
+fn is_search(request: &RecordedRequest) -> bool {
+    request.host == Host::Graph && request.path.ends_with("/images")
 }
 
-fn truth(sandbox: &Sandbox) -> BTreeSet<String> {
+fn expected(sandbox: &Sandbox) -> BTreeSet<String> {
     let theirs =
         sandbox.mock_data().sequences().iter().filter(|sequence| sequence.creator() == MockData::USER_ID);
     theirs.map(|sequence| sequence.id().to_owned()).collect()
 }
 
 async fn listed(sandbox: &Sandbox) -> Vec<Result<Sequence>> {
-    UserSource::named(&quick(sandbox), MockData::USER).stream().collect().await
+    UserSource::named(&fast_client(sandbox), MockData::USER).stream().collect().await
 }
 
-async fn complete(sandbox: &Sandbox, what: &str) {
+async fn check_complete(sandbox: &Sandbox, what: &str) {
     let found: Vec<_> =
         listed(sandbox).await.into_iter().map(|item| item.unwrap().seq_id.to_string()).collect();
-    assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), truth(sandbox), "{what}");
-    assert_eq!(found.len(), truth(sandbox).len(), "{what}: each once");
+    assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), expected(sandbox), "{what}");
+    assert_eq!(found.len(), expected(sandbox).len(), "{what}: each once");
 }
 
 #[tokio::test]
 async fn an_empty_page_in_an_outage_does_not_end_the_listing() {
-    let sandbox = big().await;
+    let sandbox = large_sandbox().await;
     for (skip, times) in [(0, 1), (0, 4), (1, 1), (2, 5), (3, 2)] {
         sandbox.clear_rules();
         sandbox.add_rule(Rule::when(is_search).skip(skip).times(times).fault(Fault::EmptyData));
-        complete(&sandbox, &format!("{times} after {skip}")).await;
+        check_complete(&sandbox, &format!("{times} after {skip}")).await;
     }
 }
 
 #[tokio::test]
 async fn an_empty_page_with_a_next_one_is_followed_and_not_for_ever() {
-    let sandbox = big().await;
+    let sandbox = large_sandbox().await;
     let first = format!(
         r#"{{"data":[],"paging":{{"next":"{}/v1.0/images?creator_username={}&fields=id,sequence,creator&limit=1000"}}}}"#,
         sandbox.graph_url(),
@@ -58,13 +58,13 @@ async fn an_empty_page_with_a_next_one_is_followed_and_not_for_ever() {
     );
     // The address of the next page has another path, so that only the first one is empty.
     sandbox.add_rule(Rule::on(Host::Graph).path("/images").fault(Fault::status(200, &first)));
-    complete(&sandbox, "an empty first page").await;
+    check_complete(&sandbox, "an empty first page").await;
 
     sandbox.clear_rules();
     let more = std::sync::atomic::AtomicU64::new(0);
     sandbox.add_rule(
-        Rule::when(move |asked| {
-            is_search(asked) && more.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1000
+        Rule::when(move |request| {
+            is_search(request) && more.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1000
         })
         .fault(Fault::Reset),
     );
@@ -78,8 +78,8 @@ async fn an_empty_page_with_a_next_one_is_followed_and_not_for_ever() {
 
 #[tokio::test]
 async fn a_user_without_images_is_believed_after_several_answers() {
-    let sandbox = big().await;
-    let client = quick(&sandbox);
+    let sandbox = large_sandbox().await;
+    let client = fast_client(&sandbox);
     let found: Result<Vec<Sequence>> = UserSource::named(&client, "nobody").stream().try_collect().await;
     assert_eq!(found.unwrap_err().kind(), ErrorKind::Usage);
     assert!(sandbox.requests().len() > 4, "{}", sandbox.requests().len());
@@ -89,27 +89,28 @@ async fn a_user_without_images_is_believed_after_several_answers() {
 
 #[tokio::test]
 async fn pages_get_smaller_where_the_api_asks_for_less() {
-    let sandbox = big().await;
-    for most in [250, 50] {
+    let sandbox = large_sandbox().await;
+    for max in [250, 50] {
         sandbox.clear_rules();
         sandbox.clear_requests();
         let limit =
-            |asked: &RecordedRequest| asked.param("limit").and_then(|limit| limit.parse::<u32>().ok());
+            |request: &RecordedRequest| request.param("limit").and_then(|limit| limit.parse::<u32>().ok());
         sandbox.add_rule(
-            Rule::when(move |asked| is_search(asked) && limit(asked).is_none_or(|limit| limit > most))
+            Rule::when(move |request| is_search(request) && limit(request).is_none_or(|limit| limit > max))
                 .fault(Fault::TooLarge),
         );
-        complete(&sandbox, &format!("at most {most}")).await;
+        check_complete(&sandbox, &format!("at most {max}")).await;
     }
 }
 
 #[tokio::test]
 async fn where_small_pages_are_too_much_stretches_of_time_are_asked_for() {
-    let sandbox = big().await;
-    let year =
-        |asked: &RecordedRequest, name: &str| asked.param(name).and_then(|at| at[..4].parse::<i32>().ok());
-    let is_long = move |asked: &RecordedRequest| {
-        let (from, to) = (year(asked, "start_captured_at"), year(asked, "end_captured_at"));
+    let sandbox = large_sandbox().await;
+    let year = |request: &RecordedRequest, name: &str| {
+        request.param(name).and_then(|at| at[..4].parse::<i32>().ok())
+    };
+    let is_long = move |request: &RecordedRequest| {
+        let (from, to) = (year(request, "start_captured_at"), year(request, "end_captured_at"));
         // Any range that may hold images of two years, but not what lies outside of all.
         match (from, to) {
             (Some(from), Some(to)) => to - from > 1 && from < 2100,
@@ -117,11 +118,12 @@ async fn where_small_pages_are_too_much_stretches_of_time_are_asked_for() {
             _ => to.is_none_or(|to| to > 2004),
         }
     };
-    sandbox.add_rule(Rule::when(move |asked| is_search(asked) && is_long(asked)).fault(Fault::TooLarge));
-    complete(&sandbox, "two years at most").await;
+    sandbox
+        .add_rule(Rule::when(move |request| is_search(request) && is_long(request)).fault(Fault::TooLarge));
+    check_complete(&sandbox, "two years at most").await;
     // A search that is always too much is one named failure, and comes to an end.
     sandbox.clear_rules();
-    let client = quick(&sandbox);
+    let client = fast_client(&sandbox);
     let day =
         streetflow::stages::Dates::parse(Some("2021-06-01T00:00:00Z"), Some("2021-06-01T00:02:00Z")).unwrap();
     sandbox.add_rule(Rule::when(is_search).fault(Fault::TooLarge));
@@ -133,7 +135,7 @@ async fn where_small_pages_are_too_much_stretches_of_time_are_asked_for() {
 #[tokio::test]
 async fn the_id_of_a_user_comes_from_the_first_image_that_names_it() {
     let sandbox = Sandbox::start().await.unwrap();
-    let client = quick(&sandbox);
+    let client = fast_client(&sandbox);
     let body = r#"{"data":[{"id":"1","sequence":"abc"},{"id":"2","sequence":"abc","creator":null},
         {"id":"3","creator":{"username":"me"}},{"id":"4","sequence":"abc","creator":{"id":"77"}}]}"#;
     sandbox.add_rule(Rule::when(is_search).fault(Fault::status(200, body)));
@@ -145,7 +147,8 @@ async fn the_id_of_a_user_comes_from_the_first_image_that_names_it() {
     let error = client.user_id("me").await.unwrap_err();
     assert!(error.chain().contains("names its creator"), "{}", error.chain());
     sandbox.clear_rules();
-    sandbox
-        .add_rule(Rule::when(|asked| asked.param("limit").as_deref() == Some("20")).fault(Fault::TooLarge));
+    sandbox.add_rule(
+        Rule::when(|request| request.param("limit").as_deref() == Some("20")).fault(Fault::TooLarge),
+    );
     assert_eq!(client.user_id(MockData::USER).await.unwrap().as_str(), MockData::USER_ID);
 }

@@ -22,7 +22,7 @@ fn ids(sequences: &[Sequence]) -> BTreeSet<String> {
     sequences.iter().map(|sequence| sequence.seq_id.to_string()).collect()
 }
 
-fn truth(world: &MockData, belongs: impl Fn(&MockSequence) -> bool) -> BTreeSet<String> {
+fn expected(world: &MockData, belongs: impl Fn(&MockSequence) -> bool) -> BTreeSet<String> {
     world
         .sequences()
         .iter()
@@ -33,14 +33,14 @@ fn truth(world: &MockData, belongs: impl Fn(&MockSequence) -> bool) -> BTreeSet<
 
 fn zooms(sandbox: &Sandbox) -> BTreeSet<u8> {
     let zoom = |path: &str| path.split('/').nth(5).unwrap().parse().unwrap();
-    sandbox.requests_to(Host::Tiles).iter().map(|asked| zoom(&asked.path)).collect()
+    sandbox.requests_to(Host::Tiles).iter().map(|request| zoom(&request.path)).collect()
 }
 
 #[tokio::test]
 async fn exhaustively_every_sequence_of_the_world_is_found_once() {
     let sandbox = Sandbox::start().await.unwrap();
     let sequences = found(TileSource::within(&client(&sandbox), cyprus()).exhaustive()).await;
-    assert_eq!(ids(&sequences), truth(sandbox.mock_data(), |_| true));
+    assert_eq!(ids(&sequences), expected(sandbox.mock_data(), |_| true));
     assert_eq!(sequences.len(), ids(&sequences).len());
     assert_eq!(zooms(&sandbox), BTreeSet::from([14]));
     assert_eq!(sandbox.requests().len() as u64, cyprus().cover_len(14));
@@ -53,11 +53,14 @@ async fn an_organisation_and_a_user_are_owners_and_only_their_sequences_count() 
     let ours = found(source.clone().owned_by(OwnerId::new(MockData::ORGANIZATION).unwrap())).await;
     assert_eq!(
         ids(&ours),
-        truth(sandbox.mock_data(), |sequence| sequence.organization() == Some(MockData::ORGANIZATION))
+        expected(sandbox.mock_data(), |sequence| sequence.organization() == Some(MockData::ORGANIZATION))
     );
     assert!(ours.iter().all(|sequence| sequence.org_id.as_ref().unwrap().as_str() == MockData::ORGANIZATION));
     let theirs = found(source.owned_by(OwnerId::new(MockData::USER_ID).unwrap())).await;
-    assert_eq!(ids(&theirs), truth(sandbox.mock_data(), |sequence| sequence.creator() == MockData::USER_ID));
+    assert_eq!(
+        ids(&theirs),
+        expected(sandbox.mock_data(), |sequence| sequence.creator() == MockData::USER_ID)
+    );
 }
 
 #[tokio::test]
@@ -80,10 +83,11 @@ async fn ruling_out_saves_requests_and_loses_only_what_draws_no_line() {
     let drawn = |sequence: &MockSequence| {
         sequence.organization() == Some(MockData::ORGANIZATION) && sequence.image_count() > 3
     };
-    assert!(sequences.is_superset(&truth(sandbox.mock_data(), drawn)));
-    assert!(sequences.is_subset(
-        &truth(sandbox.mock_data(), |sequence| sequence.organization() == Some(MockData::ORGANIZATION))
-    ));
+    assert!(sequences.is_superset(&expected(sandbox.mock_data(), drawn)));
+    assert!(
+        sequences.is_subset(&expected(sandbox.mock_data(), |sequence| sequence.organization()
+            == Some(MockData::ORGANIZATION)))
+    );
     assert!(tally.pruned_tiles() > 20, "{}", tally.pruned_tiles());
     assert!(
         (sandbox.requests().len() as u64) < cyprus().cover_len(14) / 5,
@@ -91,9 +95,9 @@ async fn ruling_out_saves_requests_and_loses_only_what_draws_no_line() {
         sandbox.requests().len()
     );
     assert_eq!(zooms(&sandbox), (9..=14).collect(), "35 tiles of level 10 are more than 32");
-    let mut asked: Vec<_> = sandbox.requests().into_iter().map(|asked| asked.path).collect();
-    asked.sort();
-    assert!(asked.windows(2).all(|pair| pair[0] != pair[1]), "no tile is asked for twice");
+    let mut requests: Vec<_> = sandbox.requests().into_iter().map(|request| request.path).collect();
+    requests.sort();
+    assert!(requests.windows(2).all(|pair| pair[0] != pair[1]), "no tile is asked for twice");
 }
 
 #[tokio::test]
@@ -103,11 +107,12 @@ async fn a_small_box_goes_straight_to_level_14_and_holds_what_lies_in_it() {
     let sequences = ids(&found(TileSource::within(&client(&sandbox), small)).await);
     assert_eq!(zooms(&sandbox), BTreeSet::from([14]));
     let world = sandbox.mock_data();
-    let inside = truth(world, |sequence| sequence.images().any(|image| small.contains(image.coordinates())));
+    let inside =
+        expected(world, |sequence| sequence.images().any(|image| small.contains(image.coordinates())));
     assert!(!inside.is_empty() && sequences.is_superset(&inside), "{:?}", inside.difference(&sequences));
     // What is found besides draws a line through the box: some images lie on either side of an edge, close by.
     let wide: Bbox = "33.345,35.157,33.385,35.188".parse().unwrap();
-    let near = truth(world, |sequence| sequence.images().any(|image| wide.contains(image.coordinates())));
+    let near = expected(world, |sequence| sequence.images().any(|image| wide.contains(image.coordinates())));
     assert!(sequences.is_subset(&near), "{:?}", sequences.difference(&near));
     assert!(sequences.len() < world.sequences().len());
 }
@@ -132,7 +137,7 @@ async fn the_order_is_the_same_every_time_however_many_are_asked_at_once() {
 async fn below_level_14_only_lines_count() {
     let sandbox = Sandbox::start().await.unwrap();
     let sequences = ids(&found(TileSource::within(&client(&sandbox), cyprus()).zooms(1, 12)).await);
-    assert_eq!(sequences, truth(sandbox.mock_data(), |sequence| sequence.image_count() > 1));
+    assert_eq!(sequences, expected(sandbox.mock_data(), |sequence| sequence.image_count() > 1));
     assert!(zooms(&sandbox).iter().all(|zoom| *zoom <= 12));
 }
 

@@ -127,8 +127,8 @@ async fn a_stopped_flow_commits_its_taps_to_the_last_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tap.csv");
     let endless = numbered(1000).chain(stream::pending());
-    let soon = tokio::time::sleep(Duration::from_secs(2));
-    let report = Flow::from(endless).tap(CsvSink::create(&path)).until(soon).into_sink(Count).await.unwrap();
+    let stop = tokio::time::sleep(Duration::from_secs(2));
+    let report = Flow::from(endless).tap(CsvSink::create(&path)).until(stop).into_sink(Count).await.unwrap();
     assert!(report.stopped);
     assert_eq!((report.records, report.taps[0].records), (1000, 1000));
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1001);
@@ -165,13 +165,13 @@ async fn a_flow_as_a_stream_abandons_its_taps_after_a_fatal_error() {
 #[tokio::test]
 async fn the_echo_of_a_signal_is_no_failure() {
     // The record that is being made when the signal comes ends as interrupted, as requests of a stopped client do.
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let mut tell = Some(tell);
+    let (signal, received) = tokio::sync::oneshot::channel();
+    let mut signal = Some(signal);
     let echo = stream::poll_fn(move |_| {
-        tell.take().unwrap().send(()).unwrap();
+        signal.take().unwrap().send(()).unwrap();
         std::task::Poll::Ready(Some(Err(Error::new(ErrorKind::Interrupted, "ask"))))
     });
-    let flow = Flow::from(numbered(5).chain(echo)).until(async { told.await.unwrap() });
+    let flow = Flow::from(numbered(5).chain(echo)).until(async { received.await.unwrap() });
     let report = flow.into_sink(Count).await.unwrap();
     assert_eq!((report.records, report.stopped), (5, true));
 }

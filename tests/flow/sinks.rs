@@ -112,8 +112,8 @@ macro_rules! conforms {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 let endless = stream::iter(many().take(3000).map(Ok)).chain(stream::pending());
-                let soon = tokio::time::sleep(std::time::Duration::from_secs(2));
-                let report = Flow::from(endless).until(soon).into_sink(sink(&path)).await.unwrap();
+                let stop = tokio::time::sleep(std::time::Duration::from_secs(2));
+                let report = Flow::from(endless).until(stop).into_sink(sink(&path)).await.unwrap();
                 assert!(report.stopped);
                 assert_eq!((report.records, read(&path, FORMAT).await.len()), (3000, 3000));
             }
@@ -149,8 +149,8 @@ conforms!(geojsonseq_rs, GeoJsonSeq, |path| {
     GeoJsonSeqSink::create(path).fields(&all_fields()).record_separators()
 });
 conforms!(by_format, GeoJsonSeq, |path| sink_for(path, FORMAT, &Layout::default().fields(&all_fields())));
-conforms!(first_of_a_tee, Csv, |path| Tee(CsvSink::create(path).fields(&all_fields()), Swallow));
-conforms!(second_of_a_tee, Csv, |path| Tee(Swallow, CsvSink::create(path).fields(&all_fields())));
+conforms!(first_of_a_tee, Csv, |path| Tee(CsvSink::create(path).fields(&all_fields()), Discard));
+conforms!(second_of_a_tee, Csv, |path| Tee(Discard, CsvSink::create(path).fields(&all_fields())));
 
 #[cfg(feature = "parquet")]
 mod parquet {
@@ -166,10 +166,10 @@ mod parquet {
 }
 
 /// Takes everything and writes nothing.
-struct Swallow;
+struct Discard;
 
 #[streetflow::async_trait]
-impl Sink<Metadata> for Swallow {
+impl Sink<Metadata> for Discard {
     async fn drain(self: Box<Self>, records: RecordStream<Metadata>) -> Result<Written> {
         records.try_for_each(|_| async { Ok(()) }).await?;
         Ok(Written::default())
@@ -187,10 +187,10 @@ async fn a_tee_whose_second_sink_fails_leaves_nothing_of_the_first() {
 }
 
 /// Takes one record and is content.
-struct One;
+struct TakeOne;
 
 #[streetflow::async_trait]
-impl Sink<Metadata> for One {
+impl Sink<Metadata> for TakeOne {
     async fn drain(self: Box<Self>, mut records: RecordStream<Metadata>) -> Result<Written> {
         records.try_next().await?;
         Ok(Written::default())
@@ -204,9 +204,9 @@ async fn a_tee_goes_on_where_one_sink_has_enough() {
     for tee in [true, false] {
         let table = CsvSink::create(&path);
         let written = if tee {
-            drain(Tee(One, table), many().map(Ok)).await
+            drain(Tee(TakeOne, table), many().map(Ok)).await
         } else {
-            drain(Tee(table, One), many().map(Ok)).await
+            drain(Tee(table, TakeOne), many().map(Ok)).await
         };
         assert_eq!(written.unwrap(), 100_000);
     }

@@ -23,12 +23,12 @@ async fn order_extra_columns_bom_crlf_and_quotes_do_not_matter() {
 }
 
 /// Gives a few bytes at a time, as a pipe may.
-struct Drops(std::io::Cursor<Vec<u8>>, usize);
+struct SmallReads(std::io::Cursor<Vec<u8>>, usize);
 
-impl std::io::Read for Drops {
+impl std::io::Read for SmallReads {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = self.1.min(buffer.len());
-        self.0.read(&mut buffer[..most])
+        let len = self.1.min(buffer.len());
+        self.0.read(&mut buffer[..len])
     }
 }
 
@@ -36,7 +36,7 @@ impl std::io::Read for Drops {
 async fn a_byte_order_mark_may_come_in_drops() {
     for size in 1..6 {
         let text = "\u{feff}seq_id,img_id\r\na,1\r\nb,2\r\n";
-        let drops = Drops(std::io::Cursor::new(text.as_bytes().to_vec()), size);
+        let drops = SmallReads(std::io::Cursor::new(text.as_bytes().to_vec()), size);
         let images: Vec<Image> =
             CsvSource::new("a pipe", drops).unwrap().stream().try_collect().await.unwrap();
         assert_eq!(images.len(), 2, "{size} bytes at a time");

@@ -36,15 +36,15 @@ fn ids(records: &[Result<Metadata>]) -> Vec<&str> {
 }
 
 /// How often each image was answered, singly or in a batch.
-fn answers(asked: &[RecordedRequest]) -> HashMap<String, usize> {
-    let mut answers = HashMap::new();
-    for one in asked.iter().filter(|asked| asked.status == Some(200)) {
+fn count_responses(requests: &[RecordedRequest]) -> HashMap<String, usize> {
+    let mut count_responses = HashMap::new();
+    for one in requests.iter().filter(|request| request.status == Some(200)) {
         let single = one.path.trim_start_matches('/').to_owned();
         for id in if one.ids().is_empty() { vec![single] } else { one.ids() } {
-            *answers.entry(id).or_insert(0) += 1;
+            *count_responses.entry(id).or_insert(0) += 1;
         }
     }
-    answers
+    count_responses
 }
 
 #[tokio::test]
@@ -74,17 +74,17 @@ async fn a_sequence_that_exists_no_longer_is_one_gone_error_at_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
     let world = sandbox.mock_data();
     let gone = world.sequences().iter().find(|sequence| sequence.is_gone()).unwrap();
-    let there =
+    let existing =
         world.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 1).unwrap();
     let sequences = vec![
-        Ok(sequence_record(there)),
+        Ok(sequence_record(existing)),
         Ok(sequence_record(gone)),
         Err(failure("x")),
-        Ok(sequence_record(there)),
+        Ok(sequence_record(existing)),
     ];
     let listed: Vec<Result<Image>> =
         ListImages::new(&client(&sandbox)).apply(stream::iter(sequences).boxed()).collect().await;
-    let count = there.image_count() as usize;
+    let count = existing.image_count() as usize;
     assert_eq!(listed.len(), 2 * count + 2);
     assert_eq!(listed[count].as_ref().unwrap_err().subject(), Some("x"), "errors pass in place");
     let error = listed[2 * count + 1].as_ref().unwrap_err();
@@ -97,9 +97,9 @@ async fn rows_stand_in_input_order_and_nothing_is_asked_twice() {
     let images = present(&sandbox, 1234);
     let records = fetch(&client(&sandbox), images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records), images.iter().map(|image| image.img_id.as_str()).collect::<Vec<_>>());
-    let asked = sandbox.requests_to(Host::Graph);
-    assert_eq!(asked.len(), 1234_usize.div_ceil(50));
-    assert!(answers(&asked).values().all(|times| *times == 1));
+    let requests = sandbox.requests_to(Host::Graph);
+    assert_eq!(requests.len(), 1234_usize.div_ceil(50));
+    assert!(count_responses(&requests).values().all(|times| *times == 1));
 }
 
 #[tokio::test]
@@ -119,16 +119,16 @@ async fn every_field_arrives_as_the_graph_says_it() {
         let page = format!("https://www.mapillary.com/app/?pKey={}", record.img_id);
         assert_eq!(record.page_url, Some(page));
         let json = sandbox.image_json(record.img_id.as_str(), &fields.to_string()).unwrap();
-        let said: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let stderr: serde_json::Value = serde_json::from_str(&json).unwrap();
         let made = ["attribution", "page_url"];
         let columns = Metadata::COLUMNS.iter().filter(|column| !made.contains(&column.name));
         for column in columns.filter(|column| column.field.is_some()) {
             let field = column.field.unwrap();
             let value = match column.name {
-                "lon" | "computed_lon" => said[field]["coordinates"][0].clone(),
-                "lat" | "computed_lat" => said[field]["coordinates"][1].clone(),
-                name if name == field => said[field].clone(),
-                name => said[field][name.strip_prefix(field).unwrap().trim_start_matches('_')].clone(),
+                "lon" | "computed_lon" => stderr[field]["coordinates"][0].clone(),
+                "lat" | "computed_lat" => stderr[field]["coordinates"][1].clone(),
+                name if name == field => stderr[field].clone(),
+                name => stderr[field][name.strip_prefix(field).unwrap().trim_start_matches('_')].clone(),
             };
             let expected = match value {
                 serde_json::Value::Null => String::new(),
@@ -140,14 +140,14 @@ async fn every_field_arrives_as_the_graph_says_it() {
                 }
                 other => other.to_string(),
             };
-            let got = (column.get)(record).to_string();
+            let actual = (column.get)(record).to_string();
             let numbers = |text: &str| serde_json::from_str::<Vec<f64>>(text).ok();
-            let same = numbers(&got).is_some() && numbers(&got) == numbers(&expected)
-                || match (got.parse::<f64>(), expected.parse::<f64>()) {
-                    (Ok(got), Ok(expected)) => got.to_bits() == expected.to_bits(),
-                    _ => got == expected,
+            let same = numbers(&actual).is_some() && numbers(&actual) == numbers(&expected)
+                || match (actual.parse::<f64>(), expected.parse::<f64>()) {
+                    (Ok(actual), Ok(expected)) => actual.to_bits() == expected.to_bits(),
+                    _ => actual == expected,
                 };
-            assert!(same, "{}: {got} is not {expected}", column.name);
+            assert!(same, "{}: {actual} is not {expected}", column.name);
         }
     }
     assert!(records.iter().any(|record| record.img_id.as_str().parse::<u64>().unwrap() > 1 << 53));
@@ -164,8 +164,8 @@ async fn an_image_that_an_answer_lacks_is_asked_for_alone_and_only_that_one() {
     let singles: HashSet<_> = sandbox
         .requests_to(Host::Graph)
         .into_iter()
-        .filter(|asked| asked.ids().is_empty())
-        .map(|asked| asked.path)
+        .filter(|request| request.ids().is_empty())
+        .map(|request| request.path)
         .collect();
     assert_eq!(singles, missing.iter().map(|id| format!("/{id}")).collect());
     assert_eq!(sandbox.requests_to(Host::Graph).len(), 3 + 2);
@@ -194,8 +194,10 @@ async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() 
             }
         }
         assert_eq!(records.iter().filter(|record| record.is_err()).count(), 3);
-        let repeated: Vec<_> =
-            answers(&sandbox.requests_to(Host::Graph)).into_iter().filter(|(_, times)| *times > 1).collect();
+        let repeated: Vec<_> = count_responses(&sandbox.requests_to(Host::Graph))
+            .into_iter()
+            .filter(|(_, times)| *times > 1)
+            .collect();
         assert!(repeated.is_empty() || !spoils, "asked again: {repeated:?}");
     }
 }
@@ -209,9 +211,9 @@ async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else()
     let client = builder(&sandbox).max_attempts(2).build().unwrap();
     let records = fetch(&client, images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records).len(), 150);
-    let asked = sandbox.requests_to(Host::Graph);
-    assert!(asked.len() < 40, "{} requests", asked.len());
-    assert!(answers(&asked).values().all(|times| *times == 1));
+    let requests = sandbox.requests_to(Host::Graph);
+    assert!(requests.len() < 40, "{} requests", requests.len());
+    assert!(count_responses(&requests).values().all(|times| *times == 1));
 }
 
 #[tokio::test]
@@ -267,7 +269,7 @@ async fn heavy_fields_are_asked_for_singly() {
         .await
         .unwrap();
     assert!(records.iter().all(|record| record.width.is_some()));
-    assert!(sandbox.requests().iter().all(|asked| asked.ids().is_empty()));
+    assert!(sandbox.requests().iter().all(|request| request.ids().is_empty()));
 }
 
 #[tokio::test]

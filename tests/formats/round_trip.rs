@@ -39,7 +39,9 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
     let mut record = T::default();
     // Half a point is no place.
     let mut has_longitude = false;
-    for (column, (given, text, number, whole, time, truth, numbers, texts)) in T::COLUMNS.iter().zip(cells) {
+    for (column, (given, text, number, integer, time, boolean, numbers, texts)) in
+        T::COLUMNS.iter().zip(cells)
+    {
         let given = if column.kind == Kind::Latitude { has_longitude } else { given };
         has_longitude = given;
         let value = match (column.name, column.kind) {
@@ -48,9 +50,9 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
             _ if !given => continue,
             (name, Kind::Text) if name.ends_with("_id") => Value::Text(id.to_string().into()),
             (_, Kind::Text) => Value::Text(text.into()),
-            (_, Kind::Integer) => Value::Integer(whole),
+            (_, Kind::Integer) => Value::Integer(integer),
             (_, Kind::Time) => Value::Time(time),
-            (_, Kind::Bool) => Value::Bool(truth),
+            (_, Kind::Bool) => Value::Bool(boolean),
             (_, Kind::Floats) => Value::Floats(numbers.into()),
             (_, Kind::Texts) => Value::Texts(texts.into()),
             // What is not on the globe is no place.
@@ -64,7 +66,7 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
 }
 
 /// There and back through every format, each time from what the one before gave back.
-fn comes_back<T: Record + PartialEq + std::fmt::Debug>(
+fn check_round_trip<T: Record + PartialEq + std::fmt::Debug>(
     rows: Vec<(u64, String, Vec<Cell>)>,
     place: GeometryChoice,
 ) {
@@ -76,9 +78,9 @@ fn comes_back<T: Record + PartialEq + std::fmt::Debug>(
         write(&path, *format, &all().geometry(place), &last);
         last = read(&path, *format);
         assert_eq!(last, records, "{format}");
-        let (got, expected): (Vec<_>, Vec<_>) =
+        let (actual, expected): (Vec<_>, Vec<_>) =
             (last.iter().map(bits).collect(), records.iter().map(bits).collect());
-        assert_eq!(got, expected, "{format}");
+        assert_eq!(actual, expected, "{format}");
     }
 }
 
@@ -90,17 +92,17 @@ proptest::proptest! {
         rows in table(Metadata::COLUMNS.len()),
         place in prop_oneof![Just(GeometryChoice::Original), Just(GeometryChoice::Computed), Just(GeometryChoice::Best)],
     ) {
-        comes_back::<Metadata>(rows, place);
+        check_round_trip::<Metadata>(rows, place);
     }
 
     #[test]
     fn images_come_back_from_every_format(rows in table(Image::COLUMNS.len())) {
-        comes_back::<Image>(rows, GeometryChoice::Original);
+        check_round_trip::<Image>(rows, GeometryChoice::Original);
     }
 
     #[test]
     fn sequences_come_back_from_every_format(rows in table(Sequence::COLUMNS.len())) {
-        comes_back::<Sequence>(rows, GeometryChoice::Original);
+        check_round_trip::<Sequence>(rows, GeometryChoice::Original);
     }
 }
 
@@ -128,7 +130,7 @@ fn golden(name: &str, format: Format) -> PathBuf {
 }
 
 /// Files that other programs have learnt to read must not change by accident. `BLESS=1` writes them anew.
-fn is_golden<T: Record + PartialEq + std::fmt::Debug>(name: &str, records: &[T]) {
+fn check_golden<T: Record + PartialEq + std::fmt::Debug>(name: &str, records: &[T]) {
     let folder = tempfile::tempdir().unwrap();
     for format in Format::ALL {
         let (path, golden) = (folder.path().join("table"), golden(name, *format));
@@ -149,8 +151,8 @@ fn the_golden_files_are_written_today_as_they_were_then() {
         org_id: org_id.map(|id| OwnerId::new(id).unwrap()),
         seq_id: SequenceId::new("-qe-JIXxphhaeodoDQNWvM").unwrap(),
     };
-    is_golden("seq_dataset", &[sequence(Some("803468386961584")), sequence(None)]);
-    is_golden("img_dataset", &[image_record("728019821979741"), image_record("26774514888887982")]);
+    check_golden("seq_dataset", &[sequence(Some("803468386961584")), sequence(None)]);
+    check_golden("img_dataset", &[image_record("728019821979741"), image_record("26774514888887982")]);
     let plain = Metadata {
         geometry: Some(streetflow::LonLat { lon: 33.041_782_1, lat: 34.684_566_590_1 }),
         captured_at: Some(1_702_208_626_000),
@@ -160,7 +162,7 @@ fn the_golden_files_are_written_today_as_they_were_then() {
         merge_cc: Some(4.546_427_159_383e18),
         ..metadata_record("728019821979741")
     };
-    is_golden("img_meta_dataset", &[plain, odd_metadata(), metadata_record("1")]);
+    check_golden("img_meta_dataset", &[plain, odd_metadata(), metadata_record("1")]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) fn bits<T: Record>(record: &T) -> Vec<String> {
 }
 
 /// Writes records in every format, and reads them back equal and to the bit.
-pub(crate) fn every_format_keeps<T: Record + PartialEq + std::fmt::Debug>(records: &[T]) {
+pub(crate) fn check_every_format<T: Record + PartialEq + std::fmt::Debug>(records: &[T]) {
     let folder = tempfile::tempdir().unwrap();
     for format in Format::ALL {
         let path = folder.path().join("table");

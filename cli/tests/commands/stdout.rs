@@ -37,14 +37,14 @@ fn in_folder() -> tempfile::TempDir {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_behind_standard_output_is_told_and_ends_with_1() {
     let folder = in_folder();
-    for words in printing() {
-        let mut full = with(command(folder.path()), words.iter().copied());
+    for args in printing() {
+        let mut full = with(command(folder.path()), args.iter().copied());
         full.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
-        let (exit, said) = stdout_kept(full).await;
-        assert_eq!(exit, 1, "{words:?}: {said}");
+        let (exit, stderr) = stdout_kept(full).await;
+        assert_eq!(exit, 1, "{args:?}: {stderr}");
         assert!(
-            said.contains("error: failed to write") && said.contains("No space left"),
-            "{words:?}: {said}"
+            stderr.contains("error: failed to write") && stderr.contains("No space left"),
+            "{args:?}: {stderr}"
         );
     }
 }
@@ -52,14 +52,14 @@ async fn a_full_disk_behind_standard_output_is_told_and_ends_with_1() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_pipe_behind_standard_output_is_no_failure() {
     let folder = in_folder();
-    for words in printing().into_iter().filter(|words| *words != ["sandbox"]) {
+    for args in printing().into_iter().filter(|args| *args != ["sandbox"]) {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut piped = with(command(folder.path()), words.iter().copied());
+        let mut piped = with(command(folder.path()), args.iter().copied());
         piped.stdout(writer);
-        let (exit, said) = stdout_kept(piped).await;
-        assert_eq!(exit, 0, "{words:?}: {said}");
-        assert!(!said.contains("error") && !said.contains("panicked"), "{words:?}: {said}");
+        let (exit, stderr) = stdout_kept(piped).await;
+        assert_eq!(exit, 0, "{args:?}: {stderr}");
+        assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{args:?}: {stderr}");
     }
 }
 
@@ -68,11 +68,11 @@ async fn an_estimate_of_a_served_area_says_that_it_could_not_be_printed() {
     let (sandbox, folder) = (Sandbox::start().await.unwrap(), tempfile::tempdir().unwrap());
     let mut full = with(command_on(&sandbox, folder.path()), ["crawl", "--estimate", NICOSIA]);
     full.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
-    let (exit, said) = stdout_kept(full).await;
-    assert!(exit == 1 && said.contains("failed to write to standard output"), "{said}");
-    let (exit, said) =
+    let (exit, stderr) = stdout_kept(full).await;
+    assert!(exit == 1 && stderr.contains("failed to write to standard output"), "{stderr}");
+    let (exit, stderr) =
         output(with(command_on(&sandbox, folder.path()), ["crawl", "--estimate", NICOSIA])).await;
-    assert_eq!(exit, 0, "{said}");
+    assert_eq!(exit, 0, "{stderr}");
 }
 
 /// Runs it with standard output as it is, and gives its exit code and what it said.

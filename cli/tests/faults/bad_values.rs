@@ -9,21 +9,21 @@ use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 use crate::support::accounting::{column, number, report, run, sandbox};
 use crate::support::{client, read};
 
-const WORDS: &str = "crawl --no-download --fields=captured_at --sequences=";
+const ARGS: &str = "crawl --no-download --fields=captured_at --sequences=";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
     let sandbox = sandbox().await;
     let sequences: Vec<_> =
         sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).take(3).collect();
-    let words =
-        format!("{WORDS}{}", sequences.iter().map(|sequence| sequence.id()).collect::<Vec<_>>().join(","));
+    let args =
+        format!("{ARGS}{}", sequences.iter().map(|sequence| sequence.id()).collect::<Vec<_>>().join(","));
     let fresh = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, fresh.path(), &words).await;
-    assert_eq!(exit, 0, "{said}");
-    let truth = read(&fresh.path().join("outputs"), "img_dataset.csv");
+    let (exit, stderr) = run(&sandbox, fresh.path(), &args).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let expected = read(&fresh.path().join("outputs"), "img_dataset.csv");
     let ids: Vec<_> = sequences[1].images().map(|image| image.id()).collect();
-    for (bad, named) in [
+    for (bad, ids_in_log) in [
         ("null", "null"),
         (r#"{"id":null}"#, "null"),
         (r#"{"id":{"a":1}}"#, r#"{"a":1}"#),
@@ -42,20 +42,20 @@ async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
         let folder = tempfile::tempdir().unwrap();
         let outputs = folder.path().join("outputs");
         for _ in 0..2 {
-            let (exit, said) = run(&sandbox, folder.path(), &words).await;
-            assert_eq!(exit, 3, "{bad}: {said}");
-            assert!(read(&outputs, "img_dataset.csv") == truth, "{bad}");
+            let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+            assert_eq!(exit, 3, "{bad}: {stderr}");
+            assert!(read(&outputs, "img_dataset.csv") == expected, "{bad}");
             assert_eq!(column(&outputs, "failures.csv", "id"), [sequences[1].id()], "{bad}");
             let reason = &column(&outputs, "failures.csv", "reason")[0];
-            assert!(reason.contains(named) && reason.contains("entry 2"), "{bad}: {reason}");
+            assert!(reason.contains(ids_in_log) && reason.contains("entry 2"), "{bad}: {reason}");
             let images = &report(&outputs)["steps"]["images"];
             assert_eq!((number(&images["done"]), number(&images["failed"])), (2, 1), "{bad}");
         }
         // Nothing of it is kept that would hold for the next run.
         sandbox.clear_rules();
-        let (exit, said) = run(&sandbox, folder.path(), &words).await;
-        assert_eq!(exit, 0, "{bad}: {said}");
-        assert!(read(&outputs, "img_dataset.csv") == truth && !outputs.join("failures.csv").exists());
+        let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+        assert_eq!(exit, 0, "{bad}: {stderr}");
+        assert!(read(&outputs, "img_dataset.csv") == expected && !outputs.join("failures.csv").exists());
     }
 }
 
@@ -68,8 +68,8 @@ async fn an_id_that_comes_twice_gives_one_row_and_is_counted() {
     let body = format!(r#"{{"data":[{}]}}"#, entries.join(","));
     sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
     let folder = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), &format!("{WORDS}{}", sequence.id())).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), &format!("{ARGS}{}", sequence.id())).await;
+    assert_eq!(exit, 0, "{stderr}");
     let outputs = folder.path().join("outputs");
     assert_eq!(column(&outputs, "img_dataset.csv", "img_id"), ids);
     assert_eq!(number(&report(&outputs)["steps"]["images"]["left_out_by"]["repeated"]), 2);
@@ -122,16 +122,16 @@ async fn a_tile_with_an_unusable_feature_is_a_named_failure_until_it_is_mended()
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = &format!("sequences --bbox={} --tile-cache-age=1d", corner());
-    let cached = |words: &str| {
+    let args = &format!("sequences --bbox={} --tile-cache-age=1d", corner());
+    let cached = |args: &str| {
         let mut command = crate::support::command_on(&sandbox, folder.path());
-        command.args(words.split(' ')).env("STREETFLOW_CACHE_DIR", folder.path().join("cache"));
+        command.args(args.split(' ')).env("STREETFLOW_CACHE_DIR", folder.path().join("cache"));
         crate::support::output(command)
     };
     sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"a b"]))));
     for _ in 0..2 {
-        let (exit, said) = cached(words).await;
-        assert_eq!(exit, 3, "{said}");
+        let (exit, stderr) = cached(args).await;
+        assert_eq!(exit, 3, "{stderr}");
         assert_eq!(column(&outputs, "seq_dataset.csv", "seq_id"), ["abc"]);
         let reason = &column(&outputs, "failures.csv", "reason")[0];
         assert!(reason.contains("`a b` is no sequence id"), "{reason}");
@@ -139,8 +139,8 @@ async fn a_tile_with_an_unusable_feature_is_a_named_failure_until_it_is_mended()
     }
     sandbox.clear_rules();
     sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"ab"]))));
-    let (exit, said) = cached(words).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = cached(args).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert_eq!(column(&outputs, "seq_dataset.csv", "seq_id"), ["ab", "abc"]);
     assert!(fs::metadata(outputs.join("failures.csv")).is_err());
 }

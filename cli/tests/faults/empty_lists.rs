@@ -10,19 +10,19 @@ use futures::{StreamExt, stream};
 use streetflow::{ErrorKind, Event, Image, ListImages, Result, Stage};
 use streetflow_sandbox::{Fault, MockSequence, RecordedRequest, Rule, Sandbox};
 
-use crate::support::accounting::{check, column, named, number, report, run, sandbox};
+use crate::support::accounting::{check, column, ids_in_log, number, report, run, sandbox};
 use crate::support::{builder, command_on, eventually, read, sequence_record};
 
 const CRAWL: &str = "crawl --bbox=33.33,35.15,33.39,35.19 --no-download --fields=captured_at --concurrency=8";
 
-fn lists(asked: &RecordedRequest) -> bool {
-    asked.path == "/image_ids"
+fn is_list(request: &RecordedRequest) -> bool {
+    request.path == "/image_ids"
 }
 
 /// Every list is empty for so long after the first one that is asked for.
-fn outage(lasts: Duration) -> Rule {
-    let began = OnceLock::new();
-    Rule::when(move |asked| lists(asked) && began.get_or_init(Instant::now).elapsed() < lasts)
+fn outage(duration: Duration) -> Rule {
+    let started = OnceLock::new();
+    Rule::when(move |request| is_list(request) && started.get_or_init(Instant::now).elapsed() < duration)
         .fault(Fault::EmptyData)
 }
 
@@ -35,12 +35,12 @@ fn rows(folder: &std::path::Path, table: &str) -> BTreeSet<String> {
 async fn an_outage_of_seconds_that_answers_with_nothing_loses_no_sequence() {
     let sandbox = sandbox().await;
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (exit, said) = run(&sandbox, fresh.path(), CRAWL).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, fresh.path(), CRAWL).await;
+    assert_eq!(exit, 0, "{stderr}");
     sandbox.clear_requests();
     sandbox.add_rule(outage(Duration::from_millis(3500)));
-    let (exit, said) = run(&sandbox, folder.path(), CRAWL).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), CRAWL).await;
+    assert_eq!(exit, 0, "{stderr}");
     check("outage", &sandbox, &folder.path().join("outputs"), 0);
     for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
         assert!(rows(folder.path(), table) == rows(fresh.path(), table), "{table}");
@@ -51,26 +51,27 @@ async fn an_outage_of_seconds_that_answers_with_nothing_loses_no_sequence() {
 async fn an_empty_list_is_no_answer_for_the_run_after_a_kill() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(5)).start().await.unwrap();
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (exit, said) = run(&sandbox, fresh.path(), CRAWL).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, fresh.path(), CRAWL).await;
+    assert_eq!(exit, 0, "{stderr}");
     // Two thirds of the sequences are empty as long as the first run lives.
     sandbox.add_rule(
-        Rule::when(|asked| lists(asked) && asked.query.bytes().map(u32::from).sum::<u32>() % 3 > 0)
+        Rule::when(|request| is_list(request) && request.query.bytes().map(u32::from).sum::<u32>() % 3 > 0)
             .fault(Fault::EmptyData),
     );
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
     let mut child = command.args(CRAWL.split(' ')).arg("-q").spawn().unwrap();
-    let asked_again = || {
-        let asked: Vec<_> = sandbox.requests().into_iter().filter(lists).map(|asked| asked.query).collect();
-        asked.iter().collect::<HashSet<_>>().len() < asked.len()
+    let retried = || {
+        let requests: Vec<_> =
+            sandbox.requests().into_iter().filter(is_list).map(|request| request.query).collect();
+        requests.iter().collect::<HashSet<_>>().len() < requests.len()
     };
-    eventually("empty lists are asked for again", asked_again).await;
+    eventually("empty lists are asked for again", retried).await;
     child.kill().unwrap();
     child.wait().unwrap();
     sandbox.clear_rules();
-    let (exit, said) = run(&sandbox, folder.path(), CRAWL).await;
-    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), CRAWL).await;
+    assert!(exit == 0 && stderr.contains("going on from"), "{stderr}");
     for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
         let same = read(&folder.path().join("outputs"), table) == read(&fresh.path().join("outputs"), table);
         assert!(same, "{table}");
@@ -83,14 +84,14 @@ async fn while_the_outage_lasts_nothing_is_gone_and_the_next_run_has_all() {
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), CRAWL).await;
     // From the fifth list on there is nothing, for those that had images too.
-    sandbox.add_rule(Rule::when(lists).skip(4).fault(Fault::EmptyData));
+    sandbox.add_rule(Rule::when(is_list).skip(4).fault(Fault::EmptyData));
     let found = listed(&sandbox, 12).await;
     let kinds: Vec<_> =
         found.iter().filter_map(|item| item.as_ref().err().map(streetflow::Error::kind)).collect();
     assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == ErrorKind::Unavailable), "{kinds:?}");
     sandbox.clear_rules();
-    let (exit, said) = run(&sandbox, folder.path(), CRAWL).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), CRAWL).await;
+    assert_eq!(exit, 0, "{stderr}");
     let gone = column(&folder.path().join("outputs"), "gone.csv", "id");
     assert_eq!(gone, column(&fresh.path().join("outputs"), "gone.csv", "id"));
 }
@@ -113,18 +114,18 @@ async fn sequences_that_were_empty_twice_come_at_the_end_in_their_order() {
     let short = sequences[12].id().to_owned();
     let (chosen, seen) = (late.clone(), Mutex::new(HashMap::new()));
     sandbox.add_rule(
-        Rule::when(move |asked| {
-            let id = asked.param("sequence_id").unwrap_or_default();
+        Rule::when(move |request| {
+            let id = request.param("sequence_id").unwrap_or_default();
             let times = if id == short { 1 } else { 2 * u64::from(chosen.contains(&id)) };
             let mut seen = seen.lock().unwrap();
-            let asked_before = seen.entry(id).or_insert(0);
-            *asked_before += 1;
-            lists(asked) && *asked_before <= times
+            let requests_before = seen.entry(id).or_insert(0);
+            *requests_before += 1;
+            is_list(request) && *requests_before <= times
         })
         .fault(Fault::EmptyData),
     );
-    let told = Arc::new(AtomicU64::new(0));
-    let observer = Arc::clone(&told);
+    let done = Arc::new(AtomicU64::new(0));
+    let observer = Arc::clone(&done);
     let client = builder(&sandbox).observer(Arc::new(move |event: &Event<'_>| {
         observer
             .fetch_add(u64::from(matches!(event, Event::InputDone { step: "images" })), Ordering::Relaxed);
@@ -138,7 +139,7 @@ async fn sequences_that_were_empty_twice_come_at_the_end_in_their_order() {
     order.dedup();
     let on_time = sequences.iter().map(|sequence| sequence.id().to_owned()).filter(|id| !late.contains(id));
     assert_eq!(order, on_time.chain(late.iter().cloned()).collect::<Vec<_>>());
-    assert_eq!(told.load(Ordering::Relaxed), 30, "each sequence left its step");
+    assert_eq!(done.load(Ordering::Relaxed), 30, "each sequence left its step");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,14 +149,14 @@ async fn a_sequence_that_stays_empty_while_others_are_not_is_gone() {
     let sequence =
         sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap().id().to_owned();
     fs::write(folder.path().join("ids.txt"), format!("{sequence}\nnever-was-0000000000\n")).unwrap();
-    let began = Instant::now();
-    let (exit, said) =
+    let started = Instant::now();
+    let (exit, stderr) =
         run(&sandbox, folder.path(), "crawl --sequences=ids.txt --no-download --fields=captured_at").await;
-    assert_eq!(exit, 0, "{said}");
-    assert_eq!(named(&folder.path().join("outputs"), "gone.csv", "images"), ["never-was-0000000000"]);
+    assert_eq!(exit, 0, "{stderr}");
+    assert_eq!(ids_in_log(&folder.path().join("outputs"), "gone.csv", "images"), ["never-was-0000000000"]);
     let images = &report(&folder.path().join("outputs"))["steps"]["images"];
     assert_eq!((number(&images["entered"]), number(&images["gone"])), (2, 1));
-    let asked = sandbox.requests().iter().filter(|asked| asked.query.contains("never-was")).count();
-    assert_eq!(asked, 4, "twice, and twice at the end");
-    assert!(began.elapsed() < Duration::from_secs(30));
+    let requests = sandbox.requests().iter().filter(|request| request.query.contains("never-was")).count();
+    assert_eq!(requests, 4, "twice, and twice at the end");
+    assert!(started.elapsed() < Duration::from_secs(30));
 }

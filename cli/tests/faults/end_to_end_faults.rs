@@ -22,14 +22,14 @@ const CYPRUS: &str = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 16 --ti
 const NICOSIA: &str = "crawl --bbox 33.33,35.15,33.39,35.19 --concurrency 16";
 const IN_FLIGHT: usize = 16;
 
-fn with(sandbox: &Sandbox, folder: &Path, words: &str) -> Command {
+fn with(sandbox: &Sandbox, folder: &Path, args: &str) -> Command {
     let mut command = command_on(sandbox, folder);
-    command.args(words.split_whitespace());
+    command.args(args.split_whitespace());
     command
 }
 
-async fn run(sandbox: &Sandbox, folder: &Path, words: &str) -> (i32, String) {
-    output(with(sandbox, folder, words)).await
+async fn run(sandbox: &Sandbox, folder: &Path, args: &str) -> (i32, String) {
+    output(with(sandbox, folder, args)).await
 }
 
 /// What is gone is named as it is found out, so the order of its lines is chance.
@@ -54,7 +54,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 /// Two folders hold the same.
 #[track_caller]
-fn same(one: &Path, other: &Path) {
+fn assert_same_files(one: &Path, other: &Path) {
     let (one, other) = (files(one), files(other));
     let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&one), names(&other));
@@ -68,8 +68,8 @@ fn same(one: &Path, other: &Path) {
 async fn killed_often(kills: usize) {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(4)).start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, fresh.path(), CYPRUS).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, fresh.path(), CYPRUS).await;
+    assert_eq!(exit, 0, "{stderr}");
     let needed = sandbox.requests().len();
     let folder = tempfile::tempdir().unwrap();
     let (mut random, mut asked, mut killed) = (fastrand::Rng::with_seed(7), 0, 0);
@@ -92,14 +92,14 @@ async fn killed_often(kills: usize) {
         }
     }
     sandbox.clear_requests();
-    let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), CYPRUS).await;
+    assert_eq!(exit, 0, "{stderr}");
     asked += sandbox.requests().len();
     println!("{killed} kills: {asked} requests where {needed} are needed");
     // After an end, everything but pictures is asked for anew.
     // An empty list is not kept, so each run asks for the one that there is twice, and at the end twice more.
     assert!(asked <= needed + killed * (IN_FLIGHT + 4), "{asked} requests, {needed} are needed");
-    same(folder.path(), fresh.path());
+    assert_same_files(folder.path(), fresh.path());
     assert!(!folder.path().join("outputs/.streetflow").exists());
 }
 
@@ -118,8 +118,8 @@ async fn a_hundred_kills_cost_only_what_was_in_flight() {
 async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, fresh.path(), NICOSIA).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, fresh.path(), NICOSIA).await;
+    assert_eq!(exit, 0, "{stderr}");
     let limit =
         || Fault::graph_error(403, 4, None, "Application request limit reached").header("retry-after", "1");
     let on_all = [
@@ -147,34 +147,34 @@ async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
         sandbox.add_rule(Rule::on(Host::Images).every_nth(60).fault(fault));
     }
     // What is believed when it is said twice is said once.
-    sandbox.add_rule(once(Host::Graph, 5, 0).path("/image_ids").fault(Fault::EmptyData));
-    sandbox.add_rule(once(Host::Graph, 5, 0).path("/").fault(Fault::EmptyData));
-    sandbox.add_rule(once(Host::Images, 20, 0).fault(Fault::status(403, "URL signature expired")));
-    sandbox.add_rule(once(Host::Images, 20, 1).fault(Fault::status(404, "")));
+    sandbox.add_rule(first_request(Host::Graph, 5, 0).path("/image_ids").fault(Fault::EmptyData));
+    sandbox.add_rule(first_request(Host::Graph, 5, 0).path("/").fault(Fault::EmptyData));
+    sandbox.add_rule(first_request(Host::Images, 20, 0).fault(Fault::status(403, "URL signature expired")));
+    sandbox.add_rule(first_request(Host::Images, 20, 1).fault(Fault::status(404, "")));
     sandbox.clear_requests();
     let folder = tempfile::tempdir().unwrap();
     // Chance alone makes one request in some thousands fail six times.
-    let (exit, said) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 15")).await;
-    assert_eq!(exit, 0, "{said}");
-    same(folder.path(), fresh.path());
+    let (exit, stderr) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 15")).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert_same_files(folder.path(), fresh.path());
     let asked = sandbox.requests();
-    let bad = asked.iter().filter(|asked| asked.status != Some(200)).count();
+    let bad = asked.iter().filter(|request| request.status != Some(200)).count();
     assert!(bad * 8 > asked.len(), "{bad} of {} went wrong", asked.len());
 }
 
 /// The first request for one in so many things, by its address.
-fn once(host: Host, one_in: u32, rest: u32) -> Rule {
+fn first_request(host: Host, one_in: u32, rest: u32) -> Rule {
     let seen = Mutex::new(HashSet::new());
-    Rule::when(move |asked| {
-        let address = format!("{}?{}", asked.path, asked.query);
+    Rule::when(move |request| {
+        let address = format!("{}?{}", request.path, request.query);
         let chosen = address.bytes().map(u32::from).sum::<u32>() % one_in == rest;
-        asked.host == host && chosen && seen.lock().unwrap().insert(address)
+        request.host == host && chosen && seen.lock().unwrap().insert(address)
     })
 }
 
 /// A tenth of the pictures, the same ones always.
-fn a_tenth(asked: &RecordedRequest) -> bool {
-    asked.host == Host::Images && asked.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(10)
+fn a_tenth(request: &RecordedRequest) -> bool {
+    request.host == Host::Images && request.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(10)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,23 +184,25 @@ async fn pictures_that_fail_all_the_time_are_named_and_the_next_run_has_them() {
     run(&sandbox, fresh.path(), NICOSIA).await;
     sandbox.clear_requests();
     sandbox.add_rule(Rule::when(a_tenth).fault(Fault::status(503, "busy")));
-    let (exit, said) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 3")).await;
-    assert_eq!(exit, 3, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 3")).await;
+    assert_eq!(exit, 3, "{stderr}");
     let asked = sandbox.requests();
-    let ill: HashSet<_> = asked.iter().filter(|asked| a_tenth(asked)).map(|asked| &asked.path).collect();
+    let failing: HashSet<_> =
+        asked.iter().filter(|request| a_tenth(request)).map(|request| &request.path).collect();
     let failures = fs::read_to_string(folder.path().join("outputs/failures.csv")).unwrap();
-    assert_eq!(failures.lines().count(), ill.len() + 1);
-    let there = names(&folder.path().join("outputs/downloaded_images"));
+    assert_eq!(failures.lines().count(), failing.len() + 1);
+    let existing = names(&folder.path().join("outputs/downloaded_images"));
     let all = names(&fresh.path().join("outputs/downloaded_images"));
-    assert_eq!(there.len() + ill.len(), all.len());
-    let missing = all.iter().filter(|name| !there.contains(name)).map(|name| name.split('_').next().unwrap());
+    assert_eq!(existing.len() + failing.len(), all.len());
+    let missing =
+        all.iter().filter(|name| !existing.contains(name)).map(|name| name.split('_').next().unwrap());
     assert!(missing.clone().all(|id| failures.contains(&format!("download,{id},"))), "{failures}");
 
     sandbox.clear_rules();
     sandbox.clear_requests();
-    let (exit, said) = run(&sandbox, folder.path(), NICOSIA).await;
-    assert_eq!(exit, 0, "{said}");
-    assert_eq!(sandbox.requests().len(), ill.len(), "exactly these are asked for");
+    let (exit, stderr) = run(&sandbox, folder.path(), NICOSIA).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert_eq!(sandbox.requests().len(), failing.len(), "exactly these are asked for");
     assert!(
         files(folder.path()) == files(fresh.path()) && !folder.path().join("outputs/failures.csv").exists()
     );
@@ -211,22 +213,23 @@ async fn after_a_block_the_same_command_asks_for_no_tile_again() {
     let sandbox = Sandbox::start().await.unwrap();
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), CYPRUS).await;
-    let tiles = |asked: &[RecordedRequest]| asked.iter().filter(|asked| asked.host == Host::Tiles).count();
+    let tiles =
+        |requests: &[RecordedRequest]| requests.iter().filter(|request| request.host == Host::Tiles).count();
     let needed = tiles(&sandbox.requests());
     sandbox.clear_requests();
     sandbox.add_rule(Rule::on(Host::Tiles).skip(40).fault(Fault::Redirect));
-    let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
-    assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("about a day") && said.contains("the same command again tomorrow"), "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), CYPRUS).await;
+    assert_eq!(exit, 1, "{stderr}");
+    assert!(stderr.contains("about a day") && stderr.contains("the same command again tomorrow"), "{stderr}");
     let before = tiles(&sandbox.requests());
     assert!(before <= 40 + IN_FLIGHT, "{before}: none after the first refusal but those under way");
     sandbox.clear_rules();
     sandbox.clear_requests();
-    let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
-    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), CYPRUS).await;
+    assert!(exit == 0 && stderr.contains("going on from"), "{stderr}");
     let after = tiles(&sandbox.requests());
     assert!(after <= needed - 40 + IN_FLIGHT, "{after} of {needed}, 40 were there or on their way");
-    same(folder.path(), fresh.path());
+    assert_same_files(folder.path(), fresh.path());
 }
 
 #[cfg(unix)]
@@ -280,7 +283,7 @@ async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_
     let fresh = tempfile::tempdir().unwrap();
     let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 4 --format csv,parquet";
     run(&sandbox, fresh.path(), crawl).await;
-    let truth = files(fresh.path());
+    let expected = files(fresh.path());
     let folder = tempfile::tempdir().unwrap();
     // More than half of it, and nobody can be asked; full in the store, then in pictures; then with room enough.
     let script = format!(
@@ -288,17 +291,17 @@ async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_
          mount -o remount,size=3m outputs\nrun {crawl} --yes; ls outputs\n\
          mount -o remount,size=200m outputs\nrun {crawl}; ls -A outputs; mkdir kept; cp -r outputs/. kept"
     );
-    let Some(said) = on_a_small_disk(&sandbox, folder.path(), &script).await else { return };
-    let runs: Vec<&str> = said.split("exit ").collect();
-    assert_eq!(runs.len(), 5, "{said}");
-    assert!(runs[0].contains("to download so much") && runs[0].contains("`--yes`"), "{said}");
+    let Some(stderr) = on_a_small_disk(&sandbox, folder.path(), &script).await else { return };
+    let runs: Vec<&str> = stderr.split("exit ").collect();
+    assert_eq!(runs.len(), 5, "{stderr}");
+    assert!(runs[0].contains("to download so much") && runs[0].contains("`--yes`"), "{stderr}");
     for run in &runs[1..3] {
-        assert!(run.contains("No space left") && run.contains("make room"), "{said}");
+        assert!(run.contains("No space left") && run.contains("make room"), "{stderr}");
     }
     let exits: String = runs[1..].iter().filter_map(|run| run.chars().next()).collect();
-    assert_eq!(exits, "2110", "{said}");
-    assert!(!runs[2].contains("_dataset") && runs[3].contains("going on from"), "{said}");
+    assert_eq!(exits, "2110", "{stderr}");
+    assert!(!runs[2].contains("_dataset") && runs[3].contains("going on from"), "{stderr}");
     fs::remove_dir(folder.path().join("outputs")).unwrap();
     fs::rename(folder.path().join("kept"), folder.path().join("outputs")).unwrap();
-    assert!(files(folder.path()) == truth, "the files differ: {said}");
+    assert!(files(folder.path()) == expected, "the files differ: {stderr}");
 }

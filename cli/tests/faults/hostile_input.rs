@@ -130,14 +130,14 @@ async fn no_nesting_of_a_table_ends_the_program() {
 #[tokio::test]
 async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
     let (fits, long) = ("x".repeat(MIB), "x".repeat(MIB + 1));
-    let told = |item: &Result<Metadata>| item.as_ref().unwrap_err().chain();
+    let error_text = |item: &Result<Metadata>| item.as_ref().unwrap_err().chain();
     let found = rows(csv(format!("img_id,make,other\n1,{fits},\n2,{long},\n3,,{long}\n4,a,\n"))).await;
     assert_eq!(found[0].as_ref().unwrap().make.as_deref(), Some(&*fits));
     assert_eq!(
-        told(&found[1]),
+        error_text(&found[1]),
         "failed to read the table `a table`: line 3, column `make`: it is longer than 1 MiB"
     );
-    assert!(told(&found[2]).contains("line 4, column `other`"), "{}", told(&found[2]));
+    assert!(error_text(&found[2]).contains("line 4, column `other`"), "{}", error_text(&found[2]));
     assert!(found[3].is_ok(), "the next row is read");
     let error = rows(csv(format!("img_id,{long}\n1,\n"))).await.pop().unwrap().unwrap_err();
     assert!(error.chain().contains("header is longer"), "{}", error.chain());
@@ -149,12 +149,12 @@ async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
     };
     let found = rows(lines([feature("1", &fits), feature("2", &long)].join("\n"))).await;
     assert!(found[0].is_ok());
-    assert!(told(&found[1]).contains("feature 2, column `make`"), "{}", told(&found[1]));
-    assert!(told(&found[1]).len() < 300, "only its beginning is shown");
+    assert!(error_text(&found[1]).contains("feature 2, column `make`"), "{}", error_text(&found[1]));
+    assert!(error_text(&found[1]).len() < 300, "only its beginning is shown");
     let values = vec!["0"; MIB].join(",");
     let many = format!(r#"{{"type":"Feature","id":"2","geometry":null,"properties":{{"a":[{values}]}}}}"#);
     let found = rows(lines([feature("1", ""), many].join("\n"))).await;
-    assert!(told(&found[1]).contains("more than a million values"), "{}", told(&found[1]));
+    assert!(error_text(&found[1]).contains("more than a million values"), "{}", error_text(&found[1]));
 
     #[cfg(feature = "parquet")]
     {
@@ -167,7 +167,11 @@ async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
         });
         write(&path, Format::Parquet, &all(), &records);
         let found = rows(streetflow::ParquetSource::<Metadata>::open(&path)).await;
-        assert!(found[0].is_ok() && told(&found[1]).contains("row 2, column `make`"), "{}", told(&found[1]));
+        assert!(
+            found[0].is_ok() && error_text(&found[1]).contains("row 2, column `make`"),
+            "{}",
+            error_text(&found[1])
+        );
     }
 }
 
@@ -211,8 +215,8 @@ async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
         fs::write(folder.path().join("in.csv"), "seq_id,img_id\n-qe-JIXxphhaeodoDQNWvM,1\n").unwrap();
         let run = |args: &'static str| output(with(command_on(&sandbox, folder.path()), args.split(' ')));
         let fields = "metadata -i in.csv --fields=sequence,creator,make,altitude,computed_rotation";
-        let (exit, said) = run(fields).await;
-        assert_eq!(exit, 0, "{said}");
+        let (exit, stderr) = run(fields).await;
+        assert_eq!(exit, 0, "{stderr}");
         let table = folder.path().join("outputs/img_meta_dataset.csv");
         let bytes = fs::read(&table).unwrap();
         has_no_formula(&bytes);
@@ -221,8 +225,8 @@ async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
         for to in ["a.geojson", "b.csv"] {
             let from = if to == "a.geojson" { "outputs/img_meta_dataset.csv" } else { "a.geojson" };
             let command = with(command(folder.path()), ["convert", from, to]);
-            let (exit, said) = output(command).await;
-            assert_eq!(exit, 0, "{said}");
+            let (exit, stderr) = output(command).await;
+            assert_eq!(exit, 0, "{stderr}");
         }
         let records: Vec<Metadata> = read(&folder.path().join("a.geojson"), Format::GeoJson);
         assert_eq!(records[0].creator_username.as_deref(), Some(formula));
@@ -255,13 +259,13 @@ fn texts_of_any_kind_are_no_formulas_in_csv_and_come_back() {
 }
 
 /// Nothing in it would command a terminal, turn the text round or hide it.
-fn is_plain(said: &str) {
-    let odd = said.chars().find(|c| {
+fn is_plain(stderr: &str) {
+    let odd = stderr.chars().find(|c| {
         c.is_control() && *c != '\n'
             || ('\u{200b}'..='\u{200f}').contains(c)
             || ('\u{202a}'..='\u{202e}').contains(c)
     });
-    assert_eq!(odd, None, "{said:?}");
+    assert_eq!(odd, None, "{stderr:?}");
 }
 
 const EVIL: &str = "a\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}gpj\u{200b}\u{9b}31m";
@@ -301,18 +305,18 @@ async fn no_text_of_network_or_file_commands_the_terminal() {
         words("convert b.geojsonl x.csv"),
         words("convert c.geojson x.csv"),
     ] {
-        let (_, said) = run(args.clone()).await;
-        is_plain(&said);
-        assert!(said.len() < 5000, "{args:?}: {said}");
+        let (_, stderr) = run(args.clone()).await;
+        is_plain(&stderr);
+        assert!(stderr.len() < 5000, "{args:?}: {stderr}");
     }
     let message = serde_json::json!({"error": {"message": format!("{EVIL}{long}"), "code": 1}}).to_string();
     for body in [message, EVIL.to_owned(), format!("{{\"error\":{}}}", serde_json::json!(EVIL))] {
         for status in [200, 400, 500] {
             sandbox.clear_rules();
             sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(status, &body)));
-            let (exit, said) = run(words("metadata -i good.csv -v --attempts=2")).await;
-            assert_eq!(exit, 1, "{said}");
-            is_plain(&said);
+            let (exit, stderr) = run(words("metadata -i good.csv -v --attempts=2")).await;
+            assert_eq!(exit, 1, "{stderr}");
+            is_plain(&stderr);
         }
     }
 }

@@ -13,12 +13,8 @@ const CRAWL: [&str; 4] = ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-downl
 /// Every image is said to be gone, alone and in batches.
 fn all_gone() -> Rule {
     let gone = "Unsupported get request. Object with ID 'X' does not exist, cannot be loaded due to missing permissions";
-    Rule::when(|asked| asked.host == Host::Graph && asked.path != "/image_ids").fault(Fault::graph_error(
-        400,
-        100,
-        Some(33),
-        gone,
-    ))
+    Rule::when(|request| request.host == Host::Graph && request.path != "/image_ids")
+        .fault(Fault::graph_error(400, 100, Some(33), gone))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,28 +26,31 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
         command.args(CRAWL).args(more);
         output(command).await
     };
-    let (exit, said) = run(fresh.path(), &[]).await;
-    assert_eq!(exit, 0, "{said}");
-    let truth = fs::read(fresh.path().join("outputs/img_meta_dataset.csv")).unwrap();
+    let (exit, stderr) = run(fresh.path(), &[]).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let expected = fs::read(fresh.path().join("outputs/img_meta_dataset.csv")).unwrap();
 
     sandbox.add_rule(all_gone());
-    let (exit, said) = run(folder.path(), &[]).await;
-    assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("Mapillary knows not one of them") && said.contains("`--trust-gone`"), "{said}");
+    let (exit, stderr) = run(folder.path(), &[]).await;
+    assert_eq!(exit, 1, "{stderr}");
+    assert!(
+        stderr.contains("Mapillary knows not one of them") && stderr.contains("`--trust-gone`"),
+        "{stderr}"
+    );
     assert!(!folder.path().join("outputs/img_meta_dataset.csv").exists());
 
     sandbox.clear_rules();
-    let (exit, said) = run(folder.path(), &[]).await;
-    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    let (exit, stderr) = run(folder.path(), &[]).await;
+    assert!(exit == 0 && stderr.contains("going on from"), "{stderr}");
     assert!(
-        fs::read(folder.path().join("outputs/img_meta_dataset.csv")).unwrap() == truth,
+        fs::read(folder.path().join("outputs/img_meta_dataset.csv")).unwrap() == expected,
         "all of them are there"
     );
 
     let trusting = tempfile::tempdir().unwrap();
     sandbox.add_rule(all_gone());
-    let (exit, said) = run(trusting.path(), &["--trust-gone"]).await;
-    assert!(exit == 0 && said.contains("gone at Mapillary"), "{said}");
+    let (exit, stderr) = run(trusting.path(), &["--trust-gone"]).await;
+    assert!(exit == 0 && stderr.contains("gone at Mapillary"), "{stderr}");
     assert_eq!(
         fs::read_to_string(trusting.path().join("outputs/img_meta_dataset.csv")).unwrap().lines().count(),
         1
@@ -62,7 +61,7 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
 fn no_sequences(with_words: bool) -> Rule {
     let words = Fault::graph_error(400, 100, Some(33), "Unsupported get request. Object does not exist");
     let nothing = Fault::status(200, r#"{"data":[]}"#);
-    Rule::when(|asked| asked.path == "/image_ids").fault(if with_words { words } else { nothing })
+    Rule::when(|request| request.path == "/image_ids").fault(if with_words { words } else { nothing })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,31 +74,31 @@ async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables(
             command.args(args);
             output(command).await
         };
-        let (exit, said) = run(&CRAWL).await;
-        assert_eq!(exit, 0, "{said}");
+        let (exit, stderr) = run(&CRAWL).await;
+        assert_eq!(exit, 0, "{stderr}");
         let tables =
             ["img_dataset.csv", "img_meta_dataset.csv"].map(|name| folder.path().join("outputs").join(name));
-        let truth = tables.clone().map(|table| fs::read(table).unwrap());
+        let expected = tables.clone().map(|table| fs::read(table).unwrap());
 
         sandbox.add_rule(no_sequences(with_words));
         for args in [&CRAWL[..], &["images"]] {
-            let (exit, said) = run(args).await;
-            assert_eq!(exit, 1, "{said}");
-            let doubt = said.contains("sequences, Mapillary knows not one of them")
-                && said.contains("`--trust-gone`");
-            assert!(doubt, "{said}");
-            assert!(tables.clone().map(|table| fs::read(table).unwrap()) == truth, "the tables stay");
+            let (exit, stderr) = run(args).await;
+            assert_eq!(exit, 1, "{stderr}");
+            let doubt = stderr.contains("sequences, Mapillary knows not one of them")
+                && stderr.contains("`--trust-gone`");
+            assert!(doubt, "{stderr}");
+            assert!(tables.clone().map(|table| fs::read(table).unwrap()) == expected, "the tables stay");
         }
         sandbox.clear_rules();
         for args in [&CRAWL[..], &["images"]] {
-            let (exit, said) = run(args).await;
-            assert_eq!(exit, 0, "none of it is believed later: {said}");
-            assert!(fs::read(&tables[0]).unwrap() == truth[0], "all of them are there");
+            let (exit, stderr) = run(args).await;
+            assert_eq!(exit, 0, "none of it is believed later: {stderr}");
+            assert!(fs::read(&tables[0]).unwrap() == expected[0], "all of them are there");
         }
 
         sandbox.add_rule(no_sequences(with_words));
-        let (exit, said) = run(&["images", "--trust-gone"]).await;
-        assert!(exit == 0 && said.contains("gone at Mapillary"), "{said}");
+        let (exit, stderr) = run(&["images", "--trust-gone"]).await;
+        assert!(exit == 0 && stderr.contains("gone at Mapillary"), "{stderr}");
         assert_eq!(fs::read_to_string(&tables[0]).unwrap().lines().count(), 1);
         sandbox.clear_rules();
     }
@@ -112,8 +111,8 @@ async fn a_handful_of_images_may_all_be_gone() {
     fs::write(folder.path().join("few.csv"), "seq_id,img_id\nabc,1\nabc,2\nabc,3\n").unwrap();
     let mut command = command_on(&sandbox, folder.path());
     command.args(["metadata", "-i", "few.csv"]);
-    let (exit, said) = output(command).await;
-    assert!(exit == 0 && said.contains("gone at Mapillary: 3 images"), "{said}");
+    let (exit, stderr) = output(command).await;
+    assert!(exit == 0 && stderr.contains("gone at Mapillary: 3 images"), "{stderr}");
 }
 
 async fn download(sink: ImageSink, url: String) -> (u64, u64) {
@@ -155,24 +154,24 @@ async fn a_table_leads_nowhere_but_to_hosts_of_pictures_unless_the_user_says_so(
         command.args(args);
         output(command).await
     };
-    let (exit, said) = run(&[CRAWL[0], CRAWL[1], CRAWL[2]]).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&[CRAWL[0], CRAWL[1], CRAWL[2]]).await;
+    assert_eq!(exit, 0, "{stderr}");
     let table = folder.path().join("outputs/img_meta_dataset.csv");
     let elsewhere = fs::read_to_string(&table).unwrap().replace("http://127.0.0.1:", "http://localhost:");
     fs::write(&table, elsewhere).unwrap();
     sandbox.clear_requests();
-    let (exit, said) = run(&["download"]).await;
-    assert_eq!(exit, 3, "{said}");
+    let (exit, stderr) = run(&["download"]).await;
+    assert_eq!(exit, 3, "{stderr}");
     assert!(
-        said.contains("`localhost` is no image host of Mapillary")
-            && said.contains("say `--allow-host localhost`"),
-        "{said}"
+        stderr.contains("`localhost` is no image host of Mapillary")
+            && stderr.contains("say `--allow-host localhost`"),
+        "{stderr}"
     );
     assert!(sandbox.requests().is_empty(), "not even asked for fresh ones");
-    let (exit, said) = run(&["download", "--allow-host", "localhost"]).await;
-    assert_eq!(exit, 0, "{said}");
-    let (exit, said) = run(&["download", "--allow-host", "http://x/y"]).await;
-    assert!(exit == 2 && said.contains("is not the name of a host"), "{said}");
+    let (exit, stderr) = run(&["download", "--allow-host", "localhost"]).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let (exit, stderr) = run(&["download", "--allow-host", "http://x/y"]).await;
+    assert!(exit == 2 && stderr.contains("is not the name of a host"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

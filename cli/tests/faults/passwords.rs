@@ -50,10 +50,10 @@ async fn a_password_in_a_url_is_written_and_said_nowhere() {
                 command.env("MAPILLARY_GRAPH_URL", set);
             }
             let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            assert!(!said.contains(SECRET), "{args:?}: {said}");
+            let stderr = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(!stderr.contains(SECRET), "{args:?}: {stderr}");
             if let Some(exit) = exit.filter(|_| first.len() > 1) {
-                assert_eq!(output.status.code(), Some(exit), "{said}");
+                assert_eq!(output.status.code(), Some(exit), "{stderr}");
             }
         }
         for (name, bytes) in files(folder.path()) {
@@ -69,6 +69,6 @@ async fn a_password_in_a_url_is_written_and_said_nowhere() {
     let mut command = command_on(&sandbox, folder.path());
     command.arg("config").env_remove("MAPILLARY_GRAPH_URL");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!said.contains(SECRET) && said.contains("127.0.0.1"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!stderr.contains(SECRET) && stderr.contains("127.0.0.1"), "{stderr}");
 }

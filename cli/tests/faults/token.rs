@@ -102,29 +102,29 @@ fn faults(token: &str, echo: &str) -> Vec<Fault> {
 }
 
 /// Everything that an error says, in every way there is.
-fn words(error: &Error) -> String {
-    let mut words =
+fn all_texts(error: &Error) -> String {
+    let mut all_texts =
         format!("{error} {error:?} {error:#?} {} {:?} {:?}", error.chain(), error.hint(), error.subject());
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        write!(words, " {inner} {inner:?}").unwrap();
+        write!(all_texts, " {inner} {inner:?}").unwrap();
         cause = inner.source();
     }
-    words
+    all_texts
 }
 
 async fn no_error_or_event_tells(token: &str) {
     let sandbox = Sandbox::start().await.unwrap();
-    let heard = Arc::new(Mutex::new(String::new()));
+    let log = Arc::new(Mutex::new(String::new()));
     let observer = {
-        let heard = Arc::clone(&heard);
+        let log = Arc::clone(&log);
         Arc::new(move |event: &Event<'_>| {
-            let mut heard = heard.lock().unwrap();
-            writeln!(heard, "{event:?}").unwrap();
+            let mut log = log.lock().unwrap();
+            writeln!(log, "{event:?}").unwrap();
             if let Event::Retry { error, .. } | Event::Failed { error, .. } | Event::Gone { error, .. } =
                 event
             {
-                *heard += &words(error);
+                *log += &all_texts(error);
             }
         })
     };
@@ -147,8 +147,8 @@ async fn no_error_or_event_tells(token: &str) {
             .response_store(&store)
             .build()
             .unwrap();
-        let mut said = String::new();
-        let mut note = |error: Option<Error>| said.extend(error.map(|error| words(&error)));
+        let mut stderr = String::new();
+        let mut note = |error: Option<Error>| stderr.extend(error.map(|error| all_texts(&error)));
         note(client.tile(TileId { z: 14, x: 1, y: 1 }).await.err());
         note(client.image_ids(&SequenceId::new("abc").unwrap()).await.err());
         note(client.image(&image_record("1"), &Fields::default()).await.err());
@@ -158,13 +158,13 @@ async fn no_error_or_event_tells(token: &str) {
         let sink = ImageSink::new(&client, folder.path());
         let images = futures::stream::iter([Ok(record)]);
         note(Box::new(sink).drain(Box::pin(images)).await.err());
-        assert!(!said.is_empty());
-        assert!(!holds(said.as_bytes(), token), "{token}: {said}");
+        assert!(!stderr.is_empty());
+        assert!(!holds(stderr.as_bytes(), token), "{token}: {stderr}");
     }
     store.close().unwrap();
-    let heard = heard.lock().unwrap();
-    assert!(heard.contains("Retry") && heard.contains("Failed"));
-    assert!(!holds(heard.as_bytes(), token), "{token}: {heard}");
+    let log = log.lock().unwrap();
+    assert!(log.contains("Retry") && log.contains("Failed"));
+    assert!(!holds(log.as_bytes(), token), "{token}: {log}");
     no_file_holds(folder.path(), token);
 }
 
@@ -249,9 +249,9 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
          --fields=sequence,creator,make,model,thumb_256_url,mesh,geometry,detections"
             .split_whitespace(),
     );
-    let (exit, said) = output(command).await;
-    assert_eq!(exit, 3, "{said}");
-    assert!(!holds(said.as_bytes(), token), "{token}: {said}");
+    let (exit, stderr) = output(command).await;
+    assert_eq!(exit, 3, "{stderr}");
+    assert!(!holds(stderr.as_bytes(), token), "{token}: {stderr}");
     let outputs = folder.path().join("outputs");
     let kept = crate::support::names(&outputs.join(".streetflow"));
     assert!(
@@ -265,11 +265,11 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
     let table = read("img_meta_dataset.csv");
     assert_eq!(table.lines().count(), 4, "one failed: {table}");
     assert!(table.contains("user [token]"), "{table}");
-    for asked in sandbox.requests() {
-        let line = format!("{}?{}", asked.path, asked.query);
-        assert_eq!(holds(line.as_bytes(), token), asked.host == Host::Tiles, "{line}");
-        assert_eq!(asked.authorization.is_some(), asked.host == Host::Graph);
-        assert!(!holds(format!("{asked:?}").as_bytes(), token) || !token.starts_with("MLY"));
+    for request in sandbox.requests() {
+        let line = format!("{}?{}", request.path, request.query);
+        assert_eq!(holds(line.as_bytes(), token), request.host == Host::Tiles, "{line}");
+        assert_eq!(request.authorization.is_some(), request.host == Host::Graph);
+        assert!(!holds(format!("{request:?}").as_bytes(), token) || !token.starts_with("MLY"));
     }
 }
 
@@ -345,8 +345,8 @@ async fn what_can_be_shown_for_debugging_hides_the_token() {
         RateLimit::TILES,
         Class::Tile,
         Event::Request { class: Class::Tile },
-        words(&refused),
-        words(&in_path.build().err().unwrap()),
+        all_texts(&refused),
+        all_texts(&in_path.build().err().unwrap()),
     );
     assert!(!holds(shown.as_bytes(), Sandbox::TOKEN), "{shown}");
 }

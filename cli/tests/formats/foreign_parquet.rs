@@ -154,9 +154,9 @@ async fn a_float_id_is_refused_with_the_row_and_the_reason() {
     let ids = StringArray::from(vec![Some("1"), Some("1.2e+16"), None, Some("4")]);
     table(&path, vec![("img_id", Arc::new(ids))], None);
     let items: Vec<Result<Metadata>> = ParquetSource::open(&path).unwrap().stream().collect().await;
-    let told = |index: usize| items[index].as_ref().unwrap_err().chain();
-    assert!(told(1).contains("row 2") && told(1).contains("loses digits"), "{}", told(1));
-    assert!(told(2).contains("row 3, column `img_id`: ``: it is empty"), "{}", told(2));
+    let message = |index: usize| items[index].as_ref().unwrap_err().chain();
+    assert!(message(1).contains("row 2") && message(1).contains("loses digits"), "{}", message(1));
+    assert!(message(2).contains("row 3, column `img_id`: ``: it is empty"), "{}", message(2));
     assert_eq!(items[3].as_ref().unwrap().img_id.as_str(), "4");
 }
 
@@ -245,22 +245,22 @@ async fn a_geometry_of_another_name_is_converted_and_gzip_is_read() {
     table(&path, columns, Some(geo));
     let convert = |input: &str, output: &str| {
         let mut command = crate::support::command(folder.path());
-        let said = command.args(["convert", input, output]).output().unwrap();
-        (said.status.code(), String::from_utf8(said.stderr).unwrap())
+        let stderr = command.args(["convert", input, output]).output().unwrap();
+        (stderr.status.code(), String::from_utf8(stderr.stderr).unwrap())
     };
     for output in ["out.csv", "out.geojson"] {
-        let (code, said) = convert("foreign.parquet", output);
-        assert_eq!(code, Some(0), "{said}");
-        assert!(!said.contains("left out"), "{said}");
+        let (code, stderr) = convert("foreign.parquet", output);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(!stderr.contains("left out"), "{stderr}");
     }
     let text = fs::read_to_string(folder.path().join("out.csv")).unwrap();
     assert_eq!(text, "seq_id,img_id,lon,lat\na,1,33.5,35\nb,2,,\n");
     // A column that is only called so is none, and is told.
     fs::write(folder.path().join("wkt.csv"), "img_id,geometry\n1,POINT (33 35)\n").unwrap();
-    let (code, said) = convert("wkt.csv", "out.geojson");
-    assert!(code == Some(0) && said.contains("left out: column `geometry`"), "{said}");
-    let (code, said) = convert("wkt.csv", "out.parquet");
-    assert!(code == Some(0) && said.contains("left out: column `geometry`"), "{said}");
+    let (code, stderr) = convert("wkt.csv", "out.geojson");
+    assert!(code == Some(0) && stderr.contains("left out: column `geometry`"), "{stderr}");
+    let (code, stderr) = convert("wkt.csv", "out.parquet");
+    assert!(code == Some(0) && stderr.contains("left out: column `geometry`"), "{stderr}");
 
     let batch =
         RecordBatch::try_from_iter([("img_id", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();

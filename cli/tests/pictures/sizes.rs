@@ -58,7 +58,7 @@ fn bomb(mib: usize) -> Vec<u8> {
 }
 
 /// Runs the command to its end; gives the exit code, its words, and the most memory that it ever took, in MiB.
-fn measured(mut command: Command) -> (i32, String, usize) {
+fn run_measured(mut command: Command) -> (i32, String, usize) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stderr.take().unwrap();
     let words = std::thread::spawn(move || {
@@ -67,23 +67,23 @@ fn measured(mut command: Command) -> (i32, String, usize) {
         words
     });
     let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
+    let mut peak = 0;
     let ended = loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<usize>().ok());
-        most = most.max(kib.unwrap_or(0) / 1024);
+        peak = peak.max(kib.unwrap_or(0) / 1024);
         if let Some(ended) = child.try_wait().unwrap() {
             break ended;
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    assert!(most > 0, "nothing was measured");
-    (ended.code().unwrap_or(-1), words.join().unwrap(), most)
+    assert!(peak > 0, "nothing was measured");
+    (ended.code().unwrap_or(-1), words.join().unwrap(), peak)
 }
 
 /// Asks a server of ill will with one of the steps.
-fn asked(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
+fn run_step(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
     let folder = tempfile::tempdir().unwrap();
     let ids: Vec<_> = (1..=12).map(|id| format!("abc,{id}\n")).collect();
     fs::write(folder.path().join("images.csv"), format!("seq_id,img_id\n{}", ids.concat())).unwrap();
@@ -101,7 +101,7 @@ fn asked(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
         // Each image alone, all at once.
         _ => command.args(["-i", "images.csv", "--batch-size=1"]),
     };
-    measured(command)
+    run_measured(command)
 }
 
 /// A number as protobuf writes it.
@@ -118,17 +118,17 @@ fn varint(mut number: usize) -> Vec<u8> {
 #[test]
 fn a_gzip_bomb_ends_in_a_clear_error_with_flat_memory() {
     let bomb = bomb(400);
-    for (step, headers, said) in [
+    for (step, headers, stderr) in [
         ("sequences", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
         ("sequences", "", "the tile unpacks to more than 64 MiB"),
         ("images", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
         ("metadata", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
         ("metadata", "", "expected value at line 1 column 1"),
     ] {
-        let (exit, words, most) = asked(step, answer(headers, &bomb));
-        assert!(exit == 1 && words.contains(said), "{step} {headers}: {exit} {words}");
+        let (exit, words, peak) = run_step(step, answer(headers, &bomb));
+        assert!(exit == 1 && words.contains(stderr), "{step} {headers}: {exit} {words}");
         // Six answers of 64 MiB at once at the most, and some room.
-        assert!(most < 650, "{step} {headers}: {most} MiB");
+        assert!(peak < 650, "{step} {headers}: {peak} MiB");
     }
 }
 
@@ -141,7 +141,7 @@ fn answers_of_millions_of_empty_things_take_little_memory() {
     let entries: Vec<_> = (0..1_500_000).map(|id| format!("\"{id}\":{{}}")).collect();
     let layer = [&b"\x0a\x08sequence"[..], &b"\x22\x00".repeat(20_000_000)].concat();
     let tile = [b"\x1a", &varint(layer.len())[..], &layer].concat();
-    for (step, body, said) in [
+    for (step, body, stderr) in [
         ("images", list("{\"data\":[", "{}", "]}"), "more than 1,000 entries that are no ids"),
         ("images", list("{\"data\":[", "{\"id\":1}", "]}"), "more than a million images"),
         ("metadata", list("{\"error\":[", "0", "]}"), "status 200"),
@@ -150,9 +150,9 @@ fn answers_of_millions_of_empty_things_take_little_memory() {
         ("metadata", list("{\"id\":\"1\",\"camera_parameters\":[", "0", "]}"), "not about this image"),
         ("sequences", tile, "more than 16 million values"),
     ] {
-        let (exit, words, most) = asked(step, answer("", &body));
+        let (exit, words, peak) = run_step(step, answer("", &body));
         let begin = String::from_utf8_lossy(&body[..40]).into_owned();
-        assert!([1, 3].contains(&exit) && words.contains(said), "{step} {begin}: {exit} {words}");
-        assert!(most < 650, "{step} {begin}: {most} MiB");
+        assert!([1, 3].contains(&exit) && words.contains(stderr), "{step} {begin}: {exit} {words}");
+        assert!(peak < 650, "{step} {begin}: {peak} MiB");
     }
 }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::accounting::{CRAWL, check, column, named, number, read, report, run, sandbox, third};
+use crate::support::accounting::{
+    CRAWL, check, column, failing_third, ids_in_log, number, read, report, run, sandbox,
+};
 use crate::support::{command_on, eventually};
 
 /// Every fault but those that are waited out for longer than a test may take.
@@ -55,8 +57,8 @@ fn occurs(name: &str, host: Host) -> bool {
 async fn under_every_fault_the_counts_add_up_and_the_next_run_has_the_rest() {
     let undisturbed = tempfile::tempdir().unwrap();
     let well = sandbox().await;
-    let (exit, said) = run(&well, undisturbed.path(), CRAWL).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&well, undisturbed.path(), CRAWL).await;
+    assert_eq!(exit, 0, "{stderr}");
     check("no fault", &well, &undisturbed.path().join("outputs"), 0);
     let mut cases = Vec::new();
     for host in [Host::Tiles, Host::Graph, Host::Images] {
@@ -77,20 +79,20 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
     let what = &format!("{name} on {host:?}");
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let outputs = folder.path().join("outputs");
-    let words = if host == Host::Images { CRAWL.to_owned() } else { format!("{CRAWL} --no-download") };
-    let (rule, met) = third(host, fault, times);
+    let args = if host == Host::Images { CRAWL.to_owned() } else { format!("{CRAWL} --no-download") };
+    let (rule, hits) = failing_third(host, fault, times);
     sandbox.add_rule(rule);
-    let (exit, said) = run(&sandbox, folder.path(), &words).await;
-    assert!(met.load(Ordering::Relaxed) > 0, "{what}: it never occurred");
+    let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+    assert!(hits.load(Ordering::Relaxed) > 0, "{what}: it never occurred");
     let first = check(what, &sandbox, &outputs, exit);
-    assert_eq!(exit == 1, first["outcome"] == "broken_off", "{what}: {said}");
-    assert_eq!(exit == 1, first["error"].is_object(), "{what}: {said}");
-    let met = |what: &str| {
+    assert_eq!(exit == 1, first["outcome"] == "broken_off", "{what}: {stderr}");
+    assert_eq!(exit == 1, first["error"].is_object(), "{what}: {stderr}");
+    let hits = |what: &str| {
         first["requests"].as_object().unwrap().values().map(|class| number(&class[what])).sum::<u64>()
     };
-    assert_eq!(met("throttled") > 0, name == "429", "{what}: {first:#}");
+    assert_eq!(hits("throttled") > 0, name == "429", "{what}: {first:#}");
     assert_eq!(
-        met("blocked") > 0,
+        hits("blocked") > 0,
         name == "redirect" || name == "html" && host == Host::Tiles,
         "{what}: {first:#}"
     );
@@ -99,8 +101,8 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
     }
     sandbox.clear_rules();
     sandbox.clear_requests();
-    let (exit, said) = run(&sandbox, folder.path(), &words).await;
-    assert_eq!(exit, 0, "{what}: {said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+    assert_eq!(exit, 0, "{what}: {stderr}");
     let second = check(what, &sandbox, &outputs, exit);
     assert!(!outputs.join("failures.csv").exists(), "{what}");
     let stored: u64 =
@@ -125,11 +127,11 @@ async fn a_batch_that_one_image_spoils_costs_that_image_at_the_most() {
     let spoilt = column(&outputs, "img_meta_dataset.csv", "img_id").swap_remove(100);
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::BatchFails(spoilt.clone())));
     sandbox.clear_requests();
-    let (exit, said) = run(&sandbox, folder.path(), "metadata --attempts=1").await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "metadata --attempts=1").await;
+    assert_eq!(exit, 0, "{stderr}");
     let report = report(&outputs);
     assert_eq!(report["steps"]["metadata"]["failed"], 0);
-    assert!(named(&outputs, "failures.csv", "metadata").is_empty());
+    assert!(ids_in_log(&outputs, "failures.csv", "metadata").is_empty());
 }
 
 #[cfg(unix)]
@@ -147,11 +149,11 @@ async fn a_run_that_is_stopped_in_a_long_wait_says_what_it_did_not_reach() {
         eventually("it waits", || sandbox.requests_to(host).len() > 5).await;
         std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(130), "{what}: {said}");
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{what}: {stderr}");
         let report = check(what, &sandbox, &folder.path().join("outputs"), 130);
         assert_eq!(report["outcome"], "stopped", "{what}");
-        assert!(said.contains("not reached"), "{what}: {said}");
+        assert!(stderr.contains("not reached"), "{what}: {stderr}");
         let step = match host {
             Host::Tiles => "sequences",
             Host::Graph => "images",
@@ -169,12 +171,12 @@ async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
         sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
     let rows = format!("seq_id\n{}\n../x\n{}\na b\n", sequences[0].id(), sequences[1].id());
     fs::write(folder.path().join("in.csv"), rows).unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv").await;
-    assert_eq!(exit, 3, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "images -i in.csv").await;
+    assert_eq!(exit, 3, "{stderr}");
     let outputs = folder.path().join("outputs");
     let counts = &report(&outputs)["steps"]["images"];
     assert_eq!((number(&counts["entered"]), number(&counts["done"]), number(&counts["failed"])), (4, 2, 2));
-    assert_eq!(named(&outputs, "failures.csv", "images"), ["in.csv line 3", "in.csv line 5"]);
+    assert_eq!(ids_in_log(&outputs, "failures.csv", "images"), ["in.csv line 3", "in.csv line 5"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,15 +189,15 @@ async fn an_id_that_stands_twice_in_a_table_is_named_once_also_with_q() {
     fs::write(folder.path().join("in.csv"), format!("seq_id\n{bad}\n{good}\n{bad}\n{bad}\n")).unwrap();
     sandbox.add_rule(Rule::on(Host::Graph).query("sequence_id", bad).fault(Fault::status(500, "")));
     for _ in 0..2 {
-        let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv --attempts=1 -q").await;
-        assert_eq!(exit, 3, "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("failed: 3") && said.contains("`outputs/failures.csv`"), "{said}");
-        assert_eq!(named(&outputs, "failures.csv", "images"), [bad]);
+        let (exit, stderr) = run(&sandbox, folder.path(), "images -i in.csv --attempts=1 -q").await;
+        assert_eq!(exit, 3, "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains("failed: 3") && stderr.contains("`outputs/failures.csv`"), "{stderr}");
+        assert_eq!(ids_in_log(&outputs, "failures.csv", "images"), [bad]);
     }
     sandbox.clear_rules();
-    let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv -q").await;
-    assert_eq!((exit, said.as_str()), (0, ""));
+    let (exit, stderr) = run(&sandbox, folder.path(), "images -i in.csv -q").await;
+    assert_eq!((exit, stderr.as_str()), (0, ""));
     assert!(!outputs.join("failures.csv").exists());
 }
 
@@ -218,11 +220,11 @@ async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
     child.wait().unwrap();
     assert!(!outputs.join("report.json").exists(), "a run that was killed has none");
     fs::write(outputs.join("report.json"), "{\"mine\": 1}\n").unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), "images").await;
-    assert_eq!(exit, 1, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "images").await;
+    assert_eq!(exit, 1, "{stderr}");
     assert!(
-        said.contains("failed to write the report `outputs/report.json`") && said.contains("not ours"),
-        "{said}"
+        stderr.contains("failed to write the report `outputs/report.json`") && stderr.contains("not ours"),
+        "{stderr}"
     );
     assert_eq!(read(&outputs, "report.json"), "{\"mine\": 1}\n");
 }
@@ -231,14 +233,14 @@ async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
 async fn a_run_that_breaks_off_reports_why_and_what_it_had_done() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     sandbox.add_rule(Rule::on(Host::Tiles).skip(4).fault(Fault::Redirect));
-    let (exit, said) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
-    assert_eq!(exit, 1, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
+    assert_eq!(exit, 1, "{stderr}");
     let report = check("block", &sandbox, &folder.path().join("outputs"), 1);
     assert_eq!(report["outcome"], "broken_off");
     assert_eq!(report["error"]["kind"], "blocked");
     assert!(report["error"]["chain"].as_array().unwrap().len() > 1, "{report:#}");
     assert!(report["error"]["hint"].as_str().unwrap().contains("about a day"));
     assert!(number(&report["requests"]["tile"]["blocked"]) > 0);
-    assert!(said.contains("sequences: 12 tiles: ") && said.contains(" not reached"), "{said}");
-    assert!(said.find("not reached") < said.find("error:"), "the error comes last: {said}");
+    assert!(stderr.contains("sequences: 12 tiles: ") && stderr.contains(" not reached"), "{stderr}");
+    assert!(stderr.find("not reached") < stderr.find("error:"), "the error comes last: {stderr}");
 }

@@ -16,11 +16,11 @@ fn peak(process: u32) -> Option<u64> {
 #[test]
 fn large_pictures_of_the_sandbox_are_drawn_a_few_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let words = ["crawl", "--sandbox", "--quality=2048", "--limit=32", "--concurrency=64"];
-    let mut child = with(command(folder.path()), words).stderr(Stdio::null()).spawn().unwrap();
-    let mut most = 0;
+    let args = ["crawl", "--sandbox", "--quality=2048", "--limit=32", "--concurrency=64"];
+    let mut child = with(command(folder.path()), args).stderr(Stdio::null()).spawn().unwrap();
+    let mut max = 0;
     let status = loop {
-        most = most.max(peak(child.id()).unwrap_or_default());
+        max = max.max(peak(child.id()).unwrap_or_default());
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
@@ -28,5 +28,5 @@ fn large_pictures_of_the_sandbox_are_drawn_a_few_at_a_time() {
     };
     assert!(status.success());
     // 32 at once would be 1,200 MB; eight, where there are as many cores, are 300.
-    assert!((20..500).contains(&most), "{most} MB");
+    assert!((20..500).contains(&max), "{max} MB");
 }

@@ -9,14 +9,14 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use streetflow::{CsvSink, Flow};
 use streetflow_sandbox::{MockData, Sandbox};
 
-use crate::support::pictures::{PICTURES, fine};
+use crate::support::pictures::{PICTURES, run_ok};
 use crate::support::{command, command_on, image_records, names, with};
 
 /// What a table or a picture is handed on in, at the least.
-const PIECE: u64 = 1 << 16;
+const CHUNK_SIZE: u64 = 1 << 16;
 
 /// What a command needs to begin and to end, libraries and markers; and the pages of a small Parquet file.
-const ROOM: u64 = 250;
+const MARGIN: u64 = 250;
 
 const EVERYWHERE: &str = "crawl --bbox=-180,-85,180,85 --no-download";
 
@@ -28,7 +28,7 @@ struct Calls {
 }
 
 /// Runs a command to its end; the kernel's counts stay until somebody waits for it.
-fn counted(mut command: Command) -> Calls {
+fn run_counted(mut command: Command) -> Calls {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = Pid::from_child(&child);
     waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
@@ -41,9 +41,9 @@ fn counted(mut command: Command) -> Calls {
     Calls { reads: count("syscr"), writes: count("syscw"), bytes_written: count("wchar") }
 }
 
-async fn counted_on(sandbox: &Sandbox, folder: &Path, words: &str) -> Calls {
-    let command = with(command_on(sandbox, folder), words.split_whitespace());
-    tokio::task::spawn_blocking(|| counted(command)).await.unwrap()
+async fn run_counted_on(sandbox: &Sandbox, folder: &Path, args: &str) -> Calls {
+    let command = with(command_on(sandbox, folder), args.split_whitespace());
+    tokio::task::spawn_blocking(|| run_counted(command)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,12 +52,12 @@ async fn a_picture_takes_few_calls_and_is_written_once() {
     let world = MockData::with_image_count(300, 1);
     let sandbox = Sandbox::builder().mock_data(world).picture_bytes(BYTES).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fine(&sandbox, folder.path(), EVERYWHERE).await;
-    let calls = counted_on(&sandbox, folder.path(), "download").await;
+    run_ok(&sandbox, folder.path(), EVERYWHERE).await;
+    let calls = run_counted_on(&sandbox, folder.path(), "download").await;
     let pictures = names(&folder.path().join(PICTURES)).len() as u64;
     assert!(pictures > 200, "{pictures}");
     // Its request, its file, and a word from thread to thread.
-    assert!(calls.writes < 4 * pictures + ROOM, "{calls:?}");
+    assert!(calls.writes < 4 * pictures + MARGIN, "{calls:?}");
     assert!(calls.bytes_written < pictures * (BYTES as u64 * 11 / 10), "{calls:?}");
 }
 
@@ -65,11 +65,11 @@ async fn a_picture_takes_few_calls_and_is_written_once() {
 async fn an_answer_takes_few_calls_and_little_is_written_for_it() {
     let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(20_000, 1)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let calls = counted_on(&sandbox, folder.path(), EVERYWHERE).await;
+    let calls = run_counted_on(&sandbox, folder.path(), EVERYWHERE).await;
     let requests = sandbox.requests().len() as u64;
     assert!(requests > 400, "{requests}");
     // The request, the answer and its place in the store, and a word from thread to thread.
-    assert!(calls.writes < 4 * requests + ROOM, "{calls:?}");
+    assert!(calls.writes < 4 * requests + MARGIN, "{calls:?}");
     // The tables, and in the store the answers that they come of.
     let tables: u64 = ["seq", "img", "img_meta"]
         .iter()
@@ -94,10 +94,10 @@ async fn a_table_is_read_and_written_in_large_pieces() {
         "e.csv",
     ] {
         let len = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
-        let calls = counted(with(command(folder.path()), ["convert", from.as_str(), to]));
-        assert!(calls.reads < len(&from) / PIECE + ROOM, "{from}: {calls:?}");
-        assert!(calls.writes < len(to) / PIECE + ROOM, "{to}: {calls:?}");
-        assert!(calls.bytes_written < len(to) * 11 / 10 + PIECE, "{to}: {calls:?}");
+        let calls = run_counted(with(command(folder.path()), ["convert", from.as_str(), to]));
+        assert!(calls.reads < len(&from) / CHUNK_SIZE + MARGIN, "{from}: {calls:?}");
+        assert!(calls.writes < len(to) / CHUNK_SIZE + MARGIN, "{to}: {calls:?}");
+        assert!(calls.bytes_written < len(to) * 11 / 10 + CHUNK_SIZE, "{to}: {calls:?}");
         to.clone_into(&mut from);
     }
     assert_eq!(fs::read(&table).unwrap(), fs::read(folder.path().join("e.csv")).unwrap());

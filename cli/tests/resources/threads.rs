@@ -26,19 +26,19 @@ async fn however_few_threads_are_granted_a_run_ends_well_or_says_what_is_missing
         // One arena, or each thread would take another 64 MiB.
         shell.env("RUST_MIN_STACK", STACK.to_string()).env("MALLOC_ARENA_MAX", "1");
         shell.current_dir(folder.path()).stdin(Stdio::null());
-        let began = Instant::now();
-        let (exit, said) = output(shell).await;
-        assert!(began.elapsed() < Duration::from_secs(40), "{threads}: {said}");
+        let started = Instant::now();
+        let (exit, stderr) = output(shell).await;
+        assert!(started.elapsed() < Duration::from_secs(40), "{threads}: {stderr}");
         match exit {
             0 => done += 1,
             1 => {
-                assert!(said.contains("error: failed to start a thread"), "{threads}: {said}");
-                assert!(said.contains("ulimit -u") && said.contains("pids"), "{threads}: {said}");
-                assert!(!said.contains("panicked"), "{threads}: {said}");
-                assert_eq!(done, 0, "fewer were enough: {said}");
+                assert!(stderr.contains("error: failed to start a thread"), "{threads}: {stderr}");
+                assert!(stderr.contains("ulimit -u") && stderr.contains("pids"), "{threads}: {stderr}");
+                assert!(!stderr.contains("panicked"), "{threads}: {stderr}");
+                assert_eq!(done, 0, "fewer were enough: {stderr}");
                 refused += 1;
             }
-            _ => panic!("{threads}: {exit} {said}"),
+            _ => panic!("{threads}: {exit} {stderr}"),
         }
     }
     assert!(refused >= 5 && done >= 2, "{refused} refused, {done} done");
@@ -53,9 +53,9 @@ async fn with_few_open_files_fewer_requests_are_under_way_and_the_run_ends_well(
         shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(binary.get_program());
         shell.args(["crawl", "--sandbox", "--bbox=33.3,35.15,33.4,35.2", "--quality=256", "--yes"]);
         shell.current_dir(folder.path()).stdin(Stdio::null());
-        let (exit, said) = output(shell).await;
-        assert_eq!(exit, 0, "{files}: {said}");
-        assert!(said.contains(&format!("only {files} files may be open at once")), "{files}: {said}");
-        assert!(said.contains("ulimit -n"), "{files}: {said}");
+        let (exit, stderr) = output(shell).await;
+        assert_eq!(exit, 0, "{files}: {stderr}");
+        assert!(stderr.contains(&format!("only {files} files may be open at once")), "{files}: {stderr}");
+        assert!(stderr.contains("ulimit -n"), "{files}: {stderr}");
     }
 }

@@ -41,13 +41,13 @@ fn fitting(
 }
 
 /// Runs the command to a good end, and gives its report; the books of a whole crawl are checked.
-async fn go(sandbox: &Sandbox, folder: &Path, words: &str) -> Value {
+async fn go(sandbox: &Sandbox, folder: &Path, args: &str) -> Value {
     sandbox.clear_requests();
     // One folder serves several queries here.
-    let (exit, said) = run(sandbox, folder, &format!("{words} --yes")).await;
-    assert_eq!(exit, 0, "{words}: {said}");
+    let (exit, stderr) = run(sandbox, folder, &format!("{args} --yes")).await;
+    assert_eq!(exit, 0, "{args}: {stderr}");
     let outputs = folder.join("outputs");
-    if words.starts_with("crawl") { check(words, sandbox, &outputs, exit) } else { report(&outputs) }
+    if args.starts_with("crawl") { check(args, sandbox, &outputs, exit) } else { report(&outputs) }
 }
 
 fn left_out(outputs: &Path, step: &str, by: &str) -> u64 {
@@ -115,11 +115,11 @@ async fn each_filter_keeps_what_fits_and_counts_the_rest() {
         );
     }
     // Blanks around the name in the data do not matter.
-    let (exit, said) =
+    let (exit, stderr) =
         crate::support::run(&sandbox, folder.path(), ["metadata", "--model", "hero11 black"]).await;
-    assert_eq!(exit, 0, "{said}");
+    assert_eq!(exit, 0, "{stderr}");
     let expected = fitting(&outputs, &sandbox, "model", |json| json["model"] == "HERO11 Black ");
-    assert!(!expected.is_empty() && ids(&outputs) == expected, "{said}");
+    assert!(!expected.is_empty() && ids(&outputs) == expected, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,8 +127,8 @@ async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = format!("crawl {NICOSIA} --no-download --heading=0..180 --every=40");
-    go(&sandbox, folder.path(), &words).await;
+    let args = format!("crawl {NICOSIA} --no-download --heading=0..180 --every=40");
+    go(&sandbox, folder.path(), &args).await;
     let rows: Vec<_> = column(&outputs, "img_meta_dataset.csv", "seq_id")
         .into_iter()
         .zip(column(&outputs, "img_meta_dataset.csv", "img_id"))
@@ -168,8 +168,8 @@ async fn tiles_leave_out_what_does_not_fit_before_a_request_is_spent_and_lose_no
     let filtered = format!("{all} --from=2021-01-01 --to=2021-12-31 --pano");
     go(&sandbox, folder.path(), &format!("{filtered} --min-zoom=14 --tile-rate=1000000")).await;
     assert_eq!(ids(&outputs), expected);
-    let asked = sandbox.requests_to(Host::Graph).len();
-    assert!(asked * 8 < everything, "{asked} requests, {everything} without filters");
+    let sent = sandbox.requests_to(Host::Graph).len();
+    assert!(sent * 8 < everything, "{sent} requests, {everything} without filters");
     assert!(left_out(&outputs, "sequences", "pano") > 30 && left_out(&outputs, "sequences", "dates") > 0);
     // From above, tiles are ruled out that show nothing that fits; only what draws no line can be lost.
     sandbox.clear_requests();
@@ -201,9 +201,9 @@ async fn a_limit_ends_the_run_well_with_so_many_images_and_few_requests() {
             && number(&counts["steps"]["metadata"]["left_out"]) > 0
     );
     // A table that holds fewer is no mistake.
-    let (exit, said) =
+    let (exit, stderr) =
         run(&sandbox, folder.path(), "metadata -i outputs/img_meta_dataset.csv --limit=1000").await;
-    assert!(exit == 0 && ids(&outputs).len() == 5, "{said}");
+    assert!(exit == 0 && ids(&outputs).len() == 5, "{stderr}");
 }
 
 const AREA: &str = r#"{"type":"FeatureCollection","features":[
@@ -266,8 +266,8 @@ async fn around_a_place_everything_within_the_radius_comes() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = "crawl --around=33.3623,35.1712 --radius=400 --clip --no-download";
-    go(&sandbox, folder.path(), words).await;
+    let args = "crawl --around=33.3623,35.1712 --radius=400 --clip --no-download";
+    go(&sandbox, folder.path(), args).await;
     let centre = LonLat { lon: 33.3623, lat: 35.1712 };
     let away = |id: &str| sandbox.mock_data().image(id).unwrap().coordinates().metres_to(centre);
     let inside: BTreeSet<_> = images(&sandbox, "geometry")
@@ -342,11 +342,11 @@ async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
         ("--bbox=33,35,34,36 --org-id=5 --exclude-owner=5,6", &["`5`", "both name it"]),
         ("--bbox=33,35,34,36 --org-id=me", &["--org-id", "digits"]),
     ] {
-        let (exit, said) = run(&sandbox, folder.path(), &format!("crawl {flags}")).await;
-        assert_eq!(exit, 2, "{flags}: {said}");
-        assert_eq!(said.matches("error:").count(), 1, "{flags}: {said}");
+        let (exit, stderr) = run(&sandbox, folder.path(), &format!("crawl {flags}")).await;
+        assert_eq!(exit, 2, "{flags}: {stderr}");
+        assert_eq!(stderr.matches("error:").count(), 1, "{flags}: {stderr}");
         for part in expected {
-            assert!(said.contains(part), "{flags} lacks {part}: {said}");
+            assert!(stderr.contains(part), "{flags} lacks {part}: {stderr}");
         }
     }
     assert_eq!(names(folder.path()), before);

@@ -30,16 +30,16 @@ fn is_bad(text: &str, percent: u64) -> bool {
 }
 
 /// What says which picture is asked for.
-fn picture(asked: &RecordedRequest) -> String {
-    asked.param("n").unwrap_or_else(|| asked.path.clone())
+fn picture(request: &RecordedRequest) -> String {
+    request.param("n").unwrap_or_else(|| request.path.clone())
 }
 
 /// The first request for each of the chosen ones.
-fn once(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Rule {
+fn first_request(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Rule {
     let seen = Mutex::new(HashSet::new());
-    Rule::when(move |asked| {
-        let address = format!("{}?{}", asked.path, asked.query);
-        asked.host == host && chosen(&address) && seen.lock().unwrap().insert(address)
+    Rule::when(move |request| {
+        let address = format!("{}?{}", request.path, request.query);
+        request.host == host && chosen(&address) && seen.lock().unwrap().insert(address)
     })
 }
 
@@ -104,7 +104,8 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
         let (client, limits) = watched(&sandbox, Duration::from_millis(20));
         let images = with_urls(&sandbox, &client, PICTURES).await;
         sandbox.clear_requests();
-        let bad = Rule::when(move |asked| asked.host == Host::Images && is_bad(&picture(asked), percent));
+        let bad =
+            Rule::when(move |request| request.host == Host::Images && is_bad(&picture(request), percent));
         sandbox.add_rule(bad.fault(fault.clone()));
         let folder = tempfile::tempdir().unwrap();
         let written = download(&client, folder.path(), images).await;
@@ -115,15 +116,19 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
         assert_eq!(had, (good as u64, expected as u64), "{fault:?}");
         assert_eq!(names(folder.path()).len(), good);
 
-        let asked = sandbox.requests_to(Host::Images);
-        let is_good = |asked: &&RecordedRequest| !is_bad(&picture(asked), percent);
-        assert_eq!(asked.iter().filter(is_good).count(), good, "{fault:?}: a good picture is asked for once");
+        let requests = sandbox.requests_to(Host::Images);
+        let is_good = |request: &&RecordedRequest| !is_bad(&picture(request), percent);
+        assert_eq!(
+            requests.iter().filter(is_good).count(),
+            good,
+            "{fault:?}: a good picture is asked for once"
+        );
         assert_eq!(*limits.lock().unwrap(), [0; 0], "{fault:?}: the limit of the host never changes");
         // A busy machine may not keep all 64 under way.
         let most = sandbox.max_in_flight(Host::Images);
         assert!((33..=64).contains(&most), "{fault:?}: {most} under way");
         // Among the requests before the last good one, first attempts and a small share of further ones.
-        let last = asked.iter().rposition(|asked| is_good(&asked)).unwrap();
+        let last = requests.iter().rposition(|request| is_good(&request)).unwrap();
         assert!(last <= PICTURES * 106 / 100, "{fault:?}: {last} requests until the last good picture");
     }
 }
@@ -137,10 +142,10 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
             Sandbox::builder().mock_data(world).latency(Duration::from_millis(5)).start().await.unwrap();
         let spoils = move |id: &str| hash(id) % 10_000 < percent_of_percent;
         let trouble = Fault::graph_error(500, 2, None, "Service temporarily unavailable");
-        let rule = Rule::when(move |asked| {
-            let ids = asked.ids();
+        let rule = Rule::when(move |request| {
+            let ids = request.ids();
             let in_batch = ids.len() > 1 && ids.iter().any(|id| spoils(id));
-            in_batch || (alone_too && spoils(asked.path.trim_start_matches('/')))
+            in_batch || (alone_too && spoils(request.path.trim_start_matches('/')))
         });
         sandbox.add_rule(rule.fault(trouble));
         let (client, limits) = watched(&sandbox, Duration::from_millis(20));
@@ -162,13 +167,13 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
         assert!((15..60).contains(&bad_images), "{bad_images}");
         let failed = records.iter().filter(|record| record.is_err()).count();
         assert_eq!((records.len(), failed), (IMAGES, if alone_too { bad_images } else { 0 }));
-        let asked = sandbox.requests_to(Host::Graph);
+        let requests = sandbox.requests_to(Host::Graph);
         let most = IMAGES.div_ceil(50) + bad_images * (2 + 4 * 3 + 2);
-        assert!(asked.len() <= most, "{} requests, {bad_images} images spoil their batch", asked.len());
+        assert!(requests.len() <= most, "{} requests, {bad_images} images spoil their batch", requests.len());
         assert_eq!(*limits.lock().unwrap(), [0; 0], "the limit of the host never changes");
         let mut tried: HashMap<String, usize> = HashMap::new();
-        for id in asked.iter().flat_map(|asked| match asked.ids() {
-            ids if ids.is_empty() => vec![asked.path.trim_start_matches('/').to_owned()],
+        for id in requests.iter().flat_map(|request| match request.ids() {
+            ids if ids.is_empty() => vec![request.path.trim_start_matches('/').to_owned()],
             ids => ids,
         }) {
             *tried.entry(id).or_default() += 1;
@@ -184,8 +189,8 @@ async fn a_sequence_that_always_fails_holds_up_no_other() {
     let world = MockData::with_image_count(60_000, 1);
     let sandbox =
         Sandbox::builder().mock_data(world).latency(Duration::from_millis(2)).start().await.unwrap();
-    let bad = |asked: &RecordedRequest| is_bad(&asked.param("sequence_id").unwrap_or_default(), 10);
-    let bad_rule = Rule::when(move |asked| asked.path == "/image_ids" && bad(asked));
+    let bad = |request: &RecordedRequest| is_bad(&request.param("sequence_id").unwrap_or_default(), 10);
+    let bad_rule = Rule::when(move |request| request.path == "/image_ids" && bad(request));
     sandbox.add_rule(bad_rule.fault(Fault::status(500, "")));
     let (client, limits) = watched(&sandbox, Duration::from_millis(100));
     let sequences: Vec<_> =
@@ -199,10 +204,10 @@ async fn a_sequence_that_always_fails_holds_up_no_other() {
     assert!(failed.len() > count / 20 && failed.iter().all(|error| error.attempts() == 6));
     assert_eq!(*limits.lock().unwrap(), [0; 0], "the limit of the host never changes");
     // The last good one is asked for while the first bad ones are being tried again.
-    let asked = sandbox.requests_to(Host::Graph);
-    let first = asked.iter().map(|asked| asked.at).min().unwrap();
-    let last_good = asked.iter().filter(|asked| !bad(asked)).map(|asked| asked.at).max().unwrap();
-    let last = asked.iter().map(|asked| asked.at).max().unwrap();
+    let requests = sandbox.requests_to(Host::Graph);
+    let first = requests.iter().map(|request| request.at).min().unwrap();
+    let last_good = requests.iter().filter(|request| !bad(request)).map(|request| request.at).max().unwrap();
+    let last = requests.iter().map(|request| request.at).max().unwrap();
     let [good, all] = [last_good, last].map(|at| at.saturating_sub(first));
     assert!(good < all / 2, "{good:?} of {all:?}");
 }
@@ -214,7 +219,8 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
     let big = images[7].img_id.to_string();
     let path = format!("/{big}");
     sandbox.add_rule(
-        Rule::when(move |asked| asked.path == path || asked.ids().contains(&big)).fault(Fault::TooLarge),
+        Rule::when(move |request| request.path == path || request.ids().contains(&big))
+            .fault(Fault::TooLarge),
     );
     let (client, _) = watched(&sandbox, Duration::from_millis(2));
     let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
@@ -241,24 +247,28 @@ async fn figures() {
         || vec![Fault::status(500, ""), Fault::status(502, "<html>"), Fault::Reset, Fault::Truncate(300)];
     if scenario("scattered") {
         timed("undisturbed crawl", 5000, 100, crawl, Vec::new()).await;
-        let rules = HOSTS.map(|host| once(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
+        let rules =
+            HOSTS.map(|host| first_request(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
         timed("2 % answer 503 once", 5000, 100, crawl, rules.into()).await;
         let rules = HOSTS.into_iter().flat_map(|host| {
-            let rule = move |(at, fault)| once(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
+            let rule =
+                move |(at, fault)| first_request(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
             (0..).zip(mixed()).map(rule)
         });
         timed("14 % mixed faults once", 5000, 100, crawl, rules.collect()).await;
     }
     if scenario("ordered") {
-        let words = format!("{crawl} --no-download --batch-size 10");
-        timed("6,000 requests in order, undisturbed", 55_000, 100, &words, Vec::new()).await;
-        let rules = HOSTS.map(|host| once(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
-        timed("in order, 2 % answer 503 once", 55_000, 100, &words, rules.into()).await;
+        let args = format!("{crawl} --no-download --batch-size 10");
+        timed("6,000 requests in order, undisturbed", 55_000, 100, &args, Vec::new()).await;
+        let rules =
+            HOSTS.map(|host| first_request(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
+        timed("in order, 2 % answer 503 once", 55_000, 100, &args, rules.into()).await;
         let rules = HOSTS.into_iter().flat_map(|host| {
-            let rule = move |(at, fault)| once(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
+            let rule =
+                move |(at, fault)| first_request(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
             (0..).zip(mixed()).map(rule)
         });
-        timed("in order, 14 % mixed faults once", 55_000, 100, &words, rules.collect()).await;
+        timed("in order, 14 % mixed faults once", 55_000, 100, &args, rules.collect()).await;
     }
     if scenario("pictures") {
         for (name, percent, fault) in [
@@ -266,7 +276,8 @@ async fn figures() {
             ("pictures, 10 % empty", 10, Fault::Empty),
             ("pictures, 20 % 500", 20, Fault::status(500, "")),
         ] {
-            let bad = Rule::when(move |asked| asked.host == Host::Images && is_bad(&asked.path, percent));
+            let bad =
+                Rule::when(move |request| request.host == Host::Images && is_bad(&request.path, percent));
             timed(name, 10_000, 20, crawl, vec![bad.fault(fault)]).await;
         }
     }
@@ -274,9 +285,9 @@ async fn figures() {
         let metadata = format!("{crawl} --no-download");
         let spoilt = |one_in: u64| {
             let bad = move |id: &str| one_in > 0 && hash(id).is_multiple_of(one_in);
-            let bad = move |asked: &RecordedRequest| {
-                asked.ids().iter().any(|id| bad(id))
-                    || (asked.host == Host::Graph && bad(asked.path.trim_start_matches('/')))
+            let bad = move |request: &RecordedRequest| {
+                request.ids().iter().any(|id| bad(id))
+                    || (request.host == Host::Graph && bad(request.path.trim_start_matches('/')))
             };
             let trouble = Fault::graph_error(500, 2, None, "Service temporarily unavailable");
             vec![Rule::when(bad).fault(trouble)]
@@ -287,7 +298,7 @@ async fn figures() {
     }
 }
 
-async fn timed(name: &str, images: u64, latency: u64, words: &str, rules: Vec<Rule>) {
+async fn timed(name: &str, images: u64, latency: u64, args: &str, rules: Vec<Rule>) {
     let sandbox = Sandbox::builder()
         .mock_data(MockData::with_image_count(images, 1))
         .latency(Duration::from_millis(latency));
@@ -303,14 +314,14 @@ async fn timed(name: &str, images: u64, latency: u64, words: &str, rules: Vec<Ru
         changed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command = changed;
     }
-    command.args(words.split_whitespace());
+    command.args(args.split_whitespace());
     let started = Instant::now();
     let ended = tokio::time::timeout(Duration::from_secs(50), output(command)).await;
     let took = started.elapsed().as_secs_f64();
-    let asked = sandbox.requests();
-    let good = asked.iter().filter(|asked| asked.status == Some(200));
-    let last = good.clone().map(|asked| asked.at.as_secs_f64()).fold(0.0, f64::max);
-    let (good, all) = (good.count(), asked.len());
+    let requests = sandbox.requests();
+    let good = requests.iter().filter(|request| request.status == Some(200));
+    let last = good.clone().map(|request| request.at.as_secs_f64()).fold(0.0, f64::max);
+    let (good, all) = (good.count(), requests.len());
     let ended = ended.map_or("was cut off".to_owned(), |(exit, _)| format!("exit {exit}"));
     println!(
         "{name}: {took:.1} s ({ended}), {all} requests, {good} answers 200, the last asked at {last:.1} s"

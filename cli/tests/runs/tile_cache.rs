@@ -19,23 +19,23 @@ const CYPRUS: &str = "--bbox=32.19,34.52,34.18,35.49";
 const DAY: Duration = Duration::from_hours(24);
 
 /// A run of `sequences` in a folder of its own that keeps tiles in `cache`.
-fn sequences(sandbox: &Sandbox, cache: &Path, words: &str) -> (TempDir, Command) {
+fn sequences(sandbox: &Sandbox, cache: &Path, args: &str) -> (TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command_on(sandbox, folder.path());
-    command.env("STREETFLOW_CACHE_DIR", cache).arg("sequences").args(words.split_whitespace());
+    command.env("STREETFLOW_CACHE_DIR", cache).arg("sequences").args(args.split_whitespace());
     (folder, command)
 }
 
-async fn run(sandbox: &Sandbox, cache: &Path, words: &str) -> (i32, String, Option<Vec<u8>>) {
-    let (folder, command) = sequences(sandbox, cache, words);
-    let (exit, said) = output(command).await;
-    (exit, said, fs::read(folder.path().join("outputs/seq_dataset.csv")).ok())
+async fn run(sandbox: &Sandbox, cache: &Path, args: &str) -> (i32, String, Option<Vec<u8>>) {
+    let (folder, command) = sequences(sandbox, cache, args);
+    let (exit, stderr) = output(command).await;
+    (exit, stderr, fs::read(folder.path().join("outputs/seq_dataset.csv")).ok())
 }
 
-fn asked(sandbox: &Sandbox) -> usize {
-    let asked = sandbox.requests_to(Host::Tiles).len();
+fn take_tile_requests(sandbox: &Sandbox) -> usize {
+    let take_tile_requests = sandbox.requests_to(Host::Tiles).len();
     sandbox.clear_requests();
-    asked
+    take_tile_requests
 }
 
 /// All files below a folder.
@@ -57,26 +57,30 @@ fn tiles(folder: &Path) -> Vec<PathBuf> {
     tiles
 }
 
-fn area(words: &str) -> String {
-    format!("{CYPRUS} --tile-cache-age 24h {words}")
+fn area(args: &str) -> String {
+    format!("{CYPRUS} --tile-cache-age 24h {args}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_asks_for_no_tile_and_writes_the_same_table() {
     let sandbox = Sandbox::start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
-    let (exit, said, plain) = run(&sandbox, cache.path(), CYPRUS).await;
-    assert_eq!((exit, files(cache.path())), (0, vec![]), "off against another host than Mapillary's: {said}");
-    let all = asked(&sandbox);
-    let (exit, said, first) = run(&sandbox, cache.path(), &area("")).await;
-    assert!(exit == 0 && !said.contains("cache"), "{said}");
-    assert_eq!(asked(&sandbox), all);
+    let (exit, stderr, plain) = run(&sandbox, cache.path(), CYPRUS).await;
+    assert_eq!(
+        (exit, files(cache.path())),
+        (0, vec![]),
+        "off against another host than Mapillary's: {stderr}"
+    );
+    let all = take_tile_requests(&sandbox);
+    let (exit, stderr, first) = run(&sandbox, cache.path(), &area("")).await;
+    assert!(exit == 0 && !stderr.contains("cache"), "{stderr}");
+    assert_eq!(take_tile_requests(&sandbox), all);
     assert_eq!(tiles(cache.path()).len(), all);
     // A tile from the cache waits for no pace: with this one, the second would come in fifty minutes.
-    let (exit, said, second) = run(&sandbox, cache.path(), &area("--tile-rate 0.02")).await;
-    assert_eq!((exit, asked(&sandbox)), (0, 0), "{said}");
+    let (exit, stderr, second) = run(&sandbox, cache.path(), &area("--tile-rate 0.02")).await;
+    assert_eq!((exit, take_tile_requests(&sandbox)), (0, 0), "{stderr}");
     let told = format!("{all} tiles from the cache of the last 24 h; `--tile-cache-age 0` asks anew");
-    assert!(said.contains(&told), "{said}");
+    assert!(stderr.contains(&told), "{stderr}");
     assert!(plain.is_some() && first == plain && second == plain);
     for file in files(cache.path()) {
         let bytes = fs::read(&file).unwrap();
@@ -92,18 +96,18 @@ async fn tiles_serve_any_box_and_any_owner() {
     let cache = tempfile::tempdir().unwrap();
     run(&sandbox, cache.path(), &area("--exhaustive --max-zoom 12")).await;
     run(&sandbox, cache.path(), &area("--max-zoom 12")).await;
-    assert!(asked(&sandbox) > 0);
+    assert!(take_tile_requests(&sandbox) > 0);
     let owned = format!("--org-id {} --max-zoom 12", MockData::ORGANIZATION);
-    for words in
+    for args in
         [area(&owned), "--bbox=32.9,34.9,33.6,35.3 --exhaustive --max-zoom 12 --tile-cache-age 1d".into()]
     {
-        let (exit, said, cached) = run(&sandbox, cache.path(), &words).await;
-        assert_eq!((exit, asked(&sandbox)), (0, 0), "{words}: {said}");
+        let (exit, stderr, cached) = run(&sandbox, cache.path(), &args).await;
+        assert_eq!((exit, take_tile_requests(&sandbox)), (0, 0), "{args}: {stderr}");
         let (_, _, plain) =
-            run(&sandbox, cache.path(), &words.replace("-age 24h", "-age 0").replace("-age 1d", "-age 0"))
+            run(&sandbox, cache.path(), &args.replace("-age 24h", "-age 0").replace("-age 1d", "-age 0"))
                 .await;
-        assert!(asked(&sandbox) > 0, "0 asks anew");
-        assert!(plain.is_some() && cached == plain, "{words}");
+        assert!(take_tile_requests(&sandbox) > 0, "0 asks anew");
+        assert!(plain.is_some() && cached == plain, "{args}");
     }
 }
 
@@ -120,19 +124,19 @@ async fn what_is_too_old_is_asked_for_again_and_zero_keeps_nothing() {
     };
     let (client, _) = with(Duration::ZERO);
     client.tile(tile).await.unwrap();
-    assert_eq!((asked(&sandbox), files(folder.path())), (1, vec![]));
+    assert_eq!((take_tile_requests(&sandbox), files(folder.path())), (1, vec![]));
     let (client, tally) = with(DAY);
     let bytes = client.tile(tile).await.unwrap();
     assert!(!bytes.is_empty());
     assert_eq!(client.tile(tile).await.unwrap(), bytes);
-    assert_eq!((asked(&sandbox), tally.tile_cache_hits()), (1, 1));
+    assert_eq!((take_tile_requests(&sandbox), tally.tile_cache_hits()), (1, 1));
     let (client, tally) = with(Duration::from_millis(1));
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(client.tile(tile).await.unwrap(), bytes);
-    assert_eq!((asked(&sandbox), tally.tile_cache_hits()), (1, 0));
+    assert_eq!((take_tile_requests(&sandbox), tally.tile_cache_hits()), (1, 0));
     let (client, _) = with(Duration::ZERO);
     client.tile(tile).await.unwrap();
-    assert_eq!(asked(&sandbox), 1, "zero takes none either");
+    assert_eq!(take_tile_requests(&sandbox), 1, "zero takes none either");
     assert_eq!(tiles(folder.path()).len(), 1, "and leaves what is there");
 }
 
@@ -145,7 +149,7 @@ async fn a_tile_where_nothing_is_is_kept_too() {
     for _ in 0..2 {
         assert!(client.tile(sea).await.unwrap().is_empty());
     }
-    assert_eq!(asked(&sandbox), 1);
+    assert_eq!(take_tile_requests(&sandbox), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,7 +157,7 @@ async fn damaged_files_are_no_tiles_and_make_room_for_new_ones() {
     let sandbox = Sandbox::start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, cache.path(), &area("")).await;
-    let all = asked(&sandbox);
+    let all = take_tile_requests(&sandbox);
     let kept = tiles(cache.path());
     for (number, path) in kept.iter().enumerate() {
         let mut bytes = fs::read(path).unwrap();
@@ -171,20 +175,20 @@ async fn damaged_files_are_no_tiles_and_make_room_for_new_ones() {
         }
         fs::write(path, bytes).unwrap();
     }
-    let (exit, said, again) = run(&sandbox, cache.path(), &area("")).await;
-    assert!(exit == 0 && !said.contains("warning"), "{said}");
-    assert_eq!(asked(&sandbox), all);
-    assert!(again == plain);
+    let (exit, stderr, repeated) = run(&sandbox, cache.path(), &area("")).await;
+    assert!(exit == 0 && !stderr.contains("warning"), "{stderr}");
+    assert_eq!(take_tile_requests(&sandbox), all);
+    assert!(repeated == plain);
     let (_, _, third) = run(&sandbox, cache.path(), &area("")).await;
-    assert_eq!(asked(&sandbox), 0, "they were replaced");
+    assert_eq!(take_tile_requests(&sandbox), 0, "they were replaced");
     assert!(third == plain);
     // Something that is no file stands in the way of one of them, and an odd file beside: both are left alone.
     fs::remove_file(&kept[0]).unwrap();
     fs::create_dir_all(kept[0].join("mine")).unwrap();
     fs::write(cache.path().join("tiles/notes.txt"), "mine").unwrap();
-    let (exit, said, fourth) = run(&sandbox, cache.path(), &area("")).await;
-    assert!(exit == 0 && !said.contains("warning"), "{said}");
-    assert_eq!(asked(&sandbox), 1);
+    let (exit, stderr, fourth) = run(&sandbox, cache.path(), &area("")).await;
+    assert!(exit == 0 && !stderr.contains("warning"), "{stderr}");
+    assert_eq!(take_tile_requests(&sandbox), 1);
     assert!(
         fourth == plain && kept[0].join("mine").exists() && cache.path().join("tiles/notes.txt").exists()
     );
@@ -217,16 +221,16 @@ async fn two_runs_at_once_share_a_cache() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(3)).start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, cache.path(), CYPRUS).await;
-    let all = asked(&sandbox);
-    let words = area("");
-    let (one, two) = tokio::join!(run(&sandbox, cache.path(), &words), run(&sandbox, cache.path(), &words));
-    for (exit, said, table) in [one, two] {
-        assert!(exit == 0 && !said.contains("warning"), "{said}");
+    let all = take_tile_requests(&sandbox);
+    let args = area("");
+    let (one, two) = tokio::join!(run(&sandbox, cache.path(), &args), run(&sandbox, cache.path(), &args));
+    for (exit, stderr, table) in [one, two] {
+        assert!(exit == 0 && !stderr.contains("warning"), "{stderr}");
         assert!(table == plain);
     }
-    assert!((all..=2 * all).contains(&asked(&sandbox)));
-    let (_, _, third) = run(&sandbox, cache.path(), &words).await;
-    assert_eq!(asked(&sandbox), 0);
+    assert!((all..=2 * all).contains(&take_tile_requests(&sandbox)));
+    let (_, _, third) = run(&sandbox, cache.path(), &args).await;
+    assert_eq!(take_tile_requests(&sandbox), 0);
     assert!(third == plain);
 }
 
@@ -262,7 +266,7 @@ async fn the_oldest_tiles_go_when_there_are_too_many() {
         assert!(size() > 0);
     }
     assert!(old.iter().all(|path| !path.exists()), "the oldest go first");
-    assert_eq!(asked(&sandbox), 7 * 36);
+    assert_eq!(take_tile_requests(&sandbox), 7 * 36);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,18 +308,18 @@ async fn a_tile_that_failed_is_asked_for_again() {
     let cache = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, cache.path(), CYPRUS).await;
     let last = sandbox.requests_to(Host::Tiles).last().unwrap().clone();
-    let all = asked(&sandbox);
+    let all = take_tile_requests(&sandbox);
     let rule = || Rule::on(Host::Tiles).path(&last.path);
     for fault in [Fault::status(500, "{}"), Fault::status(200, "this is no tile"), Fault::Reset] {
         sandbox.add_rule(rule().fault(fault));
-        let (exit, said, _) = run(&sandbox, cache.path(), &area("--attempts 1")).await;
-        assert_eq!(exit, 3, "{said}");
+        let (exit, stderr, _) = run(&sandbox, cache.path(), &area("--attempts 1")).await;
+        assert_eq!(exit, 3, "{stderr}");
         assert_eq!(tiles(cache.path()).len(), all - 1);
         sandbox.clear_rules();
     }
-    asked(&sandbox);
-    let (exit, said, table) = run(&sandbox, cache.path(), &area("")).await;
-    assert_eq!((exit, asked(&sandbox)), (0, 1), "{said}");
+    take_tile_requests(&sandbox);
+    let (exit, stderr, table) = run(&sandbox, cache.path(), &area("")).await;
+    assert_eq!((exit, take_tile_requests(&sandbox)), (0, 1), "{stderr}");
     assert!(table == plain);
 }
 
@@ -327,10 +331,10 @@ async fn a_cache_that_cant_be_written_is_told_once_and_harmless() {
     // A file in the place of the folder: unlike a permission, it also stops the superuser.
     let blocked = folder.path().join("file");
     fs::write(&blocked, "").unwrap();
-    let (exit, said, table) = run(&sandbox, &blocked, &area("")).await;
-    assert_eq!(exit, 0, "{said}");
-    assert_eq!(said.matches("failed to keep tiles in").count(), 1, "{said}");
-    assert!(said.contains("the run goes on without"), "{said}");
+    let (exit, stderr, table) = run(&sandbox, &blocked, &area("")).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert_eq!(stderr.matches("failed to keep tiles in").count(), 1, "{stderr}");
+    assert!(stderr.contains("the run goes on without"), "{stderr}");
     assert!(table == plain);
     let told = Arc::new(AtomicU64::new(0));
     let counting = {
@@ -352,21 +356,21 @@ async fn an_unfinished_run_keeps_the_tiles_that_came_from_the_cache() {
     let sandbox = Sandbox::start().await.unwrap();
     let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, cache.path(), &area("")).await;
-    asked(&sandbox);
+    take_tile_requests(&sandbox);
     let sequence = sandbox.mock_data().sequences()[3].id().to_owned();
     sandbox.add_rule(Rule::on(Host::Graph).query("sequence_id", &sequence).fault(Fault::status(500, "{}")));
     let crawl = || {
         let mut command = command_on(&sandbox, folder.path());
-        let words = format!("crawl --no-download --attempts 1 {}", area(""));
-        command.env("STREETFLOW_CACHE_DIR", cache.path()).args(words.split_whitespace());
+        let args = format!("crawl --no-download --attempts 1 {}", area(""));
+        command.env("STREETFLOW_CACHE_DIR", cache.path()).args(args.split_whitespace());
         command
     };
-    let (exit, said) = output(crawl()).await;
-    assert_eq!((exit, asked(&sandbox)), (3, 0), "{said}");
+    let (exit, stderr) = output(crawl()).await;
+    assert_eq!((exit, take_tile_requests(&sandbox)), (3, 0), "{stderr}");
     fs::remove_dir_all(cache.path()).unwrap();
     sandbox.clear_rules();
-    let (exit, said) = output(crawl()).await;
-    assert_eq!((exit, asked(&sandbox)), (0, 0), "{said}");
+    let (exit, stderr) = output(crawl()).await;
+    assert_eq!((exit, take_tile_requests(&sandbox)), (0, 0), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -374,13 +378,14 @@ async fn an_age_that_is_none_is_wrong_usage() {
     let sandbox = Sandbox::start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     for age in ["24", "tomorrow", "-1h"] {
-        let (exit, said, _) = run(&sandbox, cache.path(), &format!("{CYPRUS} --tile-cache-age={age}")).await;
-        assert!(exit == 2 && said.contains("such as `90m`, `24h` or `7d`"), "{said}");
+        let (exit, stderr, _) =
+            run(&sandbox, cache.path(), &format!("{CYPRUS} --tile-cache-age={age}")).await;
+        assert!(exit == 2 && stderr.contains("such as `90m`, `24h` or `7d`"), "{stderr}");
     }
     let (_folder, mut command) = sequences(&sandbox, cache.path(), &area(""));
     for name in ["STREETFLOW_CACHE_DIR", "HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"] {
         command.env_remove(name);
     }
-    let (exit, said) = output(command).await;
-    assert!(exit == 2 && said.contains("name a folder with STREETFLOW_CACHE_DIR"), "{said}");
+    let (exit, stderr) = output(command).await;
+    assert!(exit == 2 && stderr.contains("name a folder with STREETFLOW_CACHE_DIR"), "{stderr}");
 }

@@ -19,9 +19,9 @@ pub(crate) async fn sandbox() -> Sandbox {
     Sandbox::builder().picture_bytes(900).start().await.unwrap()
 }
 
-pub(crate) async fn run(sandbox: &Sandbox, folder: &Path, words: &str) -> (i32, String) {
+pub(crate) async fn run(sandbox: &Sandbox, folder: &Path, args: &str) -> (i32, String) {
     let mut command = command_on(sandbox, folder);
-    command.args(words.split(' '));
+    command.args(args.split(' '));
     output(command).await
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
 }
 
 /// The ids that a ledger names for a step.
-pub(crate) fn named(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
+pub(crate) fn ids_in_log(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
     let ids = column(outputs, ledger, "id");
     let steps = column(outputs, ledger, "step");
     steps.into_iter().zip(ids).filter(|(of, _)| of == step).map(|(_, id)| id).collect()
@@ -59,11 +59,11 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
     let report = report(outputs);
     assert_eq!(report["exit_code"], exit, "{what}: {report:#}");
     let outcome = report["outcome"].as_str().unwrap();
-    let ended = ["finished", "failures_left"].contains(&outcome);
-    let mut came: Option<u64> = None;
+    let completed = ["finished", "failures_left"].contains(&outcome);
+    let mut received: Option<u64> = None;
     for (step, counts) in report["steps"].as_object().unwrap() {
         let count = |name: &str| number(&counts[name]);
-        let ways = [
+        let outcomes = [
             "done",
             "already_there",
             "ruled_out",
@@ -73,39 +73,46 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
             "failed",
             "not_reached",
         ];
-        let out = ways.map(count);
+        let out = outcomes.map(count);
         assert_eq!(count("entered"), out.iter().sum::<u64>(), "{what}: {step}: {counts:#}");
-        assert!(!ended || count("not_reached") == 0, "{what}: {step}: {counts:#}");
-        if let Some(came) = came {
+        assert!(!completed || count("not_reached") == 0, "{what}: {step}: {counts:#}");
+        if let Some(received) = received {
             let limited = count("beyond_limit") > 0;
             assert!(
-                count("entered") == came || (!ended || limited) && count("entered") < came,
-                "{what}: {step} {came}"
+                count("entered") == received || (!completed || limited) && count("entered") < received,
+                "{what}: {step} {received}"
             );
         }
-        came = Some(count("rows"));
+        received = Some(count("rows"));
         for (ledger, count) in [("failures.csv", count("failed")), ("gone.csv", count("gone"))] {
-            let named = named(outputs, ledger, step);
-            assert_eq!(named.len() as u64, count, "{what}: {step}: {ledger}: {named:?}");
-            assert_eq!(named.iter().collect::<BTreeSet<_>>().len(), named.len(), "{what}: each once");
-            assert!(named.iter().all(|id| !id.is_empty() && !id.contains(' ')), "{what}: {named:?}");
+            let ids_in_log = ids_in_log(outputs, ledger, step);
+            assert_eq!(ids_in_log.len() as u64, count, "{what}: {step}: {ledger}: {ids_in_log:?}");
+            assert_eq!(
+                ids_in_log.iter().collect::<BTreeSet<_>>().len(),
+                ids_in_log.len(),
+                "{what}: each once"
+            );
+            assert!(
+                ids_in_log.iter().all(|id| !id.is_empty() && !id.contains(' ')),
+                "{what}: {ids_in_log:?}"
+            );
         }
     }
     let beyond = |step: &Value| number(&step["beyond_limit"]) > 0;
     let limited = report["steps"].as_object().unwrap().values().any(beyond);
-    rows_agree(what, &report, outputs, ended);
-    if ended {
-        each_id_has_left(what, &report, outputs);
+    check_rows(what, &report, outputs, completed);
+    if completed {
+        check_ids(what, &report, outputs);
     }
     for (host, classes) in
         [(Host::Tiles, &["tile"][..]), (Host::Graph, &["entity", "search"]), (Host::Images, &["bytes"])]
     {
         let sent: u64 = classes.iter().map(|class| number(&report["requests"][class]["sent"])).sum();
-        let came = sandbox.requests_to(host).len() as u64;
+        let received = sandbox.requests_to(host).len() as u64;
         // One that is cut off on its way may never arrive.
         assert!(
-            sent == came || (!ended || limited) && sent > came,
-            "{what}: {host:?}: {sent} sent, {came} came"
+            sent == received || (!completed || limited) && sent > received,
+            "{what}: {host:?}: {sent} sent, {received} came"
         );
     }
     let secret = Sandbox::TOKEN.rsplit('|').next().unwrap();
@@ -116,9 +123,9 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
 }
 
 /// The tables have as many rows as the counts say, and the files are as large.
-fn rows_agree(what: &str, report: &Value, outputs: &Path, ended: bool) {
+fn check_rows(what: &str, report: &Value, outputs: &Path, completed: bool) {
     let steps = &report["steps"];
-    let written = ended || report["outcome"] == "stopped";
+    let written = completed || report["outcome"] == "stopped";
     for (step, table) in [
         ("sequences", "seq_dataset.csv"),
         ("images", "img_dataset.csv"),
@@ -128,7 +135,7 @@ fn rows_agree(what: &str, report: &Value, outputs: &Path, ended: bool) {
         assert_eq!(column(outputs, table, "seq_id").len() as u64, rows, "{what}: {table}");
     }
     let pictures = names(&outputs.join("downloaded_images")).len() as u64;
-    if ended && steps["download"].is_object() {
+    if completed && steps["download"].is_object() {
         let counts = &steps["download"];
         assert_eq!(pictures, number(&counts["done"]) + number(&counts["already_there"]), "{what}");
     }
@@ -146,7 +153,7 @@ fn rows_agree(what: &str, report: &Value, outputs: &Path, ended: bool) {
 }
 
 /// Every id of a table is in the next one, or named as failed or gone, and in one of these only.
-fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
+fn check_ids(what: &str, report: &Value, outputs: &Path) {
     let pictures: Vec<_> = names(&outputs.join("downloaded_images"))
         .iter()
         .map(|name| name.strip_suffix("_256.jpg").unwrap().to_owned())
@@ -161,7 +168,7 @@ fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
         }
         let entered: BTreeSet<_> = column(outputs, from, column_of).into_iter().collect();
         let out: BTreeSet<_> = out.into_iter().collect();
-        let missing = ["failures.csv", "gone.csv"].map(|ledger| named(outputs, ledger, step));
+        let missing = ["failures.csv", "gone.csv"].map(|ledger| ids_in_log(outputs, ledger, step));
         let missing: Vec<_> = missing.into_iter().flatten().collect();
         assert!(missing.iter().all(|id| !out.contains(id)), "{what}: {step}: both there and missing");
         let left: BTreeSet<_> = out.into_iter().chain(missing).collect();
@@ -179,28 +186,28 @@ fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
 }
 
 /// Always the same third of the requests, whatever is asked before or after; a retry meets the same fate.
-pub(crate) fn unlucky(asked: &RecordedRequest) -> bool {
-    let host = if asked.host == Host::Tiles { "" } else { &asked.query };
-    let text = format!("{}{host}", asked.path);
+pub(crate) fn is_in_failing_third(request: &RecordedRequest) -> bool {
+    let host = if request.host == Host::Tiles { "" } else { &request.query };
+    let text = format!("{}{host}", request.path);
     let hash = text.bytes().fold(0xcbf2_9ce4_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
     (hash >> 8).is_multiple_of(3)
 }
 
 /// A rule for a third of a host's requests, and how many it has met.
-pub(crate) fn third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<AtomicU64>) {
-    let met = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&met);
-    let rule = Rule::when(move |asked| {
-        let hit = asked.host == host && unlucky(asked);
+pub(crate) fn failing_third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<AtomicU64>) {
+    let hits = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&hits);
+    let rule = Rule::when(move |request| {
+        let hit = request.host == host && is_in_failing_third(request);
         count.fetch_add(u64::from(hit), Ordering::Relaxed);
         hit
     });
-    (rule.times(times).fault(fault), met)
+    (rule.times(times).fault(fault), hits)
 }
 
 /// The paths of requests, sorted.
-pub(crate) fn paths(asked: &[RecordedRequest]) -> Vec<String> {
-    let mut paths: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
+pub(crate) fn paths(requests: &[RecordedRequest]) -> Vec<String> {
+    let mut paths: Vec<_> = requests.iter().map(|request| request.path.clone()).collect();
     paths.sort();
     paths
 }
