@@ -84,7 +84,7 @@ fn encoded(records: &[Metadata], format: Format) -> Vec<u8> {
 }
 
 #[test]
-fn to_write_a_record_takes_no_memory() {
+fn writing_a_record_allocates_nothing() {
     let _alone = lock();
     let records = table::records(6000);
     for format in Format::ALL {
@@ -99,7 +99,7 @@ fn to_write_a_record_takes_no_memory() {
 }
 
 #[test]
-fn to_read_a_record_takes_memory_for_its_long_texts_and_no_more() {
+fn reading_a_record_allocates_only_its_long_texts() {
     let _alone = lock();
     let records = table::records(6000);
     for format in Format::ALL {
@@ -125,7 +125,7 @@ fn to_read_a_record_takes_memory_for_its_long_texts_and_no_more() {
 }
 
 #[test]
-fn to_read_a_feature_of_a_tile_takes_no_memory() {
+fn reading_a_feature_of_a_tile_allocates_nothing() {
     let _alone = lock();
     let everywhere = "-180,-85,180,85".parse().unwrap();
     let tiles = [2000, 6000].map(|count| (count, tile::tile(count as u64)));
@@ -139,7 +139,7 @@ fn to_read_a_feature_of_a_tile_takes_no_memory() {
 }
 
 #[test]
-fn to_read_an_image_of_an_answer_takes_memory_for_its_texts_and_little_more() {
+fn reading_an_image_of_a_response_allocates_little_more_than_its_texts() {
     let _alone = lock();
     let answer = |count: usize| {
         let (mut images, mut body) = (Vec::new(), String::new());

@@ -42,7 +42,7 @@ fn files(folder: &PathBuf, ending: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn both_tiles_decode_to_their_known_counts() {
+fn recorded_tiles_decode_to_their_known_counts() {
     let Some(tiles) = recording("tiles") else { return };
     let counts = |name: &str| {
         let layers = tile_layers(&fs::read(tiles.join(name)).unwrap()).unwrap();
@@ -97,7 +97,7 @@ async fn every_error_envelope_is_classified_by_its_code() {
 }
 
 #[tokio::test]
-async fn every_good_answer_decodes_and_every_format_keeps_it() {
+async fn every_valid_response_decodes_and_round_trips_in_every_format() {
     let Some(folder) = recording("answers") else { return };
     let (mut bodies, mut records): (Vec<Value>, Vec<Metadata>) = Default::default();
     for line in fs::read_to_string(folder.join("ok_bodies.jsonl")).unwrap().lines() {
@@ -139,7 +139,7 @@ async fn every_good_answer_decodes_and_every_format_keeps_it() {
 
 /// The metadata of a real fisheye sequence, under the names that its collector gave the fields.
 #[test]
-fn a_real_sequence_goes_through_every_format_and_comes_back_equal() {
+fn a_recorded_sequence_round_trips_in_every_format() {
     let Some(path) = recording("fisheye-sequence/metadata.json") else { return };
     let stderr: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let images = stderr["l27kwlcx3fjh7t6w9ccvic"].as_array().unwrap();
@@ -169,7 +169,7 @@ fn a_real_sequence_goes_through_every_format_and_comes_back_equal() {
 }
 
 #[tokio::test]
-async fn a_real_list_of_images_keeps_its_order() {
+async fn a_recorded_list_of_images_keeps_its_order() {
     let Some(path) = recording("graph/image_ids/7nfcwfvjdtphz7yj6zat6a.json") else { return };
     let text = fs::read_to_string(path).unwrap();
     let stderr: Value = serde_json::from_str(&text).unwrap();
@@ -183,7 +183,7 @@ async fn a_real_list_of_images_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn the_toolsets_own_tables_are_read_and_its_faulty_header_is_told() {
+async fn tables_of_the_python_toolset_are_read_and_its_faulty_header_is_reported() {
     let Some(folder) = recording("demo-outputs") else { return };
     let sequences: Vec<Sequence> =
         CsvSource::open(folder.join("seq_dataset.csv")).unwrap().stream().try_collect().await.unwrap();
@@ -201,7 +201,7 @@ async fn the_toolsets_own_tables_are_read_and_its_faulty_header_is_told() {
 }
 
 #[test]
-fn the_real_pictures_pass_and_each_of_them_cut_short_fails() {
+fn recorded_pictures_are_complete_and_truncated_ones_are_not() {
     let Some(folder) = recording("") else { return };
     let pictures = files(&folder, ".jpg");
     assert!(pictures.len() >= 6);

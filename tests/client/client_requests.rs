@@ -48,7 +48,7 @@ async fn download(sink: ImageSink, images: &[Metadata]) -> streetflow::Result<st
 }
 
 #[tokio::test]
-async fn the_token_goes_in_the_query_to_tiles_in_the_header_to_the_graph_and_nowhere_else() {
+async fn the_token_is_sent_only_in_tile_queries_and_graph_headers() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     client.tile(TILE).await.unwrap();
@@ -102,7 +102,7 @@ async fn http2_carries_many_requests_on_one_connection() {
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_and_succeeds() {
+async fn temporary_failures_are_retried() {
     let faults: [fn() -> Fault; 10] = [
         || Fault::status(503, "<html>down</html>"),
         || Fault::status(502, ""),
@@ -127,7 +127,7 @@ async fn what_passes_is_tried_again_and_succeeds() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_judged_only_when_it_is_whole() {
+async fn a_truncated_error_body_is_retried_before_it_is_classified() {
     let sandbox = Sandbox::start().await.unwrap();
     let gone = "Unsupported get request. Object with ID 'X' does not exist";
     sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::status(400, "{\"error\": {\"mess")));
@@ -138,7 +138,7 @@ async fn a_body_that_breaks_off_is_judged_only_when_it_is_whole() {
 }
 
 #[tokio::test]
-async fn what_would_fail_again_is_asked_once() {
+async fn permanent_failures_are_not_retried() {
     let refusals = [
         (Fault::graph_error(500, 190, None, "Invalid OAuth 2.0 Access Token"), ErrorKind::Auth),
         (Fault::graph_error(400, 368, Some(1_348_007), "log in"), ErrorKind::Blocked),
@@ -156,7 +156,7 @@ async fn what_would_fail_again_is_asked_once() {
 }
 
 #[tokio::test]
-async fn giving_up_names_the_attempts() {
+async fn the_last_error_has_the_number_of_attempts() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(503, "")));
     let client = builder(&sandbox).max_attempts(3).build().unwrap();
@@ -185,7 +185,7 @@ async fn the_first_login_page_ends_all_tile_traffic() {
 }
 
 #[tokio::test]
-async fn retry_after_is_heeded_by_the_whole_class() {
+async fn retry_after_pauses_all_requests_of_the_class() {
     let sandbox = Sandbox::start().await.unwrap();
     let limit =
         Fault::graph_error(403, 4, None, "Application request limit reached").header("Retry-After", "1");
@@ -201,7 +201,7 @@ async fn retry_after_is_heeded_by_the_whole_class() {
 }
 
 #[tokio::test]
-async fn a_stalled_answer_is_given_up_and_tried_again() {
+async fn a_stalled_response_times_out_and_is_retried() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::Stall));
     let client = builder(&sandbox).stall_timeout(Duration::from_millis(200)).build().unwrap();
@@ -210,7 +210,7 @@ async fn a_stalled_answer_is_given_up_and_tried_again() {
 }
 
 #[tokio::test]
-async fn tiles_keep_their_pace_and_loopback_has_none() {
+async fn tiles_follow_their_rate_limit_and_loopback_has_none() {
     let sandbox = Sandbox::start().await.unwrap();
     let free = client(&sandbox);
     futures::future::join_all((0..100).map(|_| free.tile(TILE))).await;
@@ -224,7 +224,7 @@ async fn tiles_keep_their_pace_and_loopback_has_none() {
 }
 
 #[tokio::test]
-async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
+async fn pictures_are_complete_and_existing_ones_cost_no_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let images = with_urls(&sandbox, &client, 3).await;
@@ -247,7 +247,7 @@ async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
 }
 
 #[tokio::test]
-async fn a_broken_file_that_is_there_is_fetched_anew_only_on_request() {
+async fn a_damaged_existing_file_is_replaced_only_on_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let images = with_urls(&sandbox, &client, 2).await;
@@ -295,7 +295,7 @@ fn path_of(url: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_expired_url_is_refused_once_and_named() {
+async fn an_expired_url_is_requested_once_and_reported() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.expire_urls_at(1);
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
@@ -306,7 +306,7 @@ async fn an_expired_url_is_refused_once_and_named() {
 }
 
 #[tokio::test]
-async fn an_image_without_a_url_is_gone_and_a_strange_url_is_refused() {
+async fn an_image_without_a_url_is_gone_and_an_unknown_url_is_rejected() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let strange = ["file:///etc/passwd", "no url", "ftp://x/y.jpg"].map(|url| {
@@ -320,7 +320,7 @@ async fn an_image_without_a_url_is_gone_and_a_strange_url_is_refused() {
 }
 
 #[tokio::test]
-async fn stopping_ends_requests_within_a_moment() {
+async fn stopping_the_client_ends_requests_quickly() {
     let sandbox = Sandbox::builder().latency(Duration::from_secs(30)).start().await.unwrap();
     let client = client(&sandbox);
     let waiting = tokio::spawn({
@@ -336,7 +336,7 @@ async fn stopping_ends_requests_within_a_moment() {
 }
 
 #[tokio::test]
-async fn a_next_page_that_only_seems_to_be_ours_is_not_asked_for() {
+async fn a_next_page_on_another_host_is_not_requested() {
     let sandbox = Sandbox::start().await.unwrap();
     let ours = sandbox.graph_url();
     for next in [

@@ -148,7 +148,7 @@ fn rows(count: usize, seed: u64) -> Vec<Image> {
 
 const NOT_REQUESTED: &str = "use an image that was not requested";
 
-async fn metadata_belongs_to_its_row(seed: u64, count: usize, fatal: u32) {
+async fn check_metadata(seed: u64, count: usize, fatal: u32) {
     let (url, _serving) = serve(seed, fatal, Arc::default()).await;
     let rows = rows(count, seed);
     let stage = FetchMetadata::new(&client(&url, Arc::default())).fields(&"make".parse().unwrap());
@@ -179,7 +179,7 @@ async fn metadata_belongs_to_its_row(seed: u64, count: usize, fatal: u32) {
     assert_eq!(expected.next(), None, "every row has its item");
 }
 
-async fn pictures_belong_to_their_name(seed: u64, count: usize, fatal: u32, folder: &Path) {
+async fn check_pictures(seed: u64, count: usize, fatal: u32, folder: &Path) {
     let jpeg = MockData::cyprus().picture(&first_picture(), Some(256)).unwrap();
     let (url, _serving) = serve(seed, fatal, Arc::new(jpeg)).await;
     let ended = |row: Image| Metadata {
@@ -223,13 +223,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn no_answer_gives_a_row_the_metadata_of_another(seed: u64, count in 2..120_usize, fatal in 0..12_u32) {
-        run(metadata_belongs_to_its_row(seed, count, fatal.saturating_sub(6)));
+    fn no_response_assigns_metadata_to_another_row(seed: u64, count in 2..120_usize, fatal in 0..12_u32) {
+        run(check_metadata(seed, count, fatal.saturating_sub(6)));
     }
 
     #[test]
-    fn no_answer_gives_a_picture_the_name_of_another(seed: u64, count in 2..60_usize, fatal in 0..24_u32) {
+    fn no_response_saves_a_picture_under_another_name(seed: u64, count in 2..60_usize, fatal in 0..24_u32) {
         let folder = tempfile::tempdir().unwrap();
-        run(pictures_belong_to_their_name(seed, count, fatal, folder.path()));
+        run(check_pictures(seed, count, fatal, folder.path()));
     }
 }

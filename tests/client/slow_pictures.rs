@@ -79,7 +79,7 @@ fn client_of(base: &str, errors: &Arc<Mutex<Vec<String>>>) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steady_progress_is_never_too_old() {
+async fn a_slow_but_steady_download_never_times_out() {
     let started = Instant::now();
     let url = serve_slowly(picture(2_000_000), 1500).await;
     let errors = Arc::default();
@@ -90,7 +90,7 @@ async fn steady_progress_is_never_too_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trickle_below_the_floor_fails() {
+async fn a_download_below_the_minimum_rate_fails() {
     let started = Instant::now();
     let url = serve_slowly(picture(2_000_000), 800).await;
     let errors = Arc::default();
@@ -107,7 +107,7 @@ async fn a_trickle_below_the_floor_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_that_is_not_followed_is_one_attempt_and_says_what_would_allow_it() {
+async fn an_unfollowed_redirect_is_one_attempt_with_a_hint() {
     let sandbox = Sandbox::start().await.unwrap();
     let errors: Arc<Mutex<Vec<String>>> = Arc::default();
     let log = Arc::clone(&errors);

@@ -49,7 +49,7 @@ async fn an_empty_page_in_an_outage_does_not_end_the_listing() {
 }
 
 #[tokio::test]
-async fn an_empty_page_with_a_next_one_is_followed_and_not_for_ever() {
+async fn empty_pages_with_a_next_page_are_followed_a_limited_number_of_times() {
     let sandbox = large_sandbox().await;
     let first = format!(
         r#"{{"data":[],"paging":{{"next":"{}/v1.0/images?creator_username={}&fields=id,sequence,creator&limit=1000"}}}}"#,
@@ -77,7 +77,7 @@ async fn an_empty_page_with_a_next_one_is_followed_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_user_without_images_is_believed_after_several_answers() {
+async fn a_user_without_images_is_confirmed_by_several_responses() {
     let sandbox = large_sandbox().await;
     let client = fast_client(&sandbox);
     let found: Result<Vec<Sequence>> = UserSource::named(&client, "nobody").stream().try_collect().await;
@@ -88,7 +88,7 @@ async fn a_user_without_images_is_believed_after_several_answers() {
 }
 
 #[tokio::test]
-async fn pages_get_smaller_where_the_api_asks_for_less() {
+async fn pages_get_smaller_if_the_api_requests_less_data() {
     let sandbox = large_sandbox().await;
     for max in [250, 50] {
         sandbox.clear_rules();
@@ -104,7 +104,7 @@ async fn pages_get_smaller_where_the_api_asks_for_less() {
 }
 
 #[tokio::test]
-async fn where_small_pages_are_too_much_stretches_of_time_are_asked_for() {
+async fn if_small_pages_are_too_large_time_ranges_are_requested() {
     let sandbox = large_sandbox().await;
     let year = |request: &RecordedRequest, name: &str| {
         request.param(name).and_then(|at| at[..4].parse::<i32>().ok())

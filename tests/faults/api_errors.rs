@@ -92,7 +92,7 @@ use ErrorKind::{Auth, Blocked, Gone, Malformed, Rejected, TooLarge, Unavailable}
 const RETRIED: End = Fails(Unavailable, ATTEMPTS);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_bad_answer_of_the_tile_host() {
+async fn each_error_response_of_the_tile_host() {
     let water = "\u{1a}\u{9}\u{a}\u{5}water\u{78}\u{2}";
     let cases = [
         (Fault::Empty, Good, ""),
@@ -138,7 +138,7 @@ async fn each_bad_answer_of_the_tile_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_that_is_not_there_gets_longer_pauses_than_a_server_that_fails() {
+async fn a_missing_tile_gets_longer_backoff_than_a_server_error() {
     let sandbox = Sandbox::start().await.unwrap();
     let waits = async |status: u16| {
         sandbox.clear_rules();
@@ -151,7 +151,7 @@ async fn a_tile_that_is_not_there_gets_longer_pauses_than_a_server_that_fails() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_bad_answer_of_the_graph() {
+async fn each_error_response_of_the_graph_api() {
     let error = |status, code, subcode, message: &str| Fault::graph_error(status, code, subcode, message);
     let limit = "Application request limit reached";
     let gone = "Unsupported get request. Object with ID 'X' does not exist";
@@ -268,7 +268,7 @@ async fn download(client: &Client, folder: &std::path::Path, images: Vec<Metadat
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_bad_answer_of_the_image_host() {
+async fn each_error_response_of_the_image_host() {
     // The fault, how often it is asked, whether a fresh URL is, and what is told if it never ends.
     let cases = [
         (Fault::status(403, "URL signature expired"), 2, true, "URL signature expired"),
@@ -307,7 +307,7 @@ async fn each_bad_answer_of_the_image_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_that_has_ended_is_not_tried_and_fresh_ones_come_in_batches() {
+async fn an_expired_url_is_not_requested_and_fresh_urls_come_in_batches() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.expire_urls_at(1);
     let (client, recorder) = recorded_client(&sandbox);
@@ -355,7 +355,7 @@ async fn a_url_that_has_ended_is_not_tried_and_fresh_ones_come_in_batches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_makes_no_storm_and_costs_no_crawl() {
+async fn an_outage_causes_no_retry_storm_and_does_not_fail_the_crawl() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, recorder) = recorded_client(&sandbox);
     let images = with_urls(&client, &sandbox, 20).await;
@@ -380,7 +380,7 @@ async fn an_outage_makes_no_storm_and_costs_no_crawl() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn near_the_end_of_the_allowance_requests_keep_their_distance() {
+async fn requests_slow_down_near_the_usage_limit() {
     let sandbox = Sandbox::start().await.unwrap();
     let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
     let sequence = SequenceId::new(sequence.id()).unwrap();

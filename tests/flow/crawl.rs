@@ -37,7 +37,7 @@ fn zooms(sandbox: &Sandbox) -> BTreeSet<u8> {
 }
 
 #[tokio::test]
-async fn exhaustively_every_sequence_of_the_world_is_found_once() {
+async fn an_exhaustive_walk_finds_every_sequence_once() {
     let sandbox = Sandbox::start().await.unwrap();
     let sequences = found(TileSource::within(&client(&sandbox), cyprus()).exhaustive()).await;
     assert_eq!(ids(&sequences), expected(sandbox.mock_data(), |_| true));
@@ -47,7 +47,7 @@ async fn exhaustively_every_sequence_of_the_world_is_found_once() {
 }
 
 #[tokio::test]
-async fn an_organisation_and_a_user_are_owners_and_only_their_sequences_count() {
+async fn an_owner_is_an_organization_or_a_user_and_selects_only_their_sequences() {
     let sandbox = Sandbox::start().await.unwrap();
     let source = TileSource::within(&client(&sandbox), cyprus()).exhaustive();
     let ours = found(source.clone().owned_by(OwnerId::new(MockData::ORGANIZATION).unwrap())).await;
@@ -64,7 +64,7 @@ async fn an_organisation_and_a_user_are_owners_and_only_their_sequences_count() 
 }
 
 #[tokio::test]
-async fn without_an_owner_the_column_holds_the_organisation_else_the_creator() {
+async fn without_an_owner_the_column_has_the_organization_or_else_the_creator() {
     let sandbox = Sandbox::start().await.unwrap();
     for found in found(TileSource::within(&client(&sandbox), cyprus())).await {
         let sequence = sandbox.mock_data().sequence(found.seq_id.as_str()).unwrap();
@@ -74,7 +74,7 @@ async fn without_an_owner_the_column_holds_the_organisation_else_the_creator() {
 }
 
 #[tokio::test]
-async fn ruling_out_saves_requests_and_loses_only_what_draws_no_line() {
+async fn pruning_saves_requests_and_misses_only_sequences_without_a_line() {
     let sandbox = Sandbox::start().await.unwrap();
     let tally = std::sync::Arc::new(streetflow::Tally::default());
     let client = builder(&sandbox).observer(tally.clone()).build().unwrap();
@@ -101,7 +101,7 @@ async fn ruling_out_saves_requests_and_loses_only_what_draws_no_line() {
 }
 
 #[tokio::test]
-async fn a_small_box_goes_straight_to_level_14_and_holds_what_lies_in_it() {
+async fn a_small_box_starts_at_zoom_14_and_finds_what_it_contains() {
     let sandbox = Sandbox::start().await.unwrap();
     let small: Bbox = "33.355,35.165,33.375,35.180".parse().unwrap();
     let sequences = ids(&found(TileSource::within(&client(&sandbox), small)).await);
@@ -118,7 +118,7 @@ async fn a_small_box_goes_straight_to_level_14_and_holds_what_lies_in_it() {
 }
 
 #[tokio::test]
-async fn the_order_is_the_same_every_time_however_many_are_asked_at_once() {
+async fn the_order_is_the_same_at_any_concurrency() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut orders = Vec::new();
     for concurrency in [1, 64, 7] {
@@ -134,7 +134,7 @@ async fn the_order_is_the_same_every_time_however_many_are_asked_at_once() {
 }
 
 #[tokio::test]
-async fn below_level_14_only_lines_count() {
+async fn below_zoom_14_only_lines_count() {
     let sandbox = Sandbox::start().await.unwrap();
     let sequences = ids(&found(TileSource::within(&client(&sandbox), cyprus()).zooms(1, 12)).await);
     assert_eq!(sequences, expected(sandbox.mock_data(), |sequence| sequence.image_count() > 1));
@@ -142,7 +142,7 @@ async fn below_level_14_only_lines_count() {
 }
 
 #[tokio::test]
-async fn a_tile_that_fails_is_one_error_and_the_rest_goes_on() {
+async fn a_failed_tile_is_one_error_and_the_walk_continues() {
     let sandbox = Sandbox::start().await.unwrap();
     let whole = found(TileSource::within(&client(&sandbox), cyprus()).exhaustive()).await;
     let tile = streetflow::TileId::containing(
@@ -166,7 +166,7 @@ async fn a_tile_that_fails_is_one_error_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_block_is_the_last_item_and_ends_the_walk() {
+async fn a_blocked_tile_host_is_the_last_item_and_ends_the_walk() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.add_rule(Rule::on(Host::Tiles).skip(40).fault(Fault::Redirect));
     let items: Vec<_> = TileSource::within(&client(&sandbox), cyprus()).stream().collect().await;

@@ -33,7 +33,7 @@ fn with_failures() -> impl futures::Stream<Item = Result<Image>> + Send + 'stati
 }
 
 #[tokio::test]
-async fn what_is_gone_is_counted_and_what_failed_stops_the_flow_unless_it_is_skipped() {
+async fn gone_records_are_counted_and_failures_stop_the_flow_unless_skipped() {
     let error = Flow::from(with_failures()).into_sink(Count).await.unwrap_err();
     assert_eq!(error.subject(), Some("3"));
     let report = Flow::from(with_failures()).on_error(OnError::Skip).into_sink(Count).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_fatal_error_is_not_skipped() {
 }
 
 #[tokio::test]
-async fn filter_take_and_dedup_leave_the_rest_alone() {
+async fn filter_take_and_dedup_pass_errors_through() {
     let doubled = numbered(10)
         .flat_map(|item| stream::iter([Ok(item.unwrap()), Err(failure("x"))]))
         .chain(numbered(10));
@@ -64,7 +64,7 @@ async fn filter_take_and_dedup_leave_the_rest_alone() {
 }
 
 #[tokio::test]
-async fn observers_hear_of_each_record_and_of_each_failure_once() {
+async fn observers_get_each_record_and_each_failure_once() {
     let tally = Arc::new(Tally::default());
     let report = Flow::from(with_failures())
         .observe("images", tally.clone())
@@ -90,7 +90,7 @@ async fn a_tap_gets_every_record_and_commits_with_the_flow() {
 }
 
 #[tokio::test]
-async fn a_tap_sees_no_errors_and_the_flow_still_does() {
+async fn a_tap_gets_no_errors_but_the_flow_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tap.csv");
     let flow = Flow::from(with_failures()).tap(CsvSink::create(&path)).on_error(OnError::Skip);
@@ -104,7 +104,7 @@ fn read_ahead(records: RecordStream<Image>) -> RecordStream<Image> {
 }
 
 #[tokio::test]
-async fn a_flow_that_fails_leaves_no_tap_behind_even_where_the_end_was_in_sight() {
+async fn a_failed_flow_aborts_its_taps_even_near_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let failing = numbered(500).chain(stream::iter([Err(Error::new(ErrorKind::Blocked, "ask"))]));
     let flow = Flow::from(failing).tap(CsvSink::create(folder.path().join("tap.csv"))).then(read_ahead);
@@ -113,7 +113,7 @@ async fn a_flow_that_fails_leaves_no_tap_behind_even_where_the_end_was_in_sight(
 }
 
 #[tokio::test]
-async fn a_tap_that_fails_is_the_flows_error() {
+async fn the_error_of_a_tap_is_the_error_of_the_flow() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
     let tap = CsvSink::create(folder.path().join("file/tap.csv"));
@@ -135,7 +135,7 @@ async fn a_stopped_flow_commits_its_taps_to_the_last_record() {
 }
 
 #[tokio::test]
-async fn a_dropped_flow_leaves_no_tap_behind() {
+async fn a_dropped_flow_aborts_its_taps() {
     let folder = tempfile::tempdir().unwrap();
     let endless = numbered(1000).chain(stream::pending());
     let running = Flow::from(endless).tap(CsvSink::create(folder.path().join("tap.csv"))).into_sink(Count);
@@ -153,7 +153,7 @@ async fn a_flow_is_a_stream_and_commits_its_taps_at_its_end() {
 }
 
 #[tokio::test]
-async fn a_flow_as_a_stream_abandons_its_taps_after_a_fatal_error() {
+async fn a_flow_as_a_stream_aborts_its_taps_after_a_fatal_error() {
     let folder = tempfile::tempdir().unwrap();
     let failing = numbered(500).chain(stream::iter([Err(Error::new(ErrorKind::Blocked, "ask"))]));
     let items: Vec<_> =
@@ -163,7 +163,7 @@ async fn a_flow_as_a_stream_abandons_its_taps_after_a_fatal_error() {
 }
 
 #[tokio::test]
-async fn the_echo_of_a_signal_is_no_failure() {
+async fn interrupted_records_after_a_signal_are_no_failures() {
     // The record that is being made when the signal comes ends as interrupted, as requests of a stopped client do.
     let (signal, received) = tokio::sync::oneshot::channel();
     let mut signal = Some(signal);
@@ -177,7 +177,7 @@ async fn the_echo_of_a_signal_is_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_ends_a_flow_at_its_time_and_not_before() {
+async fn a_signal_ends_a_flow_only_when_it_fires() {
     let slow = numbered(1000).then(|item| async {
         tokio::time::sleep(Duration::from_secs(10)).await;
         item
@@ -192,7 +192,7 @@ async fn a_signal_ends_a_flow_at_its_time_and_not_before() {
 }
 
 #[test]
-fn public_types_go_from_thread_to_thread() {
+fn public_types_are_send_and_sync() {
     fn send<T: Send>() {}
     fn sync<T: Send + Sync + Clone>() {}
     send::<Flow<Image>>();

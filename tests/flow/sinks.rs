@@ -62,7 +62,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn odd_values_and_none_come_back_equal() {
+            async fn odd_and_missing_values_round_trip() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 assert_eq!(drain(sink(&path), odd_records().into_iter().map(Ok)).await.unwrap(), 2);
@@ -70,7 +70,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn a_hundred_thousand_records_come_back_in_order_and_the_same_every_time() {
+            async fn a_hundred_thousand_records_round_trip_in_order_with_identical_bytes() {
                 let folder = tempfile::tempdir().unwrap();
                 let (first, second) = (folder.path().join("first"), folder.path().join("second"));
                 for path in [&first, &second] {
@@ -84,7 +84,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn an_error_in_the_middle_leaves_the_old_file_and_comes_back() {
+            async fn an_error_in_the_middle_is_returned_and_leaves_the_old_file() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 fs::write(&path, "old").unwrap();
@@ -97,7 +97,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn dropped_half_way_it_leaves_nothing() {
+            async fn a_dropped_sink_leaves_no_file() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 let endless = stream::iter(many().take(5000).map(Ok)).chain(stream::pending()).boxed();
@@ -108,7 +108,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn a_flow_that_is_stopped_leaves_a_valid_shorter_file() {
+            async fn a_stopped_flow_writes_a_valid_shorter_file() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 let endless = stream::iter(many().take(3000).map(Ok)).chain(stream::pending());
@@ -119,7 +119,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn a_folder_that_cannot_be_written_to_is_an_output_error_without_any_reading() {
+            async fn an_unwritable_folder_is_an_io_error_before_any_record_is_read() {
                 let folder = tempfile::tempdir().unwrap();
                 fs::write(folder.path().join("file"), "no folder").unwrap();
                 let polled = Arc::new(AtomicUsize::new(0));
@@ -177,10 +177,10 @@ impl Sink<Metadata> for Discard {
 }
 
 #[tokio::test]
-async fn a_tee_whose_second_sink_fails_leaves_nothing_of_the_first() {
+async fn a_tee_writes_nothing_if_its_second_sink_fails() {
     let folder = tempfile::tempdir().unwrap();
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
-    let tee = Tee(CsvSink::create(&good), full_disk_after(&bad, 50_000));
+    let tee = Tee(CsvSink::create(&good), sink_on_disk_of(&bad, 50_000));
     let error = drain(tee, many().map(Ok)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     eventually("nothing is left", || names(folder.path()).is_empty()).await;
@@ -198,7 +198,7 @@ impl Sink<Metadata> for TakeOne {
 }
 
 #[tokio::test]
-async fn a_tee_goes_on_where_one_sink_has_enough() {
+async fn a_tee_continues_when_one_sink_ends_early() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     for tee in [true, false] {
@@ -229,21 +229,21 @@ impl<W: Write> Write for Disk<W> {
     }
 }
 
-fn full_disk_after(path: &Path, room: usize) -> impl Sink<Metadata> + 'static {
-    full_disk(path, room, Format::Csv)
+fn sink_on_disk_of(path: &Path, room: usize) -> impl Sink<Metadata> + 'static {
+    sink_on_full_disk(path, room, Format::Csv)
 }
 
-fn full_disk(path: &Path, room: usize, format: Format) -> impl Sink<Metadata> + 'static {
+fn sink_on_full_disk(path: &Path, room: usize, format: Format) -> impl Sink<Metadata> + 'static {
     FileSink::create(path, move |inner| {
         encoder_for::<Metadata>(Box::new(Disk { inner, room }), format, &Layout::default())
     })
 }
 
 #[tokio::test]
-async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
+async fn a_full_disk_is_an_io_error_with_a_hint_and_leaves_no_file() {
     for (format, room) in Format::ALL.iter().flat_map(|format| [(format, 0), (format, 50_000)]) {
         let folder = tempfile::tempdir().unwrap();
-        let sink = full_disk(&folder.path().join("table"), room, *format);
+        let sink = sink_on_full_disk(&folder.path().join("table"), room, *format);
         let error = drain(sink, many().map(Ok)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{format}");
         assert!(error.hint().unwrap_or_default().contains("make room"), "{format}: {}", error.chain());
@@ -272,7 +272,7 @@ async fn streamed_bytes_equal_encoded_bytes() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not() {
+async fn leftovers_of_killed_processes_are_removed_and_files_of_running_ones_stay() {
     let folder = tempfile::tempdir().unwrap();
     let (dead, alive) =
         (folder.path().join(".table.DeadAb.partial"), folder.path().join(".table.Alive0.partial"));

@@ -48,7 +48,7 @@ fn count_responses(requests: &[RecordedRequest]) -> HashMap<String, usize> {
 }
 
 #[tokio::test]
-async fn images_come_in_capture_order_sequence_by_sequence() {
+async fn images_are_in_capture_order_sequence_by_sequence() {
     let sandbox = Sandbox::start().await.unwrap();
     // The first sequence's answer comes last.
     let first = sandbox.mock_data().sequences()[0].id().to_owned();
@@ -70,7 +70,7 @@ async fn images_come_in_capture_order_sequence_by_sequence() {
 }
 
 #[tokio::test]
-async fn a_sequence_that_exists_no_longer_is_one_gone_error_at_the_end() {
+async fn a_deleted_sequence_is_one_gone_error_at_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
     let world = sandbox.mock_data();
     let gone = world.sequences().iter().find(|sequence| sequence.is_gone()).unwrap();
@@ -92,7 +92,7 @@ async fn a_sequence_that_exists_no_longer_is_one_gone_error_at_the_end() {
 }
 
 #[tokio::test]
-async fn rows_stand_in_input_order_and_nothing_is_asked_twice() {
+async fn rows_are_in_input_order_and_nothing_is_requested_twice() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 1234);
     let records = fetch(&client(&sandbox), images.iter().cloned().map(Ok)).await;
@@ -103,7 +103,7 @@ async fn rows_stand_in_input_order_and_nothing_is_asked_twice() {
 }
 
 #[tokio::test]
-async fn every_field_arrives_as_the_graph_says_it() {
+async fn every_field_equals_that_of_the_graph_api() {
     let sandbox = Sandbox::start().await.unwrap();
     let fields: Fields = Fields::known().join(",").parse().unwrap();
     let images = present(&sandbox, 30);
@@ -154,7 +154,7 @@ async fn every_field_arrives_as_the_graph_says_it() {
 }
 
 #[tokio::test]
-async fn an_image_that_an_answer_lacks_is_asked_for_alone_and_only_that_one() {
+async fn only_an_image_missing_from_a_batch_is_requested_alone() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 120);
     let missing = vec![images[3].img_id.to_string(), images[77].img_id.to_string()];
@@ -172,7 +172,7 @@ async fn an_image_that_an_answer_lacks_is_asked_for_alone_and_only_that_one() {
 }
 
 #[tokio::test]
-async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() {
+async fn gone_images_are_errors_in_their_place_whether_omitted_or_failing_the_batch() {
     for spoils in [false, true] {
         let sandbox = Sandbox::builder().gone_fails_batch(spoils).start().await.unwrap();
         let world = sandbox.mock_data();
@@ -203,7 +203,7 @@ async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() 
 }
 
 #[tokio::test]
-async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else() {
+async fn an_image_that_fails_its_batch_costs_few_requests_and_no_other_image() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 150);
     let poison = images[60].img_id.to_string();
@@ -217,7 +217,7 @@ async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else()
 }
 
 #[tokio::test]
-async fn an_outage_does_not_become_a_storm() {
+async fn an_outage_does_not_cause_a_retry_storm() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::graph_error(
         500,
@@ -237,7 +237,7 @@ async fn an_outage_does_not_become_a_storm() {
 }
 
 #[tokio::test]
-async fn errors_pass_unchanged_and_in_place_and_cost_no_room_in_a_batch() {
+async fn errors_pass_in_order_and_take_no_place_in_a_batch() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut input: Vec<Result<Image>> = present(&sandbox, 50).into_iter().map(Ok).collect();
     input.insert(10, Err(failure("ten")));
@@ -250,7 +250,7 @@ async fn errors_pass_unchanged_and_in_place_and_cost_no_room_in_a_batch() {
 }
 
 #[tokio::test]
-async fn an_image_named_twice_in_a_batch_is_asked_for_once() {
+async fn an_image_listed_twice_in_a_batch_is_requested_once() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut images = present(&sandbox, 20);
     images.push(images[3].clone());
@@ -259,7 +259,7 @@ async fn an_image_named_twice_in_a_batch_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn heavy_fields_are_asked_for_singly() {
+async fn large_fields_are_requested_one_image_at_a_time() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 10);
     let stage = FetchMetadata::new(&client(&sandbox)).fields(&"sfm_cluster,width".parse().unwrap());
@@ -273,7 +273,7 @@ async fn heavy_fields_are_asked_for_singly() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_fatal_at_once() {
+async fn a_rejected_token_is_fatal_immediately() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = builder(&sandbox).token(streetflow::Token::new("MLY|1|wrong").unwrap()).build().unwrap();
     let records = fetch(&client, present(&sandbox, 50).into_iter().map(Ok)).await;
@@ -291,7 +291,7 @@ async fn a_fatal_error_is_the_last_item_of_a_stage() {
 }
 
 #[tokio::test]
-async fn an_answer_about_nothing_is_no_record() {
+async fn an_empty_response_is_no_record() {
     let sandbox = Sandbox::start().await.unwrap();
     let image = present(&sandbox, 1).remove(0);
     sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::status(200, "{}")));

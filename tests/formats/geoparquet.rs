@@ -60,7 +60,7 @@ fn along(count: u32) -> impl Iterator<Item = Metadata> + Send {
 }
 
 #[tokio::test]
-async fn columns_have_types_that_every_engine_knows() {
+async fn columns_have_widely_supported_types() {
     let file = written([odd_metadata()].into_iter(), |path| Box::new(all(path))).await;
     let schema = file.file_metadata().schema_descr();
     let leaf =
@@ -95,7 +95,7 @@ async fn columns_have_types_that_every_engine_knows() {
 }
 
 #[tokio::test]
-async fn rows_come_in_groups_with_statistics_and_a_page_index_and_dictionaries_where_they_pay() {
+async fn row_groups_have_statistics_a_page_index_and_useful_dictionaries() {
     let file = written(along(150_000), |path| Box::new(all(path))).await;
     let rows: Vec<_> = file.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
     assert_eq!(rows, [65_536, 65_536, 18_928]);
@@ -117,7 +117,7 @@ async fn rows_come_in_groups_with_statistics_and_a_page_index_and_dictionaries_w
 }
 
 #[tokio::test]
-async fn a_search_by_place_skips_row_groups_and_pages() {
+async fn a_spatial_query_skips_row_groups_and_pages() {
     let file = written(along(300_000), |path| Box::new(ParquetSink::create(path))).await;
     // One hundredth of the line.
     let (west, east) = (35.0_f32, 35.1_f32);
@@ -140,7 +140,7 @@ async fn a_search_by_place_skips_row_groups_and_pages() {
 }
 
 #[tokio::test]
-async fn the_geo_metadata_says_what_geoparquet_1_1_wants() {
+async fn the_geo_metadata_follows_geoparquet_1_1() {
     let file = written(along(3), |path| Box::new(ParquetSink::create(path))).await;
     let expected = json!({
         "version": "1.1.0",
@@ -165,7 +165,7 @@ async fn the_geo_metadata_says_what_geoparquet_1_1_wants() {
 }
 
 #[tokio::test]
-async fn the_place_is_the_one_that_was_chosen() {
+async fn the_geometry_column_follows_the_geometry_choice() {
     let record = Metadata {
         geometry: Some(LonLat { lon: 1.0, lat: 2.0 }),
         computed_geometry: Some(LonLat { lon: 3.0, lat: 4.0 }),
@@ -183,7 +183,7 @@ async fn the_place_is_the_one_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn a_native_geometry_has_its_type_and_the_box_of_each_row_group() {
+async fn a_native_geometry_has_its_type_and_a_box_per_row_group() {
     let file = written(along(70_000), |path| Box::new(ParquetSink::create(path).native_geometry())).await;
     let index =
         file.file_metadata().schema_descr().columns().iter().position(|leaf| leaf.name() == "geometry");
@@ -200,7 +200,7 @@ async fn a_native_geometry_has_its_type_and_the_box_of_each_row_group() {
 }
 
 #[tokio::test]
-async fn the_file_says_what_it_is() -> Result<()> {
+async fn the_footer_describes_the_file() -> Result<()> {
     let file = written(along(1), |path| {
         Box::new(ParquetSink::create(path).note("query", "streetflow metadata").note("licence", "CC"))
     })
@@ -222,7 +222,7 @@ fn embedded(file: &ParquetMetaData) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn the_embedded_schema_says_what_the_footer_says() {
+async fn the_embedded_schema_repeats_the_footer() {
     let place =
         |sink: ParquetSink| sink.geometry(GeometryChoice::Best).note("licence", "CC").note("query", "a box");
     let table = written(along(300), |path| Box::new(place(all(path)))).await;

@@ -88,7 +88,7 @@ proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(48))]
 
     #[test]
-    fn metadata_comes_back_from_every_format_to_the_bit(
+    fn metadata_round_trips_bit_for_bit_in_every_format(
         rows in table(Metadata::COLUMNS.len()),
         place in prop_oneof![Just(GeometryChoice::Original), Just(GeometryChoice::Computed), Just(GeometryChoice::Best)],
     ) {
@@ -96,18 +96,18 @@ proptest::proptest! {
     }
 
     #[test]
-    fn images_come_back_from_every_format(rows in table(Image::COLUMNS.len())) {
+    fn images_round_trip_in_every_format(rows in table(Image::COLUMNS.len())) {
         check_round_trip::<Image>(rows, GeometryChoice::Original);
     }
 
     #[test]
-    fn sequences_come_back_from_every_format(rows in table(Sequence::COLUMNS.len())) {
+    fn sequences_round_trip_in_every_format(rows in table(Sequence::COLUMNS.len())) {
         check_round_trip::<Sequence>(rows, GeometryChoice::Original);
     }
 }
 
 #[test]
-fn what_is_no_number_or_no_text_is_absent_in_every_format() {
+fn nan_and_empty_text_are_missing_values_in_every_format() {
     let mut odd = metadata_record("1");
     odd.compass_angle = Some(f64::NAN);
     odd.altitude = Some(f64::INFINITY);
@@ -146,7 +146,7 @@ fn check_golden<T: Record + PartialEq + std::fmt::Debug>(name: &str, records: &[
 }
 
 #[test]
-fn the_golden_files_are_written_today_as_they_were_then() {
+fn the_golden_files_are_unchanged() {
     let sequence = |org_id: Option<&str>| Sequence {
         org_id: org_id.map(|id| OwnerId::new(id).unwrap()),
         seq_id: SequenceId::new("-qe-JIXxphhaeodoDQNWvM").unwrap(),
@@ -166,7 +166,7 @@ fn the_golden_files_are_written_today_as_they_were_then() {
 }
 
 #[test]
-fn geojson_is_what_rfc_7946_wants() {
+fn geojson_follows_rfc_7946() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     write(&path, Format::GeoJson, &all(), &[odd_metadata(), metadata_record("1")]);

@@ -48,7 +48,7 @@ fn write_tables(folder: &Path, output: &str, more: &str) {
 }
 
 #[test]
-fn the_bytes_of_all_tables_are_the_same_every_time_and_at_any_concurrency() {
+fn the_bytes_of_all_tables_are_the_same_in_every_run_and_at_any_concurrency() {
     let folder = tempfile::tempdir().unwrap();
     write_tables(folder.path(), "first", " --concurrency 1");
     write_tables(folder.path(), "second", " --concurrency 64");
@@ -66,7 +66,7 @@ fn the_bytes_of_all_tables_are_the_same_every_time_and_at_any_concurrency() {
 }
 
 #[tokio::test]
-async fn several_formats_cost_no_request_more_and_csv_keeps_the_columns_that_were_asked_for() {
+async fn several_formats_need_no_more_requests_and_csv_keeps_the_requested_columns() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut counts = Vec::new();
@@ -92,7 +92,7 @@ async fn several_formats_cost_no_request_more_and_csv_keeps_the_columns_that_wer
 }
 
 #[test]
-fn any_format_becomes_any_other_and_is_the_same_again() {
+fn any_format_converts_to_any_other_and_back() {
     let folder = tempfile::tempdir().unwrap();
     write_tables(folder.path(), "outputs", "");
     for table in ["seq_dataset", "img_dataset", "img_meta_dataset"] {
@@ -121,7 +121,7 @@ fn any_format_becomes_any_other_and_is_the_same_again() {
 }
 
 #[test]
-fn the_steps_read_whatever_the_step_before_wrote() {
+fn each_step_reads_every_format_of_the_previous_step() {
     for format in ["parquet", "geojson", "geojsonseq", "csv,parquet"] {
         let folder = tempfile::tempdir().unwrap();
         run_ok(folder.path(), &format!("sequences --sandbox --bbox {BOX} --format {format}"));
@@ -134,7 +134,7 @@ fn the_steps_read_whatever_the_step_before_wrote() {
 }
 
 #[test]
-fn two_candidates_of_different_age_are_refused_by_name() {
+fn two_possible_inputs_are_rejected_by_name() {
     let folder = tempfile::tempdir().unwrap();
     run_ok(folder.path(), &format!("sequences --sandbox --bbox {BOX} --format csv"));
     run_ok(folder.path(), &format!("sequences --sandbox --bbox {BOX} --format parquet"));
@@ -167,7 +167,7 @@ fn standard_input_and_output_carry_text_formats() {
 }
 
 #[test]
-fn a_table_is_converted_whole_or_not_at_all() {
+fn a_table_is_converted_completely_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("bad.csv"), "img_id,width\n1,2560\n2,wide\n3,2560\n").unwrap();
@@ -190,7 +190,7 @@ fn a_table_is_converted_whole_or_not_at_all() {
 }
 
 #[test]
-fn columns_that_nobody_knows_are_told_and_values_that_come_late_are_not_lost() {
+fn unknown_columns_are_reported_and_late_columns_are_not_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("in.csv"), "img_id,note,width\n1,x,2560\n").unwrap();
@@ -210,7 +210,7 @@ fn columns_that_nobody_knows_are_told_and_values_that_come_late_are_not_lost() {
 }
 
 #[test]
-fn flags_that_would_do_nothing_are_refused() {
+fn flags_without_effect_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.csv"), "img_id,width\n1,2560\n").unwrap();
     for (args, flag) in [
@@ -231,7 +231,7 @@ fn flags_that_would_do_nothing_are_refused() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_stays_one_and_a_pipe_gets_the_bytes() {
+fn a_link_stays_a_link_and_a_pipe_gets_the_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("in.csv"), "seq_id,img_id\nabc,1\n").unwrap();
@@ -251,7 +251,7 @@ fn a_link_stays_one_and_a_pipe_gets_the_bytes() {
 /// An interrupt is heeded also while standard input keeps one waiting.
 #[cfg(unix)]
 #[test]
-fn an_interrupt_ends_it_while_it_waits_for_input() {
+fn an_interrupt_ends_a_conversion_that_waits_for_input() {
     let folder = tempfile::tempdir().unwrap();
     for args in ["convert - out.csv", "images --sandbox -i -"] {
         let mut command = command(folder.path());
@@ -268,7 +268,7 @@ fn an_interrupt_ends_it_while_it_waits_for_input() {
 
 /// Tables of any values, without some of their columns, from format to format through the command itself.
 #[test]
-fn a_table_comes_back_from_any_chain_of_conversions() {
+fn a_table_round_trips_through_any_chain_of_conversions() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let odd = crate::support::odd_metadata();
@@ -308,7 +308,7 @@ fn a_table_comes_back_from_any_chain_of_conversions() {
 }
 
 #[test]
-fn a_place_that_is_not_on_the_globe_is_a_bad_row_in_every_format_and_the_bounds_are_places() {
+fn coordinates_out_of_range_are_a_bad_row_in_every_format_and_the_bounds_are_valid() {
     let folder = tempfile::tempdir().unwrap();
     let feature = |id: u64, place: &str| {
         format!(

@@ -55,7 +55,7 @@ async fn four_steps_and_crawl_write_the_same_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_download_asks_for_nothing_and_says_so() {
+async fn a_second_download_requests_nothing_and_reports_it() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let owner = format!("--org-id={}", MockData::ORGANIZATION);
@@ -68,7 +68,7 @@ async fn a_second_download_asks_for_nothing_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_come_long_before_the_last_tile() {
+async fn pictures_arrive_long_before_the_last_tile() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(20)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (exit, stderr) =
@@ -81,7 +81,7 @@ async fn pictures_come_long_before_the_last_tile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crawl_without_pictures_and_with_a_quality_of_its_own() {
+async fn crawl_without_pictures_and_with_another_quality() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (exit, _) = run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download", "-o", "tables"]).await;
@@ -105,7 +105,7 @@ async fn crawl_without_pictures_and_with_a_quality_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_embedded_sandbox_needs_nothing() {
+async fn the_built_in_mock_server_needs_no_token() {
     let folder = tempfile::tempdir().unwrap();
     let owner = format!("--org-id={}", MockData::ORGANIZATION);
     let (exit, stderr) = output(with(command(folder.path()), ["crawl", "--sandbox", &owner])).await;
@@ -132,7 +132,7 @@ fn some_pictures(request: &RecordedRequest) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_named_and_the_next_run_has_it() {
+async fn failures_are_logged_and_the_next_run_completes() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     sandbox.add_rule(Rule::when(some_pictures).fault(Fault::status(404, "gone")));
@@ -162,7 +162,7 @@ async fn what_failed_is_named_and_the_next_run_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_gone_is_counted_and_named() {
+async fn gone_items_are_counted_and_logged() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (exit, stderr) =
@@ -180,7 +180,7 @@ async fn what_is_gone_is_counted_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_of_the_tile_host_is_explained_with_exit_1() {
+async fn a_block_of_the_tile_host_is_explained_with_exit_code_1() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::Redirect));
@@ -192,7 +192,7 @@ async fn a_block_of_the_tile_host_is_explained_with_exit_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_in_which_everything_failed_leaves_the_tables_alone() {
+async fn a_run_in_which_everything_failed_keeps_the_tables() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
@@ -205,7 +205,7 @@ async fn a_run_in_which_everything_failed_leaves_the_tables_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_could_not_try_keeps_the_failures_of_the_one_before() {
+async fn a_run_that_failed_early_keeps_the_failure_log() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     sandbox.add_rule(Rule::when(some_pictures).fault(Fault::status(404, "")));
@@ -223,7 +223,7 @@ async fn a_run_that_could_not_try_keeps_the_failures_of_the_one_before() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipe_is_read_to_its_end_once() {
+async fn a_pipe_is_read_once() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run(&sandbox, folder.path(), ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--no-download"]).await;
@@ -240,7 +240,7 @@ async fn a_pipe_is_read_to_its_end_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn quiet_is_quiet_and_help_tells_the_exit_codes() {
+async fn quiet_prints_nothing_and_help_lists_the_exit_codes() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (exit, stderr) = run(&sandbox, folder.path(), ["sequences", NICOSIA, "-q"]).await;
@@ -257,7 +257,7 @@ async fn quiet_is_quiet_and_help_tells_the_exit_codes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn standard_input_is_an_input() {
+async fn standard_input_can_be_the_input() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();

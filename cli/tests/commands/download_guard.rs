@@ -19,7 +19,7 @@ fn table(folder: &Path, rows: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_can_be_asked_a_large_download_needs_a_word() {
+async fn without_a_terminal_a_large_download_needs_a_flag() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     table(folder.path(), 100_003);
@@ -90,7 +90,7 @@ mod terminal {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_person_is_asked_once_and_decides() {
+    async fn the_user_is_asked_once_and_decides() {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         table(folder.path(), 100_001);
@@ -132,7 +132,7 @@ mod terminal {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_signal_at_the_question_ends_it_as_anywhere_else() {
+    async fn a_signal_at_the_question_ends_the_run() {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         table(folder.path(), 100_001);
@@ -159,7 +159,7 @@ mod terminal {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn live_lines_stand_on_a_terminal_and_fit_it() {
+    async fn progress_lines_appear_on_a_terminal_and_fit_its_width() {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let words = ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--no-download"];

@@ -31,7 +31,7 @@ fn number(text: &str, name: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_estimate_counts_what_the_crawl_finds_and_leaves_nothing() {
+async fn an_estimate_matches_the_crawl_and_leaves_no_files() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for area in ["--bbox=32.19,34.52,34.18,35.49", NICOSIA] {
@@ -57,7 +57,7 @@ async fn an_estimate_counts_what_the_crawl_finds_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_gets_an_estimate_as_an_object() {
+async fn an_estimate_can_be_json() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (exit, text, stderr) = run_estimate(&sandbox, folder.path(), [NICOSIA, "--progress=json"]).await;
@@ -78,7 +78,7 @@ async fn a_program_gets_an_estimate_as_an_object() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_estimate_says_what_it_leaves_open() {
+async fn an_estimate_states_what_it_cannot_know() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let of = async |args: &[&'static str]| {
@@ -98,7 +98,7 @@ async fn an_estimate_says_what_it_leaves_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_estimate_cannot_do_is_told() {
+async fn unsupported_flags_of_an_estimate_are_rejected() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for (args, words) in [

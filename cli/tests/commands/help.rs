@@ -35,7 +35,7 @@ fn flags(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn help_fits_80_columns_ends_with_examples_and_is_short_where_that_is_asked() {
+fn help_fits_80_columns_ends_with_examples_and_has_a_short_form() {
     let folder = tempfile::tempdir().unwrap();
     let commands = commands(folder.path());
     assert!(commands.len() >= 11 && commands[0] == "crawl", "{commands:?}");
@@ -55,7 +55,7 @@ fn help_fits_80_columns_ends_with_examples_and_is_short_where_that_is_asked() {
 }
 
 #[test]
-fn every_command_has_a_manual_page_and_every_flag_in_it_a_word() {
+fn every_command_has_a_manual_page_that_describes_every_flag() {
     let folder = tempfile::tempdir().unwrap();
     printed(folder.path(), &["man", "pages"]);
     let mut expected: Vec<_> =
@@ -77,7 +77,7 @@ fn every_command_has_a_manual_page_and_every_flag_in_it_a_word() {
 }
 
 #[test]
-fn readme_and_guide_name_only_flags_that_there_are() {
+fn readme_and_guide_mention_only_existing_flags() {
     let folder = tempfile::tempdir().unwrap();
     let mut known = flags(&printed(folder.path(), &["--help"]));
     for name in commands(folder.path()) {

@@ -9,7 +9,7 @@ use crate::support::{command, command_on, names, output, run, with};
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
+async fn usage_errors_are_one_message_with_exit_code_2_and_leave_no_files() {
     let sandbox = Sandbox::start().await.unwrap();
     let table = "seq_id,img_id\nabc,1\n";
     let metadata = "seq_id,img_id,captured_at,thumb_256_url\nabc,1,2,https://x/y.jpg\n";
@@ -55,7 +55,7 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_looked_for_checked_and_never_shown() {
+async fn tokens_are_found_checked_and_never_shown() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut none = with(command_on(&sandbox, folder.path()), ["sequences", NICOSIA]);
@@ -82,7 +82,7 @@ async fn tokens_are_looked_for_checked_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_output_that_cannot_be_written_is_told_before_any_request() {
+async fn an_unwritable_output_is_an_error_before_any_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("outputs"), "a file").unwrap();
@@ -93,7 +93,7 @@ async fn an_output_that_cannot_be_written_is_told_before_any_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_box_and_a_token_the_box_is_asked_for_first() {
+async fn without_box_and_token_the_error_is_about_the_box() {
     let folder = tempfile::tempdir().unwrap();
     for step in ["crawl", "sequences"] {
         let (exit, stderr) = output(with(command(folder.path()), [step])).await;

@@ -12,7 +12,7 @@ use crate::support::{client, read};
 const ARGS: &str = "crawl --no-download --fields=captured_at --sequences=";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
+async fn an_entry_that_is_no_id_is_reported_and_the_other_images_are_listed() {
     let sandbox = sandbox().await;
     let sequences: Vec<_> =
         sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).take(3).collect();
@@ -60,7 +60,7 @@ async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_comes_twice_gives_one_row_and_is_counted() {
+async fn a_duplicate_id_gives_one_row_and_is_counted() {
     let sandbox = sandbox().await;
     let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
     let ids: Vec<_> = sequence.images().map(|image| image.id()).collect();
@@ -103,7 +103,7 @@ fn tile(ids: &[&[u8]]) -> String {
 }
 
 #[tokio::test]
-async fn a_feature_that_can_t_be_used_costs_neither_the_tile_nor_the_others() {
+async fn an_unusable_feature_fails_neither_the_tile_nor_other_features() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"../x", b"-d_e"]))));
     let source = TileSource::within(&client(&sandbox), corner().parse().unwrap());
@@ -118,7 +118,7 @@ async fn a_feature_that_can_t_be_used_costs_neither_the_tile_nor_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_with_an_unusable_feature_is_a_named_failure_until_it_is_mended() {
+async fn a_tile_with_an_unusable_feature_is_a_logged_failure_until_it_is_repaired() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");

@@ -78,7 +78,7 @@ fn set_time(path: &Path, time: SystemTime) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_power_cut_the_spoilt_pictures_are_had_anew_and_only_these() {
+async fn after_a_power_cut_only_damaged_pictures_are_downloaded_again() {
     let (sandbox, folder, pictures) = prepared().await;
     killed_after(&sandbox, folder.path(), 40).await;
     assert_eq!(markers(folder.path()).len(), 1);
@@ -107,7 +107,7 @@ async fn after_a_power_cut_the_spoilt_pictures_are_had_anew_and_only_these() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspicious_picture_is_set_aside_with_a_warning_and_other_peoples_files_stay() {
+async fn a_damaged_picture_is_set_aside_with_a_warning_and_foreign_files_stay() {
     let (sandbox, folder, pictures) = prepared().await;
     killed_after(&sandbox, folder.path(), 20).await;
     restart(folder.path());
@@ -140,7 +140,7 @@ async fn a_suspicious_picture_is_set_aside_with_a_warning_and_other_peoples_file
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_kill_on_a_system_that_runs_on_nothing_is_looked_into() {
+async fn after_a_kill_without_a_restart_no_picture_is_checked() {
     let (sandbox, folder, pictures) = prepared().await;
     killed_after(&sandbox, folder.path(), 20).await;
     let first =
@@ -157,7 +157,7 @@ async fn after_a_kill_on_a_system_that_runs_on_nothing_is_looked_into() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_alone_costs_no_picture() {
+async fn a_kill_loses_no_complete_picture() {
     let (sandbox, folder, pictures) = prepared().await;
     let mut sent = 0;
     for count in [20, 50, 80] {
@@ -173,7 +173,7 @@ async fn a_kill_alone_costs_no_picture() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_marker_with_nonsense_in_it_means_that_all_are_looked_into() {
+async fn an_invalid_marker_causes_a_check_of_all_pictures() {
     let (sandbox, folder, pictures) = prepared().await;
     run(&sandbox, folder.path(), "download", 0).await;
     check_pictures(&sandbox, folder.path(), &pictures);
@@ -196,7 +196,7 @@ async fn a_marker_with_nonsense_in_it_means_that_all_are_looked_into() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_ends_in_whatever_way_but_dying_leaves_no_marker() {
+async fn only_a_killed_run_leaves_a_marker() {
     let (sandbox, folder, pictures) = prepared().await;
     sandbox.add_rule(Rule::on(Host::Images).every_nth(5).fault(Fault::status(503, "busy")));
     run(&sandbox, folder.path(), "download --attempts 1", 3).await;

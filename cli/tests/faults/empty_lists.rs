@@ -32,7 +32,7 @@ fn rows(folder: &std::path::Path, table: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_seconds_that_answers_with_nothing_loses_no_sequence() {
+async fn a_short_outage_with_empty_responses_loses_no_sequence() {
     let sandbox = sandbox().await;
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (exit, stderr) = run(&sandbox, fresh.path(), CRAWL).await;
@@ -48,7 +48,7 @@ async fn an_outage_of_seconds_that_answers_with_nothing_loses_no_sequence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_list_is_no_answer_for_the_run_after_a_kill() {
+async fn an_empty_list_is_not_stored_for_the_run_after_a_kill() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(5)).start().await.unwrap();
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (exit, stderr) = run(&sandbox, fresh.path(), CRAWL).await;
@@ -79,7 +79,7 @@ async fn an_empty_list_is_no_answer_for_the_run_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_outage_lasts_nothing_is_gone_and_the_next_run_has_all() {
+async fn during_an_outage_nothing_is_gone_and_the_next_run_gets_everything() {
     let sandbox = sandbox().await;
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), CRAWL).await;
@@ -105,7 +105,7 @@ async fn listed(sandbox: &Sandbox, count: usize) -> Vec<Result<Image>> {
 }
 
 #[tokio::test]
-async fn sequences_that_were_empty_twice_come_at_the_end_in_their_order() {
+async fn sequences_with_two_empty_lists_come_last_in_their_order() {
     let sandbox = Sandbox::start().await.unwrap();
     let sequences: Vec<&MockSequence> =
         sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).take(30).collect();
@@ -143,7 +143,7 @@ async fn sequences_that_were_empty_twice_come_at_the_end_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sequence_that_stays_empty_while_others_are_not_is_gone() {
+async fn a_sequence_that_stays_empty_while_others_do_not_is_gone() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let sequence =

@@ -65,7 +65,7 @@ fn assert_same_files(one: &Path, other: &Path) {
 }
 
 /// Kills a crawl with pictures so often, each time after a random number of requests, and lets it finish then.
-async fn killed_often(kills: usize) {
+async fn crawl_with_kills(kills: usize) {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(4)).start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
     let (exit, stderr) = run(&sandbox, fresh.path(), CYPRUS).await;
@@ -105,17 +105,17 @@ async fn killed_often(kills: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_kills_cost_only_what_was_in_flight() {
-    killed_often(8).await;
+    crawl_with_kills(8).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; the head of the file says how to run it"]
 async fn a_hundred_kills_cost_only_what_was_in_flight() {
-    killed_often(100).await;
+    crawl_with_kills(100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fifth_of_all_answers_faulty_in_every_way_changes_nothing() {
+async fn a_fault_in_every_fifth_response_does_not_change_the_files() {
     let sandbox = Sandbox::start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
     let (exit, stderr) = run(&sandbox, fresh.path(), NICOSIA).await;
@@ -178,7 +178,7 @@ fn a_tenth(request: &RecordedRequest) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_that_fail_all_the_time_are_named_and_the_next_run_has_them() {
+async fn failed_pictures_are_logged_and_the_next_run_downloads_them() {
     let sandbox = Sandbox::start().await.unwrap();
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), NICOSIA).await;
@@ -209,7 +209,7 @@ async fn pictures_that_fail_all_the_time_are_named_and_the_next_run_has_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_block_the_same_command_asks_for_no_tile_again() {
+async fn after_a_block_the_same_command_requests_no_tile_twice() {
     let sandbox = Sandbox::start().await.unwrap();
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), CYPRUS).await;
@@ -234,7 +234,7 @@ async fn after_a_block_the_same_command_asks_for_no_tile_again() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn with_answers_that_take_ten_seconds_it_still_ends_at_once() {
+async fn an_interrupt_ends_the_run_quickly_despite_slow_responses() {
     let sandbox = Sandbox::builder().latency(Duration::from_secs(10)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let rows: Vec<_> = (0..1000).map(|number| format!("sequence-{number}")).collect();
@@ -278,7 +278,7 @@ async fn on_a_small_disk(sandbox: &Sandbox, folder: &Path, script: &str) -> Opti
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_is_room() {
+async fn a_full_disk_is_an_error_without_partial_files_and_the_run_resumes_with_more_space() {
     let sandbox = Sandbox::start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
     let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --concurrency 4 --format csv,parquet";

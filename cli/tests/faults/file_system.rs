@@ -59,7 +59,7 @@ fn warnings(stderr: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_a_file_system_lacks_costs_one_warning_and_the_run_is_whole() {
+async fn an_unsupported_system_call_gives_one_warning_and_a_complete_run() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let undisturbed = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ async fn a_call_that_a_file_system_lacks_costs_one_warning_and_the_run_is_whole(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_broken_or_full_is_still_an_error() {
+async fn a_broken_or_full_disk_is_an_error() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::start().await.unwrap();
     for (call, errno) in
@@ -107,7 +107,7 @@ async fn a_disk_that_is_broken_or_full_is_still_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversion_tells_of_it_too() {
+async fn a_conversion_warns_too() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -120,7 +120,7 @@ async fn a_conversion_tells_of_it_too() {
 
 /// As on NFS, where an exclusive lock needs a handle that may write.
 #[tokio::test(flavor = "multi_thread")]
-async fn leftovers_are_removed_where_only_files_open_for_writing_can_be_locked() {
+async fn leftovers_are_removed_if_only_writable_files_can_be_locked() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -138,7 +138,7 @@ async fn leftovers_are_removed_where_only_files_open_for_writing_can_be_locked()
 
 /// What does not show a lock keeps its leftovers: they may be of a run that is alive.
 #[tokio::test(flavor = "multi_thread")]
-async fn leftovers_stay_where_there_are_no_locks() {
+async fn leftovers_stay_if_there_are_no_locks() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -153,7 +153,7 @@ async fn leftovers_stay_where_there_are_no_locks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_an_interrupt_no_picture_gets_its_name_behind_the_last_sync() {
+async fn after_an_interrupt_no_picture_is_renamed_after_the_last_sync() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -184,7 +184,7 @@ fn modified(path: &Path) -> SystemTime {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_times_cannot_be_set_files_have_that_of_their_download() {
+async fn if_file_times_cannot_be_set_files_have_the_download_time() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

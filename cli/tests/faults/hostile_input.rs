@@ -28,7 +28,7 @@ fn deep(open: &str, close: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_nesting_of_an_answer_ends_the_program() {
+async fn deeply_nested_responses_do_not_crash_the_program() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let (lists, maps) = (deep("[", "]"), deep("{\"a\":", "}").replace(":}", ":1}"));
@@ -88,7 +88,7 @@ fn csv(text: String) -> Result<CsvSource<Metadata>> {
 }
 
 #[tokio::test]
-async fn no_nesting_of_a_table_ends_the_program() {
+async fn deeply_nested_tables_do_not_crash_the_program() {
     for deep in [deep("[", "]"), deep("{\"a\":", "}").replace(":}", ":1}")] {
         let quoted = deep.replace('"', "\"\"");
         for column in ["camera_parameters", "detections", "width", "make"] {
@@ -128,7 +128,7 @@ async fn no_nesting_of_a_table_ends_the_program() {
 }
 
 #[tokio::test]
-async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
+async fn a_value_longer_than_1_mib_is_an_error_with_file_and_row() {
     let (fits, long) = ("x".repeat(MIB), "x".repeat(MIB + 1));
     let error_text = |item: &Result<Metadata>| item.as_ref().unwrap_err().chain();
     let found = rows(csv(format!("img_id,make,other\n1,{fits},\n2,{long},\n3,,{long}\n4,a,\n"))).await;
@@ -203,7 +203,7 @@ const FORMULAS: [&str; 8] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
+async fn a_name_that_looks_like_a_formula_is_text_in_every_format() {
     for formula in FORMULAS {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -239,7 +239,7 @@ async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
 }
 
 #[test]
-fn texts_of_any_kind_are_no_formulas_in_csv_and_come_back() {
+fn any_text_is_no_formula_in_csv_and_round_trips() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.csv");
     let records: Vec<_> = FORMULAS
@@ -271,7 +271,7 @@ fn is_plain(stderr: &str) {
 const EVIL: &str = "a\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}gpj\u{200b}\u{9b}31m";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_of_network_or_file_commands_the_terminal() {
+async fn texts_from_network_and_files_cannot_control_the_terminal() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let name = format!("in{EVIL}.csv");
@@ -322,7 +322,7 @@ async fn no_text_of_network_or_file_commands_the_terminal() {
 }
 
 #[test]
-fn ids_that_are_no_numbers_are_refused_wherever_they_stand() {
+fn ids_that_are_not_numbers_are_rejected_in_every_input() {
     let folder = tempfile::tempdir().unwrap();
     let long = "1".repeat(33);
     for bad in ["CON", "..", "1a", "A", "1/2", "1%2F2", "１２", &long] {
@@ -352,7 +352,7 @@ fn ids_that_are_no_numbers_are_refused_wherever_they_stand() {
 }
 
 #[tokio::test]
-async fn ids_that_are_no_numbers_are_refused_in_answers() {
+async fn ids_that_are_not_numbers_are_rejected_in_responses() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     for bad in ["CON", "../1", "a", "1_2"] {

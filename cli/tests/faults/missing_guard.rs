@@ -18,7 +18,7 @@ fn all_gone() -> Rule {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
+async fn if_nearly_all_images_are_missing_none_is_recorded_as_gone() {
     let sandbox = Sandbox::start().await.unwrap();
     let (folder, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let run = async |folder: &std::path::Path, more: &[&str]| {
@@ -65,7 +65,7 @@ fn no_sequences(with_words: bool) -> Rule {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables() {
+async fn if_nearly_all_sequences_are_missing_the_run_stops_and_keeps_the_tables() {
     let sandbox = Sandbox::start().await.unwrap();
     for with_words in [true, false] {
         let folder = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handful_of_images_may_all_be_gone() {
+async fn a_few_images_can_all_be_gone() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("few.csv"), "seq_id,img_id\nabc,1\nabc,2\nabc,3\n").unwrap();
@@ -122,7 +122,7 @@ async fn download(sink: ImageSink, url: String) -> (u64, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_is_followed_only_to_a_host_that_may_be_asked() {
+async fn a_redirect_is_followed_only_to_an_allowed_host() {
     let sandbox = Sandbox::start().await.unwrap();
     let other = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -146,7 +146,7 @@ async fn a_redirect_is_followed_only_to_a_host_that_may_be_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_leads_nowhere_but_to_hosts_of_pictures_unless_the_user_says_so() {
+async fn urls_of_a_table_are_limited_to_picture_hosts_unless_the_user_allows_others() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let run = async |args: &[&str]| {
@@ -175,7 +175,7 @@ async fn a_table_leads_nowhere_but_to_hosts_of_pictures_unless_the_user_says_so(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn urls_of_every_evil_kind_are_refused_without_a_request() {
+async fn malicious_urls_are_rejected_without_a_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sink = ImageSink::new(&client(&sandbox), folder.path());

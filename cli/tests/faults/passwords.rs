@@ -24,7 +24,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_in_a_url_is_written_and_said_nowhere() {
+async fn a_password_in_a_url_is_never_written_or_printed() {
     let sandbox = Sandbox::start().await.unwrap();
     // The answers of a run that failed stay, with the question they answer.
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(500, "")));

@@ -44,7 +44,7 @@ fn decoded(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Whether a text holds the secret part of a token, in clear or encoded once or twice.
-fn holds(bytes: &[u8], token: &str) -> bool {
+fn contains_token(bytes: &[u8], token: &str) -> bool {
     let secret = token.rsplit('|').next().filter(|last| last.len() >= 16).unwrap_or(token).as_bytes();
     let once = decoded(bytes);
     let twice = decoded(&once);
@@ -113,7 +113,7 @@ fn all_texts(error: &Error) -> String {
     all_texts
 }
 
-async fn no_error_or_event_tells(token: &str) {
+async fn check_errors_and_events(token: &str) {
     let sandbox = Sandbox::start().await.unwrap();
     let log = Arc::new(Mutex::new(String::new()));
     let observer = {
@@ -159,30 +159,30 @@ async fn no_error_or_event_tells(token: &str) {
         let images = futures::stream::iter([Ok(record)]);
         note(Box::new(sink).drain(Box::pin(images)).await.err());
         assert!(!stderr.is_empty());
-        assert!(!holds(stderr.as_bytes(), token), "{token}: {stderr}");
+        assert!(!contains_token(stderr.as_bytes(), token), "{token}: {stderr}");
     }
     store.close().unwrap();
     let log = log.lock().unwrap();
     assert!(log.contains("Retry") && log.contains("Failed"));
-    assert!(!holds(log.as_bytes(), token), "{token}: {log}");
-    no_file_holds(folder.path(), token);
+    assert!(!contains_token(log.as_bytes(), token), "{token}: {log}");
+    check_files(folder.path(), token);
 }
 
 /// Looks at every byte of every file below a folder, and into what is packed.
-fn no_file_holds(folder: &Path, token: &str) {
+fn check_files(folder: &Path, token: &str) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        assert!(!holds(path.to_string_lossy().as_bytes(), token));
+        assert!(!contains_token(path.to_string_lossy().as_bytes(), token));
         if path.is_dir() {
-            no_file_holds(&path, token);
+            check_files(&path, token);
             continue;
         }
         let bytes = fs::read(&path).unwrap();
-        assert!(!holds(&bytes, token), "{token} in {}", path.display());
+        assert!(!contains_token(&bytes, token), "{token} in {}", path.display());
         if path.file_name().is_some_and(|name| name == "answers") {
             let plain = zstd::stream::decode_all(&bytes[..]).unwrap();
             assert!(
-                !holds(&plain, token),
+                !contains_token(&plain, token),
                 "{token} in {}: {}",
                 path.display(),
                 String::from_utf8_lossy(&plain)
@@ -210,7 +210,7 @@ fn tile(secret: &str) -> String {
     String::from_utf8([layer("abc"), layer(secret)].concat()).unwrap()
 }
 
-async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
+async fn check_output_of_crawl(token: &str, echo: &str) {
     let sandbox = Sandbox::start().await.unwrap();
     let secret = token.rsplit('|').next().filter(|last| last.len() >= 16).unwrap_or(token);
     let (graph, images) = (sandbox.graph_url(), sandbox.images_url());
@@ -251,14 +251,14 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
     );
     let (exit, stderr) = output(command).await;
     assert_eq!(exit, 3, "{stderr}");
-    assert!(!holds(stderr.as_bytes(), token), "{token}: {stderr}");
+    assert!(!contains_token(stderr.as_bytes(), token), "{token}: {stderr}");
     let outputs = folder.path().join("outputs");
     let kept = crate::support::names(&outputs.join(".streetflow"));
     assert!(
         kept.len() == 1 && outputs.join(".streetflow").join(&kept[0]).join("answers").exists(),
         "{kept:?}"
     );
-    no_file_holds(folder.path(), token);
+    check_files(folder.path(), token);
     let read = |name: &str| fs::read_to_string(outputs.join(name)).unwrap();
     assert_eq!(read("seq_dataset.csv"), "org_id,seq_id\n,abc\n");
     assert_eq!(read("img_dataset.csv"), "seq_id,img_id\nabc,1\nabc,2\nabc,3\nabc,4\n");
@@ -267,9 +267,9 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
     assert!(table.contains("user [token]"), "{table}");
     for request in sandbox.requests() {
         let line = format!("{}?{}", request.path, request.query);
-        assert_eq!(holds(line.as_bytes(), token), request.host == Host::Tiles, "{line}");
+        assert_eq!(contains_token(line.as_bytes(), token), request.host == Host::Tiles, "{line}");
         assert_eq!(request.authorization.is_some(), request.host == Host::Graph);
-        assert!(!holds(format!("{request:?}").as_bytes(), token) || !token.starts_with("MLY"));
+        assert!(!contains_token(format!("{request:?}").as_bytes(), token) || !token.starts_with("MLY"));
     }
 }
 
@@ -288,21 +288,21 @@ proptest! {
     #![proptest_config(Config { cases: 4, max_shrink_iters: 0, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn no_error_and_no_event_holds_the_token(token in tokens()) {
-        run(no_error_or_event_tells(&token));
+    fn no_error_and_no_event_contains_the_token(token in tokens()) {
+        run(check_errors_and_events(&token));
     }
 
     #[test]
-    fn no_word_file_or_request_of_a_crawl_holds_the_token(
+    fn no_message_file_or_request_of_a_crawl_contains_the_token(
         token in r"MLY\|[0-9]{16}\|[0-9a-f]{32}",
         form in 0..7_usize,
     ) {
-        run(no_output_of_a_crawl_tells(&token, &echoes(&token)[form]));
+        run(check_output_of_crawl(&token, &echoes(&token)[form]));
     }
 }
 
 #[tokio::test]
-async fn a_url_that_holds_the_token_is_never_asked() {
+async fn a_url_that_contains_the_token_is_never_requested() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = crate::support::client(&sandbox);
     let folder = tempfile::tempdir().unwrap();
@@ -323,7 +323,7 @@ async fn a_url_that_holds_the_token_is_never_asked() {
 }
 
 #[tokio::test]
-async fn what_can_be_shown_for_debugging_hides_the_token() {
+async fn debug_output_hides_the_token() {
     let sandbox = Sandbox::start().await.unwrap();
     let token = Token::new(Sandbox::TOKEN).unwrap();
     let client = crate::support::client(&sandbox);
@@ -348,5 +348,5 @@ async fn what_can_be_shown_for_debugging_hides_the_token() {
         all_texts(&refused),
         all_texts(&in_path.build().err().unwrap()),
     );
-    assert!(!holds(shown.as_bytes(), Sandbox::TOKEN), "{shown}");
+    assert!(!contains_token(shown.as_bytes(), Sandbox::TOKEN), "{shown}");
 }

@@ -108,7 +108,7 @@ fn graph_over_tls(certificate: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_cannot_be_trusted_is_told_at_once_and_a_private_authority_can_be_named() {
+async fn an_untrusted_certificate_is_an_immediate_error_and_a_private_authority_can_be_configured() {
     let folder = with_sequences(300);
     let system = certificates("host.pem");
     let authority = certificates("ca.pem");
@@ -143,7 +143,7 @@ async fn a_certificate_that_cannot_be_trusted_is_told_at_once_and_a_private_auth
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_speaks_no_tls_or_is_not_there_ends_the_run_soon() {
+async fn a_host_without_tls_or_without_listener_ends_the_run_quickly() {
     let plain =
         serve(|mut stream| stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
     let closed = {
@@ -164,7 +164,7 @@ async fn a_host_that_speaks_no_tls_or_is_not_there_ends_the_run_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_all_hosts_have_plain_http_no_certificates_are_needed() {
+async fn no_certificates_are_needed_if_all_hosts_use_plain_http() {
     let folder = tempfile::tempdir().unwrap();
     let mut embedded =
         with(command(folder.path()), ["crawl", "--sandbox", NICOSIA, "--quality=256", "--yes"]);
@@ -282,7 +282,7 @@ async fn all_requests_go_through_a_socks_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tiles_and_pictures_go_through_socks_too_and_local_names_are_resolved_here() {
+async fn tiles_and_pictures_use_socks_too_and_local_names_are_resolved_locally() {
     let sandbox = Sandbox::start().await.unwrap();
     let connections = Arc::new(AtomicU32::new(0));
     // Graph and tiles on this machine are asked directly, so that they stand behind a name.
@@ -318,7 +318,7 @@ async fn tiles_and_pictures_go_through_socks_too_and_local_names_are_resolved_he
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_of_another_kind_is_refused_at_the_start_without_its_password() {
+async fn an_unsupported_proxy_is_rejected_at_the_start_without_showing_its_password() {
     for (name, value) in [
         ("ALL_PROXY", "socks4://me:pass-word@127.0.0.1:1080"),
         ("https_proxy", "ftp://me:pass-word@127.0.0.1:21"),
@@ -336,7 +336,7 @@ async fn a_proxy_of_another_kind_is_refused_at_the_start_without_its_password() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_wants_a_password_is_told_at_once() {
+async fn a_proxy_that_requires_a_password_is_an_immediate_error() {
     let attempts = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&attempts);
     let proxy = serve(move |mut stream| {

@@ -50,7 +50,7 @@ fn wkb(lon: f64, lat: f64) -> Vec<u8> {
 const HERE: LonLat = LonLat { lon: 33.5, lat: 35.0 };
 
 #[tokio::test]
-async fn text_of_every_kind_and_whole_numbers_are_ids() {
+async fn text_of_every_type_and_integers_are_ids() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let sequences: DictionaryArray<Int32Type> = ["abc", "abc", "-x"].into_iter().collect();
@@ -72,7 +72,7 @@ async fn text_of_every_kind_and_whole_numbers_are_ids() {
 }
 
 #[tokio::test]
-async fn numbers_times_and_lists_of_other_types_are_understood() {
+async fn numbers_times_and_lists_of_other_types_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1), Some(2)])]);
@@ -107,7 +107,7 @@ async fn numbers_times_and_lists_of_other_types_are_understood() {
 }
 
 #[tokio::test]
-async fn a_geoparquet_of_another_column_and_covering_gives_its_points() {
+async fn a_geoparquet_file_with_another_column_and_covering_gives_its_points() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let ids: ArrayRef = Arc::new(StringArray::from(vec!["1", "2"]));
@@ -142,7 +142,7 @@ async fn a_geoparquet_of_another_column_and_covering_gives_its_points() {
 }
 
 #[tokio::test]
-async fn a_float_id_is_refused_with_the_row_and_the_reason() {
+async fn a_float_id_is_rejected_with_row_and_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     table(&path, vec![("img_id", Arc::new(Float64Array::from(vec![1.463e15])))], None);
@@ -161,7 +161,7 @@ async fn a_float_id_is_refused_with_the_row_and_the_reason() {
 }
 
 #[tokio::test]
-async fn what_is_no_parquet_is_refused_by_name() {
+async fn a_file_that_is_no_parquet_is_rejected_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.parquet");
     let whole = folder.path().join("whole.parquet");
@@ -195,7 +195,7 @@ async fn write(path: &Path, records: usize) {
 }
 
 #[tokio::test]
-async fn a_damaged_file_never_passes_for_a_shorter_one() {
+async fn a_damaged_file_is_never_read_as_a_shorter_one() {
     let folder = tempfile::tempdir().unwrap();
     let (path, damaged) = (folder.path().join("whole"), folder.path().join("damaged"));
     write(&path, 300).await;
@@ -226,7 +226,7 @@ async fn a_damaged_file_never_passes_for_a_shorter_one() {
 }
 
 #[test]
-fn parquet_from_a_pipe_is_refused_with_advice() {
+fn parquet_from_a_pipe_is_rejected_with_a_hint() {
     let source = streetflow::TableSource::<Image>::read("standard input", std::io::empty(), Format::Parquet);
     let error = source.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Usage);
@@ -234,7 +234,7 @@ fn parquet_from_a_pipe_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn a_geometry_of_another_name_is_converted_and_gzip_is_read() {
+async fn a_geometry_column_of_another_name_is_converted_and_gzip_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("foreign.parquet");
     let ids: ArrayRef = Arc::new(StringArray::from(vec!["1", "2"]));
@@ -275,7 +275,7 @@ async fn a_geometry_of_another_name_is_converted_and_gzip_is_read() {
 }
 
 #[tokio::test]
-async fn a_float_that_is_no_number_is_absent_also_as_an_id() {
+async fn nan_is_a_missing_value_and_a_missing_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let ids: ArrayRef = Arc::new(StringArray::from(vec!["1"]));

@@ -47,7 +47,7 @@ fn table(ids: &[String]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_of_rounded_ids_is_refused_before_any_request_by_every_step_and_format() {
+async fn a_table_with_rounded_ids_is_rejected_before_any_request_in_every_step_and_format() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -84,7 +84,7 @@ async fn a_table_of_rounded_ids_is_refused_before_any_request_by_every_step_and_
 }
 
 #[tokio::test]
-async fn rounded_ids_are_told_from_honest_ones() {
+async fn rounded_ids_are_distinguished_from_exact_ones() {
     let refused = async |ids: &[String]| {
         let rows = rows::<Metadata>(&table(ids)).await;
         let refused = rows.iter().find_map(|row| row.as_ref().err().filter(|error| error.is_fatal()));
@@ -126,7 +126,7 @@ async fn rounded_ids_are_told_from_honest_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_id_that_may_be_rounded_is_named_in_a_warning() {
+async fn a_single_id_that_can_be_rounded_gives_a_warning() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let known: Vec<_> = {
@@ -149,7 +149,7 @@ async fn a_single_id_that_may_be_rounded_is_named_in_a_warning() {
 }
 
 #[tokio::test]
-async fn rows_without_anything_are_skipped_and_lines_are_counted_as_an_editor_does() {
+async fn empty_rows_are_skipped_and_line_numbers_match_an_editor() {
     let text = "\r\n,,\r\nimg_id,make,width\r\n\r\n,,\r\n1,\"two\r\nlines\",10\r\n,,\r\n\"\",\" \",\r\n2,x,wide\r\n,,,,,,\r\n3,\"a\n\n\nb\",1e9\r\n4,y,40\r\n,,\r\n";
     for text in
         [text.to_owned(), text.replace("\r\n", "\n"), text.replace("\r\n", "\r"), format!("\u{feff}{text}")]
@@ -169,7 +169,7 @@ async fn rows_without_anything_are_skipped_and_lines_are_counted_as_an_editor_do
 }
 
 #[tokio::test]
-async fn a_quote_within_a_cell_is_a_character_and_one_that_is_never_closed_is_told() {
+async fn a_quote_in_a_cell_is_a_character_and_an_unclosed_one_is_reported() {
     let text = "img_id,make,model\n1,5\" lens,a\n2,b,\"two\nlines\"\n3,c,4\" x 6\" \"\n4,d,\"e\n\n f\"\n";
     let found = rows::<Metadata>(text).await;
     let makes: Vec<_> = found.iter().map(|row| row.as_ref().unwrap().make.as_deref().unwrap()).collect();
@@ -192,7 +192,7 @@ async fn a_quote_within_a_cell_is_a_character_and_one_that_is_never_closed_is_to
 }
 
 #[tokio::test]
-async fn impossible_times_and_numbers_without_their_digits_are_bad_rows_in_every_format() {
+async fn impossible_times_and_rounded_numbers_are_bad_rows_in_every_format() {
     let bad = [
         "2023-02-31T00:00:00Z",
         "2023-02-29 12:00:00",
@@ -229,7 +229,7 @@ async fn impossible_times_and_numbers_without_their_digits_are_bad_rows_in_every
 }
 
 #[tokio::test]
-async fn words_for_no_value_are_absent_in_all_columns_but_texts() {
+async fn words_for_missing_values_are_missing_in_all_but_text_columns() {
     let text = "img_id,seq_id,width,altitude,is_pano,lon,lat,computed_rotation,creator_id,creator_username\n\
         1,abc,NA,N/A,\\N,NULL,null,NaN,NA,NA\n2,NA,n/a,NULL,None,NA,NA,null,\\N,NULL\n3,abc,-,-,-,-,-,-,-,-\n\
         4,abc,NB,1,1,1,1,[1],1,x\n5,abc,1,1,1,1,NA,[1],1,x\nNA,abc,1,1,1,1,1,[1],1,x\n";
@@ -254,7 +254,7 @@ async fn words_for_no_value_are_absent_in_all_columns_but_texts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_value_in_a_column_that_a_step_does_not_use_costs_no_row() {
+async fn a_bad_value_in_an_unused_column_fails_no_row() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -305,7 +305,7 @@ async fn a_bad_value_in_a_column_that_a_step_does_not_use_costs_no_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_area_warns_of_what_it_leaves_out_and_of_systems_that_it_takes_for_wgs_84() {
+async fn an_area_warns_of_ignored_parts_and_of_assumed_wgs_84_coordinates() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -341,7 +341,7 @@ async fn an_area_warns_of_what_it_leaves_out_and_of_systems_that_it_takes_for_wg
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn days_that_do_not_exist_are_usage_errors_of_both_ends() {
+async fn dates_that_do_not_exist_are_usage_errors_for_both_ends() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for flag in ["from", "to"] {
@@ -362,7 +362,7 @@ async fn days_that_do_not_exist_are_usage_errors_of_both_ends() {
 
 /// The library's own way to read on in other programs.
 #[tokio::test]
-async fn an_id_check_of_ones_own_is_told_and_may_keep_the_table() {
+async fn a_custom_id_check_is_called_and_can_accept_the_table() {
     use std::sync::{Arc, Mutex};
     use streetflow::sources::IdCheck;
 
@@ -380,7 +380,7 @@ async fn an_id_check_of_ones_own_is_told_and_may_keep_the_table() {
 
 #[cfg(feature = "parquet")]
 #[tokio::test]
-async fn floats_of_32_bits_are_no_times() {
+async fn times_cannot_be_32_bit_floats() {
     use std::sync::Arc;
 
     use parquet::arrow::ArrowWriter;

@@ -10,7 +10,7 @@ use crate::support::pictures::{BOX, PICTURES, read_exif, requested_fields, rows,
 use crate::support::{read, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_may_be_anything_and_is_shown_on_one_short_line() {
+async fn any_user_name_is_shown_on_one_short_line() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
@@ -50,7 +50,7 @@ async fn a_name_may_be_anything_and_is_shown_on_one_short_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whom_to_name_stands_beside_the_pictures_and_over_no_file_of_somebody_else() {
+async fn the_attribution_file_is_written_and_replaces_no_foreign_file() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("outputs/ATTRIBUTION.txt");
@@ -89,7 +89,7 @@ async fn whom_to_name_stands_beside_the_pictures_and_over_no_file_of_somebody_el
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attribution_and_page_are_columns_in_every_format_and_come_with_a_conversion() {
+async fn attribution_and_page_url_are_columns_in_every_format_and_in_conversions() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let formats: Vec<_> = streetflow::Format::ALL.iter().map(ToString::to_string).collect();

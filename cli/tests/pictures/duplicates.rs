@@ -9,7 +9,7 @@ use crate::support::pictures::{BOX, PICTURES, run_ok};
 use crate::support::{names, read, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_in_three_rows_is_one_picture() {
+async fn an_image_in_three_rows_gives_one_picture() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;

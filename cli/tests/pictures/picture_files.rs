@@ -10,7 +10,7 @@ use crate::support::pictures::{BOX, PICTURES, rows, run_ok};
 use crate::support::{names, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_too_small_for_a_jpeg_does_not_count_and_is_replaced() {
+async fn a_file_too_small_for_a_jpeg_is_replaced() {
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX}")).await;
@@ -38,7 +38,7 @@ async fn a_file_too_small_for_a_jpeg_does_not_count_and_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_of_a_picture_file_is_that_of_its_capture_or_of_its_download() {
+async fn the_time_of_a_picture_file_is_the_capture_or_download_time() {
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let started = SystemTime::now() - Duration::from_secs(2);
     let args = [
@@ -78,7 +78,7 @@ async fn the_time_of_a_picture_file_is_that_of_its_capture_or_of_its_download() 
 /// As root everything can be read, so then this shows only that nothing else goes wrong.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_that_cannot_be_read_is_skipped_with_a_warning() {
+async fn an_unreadable_folder_is_skipped_with_a_warning() {
     use std::os::unix::fs::PermissionsExt;
 
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();

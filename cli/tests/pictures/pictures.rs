@@ -81,7 +81,7 @@ fn milliseconds(exif: &exif::Exif) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_say_what_the_table_says_and_no_pixel_is_touched() {
+async fn exif_data_matches_the_table_and_pixels_are_unchanged() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let fields = Exif::FIELDS.join(",");
@@ -140,7 +140,7 @@ fn shorten(folder: &Path, rows: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn originals_carry_it_unless_told_otherwise_and_thumbs_only_if_told() {
+async fn originals_get_exif_by_default_and_thumbnails_only_on_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ours = |folder: &Path| {
@@ -178,7 +178,7 @@ async fn originals_carry_it_unless_told_otherwise_and_thumbs_only_if_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_crawl_asks_for_the_sake_of_pictures_stands_in_no_table() {
+async fn fields_requested_for_exif_are_not_in_the_table() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let crawl = format!("crawl {BOX} --exif always --layout date --fields width --format csv,geojsonseq");
@@ -200,7 +200,7 @@ fn captured(row: &BTreeMap<String, String>) -> Option<SystemTime> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_lie_where_the_layout_says_with_the_time_of_their_capture_and_are_found_again() {
+async fn pictures_follow_the_layout_have_the_capture_time_and_are_found_by_the_next_run() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut folders_used = Vec::new();
     for layout in PictureLayout::ALL {
@@ -254,7 +254,7 @@ fn path_of(existing: &BTreeMap<String, PathBuf>, id: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_day_of_a_folder_is_that_of_the_capture_in_utc() {
+async fn date_folders_use_the_capture_day_in_utc() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
@@ -286,7 +286,7 @@ async fn the_day_of_a_folder_is_that_of_the_capture_in_utc() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_leaves_no_half_picture_in_any_folder_and_costs_none_that_is_whole() {
+async fn a_kill_leaves_no_partial_picture_and_loses_no_complete_one() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(4)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run_ok(
@@ -344,7 +344,7 @@ fn whole(sandbox: &Sandbox, name: &str, path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_layout_that_the_table_can_not_fill_is_told_before_any_request() {
+async fn a_layout_without_its_columns_is_an_error_before_any_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("t.csv"), "img_id,thumb_256_url\n7,https://x/y\n").unwrap();

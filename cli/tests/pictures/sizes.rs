@@ -116,7 +116,7 @@ fn varint(mut number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_gzip_bomb_ends_in_a_clear_error_with_flat_memory() {
+fn a_gzip_bomb_is_an_error_in_bounded_memory() {
     let bomb = bomb(400);
     for (step, headers, stderr) in [
         ("sequences", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
@@ -133,7 +133,7 @@ fn a_gzip_bomb_ends_in_a_clear_error_with_flat_memory() {
 }
 
 #[test]
-fn answers_of_millions_of_empty_things_take_little_memory() {
+fn responses_with_millions_of_empty_values_need_little_memory() {
     fn list(begin: &str, one: &str, end: &str) -> Vec<u8> {
         let count = 20 * MIB / (one.len() + 1);
         [begin, &vec![one; count].join(","), end].concat().into_bytes()

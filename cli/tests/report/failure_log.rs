@@ -54,7 +54,7 @@ fn occurs(name: &str, host: Host) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_every_fault_the_counts_add_up_and_the_next_run_has_the_rest() {
+async fn with_every_fault_the_counts_add_up_and_the_next_run_completes() {
     let undisturbed = tempfile::tempdir().unwrap();
     let well = sandbox().await;
     let (exit, stderr) = run(&well, undisturbed.path(), CRAWL).await;
@@ -120,7 +120,7 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_one_image_spoils_costs_that_image_at_the_most() {
+async fn a_batch_that_one_image_fails_loses_at_most_that_image() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     run(&sandbox, folder.path(), &format!("{CRAWL} --no-download")).await;
     let outputs = folder.path().join("outputs");
@@ -136,7 +136,7 @@ async fn a_batch_that_one_image_spoils_costs_that_image_at_the_most() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_stopped_in_a_long_wait_says_what_it_did_not_reach() {
+async fn a_run_stopped_in_a_long_wait_reports_unprocessed_items() {
     let cases = [Host::Tiles, Host::Graph, Host::Images].into_iter().flat_map(|host| {
         [("stall", Fault::Stall), ("quota", Fault::Quota { per_minute: 3 })].map(|case| (host, case))
     });
@@ -165,7 +165,7 @@ async fn a_run_that_is_stopped_in_a_long_wait_says_what_it_did_not_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
+async fn an_unreadable_row_counts_as_input_and_failure_with_its_number() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let sequences: Vec<_> =
         sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
@@ -180,7 +180,7 @@ async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_stands_twice_in_a_table_is_named_once_also_with_q() {
+async fn a_duplicate_id_of_a_table_is_logged_once_with_and_without_quiet() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let outputs = folder.path().join("outputs");
     let sequences: Vec<_> =
@@ -202,7 +202,7 @@ async fn an_id_that_stands_twice_in_a_table_is_named_once_also_with_q() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
+async fn the_report_describes_the_last_run_that_ended() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(50)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
@@ -230,7 +230,7 @@ async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_breaks_off_reports_why_and_what_it_had_done() {
+async fn a_failed_run_reports_the_error_and_its_counts() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     sandbox.add_rule(Rule::on(Host::Tiles).skip(4).fault(Fault::Redirect));
     let (exit, stderr) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;

@@ -21,7 +21,7 @@ fn events<'a>(objects: &'a [Value], event: &str) -> Vec<&'a Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_sees_progress_what_is_said_and_the_end() {
+async fn json_lines_contain_progress_messages_and_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(300))));
@@ -57,7 +57,7 @@ async fn a_program_sees_progress_what_is_said_and_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_is_an_object_too_and_quiet_leaves_errors_and_the_end() {
+async fn errors_are_json_objects_and_quiet_keeps_errors_and_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let json = ["--progress", "json"];
@@ -80,7 +80,7 @@ async fn an_error_is_an_object_too_and_quiet_leaves_errors_and_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_lines_name_files_with_sizes_and_the_next_command() {
+async fn the_summary_lists_files_with_sizes_and_the_next_command() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let output = "--output=my files";

@@ -14,7 +14,7 @@ fn peak(process: u32) -> Option<u64> {
 }
 
 #[test]
-fn large_pictures_of_the_sandbox_are_drawn_a_few_at_a_time() {
+fn the_mock_server_draws_only_a_few_large_pictures_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["crawl", "--sandbox", "--quality=2048", "--limit=32", "--concurrency=64"];
     let mut child = with(command(folder.path()), args).stderr(Stdio::null()).spawn().unwrap();

@@ -47,7 +47,7 @@ async fn run_counted_on(sandbox: &Sandbox, folder: &Path, args: &str) -> Calls {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_takes_few_calls_and_is_written_once() {
+async fn a_picture_needs_few_system_calls_and_is_written_once() {
     const BYTES: usize = 100_000;
     let world = MockData::with_image_count(300, 1);
     let sandbox = Sandbox::builder().mock_data(world).picture_bytes(BYTES).start().await.unwrap();
@@ -62,7 +62,7 @@ async fn a_picture_takes_few_calls_and_is_written_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_takes_few_calls_and_little_is_written_for_it() {
+async fn a_response_needs_few_system_calls_and_few_written_bytes() {
     let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(20_000, 1)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let calls = run_counted_on(&sandbox, folder.path(), EVERYWHERE).await;
@@ -79,7 +79,7 @@ async fn an_answer_takes_few_calls_and_little_is_written_for_it() {
 }
 
 #[tokio::test]
-async fn a_table_is_read_and_written_in_large_pieces() {
+async fn a_table_is_read_and_written_in_large_chunks() {
     let folder = tempfile::tempdir().unwrap();
     let rows = image_records(200_000).map(Ok);
     let table = folder.path().join("img_dataset.csv");

@@ -14,7 +14,7 @@ const STACK: u64 = 64 * MIB;
 const PROGRAM: u64 = 640 * MIB;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn however_few_threads_are_granted_a_run_ends_well_or_says_what_is_missing() {
+async fn with_any_thread_limit_a_run_succeeds_or_reports_the_limit() {
     let (mut refused, mut done) = (0, 0);
     for threads in [0, 1, 2, 3, 5, 8, 12, 16, 20, 24, 28, 30, 32, 36, 40, 60, 200] {
         let folder = tempfile::tempdir().unwrap();
@@ -45,7 +45,7 @@ async fn however_few_threads_are_granted_a_run_ends_well_or_says_what_is_missing
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_few_open_files_fewer_requests_are_under_way_and_the_run_ends_well() {
+async fn a_low_limit_of_open_files_lowers_the_concurrency() {
     for files in [64, 100, 130, 300] {
         let folder = tempfile::tempdir().unwrap();
         let binary = command(folder.path());

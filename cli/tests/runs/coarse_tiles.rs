@@ -17,7 +17,7 @@ fn is_chosen(request: &RecordedRequest, one_in: u32) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn coarse_tiles_that_fail_lose_nothing_of_their_area() {
+async fn failed_coarse_tiles_lose_nothing_of_their_area() {
     let sandbox = Sandbox::start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
     let (exit, stderr) = run(&sandbox, fresh.path(), BOX).await;
@@ -49,7 +49,7 @@ async fn coarse_tiles_that_fail_lose_nothing_of_their_area() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_of_the_last_level_is_still_a_failure() {
+async fn a_failed_tile_of_the_last_zoom_is_a_failure() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     sandbox.add_rule(
@@ -62,7 +62,7 @@ async fn a_tile_of_the_last_level_is_still_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_down_is_not_asked_for_every_tile_of_the_area() {
+async fn an_unavailable_host_does_not_get_a_request_for_every_tile() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(503, "")));

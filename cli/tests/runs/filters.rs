@@ -29,7 +29,7 @@ fn ids(outputs: &Path) -> BTreeSet<String> {
 }
 
 /// The images of the table that fit, by the truth.
-fn fitting(
+fn ids_that_match(
     outputs: &Path,
     sandbox: &Sandbox,
     fields: &str,
@@ -41,7 +41,7 @@ fn fitting(
 }
 
 /// Runs the command to a good end, and gives its report; the books of a whole crawl are checked.
-async fn go(sandbox: &Sandbox, folder: &Path, args: &str) -> Value {
+async fn run_and_check(sandbox: &Sandbox, folder: &Path, args: &str) -> Value {
     sandbox.clear_requests();
     // One folder serves several queries here.
     let (exit, stderr) = run(sandbox, folder, &format!("{args} --yes")).await;
@@ -55,11 +55,11 @@ fn left_out(outputs: &Path, step: &str, by: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_filter_keeps_what_fits_and_counts_the_rest() {
+async fn each_filter_keeps_matches_and_counts_the_rest() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    go(&sandbox, folder.path(), &format!("crawl {NICOSIA} --no-download")).await;
+    run_and_check(&sandbox, folder.path(), &format!("crawl {NICOSIA} --no-download")).await;
     let text = |json: &Value, name: &str| json[name].as_str().unwrap_or_default().trim().to_lowercase();
     let cases: [(&str, &str, &str, Fits); 8] = [
         (
@@ -101,8 +101,9 @@ async fn each_filter_keeps_what_fits_and_counts_the_rest() {
         ("--model=hero11 --model=iphone", "model", "model", Box::new(move |_| false)),
     ];
     for (flags, fields, by, fits) in cases {
-        let counts = go(&sandbox, folder.path(), &format!("metadata --fields=width {flags}")).await;
-        let expected = fitting(&outputs, &sandbox, fields, fits);
+        let counts =
+            run_and_check(&sandbox, folder.path(), &format!("metadata --fields=width {flags}")).await;
+        let expected = ids_that_match(&outputs, &sandbox, fields, fits);
         assert_eq!(ids(&outputs), expected, "{flags}");
         let gone = number(&counts["steps"]["metadata"]["gone"]);
         let entered = number(&counts["steps"]["metadata"]["entered"]);
@@ -118,17 +119,17 @@ async fn each_filter_keeps_what_fits_and_counts_the_rest() {
     let (exit, stderr) =
         crate::support::run(&sandbox, folder.path(), ["metadata", "--model", "hero11 black"]).await;
     assert_eq!(exit, 0, "{stderr}");
-    let expected = fitting(&outputs, &sandbox, "model", |json| json["model"] == "HERO11 Black ");
+    let expected = ids_that_match(&outputs, &sandbox, "model", |json| json["model"] == "HERO11 Black ");
     assert!(!expected.is_empty() && ids(&outputs) == expected, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
+async fn thinning_keeps_a_distance_and_runs_after_the_other_filters() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     let args = format!("crawl {NICOSIA} --no-download --heading=0..180 --every=40");
-    go(&sandbox, folder.path(), &args).await;
+    run_and_check(&sandbox, folder.path(), &args).await;
     let rows: Vec<_> = column(&outputs, "img_meta_dataset.csv", "seq_id")
         .into_iter()
         .zip(column(&outputs, "img_meta_dataset.csv", "img_id"))
@@ -137,7 +138,7 @@ async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
     let neighbours: Vec<_> = rows.windows(2).filter(|pair| pair[0].0 == pair[1].0).collect();
     assert!(neighbours.len() > 20 && neighbours.iter().all(|pair| pair[0].1.metres_to(pair[1].1) >= 40.0));
     // Nothing more could have stayed: the first image of each sequence that fits is there.
-    let fits = fitting(&outputs, &sandbox, "compass_angle", |json| {
+    let fits = ids_that_match(&outputs, &sandbox, "compass_angle", |json| {
         json["compass_angle"].as_f64().is_some_and(|degrees| degrees <= 180.0)
     });
     let listed = column(&outputs, "img_dataset.csv", "img_id");
@@ -152,38 +153,38 @@ async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tiles_leave_out_what_does_not_fit_before_a_request_is_spent_and_lose_nothing() {
+async fn filters_on_tiles_save_requests_and_lose_nothing() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     let all = "crawl --bbox=32.19,34.52,34.18,35.49 --no-download --fields=captured_at,is_pano";
-    go(&sandbox, folder.path(), &format!("{all} --exhaustive --tile-rate=1000000")).await;
+    run_and_check(&sandbox, folder.path(), &format!("{all} --exhaustive --tile-rate=1000000")).await;
     let everything = sandbox.requests_to(Host::Graph).len();
     let range = 1_609_459_200_000..1_640_995_200_000_i64;
     let fits =
         |json: &Value| json["is_pano"] == true && range.contains(&json["captured_at"].as_i64().unwrap());
-    let expected = fitting(&outputs, &sandbox, "captured_at,is_pano", fits);
+    let expected = ids_that_match(&outputs, &sandbox, "captured_at,is_pano", fits);
     assert!(!expected.is_empty());
     sandbox.clear_requests();
     let filtered = format!("{all} --from=2021-01-01 --to=2021-12-31 --pano");
-    go(&sandbox, folder.path(), &format!("{filtered} --min-zoom=14 --tile-rate=1000000")).await;
+    run_and_check(&sandbox, folder.path(), &format!("{filtered} --min-zoom=14 --tile-rate=1000000")).await;
     assert_eq!(ids(&outputs), expected);
     let sent = sandbox.requests_to(Host::Graph).len();
     assert!(sent * 8 < everything, "{sent} requests, {everything} without filters");
     assert!(left_out(&outputs, "sequences", "pano") > 30 && left_out(&outputs, "sequences", "dates") > 0);
     // From above, tiles are ruled out that show nothing that fits; only what draws no line can be lost.
     sandbox.clear_requests();
-    go(&sandbox, folder.path(), &format!("{filtered} --tile-rate=1000000")).await;
+    run_and_check(&sandbox, folder.path(), &format!("{filtered} --tile-rate=1000000")).await;
     assert!(ids(&outputs).is_subset(&expected) && ids(&outputs).len() + 3 > expected.len());
     assert!(sandbox.requests_to(Host::Tiles).len() < 150, "{}", sandbox.requests_to(Host::Tiles).len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_ends_the_run_well_with_so_many_images_and_few_requests() {
+async fn a_limit_ends_the_run_with_that_many_images_and_few_requests() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let counts = go(&sandbox, folder.path(), &format!("crawl {NICOSIA} --limit=7")).await;
+    let counts = run_and_check(&sandbox, folder.path(), &format!("crawl {NICOSIA} --limit=7")).await;
     assert_eq!((ids(&outputs).len(), names(&outputs.join("downloaded_images")).len()), (7, 7));
     assert_eq!(counts["outcome"], "finished");
     assert!(number(&counts["requests"]["entity"]["sent"]) <= 2, "one batch: {counts:#}");
@@ -191,10 +192,13 @@ async fn a_limit_ends_the_run_well_with_so_many_images_and_few_requests() {
     assert!(names(&outputs).iter().all(|name| name != ".streetflow"), "a limited run is a finished one");
 
     // Behind filters, so many that fit.
-    go(&sandbox, folder.path(), "metadata --make=gopro --limit=3").await;
-    let counts =
-        go(&sandbox, folder.path(), &format!("crawl {NICOSIA} --limit=5 --heading=0..90 --no-download"))
-            .await;
+    run_and_check(&sandbox, folder.path(), "metadata --make=gopro --limit=3").await;
+    let counts = run_and_check(
+        &sandbox,
+        folder.path(),
+        &format!("crawl {NICOSIA} --limit=5 --heading=0..90 --no-download"),
+    )
+    .await;
     assert_eq!(ids(&outputs).len(), 5);
     assert!(
         counts["steps"]["metadata"]["not_reached"] == 0
@@ -214,13 +218,13 @@ const AREA: &str = r#"{"type":"FeatureCollection","features":[
   {"type":"MultiPolygon","coordinates":[[[[33.02,34.67],[33.05,34.67],[33.05,34.70],[33.02,34.70],[33.02,34.67]]]]}]}}]}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_touch_them_come() {
+async fn only_tiles_and_sequences_that_touch_the_polygons_are_requested() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     fs::write(folder.path().join("area.geojson"), AREA).unwrap();
     let area = Area::from_geojson(AREA).unwrap();
-    go(&sandbox, folder.path(), "crawl --area=area.geojson --no-download").await;
+    run_and_check(&sandbox, folder.path(), "crawl --area=area.geojson --no-download").await;
     let bounds: Bbox = "33.02,34.67,33.39,35.19".parse().unwrap();
     let tiles = sandbox.requests_to(Host::Tiles).len() as u64;
     assert!(tiles < 20 && tiles * 10 < bounds.cover_len(14), "{tiles} of {}", bounds.cover_len(14));
@@ -248,7 +252,7 @@ async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_to
 
     // Clipped, the images too; those without a place are left out.
     let whole = ids(&outputs);
-    go(&sandbox, folder.path(), "crawl --area=area.geojson --clip --no-download").await;
+    run_and_check(&sandbox, folder.path(), "crawl --area=area.geojson --clip --no-download").await;
     let expected: BTreeSet<_> = images(&sandbox, "geometry")
         .into_iter()
         .filter(|(_, json)| {
@@ -262,12 +266,12 @@ async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn around_a_place_everything_within_the_radius_comes() {
+async fn around_finds_everything_within_the_radius() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     let args = "crawl --around=33.3623,35.1712 --radius=400 --clip --no-download";
-    go(&sandbox, folder.path(), args).await;
+    run_and_check(&sandbox, folder.path(), args).await;
     let centre = LonLat { lon: 33.3623, lat: 35.1712 };
     let away = |id: &str| sandbox.mock_data().image(id).unwrap().coordinates().metres_to(centre);
     let inside: BTreeSet<_> = images(&sandbox, "geometry")
@@ -280,7 +284,7 @@ async fn around_a_place_everything_within_the_radius_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_owners_are_asked_for_and_others_kept_out() {
+async fn several_owners_can_be_included_and_excluded() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
@@ -295,20 +299,20 @@ async fn several_owners_are_asked_for_and_others_kept_out() {
         sequence.organization() == Some(id) || sequence.creator() == id
     };
     for flags in [format!("--org-id={ours},{roads}"), format!("--org-id={ours} --org-id={roads}")] {
-        go(&sandbox, folder.path(), &format!("{all} {flags}")).await;
+        run_and_check(&sandbox, folder.path(), &format!("{all} {flags}")).await;
         assert_eq!(found(), truth(&|sequence| of(sequence, ours) || of(sequence, roads)));
         let owners: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "org_id").into_iter().collect();
         assert_eq!(owners, BTreeSet::from([ours.to_owned(), roads.to_owned()]));
     }
     let user = MockData::USER_ID;
-    go(&sandbox, folder.path(), &format!("{all} --org-id={ours} --exclude-owner={user}")).await;
+    run_and_check(&sandbox, folder.path(), &format!("{all} --org-id={ours} --exclude-owner={user}")).await;
     assert_eq!(found(), truth(&|sequence| of(sequence, ours) && !of(sequence, user)));
     let excluded = truth(&|sequence| of(sequence, ours) && of(sequence, user)).len() as u64;
     assert!(excluded > 0 && left_out(&outputs, "sequences", "exclude_owner") == excluded);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
+async fn impossible_filters_are_rejected_before_any_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();

@@ -22,7 +22,7 @@ fn tables(folder: &Path) -> [String; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_query_replaces_tables_only_where_that_is_agreed_to() {
+async fn another_query_replaces_tables_only_after_confirmation() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let go = async |args: &str| run(&sandbox, folder.path(), args).await;
@@ -85,7 +85,7 @@ async fn another_query_replaces_tables_only_where_that_is_agreed_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_finds_nothing_leaves_tables_with_rows() {
+async fn a_run_without_results_keeps_tables_with_rows() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let go = async |args: &str| run(&sandbox, folder.path(), args).await;
@@ -120,7 +120,7 @@ async fn a_run_that_finds_nothing_leaves_tables_with_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_run_and_a_download_do_not_forget_whose_the_tables_are() {
+async fn a_killed_run_and_a_download_keep_the_query_of_the_tables() {
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let args = format!("crawl {HERE} --no-download");

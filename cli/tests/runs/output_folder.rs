@@ -10,7 +10,7 @@ use crate::support::{names, read, run};
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_taken_is_told_before_any_request_and_left_alone() {
+async fn an_existing_foreign_file_is_an_error_before_any_request_and_stays() {
     let sandbox = Sandbox::start().await.unwrap();
     let file: fn(&Path) = |path| fs::write(path, "name,age\nme,7\n").unwrap();
     let folder: fn(&Path) = |path| fs::create_dir(path).unwrap();
@@ -45,7 +45,7 @@ async fn a_name_that_is_taken_is_told_before_any_request_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_with_the_name_of_a_picture_is_a_failure_of_that_picture_alone() {
+async fn a_folder_with_the_name_of_a_picture_fails_only_that_picture() {
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let base = tempfile::tempdir().unwrap();
     run(&sandbox, base.path(), ["crawl", NICOSIA]).await;
@@ -72,7 +72,7 @@ async fn a_folder_with_the_name_of_a_picture_is_a_failure_of_that_picture_alone(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_killed_runs_left_of_any_file_of_ours_goes_and_other_peoples_hidden_files_stay() {
+async fn leftovers_of_killed_runs_are_removed_and_foreign_hidden_files_stay() {
     let sandbox = Sandbox::start().await.unwrap();
     let base = tempfile::tempdir().unwrap();
     let outputs = base.path().join("outputs");
@@ -88,7 +88,7 @@ async fn what_killed_runs_left_of_any_file_of_ours_goes_and_other_peoples_hidden
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_in_the_folder_of_an_unfinished_run_is_named_and_links_are_not_followed() {
+async fn a_damaged_state_folder_is_reported_and_links_are_not_followed() {
     use std::os::unix::fs::symlink;
     use streetflow_sandbox::{Fault, Rule};
 

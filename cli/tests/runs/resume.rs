@@ -30,7 +30,7 @@ async fn resume(sandbox: &Sandbox, folder: &Path) -> (i32, String) {
 }
 
 /// Where the answers of the run in a folder are.
-fn kept(folder: &Path) -> PathBuf {
+fn response_store(folder: &Path) -> PathBuf {
     let folder = folder.join("outputs/.streetflow");
     let own: Vec<_> = names(&folder).into_iter().filter(|name| name.starts_with("crawl-")).collect();
     assert_eq!(own.len(), 1, "{own:?}");
@@ -45,7 +45,7 @@ fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// What a run that nobody disturbs asks for and writes.
-async fn undisturbed(sandbox: &Sandbox) -> (usize, Vec<(String, Vec<u8>)>) {
+async fn crawl_without_kills(sandbox: &Sandbox) -> (usize, Vec<(String, Vec<u8>)>) {
     let folder = tempfile::tempdir().unwrap();
     sandbox.clear_requests();
     let (exit, stderr) = resume(sandbox, folder.path()).await;
@@ -63,15 +63,15 @@ async fn killed_after(sandbox: &Sandbox, folder: &Path, requests: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_crawl_goes_on_and_ends_with_the_same_bytes() {
+async fn a_killed_crawl_resumes_and_writes_the_same_bytes() {
     let sandbox = slow().await;
-    let (all, expected) = undisturbed(&sandbox).await;
+    let (all, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
     let mut requests = 0;
     for kill in [all / 6, all / 5, all / 4] {
         killed_after(&sandbox, folder.path(), kill).await;
         requests += sandbox.requests().len();
-        let kept = kept(folder.path());
+        let kept = response_store(folder.path());
         assert!(kept.join("index").metadata().unwrap().len() > 0);
         for name in names(&kept) {
             let bytes = fs::read(kept.join(&name)).unwrap();
@@ -90,14 +90,14 @@ async fn a_killed_crawl_goes_on_and_ends_with_the_same_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_are_damaged_or_of_another_question_are_never_trusted() {
+async fn damaged_responses_and_those_of_another_query_are_never_used() {
     let sandbox = slow().await;
-    let (all, expected) = undisturbed(&sandbox).await;
+    let (all, expected) = crawl_without_kills(&sandbox).await;
     let mut random = fastrand::Rng::with_seed(11);
     for round in 0..6 {
         let folder = tempfile::tempdir().unwrap();
         killed_after(&sandbox, folder.path(), all / 2).await;
-        let kept = kept(folder.path());
+        let kept = response_store(folder.path());
         let damage = |name: &str, random: &mut fastrand::Rng| {
             let mut bytes = fs::read(kept.join(name)).unwrap();
             for _ in 0..20 {
@@ -122,9 +122,9 @@ async fn answers_that_are_damaged_or_of_another_question_are_never_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_all_that_the_next_run_asks_for() {
+async fn the_next_run_requests_only_what_failed() {
     let sandbox = Sandbox::start().await.unwrap();
-    let (_, expected) = undisturbed(&sandbox).await;
+    let (_, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
     let world = sandbox.mock_data();
     let sequence = &world.sequences()[3];
@@ -147,7 +147,7 @@ async fn what_failed_is_all_that_the_next_run_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_run_on_the_same_folder_says_so_and_stops() {
+async fn a_second_run_in_the_same_folder_is_an_error() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(300)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut first = start(&sandbox, folder.path());
@@ -160,9 +160,9 @@ async fn a_second_run_on_the_same_folder_says_so_and_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restart_and_another_box_begin_anew() {
+async fn restart_and_another_box_start_from_scratch() {
     let sandbox = slow().await;
-    let (all, expected) = undisturbed(&sandbox).await;
+    let (all, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
     killed_after(&sandbox, folder.path(), all / 2).await;
     sandbox.clear_requests();
@@ -189,7 +189,7 @@ async fn restart_and_another_box_begin_anew() {
 }
 
 /// Runs a crawl that is killed on its way, then the same with other words; what it asks then, and the whole need.
-async fn changed(args: &str, other: &str) -> (Vec<RecordedRequest>, Vec<RecordedRequest>) {
+async fn requests_after_change(args: &str, other: &str) -> (Vec<RecordedRequest>, Vec<RecordedRequest>) {
     let sandbox = slow().await;
     let run = async |folder: &Path, args: &str| {
         let mut command = command_on(&sandbox, folder);
@@ -222,20 +222,20 @@ async fn changed(args: &str, other: &str) -> (Vec<RecordedRequest>, Vec<Recorded
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_format_or_quality_goes_on_from_the_same_answers() {
+async fn another_format_or_quality_uses_the_same_stored_responses() {
     const BOX: &str = "crawl --no-download --bbox 32.19,34.52,34.18,35.49 --concurrency 16";
     let args = format!("{BOX} --fields captured_at,thumb_256_url,width");
     // The same fields: nothing of them is asked for twice, in whatever order and format.
     let other =
         format!("{BOX} --fields width,thumb_256_url,captured_at --format csv,geojsonseq --geometry original");
-    let (requests, needed) = changed(&args, &other).await;
+    let (requests, needed) = requests_after_change(&args, &other).await;
     assert!(requests.len() <= needed.len(), "{} of {}", requests.len(), needed.len());
     // What an unfinished run did not ask for is asked for alone.
     let of_old =
         requests.iter().filter(|request| request.param("fields").as_deref() == Some("geometry")).count();
     assert!(of_old > 5, "{of_old} requests for the place alone");
     let other = format!("{BOX} --fields captured_at,thumb_256_url,width,thumb_1024_url");
-    let (requests, _) = changed(&args, &other).await;
+    let (requests, _) = requests_after_change(&args, &other).await;
     let of_old = requests
         .iter()
         .filter(|request| request.param("fields").as_deref() == Some("thumb_1024_url"))
@@ -244,9 +244,9 @@ async fn another_format_or_quality_goes_on_from_the_same_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_step_goes_on_too() {
+async fn a_single_step_resumes_too() {
     let sandbox = slow().await;
-    let (_, expected) = undisturbed(&sandbox).await;
+    let (_, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     for (step, table) in [

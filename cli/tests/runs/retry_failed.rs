@@ -45,7 +45,7 @@ async fn fails_once(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_step_by_itself_asks_again_for_exactly_what_failed() {
+async fn each_step_retries_exactly_what_failed() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     run(&sandbox, folder.path(), CRAWL).await;
     let outputs = folder.path().join("outputs");
@@ -79,7 +79,7 @@ async fn each_step_by_itself_asks_again_for_exactly_what_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_that_failed_are_all_that_the_next_download_asks_for() {
+async fn the_next_download_requests_only_failed_pictures() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let outputs = folder.path().join("outputs");
     run(&sandbox, folder.path(), &format!("{CRAWL} --no-download")).await;
@@ -105,7 +105,7 @@ async fn pictures_that_failed_are_all_that_the_next_download_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crawl_asks_again_for_what_failed_in_any_step_and_for_what_follows_from_it() {
+async fn a_crawl_retries_failures_of_every_step_and_what_depends_on_them() {
     let (sandbox, folder, whole) =
         (sandbox().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, whole.path(), CRAWL).await;

@@ -48,7 +48,7 @@ fn write(folder: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_toolset_s_settings_make_a_crawl_without_a_flag() {
+async fn settings_of_the_python_toolset_start_a_crawl_without_flags() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), TOOLSET);
@@ -71,7 +71,7 @@ async fn the_toolset_s_settings_make_a_crawl_without_a_flag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flag_rules_the_environment_that_the_file_and_that_the_default() {
+async fn a_flag_overrides_the_environment_the_file_and_the_default() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "concurrency = 3\nattempts = 4\ntile_rate = 5.5\npano = true\nexhaustive = false\n");
     let mut args = command(folder.path());
@@ -108,7 +108,7 @@ async fn a_flag_rules_the_environment_that_the_file_and_that_the_default() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mistakes_in_settings_are_told_with_where_they_stand_and_exit_2() {
+async fn errors_in_settings_are_reported_with_their_source_and_exit_code_2() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for (text, expected) in [
@@ -151,7 +151,7 @@ async fn mistakes_in_settings_are_told_with_where_they_stand_and_exit_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn init_writes_a_file_that_changes_nothing_and_never_over_one() {
+async fn init_writes_a_file_with_the_defaults_and_replaces_none() {
     let folder = tempfile::tempdir().unwrap();
     let before = config(command(folder.path())).await;
     let (exit, stderr) = output(with(command(folder.path()), ["init"])).await;

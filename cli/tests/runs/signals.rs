@@ -14,7 +14,7 @@ use crate::support::{command_on, eventually, names, read, run, with};
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
 /// The command with SIGHUP as it is by default, even where the tests themselves run under `nohup`.
-fn ends_with_its_terminal(sandbox: &Sandbox, folder: &Path) -> Command {
+fn command_with_sighup(sandbox: &Sandbox, folder: &Path) -> Command {
     let inner = command_on(sandbox, folder);
     let can = Command::new("env").args(["--default-signal=HUP", "true"]).output();
     if !can.is_ok_and(|output| output.status.success()) {
@@ -36,14 +36,14 @@ fn kill(child: &Child, signal: &str) {
 }
 
 /// Starts a slow crawl and sends a signal when pictures arrive.
-async fn interrupted(sandbox: &Sandbox, folder: &Path, signal: &str) -> (i32, String) {
+async fn run_and_signal(sandbox: &Sandbox, folder: &Path, signal: &str) -> (i32, String) {
     sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(400))));
-    let command = with(ends_with_its_terminal(sandbox, folder), ["crawl", NICOSIA, "--concurrency=4"]);
-    signalled(command, &folder.join("outputs/downloaded_images"), signal).await
+    let command = with(command_with_sighup(sandbox, folder), ["crawl", NICOSIA, "--concurrency=4"]);
+    signal_at_first_picture(command, &folder.join("outputs/downloaded_images"), signal).await
 }
 
 /// Runs a command, sends a signal when a picture is there, and gives exit code and words.
-async fn signalled(mut command: Command, pictures: &Path, signal: &str) -> (i32, String) {
+async fn signal_at_first_picture(mut command: Command, pictures: &Path, signal: &str) -> (i32, String) {
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
     eventually("pictures arrive", || names(pictures).iter().any(|name| !name.starts_with('.'))).await;
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
@@ -54,11 +54,11 @@ async fn signalled(mut command: Command, pictures: &Path, signal: &str) -> (i32,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_it_well_with_valid_shorter_files() {
+async fn a_signal_ends_the_run_with_valid_shorter_files() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let (exit, stderr) = interrupted(&sandbox, folder.path(), signal).await;
+        let (exit, stderr) = run_and_signal(&sandbox, folder.path(), signal).await;
         assert_eq!(exit, 130, "{stderr}");
         assert!(stderr.contains("stopping") && stderr.contains("stopped early"), "{stderr}");
         let outputs = folder.path().join("outputs");
@@ -73,23 +73,24 @@ async fn a_signal_ends_it_well_with_valid_shorter_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_when_only_pictures_are_left_is_no_success() {
+async fn a_signal_during_the_last_pictures_is_no_success() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
     sandbox.add_rule(Rule::on(Host::Images).skip(3).fault(Fault::Delay(Duration::from_secs(30))));
     // All rows of the table are under way at once, so the table is at its end.
     let command = with(command_on(&sandbox, folder.path()), ["download", "--concurrency=1000"]);
-    let (exit, stderr) = signalled(command, &folder.path().join("outputs/downloaded_images"), "-INT").await;
+    let (exit, stderr) =
+        signal_at_first_picture(command, &folder.path().join("outputs/downloaded_images"), "-INT").await;
     assert_eq!(exit, 130, "{stderr}");
     assert!(stderr.contains("stopped early"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_leaves_no_half_file_and_the_next_run_sweeps_up() {
+async fn a_kill_leaves_no_partial_file_and_the_next_run_cleans_up() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    interrupted(&sandbox, folder.path(), "-KILL").await;
+    run_and_signal(&sandbox, folder.path(), "-KILL").await;
     let outputs = folder.path().join("outputs");
     let visible =
         |folder: &Path| names(folder).into_iter().filter(|name| !name.starts_with('.')).collect::<Vec<_>>();
@@ -108,7 +109,7 @@ async fn a_kill_leaves_no_half_file_and_the_next_run_sweeps_up() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_started_with_nohup_outlives_its_terminal() {
+async fn a_run_under_nohup_survives_its_terminal() {
     let sandbox =
         Sandbox::builder().latency(Duration::from_millis(5)).picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -127,11 +128,11 @@ async fn what_was_started_with_nohup_outlives_its_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_signals_at_once_are_one_and_a_terminal_that_goes_twice_abandons_nothing() {
+async fn two_simultaneous_signals_count_once_and_two_hangups_abandon_nothing() {
     for signals in [[Signal::INT, Signal::TERM], [Signal::HUP, Signal::HUP]] {
         let (sandbox, folder) = (Sandbox::start().await.unwrap(), tempfile::tempdir().unwrap());
         sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Stall));
-        let mut command = ends_with_its_terminal(&sandbox, folder.path());
+        let mut command = command_with_sighup(&sandbox, folder.path());
         let child = command.args(["crawl", NICOSIA]).stderr(Stdio::piped()).spawn().unwrap();
         eventually("it waits", || sandbox.requests_to(Host::Images).len() > 5).await;
         // From here, for on a busy machine a program takes longer to start than two signals at once may.
@@ -149,7 +150,7 @@ async fn two_signals_at_once_are_one_and_a_terminal_that_goes_twice_abandons_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_before_anything_came_leaves_the_tables_of_an_earlier_run() {
+async fn a_signal_before_the_first_record_keeps_the_tables_of_an_earlier_run() {
     for (slow, args) in [
         (Host::Tiles, ["crawl", NICOSIA, "--restart"]),
         (Host::Graph, ["crawl", NICOSIA, "--no-download"]),

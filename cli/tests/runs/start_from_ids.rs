@@ -9,7 +9,7 @@ use streetflow_sandbox::{Fault, Host, MockData, MockSequence, Rule, Sandbox};
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::{command_on, names, output, read};
 
-fn of_user(world: &MockData) -> BTreeSet<String> {
+fn sequences_of_user(world: &MockData) -> BTreeSet<String> {
     let theirs = world
         .sequences()
         .iter()
@@ -18,7 +18,7 @@ fn of_user(world: &MockData) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
+async fn a_user_is_found_by_name_everywhere_and_within_an_area() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
@@ -27,8 +27,8 @@ async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
     assert_eq!(exit, 0, "{stderr}");
     let counts = check("user", &sandbox, &outputs, 0);
     let found = column(&outputs, "seq_dataset.csv", "seq_id");
-    assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), of_user(sandbox.mock_data()));
-    assert_eq!(found.len(), of_user(sandbox.mock_data()).len(), "each once");
+    assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), sequences_of_user(sandbox.mock_data()));
+    assert_eq!(found.len(), sequences_of_user(sandbox.mock_data()).len(), "each once");
     assert!(column(&outputs, "seq_dataset.csv", "org_id").iter().all(|id| id == MockData::USER_ID));
     assert!(sandbox.requests_to(Host::Tiles).is_empty() && counts["steps"]["sequences"]["unit"] == "pages");
 
@@ -39,7 +39,11 @@ async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
     assert_eq!(exit, 0, "{stderr}");
     check("user here", &sandbox, &outputs, 0);
     let here: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
-    assert!(!here.is_empty() && here.len() < found.len() && here.is_subset(&of_user(sandbox.mock_data())));
+    assert!(
+        !here.is_empty()
+            && here.len() < found.len()
+            && here.is_subset(&sequences_of_user(sandbox.mock_data()))
+    );
 
     // Dates narrow the search itself.
     sandbox.clear_requests();
@@ -61,7 +65,7 @@ async fn a_user_is_found_by_name_wherever_they_were_and_within_an_area() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_of_a_user_are_followed_to_the_last_and_kept_for_the_next_run() {
+async fn all_pages_of_a_user_are_read_and_stored_for_the_next_run() {
     let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(20_000, 5)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
@@ -88,12 +92,12 @@ async fn the_pages_of_a_user_are_followed_to_the_last_and_kept_for_the_next_run(
     assert_eq!(exit, 0, "{stderr}");
     assert_eq!(pages(&sandbox), all - 2, "two were kept");
     let found: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
-    assert_eq!(found, of_user(sandbox.mock_data()));
+    assert_eq!(found, sequences_of_user(sandbox.mock_data()));
     assert_eq!(number(&report(&outputs)["steps"]["sequences"]["done"]), all as u64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_lead_elsewhere_or_in_a_circle_end_with_a_failure() {
+async fn pages_that_lead_elsewhere_or_in_a_circle_are_a_failure() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let page =
@@ -111,7 +115,7 @@ async fn pages_that_lead_elsewhere_or_in_a_circle_end_with_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crawl_starts_from_sequences_or_images_in_every_way_they_can_be_said() {
+async fn a_crawl_starts_from_sequences_or_images_in_every_input_form() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
@@ -168,7 +172,7 @@ async fn a_crawl_starts_from_sequences_or_images_in_every_way_they_can_be_said()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_that_are_none_are_refused_and_what_can_t_go_together_is_told() {
+async fn invalid_ids_and_conflicting_inputs_are_rejected() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bad.txt"), "a b c\n").unwrap();

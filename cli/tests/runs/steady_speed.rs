@@ -44,7 +44,7 @@ fn first_request(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'stat
 }
 
 /// A client, and how often it changed the limit of a host.
-fn watched(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
+fn client_with_limits(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
     let limits = Arc::new(Mutex::new(Vec::new()));
     let observer = {
         let limits = Arc::clone(&limits);
@@ -87,7 +87,7 @@ async fn download(client: &Client, folder: &Path, images: Vec<Metadata>) -> Writ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
+async fn failing_pictures_do_not_slow_down_others() {
     const PICTURES: usize = 1500;
     let faults = [
         (Fault::Empty, 20),
@@ -101,7 +101,7 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
     for (fault, percent) in faults {
         let sandbox = Sandbox::builder().latency(Duration::from_millis(20)).picture_bytes(2000).start();
         let sandbox = sandbox.await.unwrap();
-        let (client, limits) = watched(&sandbox, Duration::from_millis(20));
+        let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(20));
         let images = with_urls(&sandbox, &client, PICTURES).await;
         sandbox.clear_requests();
         let bad =
@@ -134,7 +134,7 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else() {
+async fn images_that_fail_their_batches_cost_a_bounded_number_of_requests() {
     const IMAGES: usize = 6000;
     for (alone_too, percent_of_percent) in [(false, 50), (true, 50)] {
         let world = MockData::with_image_count(20_000, 1);
@@ -148,7 +148,7 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
             in_batch || (alone_too && spoils(request.path.trim_start_matches('/')))
         });
         sandbox.add_rule(rule.fault(trouble));
-        let (client, limits) = watched(&sandbox, Duration::from_millis(20));
+        let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(20));
         let images = present(&sandbox, IMAGES);
         assert_eq!(images.len(), IMAGES);
         let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
@@ -185,14 +185,14 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sequence_that_always_fails_holds_up_no_other() {
+async fn a_sequence_that_always_fails_delays_no_other() {
     let world = MockData::with_image_count(60_000, 1);
     let sandbox =
         Sandbox::builder().mock_data(world).latency(Duration::from_millis(2)).start().await.unwrap();
     let bad = |request: &RecordedRequest| is_bad(&request.param("sequence_id").unwrap_or_default(), 10);
     let bad_rule = Rule::when(move |request| request.path == "/image_ids" && bad(request));
     sandbox.add_rule(bad_rule.fault(Fault::status(500, "")));
-    let (client, limits) = watched(&sandbox, Duration::from_millis(100));
+    let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(100));
     let sequences: Vec<_> =
         sandbox.mock_data().sequences().iter().map(|sequence| Ok(sequence_record(sequence))).collect();
     let count = sequences.len();
@@ -213,7 +213,7 @@ async fn a_sequence_that_always_fails_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
+async fn a_request_for_less_data_on_one_image_fails_only_that_image() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 60);
     let big = images[7].img_id.to_string();
@@ -222,7 +222,7 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
         Rule::when(move |request| request.path == path || request.ids().contains(&big))
             .fault(Fault::TooLarge),
     );
-    let (client, _) = watched(&sandbox, Duration::from_millis(2));
+    let (client, _) = client_with_limits(&sandbox, Duration::from_millis(2));
     let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
     let records: Vec<_> = FetchMetadata::new(&client).apply(stream::iter(rows).boxed()).collect().await;
     let failed: Vec<_> = records.iter().filter_map(|record| record.as_ref().err()).collect();
@@ -239,7 +239,7 @@ async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
 /// --ignored steady::figures --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "figures, not a test"]
-async fn figures() {
+async fn print_timings() {
     let chosen = std::env::var("SCENARIO").unwrap_or_default();
     let scenario = |name: &str| chosen.is_empty() || chosen.split(',').any(|one| one == name);
     let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --tile-rate 1000000 --progress none --yes";

@@ -62,7 +62,7 @@ fn area(args: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_run_asks_for_no_tile_and_writes_the_same_table() {
+async fn a_second_run_requests_no_tile_and_writes_the_same_table() {
     let sandbox = Sandbox::start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     let (exit, stderr, plain) = run(&sandbox, cache.path(), CYPRUS).await;
@@ -112,7 +112,7 @@ async fn tiles_serve_any_box_and_any_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_old_is_asked_for_again_and_zero_keeps_nothing() {
+async fn expired_tiles_are_requested_again_and_age_zero_disables_the_cache() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let tile = TileId { z: 8, x: 151, y: 101 };
@@ -141,7 +141,7 @@ async fn what_is_too_old_is_asked_for_again_and_zero_keeps_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_where_nothing_is_is_kept_too() {
+async fn an_empty_tile_is_cached_too() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let client = builder(&sandbox).tile_cache(&TileCache::open(folder.path(), DAY)).build().unwrap();
@@ -153,7 +153,7 @@ async fn a_tile_where_nothing_is_is_kept_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_files_are_no_tiles_and_make_room_for_new_ones() {
+async fn damaged_cache_files_are_ignored_and_replaced() {
     let sandbox = Sandbox::start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, cache.path(), &area("")).await;
@@ -195,7 +195,7 @@ async fn damaged_files_are_no_tiles_and_make_room_for_new_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cache_may_be_removed_while_a_run_uses_it() {
+async fn the_cache_can_be_removed_during_a_run() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(3)).start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, cache.path(), CYPRUS).await;
@@ -235,7 +235,7 @@ async fn two_runs_at_once_share_a_cache() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_oldest_tiles_go_when_there_are_too_many() {
+async fn the_oldest_tiles_are_removed_above_the_size_limit() {
     const BOUND: u64 = 40 * 4096;
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -270,7 +270,7 @@ async fn the_oldest_tiles_go_when_there_are_too_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_run_left_goes_with_time_and_nothing_else_does() {
+async fn old_leftovers_of_killed_runs_are_removed_and_nothing_else() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let client = builder(&sandbox).tile_cache(&TileCache::open(folder.path(), DAY)).build().unwrap();
@@ -303,7 +303,7 @@ async fn what_a_killed_run_left_goes_with_time_and_nothing_else_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_that_failed_is_asked_for_again() {
+async fn a_failed_tile_is_requested_again() {
     let sandbox = Sandbox::start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, cache.path(), CYPRUS).await;
@@ -324,7 +324,7 @@ async fn a_tile_that_failed_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cache_that_cant_be_written_is_told_once_and_harmless() {
+async fn an_unwritable_cache_gives_one_warning() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, folder.path(), CYPRUS).await;
@@ -352,7 +352,7 @@ async fn a_cache_that_cant_be_written_is_told_once_and_harmless() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unfinished_run_keeps_the_tiles_that_came_from_the_cache() {
+async fn an_unfinished_run_stores_tiles_from_the_cache() {
     let sandbox = Sandbox::start().await.unwrap();
     let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, cache.path(), &area("")).await;
@@ -374,7 +374,7 @@ async fn an_unfinished_run_keeps_the_tiles_that_came_from_the_cache() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_age_that_is_none_is_wrong_usage() {
+async fn an_invalid_age_is_a_usage_error() {
     let sandbox = Sandbox::start().await.unwrap();
     let cache = tempfile::tempdir().unwrap();
     for age in ["24", "tomorrow", "-1h"] {
