@@ -1,13 +1,10 @@
-//! How often the hot paths ask for memory: counted, for time depends on the machine.
+//! Allocations of the hot paths, counted because times depend on the machine.
 //!
-//! A binary of its own, for an allocator is one for the process. Bounds have room for what is asked once in many
-//! records, and none for one time more a record.
-#![allow(
-    unsafe_code,
-    reason = "an allocator that counts can't be written without; it hands all on to the system's"
-)]
+//! A separate binary, because a process has one global allocator. The bounds allow allocations shared by many
+//! records, but not one more per record.
+#![allow(unsafe_code, reason = "a counting allocator needs it; all calls go to the system allocator")]
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-#![allow(clippy::print_stdout, reason = "figures for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "figures, visible with --nocapture")]
 
 #[path = "../benches/support/table.rs"]
 #[allow(dead_code, reason = "benches use the rest")]
@@ -34,40 +31,40 @@ static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: every call goes on to the system's allocator as it came.
+// SAFETY: every call is passed unchanged to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: AllocLayout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: AllocLayout) {
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: AllocLayout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// Held by a test from its beginning on: what others make ready would be counted too.
+/// Locks out other tests: their allocations would be counted too.
 fn lock() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often memory is asked for an item more, by all threads of a work.
+/// Returns the number of allocations per item, by all threads.
 fn per_item(few: usize, work: impl Fn(usize)) -> f64 {
     let allocations = |items| {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         work(items);
         (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64
     };
-    allocations(few); // What a process makes ready once.
+    allocations(few); // Allocations at the first use.
     (allocations(3 * few) - allocations(few)) / (2 * few) as f64
 }
 
@@ -103,7 +100,7 @@ fn reading_a_record_allocates_only_its_long_texts() {
     let _alone = lock();
     let records = table::records(6000);
     for format in Format::ALL {
-        // Two texts; GeoJSON is read into values first.
+        // Two texts per record. GeoJSON is parsed into values first.
         let max = match format.name() {
             "geojson" | "geojsonseq" => 25.5,
             _ => 2.5,

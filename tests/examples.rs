@@ -1,4 +1,4 @@
-//! The examples run, and README shows the first of them word for word.
+//! The examples run, and the README contains the first of them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use streetflow_sandbox::Sandbox;
 
 use crate::support::names;
 
-/// Where cargo puts examples: beside the folder of this test.
+/// Returns the path of a built example, beside the folder of this test.
 fn example(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let built = here.parent().and_then(Path::parent).unwrap().join("examples").join(name);

@@ -1,4 +1,4 @@
-//! Real recordings, where they are beside the checkout; elsewhere these tests say that they ran on nothing.
+//! Tests on recorded responses of the real API. Without the recordings beside the checkout, the tests print that they are skipped.
 
 use std::fs;
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::support::{builder, image_record};
 fn recording(path: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
     if !folder.is_dir() {
-        // Past the capture of passing tests: somebody should read it.
+        // Not captured by the test harness, so that it is visible.
         let words = format!("no recordings at `{}`: this test ran on nothing\n", folder.display());
         std::io::stderr().write_all(words.as_bytes()).unwrap();
         return None;
@@ -56,7 +56,7 @@ fn recorded_tiles_decode_to_their_known_counts() {
     assert_eq!((sequence.0, image.0), (89, 8_695));
 }
 
-/// Answers one request with a body, and says what the client makes of it.
+/// Returns the client's result for a response with this status and body.
 async fn classify(status: u16, body: &str) -> Result<Metadata> {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(status, body)));
@@ -77,7 +77,7 @@ async fn every_error_envelope_is_classified_by_its_code() {
             (190, _) => ErrorKind::Auth,
             (100, Some(33)) => ErrorKind::Gone,
             (100, _) if error["message"].as_str().unwrap().contains("does not exist") => {
-                // An excerpt that lost its subcode can't be told from a wrong request.
+                // An excerpt without its subcode looks like a bad request.
                 ErrorKind::Rejected
             }
             (100, _) => ErrorKind::Rejected,
@@ -86,7 +86,7 @@ async fn every_error_envelope_is_classified_by_its_code() {
             (368, _) => ErrorKind::Blocked,
             other => panic!("a code that nobody expects: {other:?}"),
         };
-        // A limit would be waited for; the judgement is the same in the unit tests.
+        // The client would wait for the rate limit; unit tests cover this case.
         if expected == ErrorKind::RateLimited {
             continue;
         }
@@ -114,7 +114,7 @@ async fn every_valid_response_decodes_and_round_trips_in_every_format() {
         bodies.push(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap());
     }
     assert!(bodies.len() > 15);
-    // Over a limit, the client would wait for minutes; unit tests have that case.
+    // The client would wait for minutes; unit tests cover this case.
     for body in bodies.into_iter().filter(|body| body["error"]["code"] != 4) {
         let classify = classify(200, &body.to_string()).await;
         match classify {
@@ -137,7 +137,7 @@ async fn every_valid_response_decodes_and_round_trips_in_every_format() {
     check_every_format(&records);
 }
 
-/// The metadata of a real fisheye sequence, under the names that its collector gave the fields.
+/// The metadata of a recorded fisheye sequence, with the field names of the recording.
 #[test]
 fn a_recorded_sequence_round_trips_in_every_format() {
     let Some(path) = recording("fisheye-sequence/metadata.json") else { return };

@@ -1,4 +1,4 @@
-//! The one door: what is sent where, how often, and what becomes of bad answers.
+//! Requests of the client: token, hosts, retries, concurrency, and downloads.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn known_sequence(sandbox: &Sandbox) -> SequenceId {
         .unwrap()
 }
 
-/// The images of one sequence with their picture URLs.
+/// Returns images with their picture URLs.
 async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Metadata> {
     let fields = "thumb_256_url,thumb_1024_url,thumb_2048_url,thumb_original_url".parse().unwrap();
     let world = sandbox.mock_data();
@@ -151,7 +151,7 @@ async fn permanent_failures_are_not_retried() {
         sandbox.add_rule(Rule::on(Host::Graph).fault(fault));
         let error = client(&sandbox).image_ids(&known_sequence(&sandbox)).await.unwrap_err();
         assert_eq!((error.kind(), sandbox.requests().len()), (kind, 1), "{error:?}");
-        assert!(!format!("{error:?} {}", error.chain()).contains("0123456789abcdef"), "the token shows");
+        assert!(!format!("{error:?} {}", error.chain()).contains("0123456789abcdef"), "the token is shown");
     }
 }
 
@@ -179,7 +179,7 @@ async fn the_first_login_page_ends_all_tile_traffic() {
             assert!(error.hint().unwrap().contains("about a day"), "{error:?}");
             assert!(!error.chain().contains("0123456789abcdef"));
         }
-        assert_eq!(sandbox.requests().len(), 2, "none after the first refusal");
+        assert_eq!(sandbox.requests().len(), 2, "none after the first rejection");
         client.image_ids(&known_sequence(&sandbox)).await.unwrap();
     }
 }
@@ -276,7 +276,7 @@ async fn no_bad_download_becomes_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let client = builder(&sandbox).max_attempts(3).build().unwrap();
         let images = with_urls(&sandbox, &client, 4).await;
-        // One picture recovers, one never does.
+        // One picture recovers, another one fails permanently.
         let paths: Vec<String> =
             images.iter().map(|image| path_of(image.thumb_256_url.as_deref().unwrap())).collect();
         sandbox.add_rule(Rule::on(Host::Images).path(&paths[0]).fault(fault()));

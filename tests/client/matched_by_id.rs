@@ -1,5 +1,5 @@
-//! Results belong to the image whose id they carry, whatever an answer leaves out, doubles, adds or reorders, and
-//! wherever in a halved batch a part fails for good.
+//! Results are assigned by image id, even if a response omits, duplicates, adds or reorders images, and wherever a
+//! part of a split batch fails permanently.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -18,10 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{image_record, names};
 
-/// How a stand-in answers requests for images: each answer is chosen by chance, from a seed.
+/// A server with random responses to requests for images, from a seed.
 struct RandomServer {
     random: fastrand::Rng,
-    /// One answer in so many ends the run.
+    /// Percentage of responses with a fatal error.
     fatal: u32,
     url: String,
 }
@@ -32,7 +32,7 @@ const REDUCE: &str = r#"{"error":{"message":"Please reduce the amount of data","
 const TROUBLE: &str = r#"{"error":{"message":"Service temporarily unavailable","code":2}}"#;
 
 impl RandomServer {
-    /// What the stand-in knows of an image; `make` and the URL tell which one it is.
+    /// Returns the JSON of an image. `make` and the URL contain the id.
     fn record(&self, id: &str) -> String {
         format!(r#"{{"id":"{id}","make":"maker of {id}","thumb_256_url":"{}/picture/{id}"}}"#, self.url)
     }
@@ -56,7 +56,7 @@ impl RandomServer {
         }
     }
 
-    /// Images in any order, of which some are missing, doubled, foreign or contradict their key.
+    /// Returns images in any order, some of them missing, duplicate, not requested, or under a wrong key.
     fn batch(&mut self, ids: &[&str]) -> String {
         let mut entries: Vec<String> = Vec::new();
         for id in ids {
@@ -75,7 +75,7 @@ impl RandomServer {
     }
 }
 
-/// Serves the Graph and the pictures of a [`Chance`] until it is dropped.
+/// Serves the Graph API and the pictures of a [`RandomServer`] until the handle is dropped.
 async fn serve(
     seed: u64,
     fatal: u32,
@@ -117,7 +117,7 @@ async fn connection(stream: TcpStream, server: Arc<Mutex<RandomServer>>, jpeg: A
     }
 }
 
-/// A picture with an id in a comment segment.
+/// Returns the picture with the id in a comment segment.
 fn with_comment(jpeg: &[u8], id: &str) -> Vec<u8> {
     let comment = format!("picture of {id};");
     let length = u16::try_from(comment.len() + 2).unwrap().to_be_bytes();
@@ -135,7 +135,7 @@ fn client(url: &str, errors: Arc<Mutex<Vec<String>>>) -> Client {
     builder.observer(Arc::new(observer)).build().unwrap()
 }
 
-/// Rows of a table, of which some name the same image.
+/// Returns rows of a table, some of them with the same image.
 fn rows(count: usize, seed: u64) -> Vec<Image> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut rows: Vec<Image> = (0..count).map(|number| image_record(&(1000 + number).to_string())).collect();
@@ -176,7 +176,7 @@ async fn check_metadata(seed: u64, count: usize, fatal: u32) {
             }
         }
     }
-    assert_eq!(expected.next(), None, "every row has its item");
+    assert_eq!(expected.next(), None, "every row has an item");
 }
 
 async fn check_pictures(seed: u64, count: usize, fatal: u32, folder: &Path) {
@@ -187,7 +187,7 @@ async fn check_pictures(seed: u64, count: usize, fatal: u32, folder: &Path) {
         thumb_256_url: Some(format!("{url}/picture/0?oe=1")),
         ..Metadata::default()
     };
-    // Each once: of two rows for one file the second finds it there, or not, by chance.
+    // Each image once: whether the second row of a file finds it existing depends on timing.
     let images: Vec<Metadata> = rows(count, seed).into_iter().map(ended).collect();
     let images: BTreeMap<ImageId, Metadata> =
         images.into_iter().map(|one| (one.img_id.clone(), one)).collect();

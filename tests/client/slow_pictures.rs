@@ -1,4 +1,4 @@
-//! Pictures that come slowly, and pictures that are redirected.
+//! Slow downloads and redirected downloads.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use crate::support::{builder, metadata_record, names};
 
-/// A whole JPEG of about so many bytes.
+/// Returns a complete JPEG of about this many bytes.
 fn picture(bytes: usize) -> Vec<u8> {
     let mut jpeg = vec![0xff, 0xd8];
     while jpeg.len() < bytes {
-        // A comment.
+        // A comment segment.
         jpeg.extend([0xff, 0xfe, 0x10, 0x00]);
         jpeg.extend(std::iter::repeat_n(b'x', 0x1000 - 2));
     }
@@ -25,7 +25,7 @@ fn picture(bytes: usize) -> Vec<u8> {
     jpeg
 }
 
-/// Serves a picture in pieces of so many bytes, one a second; every request anew.
+/// Serves a picture in chunks of this many bytes, one per second.
 async fn serve_slowly(body: Vec<u8>, piece: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

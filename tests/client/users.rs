@@ -1,4 +1,4 @@
-//! The listing of a user: empty pages, pages that are too much, images without a creator.
+//! Listing of a user's images: empty pages, pages that are too large, images without a creator.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn empty_pages_with_a_next_page_are_followed_a_limited_number_of_times() {
         sandbox.graph_url(),
         MockData::USER
     );
-    // The address of the next page has another path, so that only the first one is empty.
+    // The URL of the next page has another path, so only the first page is empty.
     sandbox.add_rule(Rule::on(Host::Graph).path("/images").fault(Fault::status(200, &first)));
     check_complete(&sandbox, "an empty first page").await;
 
@@ -111,7 +111,7 @@ async fn if_small_pages_are_too_large_time_ranges_are_requested() {
     };
     let is_long = move |request: &RecordedRequest| {
         let (from, to) = (year(request, "start_captured_at"), year(request, "end_captured_at"));
-        // Any range that may hold images of two years, but not what lies outside of all.
+        // Any range that can contain images of two years, but none outside of all images.
         match (from, to) {
             (Some(from), Some(to)) => to - from > 1 && from < 2100,
             (Some(from), None) => from < 2020,
@@ -121,7 +121,7 @@ async fn if_small_pages_are_too_large_time_ranges_are_requested() {
     sandbox
         .add_rule(Rule::when(move |request| is_search(request) && is_long(request)).fault(Fault::TooLarge));
     check_complete(&sandbox, "two years at most").await;
-    // A search that is always too much is one named failure, and comes to an end.
+    // A search that is always too large is one failure and ends.
     sandbox.clear_rules();
     let client = fast_client(&sandbox);
     let day =

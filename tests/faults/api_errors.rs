@@ -1,5 +1,5 @@
-//! What the client does about every bad answer that the API is known to give: a row here for each row of the tables
-//! of tile host, Graph and image host, with what is asked again, after which pause, and what a person is told.
+//! The client's reaction to every known error response of the tile host, the Graph API and the image host:
+//! number of attempts, backoff, and message.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::support::{builder, names};
 
 const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 
-/// Attempts that the clients here make.
+/// Maximum number of attempts of the clients in this file.
 const ATTEMPTS: usize = 3;
 
 /// A pause that nobody waits out in a test: the request is given up when it begins.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What an observer saw.
+/// An observer that records retries, waits and messages.
 #[derive(Default)]
 struct Recorder {
     waits: Mutex<Vec<Duration>>,
@@ -65,7 +65,7 @@ fn recorded_client(sandbox: &Sandbox) -> (Client, Arc<Recorder>) {
     (client.unwrap(), recorder)
 }
 
-/// What becomes of a request, or nothing if it waits for longer than a test can.
+/// Returns the result of a request, or `None` if it waits too long for a test.
 async fn outcome<T>(recorder: &Recorder, request: impl Future<Output = Result<T>>) -> Option<Result<T>> {
     tokio::select! {
         outcome = request => Some(outcome),
@@ -77,13 +77,13 @@ fn header(status: u16, name: &str, value: &str) -> Fault {
     Fault::status(status, "").header(name, value)
 }
 
-/// How a bad answer ends.
+/// The result of an error response.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Good,
-    /// RecordedRequest so often in all, then an error.
+    /// An error after this many requests in total.
     Fails(ErrorKind, usize),
-    /// Waits for at least so many seconds before it is asked again.
+    /// Waits at least this many seconds before the retry.
     Waits(u64),
 }
 use End::{Fails, Good, Waits};
@@ -125,7 +125,7 @@ async fn each_error_response_of_the_tile_host() {
         let sandbox = Sandbox::start().await.unwrap();
         sandbox.add_rule(Rule::on(Host::Tiles).fault(fault.clone()));
         let (client, recorder) = recorded_client(&sandbox);
-        // As the walk asks: bytes that are no tile are an attempt that failed.
+        // As in the walk: bytes that are no tile are a failed attempt.
         let source = streetflow::TileSource::within(&client, "33.360,35.160,33.361,35.161".parse().unwrap());
         let walk = async {
             match streetflow::Source::stream(source).next().await {
@@ -209,7 +209,7 @@ async fn each_error_response_of_the_graph_api() {
         sandbox.clear_requests();
         let (client, recorder) = recorded_client(&sandbox);
         let fetched = async { client.image(&image, &"width".parse()?).await.map(drop) };
-        // Of one image there is no less to ask for, so the demand is one that may pass.
+        // The request for one image cannot be smaller, so the error is temporary.
         let end = if let Fails(TooLarge, _) = end { Fails(TooLarge, ATTEMPTS) } else { end };
         check(
             &sandbox,
@@ -269,7 +269,7 @@ async fn download(client: &Client, folder: &std::path::Path, images: Vec<Metadat
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_error_response_of_the_image_host() {
-    // The fault, how often it is asked, whether a fresh URL is, and what is told if it never ends.
+    // Fault, number of requests, whether a fresh URL is requested, and the message if the fault stays.
     let cases = [
         (Fault::status(403, "URL signature expired"), 2, true, "URL signature expired"),
         (Fault::status(403, "URL signature mismatch"), 2, true, "URL signature mismatch"),
@@ -298,7 +298,7 @@ async fn each_error_response_of_the_image_host() {
         let text = recorder.messages.lock().unwrap().concat();
         assert!(text.contains(expected_text), "{fault:?}: {text}");
         assert!(names(folder.path()).is_empty(), "{fault:?}");
-        // Once only, and the picture is there all the same.
+        // If the fault occurs once, the picture is still downloaded.
         sandbox.clear_rules();
         sandbox.add_rule(Rule::on(Host::Images).times(1).fault(fault.clone()));
         let written = download(&client, folder.path(), images).await.unwrap();
@@ -329,14 +329,14 @@ async fn an_expired_url_is_not_requested_and_fresh_urls_come_in_batches() {
     sandbox.clear_requests();
     let written = download(&client, folder.path(), images.clone()).await.unwrap();
     assert_eq!((written.records, written.failed), (20, 0));
-    assert_eq!(sandbox.requests_to(Host::Images).len(), 20, "the ended ones were not tried");
+    assert_eq!(sandbox.requests_to(Host::Images).len(), 20, "expired URLs were not requested");
     let batches = sandbox.requests_to(Host::Graph);
     assert!(
         batches.len() <= 3
             && batches.iter().all(|request| request.param("fields").as_deref() == Some("thumb_256_url"))
     );
 
-    // A fresh URL that has ended too, an image that is gone meanwhile, and a token that is refused.
+    // A fresh URL that is expired too, an image that is deleted by now, and a rejected token.
     sandbox.expire_urls_at(1);
     let other = tempfile::tempdir().unwrap();
     let written = download(&client, other.path(), images.clone()).await.unwrap();
@@ -351,7 +351,7 @@ async fn an_expired_url_is_not_requested_and_fresh_urls_come_in_batches() {
     let wrong = builder(&sandbox).token(streetflow::Token::new("MLY|1|wrong").unwrap()).build().unwrap();
     let third = tempfile::tempdir().unwrap();
     let written = download(&wrong, third.path(), images).await.unwrap();
-    assert_eq!((written.records, written.failed), (0, 20), "those whose URL holds could still be had");
+    assert_eq!((written.records, written.failed), (0, 20), "pictures with a valid URL are downloaded");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,7 +373,7 @@ async fn an_outage_causes_no_retry_storm_and_does_not_fail_the_crawl() {
         () = recorder.long.notified() => {}
     }
     let sent = sandbox.requests().len();
-    // Twice what may be under way at once, and the reserve of a host in trouble.
+    // Twice the concurrency, plus the retry budget of a failing host.
     assert!(sent <= 64 * 2 + 110, "{sent} requests");
     let last = sandbox.requests().last().unwrap().in_flight;
     assert!(last <= 8, "{last} at once at the end");

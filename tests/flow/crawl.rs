@@ -1,4 +1,4 @@
-//! From boxes to sequences, against the truth of the sandbox's world.
+//! Tile walks: the found sequences compared with the mock data.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +97,7 @@ async fn pruning_saves_requests_and_misses_only_sequences_without_a_line() {
     assert_eq!(zooms(&sandbox), (9..=14).collect(), "35 tiles of level 10 are more than 32");
     let mut requests: Vec<_> = sandbox.requests().into_iter().map(|request| request.path).collect();
     requests.sort();
-    assert!(requests.windows(2).all(|pair| pair[0] != pair[1]), "no tile is asked for twice");
+    assert!(requests.windows(2).all(|pair| pair[0] != pair[1]), "no tile is requested twice");
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_small_box_starts_at_zoom_14_and_finds_what_it_contains() {
     let inside =
         expected(world, |sequence| sequence.images().any(|image| small.contains(image.coordinates())));
     assert!(!inside.is_empty() && sequences.is_superset(&inside), "{:?}", inside.difference(&sequences));
-    // What is found besides draws a line through the box: some images lie on either side of an edge, close by.
+    // Other found sequences have a line through the box, with images close to its edge.
     let wide: Bbox = "33.345,35.157,33.385,35.188".parse().unwrap();
     let near = expected(world, |sequence| sequence.images().any(|image| wide.contains(image.coordinates())));
     assert!(sequences.is_subset(&near), "{:?}", sequences.difference(&near));
@@ -172,5 +172,5 @@ async fn a_blocked_tile_host_is_the_last_item_and_ends_the_walk() {
     let items: Vec<_> = TileSource::within(&client(&sandbox), cyprus()).stream().collect().await;
     assert_eq!(items.iter().filter(|item| item.is_err()).count(), 1);
     assert_eq!(items.last().unwrap().as_ref().unwrap_err().kind(), ErrorKind::Blocked);
-    assert!(sandbox.requests().len() <= 41 + 32, "only what was under way still arrives");
+    assert!(sandbox.requests().len() <= 41 + 32, "only requests in flight still arrive");
 }

@@ -1,4 +1,4 @@
-//! Flows: policies, taps, ends.
+//! Flows: error policies, taps, and ways to end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use streetflow::{
 
 use crate::support::{eventually, failure, image_record, image_records, names};
 
-/// Takes everything and counts it.
+/// A sink that counts all records.
 struct Count;
 
 #[async_trait]
@@ -98,7 +98,7 @@ async fn a_tap_gets_no_errors_but_the_flow_does() {
     assert_eq!((report.taps[0].records, report.failed, report.gone), (2, 1, 1));
 }
 
-/// A stage that reads far ahead of its consumer, as those that send requests do.
+/// A stage that prefetches, like the stages that send requests.
 fn read_ahead(records: RecordStream<Image>) -> RecordStream<Image> {
     records.map(|item| async { item }).buffered(1000).boxed()
 }
@@ -164,7 +164,7 @@ async fn a_flow_as_a_stream_aborts_its_taps_after_a_fatal_error() {
 
 #[tokio::test]
 async fn interrupted_records_after_a_signal_are_no_failures() {
-    // The record that is being made when the signal comes ends as interrupted, as requests of a stopped client do.
+    // The record in progress ends as interrupted, like a request of a stopped client.
     let (signal, received) = tokio::sync::oneshot::channel();
     let mut signal = Some(signal);
     let echo = stream::poll_fn(move |_| {

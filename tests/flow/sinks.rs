@@ -1,4 +1,4 @@
-//! What every sink must do, whatever it writes: one macro line a sink.
+//! The conformance suite of the sinks: one macro call for each sink.
 
 use std::fs;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ fn all_fields() -> Fields {
     Fields::known().join(",").parse().unwrap()
 }
 
-/// A record with an odd value in every column, and one with none but the key.
+/// Returns a record with an unusual value in every column, and one with only the key.
 fn odd_records() -> Vec<Metadata> {
     vec![odd_metadata(), metadata_record("1")]
 }
@@ -133,7 +133,7 @@ macro_rules! conforms {
                     .unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Io);
                 assert!(error.chain().contains("file/table"), "{}", error.chain());
-                assert!(polled.load(Ordering::Relaxed) < 2000, "it stopped early");
+                assert!(polled.load(Ordering::Relaxed) < 2000, "stopped early");
             }
         }
     };
@@ -165,7 +165,7 @@ mod parquet {
     conforms!(native, Parquet, |path| ParquetSink::create(path).fields(&all_fields()).native_geometry());
 }
 
-/// Takes everything and writes nothing.
+/// A sink that reads all records and writes nothing.
 struct Discard;
 
 #[streetflow::async_trait]
@@ -186,7 +186,7 @@ async fn a_tee_writes_nothing_if_its_second_sink_fails() {
     eventually("nothing is left", || names(folder.path()).is_empty()).await;
 }
 
-/// Takes one record and is content.
+/// A sink that ends after one record.
 struct TakeOne;
 
 #[streetflow::async_trait]
@@ -212,7 +212,7 @@ async fn a_tee_continues_when_one_sink_ends_early() {
     }
 }
 
-/// A disk that has room for so many bytes.
+/// A writer on a disk with space for a number of bytes.
 struct Disk<W> {
     inner: W,
     room: usize,
@@ -277,7 +277,7 @@ async fn leftovers_of_killed_processes_are_removed_and_files_of_running_ones_sta
     let (dead, alive) =
         (folder.path().join(".table.DeadAb.partial"), folder.path().join(".table.Alive0.partial"));
     fs::write(&dead, "half").unwrap();
-    // No name that this program gives, so no file of its own.
+    // Not a name that this program uses, so not its file.
     fs::write(folder.path().join(".table.mine.partial"), "thesis").unwrap();
     let held = fs::File::create(&alive).unwrap();
     held.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Tables as people bring them.
+//! Tables as users and other tools write them.
 
 use futures::{StreamExt, TryStreamExt};
 use streetflow::{
@@ -22,7 +22,7 @@ async fn order_extra_columns_bom_crlf_and_quotes_do_not_matter() {
     assert_eq!(images.len(), 2);
 }
 
-/// Gives a few bytes at a time, as a pipe may.
+/// A reader that returns a few bytes at a time, like a pipe.
 struct SmallReads(std::io::Cursor<Vec<u8>>, usize);
 
 impl std::io::Read for SmallReads {
@@ -108,7 +108,7 @@ async fn a_million_rows_stream_in_constant_memory() {
     assert_eq!(count.await.unwrap(), 1_000_000);
 }
 
-/// Makes rows as they are read.
+/// A reader that generates rows on demand.
 struct Lines<I> {
     rows: I,
     rest: Vec<u8>,
@@ -223,7 +223,7 @@ async fn features_of_other_tools_are_read() {
     assert_eq!((images[1].img_id.as_str(), images[1].width), ("2", Some(2560)));
     assert_eq!((images[1].is_pano, images[1].captured_at), (Some(true), Some(1_500_000_000_000)));
     assert_eq!(images[1].camera_parameters, Some(vec![0.5, 1.0]));
-    assert_eq!(images[2].geometry, here, "columns of its own go before the geometry");
+    assert_eq!(images[2].geometry, here, "own columns have priority over the geometry");
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn a_bad_feature_is_named_and_skipped() {
         let chain = error.chain();
         assert!(chain.contains("feature 2") && chain.contains(why), "{chain}");
         assert!(!chain.contains('\u{1b}') && chain.len() < 500, "{chain}");
-        // At the top it is the whole file that is wrong.
+        // An error at the top level is an error of the whole file.
         let error = features(&format!("{bad}\n{good}\n")).await.remove(0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{bad}");
     }

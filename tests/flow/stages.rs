@@ -1,4 +1,4 @@
-//! Listing and fetching: order, gaps, what is gone, how often is asked.
+//! Listing and fetching: order, missing items, deleted items, number of requests.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 use crate::support::{builder, client, failure, image_record, sequence_record};
 
-/// The images of the first sequences of the world, gone ones left out.
+/// Returns the existing images of the first sequences of the mock data.
 fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
     let world = sandbox.mock_data();
     let sequences = world.sequences().iter().filter(|sequence| !sequence.is_gone());
@@ -35,7 +35,7 @@ fn ids(records: &[Result<Metadata>]) -> Vec<&str> {
     records.iter().map(|record| record.as_ref().unwrap().img_id.as_str()).collect()
 }
 
-/// How often each image was answered, singly or in a batch.
+/// Counts the responses with each image, alone or in a batch.
 fn count_responses(requests: &[RecordedRequest]) -> HashMap<String, usize> {
     let mut count_responses = HashMap::new();
     for one in requests.iter().filter(|request| request.status == Some(200)) {
@@ -50,7 +50,7 @@ fn count_responses(requests: &[RecordedRequest]) -> HashMap<String, usize> {
 #[tokio::test]
 async fn images_are_in_capture_order_sequence_by_sequence() {
     let sandbox = Sandbox::start().await.unwrap();
-    // The first sequence's answer comes last.
+    // The response for the first sequence arrives last.
     let first = sandbox.mock_data().sequences()[0].id().to_owned();
     sandbox.add_rule(
         Rule::on(Host::Graph).query("sequence_id", &first).fault(Fault::Delay(Duration::from_millis(200))),
@@ -198,7 +198,7 @@ async fn gone_images_are_errors_in_their_place_whether_omitted_or_failing_the_ba
             .into_iter()
             .filter(|(_, times)| *times > 1)
             .collect();
-        assert!(repeated.is_empty() || !spoils, "asked again: {repeated:?}");
+        assert!(repeated.is_empty() || !spoils, "requested twice: {repeated:?}");
     }
 }
 

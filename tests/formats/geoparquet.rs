@@ -1,4 +1,4 @@
-//! The Parquet files as a reader's planner sees them: types, encodings, statistics, notes.
+//! Parquet files as a query planner sees them: types, encodings, statistics, key-value metadata.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -41,7 +41,7 @@ fn geo(file: &ParquetMetaData) -> Json {
     serde_json::from_str(&note(file, "geo").unwrap()).unwrap()
 }
 
-/// Images along a line, so that neighbours in the table are neighbours on the ground.
+/// Returns images along a line, so that neighbours in the table are neighbours in space.
 fn along(count: u32) -> impl Iterator<Item = Metadata> + Send {
     image_records(u64::from(count)).zip(0_u32..).map(move |(image, number)| Metadata {
         seq_id: image.seq_id,
@@ -80,7 +80,10 @@ async fn columns_have_widely_supported_types() {
         assert_eq!(leaf(name).physical_type(), kind, "{name}");
     }
     assert_eq!(leaf("img_id").converted_type(), ConvertedType::UTF8);
-    assert!(leaf("geometry").logical_type_ref().is_none(), "plain binary: older readers can't take GEOMETRY");
+    assert!(
+        leaf("geometry").logical_type_ref().is_none(),
+        "plain binary, because older readers do not support GEOMETRY"
+    );
     let Some(LogicalType::Timestamp(timestamp)) = leaf("captured_at").logical_type_ref().cloned() else {
         panic!("no timestamp")
     };
@@ -112,7 +115,7 @@ async fn row_groups_have_statistics_a_page_index_and_useful_dictionaries() {
     assert!(chunk("captured_at").encodings().any(|encoding| encoding == Encoding::DELTA_BINARY_PACKED));
     assert!(matches!(chunk("img_id").compression(), Compression::ZSTD(_)));
     assert_eq!(chunk("captured_at").statistics().and_then(Statistics::null_count_opt), Some(0));
-    // A second of captures takes less than a byte.
+    // One second of capture times needs less than a byte.
     assert!(chunk("captured_at").compressed_size() < 20_000, "{}", chunk("captured_at").compressed_size());
 }
 
@@ -134,7 +137,7 @@ async fn a_spatial_query_skips_row_groups_and_pages() {
         .filter(|group| edge(group, "bbox.xmax").1 >= west && edge(group, "bbox.xmin").0 <= east)
         .count();
     assert_eq!((touched, file.num_row_groups()), (1, 5));
-    // Within the group, whole pages are out of the question too.
+    // Pages of the row group are skipped too.
     let pages = file.offset_index().unwrap()[0].last().unwrap().page_locations().len();
     assert!(pages >= 8, "{pages} pages");
 }
@@ -161,7 +164,7 @@ async fn the_geo_metadata_follows_geoparquet_1_1() {
     assert_eq!(geo(&nowhere)["columns"]["geometry"]["bbox"], Json::Null);
     let images =
         written(image_records(3), |path| Box::new(ParquetSink::create(path)) as Box<dyn Sink<Image>>).await;
-    assert_eq!(note(&images, "geo"), None, "a table without a place is plain Parquet");
+    assert_eq!(note(&images, "geo"), None, "a table without coordinates is plain Parquet");
 }
 
 #[tokio::test]
@@ -196,7 +199,7 @@ async fn a_native_geometry_has_its_type_and_a_box_per_row_group() {
         .collect();
     assert_eq!((boxes[0].get_xmin(), boxes[0].get_ymax()), (30.0, 35.0));
     assert!(boxes[0].get_xmax() < boxes[1].get_xmin());
-    assert_eq!(geo(&file)["version"], "1.1.0", "and the older metadata besides");
+    assert_eq!(geo(&file)["version"], "1.1.0", "the older metadata is present too");
 }
 
 #[tokio::test]
@@ -211,9 +214,9 @@ async fn the_footer_describes_the_file() -> Result<()> {
     Ok(())
 }
 
-/// The metadata of the Arrow schema that is embedded in a file.
+/// Returns the metadata of the embedded Arrow schema.
 fn embedded(file: &ParquetMetaData) -> BTreeMap<String, String> {
-    // Beside notes of the footer, a reader could not tell where one of its own comes from.
+    // Other keys would be indistinguishable from those of the footer.
     let notes = file.file_metadata().key_value_metadata().unwrap();
     let schema = notes.iter().filter(|note| note.key == ARROW_SCHEMA_META_KEY).cloned().collect::<Vec<_>>();
     assert_eq!(schema.len(), 1, "{notes:?}");

@@ -1,4 +1,4 @@
-//! Every record in every format and back, and the bytes that we promise.
+//! Round trips of all record types in all formats, and the golden files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use streetflow::{
 use crate::support::tables::{all, bits, read, write};
 use crate::support::{ODD_TEXT, image_record, metadata_record, odd_metadata};
 
-/// Values for one column, one of each kind; which is taken is the column's matter.
+/// Values for one column, one of each kind. The kind of the column selects one.
 type Cell = (bool, String, f64, i32, i64, bool, Vec<f64>, Vec<String>);
 
 fn number() -> impl Strategy<Value = f64> {
@@ -29,7 +29,7 @@ fn cell() -> impl Strategy<Value = Cell> {
     (any::<bool>(), text(), number(), any::<i32>(), any::<i64>(), any::<bool>(), numbers, texts)
 }
 
-/// A table: for each row its id and a cell for every column.
+/// Generates a table: for each row its id and a cell for every column.
 fn table(columns: usize) -> impl Strategy<Value = Vec<(u64, String, Vec<Cell>)>> {
     let row = (0..10_u64.pow(17), "[A-Za-z0-9_-]{1,22}", proptest::collection::vec(cell(), columns));
     proptest::collection::vec(row, 0..4)
@@ -37,7 +37,7 @@ fn table(columns: usize) -> impl Strategy<Value = Vec<(u64, String, Vec<Cell>)>>
 
 fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
     let mut record = T::default();
-    // Half a point is no place.
+    // A point needs both coordinates.
     let mut has_longitude = false;
     for (column, (given, text, number, integer, time, boolean, numbers, texts)) in
         T::COLUMNS.iter().zip(cells)
@@ -55,7 +55,7 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
             (_, Kind::Bool) => Value::Bool(boolean),
             (_, Kind::Floats) => Value::Floats(numbers.into()),
             (_, Kind::Texts) => Value::Texts(texts.into()),
-            // What is not on the globe is no place.
+            // Coordinates out of range are invalid.
             (_, Kind::Longitude) => Value::Float(number % 180.0),
             (_, Kind::Latitude) => Value::Float(number % 90.0),
             _ => Value::Float(number),
@@ -65,7 +65,7 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
     record
 }
 
-/// There and back through every format, each time from what the one before gave back.
+/// Writes and reads records in every format, each time with the result of the previous format.
 fn check_round_trip<T: Record + PartialEq + std::fmt::Debug>(
     rows: Vec<(u64, String, Vec<Cell>)>,
     place: GeometryChoice,
@@ -129,7 +129,7 @@ fn golden(name: &str, format: Format) -> PathBuf {
     folder.join(format!("{name}.{}", format.extension()))
 }
 
-/// Files that other programs have learnt to read must not change by accident. `BLESS=1` writes them anew.
+/// Asserts that the files did not change by accident, because other programs read them. `BLESS=1` rewrites them.
 fn check_golden<T: Record + PartialEq + std::fmt::Debug>(name: &str, records: &[T]) {
     let folder = tempfile::tempdir().unwrap();
     for format in Format::ALL {
@@ -171,18 +171,18 @@ fn geojson_follows_rfc_7946() {
     let path = folder.path().join("table");
     write(&path, Format::GeoJson, &all(), &[odd_metadata(), metadata_record("1")]);
     let collection: geojson::FeatureCollection = fs::read_to_string(&path).unwrap().parse().unwrap();
-    assert_eq!(collection.foreign_members, None, "no crs, nothing that the RFC does not know");
+    assert_eq!(collection.foreign_members, None, "no crs and no other members unknown to the RFC");
     let names: Vec<Vec<&String>> = collection
         .features
         .iter()
         .map(|feature| feature.properties.as_ref().unwrap().keys().collect())
         .collect();
-    assert_eq!(names[0], names[1], "a value that is absent is null, not lacking");
+    assert_eq!(names[0], names[1], "a missing value is null");
     assert!(!names[0].contains(&&"lon".to_owned()) && names[0].contains(&&"computed_lon".to_owned()));
     let last = &collection.features[1];
     assert_eq!(last.id, Some(geojson::feature::Id::String("1".to_owned())));
     assert!(last.geometry.is_none());
-    // Line by line: LF, and RS only if it is asked for.
+    // Line-delimited: LF, and RS only on request.
     write(&path, Format::GeoJsonSeq, &all(), &[metadata_record("1"), metadata_record("2")]);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches('\n').count(), 2);

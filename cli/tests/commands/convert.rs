@@ -1,4 +1,4 @@
-//! `convert`, and the formats of the other commands, through the built binary.
+//! `convert`, and the formats of the other commands.
 
 use std::fs;
 use std::io::Write;
@@ -13,12 +13,12 @@ use crate::support::{command, command_on, names, output};
 const ALL: &str = "csv,parquet,geojson,geojsonseq";
 const BOX: &str = "32.40,35.02,32.44,35.05";
 
-/// Runs the command with words, and gives its exit code, what it wrote and what it said.
+/// Runs the command with arguments and standard input. Returns exit code, stdout and stderr.
 fn run(folder: &Path, args: &str, input: &[u8]) -> (i32, Vec<u8>, String) {
     let mut command = command(folder);
     command.args(args.split(' ')).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // One that refuses its arguments does not listen.
+    // A command that rejects its arguments does not read its input.
     child.stdin.take().unwrap().write_all(input).ok();
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     (status.code().unwrap_or(-1), stdout, String::from_utf8(stderr).unwrap())
@@ -36,7 +36,7 @@ fn run_rejected(folder: &Path, args: &str) -> String {
     stderr
 }
 
-/// A small crawl in all formats.
+/// Writes the tables of a small crawl in all formats.
 fn write_tables(folder: &Path, output: &str, more: &str) {
     let fields = streetflow::Fields::known().join(",");
     run_ok(
@@ -88,7 +88,7 @@ async fn several_formats_need_no_more_requests_and_csv_keeps_the_requested_colum
     assert_eq!(header("csv"), "seq_id,img_id,captured_at,compass_angle,thumb_256_url,width");
     assert_eq!(header("csv"), header(ALL));
     let features = fs::read_to_string(folder.path().join(ALL).join("img_meta_dataset.geojsonl")).unwrap();
-    assert!(features.contains("\"type\":\"Point\""), "the place was asked for all the same");
+    assert!(features.contains("\"type\":\"Point\""), "the geometry was requested anyway");
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn any_format_converts_to_any_other_and_back() {
                 assert!(!stderr.contains("left out"), "{stderr}");
             }
         }
-        // What each format became is the same whatever it came from, save for the order of columns and for what
-        // only Parquet can say of itself.
+        // The result does not depend on the source format, except for the order of columns and for metadata that
+        // only Parquet has.
         for to in [Format::GeoJson, Format::GeoJsonSeq] {
             let bytes = |from: &str| {
                 fs::read(folder.path().join(format!("{from}-{table}.{}", to.extension()))).unwrap()
@@ -248,7 +248,7 @@ fn a_link_stays_a_link_and_a_pipe_gets_the_bytes() {
     assert!(!path("f.csv").is_file(), "still a pipe");
 }
 
-/// An interrupt is heeded also while standard input keeps one waiting.
+/// An interrupt works also during a read of standard input.
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_a_conversion_that_waits_for_input() {
@@ -266,7 +266,7 @@ fn an_interrupt_ends_a_conversion_that_waits_for_input() {
     }
 }
 
-/// Tables of any values, without some of their columns, from format to format through the command itself.
+/// Converts tables with any values, and without some columns, from format to format.
 #[test]
 fn a_table_round_trips_through_any_chain_of_conversions() {
     let folder = tempfile::tempdir().unwrap();

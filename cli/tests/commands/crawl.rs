@@ -1,4 +1,4 @@
-//! The built command, as a person uses it.
+//! The commands in their normal use.
 
 use std::collections::HashSet;
 use std::fs;
@@ -113,7 +113,7 @@ async fn the_built_in_mock_server_needs_no_token() {
     assert!(stderr.contains("ruled out") && stderr.contains("`--exhaustive`"), "{stderr}");
     let (exit, stderr) = output(with(command(folder.path()), ["download", "--sandbox"])).await;
     assert_eq!(exit, 0, "{stderr}");
-    assert!(stderr.contains("0 downloaded"), "a later run reads the same URLs: {stderr}");
+    assert!(stderr.contains("0 downloaded"), "a later run uses the same URLs: {stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +126,7 @@ async fn an_empty_area_gives_empty_tables() {
     assert_eq!(read(folder.path(), "outputs/img_dataset.csv"), "seq_id,img_id\n");
 }
 
-/// A few pictures, the same in every run.
+/// Selects a few pictures, the same in every run.
 fn some_pictures(request: &RecordedRequest) -> bool {
     request.host == Host::Images && request.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(60)
 }

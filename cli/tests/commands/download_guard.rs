@@ -1,4 +1,4 @@
-//! The question before a large download, without anybody to ask and on a terminal.
+//! The confirmation of a large download, with and without a terminal.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use streetflow_sandbox::Sandbox;
 
 use crate::support::run;
 
-/// A table with so many rows, and no picture behind any.
+/// Writes a table with this many rows, and no pictures for them.
 fn table(folder: &Path, rows: u64) {
     fs::create_dir_all(folder.join("outputs")).unwrap();
     let mut text = "seq_id,img_id,thumb_256_url\n".to_owned();
@@ -30,7 +30,7 @@ async fn without_a_terminal_a_large_download_needs_a_flag() {
         "{stderr}"
     );
     assert!(stderr.contains("are free for"), "{stderr}");
-    // Those that are there need no word, and the rest is not much.
+    // Existing pictures need no confirmation, and the rest is small.
     let pictures = folder.path().join("outputs/downloaded_images");
     fs::create_dir_all(&pictures).unwrap();
     for id in 1..=3 {
@@ -44,7 +44,7 @@ async fn without_a_terminal_a_large_download_needs_a_flag() {
     assert_eq!(exit, 0, "{stderr}");
 }
 
-/// A terminal of our own, through which a person answers.
+/// A pseudo-terminal, to answer the question.
 #[cfg(target_os = "linux")]
 mod terminal {
     use std::fs::File;
@@ -74,11 +74,11 @@ mod terminal {
         (command.spawn().unwrap(), File::from(ours))
     }
 
-    /// Waits for the question, gives an answer, and tells how it ended.
+    /// Waits for the question and answers it. Returns exit code and output.
     fn answer_question(sandbox: &Sandbox, folder: &Path, args: &[&str], answer: &str) -> (i32, String) {
         let (mut child, mut terminal) = on_a_terminal(sandbox, folder, args);
         let (mut stderr, mut buffer, mut answered) = (String::new(), [0; 4096], false);
-        // The end of the other side is an error here.
+        // On a pseudo-terminal, the end of the child is a read error.
         while let Ok(read @ 1..) = terminal.read(&mut buffer) {
             stderr.push_str(&String::from_utf8_lossy(&buffer[..read]));
             if !answered && stderr.contains("go on? [y/N]") {
@@ -108,7 +108,7 @@ mod terminal {
         assert!(names(&folder.path().join("outputs")).contains(&"gone.csv".to_owned()));
     }
 
-    /// Waits for the question, does something after a while, and tells how it ended and how long that took.
+    /// Waits for the question, then acts. Returns exit code, output, and the time from the action to the end.
     fn at_the_question(
         sandbox: &Sandbox,
         folder: &Path,
@@ -146,11 +146,11 @@ mod terminal {
             });
             assert_eq!(code, 130, "{signal:?}: {stderr}");
             assert!(stderr.contains("stopping") && !stderr.contains("failed to"), "{signal:?}: {stderr}");
-            assert!(took < Duration::from_millis(1900), "nobody waits for the answer: {took:?}");
+            assert!(took < Duration::from_millis(1900), "the run does not wait for the answer: {took:?}");
         }
         let (code, stderr, _) = tokio::task::block_in_place(|| {
             at_the_question(&sandbox, folder.path(), Duration::ZERO, |_, terminal| {
-                // Ctrl-D: the end of the input.
+                // Ctrl-D: end of input.
                 terminal.write_all(&[4]).unwrap();
             })
         });

@@ -1,4 +1,4 @@
-//! `crawl --estimate`: what it counts is what the crawl finds, and it asks for tiles alone.
+//! `crawl --estimate`: its counts match the crawl, and it requests only tiles.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::support::{command, command_on, names, read, run, with};
 
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
-/// Exit code, what is printed, and what is said.
+/// Returns exit code, stdout and stderr.
 async fn run_estimate<'a>(
     sandbox: &Sandbox,
     folder: &Path,
@@ -20,7 +20,7 @@ async fn run_estimate<'a>(
     (output.status.code().unwrap_or(-1), out, err)
 }
 
-/// The number behind a name.
+/// Returns the number after a name.
 fn number(text: &str, name: &str) -> u64 {
     let line = text
         .lines()
@@ -37,7 +37,7 @@ async fn an_estimate_matches_the_crawl_and_leaves_no_files() {
     for area in ["--bbox=32.19,34.52,34.18,35.49", NICOSIA] {
         let (exit, text, stderr) = run_estimate(&sandbox, folder.path(), [area]).await;
         assert_eq!((exit, names(folder.path())), (0, Vec::new()), "{stderr}");
-        assert!(sandbox.requests().iter().all(|request| request.host == Host::Tiles), "tiles alone");
+        assert!(sandbox.requests().iter().all(|request| request.host == Host::Tiles), "only tiles");
         assert_eq!(number(&text, "tiles"), sandbox.requests().len() as u64, "{text}");
         let crawled = tempfile::tempdir().unwrap();
         let (exit, stderr) = run(&sandbox, crawled.path(), ["crawl", area, "--no-download"]).await;
@@ -46,7 +46,7 @@ async fn an_estimate_matches_the_crawl_and_leaves_no_files() {
         let (sequences, images) = (rows("seq_dataset.csv"), rows("img_dataset.csv"));
         assert_eq!(number(&text, "sequences"), sequences, "{text}");
         let run_estimate = number(&text, "images");
-        // Tiles show a sequence that is gone, and one that leaves the small box goes on in tiles that nobody reads.
+        // Tiles contain a deleted sequence, and a sequence that leaves the small box continues in tiles that are not read.
         let least = if area == NICOSIA { images / 3 } else { images };
         assert!((least..=images + 20).contains(&run_estimate), "{run_estimate} of {images}: {text}");
         for words in ["50,000 a day", "10,000 a minute", "60,000 images a minute", "a guess", "free"] {

@@ -1,4 +1,4 @@
-//! The commands of docs/guide.md run as they stand there, and write what it says. Its programs are doctests.
+//! The commands of docs/guide.md run and write the files that it lists. Its programs are doctests.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::command;
 
-/// A task of the guide: its title, its commands, and the files it says they write.
+/// A task of the guide: its title, its commands, and the listed files.
 struct Task {
     title: String,
     commands: String,
@@ -30,7 +30,7 @@ fn tasks() -> Vec<Task> {
     tasks.collect()
 }
 
-/// A shell that finds the built command by its name, and nothing of the caller's that it would heed.
+/// Returns a shell that finds the built command by name, without environment variables that affect it.
 fn shell(folder: &Path, commands: &str) -> Command {
     let built = command(folder);
     let bin = Path::new(built.get_program()).parent().unwrap().to_owned();
@@ -45,7 +45,7 @@ fn shell(folder: &Path, commands: &str) -> Command {
     shell
 }
 
-/// Whether there is something: a file that is not empty, or a folder that has such files somewhere below.
+/// Returns whether the path is a non-empty file, or a folder with such a file at any depth.
 fn has_content(path: &Path) -> bool {
     match fs::read_dir(path) {
         Ok(mut entries) => entries.any(|entry| has_content(&entry.unwrap().path())),

@@ -1,4 +1,4 @@
-//! Standard output that takes nothing: a full disk is a failure, a closed pipe is not.
+//! Failing standard output: a full disk is a failure, a closed pipe is not.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use crate::support::{command, command_on, output, with};
 
 const NICOSIA: &str = "--bbox=33.3,35.15,33.4,35.2";
 
-/// All commands that print something that a person or a program wants.
+/// Returns all commands that print to standard output.
 fn printing() -> Vec<Vec<&'static str>> {
     vec![
         vec!["--help"],
@@ -75,7 +75,7 @@ async fn an_estimate_that_cannot_be_printed_is_an_error() {
     assert_eq!(exit, 0, "{stderr}");
 }
 
-/// Runs it with standard output as it is, and gives its exit code and what it said.
+/// Runs a command with its standard output unchanged. Returns exit code and stderr.
 async fn run_with_stdout(mut command: Command) -> (i32, String) {
     command.stderr(Stdio::piped()).stdin(Stdio::null());
     let ended = tokio::task::spawn_blocking(move || command.spawn().unwrap().wait_with_output().unwrap());

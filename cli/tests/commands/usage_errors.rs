@@ -1,4 +1,4 @@
-//! Mistakes in the words, and folders that can't be used: told at once, in one message, before any request.
+//! Usage errors and unusable folders: one message, before any request.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! One value of an answer that can't be used costs itself: not its sequence, not its tile.
+//! An unusable value of a response affects only itself: not its sequence, not its tile.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ async fn an_entry_that_is_no_id_is_reported_and_the_other_images_are_listed() {
             let images = &report(&outputs)["steps"]["images"];
             assert_eq!((number(&images["done"]), number(&images["failed"])), (2, 1), "{bad}");
         }
-        // Nothing of it is kept that would hold for the next run.
+        // Nothing is stored that would affect the next run.
         sandbox.clear_rules();
         let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
         assert_eq!(exit, 0, "{bad}: {stderr}");
@@ -79,18 +79,18 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
 }
 
-/// A box of one tile, in which the lines of [`tile`] lie.
+/// Returns the box of one tile, which contains the lines of [`tile`].
 fn corner() -> String {
     let lon = |x: f64| x / 16384.0 * 360.0 - 180.0;
     let lat = |y: f64| (std::f64::consts::PI * (1.0 - 2.0 * y / 16384.0)).sinh().atan().to_degrees();
     format!("{:.7},{:.7},{:.7},{:.7}", lon(9710.001), lat(6475.02), lon(9710.02), lat(6475.001))
 }
 
-/// A tile of one layer with a line for each of the ids, in bytes that are text too.
+/// Returns a tile of one layer with a line for each id. All bytes are valid text.
 fn tile(ids: &[&[u8]]) -> String {
     let mut layer = field(1, b"sequence");
     for at in 0..ids.len() {
-        // Three commands: go to (20, 20), and a line by (20, 0).
+        // The geometry: move to (20, 20), then a line by (20, 0).
         let geometry = [9, 40, 40, 10, 40, 0];
         let tags = [0, u8::try_from(at).unwrap()];
         layer.extend(field(2, &[field(2, &tags), field(4, &geometry)].concat()));

@@ -1,4 +1,4 @@
-//! Pictures and power: what a run leaves that dies is looked into, and no spoilt picture is taken for done.
+//! Durability: pictures of a killed run are checked, and no damaged picture counts as existing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::support::{command_on, eventually, names, output};
 const TABLES: &str = "crawl --bbox 33.33,35.15,33.39,35.19 --no-download --fields thumb_256_url";
 const PICTURES: &str = "outputs/downloaded_images";
 
-/// A sandbox, a folder with tables, and the pictures that they name.
+/// Returns a mock server, a folder with tables, and the names of their pictures.
 async fn prepared() -> (Sandbox, tempfile::TempDir, Vec<String>) {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(4)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -40,11 +40,11 @@ fn start(sandbox: &Sandbox, folder: &Path) -> Child {
     command.args(["download", "--concurrency", "4", "-q"]).spawn().unwrap()
 }
 
-/// Lets a download come so far, and kills it.
+/// Kills a download after this many pictures.
 async fn killed_after(sandbox: &Sandbox, folder: &Path, pictures: usize) {
     let mut child = start(sandbox, folder);
     let existing = || names(&folder.join(PICTURES)).iter().filter(|name| name.ends_with("_256.jpg")).count();
-    eventually("so many pictures are there", || existing() >= pictures).await;
+    eventually("enough pictures exist", || existing() >= pictures).await;
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -55,7 +55,7 @@ fn markers(folder: &Path) -> Vec<PathBuf> {
     markers.map(|name| folder.join(PICTURES).join(name)).collect()
 }
 
-/// Makes the markers those of runs before the last start of the system, as after a power cut.
+/// Changes the markers to those of a run before the last system start, as after a power cut.
 fn restart(folder: &Path) {
     for path in markers(folder) {
         let text = fs::read_to_string(&path).unwrap();
@@ -114,7 +114,7 @@ async fn a_damaged_picture_is_set_aside_with_a_warning_and_foreign_files_stay() 
     let below = |name: &str| folder.path().join(PICTURES).join(name);
     let first =
         names(&folder.path().join(PICTURES)).into_iter().find(|name| name.ends_with("_256.jpg")).unwrap();
-    // A whole structure with two blocks that were never written.
+    // A valid structure with two blocks of zeros.
     let head = b"\xff\xd8\xff\xda\x00\x02";
     let holed = [&head[..], &[1; 4096 - 6], &[0; 8192], b"picture\xff\xd9"].concat();
     fs::write(below(&first), &holed).unwrap();
@@ -150,7 +150,7 @@ async fn after_a_kill_without_a_restart_no_picture_is_checked() {
     fs::write(&path, &original[..original.len() / 2]).unwrap();
     let stderr = run(&sandbox, folder.path(), "download", 0).await;
     assert!(!stderr.contains("power cut"), "{stderr}");
-    assert_eq!(fs::read(&path).unwrap().len(), original.len() / 2, "nobody looked into it");
+    assert_eq!(fs::read(&path).unwrap().len(), original.len() / 2, "the file was not checked");
     assert!(markers(folder.path()).is_empty());
     fs::write(&path, original).unwrap();
     check_pictures(&sandbox, folder.path(), &pictures);
@@ -204,7 +204,7 @@ async fn only_a_killed_run_leaves_a_marker() {
     sandbox.clear_rules();
     run(&sandbox, folder.path(), "download", 0).await;
     check_pictures(&sandbox, folder.path(), &pictures);
-    // With a marker of a run that is dead and nothing to do, too.
+    // Also with the marker of a killed run and nothing to do.
     fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), "").unwrap();
     run(&sandbox, folder.path(), "download", 0).await;
     check_pictures(&sandbox, folder.path(), &pictures);
@@ -215,7 +215,7 @@ async fn only_a_killed_run_leaves_a_marker() {
 async fn an_interrupted_download_leaves_no_marker() {
     let (sandbox, folder, pictures) = prepared().await;
     let mut child = start(&sandbox, folder.path());
-    eventually("pictures come", || names(&folder.path().join(PICTURES)).len() > 10).await;
+    eventually("pictures arrive", || names(&folder.path().join(PICTURES)).len() > 10).await;
     let interrupt = format!("kill -INT {}", child.id());
     assert!(std::process::Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
     let exit = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();

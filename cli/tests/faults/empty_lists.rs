@@ -1,4 +1,4 @@
-//! An outage that answers with empty lists loses nothing, and what is gone is still told as gone.
+//! An outage with empty lists loses nothing, and deleted sequences are still reported as gone.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -19,14 +19,14 @@ fn is_list(request: &RecordedRequest) -> bool {
     request.path == "/image_ids"
 }
 
-/// Every list is empty for so long after the first one that is asked for.
+/// Returns a rule that makes every list empty for some time after the first request for one.
 fn outage(duration: Duration) -> Rule {
     let started = OnceLock::new();
     Rule::when(move |request| is_list(request) && started.get_or_init(Instant::now).elapsed() < duration)
         .fault(Fault::EmptyData)
 }
 
-/// The rows of a table without regard to their order.
+/// Returns the rows of a table, without their order.
 fn rows(folder: &std::path::Path, table: &str) -> BTreeSet<String> {
     read(&folder.join("outputs"), table).lines().map(str::to_owned).collect()
 }
@@ -53,7 +53,7 @@ async fn an_empty_list_is_not_stored_for_the_run_after_a_kill() {
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (exit, stderr) = run(&sandbox, fresh.path(), CRAWL).await;
     assert_eq!(exit, 0, "{stderr}");
-    // Two thirds of the sequences are empty as long as the first run lives.
+    // Two thirds of the lists are empty during the first run.
     sandbox.add_rule(
         Rule::when(|request| is_list(request) && request.query.bytes().map(u32::from).sum::<u32>() % 3 > 0)
             .fault(Fault::EmptyData),
@@ -66,7 +66,7 @@ async fn an_empty_list_is_not_stored_for_the_run_after_a_kill() {
             sandbox.requests().into_iter().filter(is_list).map(|request| request.query).collect();
         requests.iter().collect::<HashSet<_>>().len() < requests.len()
     };
-    eventually("empty lists are asked for again", retried).await;
+    eventually("empty lists are requested again", retried).await;
     child.kill().unwrap();
     child.wait().unwrap();
     sandbox.clear_rules();
@@ -83,7 +83,7 @@ async fn during_an_outage_nothing_is_gone_and_the_next_run_gets_everything() {
     let sandbox = sandbox().await;
     let (fresh, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, fresh.path(), CRAWL).await;
-    // From the fifth list on there is nothing, for those that had images too.
+    // From the fifth request on, all lists are empty, including those that had images.
     sandbox.add_rule(Rule::when(is_list).skip(4).fault(Fault::EmptyData));
     let found = listed(&sandbox, 12).await;
     let kinds: Vec<_> =
@@ -96,7 +96,7 @@ async fn during_an_outage_nothing_is_gone_and_the_next_run_gets_everything() {
     assert_eq!(gone, column(&fresh.path().join("outputs"), "gone.csv", "id"));
 }
 
-/// The images of the first sequences of the world that are there, with the shortest waits.
+/// Lists the images of the first existing sequences, with short backoff.
 async fn listed(sandbox: &Sandbox, count: usize) -> Vec<Result<Image>> {
     let client = builder(sandbox).initial_backoff(Duration::from_millis(1)).concurrency(2).build().unwrap();
     let sequences = sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).take(count);
@@ -110,7 +110,7 @@ async fn sequences_with_two_empty_lists_come_last_in_their_order() {
     let sequences: Vec<&MockSequence> =
         sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).take(30).collect();
     let late: Vec<_> = [7, 8, 20].map(|at: usize| sequences[at].id().to_owned()).into();
-    // One is empty once, and keeps its place.
+    // One list is empty once, and its images stay in order.
     let short = sequences[12].id().to_owned();
     let (chosen, seen) = (late.clone(), Mutex::new(HashMap::new()));
     sandbox.add_rule(
@@ -139,7 +139,7 @@ async fn sequences_with_two_empty_lists_come_last_in_their_order() {
     order.dedup();
     let on_time = sequences.iter().map(|sequence| sequence.id().to_owned()).filter(|id| !late.contains(id));
     assert_eq!(order, on_time.chain(late.iter().cloned()).collect::<Vec<_>>());
-    assert_eq!(done.load(Ordering::Relaxed), 30, "each sequence left its step");
+    assert_eq!(done.load(Ordering::Relaxed), 30, "each sequence is done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
-//! Bad days from beginning to end, through the built command: kills, faults of every kind, a full disk, a host that
-//! stays ill, answers that take for ever.
+//! Faults from end to end with the built command: kills, all kinds of faults, a full disk, a failing host, slow
+//! responses.
 //!
-//! The long form of the first one: `cargo test --release --locked --test it -- --ignored a_hundred_kills`.
+//! The long form of the first test: `cargo test --release --locked --test cli -- --ignored a_hundred_kills`.
 
 #![allow(clippy::print_stdout, reason = "a drill's figures are worth seeing: `--nocapture` shows them")]
 
@@ -32,7 +32,7 @@ async fn run(sandbox: &Sandbox, folder: &Path, args: &str) -> (i32, String) {
     output(with(sandbox, folder, args)).await
 }
 
-/// What is gone is named as it is found out, so the order of its lines is chance.
+/// Sorts the lines of the log of deleted items: their order depends on timing.
 fn in_order(name: &str, bytes: Vec<u8>) -> Vec<u8> {
     if name != "gone.csv" {
         return bytes;
@@ -42,7 +42,7 @@ fn in_order(name: &str, bytes: Vec<u8>) -> Vec<u8> {
     lines.concat()
 }
 
-/// Every file that is to stay, with its bytes.
+/// Returns all result files with their bytes.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let outputs = folder.join("outputs");
     let of = |folder: &Path| {
@@ -52,7 +52,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     [of(&outputs), of(&outputs.join("downloaded_images"))].concat()
 }
 
-/// Two folders hold the same.
+/// Asserts that two folders contain the same files.
 #[track_caller]
 fn assert_same_files(one: &Path, other: &Path) {
     let (one, other) = (files(one), files(other));
@@ -64,7 +64,7 @@ fn assert_same_files(one: &Path, other: &Path) {
     }
 }
 
-/// Kills a crawl with pictures so often, each time after a random number of requests, and lets it finish then.
+/// Kills a crawl with pictures this many times, each time after a random number of requests, then lets it finish.
 async fn crawl_with_kills(kills: usize) {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(4)).start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
@@ -77,7 +77,7 @@ async fn crawl_with_kills(kills: usize) {
         sandbox.clear_requests();
         let mut child = with(&sandbox, folder.path(), CYPRUS).stderr(Stdio::null()).spawn().unwrap();
         let most = random.usize(1..2 * needed / kills);
-        // The last of them may come to its end before.
+        // The last run can finish earlier.
         let mut ended = false;
         while !ended && sandbox.requests().len() < most {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -96,8 +96,8 @@ async fn crawl_with_kills(kills: usize) {
     assert_eq!(exit, 0, "{stderr}");
     asked += sandbox.requests().len();
     println!("{killed} kills: {asked} requests where {needed} are needed");
-    // After an end, everything but pictures is asked for anew.
-    // An empty list is not kept, so each run asks for the one that there is twice, and at the end twice more.
+    // After a complete run, everything except pictures is requested again.
+    // An empty list is not stored, so each run requests it twice, and twice more at the end.
     assert!(asked <= needed + killed * (IN_FLIGHT + 4), "{asked} requests, {needed} are needed");
     assert_same_files(folder.path(), fresh.path());
     assert!(!folder.path().join("outputs/.streetflow").exists());
@@ -146,14 +146,14 @@ async fn a_fault_in_every_fifth_response_does_not_change_the_files() {
     for fault in [Fault::Empty, Fault::Html] {
         sandbox.add_rule(Rule::on(Host::Images).every_nth(60).fault(fault));
     }
-    // What is believed when it is said twice is said once.
+    // Responses that are believed after two occurrences occur once.
     sandbox.add_rule(first_request(Host::Graph, 5, 0).path("/image_ids").fault(Fault::EmptyData));
     sandbox.add_rule(first_request(Host::Graph, 5, 0).path("/").fault(Fault::EmptyData));
     sandbox.add_rule(first_request(Host::Images, 20, 0).fault(Fault::status(403, "URL signature expired")));
     sandbox.add_rule(first_request(Host::Images, 20, 1).fault(Fault::status(404, "")));
     sandbox.clear_requests();
     let folder = tempfile::tempdir().unwrap();
-    // Chance alone makes one request in some thousands fail six times.
+    // With random faults, one in some thousand requests fails six times.
     let (exit, stderr) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 15")).await;
     assert_eq!(exit, 0, "{stderr}");
     assert_same_files(folder.path(), fresh.path());
@@ -162,7 +162,7 @@ async fn a_fault_in_every_fifth_response_does_not_change_the_files() {
     assert!(bad * 8 > asked.len(), "{bad} of {} went wrong", asked.len());
 }
 
-/// The first request for one in so many things, by its address.
+/// Returns a rule for the first request of every `one_in`-th URL.
 fn first_request(host: Host, one_in: u32, rest: u32) -> Rule {
     let seen = Mutex::new(HashSet::new());
     Rule::when(move |request| {
@@ -172,7 +172,7 @@ fn first_request(host: Host, one_in: u32, rest: u32) -> Rule {
     })
 }
 
-/// A tenth of the pictures, the same ones always.
+/// Selects a tenth of the pictures, the same in every run.
 fn a_tenth(request: &RecordedRequest) -> bool {
     request.host == Host::Images && request.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(10)
 }
@@ -202,7 +202,7 @@ async fn failed_pictures_are_logged_and_the_next_run_downloads_them() {
     sandbox.clear_requests();
     let (exit, stderr) = run(&sandbox, folder.path(), NICOSIA).await;
     assert_eq!(exit, 0, "{stderr}");
-    assert_eq!(sandbox.requests().len(), failing.len(), "exactly these are asked for");
+    assert_eq!(sandbox.requests().len(), failing.len(), "exactly these are requested");
     assert!(
         files(folder.path()) == files(fresh.path()) && !folder.path().join("outputs/failures.csv").exists()
     );
@@ -241,7 +241,7 @@ async fn an_interrupt_ends_the_run_quickly_despite_slow_responses() {
     fs::write(folder.path().join("thousand.csv"), format!("seq_id\n{}\n", rows.join("\n"))).unwrap();
     let child =
         with(&sandbox, folder.path(), "images -i thousand.csv").stderr(Stdio::piped()).spawn().unwrap();
-    eventually("all that may be is under way", || sandbox.requests().len() == 64).await;
+    eventually("the maximum is in flight", || sandbox.requests().len() == 64).await;
     let started = std::time::Instant::now();
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
@@ -250,7 +250,7 @@ async fn an_interrupt_ends_the_run_quickly_despite_slow_responses() {
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
-/// Runs a script in a namespace of its own, where it may mount a small disk; false where that is not allowed.
+/// Runs a script in its own namespace with a small disk. Returns `None` if that is not permitted.
 #[cfg(target_os = "linux")]
 async fn on_a_small_disk(sandbox: &Sandbox, folder: &Path, script: &str) -> Option<String> {
     let may = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
@@ -285,7 +285,7 @@ async fn a_full_disk_is_an_error_without_partial_files_and_the_run_resumes_with_
     run(&sandbox, fresh.path(), crawl).await;
     let expected = files(fresh.path());
     let folder = tempfile::tempdir().unwrap();
-    // More than half of it, and nobody can be asked; full in the store, then in pictures; then with room enough.
+    // More than half of the disk without a terminal; then full in the response store, full in pictures, enough space.
     let script = format!(
         "run {crawl}; rm -f outputs/*_dataset.*\nrun {crawl} --yes; ls -A outputs outputs/downloaded_images\n\
          mount -o remount,size=3m outputs\nrun {crawl} --yes; ls outputs\n\

@@ -1,5 +1,5 @@
-//! File systems that refuse calls, as network and FUSE mounts do: a library that is loaded before the command makes
-//! the calls fail. Without a C compiler these tests say that they were left out.
+//! File systems without some system calls, like network and FUSE mounts: a preloaded library makes the calls fail.
+//! Without a C compiler, these tests print that they are skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const ENOLCK: &str = "37";
 const ENOSYS: &str = "38";
 const ENOTSUP: &str = "95";
 
-/// The library that refuses calls; none where there is no C compiler.
+/// Builds the library that makes calls fail. `None` without a C compiler.
 fn library() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = LIBRARY.get_or_init(|| {
@@ -47,7 +47,7 @@ fn library() -> Option<&'static Path> {
     built.as_deref()
 }
 
-/// The command on a file system that refuses a call.
+/// Returns the command on a file system without a call.
 fn command_without(sandbox: &Sandbox, folder: &Path, library: &Path, variables: &[(&str, &str)]) -> Command {
     let mut command = command_on(sandbox, folder);
     command.env("LD_PRELOAD", library).envs(variables.iter().copied());
@@ -118,7 +118,7 @@ async fn a_conversion_warns_too() {
     assert_eq!(names(folder.path()), ["a.csv", "b.geojsonseq"]);
 }
 
-/// As on NFS, where an exclusive lock needs a handle that may write.
+/// As on NFS, where an exclusive lock needs a writable handle.
 #[tokio::test(flavor = "multi_thread")]
 async fn leftovers_are_removed_if_only_writable_files_can_be_locked() {
     let Some(library) = library() else { return };
@@ -136,7 +136,7 @@ async fn leftovers_are_removed_if_only_writable_files_can_be_locked() {
     assert!(leftovers.iter().all(|name| !folder.path().join(name).exists()));
 }
 
-/// What does not show a lock keeps its leftovers: they may be of a run that is alive.
+/// Without locks, leftovers stay: they can belong to a running process.
 #[tokio::test(flavor = "multi_thread")]
 async fn leftovers_stay_if_there_are_no_locks() {
     let Some(library) = library() else { return };
@@ -165,7 +165,7 @@ async fn after_an_interrupt_no_picture_is_renamed_after_the_last_sync() {
     let mut command = command_without(&sandbox, folder.path(), library, &variables);
     let child = command.args(["download", "--concurrency=8"]).stderr(Stdio::piped()).spawn().unwrap();
     let is_picture = |name: &String| !name.starts_with('.');
-    eventually("pictures come", || names(&folder.path().join(PICTURES)).iter().any(is_picture)).await;
+    eventually("pictures arrive", || names(&folder.path().join(PICTURES)).iter().any(is_picture)).await;
     tokio::time::sleep(Duration::from_millis(150)).await;
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
@@ -174,11 +174,11 @@ async fn after_an_interrupt_no_picture_is_renamed_after_the_last_sync() {
     let log = fs::read_to_string(log).unwrap();
     let (before, after) = log.split_once("marker removed\n").expect("the marker goes");
     assert!(before.contains("time set"), "{log}");
-    assert!(!after.contains("time set"), "a picture came behind the end: {log}");
+    assert!(!after.contains("time set"), "a picture was renamed after the last sync: {log}");
     assert!(names(&folder.path().join(PICTURES)).iter().all(is_picture));
 }
 
-/// When a file was last changed, by its own word.
+/// Returns the modification time of a file.
 fn modified(path: &Path) -> SystemTime {
     fs::metadata(path).unwrap().modified().unwrap()
 }

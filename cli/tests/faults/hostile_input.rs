@@ -1,4 +1,4 @@
-//! Input that means ill: sizes, depths, formulas, names that command a terminal.
+//! Malicious input: sizes, nesting, formulas, terminal control characters.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn with<'a>(mut command: Command, args: impl IntoIterator<Item = &'a str>) -> Co
     command
 }
 
-/// As many brackets as would end a program that follows each with its stack.
+/// Returns enough brackets to overflow the stack of a recursive parser.
 fn deep(open: &str, close: &str) -> String {
     open.repeat(100_000) + &close.repeat(100_000)
 }
@@ -60,7 +60,7 @@ async fn deeply_nested_responses_do_not_crash_the_program() {
             let error = client.image_ids(&sequence).await.unwrap_err();
             assert!(is_reported(&error), "{begin}: {error:?}");
         }
-        // What is left out without a look costs nothing, however deep it is.
+        // Skipped values can be nested to any depth.
         sandbox.clear_rules();
         let body = format!(r#"{{"id":"1","unknown":{deep},"width":7}}"#);
         sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
@@ -110,7 +110,7 @@ async fn deeply_nested_tables_do_not_crash_the_program() {
                 false,
             ),
             (format!(r#"{{"type":"Feature","id":{deep},"geometry":null,"properties":{{}}}}"#), false),
-            // What nobody asks for is passed over.
+            // Values that are not requested are skipped.
             (
                 format!(r#"{{"type":"Feature","id":"2","geometry":null,"properties":{{}},"more":{deep}}}"#),
                 true,
@@ -150,7 +150,7 @@ async fn a_value_longer_than_1_mib_is_an_error_with_file_and_row() {
     let found = rows(lines([feature("1", &fits), feature("2", &long)].join("\n"))).await;
     assert!(found[0].is_ok());
     assert!(error_text(&found[1]).contains("feature 2, column `make`"), "{}", error_text(&found[1]));
-    assert!(error_text(&found[1]).len() < 300, "only its beginning is shown");
+    assert!(error_text(&found[1]).len() < 300, "only the start of the value is shown");
     let values = vec!["0"; MIB].join(",");
     let many = format!(r#"{{"type":"Feature","id":"2","geometry":null,"properties":{{"a":[{values}]}}}}"#);
     let found = rows(lines([feature("1", ""), many].join("\n"))).await;
@@ -175,13 +175,13 @@ async fn a_value_longer_than_1_mib_is_an_error_with_file_and_row() {
     }
 }
 
-/// No cell of a CSV file is one that a spreadsheet runs.
+/// Asserts that no cell of a CSV file is a formula for a spreadsheet.
 fn has_no_formula(csv: &[u8]) {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(csv);
     for row in reader.byte_records() {
         for cell in &row.unwrap() {
             let risky = cell.first().is_some_and(|first| b"=+@\t\r\n".contains(first));
-            // Numbers and ids may begin with a minus.
+            // Numbers and ids can start with a minus sign.
             let text = String::from_utf8_lossy(cell);
             let minus = cell.first() == Some(&b'-')
                 && text.parse::<f64>().is_err()
@@ -221,7 +221,10 @@ async fn a_name_that_looks_like_a_formula_is_text_in_every_format() {
         let bytes = fs::read(&table).unwrap();
         has_no_formula(&bytes);
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.contains("\n-qe-JIXxphhaeodoDQNWvM,1,-qe-JIXxphhaeodoDQNWvM,5,"), "ids stay: {text}");
+        assert!(
+            text.contains("\n-qe-JIXxphhaeodoDQNWvM,1,-qe-JIXxphhaeodoDQNWvM,5,"),
+            "ids are unchanged: {text}"
+        );
         for to in ["a.geojson", "b.csv"] {
             let from = if to == "a.geojson" { "outputs/img_meta_dataset.csv" } else { "a.geojson" };
             let command = with(command(folder.path()), ["convert", from, to]);
@@ -258,7 +261,7 @@ fn any_text_is_no_formula_in_csv_and_round_trips() {
     assert_eq!(read::<Metadata>(&path, Format::Csv), records);
 }
 
-/// Nothing in it would command a terminal, turn the text round or hide it.
+/// Asserts that a text has no characters that control a terminal, reverse text or hide it.
 fn is_plain(stderr: &str) {
     let odd = stderr.chars().find(|c| {
         c.is_control() && *c != '\n'

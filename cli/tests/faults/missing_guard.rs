@@ -1,4 +1,4 @@
-//! What is not believed: that nearly all images are gone, and that pictures lie on just any host.
+//! Implausible responses: nearly all images deleted, and pictures on unknown hosts.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::{builder, client, command_on, metadata_record, names, output
 
 const CRAWL: [&str; 4] = ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-download", "--concurrency=8"];
 
-/// Every image is said to be gone, alone and in batches.
+/// Returns a rule that reports every image as deleted, alone and in batches.
 fn all_gone() -> Rule {
     let gone = "Unsupported get request. Object with ID 'X' does not exist, cannot be loaded due to missing permissions";
     Rule::when(|request| request.host == Host::Graph && request.path != "/image_ids")
@@ -44,7 +44,7 @@ async fn if_nearly_all_images_are_missing_none_is_recorded_as_gone() {
     assert!(exit == 0 && stderr.contains("going on from"), "{stderr}");
     assert!(
         fs::read(folder.path().join("outputs/img_meta_dataset.csv")).unwrap() == expected,
-        "all of them are there"
+        "all rows exist"
     );
 
     let trusting = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ async fn if_nearly_all_images_are_missing_none_is_recorded_as_gone() {
     );
 }
 
-/// What the sandbox says to all who list images: an error of the Graph, or nothing.
+/// Returns a rule for all lists of images: a Graph API error, or an empty list.
 fn no_sequences(with_words: bool) -> Rule {
     let words = Fault::graph_error(400, 100, Some(33), "Unsupported get request. Object does not exist");
     let nothing = Fault::status(200, r#"{"data":[]}"#);
@@ -92,8 +92,8 @@ async fn if_nearly_all_sequences_are_missing_the_run_stops_and_keeps_the_tables(
         sandbox.clear_rules();
         for args in [&CRAWL[..], &["images"]] {
             let (exit, stderr) = run(args).await;
-            assert_eq!(exit, 0, "none of it is believed later: {stderr}");
-            assert!(fs::read(&tables[0]).unwrap() == expected[0], "all of them are there");
+            assert_eq!(exit, 0, "nothing is stored as gone: {stderr}");
+            assert!(fs::read(&tables[0]).unwrap() == expected[0], "all rows exist");
         }
 
         sandbox.add_rule(no_sequences(with_words));
@@ -167,7 +167,7 @@ async fn urls_of_a_table_are_limited_to_picture_hosts_unless_the_user_allows_oth
             && stderr.contains("say `--allow-host localhost`"),
         "{stderr}"
     );
-    assert!(sandbox.requests().is_empty(), "not even asked for fresh ones");
+    assert!(sandbox.requests().is_empty(), "no request for fresh URLs either");
     let (exit, stderr) = run(&["download", "--allow-host", "localhost"]).await;
     assert_eq!(exit, 0, "{stderr}");
     let (exit, stderr) = run(&["download", "--allow-host", "http://x/y"]).await;

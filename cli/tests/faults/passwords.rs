@@ -1,4 +1,4 @@
-//! A name and a password in the URL of a mirror go to the mirror and nowhere else.
+//! A user name and password in the URL of a mirror are sent only to the mirror.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::support::command_on;
 
 const SECRET: &str = "hunter2-s3cret";
 
-/// All files below a folder.
+/// Returns all files below a folder.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -26,7 +26,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_in_a_url_is_never_written_or_printed() {
     let sandbox = Sandbox::start().await.unwrap();
-    // The answers of a run that failed stay, with the question they answer.
+    // The stored responses of a failed run stay, with their query.
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(500, "")));
     let with_login = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
     let (graph, tiles) = (with_login(sandbox.graph_url()), with_login(sandbox.tiles_url()));

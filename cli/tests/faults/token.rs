@@ -1,4 +1,4 @@
-//! The token is in nothing that anybody can read, whatever a server makes of it.
+//! The token never appears in output, files or logs, even if a server repeats it.
 
 use std::fmt::Write;
 use std::fs;
@@ -17,7 +17,7 @@ use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
 use crate::support::{command_on, image_record, metadata_record, output};
 
-/// Percent-encoded: all that is not a letter or a digit, or all there is.
+/// Percent-encodes all bytes, or all except letters and digits.
 fn encoded(text: &str, all: bool) -> String {
     text.bytes()
         .map(
@@ -43,7 +43,7 @@ fn decoded(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Whether a text holds the secret part of a token, in clear or encoded once or twice.
+/// Returns whether a text contains the secret part of a token, in clear or encoded once or twice.
 fn contains_token(bytes: &[u8], token: &str) -> bool {
     let secret = token.rsplit('|').next().filter(|last| last.len() >= 16).unwrap_or(token).as_bytes();
     let once = decoded(bytes);
@@ -51,7 +51,7 @@ fn contains_token(bytes: &[u8], token: &str) -> bool {
     [bytes, &once, &twice].iter().any(|text| memchr::memmem::find(text, secret).is_some())
 }
 
-/// The token in all forms that a server has been seen to give it, and some more.
+/// Returns the token in all forms that servers are known to return, and some more.
 fn echoes(token: &str) -> Vec<String> {
     let once = encoded(token, false);
     let pipe = token.replace('|', "%7C");
@@ -76,7 +76,7 @@ fn tokens() -> impl Strategy<Value = String> {
     .prop_filter("refused for its form", |text| Token::new(text).is_ok())
 }
 
-/// What a server of ill will says to a request of a host: with a bad status, or in a good answer.
+/// Returns malicious responses of a host: with an error status, or in a valid response.
 fn faults(token: &str, echo: &str) -> Vec<Fault> {
     let header = encoded(echo, true);
     let message = json!({"error": {"message": format!("refused {echo} for access_token={echo}"), "code": 1}});
@@ -101,7 +101,7 @@ fn faults(token: &str, echo: &str) -> Vec<Fault> {
     faults
 }
 
-/// Everything that an error says, in every way there is.
+/// Returns all texts of an error.
 fn all_texts(error: &Error) -> String {
     let mut all_texts =
         format!("{error} {error:?} {error:#?} {} {:?} {:?}", error.chain(), error.hint(), error.subject());
@@ -136,7 +136,7 @@ async fn check_errors_and_events(token: &str) {
         for host in [Host::Graph, Host::Tiles, Host::Images] {
             sandbox.add_rule(Rule::on(host).fault(fault.clone()));
         }
-        // A new one each time: a block is for good.
+        // A new client each time, because a block is permanent.
         let client = Client::builder()
             .token(Token::new(token).unwrap())
             .graph_url(sandbox.graph_url())
@@ -168,7 +168,7 @@ async fn check_errors_and_events(token: &str) {
     check_files(folder.path(), token);
 }
 
-/// Looks at every byte of every file below a folder, and into what is packed.
+/// Asserts that no file below a folder contains the token, including compressed content.
 fn check_files(folder: &Path, token: &str) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -197,14 +197,14 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, len], bytes].concat()
 }
 
-/// A tile that shows lines of two sequences, one called as the secret is; all of its bytes are ASCII.
+/// Returns a tile with two sequences, one of them with the secret as its id. All bytes are ASCII.
 fn tile(secret: &str) -> String {
     let line = |value: u8| {
         let geometry = [9, 100, 100, 10, 20, 0];
         field(2, &[field(2, &[0, value]), vec![3 << 3, 2], field(4, &geometry)].concat())
     };
     let value = |text: &str| field(4, &field(1, text.as_bytes()));
-    // Two layers, for each must be short.
+    // Two layers, because each must be short.
     let layer =
         |text: &str| field(3, &[line(0), field(3, b"id"), value(text), field(1, b"sequence")].concat());
     String::from_utf8([layer("abc"), layer(secret)].concat()).unwrap()
@@ -233,7 +233,7 @@ async fn check_output_of_crawl(token: &str, echo: &str) {
             "detections": {"data": [{"id": secret}]}, echo: echo,
         })
     };
-    // Written so that the token can't be found before the JSON is read.
+    // Escaped, so that only a JSON parser finds the token.
     let hidden = |json: serde_json::Value| json.to_string().replace(secret, &hide(secret));
     answers(Rule::on(Host::Graph).path("/1"), hidden(one("1")));
     answers(Rule::on(Host::Graph).path("/2"), one("2").to_string());
@@ -273,7 +273,7 @@ async fn check_output_of_crawl(token: &str, echo: &str) {
     }
 }
 
-/// The first character as a JSON escape, which no search for the text finds.
+/// Escapes the first character for JSON, so that a text search does not find the secret.
 fn hide(secret: &str) -> String {
     let first = secret.chars().next().unwrap();
     format!("\\u{:04x}{}", u32::from(first), &secret[1..])
@@ -284,7 +284,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 proptest! {
-    // What fails here fails for nearly every token: the first will do.
+    // A failure here is independent of the token, so shrinking is unnecessary.
     #![proptest_config(Config { cases: 4, max_shrink_iters: 0, failure_persistence: None, ..Config::default() })]
 
     #[test]

@@ -1,5 +1,5 @@
-//! Hosts that can't be reached from this machine as it is set up: told at once with the fix, and never waited out for
-//! hours; and the ways to a host that must work, through SOCKS and with the certificates of a private authority.
+//! Unreachable hosts: an immediate error with the fix, instead of hours of retries. Also hosts behind SOCKS proxies
+//! and with certificates of a private authority.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
@@ -17,7 +17,7 @@ use streetflow_sandbox::{Host, Sandbox};
 
 use crate::support::{command, command_on, names, output, read, with};
 
-/// No run here may take nearly so long; before, they took hours.
+/// Upper limit for a run. Retries would take hours.
 const MAX_DURATION: Duration = Duration::from_mins(1);
 
 const NICOSIA: &str = "--bbox=33.3,35.15,33.4,35.2";
@@ -28,7 +28,7 @@ fn certificates(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/tls").join(name)
 }
 
-/// A folder with a table of so many sequences.
+/// Returns a folder with a table of this many sequences.
 fn with_sequences(count: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("outputs")).unwrap();
@@ -55,7 +55,7 @@ async fn run_promptly(command: Command) -> (i32, String) {
     (exit, stderr)
 }
 
-/// Answers every connection in a thread of its own, until the test ends; gives the port.
+/// Handles every connection in its own thread until the test ends. Returns the port.
 fn serve(answer: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -79,7 +79,7 @@ fn head(stream: &mut impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// A Graph over TLS in which each sequence has two images.
+/// Starts a Graph API over TLS in which each sequence has two images.
 fn graph_over_tls(certificate: &str) -> u16 {
     let chain =
         CertificateDer::pem_file_iter(certificates(certificate)).unwrap().map(Result::unwrap).collect();
@@ -124,7 +124,7 @@ async fn an_untrusted_certificate_is_an_immediate_error_and_a_private_authority_
     ] {
         let graph = format!("https://localhost:{}", graph_over_tls(certificate));
         let mut untrusting = images(folder.path(), &graph);
-        // Without a word on files the certificates of this machine count.
+        // Without a configured file, the certificates of this machine are used.
         untrusting.env("SSL_CERT_FILE", file);
         let (exit, stderr) = run_promptly(untrusting).await;
         assert_eq!(exit, 1, "{certificate}: {stderr}");
@@ -179,7 +179,7 @@ async fn no_certificates_are_needed_if_all_hosts_use_plain_http() {
     assert!(exit == 0 && !stderr.contains("ertificate"), "{stderr}");
 }
 
-/// A SOCKS5 server behind which every host is the same one; counts the connections to the name `graph.test`.
+/// Starts a SOCKS5 server that connects every host to one port. Counts the connections to the name `graph.test`.
 fn socks(target: u16, named: Arc<AtomicU32>, password: Option<&'static str>) -> u16 {
     serve(move |mut client| {
         let mut byte = [0; 2];
@@ -265,7 +265,7 @@ async fn all_requests_go_through_a_socks_proxy() {
     };
     let (exit, stderr) = run(format!("socks5h://127.0.0.1:{open}"), "a").await;
     assert_eq!(exit, 0, "{stderr}");
-    assert!(named.load(Ordering::Relaxed) > 0, "the name is left to the proxy");
+    assert!(named.load(Ordering::Relaxed) > 0, "the proxy resolves the name");
     let (exit, stderr) = run(format!("socks5h://me:pass-word@127.0.0.1:{closed}"), "b").await;
     assert_eq!(exit, 0, "{stderr}");
     for proxy in
@@ -285,7 +285,7 @@ async fn all_requests_go_through_a_socks_proxy() {
 async fn tiles_and_pictures_use_socks_too_and_local_names_are_resolved_locally() {
     let sandbox = Sandbox::start().await.unwrap();
     let connections = Arc::new(AtomicU32::new(0));
-    // Graph and tiles on this machine are asked directly, so that they stand behind a name.
+    // Loopback addresses are requested directly, so Graph API and tiles have host names here.
     let count = Arc::clone(&connections);
     let proxy = socks(port_of(sandbox.images_url()), Arc::new(AtomicU32::new(0)), None);
     let counting = serve(move |client| {
@@ -357,5 +357,5 @@ async fn a_proxy_that_requires_a_password_is_an_immediate_error() {
         assert!(!stderr.contains("pass-word"), "{stderr}");
     }
     let attempts = attempts.load(Ordering::Relaxed);
-    assert!(attempts <= 2 * 64, "nothing is asked twice: {attempts}");
+    assert!(attempts <= 2 * 64, "no request is repeated: {attempts}");
 }

@@ -1,4 +1,4 @@
-//! Parquet files that others wrote, and files that are damaged.
+//! Parquet files of other programs, and damaged files.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -22,7 +22,7 @@ use streetflow::{
 
 use crate::support::{metadata_record, odd_metadata};
 
-/// Writes columns as another program would, with what it says about its geometry.
+/// Writes columns like another program, with its geometry metadata.
 fn table(path: &Path, columns: Vec<(&str, ArrayRef)>, geo: Option<&str>) {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
@@ -132,7 +132,7 @@ async fn a_geoparquet_file_with_another_column_and_covering_gives_its_points() {
     table(&path, vec![("geom", Arc::clone(&points)), ("img_id", Arc::clone(&ids))], Some(&metres));
     let error = read(&path).await.unwrap_err();
     assert!(error.chain().contains("not in WGS 84"), "{}", error.chain());
-    // A line is no place of an image.
+    // A line cannot be the geometry of an image.
     let mut line = wkb(33.5, 35.0);
     line[1] = 2;
     let lines: ArrayRef = Arc::new(BinaryArray::from(vec![line.as_slice(), &line]));
@@ -150,7 +150,7 @@ async fn a_float_id_is_rejected_with_row_and_reason() {
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.chain().contains("row 1, column `img_id`: `1463000000000000.0`"), "{}", error.chain());
     assert!(error.chain().contains("loses digits"), "{}", error.chain());
-    // Further down it costs its row, and the next one comes.
+    // A later bad row is skipped.
     let ids = StringArray::from(vec![Some("1"), Some("1.2e+16"), None, Some("4")]);
     table(&path, vec![("img_id", Arc::new(ids))], None);
     let items: Vec<Result<Metadata>> = ParquetSource::open(&path).unwrap().stream().collect().await;
@@ -201,7 +201,7 @@ async fn a_damaged_file_is_never_read_as_a_shorter_one() {
     write(&path, 300).await;
     let whole = fs::read(&path).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
-    // A decoder that panics is caught; its words would drown the test's.
+    // Panics of the decoder are caught; their messages would hide those of the test.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let mut refused = 0;
@@ -255,7 +255,7 @@ async fn a_geometry_column_of_another_name_is_converted_and_gzip_is_read() {
     }
     let text = fs::read_to_string(folder.path().join("out.csv")).unwrap();
     assert_eq!(text, "seq_id,img_id,lon,lat\na,1,33.5,35\nb,2,,\n");
-    // A column that is only called so is none, and is told.
+    // A column that only has the name of a geometry is reported and dropped.
     fs::write(folder.path().join("wkt.csv"), "img_id,geometry\n1,POINT (33 35)\n").unwrap();
     let (code, stderr) = convert("wkt.csv", "out.geojson");
     assert!(code == Some(0) && stderr.contains("left out: column `geometry`"), "{stderr}");

@@ -1,4 +1,4 @@
-//! Tables and areas as spreadsheets, R, pandas and GIS programs write them: through the command and the readers.
+//! Tables and areas as spreadsheets, R, pandas and GIS programs write them.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn message<T>(item: &Result<T>) -> String {
     item.as_ref().err().map(streetflow::Error::chain).unwrap_or_default()
 }
 
-/// Runs a command on a sandbox, and gives how many requests it took besides.
+/// Runs a command with the mock server. Also returns the number of requests.
 async fn run(sandbox: &Sandbox, folder: &Path, args: &str) -> (i32, String, usize) {
     sandbox.clear_requests();
     let (exit, stderr) = output(with(command_on(sandbox, folder), args.split(' '))).await;
@@ -31,12 +31,12 @@ async fn run(sandbox: &Sandbox, folder: &Path, args: &str) -> (i32, String, usiz
     (exit, stderr, requests.iter().sum())
 }
 
-/// Ids of 16 digits that end as they please.
+/// Returns ids of 16 digits.
 fn whole_ids(count: u64) -> Vec<String> {
     (0..count).map(|number| (8_158_403_553_001_729 + number * 7).to_string()).collect()
 }
 
-/// What a spreadsheet makes of them.
+/// Returns the same ids after rounding by a spreadsheet.
 fn rounded_ids(count: u64) -> Vec<String> {
     (0..count).map(|number| format!("{}0", 815_840_355_300_172 + number)).collect()
 }
@@ -94,7 +94,7 @@ async fn rounded_ids_are_distinguished_from_exact_ones() {
         ids.extend(more);
         ids
     };
-    // Ids of 15 digits come through whole, and shorter ones may well end in zeros.
+    // Ids of 15 digits are exact, and shorter ones can end in zeros.
     let short = |count: u64| (0..count).map(|n| format!("{}00", 2_000_000_000_000 + n)).collect::<Vec<_>>();
     for ids in [
         rounded_ids(3),
@@ -103,7 +103,7 @@ async fn rounded_ids_are_distinguished_from_exact_ones() {
         with(rounded_ids(95), whole_ids(5)),
         with(whole_ids(5), rounded_ids(95)),
         with(short(500), rounded_ids(10)),
-        // Written without the digits that they lost.
+        // In exponent notation.
         with(whole_ids(1), (0..30).map(|n| format!("8.{n:05}E+15")).collect()),
     ] {
         assert_eq!(refused(&ids).await, (true, 1), "{} ids such as {}", ids.len(), ids[0]);
@@ -114,12 +114,12 @@ async fn rounded_ids_are_distinguished_from_exact_ones() {
         short(5000),
         with(whole_ids(50), rounded_ids(1)),
         with(whole_ids(20), rounded_ids(20)),
-        // One in ten ends in a zero by chance.
+        // One in ten exact ids ends in a zero.
         (0..5000).map(|n| (8_158_403_553_001_729_u64 + n).to_string()).collect(),
     ] {
         assert_eq!(refused(&ids).await, (false, ids.len()), "{} ids such as {}", ids.len(), ids[0]);
     }
-    // Where they come late, what came before has been passed on, and the table ends there.
+    // If rounded ids appear late, earlier rows are already passed on, and the table ends there.
     let late = with(short(20_000), rounded_ids(50));
     let (is_refused, passed) = refused(&late).await;
     assert!(is_refused && (20_000..20_010).contains(&passed), "{passed}");
@@ -162,7 +162,7 @@ async fn empty_rows_are_skipped_and_line_numbers_match_an_editor() {
         assert!(stderr[0].contains(": line 10, column `width`: `wide`"), "{stderr:?}");
         assert!(stderr[1].contains(": line 12, column `width`: `1e9`"), "{stderr:?}");
     }
-    // The first row that is one decides whether the table is any good.
+    // The first non-empty row decides whether the table is valid.
     let first = rows::<Metadata>("img_id,width\n,\n\n1,wide\n2,10\n").await;
     assert_eq!((first.len(), first[0].as_ref().unwrap_err().kind()), (1, ErrorKind::Usage));
     assert!(message(&first[0]).contains("line 4"), "{}", message(&first[0]));
@@ -174,7 +174,7 @@ async fn a_quote_in_a_cell_is_a_character_and_an_unclosed_one_is_reported() {
     let found = rows::<Metadata>(text).await;
     let makes: Vec<_> = found.iter().map(|row| row.as_ref().unwrap().make.as_deref().unwrap()).collect();
     assert_eq!(makes, ["5\" lens", "b", "c", "d"]);
-    // The rows that an open quote swallows are told of.
+    // The rows inside an unclosed quote are reported.
     let open = rows::<Metadata>("img_id,make\n1,a\n2,\"b\n3,c\n4,d\",e\n5,e\n").await;
     let stderr: Vec<_> = open.iter().map(message).collect();
     assert!(
@@ -242,7 +242,7 @@ async fn words_for_missing_values_are_missing_in_all_but_text_columns() {
     }
     let names: Vec<_> =
         rows[..3].iter().map(|row| row.as_ref().unwrap().creator_username.clone().unwrap()).collect();
-    assert_eq!(names, ["NA", "NULL", "-"], "users may be called so");
+    assert_eq!(names, ["NA", "NULL", "-"], "user names can be such words");
     assert_eq!(rows[1].as_ref().unwrap().seq_id.as_str(), "NA");
     assert!(message(&rows[3]).contains("`NB`: it is not a whole number"), "{}", message(&rows[3]));
     assert!(message(&rows[4]).contains("one half of a place"), "{}", message(&rows[4]));
@@ -297,7 +297,7 @@ async fn a_bad_value_in_an_unused_column_fails_no_row() {
             .count(),
         4
     );
-    // What goes into the pictures is used, and `convert` uses all.
+    // Columns for EXIF data are used, and `convert` uses all columns.
     for args in ["download --input=images.csv -o others --exif=always", "convert images.csv images.geojson"] {
         let (exit, stderr, _) = run(&sandbox, path, args).await;
         assert!(exit == 2 && stderr.contains("line 2, column"), "{args}: {stderr}");
@@ -360,7 +360,7 @@ async fn dates_that_do_not_exist_are_usage_errors_for_both_ends() {
     }
 }
 
-/// The library's own way to read on in other programs.
+/// The library lets other programs continue reading.
 #[tokio::test]
 async fn a_custom_id_check_is_called_and_can_accept_the_table() {
     use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Whom to name beside a picture: in the picture, in tables and in a file.
+//! Attribution: in pictures, in tables and in a file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,7 +41,7 @@ async fn any_user_name_is_shown_on_one_short_line() {
         assert_eq!(text(&exif, Tag::Artist), name);
         let xmp = String::from_utf8_lossy(&picture);
         let (_, packet) = xmp.split_once("<?xpacket begin").unwrap();
-        assert_eq!(packet.matches("</rdf:RDF>").count(), 1, "no name ends the packet");
+        assert_eq!(packet.matches("</rdf:RDF>").count(), 1, "no name closes the XMP packet");
     }
     let file = read(folder.path(), "outputs/ATTRIBUTION.txt");
     let ids_in_log: BTreeSet<_> = file.lines().filter_map(|line| line.strip_prefix("- ")).collect();
@@ -70,7 +70,7 @@ async fn the_attribution_file_is_written_and_replaces_no_foreign_file() {
     let text = fs::read_to_string(&file).unwrap();
     let ids_in_log: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("- ")).collect();
     assert_eq!(ids_in_log, authors.iter().collect::<Vec<_>>());
-    // A run that knows no names does not forget them.
+    // A run without names keeps the names in the file.
     run_ok(&sandbox, folder.path(), "download -i outputs/img_meta_dataset.csv").await;
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
 
@@ -121,7 +121,7 @@ async fn attribution_and_page_url_are_columns_in_every_format_and_in_conversions
         .await;
         assert_eq!(read(folder.path(), "back.csv"), table, "{format}");
     }
-    // Of a table that has them not, but what they are made of.
+    // From a table without these columns, but with those they are made of.
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download --fields creator,width")).await;
     run_ok(
         &sandbox,
@@ -130,7 +130,7 @@ async fn attribution_and_page_url_are_columns_in_every_format_and_in_conversions
     )
     .await;
     assert_eq!(read(folder.path(), "made.csv"), table);
-    // What a table has is not made anew.
+    // Existing columns of a table are kept.
     fs::write(folder.path().join("own.csv"), "img_id,creator_username,attribution\n7,me,\n8,me,© you\n")
         .unwrap();
     run_ok(&sandbox, folder.path(), "convert own.csv kept.csv --fields attribution").await;

@@ -1,4 +1,4 @@
-//! One image in several rows of a table: one file, counted once.
+//! An image in several rows of a table gives one file and is counted once.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ async fn an_image_in_three_rows_gives_one_picture() {
     let rows: Vec<&str> =
         lines.filter(|row| row.split(',').nth(url).is_some_and(|url| !url.is_empty())).take(40).collect();
     assert_eq!(rows.len(), 40);
-    // A URL of a host that is not asked.
+    // A URL of a host that is not allowed.
     let other = |row: &str| row.replace("127.0.0.1", "pictures.example.org");
     let tripled = |row: &&str| [(*row).to_owned(), other(row), (*row).to_owned()];
     let together: Vec<_> = rows.iter().flat_map(tripled).collect();
@@ -54,7 +54,7 @@ async fn an_image_in_three_rows_gives_one_picture() {
             assert!(stderr.contains("40 downloaded") && stderr.contains("80 already there"), "{stderr}");
         }
     }
-    // A picture that always fails is a failure of each of its rows, and asked for by one after the other.
+    // A picture that always fails is a failure of each of its rows, which request it one after the other.
     sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Html));
     fs::remove_dir_all(folder.path().join(PICTURES)).unwrap();
     fs::write(outputs.join("img_meta_dataset.csv"), format!("{head}\n{0}\n{0}\n", rows[0])).unwrap();

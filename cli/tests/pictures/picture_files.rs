@@ -1,4 +1,4 @@
-//! What counts as a picture that is there, and which time its file has.
+//! Which files count as existing pictures, and the time of picture files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ async fn a_file_too_small_for_a_jpeg_is_replaced() {
     fs::write(path(3), "").unwrap();
     fs::write(path(4), "x").unwrap();
     fs::write(path(5), [0; 124]).unwrap();
-    // As large as the smallest JPEG: only `--check-existing` looks into it.
+    // As large as the smallest JPEG: only `--check-existing` reads it.
     fs::write(path(6), [0; 125]).unwrap();
     let stderr = run_ok(&sandbox, folder.path(), "download").await;
     let requests: Vec<_> = sandbox.requests_to(Host::Images);
@@ -63,7 +63,7 @@ async fn the_time_of_a_picture_file_is_the_capture_or_download_time() {
         }
         assert_eq!(old > 100, captured, "{args}: {old} files are old");
     }
-    // With the environment, and a choice that there is not.
+    // From the environment, and an invalid choice.
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("streetflow.toml"), "file_time = \"download\"\n").unwrap();
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --limit 5")).await;
@@ -75,7 +75,7 @@ async fn the_time_of_a_picture_file_is_the_capture_or_download_time() {
     assert!(exit == 2 && stderr.contains("capture and download"), "{stderr}");
 }
 
-/// As root everything can be read, so then this shows only that nothing else goes wrong.
+/// Root can read everything, so as root this test only shows that the run succeeds.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_folder_is_skipped_with_a_warning() {
@@ -95,7 +95,7 @@ async fn an_unreadable_folder_is_skipped_with_a_warning() {
     }
     set_mode(0o000);
     let binds = fs::read_dir(&locked[0]).is_err();
-    // A marker of a dead run has all pictures looked into.
+    // The marker of a killed run causes a check of all pictures.
     fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), "").unwrap();
     let stderr = run_ok(&sandbox, folder.path(), "download").await;
     assert_eq!(stderr.contains("warning: failed to read 3 folders: "), binds, "{stderr}");

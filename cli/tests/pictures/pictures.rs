@@ -1,4 +1,4 @@
-//! Pictures that carry their place, their folders and their times.
+//! Pictures: EXIF data, folders and file times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use streetflow_sandbox::{Host, Sandbox};
 use crate::support::pictures::{BOX, PICTURES, read_exif, requested_fields, rows, run_ok, text};
 use crate::support::{command_on, eventually, names, output, read, run};
 
-/// The pictures below a folder, by their path in it.
+/// Returns the pictures below a folder by their relative path.
 fn pictures(folder: &Path) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.join(PICTURES)];
@@ -30,7 +30,7 @@ fn pictures(folder: &Path) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// The picture without the segments that were put into it, and how many of EXIF there were.
+/// Returns the picture without added segments, and the number of EXIF segments.
 fn strip_exif(picture: &[u8]) -> (Vec<u8>, usize) {
     let (mut strip_exif, mut path_of, mut blocks) = (picture[..2].to_vec(), 2, 0);
     while picture[path_of + 1] != 0xda {
@@ -55,7 +55,7 @@ fn numbers(exif: &exif::Exif, tag: Tag) -> Vec<f64> {
     }
 }
 
-/// An angle with its side; none if it is not there.
+/// Returns an angle with its sign from the reference tag. `None` if the tag is missing.
 fn degrees(exif: &exif::Exif, side: Tag, tag: Tag) -> Option<f64> {
     let [degrees, minutes, seconds] = numbers(exif, tag)[..] else { return None };
     let sign = if ["S", "W"].contains(&text(exif, side).as_str()) { -1.0 } else { 1.0 };
@@ -69,7 +69,7 @@ fn is_near(actual: Option<f64>, cell: &str, tolerance: f64) -> bool {
     }
 }
 
-/// `2024:06:28 17:00:28` and milliseconds, as milliseconds since 1970.
+/// Converts `2024:06:28 17:00:28` and milliseconds to milliseconds since 1970.
 fn milliseconds(exif: &exif::Exif) -> String {
     let (time, fraction) = (text(exif, Tag::DateTimeOriginal), text(exif, Tag::SubSecTimeOriginal));
     if time.is_empty() {
@@ -131,7 +131,7 @@ async fn exif_data_matches_the_table_and_pixels_are_unchanged() {
     );
 }
 
-/// Leaves only so many rows in the table.
+/// Shortens the table to this many rows.
 fn shorten(folder: &Path, rows: usize) {
     let path = folder.join("outputs/img_meta_dataset.csv");
     let table = fs::read_to_string(&path).unwrap();
@@ -148,11 +148,11 @@ async fn originals_get_exif_by_default_and_thumbnails_only_on_request() {
     };
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX}")).await;
     assert!(pictures(folder.path()).len() > 100);
-    assert_eq!(ours(folder.path()), 0, "thumbs stay the bytes that came");
-    assert!(!requested_fields(&sandbox).contains("make"), "and cost no field more");
+    assert_eq!(ours(folder.path()), 0, "thumbnails are unchanged");
+    assert!(!requested_fields(&sandbox).contains("make"), "no additional field is requested");
 
     run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download --quality original")).await;
-    assert!(!requested_fields(&sandbox).contains("make"), "without pictures nobody needs it");
+    assert!(!requested_fields(&sandbox).contains("make"), "not needed without pictures");
 
     let fields = "metadata --fields thumb_original_url,make,geometry";
     run_ok(&sandbox, folder.path(), fields).await;
@@ -193,7 +193,7 @@ async fn fields_requested_for_exif_are_not_in_the_table() {
     assert!(!read(folder.path(), "outputs/img_meta_dataset.geojsonl").contains("GoPro"));
 }
 
-/// When a picture was taken, if it can be known, and its file can have that time.
+/// Returns the capture time of a picture, if it is known and valid as a file time.
 fn captured(row: &BTreeMap<String, String>) -> Option<SystemTime> {
     let time = row["captured_at"].parse().ok().filter(|time| (1..253_402_300_800_000).contains(time))?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_millis(time)).filter(|time| *time < SystemTime::now())
@@ -247,7 +247,7 @@ async fn pictures_follow_the_layout_have_the_capture_time_and_are_found_by_the_n
     assert!(folders_used[1] > 5 && folders_used[2] > 3 && folders_used[3] > 200, "{folders_used:?}");
 }
 
-/// Where the picture of an image lies.
+/// Returns the path of the picture of an image.
 fn path_of(existing: &BTreeMap<String, PathBuf>, id: &str) -> String {
     let name = format!("{id}_256.jpg");
     existing.keys().find(|path| path.rsplit('/').next() == Some(&name)).unwrap().clone()
@@ -282,7 +282,7 @@ async fn date_folders_use_the_capture_day_in_utc() {
         assert!(existing.contains_key(&format!("{day}/{}_256.jpg", row["img_id"])), "{day}: {existing:?}");
     }
     let future = fs::metadata(&existing[&format!("2100/01/01/{}_256.jpg", rows[3]["img_id"])]).unwrap();
-    assert!(future.modified().unwrap() <= SystemTime::now(), "no file is of the future");
+    assert!(future.modified().unwrap() <= SystemTime::now(), "no file time is in the future");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,14 +303,14 @@ async fn a_kill_leaves_no_partial_picture_and_loses_no_complete_one() {
         let mut command = command_on(&sandbox, folder.path());
         let mut child = command.args(args.split_whitespace()).arg("-q").spawn().unwrap();
         let existing = || pictures(folder.path()).keys().filter(|name| is_picture(name)).count();
-        eventually("so many pictures are there", || existing() >= count).await;
+        eventually("enough pictures exist", || existing() >= count).await;
         child.kill().unwrap();
         child.wait().unwrap();
         for (name, path) in pictures(folder.path()).iter().filter(|(name, _)| is_picture(name)) {
             whole(&sandbox, name, path);
         }
     }
-    // As a power cut leaves it, in a folder below that of the marker.
+    // As after a power cut, in a folder below that of the marker.
     let spoilt: Vec<_> =
         pictures(folder.path()).into_iter().filter(|(name, _)| is_picture(name)).take(5).collect();
     for (_, path) in &spoilt {

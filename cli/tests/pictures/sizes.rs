@@ -1,4 +1,4 @@
-//! What would fill the memory, and does not: bombs, and answers of millions of nothings.
+//! Bounded memory: gzip bombs, and responses with millions of empty values.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use crate::support::command;
 
 const MIB: usize = 1 << 20;
 
-/// A server that answers every request with the same bytes, headers included; gives its URL.
+/// Starts a server that sends the same bytes, headers included, to every request. Returns its URL.
 fn serve(answer: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -29,7 +29,7 @@ fn serve(answer: Vec<u8>) -> String {
                     }
                     head.push(byte[0]);
                 }
-                // Whoever has enough hangs up.
+                // The client closes the connection early.
                 stream.write_all(&answer).ok();
             });
         }
@@ -43,7 +43,7 @@ fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A gzip stream of zeros that unpacks to so many MiB; its end is never reached.
+/// Returns a gzip stream of zeros that unpacks to this many MiB. The stream has no end.
 fn bomb(mib: usize) -> Vec<u8> {
     let mut gzip = flate2::Compress::new(flate2::Compression::best(), false);
     let mut pack = || {
@@ -52,12 +52,12 @@ fn bomb(mib: usize) -> Vec<u8> {
         packed
     };
     let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    // The second piece looks back at nothing but zeros, so it can be said again and again.
+    // The second chunk refers back only to zeros, so it can be repeated.
     let (first, second) = (pack(), pack());
     [&header[..], &first, &second.repeat(mib - 1)].concat()
 }
 
-/// Runs the command to its end; gives the exit code, its words, and the most memory that it ever took, in MiB.
+/// Runs the command. Returns exit code, stderr, and peak memory in MiB.
 fn run_measured(mut command: Command) -> (i32, String, usize) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stderr.take().unwrap();
@@ -82,7 +82,7 @@ fn run_measured(mut command: Command) -> (i32, String, usize) {
     (ended.code().unwrap_or(-1), words.join().unwrap(), peak)
 }
 
-/// Asks a server of ill will with one of the steps.
+/// Runs a step with a malicious server.
 fn run_step(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
     let folder = tempfile::tempdir().unwrap();
     let ids: Vec<_> = (1..=12).map(|id| format!("abc,{id}\n")).collect();
@@ -98,13 +98,13 @@ fn run_step(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
         "sequences" => command.args(["--bbox=33.33,35.15,33.34,35.16", "--exhaustive"]),
         "images" => command.args(["-i", "sequences.csv"]),
         "batch" => command.args(["-i", "images.csv"]),
-        // Each image alone, all at once.
+        // Each image in its own request, all at once.
         _ => command.args(["-i", "images.csv", "--batch-size=1"]),
     };
     run_measured(command)
 }
 
-/// A number as protobuf writes it.
+/// Encodes a number for protobuf.
 fn varint(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 128 {
@@ -127,7 +127,7 @@ fn a_gzip_bomb_is_an_error_in_bounded_memory() {
     ] {
         let (exit, words, peak) = run_step(step, answer(headers, &bomb));
         assert!(exit == 1 && words.contains(stderr), "{step} {headers}: {exit} {words}");
-        // Six answers of 64 MiB at once at the most, and some room.
+        // At most six responses of 64 MiB at once, and some margin.
         assert!(peak < 650, "{step} {headers}: {peak} MiB");
     }
 }

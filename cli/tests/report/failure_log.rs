@@ -1,4 +1,4 @@
-//! Nothing is lost: whatever entered a step left it as a row, as gone, or as a failure with its name.
+//! Nothing is lost: every input of a step becomes a row, a gone item, or a logged failure.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::support::accounting::{
 };
 use crate::support::{command_on, eventually};
 
-/// Every fault but those that are waited out for longer than a test may take.
+/// Returns all faults except those with long waits.
 fn faults(sandbox: &Sandbox) -> Vec<(&'static str, Fault, u64)> {
     let ids: Vec<_> = sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
     let ids: Vec<_> = ids.iter().flat_map(|sequence| sequence.images()).map(|image| image.id()).collect();
@@ -44,7 +44,7 @@ fn faults(sandbox: &Sandbox) -> Vec<(&'static str, Fault, u64)> {
     ]
 }
 
-/// Where a fault can occur. A redirect of a picture would lead out of this machine.
+/// Returns whether a fault can occur on a host. A redirected picture would lead to another machine.
 fn occurs(name: &str, host: Host) -> bool {
     match name {
         "missing ids" => host == Host::Graph,
@@ -71,10 +71,10 @@ async fn with_every_fault_the_counts_add_up_and_the_next_run_completes() {
         async move { faulty(host, name, fault, times, &undisturbed).await }
     });
     let exits: BTreeSet<i32> = futures::stream::iter(cases).buffer_unordered(4).collect().await;
-    assert_eq!(exits, BTreeSet::from([0, 1, 3]), "each kind of end has occurred");
+    assert_eq!(exits, BTreeSet::from([0, 1, 3]), "each exit code occurred");
 }
 
-/// One crawl with a fault, one without; gives the exit code of the first.
+/// Crawls with a fault, then without it. Returns the exit code of the first run.
 async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &Path) -> i32 {
     let what = &format!("{name} on {host:?}");
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
@@ -108,7 +108,7 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
     let stored: u64 =
         second["requests"].as_object().unwrap().values().map(|class| number(&class["from_store"])).sum();
     assert!(stored > 0, "{what}: {second:#}");
-    // Lies are believed: an empty tile, a sequence without images, an id that the API does not know.
+    // Some wrong responses look valid: an empty tile, a sequence without images, an unknown id.
     if !["empty", "empty data", "code 100/33"].contains(&name) {
         for table in ["seq_dataset.csv", "img_dataset.csv"] {
             assert!(read(&outputs, table) == read(undisturbed, table), "{what}: {table} differs");
@@ -212,13 +212,13 @@ async fn the_report_describes_the_last_run_that_ended() {
         exit == 0 && first.contains("\"query\": \"streetflow sequences --bbox=33.33,35.15,33.39,35.19\"")
     );
     run(&sandbox, folder.path(), "images -i none.csv").await;
-    assert_eq!(read(&outputs, "report.json"), first, "a slip of the pen is no run");
+    assert_eq!(read(&outputs, "report.json"), first, "a usage error writes no report");
     sandbox.clear_requests();
     let mut child = command_on(&sandbox, folder.path()).arg("images").spawn().unwrap();
-    eventually("it is at work", || !sandbox.requests().is_empty()).await;
+    eventually("the run is at work", || !sandbox.requests().is_empty()).await;
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(!outputs.join("report.json").exists(), "a run that was killed has none");
+    assert!(!outputs.join("report.json").exists(), "a killed run writes no report");
     fs::write(outputs.join("report.json"), "{\"mine\": 1}\n").unwrap();
     let (exit, stderr) = run(&sandbox, folder.path(), "images").await;
     assert_eq!(exit, 1, "{stderr}");
@@ -242,5 +242,5 @@ async fn a_failed_run_reports_the_error_and_its_counts() {
     assert!(report["error"]["hint"].as_str().unwrap().contains("about a day"));
     assert!(number(&report["requests"]["tile"]["blocked"]) > 0);
     assert!(stderr.contains("sequences: 12 tiles: ") && stderr.contains(" not reached"), "{stderr}");
-    assert!(stderr.find("not reached") < stderr.find("error:"), "the error comes last: {stderr}");
+    assert!(stderr.find("not reached") < stderr.find("error:"), "the error is the last line: {stderr}");
 }

@@ -1,4 +1,4 @@
-//! `--progress json`: every line of stderr is an object, and they agree with what the run did.
+//! `--progress json`: every line of stderr is a JSON object that matches the run.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn json_lines_contain_progress_messages_and_the_end() {
         "{stderr}"
     );
     let [end] = events(&objects, "end")[..] else { panic!("one end: {stderr}") };
-    assert_eq!(objects.last(), Some(end), "it comes last");
+    assert_eq!(objects.last(), Some(end), "it is the last event");
     assert_eq!(end["exit_code"], 3);
     assert!(end["next"].as_str().unwrap().starts_with("streetflow crawl "), "{end}");
     let report: Value = serde_json::from_str(&read(&folder.path().join("outputs"), "report.json")).unwrap();
@@ -101,7 +101,7 @@ async fn the_summary_lists_files_with_sizes_and_the_next_command() {
             "next: streetflow download --quality 1024 --output 'my files'",
         ]
     );
-    // What is said is what works.
+    // The printed command works.
     let next = ["download", "--quality", "1024", "--output", "my files"];
     let (exit, stderr) = run(&sandbox, folder.path(), next).await;
     assert_eq!(exit, 0, "{stderr}");

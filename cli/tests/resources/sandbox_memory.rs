@@ -1,4 +1,4 @@
-//! What the sandbox takes while it draws large pictures.
+//! Memory of the mock server while it draws large pictures.
 
 use std::fs;
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{command, with};
 
-/// The most memory that a process has had so far, in MB; none when it has ended.
+/// Returns the peak memory of a process in MB. `None` after its end.
 fn peak(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -27,6 +27,6 @@ fn the_mock_server_draws_only_a_few_large_pictures_at_once() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert!(status.success());
-    // 32 at once would be 1,200 MB; eight, where there are as many cores, are 300.
+    // 32 at once would need 1,200 MB; eight, on as many cores, need 300 MB.
     assert!((20..500).contains(&max), "{max} MB");
 }

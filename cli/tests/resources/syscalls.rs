@@ -1,5 +1,5 @@
-//! How often the command calls the system to read and write, and how many bytes it hands over: the kernel counts
-//! that, for time depends on the machine. What goes over sockets by `recv` and `send` is not in it; requests are.
+//! System calls for reading and writing, and their bytes, counted by the kernel because times depend on the machine.
+//! `recv` and `send` on sockets are not included.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use streetflow_sandbox::{MockData, Sandbox};
 use crate::support::pictures::{PICTURES, run_ok};
 use crate::support::{command, command_on, image_records, names, with};
 
-/// What a table or a picture is handed on in, at the least.
+/// Minimum size of a chunk of a table or a picture.
 const CHUNK_SIZE: u64 = 1 << 16;
 
-/// What a command needs to begin and to end, libraries and markers; and the pages of a small Parquet file.
+/// Calls for the start and end of a command, libraries and markers, and the pages of a small Parquet file.
 const MARGIN: u64 = 250;
 
 const EVERYWHERE: &str = "crawl --bbox=-180,-85,180,85 --no-download";
@@ -27,7 +27,7 @@ struct Calls {
     bytes_written: u64,
 }
 
-/// Runs a command to its end; the kernel's counts stay until somebody waits for it.
+/// Runs a command. The kernel keeps the counts until the parent waits for it.
 fn run_counted(mut command: Command) -> Calls {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = Pid::from_child(&child);
@@ -56,7 +56,7 @@ async fn a_picture_needs_few_system_calls_and_is_written_once() {
     let calls = run_counted_on(&sandbox, folder.path(), "download").await;
     let pictures = names(&folder.path().join(PICTURES)).len() as u64;
     assert!(pictures > 200, "{pictures}");
-    // Its request, its file, and a word from thread to thread.
+    // The request, the file, and a wake-up between threads.
     assert!(calls.writes < 4 * pictures + MARGIN, "{calls:?}");
     assert!(calls.bytes_written < pictures * (BYTES as u64 * 11 / 10), "{calls:?}");
 }
@@ -68,9 +68,9 @@ async fn a_response_needs_few_system_calls_and_few_written_bytes() {
     let calls = run_counted_on(&sandbox, folder.path(), EVERYWHERE).await;
     let requests = sandbox.requests().len() as u64;
     assert!(requests > 400, "{requests}");
-    // The request, the answer and its place in the store, and a word from thread to thread.
+    // The request, the response and its entry in the store, and a wake-up between threads.
     assert!(calls.writes < 4 * requests + MARGIN, "{calls:?}");
-    // The tables, and in the store the answers that they come of.
+    // The tables, and the stored responses.
     let tables: u64 = ["seq", "img", "img_meta"]
         .iter()
         .map(|table| fs::metadata(folder.path().join(format!("outputs/{table}_dataset.csv"))).unwrap().len())

@@ -1,4 +1,4 @@
-//! Threads and open files that the system refuses: told, with the limit, and never a run that hangs.
+//! Limits on threads and open files: the run reports the limit and never hangs.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use crate::support::{command, output};
 
 const MIB: u64 = 1 << 20;
 
-/// What each thread takes here, so that a limit on memory is one on threads; that needs no other user.
+/// Stack size per thread, so that a memory limit is a thread limit, which needs no other user.
 const STACK: u64 = 64 * MIB;
 
-/// The program itself, and what it needs beside its threads.
+/// Memory of the program without its threads.
 const PROGRAM: u64 = 640 * MIB;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,7 +23,7 @@ async fn with_any_thread_limit_a_run_succeeds_or_reports_the_limit() {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -v {limit}; exec \"$0\" \"$@\"")]).arg(binary.get_program());
         shell.args(["crawl", "--sandbox", "--bbox=33.3,35.15,33.4,35.2", "--no-download"]);
-        // One arena, or each thread would take another 64 MiB.
+        // One arena, because each thread would reserve another 64 MiB.
         shell.env("RUST_MIN_STACK", STACK.to_string()).env("MALLOC_ARENA_MAX", "1");
         shell.current_dir(folder.path()).stdin(Stdio::null());
         let started = Instant::now();
@@ -35,7 +35,7 @@ async fn with_any_thread_limit_a_run_succeeds_or_reports_the_limit() {
                 assert!(stderr.contains("error: failed to start a thread"), "{threads}: {stderr}");
                 assert!(stderr.contains("ulimit -u") && stderr.contains("pids"), "{threads}: {stderr}");
                 assert!(!stderr.contains("panicked"), "{threads}: {stderr}");
-                assert_eq!(done, 0, "fewer were enough: {stderr}");
+                assert_eq!(done, 0, "fewer threads were enough: {stderr}");
                 refused += 1;
             }
             _ => panic!("{threads}: {exit} {stderr}"),

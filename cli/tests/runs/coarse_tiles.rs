@@ -1,4 +1,4 @@
-//! A coarse tile only saves requests: one that fails is split, and only tiles where sequences are collected are failures.
+//! Coarse tiles only save requests: a failed one is split, and only failed tiles of the last zoom are failures.
 
 use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
@@ -37,7 +37,7 @@ async fn failed_coarse_tiles_lose_nothing_of_their_area() {
             assert!(stderr.contains("the tiles below it are read instead"), "{stderr}");
             let outputs = folder.path().join("outputs");
             let found = column(&outputs, "seq_dataset.csv", "seq_id");
-            // Where nothing is ruled out, single images without a line are found besides.
+            // Without pruning, isolated images without a line are found too.
             assert!(
                 column(&fresh.path().join("outputs"), "seq_dataset.csv", "seq_id")
                     .iter()

@@ -1,4 +1,4 @@
-//! Saying what is wanted: filters, areas, owners, limits, through the command, against the truth of the sandbox.
+//! Filters, areas, owners and limits of the command, compared with the mock data.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,10 +14,10 @@ use crate::support::names;
 
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
-/// Whether an image fits, by what the Graph says of it.
+/// Returns whether an image matches, from its Graph API JSON.
 type Fits = Box<dyn Fn(&Value) -> bool>;
 
-/// All images that exist, with what the Graph says of them.
+/// Returns all existing images with their Graph API JSON.
 fn images<'w>(sandbox: &'w Sandbox, fields: &str) -> Vec<(MockImage<'w>, Value)> {
     let images = sandbox.mock_data().sequences().iter().flat_map(|sequence| sequence.images());
     let known = images.filter_map(|image| Some((image, sandbox.image_json(&image.id(), fields)?)));
@@ -28,7 +28,7 @@ fn ids(outputs: &Path) -> BTreeSet<String> {
     column(outputs, "img_meta_dataset.csv", "img_id").into_iter().collect()
 }
 
-/// The images of the table that fit, by the truth.
+/// Returns the ids of the matching images, from the mock data.
 fn ids_that_match(
     outputs: &Path,
     sandbox: &Sandbox,
@@ -40,10 +40,10 @@ fn ids_that_match(
     fit.filter(|id| listed.contains(id)).collect()
 }
 
-/// Runs the command to a good end, and gives its report; the books of a whole crawl are checked.
+/// Runs the command successfully and returns its report. Checks the accounts of a complete crawl.
 async fn run_and_check(sandbox: &Sandbox, folder: &Path, args: &str) -> Value {
     sandbox.clear_requests();
-    // One folder serves several queries here.
+    // Several queries share a folder here.
     let (exit, stderr) = run(sandbox, folder, &format!("{args} --yes")).await;
     assert_eq!(exit, 0, "{args}: {stderr}");
     let outputs = folder.join("outputs");
@@ -115,7 +115,7 @@ async fn each_filter_keeps_matches_and_counts_the_rest() {
             "{flags}: what a filter looks at is not written"
         );
     }
-    // Blanks around the name in the data do not matter.
+    // Spaces around the name in the data are ignored.
     let (exit, stderr) =
         crate::support::run(&sandbox, folder.path(), ["metadata", "--model", "hero11 black"]).await;
     assert_eq!(exit, 0, "{stderr}");
@@ -137,7 +137,7 @@ async fn thinning_keeps_a_distance_and_runs_after_the_other_filters() {
         .collect();
     let neighbours: Vec<_> = rows.windows(2).filter(|pair| pair[0].0 == pair[1].0).collect();
     assert!(neighbours.len() > 20 && neighbours.iter().all(|pair| pair[0].1.metres_to(pair[1].1) >= 40.0));
-    // Nothing more could have stayed: the first image of each sequence that fits is there.
+    // The first matching image of each sequence is always kept.
     let fits = ids_that_match(&outputs, &sandbox, "compass_angle", |json| {
         json["compass_angle"].as_f64().is_some_and(|degrees| degrees <= 180.0)
     });
@@ -172,7 +172,7 @@ async fn filters_on_tiles_save_requests_and_lose_nothing() {
     let sent = sandbox.requests_to(Host::Graph).len();
     assert!(sent * 8 < everything, "{sent} requests, {everything} without filters");
     assert!(left_out(&outputs, "sequences", "pano") > 30 && left_out(&outputs, "sequences", "dates") > 0);
-    // From above, tiles are ruled out that show nothing that fits; only what draws no line can be lost.
+    // Coarse tiles without matches are pruned; only sequences without a line can be missed.
     sandbox.clear_requests();
     run_and_check(&sandbox, folder.path(), &format!("{filtered} --tile-rate=1000000")).await;
     assert!(ids(&outputs).is_subset(&expected) && ids(&outputs).len() + 3 > expected.len());
@@ -191,7 +191,7 @@ async fn a_limit_ends_the_run_with_that_many_images_and_few_requests() {
     assert!(number(&counts["requests"]["search"]["sent"]) <= 7 + 1, "{counts:#}");
     assert!(names(&outputs).iter().all(|name| name != ".streetflow"), "a limited run is a finished one");
 
-    // Behind filters, so many that fit.
+    // With filters, the limit counts matching images.
     run_and_check(&sandbox, folder.path(), "metadata --make=gopro --limit=3").await;
     let counts = run_and_check(
         &sandbox,
@@ -204,7 +204,7 @@ async fn a_limit_ends_the_run_with_that_many_images_and_few_requests() {
         counts["steps"]["metadata"]["not_reached"] == 0
             && number(&counts["steps"]["metadata"]["left_out"]) > 0
     );
-    // A table that holds fewer is no mistake.
+    // A table with fewer rows is no error.
     let (exit, stderr) =
         run(&sandbox, folder.path(), "metadata -i outputs/img_meta_dataset.csv --limit=1000").await;
     assert!(exit == 0 && ids(&outputs).len() == 5, "{stderr}");
@@ -235,7 +235,7 @@ async fn only_tiles_and_sequences_that_touch_the_polygons_are_requested() {
             assert!(found.contains(sequence.id()), "{} has images inside", sequence.id());
         }
     }
-    // Besides, only what draws its line through an edge, close by.
+    // Others only have a line through a nearby edge.
     let near = |place: LonLat| {
         (-8..=8).any(|n| {
             let step = f64::from(n) * 2e-4;
@@ -250,7 +250,7 @@ async fn only_tiles_and_sequences_that_touch_the_polygons_are_requested() {
     }
     assert!(found.len() > 10 && found.len() < world.sequences().len() / 3);
 
-    // Clipped, the images too; those without a place are left out.
+    // With `--clip`, images too; those without coordinates are filtered.
     let whole = ids(&outputs);
     run_and_check(&sandbox, folder.path(), "crawl --area=area.geojson --clip --no-download").await;
     let expected: BTreeSet<_> = images(&sandbox, "geometry")

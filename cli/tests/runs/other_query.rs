@@ -1,4 +1,4 @@
-//! Good tables are not lost to a mistyped query.
+//! A mistyped query does not replace good tables.
 
 use std::fs;
 use std::path::Path;
@@ -55,12 +55,12 @@ async fn another_query_replaces_tables_only_after_confirmation() {
             "{args}"
         );
     }
-    // Without a filter that was there, nothing is lost.
+    // Removing a filter loses nothing.
     let (exit, stderr) = go(&format!("{} --limit=5 -o few", crawl(HERE))).await;
     assert_eq!(exit, 0, "{stderr}");
     let (exit, stderr) = go(&format!("{} -o few", crawl(HERE))).await;
     assert_eq!(exit, 0, "{stderr}");
-    // The same area again, whatever is asked of it and in which format, and the steps one by one, need no word.
+    // The same area with other fields or formats, or in single steps, needs no confirmation.
     for args in [
         crawl(HERE),
         format!("crawl {HERE} --no-download --fields=captured_at,width"),
@@ -79,7 +79,7 @@ async fn another_query_replaces_tables_only_after_confirmation() {
     let (exit, stderr) = go(&format!("{} --yes", crawl(THERE))).await;
     assert!(exit == 0 && stderr.contains("are replaced"), "{stderr}");
     assert!(tables(folder.path()) != before);
-    // And what is there now is the new one.
+    // The tables are those of the new query.
     let (exit, stderr) = go(&crawl(HERE)).await;
     assert!(exit == 2 && stderr.contains("32.4"), "{stderr}");
 }
@@ -101,8 +101,8 @@ async fn a_run_without_results_keeps_tables_with_rows() {
         assert!(stderr.contains("nothing was found") && stderr.contains("longitude comes first"), "{stderr}");
         assert!(tables(folder.path()) == before, "{stderr}");
     }
-    assert!(!folder.path().join("outputs/.streetflow").exists(), "there is nothing to go on from");
-    // Of tables of which nobody knows whence they are, too.
+    assert!(!folder.path().join("outputs/.streetflow").exists(), "there is no state to resume from");
+    // Also with tables of unknown origin.
     fs::remove_file(folder.path().join("outputs/report.json")).unwrap();
     let (exit, stderr) = go(&crawl(SEA)).await;
     assert!(exit == 1 && stderr.contains("nothing was found"), "{stderr}");
@@ -111,7 +111,7 @@ async fn a_run_without_results_keeps_tables_with_rows() {
     let (exit, stderr) = go("images -i none.csv").await;
     assert!(exit == 1 && stderr.contains("nothing was found"), "{stderr}");
     assert!(tables(folder.path()) == before);
-    // Where nothing is to be lost, nothing is a result.
+    // Without existing rows, an empty result is written.
     let (exit, stderr) = go(&format!("{} -o empty", crawl(SEA))).await;
     assert_eq!(exit, 0, "{stderr}");
     assert_eq!(read(&folder.path().join("empty"), "img_dataset.csv").lines().count(), 1);
@@ -137,7 +137,7 @@ async fn a_killed_run_and_a_download_keep_the_query_of_the_tables() {
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
     let mut child = command.args(args.split(' ')).arg("-q").spawn().unwrap();
-    eventually("it has begun", || !sandbox.requests_to(Host::Graph).is_empty()).await;
+    eventually("the run has started", || !sandbox.requests_to(Host::Graph).is_empty()).await;
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!folder.path().join("outputs/report.json").exists());

@@ -1,4 +1,4 @@
-//! What may stand in an output folder before a run: somebody else's files, folders, links, leftovers.
+//! Existing content of an output folder: foreign files, folders, links, leftovers.
 
 use std::fs;
 use std::path::Path;
@@ -64,7 +64,7 @@ async fn a_folder_with_the_name_of_a_picture_fails_only_that_picture() {
         assert_eq!(failures.lines().count(), 2, "{failures}");
         assert!(failures.contains(&format!("download,{id},")), "{failures}");
     }
-    // Those that the server does not have are asked for each time.
+    // Pictures that the server does not have are requested each time.
     assert!(sandbox.requests_to(Host::Images).iter().all(|request| request.status == Some(404)));
     fs::remove_dir(&spoilt).unwrap();
     let (exit, stderr) = run(&sandbox, base.path(), ["download"]).await;
@@ -110,7 +110,7 @@ async fn a_damaged_state_folder_is_reported_and_links_are_not_followed() {
     };
     let untouched = || names(&elsewhere) == ["deep", "precious"];
 
-    // Inside the answers: a folder, then a link.
+    // In the response store: a folder, then a link.
     let index = own.join("index");
     for link in [false, true] {
         fs::remove_file(&index).ok();
@@ -123,7 +123,7 @@ async fn a_damaged_state_folder_is_reported_and_links_are_not_followed() {
     }
     assert!(untouched() && sandbox.requests().is_empty());
 
-    // The answers are a link: refused by name, whatever was asked for. A file goes with `--restart`.
+    // The response store is a link, which is always rejected. `--restart` removes a file.
     fs::remove_dir_all(&own).unwrap();
     symlink(&elsewhere, &own).unwrap();
     for restart in [false, true] {
@@ -136,7 +136,7 @@ async fn a_damaged_state_folder_is_reported_and_links_are_not_followed() {
     let (exit, stderr) = rerun(false).await;
     assert!(exit == 1 && stderr.contains("`--restart`"), "{stderr}");
 
-    // The folder itself is a link, or a file.
+    // The state folder itself is a link, or a file.
     fs::remove_dir_all(&hidden).unwrap();
     symlink(&elsewhere, &hidden).unwrap();
     for restart in [false, true] {
@@ -154,7 +154,7 @@ async fn a_damaged_state_folder_is_reported_and_links_are_not_followed() {
     assert!(untouched() && names(&elsewhere.join("deep")).is_empty());
     assert!(sandbox.requests().is_empty());
 
-    // With that out of the way, `--restart` copes with a file in the place of answers.
+    // After that, `--restart` removes a file in the place of the response store.
     fs::remove_file(&hidden).unwrap();
     fs::create_dir(&hidden).unwrap();
     fs::write(&own, "a file").unwrap();

@@ -1,4 +1,4 @@
-//! A run that was killed goes on: the same command again gives the same files, and asks for little twice.
+//! Resuming: the same command after a kill writes the same files and repeats few requests.
 
 use std::collections::HashSet;
 use std::fs;
@@ -29,7 +29,7 @@ async fn resume(sandbox: &Sandbox, folder: &Path) -> (i32, String) {
     output(command).await
 }
 
-/// Where the answers of the run in a folder are.
+/// Returns the path of the response store of a run.
 fn response_store(folder: &Path) -> PathBuf {
     let folder = folder.join("outputs/.streetflow");
     let own: Vec<_> = names(&folder).into_iter().filter(|name| name.starts_with("crawl-")).collect();
@@ -37,14 +37,14 @@ fn response_store(folder: &Path) -> PathBuf {
     folder.join(&own[0])
 }
 
-/// All tables of a folder, by name.
+/// Returns all tables of a folder by name.
 fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let folder = folder.join("outputs");
     let tables = names(&folder).into_iter().filter(|name| name.contains("_dataset."));
     tables.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
 }
 
-/// What a run that nobody disturbs asks for and writes.
+/// Returns the number of requests and the tables of a run without kills.
 async fn crawl_without_kills(sandbox: &Sandbox) -> (usize, Vec<(String, Vec<u8>)>) {
     let folder = tempfile::tempdir().unwrap();
     sandbox.clear_requests();
@@ -53,11 +53,11 @@ async fn crawl_without_kills(sandbox: &Sandbox) -> (usize, Vec<(String, Vec<u8>)
     (sandbox.requests().len(), tables(folder.path()))
 }
 
-/// Lets a run make so many requests, and kills it.
+/// Kills a run after this many requests.
 async fn killed_after(sandbox: &Sandbox, folder: &Path, requests: usize) {
     sandbox.clear_requests();
     let mut child = start(sandbox, folder);
-    eventually("so many requests are made", || sandbox.requests().len() >= requests).await;
+    eventually("enough requests are sent", || sandbox.requests().len() >= requests).await;
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -86,7 +86,7 @@ async fn a_killed_crawl_resumes_and_writes_the_same_bytes() {
     requests += sandbox.requests().len();
     assert!(requests <= all + 3 * IN_FLIGHT, "{requests} requests, {all} are needed");
     assert!(tables(folder.path()) == expected);
-    assert!(!folder.path().join("outputs/.streetflow").exists(), "a finished run leaves nothing");
+    assert!(!folder.path().join("outputs/.streetflow").exists(), "a finished run leaves no state");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,9 +140,9 @@ async fn the_next_run_requests_only_what_failed() {
     assert_eq!(exit, 0, "{stderr}");
     assert!(tables(folder.path()) == expected);
     let requests = sandbox.requests();
-    // Its own images, and the rest of a batch that its images now share with the ones behind them.
+    // Its own images, and the rest of a batch that they share with the next images.
     let batches = sequence.image_count() as usize / 50 + 3;
-    // An empty list is not kept: that one is asked four times, twice beside one with images.
+    // An empty list is not stored: it is requested four times, twice beside a list with images.
     assert!(requests.len() <= 1 + batches + 6, "{requests:?}");
 }
 
@@ -151,7 +151,7 @@ async fn a_second_run_in_the_same_folder_is_an_error() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(300)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut first = start(&sandbox, folder.path());
-    eventually("the first is at work", || !sandbox.requests().is_empty()).await;
+    eventually("the first run is at work", || !sandbox.requests().is_empty()).await;
     let (exit, stderr) = resume(&sandbox, folder.path()).await;
     assert_eq!(exit, 2, "{stderr}");
     assert!(stderr.contains("another streetflow is at work in it"), "{stderr}");
@@ -170,7 +170,7 @@ async fn restart_and_another_box_start_from_scratch() {
     command.args(ARGS.split_whitespace()).arg("--restart");
     let (exit, stderr) = output(command).await;
     assert!(exit == 0 && !stderr.contains("going on"), "{stderr}");
-    // What the killed one had under way may arrive a little later.
+    // Requests in flight at the kill can arrive a little later.
     assert!((all..=all + IN_FLIGHT).contains(&sandbox.requests().len()), "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
     killed_after(&sandbox, folder.path(), all / 2).await;
@@ -182,13 +182,13 @@ async fn restart_and_another_box_start_from_scratch() {
     let mut command = command_on(&sandbox, folder.path());
     command.args(ARGS.split_whitespace()).arg("--yes");
     let (exit, stderr) = output(command).await;
-    assert!(exit == 0 && stderr.contains("going on from"), "another box in between costs nothing: {stderr}");
+    assert!(exit == 0 && stderr.contains("going on from"), "another box in between loses nothing: {stderr}");
     assert!(sandbox.requests().len() <= all - all / 2 + IN_FLIGHT, "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
     assert!(!folder.path().join("outputs/.streetflow").exists());
 }
 
-/// Runs a crawl that is killed on its way, then the same with other words; what it asks then, and the whole need.
+/// Kills a crawl, then runs it with other arguments. Returns the second run's requests, and those of a fresh run.
 async fn requests_after_change(args: &str, other: &str) -> (Vec<RecordedRequest>, Vec<RecordedRequest>) {
     let sandbox = slow().await;
     let run = async |folder: &Path, args: &str| {
@@ -205,7 +205,7 @@ async fn requests_after_change(args: &str, other: &str) -> (Vec<RecordedRequest>
     let mut command = command_on(&sandbox, folder.path());
     let mut child = command.args(args.split_whitespace()).arg("-q").spawn().unwrap();
     let enough = needed.len() * 4 / 5;
-    eventually("so many requests are made", || sandbox.requests().len() >= enough).await;
+    eventually("enough requests are sent", || sandbox.requests().len() >= enough).await;
     child.kill().unwrap();
     child.wait().unwrap();
     let before: HashSet<_> =
@@ -225,12 +225,12 @@ async fn requests_after_change(args: &str, other: &str) -> (Vec<RecordedRequest>
 async fn another_format_or_quality_uses_the_same_stored_responses() {
     const BOX: &str = "crawl --no-download --bbox 32.19,34.52,34.18,35.49 --concurrency 16";
     let args = format!("{BOX} --fields captured_at,thumb_256_url,width");
-    // The same fields: nothing of them is asked for twice, in whatever order and format.
+    // The same fields are not requested twice, in any order and format.
     let other =
         format!("{BOX} --fields width,thumb_256_url,captured_at --format csv,geojsonseq --geometry original");
     let (requests, needed) = requests_after_change(&args, &other).await;
     assert!(requests.len() <= needed.len(), "{} of {}", requests.len(), needed.len());
-    // What an unfinished run did not ask for is asked for alone.
+    // New fields are requested alone.
     let of_old =
         requests.iter().filter(|request| request.param("fields").as_deref() == Some("geometry")).count();
     assert!(of_old > 5, "{of_old} requests for the place alone");
@@ -261,7 +261,7 @@ async fn a_single_step_resumes_too() {
             command
         };
         let mut child = command().arg("-q").spawn().unwrap();
-        eventually("so many requests are made", || sandbox.requests().len() >= 25).await;
+        eventually("enough requests are sent", || sandbox.requests().len() >= 25).await;
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!outputs.join(table).exists(), "{step}");
@@ -272,7 +272,7 @@ async fn a_single_step_resumes_too() {
             sandbox.requests().into_iter().map(|request| (request.path, request.query)).collect();
         let distinct: HashSet<_> = answered.iter().collect();
         assert!(
-            // A sequence that is gone is asked for four times, at the end beside one that is there.
+            // A deleted sequence is requested four times, at the end beside an existing one.
             answered.len() - distinct.len() <= 4 + 5,
             "{step}: {} of {before}",
             answered.len() - distinct.len()

@@ -1,4 +1,4 @@
-//! The same command again asks for exactly what failed, and for what follows from it.
+//! The next run of the same command requests exactly what failed, and what depends on it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::support::accounting::{
 };
 use crate::support::names;
 
-/// A step by itself: with a fault it leaves one failure, and the next run asks for that alone.
+/// Runs a step with a fault, which leaves one failure, then again, which requests only the failed item.
 async fn fails_once(
     step: &str,
     args: &str,
@@ -40,7 +40,7 @@ async fn fails_once(
     let (exit, stderr) = run(&sandbox, folder.path(), args).await;
     assert_eq!(exit, 0, "{step}: {stderr}");
     check_requests(&sandbox.requests());
-    assert_eq!(read(&outputs, "failures.csv"), others, "lines of other steps stay");
+    assert_eq!(read(&outputs, "failures.csv"), others, "lines of other steps are kept");
     assert!((tables(), ids()) == before, "{step}: the tables differ");
 }
 
@@ -71,7 +71,7 @@ async fn each_step_retries_exactly_what_failed() {
     };
     let rule = || Rule::when(spoils(image.clone())).fault(down());
     let args = "metadata --attempts=2 --fields=captured_at,thumb_256_url";
-    // The batch that the image was in never came as a whole, so it may be asked for as one.
+    // The batch of the image never succeeded, so it can be requested as a batch.
     fails_once("metadata", args, rule, &image, |requests| {
         assert!(requests.len() == 1 && spoils(image.clone())(&requests[0]), "{requests:?}");
     })
@@ -110,7 +110,7 @@ async fn a_crawl_retries_failures_of_every_step_and_what_depends_on_them() {
         (sandbox().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(&sandbox, whole.path(), CRAWL).await;
     let (outputs, whole) = (folder.path().join("outputs"), whole.path().join("outputs"));
-    // Sequences are in the order of their tiles, so the last tile is not the one that these come from.
+    // Sequences are in the order of their tiles, so these are not from the last tile.
     let tile = sandbox.requests_to(Host::Tiles).pop().unwrap().path;
     let sequences = column(&whole, "seq_dataset.csv", "seq_id");
     let sequence = sequences[0].clone();
@@ -160,7 +160,7 @@ async fn a_crawl_retries_failures_of_every_step_and_what_depends_on_them() {
     assert_eq!(all, names(&whole.join("downloaded_images")).into_iter().collect());
 }
 
-/// Pictures that are asked for each time, and that the server does not have; those without a URL cost nothing.
+/// Counts the pictures that every run requests because the server does not have them. Those without a URL are not requested.
 fn gone_pictures(outputs: &Path) -> usize {
     let gone = column(outputs, "gone.csv", "reason");
     gone.iter().filter(|reason| reason.contains("download") && !reason.contains("is empty")).count()

@@ -1,4 +1,4 @@
-//! Flag over environment over file over default, through the command.
+//! Settings: flag over environment over file over default.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ ur_lat = 35.19
 ur_lon = 33.39
 "#;
 
-/// What `streetflow config` prints.
+/// Returns the output of `streetflow config`.
 async fn config(mut command: Command) -> String {
     command.arg("config");
     let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
@@ -62,7 +62,7 @@ async fn settings_of_the_python_toolset_start_a_crawl_without_flags() {
     assert_eq!(names(&data.join("pictures")).len(), 25);
     let batches = sandbox.requests_to(Host::Graph).into_iter().filter(|request| request.ids().len() > 1);
     assert!(batches.map(|request| request.ids().len()).all(|size| size <= 10));
-    // The next step finds what the step before wrote.
+    // The next step finds the output of the previous one.
     let (exit, stderr) = output(with(command_on(&sandbox, folder.path()), ["images"])).await;
     assert_eq!(exit, 0, "{stderr}");
     let (exit, stderr) =
@@ -91,7 +91,7 @@ async fn a_flag_overrides_the_environment_the_file_and_the_default() {
     assert_eq!(row(&table, "(token)")[1..], ["set, not shown", "MAPILLARY_TOKEN"]);
     assert!(!table.contains("secret") && !table.contains("0123456789abcdef"), "{table}");
 
-    // What the words rule out is not in force.
+    // Settings that conflict with a flag are ignored.
     let stderr = |flag: &'static str| {
         let mut args = command(folder.path());
         args.args(["config", flag]);

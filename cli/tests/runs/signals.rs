@@ -1,4 +1,4 @@
-//! Signals to the built command: it ends well, at once, and keeps what is done.
+//! Signals to the built command: it ends quickly and keeps its results.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::support::{command_on, eventually, names, read, run, with};
 
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
-/// The command with SIGHUP as it is by default, even where the tests themselves run under `nohup`.
+/// Returns the command with the default action for SIGHUP, even if the tests run under `nohup`.
 fn command_with_sighup(sandbox: &Sandbox, folder: &Path) -> Command {
     let inner = command_on(sandbox, folder);
     let can = Command::new("env").args(["--default-signal=HUP", "true"]).output();
@@ -42,7 +42,7 @@ async fn run_and_signal(sandbox: &Sandbox, folder: &Path, signal: &str) -> (i32,
     signal_at_first_picture(command, &folder.join("outputs/downloaded_images"), signal).await
 }
 
-/// Runs a command, sends a signal when a picture is there, and gives exit code and words.
+/// Runs a command and sends a signal after the first picture. Returns exit code and stderr.
 async fn signal_at_first_picture(mut command: Command, pictures: &Path, signal: &str) -> (i32, String) {
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
     eventually("pictures arrive", || names(pictures).iter().any(|name| !name.starts_with('.'))).await;
@@ -78,7 +78,7 @@ async fn a_signal_during_the_last_pictures_is_no_success() {
     let folder = tempfile::tempdir().unwrap();
     run(&sandbox, folder.path(), ["crawl", NICOSIA, "--no-download"]).await;
     sandbox.add_rule(Rule::on(Host::Images).skip(3).fault(Fault::Delay(Duration::from_secs(30))));
-    // All rows of the table are under way at once, so the table is at its end.
+    // All rows of the table are in flight at once, so the table is completely read.
     let command = with(command_on(&sandbox, folder.path()), ["download", "--concurrency=1000"]);
     let (exit, stderr) =
         signal_at_first_picture(command, &folder.path().join("outputs/downloaded_images"), "-INT").await;
@@ -119,7 +119,7 @@ async fn a_run_under_nohup_survives_its_terminal() {
     command.env("MAPILLARY_TOKEN", Sandbox::TOKEN).env("MAPILLARY_GRAPH_URL", sandbox.graph_url());
     command.env("MAPILLARY_TILES_URL", sandbox.tiles_url());
     let child = command.spawn().unwrap();
-    eventually("it is at work", || !sandbox.requests().is_empty()).await;
+    eventually("the run is at work", || !sandbox.requests().is_empty()).await;
     kill(&child, "-HUP");
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     let stderr = String::from_utf8(ended.stderr).unwrap();
@@ -135,7 +135,7 @@ async fn two_simultaneous_signals_count_once_and_two_hangups_abandon_nothing() {
         let mut command = command_with_sighup(&sandbox, folder.path());
         let child = command.args(["crawl", NICOSIA]).stderr(Stdio::piped()).spawn().unwrap();
         eventually("it waits", || sandbox.requests_to(Host::Images).len() > 5).await;
-        // From here, for on a busy machine a program takes longer to start than two signals at once may.
+        // Both from this process, because starting a program takes too long on a busy machine.
         let process = Pid::from_child(&child);
         for signal in signals {
             kill_process(process, signal).unwrap();

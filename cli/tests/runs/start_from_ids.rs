@@ -1,4 +1,4 @@
-//! Crawls of a user, and from ids: through the command, against the truth of the sandbox.
+//! Crawls of a user and from ids, compared with the mock data.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +32,7 @@ async fn a_user_is_found_by_name_everywhere_and_within_an_area() {
     assert!(column(&outputs, "seq_dataset.csv", "org_id").iter().all(|id| id == MockData::USER_ID));
     assert!(sandbox.requests_to(Host::Tiles).is_empty() && counts["steps"]["sequences"]["unit"] == "pages");
 
-    // With an area, by the id that the name stands for.
+    // Within an area, by the id of the user.
     sandbox.clear_requests();
     let here = format!("{args} --bbox=33.33,35.15,33.39,35.19");
     let (exit, stderr) = run(&sandbox, folder.path(), &here).await;
@@ -45,7 +45,7 @@ async fn a_user_is_found_by_name_everywhere_and_within_an_area() {
             && here.is_subset(&sequences_of_user(sandbox.mock_data()))
     );
 
-    // Dates narrow the search itself.
+    // Dates are parameters of the search.
     sandbox.clear_requests();
     let (exit, stderr) =
         run(&sandbox, folder.path(), &format!("{args} --from=2021-01-01 --to=2021-12-31")).await;
@@ -74,7 +74,7 @@ async fn all_pages_of_a_user_are_read_and_stored_for_the_next_run() {
         let requests = sandbox.requests_to(Host::Graph);
         requests.into_iter().filter(|request| request.path.ends_with("/images")).count()
     };
-    // The third page fails, so the run can't know of the rest.
+    // The third page fails, so the run does not know the rest.
     sandbox.add_rule(Rule::on(Host::Graph).skip(2).times(1).fault(Fault::status(503, "")));
     let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
     assert_eq!(exit, 3, "{stderr}");
@@ -90,7 +90,7 @@ async fn all_pages_of_a_user_are_read_and_stored_for_the_next_run() {
     sandbox.clear_requests();
     let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
     assert_eq!(exit, 0, "{stderr}");
-    assert_eq!(pages(&sandbox), all - 2, "two were kept");
+    assert_eq!(pages(&sandbox), all - 2, "two pages were stored");
     let found: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
     assert_eq!(found, sequences_of_user(sandbox.mock_data()));
     assert_eq!(number(&report(&outputs)["steps"]["sequences"]["done"]), all as u64);
@@ -103,7 +103,7 @@ async fn pages_that_lead_elsewhere_or_in_a_circle_are_a_failure() {
     let page =
         |next: &str| format!(r#"{{"data":[{{"id":"1","sequence":"abc"}}],"paging":{{"next":"{next}"}}}}"#);
     let circle = format!("{}/images?creator_username=x&after=1", sandbox.graph_url());
-    // With nothing at all, everything has failed; with a page, the rest.
+    // Without a page, everything failed; with a page, the rest.
     for (next, why, expected) in
         [("https://elsewhere.test/images?after=1", "another host", 1), (circle.as_str(), "never end", 3)]
     {
@@ -158,11 +158,15 @@ async fn a_crawl_starts_from_sequences_or_images_in_every_input_form() {
         let table = read(&ids, "img_meta_dataset.csv");
         assert!(table.starts_with("seq_id,img_id,width,thumb_256_url\n"), "{table}");
         let found: Vec<_> = table.lines().skip(1).map(pairs).collect();
-        assert_eq!(found, rows.into_iter().map(pairs).collect::<Vec<_>>(), "the API tells the sequences");
+        assert_eq!(
+            found,
+            rows.into_iter().map(pairs).collect::<Vec<_>>(),
+            "the sequences are requested from the API"
+        );
         assert_eq!(names(&ids.join("downloaded_images")).len(), found.len());
     }
 
-    // Standard input, and a limit that leaves the rest of it alone.
+    // Standard input, with a limit that leaves the rest unread.
     let mut piped = command_on(&sandbox, folder.path());
     let list = fs::File::open(folder.path().join("images.txt")).unwrap();
     piped.args(["crawl", "--images=-", "--no-download", "--limit=3", "-o", "piped"]).stdin(Stdio::from(list));

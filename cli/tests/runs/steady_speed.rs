@@ -1,4 +1,4 @@
-//! Items that fail for ever, or once, hold up no others: what is asked is counted at the sandbox.
+//! Failing items do not delay others: the requests are counted at the mock server.
 
 #![allow(clippy::print_stdout, reason = "figures are worth seeing: `--nocapture` shows them")]
 
@@ -18,7 +18,7 @@ use crate::support::{builder, command_on, names, output, sequence_record};
 
 const HOSTS: [Host; 3] = [Host::Tiles, Host::Graph, Host::Images];
 
-/// A number from a text, the same in every run.
+/// Hashes a text, with the same result in every run.
 fn hash(text: &str) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
@@ -29,12 +29,12 @@ fn is_bad(text: &str, percent: u64) -> bool {
     hash(text) % 100 < percent
 }
 
-/// What says which picture is asked for.
+/// Returns the part of the URL that identifies the picture.
 fn picture(request: &RecordedRequest) -> String {
     request.param("n").unwrap_or_else(|| request.path.clone())
 }
 
-/// The first request for each of the chosen ones.
+/// Returns a rule for the first request of each chosen item.
 fn first_request(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Rule {
     let seen = Mutex::new(HashSet::new());
     Rule::when(move |request| {
@@ -43,7 +43,7 @@ fn first_request(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'stat
     })
 }
 
-/// A client, and how often it changed the limit of a host.
+/// Returns a client, and the changes of a host's concurrency limit.
 fn client_with_limits(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
     let limits = Arc::new(Mutex::new(Vec::new()));
     let observer = {
@@ -57,7 +57,7 @@ fn client_with_limits(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, 
     (builder(sandbox).initial_backoff(initial_backoff).observer(Arc::new(observer)).build().unwrap(), limits)
 }
 
-/// Many images with a URL of their own each.
+/// Returns many images with different picture URLs.
 async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Metadata> {
     let images = present(sandbox, 1);
     let record = client.images(&images, &"thumb_256_url".parse().unwrap()).await.unwrap().remove(0).unwrap();
@@ -124,10 +124,10 @@ async fn failing_pictures_do_not_slow_down_others() {
             "{fault:?}: a good picture is asked for once"
         );
         assert_eq!(*limits.lock().unwrap(), [0; 0], "{fault:?}: the limit of the host never changes");
-        // A busy machine may not keep all 64 under way.
+        // A busy machine can have fewer than 64 in flight.
         let most = sandbox.max_in_flight(Host::Images);
         assert!((33..=64).contains(&most), "{fault:?}: {most} under way");
-        // Among the requests before the last good one, first attempts and a small share of further ones.
+        // Before the last good request, there are first attempts and few retries.
         let last = requests.iter().rposition(|request| is_good(&request)).unwrap();
         assert!(last <= PICTURES * 106 / 100, "{fault:?}: {last} requests until the last good picture");
     }
@@ -203,7 +203,7 @@ async fn a_sequence_that_always_fails_delays_no_other() {
     let failed: Vec<&Error> = failed.filter(|error| error.kind() == ErrorKind::Unavailable).collect();
     assert!(failed.len() > count / 20 && failed.iter().all(|error| error.attempts() == 6));
     assert_eq!(*limits.lock().unwrap(), [0; 0], "the limit of the host never changes");
-    // The last good one is asked for while the first bad ones are being tried again.
+    // The last good request is sent while the first bad ones are retried.
     let requests = sandbox.requests_to(Host::Graph);
     let first = requests.iter().map(|request| request.at).min().unwrap();
     let last_good = requests.iter().filter(|request| !bad(request)).map(|request| request.at).max().unwrap();
@@ -229,14 +229,14 @@ async fn a_request_for_less_data_on_one_image_fails_only_that_image() {
     assert_eq!((records.len(), failed.len(), failed[0].kind()), (60, 1, ErrorKind::TooLarge));
     assert_eq!(failed[0].subject(), Some(images[7].img_id.as_str()));
     assert!(sandbox.requests_to(Host::Graph).len() <= 22, "{}", sandbox.requests_to(Host::Graph).len());
-    // And it passes where it comes once only.
+    // If the error occurs once, the retry succeeds.
     sandbox.clear_rules();
     sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::TooLarge));
     assert!(client.image(&images[7], &"width".parse().unwrap()).await.is_ok());
 }
 
-/// Whole process times of the command in `STREETFLOW_BIN`, else of this build: `cargo test --locked --test it --
-/// --ignored steady::figures --nocapture`.
+/// Process times of the command in `STREETFLOW_BIN` or of this build: `cargo test --locked --test cli --
+/// --ignored print_timings --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "figures, not a test"]
 async fn print_timings() {

@@ -1,4 +1,4 @@
-//! Tiles are kept across runs, and nothing that becomes of them does harm.
+//! The tile cache across runs, and damage to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::support::{builder, command_on, eventually, output};
 const CYPRUS: &str = "--bbox=32.19,34.52,34.18,35.49";
 const DAY: Duration = Duration::from_hours(24);
 
-/// A run of `sequences` in a folder of its own that keeps tiles in `cache`.
+/// Returns the command `sequences` in a new folder with a tile cache in `cache`.
 fn sequences(sandbox: &Sandbox, cache: &Path, args: &str) -> (TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command_on(sandbox, folder.path());
@@ -38,7 +38,7 @@ fn take_tile_requests(sandbox: &Sandbox) -> usize {
     take_tile_requests
 }
 
-/// All files below a folder.
+/// Returns all files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -76,7 +76,7 @@ async fn a_second_run_requests_no_tile_and_writes_the_same_table() {
     assert!(exit == 0 && !stderr.contains("cache"), "{stderr}");
     assert_eq!(take_tile_requests(&sandbox), all);
     assert_eq!(tiles(cache.path()).len(), all);
-    // A tile from the cache waits for no pace: with this one, the second would come in fifty minutes.
+    // Cached tiles do not wait for the rate limit: here, the second request would wait for fifty minutes.
     let (exit, stderr, second) = run(&sandbox, cache.path(), &area("--tile-rate 0.02")).await;
     assert_eq!((exit, take_tile_requests(&sandbox)), (0, 0), "{stderr}");
     let told = format!("{all} tiles from the cache of the last 24 h; `--tile-cache-age 0` asks anew");
@@ -136,8 +136,8 @@ async fn expired_tiles_are_requested_again_and_age_zero_disables_the_cache() {
     assert_eq!((take_tile_requests(&sandbox), tally.tile_cache_hits()), (1, 0));
     let (client, _) = with(Duration::ZERO);
     client.tile(tile).await.unwrap();
-    assert_eq!(take_tile_requests(&sandbox), 1, "zero takes none either");
-    assert_eq!(tiles(folder.path()).len(), 1, "and leaves what is there");
+    assert_eq!(take_tile_requests(&sandbox), 1, "zero disables reading too");
+    assert_eq!(tiles(folder.path()).len(), 1, "existing files are unchanged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ async fn damaged_cache_files_are_ignored_and_replaced() {
                 bytes[last] ^= 1;
             }
             3 => bytes = b"<!doctype html>".to_vec(),
-            // Whole, but another tile's.
+            // Valid, but of another tile.
             4 => bytes = fs::read(&kept[number - 4 + 5]).unwrap(),
             _ => bytes[20] ^= 1,
         }
@@ -182,7 +182,7 @@ async fn damaged_cache_files_are_ignored_and_replaced() {
     let (_, _, third) = run(&sandbox, cache.path(), &area("")).await;
     assert_eq!(take_tile_requests(&sandbox), 0, "they were replaced");
     assert!(third == plain);
-    // Something that is no file stands in the way of one of them, and an odd file beside: both are left alone.
+    // A folder in the place of a tile, and a foreign file beside it: both stay.
     fs::remove_file(&kept[0]).unwrap();
     fs::create_dir_all(kept[0].join("mine")).unwrap();
     fs::write(cache.path().join("tiles/notes.txt"), "mine").unwrap();
@@ -251,9 +251,9 @@ async fn the_oldest_tiles_are_removed_above_the_size_limit() {
     for tile in row(1) {
         client.tile(tile).await.unwrap();
     }
-    eventually("it was looked through", || folder.path().join("held").exists()).await;
+    eventually("the cache was cleaned up", || folder.path().join("held").exists()).await;
     let old: Vec<_> = tiles(folder.path());
-    assert_eq!(old.len(), 36, "all of them are below the bound");
+    assert_eq!(old.len(), 36, "everything is below the limit");
     for path in &old {
         let file = fs::File::options().append(true).open(path).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
@@ -262,10 +262,10 @@ async fn the_oldest_tiles_are_removed_above_the_size_limit() {
         for tile in row(y) {
             client.tile(tile).await.unwrap();
         }
-        eventually("it is below the bound", || size() <= BOUND).await;
+        eventually("the cache is below the limit", || size() <= BOUND).await;
         assert!(size() > 0);
     }
-    assert!(old.iter().all(|path| !path.exists()), "the oldest go first");
+    assert!(old.iter().all(|path| !path.exists()), "the oldest tiles are removed first");
     assert_eq!(take_tile_requests(&sandbox), 7 * 36);
 }
 
@@ -275,7 +275,7 @@ async fn old_leftovers_of_killed_runs_are_removed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let client = builder(&sandbox).tile_cache(&TileCache::open(folder.path(), DAY)).build().unwrap();
     client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();
-    eventually("it was looked through", || folder.path().join("held").exists()).await;
+    eventually("the cache was cleaned up", || folder.path().join("held").exists()).await;
     let column = tiles(folder.path())[0].parent().unwrap().to_owned();
     let (new, old, other) =
         (column.join(".n1N2n3.partial"), column.join(".o1O2o3.partial"), column.join(".mine.partial"));
@@ -286,7 +286,7 @@ async fn old_leftovers_of_killed_runs_are_removed_and_nothing_else() {
         let file = fs::File::options().append(true).open(path).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_hours(2)).unwrap();
     }
-    // As if it had been looked through long ago; a clock that was wrong says the same.
+    // As if the last cleanup was long ago, or the clock was wrong.
     for note in ["4096 1000", "4096 99999999999", "nonsense"] {
         fs::write(folder.path().join("held"), note).unwrap();
         fs::write(&old, "half").unwrap();
@@ -296,8 +296,8 @@ async fn old_leftovers_of_killed_runs_are_removed_and_nothing_else() {
         fs::remove_file(&tiles(folder.path())[0]).unwrap();
         client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();
         let told = || fs::read_to_string(folder.path().join("held")).unwrap_or_default();
-        eventually("it was looked through", || told().ends_with('\n')).await;
-        assert!(!old.exists(), "what was left is gone");
+        eventually("the cache was cleaned up", || told().ends_with('\n')).await;
+        assert!(!old.exists(), "the leftovers are removed");
         assert!(new.exists() && other.exists());
     }
 }
@@ -328,7 +328,7 @@ async fn an_unwritable_cache_gives_one_warning() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (_, _, plain) = run(&sandbox, folder.path(), CYPRUS).await;
-    // A file in the place of the folder: unlike a permission, it also stops the superuser.
+    // A file in the place of the folder also affects root, unlike a permission.
     let blocked = folder.path().join("file");
     fs::write(&blocked, "").unwrap();
     let (exit, stderr, table) = run(&sandbox, &blocked, &area("")).await;

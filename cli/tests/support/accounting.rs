@@ -1,4 +1,4 @@
-//! What the tests of the ledger share: a run's report, tables, ledgers and requests must tell the same.
+//! Consistency checks of a run: report, tables, logs of failures and requests must agree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ pub(crate) const CRAWL: &str =
     "crawl --bbox=33.33,35.15,33.39,35.19 --fields=captured_at,thumb_256_url --attempts=2";
 
 pub(crate) async fn sandbox() -> Sandbox {
-    // One picture for all: drawing hundreds would take longer than all else.
+    // The same picture for all images, because drawing would dominate the time.
     Sandbox::builder().picture_bytes(900).start().await.unwrap()
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
 }
 
-/// One column of a table; none where the table is not there.
+/// Returns a column of a table. Empty if the table does not exist.
 pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
     let text = read(outputs, table);
     let mut rows = csv::Reader::from_reader(text.as_bytes());
@@ -47,14 +47,14 @@ pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
     rows.records().map(|row| row.unwrap()[at].to_owned()).collect()
 }
 
-/// The ids that a ledger names for a step.
+/// Returns the ids of a step in a log.
 pub(crate) fn ids_in_log(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
     let ids = column(outputs, ledger, "id");
     let steps = column(outputs, ledger, "step");
     steps.into_iter().zip(ids).filter(|(of, _)| of == step).map(|(_, id)| id).collect()
 }
 
-/// Asserts that a run's report, tables, ledgers and requests tell the same, and gives the report.
+/// Asserts that report, tables, logs and requests of a run agree. Returns the report.
 pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) -> Value {
     let report = report(outputs);
     assert_eq!(report["exit_code"], exit, "{what}: {report:#}");
@@ -109,7 +109,7 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
     {
         let sent: u64 = classes.iter().map(|class| number(&report["requests"][class]["sent"])).sum();
         let received = sandbox.requests_to(host).len() as u64;
-        // One that is cut off on its way may never arrive.
+        // A request that is cancelled early can be missing on the server.
         assert!(
             sent == received || (!completed || limited) && sent > received,
             "{what}: {host:?}: {sent} sent, {received} came"
@@ -122,7 +122,7 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
     report
 }
 
-/// The tables have as many rows as the counts say, and the files are as large.
+/// Asserts that the tables have the reported number of rows, and the files the reported sizes.
 fn check_rows(what: &str, report: &Value, outputs: &Path, completed: bool) {
     let steps = &report["steps"];
     let written = completed || report["outcome"] == "stopped";
@@ -152,7 +152,7 @@ fn check_rows(what: &str, report: &Value, outputs: &Path, completed: bool) {
     }
 }
 
-/// Every id of a table is in the next one, or named as failed or gone, and in one of these only.
+/// Asserts that every id of a table is either in the next table, or logged as failed or gone.
 fn check_ids(what: &str, report: &Value, outputs: &Path) {
     let pictures: Vec<_> = names(&outputs.join("downloaded_images"))
         .iter()
@@ -176,7 +176,7 @@ fn check_ids(what: &str, report: &Value, outputs: &Path) {
         if count("left_out") + count("beyond_limit") == 0 {
             assert!(left == entered, "{what}: {step}: {:?}", left.symmetric_difference(&entered));
         }
-        // Of a sequence that was cut by the limit, some images are out.
+        // A sequence cut by the limit has some of its images in the table.
         let lost = (entered.len() - left.len()) as u64;
         assert!(
             left.is_subset(&entered)
@@ -185,7 +185,7 @@ fn check_ids(what: &str, report: &Value, outputs: &Path) {
     }
 }
 
-/// Always the same third of the requests, whatever is asked before or after; a retry meets the same fate.
+/// Selects a third of the requests by URL, so that retries of a request behave the same.
 pub(crate) fn is_in_failing_third(request: &RecordedRequest) -> bool {
     let host = if request.host == Host::Tiles { "" } else { &request.query };
     let text = format!("{}{host}", request.path);
@@ -193,7 +193,7 @@ pub(crate) fn is_in_failing_third(request: &RecordedRequest) -> bool {
     (hash >> 8).is_multiple_of(3)
 }
 
-/// A rule for a third of a host's requests, and how many it has met.
+/// Returns a rule for a third of a host's requests, and the counter of affected requests.
 pub(crate) fn failing_third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<AtomicU64>) {
     let hits = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&hits);
@@ -205,7 +205,7 @@ pub(crate) fn failing_third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<
     (rule.times(times).fault(fault), hits)
 }
 
-/// The paths of requests, sorted.
+/// Returns the sorted paths of requests.
 pub(crate) fn paths(requests: &[RecordedRequest]) -> Vec<String> {
     let mut paths: Vec<_> = requests.iter().map(|request| request.path.clone()).collect();
     paths.sort();

@@ -18,7 +18,7 @@ pub(crate) async fn run_ok(sandbox: &Sandbox, folder: &Path, args: &str) -> Stri
     stderr
 }
 
-/// The rows of a table, each by the names of its columns.
+/// Returns the rows of the metadata table as maps from column to value.
 pub(crate) fn rows(folder: &Path) -> Vec<BTreeMap<String, String>> {
     let text = read(folder, "outputs/img_meta_dataset.csv");
     let mut table = csv::Reader::from_reader(text.as_bytes());
@@ -37,7 +37,7 @@ pub(crate) fn text(exif: &exif::Exif, tag: Tag) -> String {
     }
 }
 
-/// The fields that the Graph was asked for.
+/// Returns the fields of all Graph API requests.
 pub(crate) fn requested_fields(sandbox: &Sandbox) -> BTreeSet<String> {
     let requests = sandbox.requests_to(Host::Graph);
     let fields = requests.iter().filter_map(|request| request.param("fields"));
