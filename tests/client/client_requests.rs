@@ -23,12 +23,9 @@ fn known_sequence(sandbox: &Sandbox) -> SequenceId {
 /// Returns images with their picture URLs.
 async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Metadata> {
     let fields = "thumb_256_url,thumb_1024_url,thumb_2048_url,thumb_original_url".parse().unwrap();
-    let world = sandbox.mock_data();
-    let images = world
-        .sequences()
-        .iter()
-        .filter(|sequence| !sequence.is_gone())
-        .flat_map(|sequence| sequence.images());
+    let data = sandbox.mock_data();
+    let images =
+        data.sequences().iter().filter(|sequence| !sequence.is_gone()).flat_map(|sequence| sequence.images());
     let images: Vec<_> = images
         .filter(|image| image.has_picture() && !image.is_gone())
         .take(count)

@@ -210,8 +210,8 @@ async fn check_pictures(seed: u64, count: usize, fatal: u32, folder: &Path) {
 }
 
 fn first_picture() -> String {
-    let world = MockData::cyprus();
-    let sequence = world.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    let data = MockData::cyprus();
+    let sequence = data.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
     sequence.images().find(|image| image.has_picture() && !image.is_gone()).unwrap().id()
 }
 

@@ -18,7 +18,7 @@ const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 /// Maximum number of attempts of the clients in this file.
 const ATTEMPTS: usize = 3;
 
-/// A pause that nobody waits out in a test: the request is given up when it begins.
+/// A longer wait ends the test of a request.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// An observer that records retries, waits and messages.
@@ -248,9 +248,9 @@ fn check<T>(
 }
 
 async fn with_urls(client: &Client, sandbox: &Sandbox, count: usize) -> Vec<Metadata> {
-    let world = sandbox.mock_data();
+    let data = sandbox.mock_data();
     let sequence =
-        world.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 20).unwrap();
+        data.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 20).unwrap();
     let images = sequence.images().filter(|image| image.has_picture() && !image.is_gone()).take(count);
     let seq_id = SequenceId::new(sequence.id()).unwrap();
     let images: Vec<_> = images

@@ -22,9 +22,8 @@ fn ids(sequences: &[Sequence]) -> BTreeSet<String> {
     sequences.iter().map(|sequence| sequence.seq_id.to_string()).collect()
 }
 
-fn expected(world: &MockData, belongs: impl Fn(&MockSequence) -> bool) -> BTreeSet<String> {
-    world
-        .sequences()
+fn expected(data: &MockData, belongs: impl Fn(&MockSequence) -> bool) -> BTreeSet<String> {
+    data.sequences()
         .iter()
         .filter(|sequence| belongs(sequence))
         .map(|sequence| sequence.id().to_owned())
@@ -106,15 +105,15 @@ async fn a_small_box_starts_at_zoom_14_and_finds_what_it_contains() {
     let small: Bbox = "33.355,35.165,33.375,35.180".parse().unwrap();
     let sequences = ids(&found(TileSource::within(&client(&sandbox), small)).await);
     assert_eq!(zooms(&sandbox), BTreeSet::from([14]));
-    let world = sandbox.mock_data();
+    let data = sandbox.mock_data();
     let inside =
-        expected(world, |sequence| sequence.images().any(|image| small.contains(image.coordinates())));
+        expected(data, |sequence| sequence.images().any(|image| small.contains(image.coordinates())));
     assert!(!inside.is_empty() && sequences.is_superset(&inside), "{:?}", inside.difference(&sequences));
     // Other found sequences have a line through the box, with images close to its edge.
     let wide: Bbox = "33.345,35.157,33.385,35.188".parse().unwrap();
-    let near = expected(world, |sequence| sequence.images().any(|image| wide.contains(image.coordinates())));
+    let near = expected(data, |sequence| sequence.images().any(|image| wide.contains(image.coordinates())));
     assert!(sequences.is_subset(&near), "{:?}", sequences.difference(&near));
-    assert!(sequences.len() < world.sequences().len());
+    assert!(sequences.len() < data.sequences().len());
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use crate::support::{builder, client, failure, image_record, sequence_record};
 
 /// Returns the existing images of the first sequences of the mock data.
 fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
-    let world = sandbox.mock_data();
-    let sequences = world.sequences().iter().filter(|sequence| !sequence.is_gone());
+    let data = sandbox.mock_data();
+    let sequences = data.sequences().iter().filter(|sequence| !sequence.is_gone());
     let images = sequences.flat_map(|sequence| {
         let ids = sequence.images().filter(|image| !image.is_gone()).map(|image| image.id());
         ids.map(|id| Image {
@@ -72,10 +72,10 @@ async fn images_are_in_capture_order_sequence_by_sequence() {
 #[tokio::test]
 async fn a_deleted_sequence_is_one_gone_error_at_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
-    let world = sandbox.mock_data();
-    let gone = world.sequences().iter().find(|sequence| sequence.is_gone()).unwrap();
+    let data = sandbox.mock_data();
+    let gone = data.sequences().iter().find(|sequence| sequence.is_gone()).unwrap();
     let existing =
-        world.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 1).unwrap();
+        data.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 1).unwrap();
     let sequences = vec![
         Ok(sequence_record(existing)),
         Ok(sequence_record(gone)),
@@ -175,8 +175,8 @@ async fn only_an_image_missing_from_a_batch_is_requested_alone() {
 async fn gone_images_are_errors_in_their_place_whether_omitted_or_failing_the_batch() {
     for spoils in [false, true] {
         let sandbox = Sandbox::builder().gone_fails_batch(spoils).start().await.unwrap();
-        let world = sandbox.mock_data();
-        let sequences = world.sequences().iter().filter(|sequence| !sequence.is_gone());
+        let data = sandbox.mock_data();
+        let sequences = data.sequences().iter().filter(|sequence| !sequence.is_gone());
         let images: Vec<_> = sequences.flat_map(|sequence| sequence.images()).collect();
         let at: Vec<_> =
             images.iter().enumerate().filter(|(_, image)| image.is_gone()).map(|(at, _)| at).collect();

@@ -72,7 +72,7 @@ async fn crawl_with_kills(kills: usize) {
     assert_eq!(exit, 0, "{stderr}");
     let needed = sandbox.requests().len();
     let folder = tempfile::tempdir().unwrap();
-    let (mut random, mut asked, mut killed) = (fastrand::Rng::with_seed(7), 0, 0);
+    let (mut random, mut requests, mut killed) = (fastrand::Rng::with_seed(7), 0, 0);
     while killed < kills {
         sandbox.clear_requests();
         let mut child = with(&sandbox, folder.path(), CYPRUS).stderr(Stdio::null()).spawn().unwrap();
@@ -85,7 +85,7 @@ async fn crawl_with_kills(kills: usize) {
         }
         child.kill().ok();
         child.wait().unwrap();
-        asked += sandbox.requests().len();
+        requests += sandbox.requests().len();
         killed += 1;
         if ended {
             break;
@@ -94,11 +94,11 @@ async fn crawl_with_kills(kills: usize) {
     sandbox.clear_requests();
     let (exit, stderr) = run(&sandbox, folder.path(), CYPRUS).await;
     assert_eq!(exit, 0, "{stderr}");
-    asked += sandbox.requests().len();
-    println!("{killed} kills: {asked} requests where {needed} are needed");
+    requests += sandbox.requests().len();
+    println!("{killed} kills: {requests} requests where {needed} are needed");
     // After a complete run, everything except pictures is requested again.
     // An empty list is not stored, so each run requests it twice, and twice more at the end.
-    assert!(asked <= needed + killed * (IN_FLIGHT + 4), "{asked} requests, {needed} are needed");
+    assert!(requests <= needed + killed * (IN_FLIGHT + 4), "{requests} requests, {needed} are needed");
     assert_same_files(folder.path(), fresh.path());
     assert!(!folder.path().join("outputs/.streetflow").exists());
 }
@@ -157,9 +157,9 @@ async fn a_fault_in_every_fifth_response_does_not_change_the_files() {
     let (exit, stderr) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 15")).await;
     assert_eq!(exit, 0, "{stderr}");
     assert_same_files(folder.path(), fresh.path());
-    let asked = sandbox.requests();
-    let bad = asked.iter().filter(|request| request.status != Some(200)).count();
-    assert!(bad * 8 > asked.len(), "{bad} of {} went wrong", asked.len());
+    let requests = sandbox.requests();
+    let bad = requests.iter().filter(|request| request.status != Some(200)).count();
+    assert!(bad * 8 > requests.len(), "{bad} of {} went wrong", requests.len());
 }
 
 /// Returns a rule for the first request of every `one_in`-th URL.
@@ -186,9 +186,9 @@ async fn failed_pictures_are_logged_and_the_next_run_downloads_them() {
     sandbox.add_rule(Rule::when(a_tenth).fault(Fault::status(503, "busy")));
     let (exit, stderr) = run(&sandbox, folder.path(), &format!("{NICOSIA} --attempts 3")).await;
     assert_eq!(exit, 3, "{stderr}");
-    let asked = sandbox.requests();
+    let requests = sandbox.requests();
     let failing: HashSet<_> =
-        asked.iter().filter(|request| a_tenth(request)).map(|request| &request.path).collect();
+        requests.iter().filter(|request| a_tenth(request)).map(|request| &request.path).collect();
     let failures = fs::read_to_string(folder.path().join("outputs/failures.csv")).unwrap();
     assert_eq!(failures.lines().count(), failing.len() + 1);
     let existing = names(&folder.path().join("outputs/downloaded_images"));

@@ -84,9 +84,9 @@ async fn if_nearly_all_sequences_are_missing_the_run_stops_and_keeps_the_tables(
         for args in [&CRAWL[..], &["images"]] {
             let (exit, stderr) = run(args).await;
             assert_eq!(exit, 1, "{stderr}");
-            let doubt = stderr.contains("sequences, Mapillary knows not one of them")
+            let uncertain = stderr.contains("sequences, Mapillary knows not one of them")
                 && stderr.contains("`--trust-gone`");
-            assert!(doubt, "{stderr}");
+            assert!(uncertain, "{stderr}");
             assert!(tables.clone().map(|table| fs::read(table).unwrap()) == expected, "the tables stay");
         }
         sandbox.clear_rules();

@@ -130,8 +130,8 @@ async fn a_single_id_that_can_be_rounded_gives_a_warning() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let known: Vec<_> = {
-        let world = sandbox.mock_data();
-        let sequence = world.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+        let data = sandbox.mock_data();
+        let sequence = data.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
         sequence.images().map(|image| image.id()).take(30).collect()
     };
     let mut ids = known.clone();

@@ -49,8 +49,8 @@ async fn run_counted_on(sandbox: &Sandbox, folder: &Path, args: &str) -> Calls {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_needs_few_system_calls_and_is_written_once() {
     const BYTES: usize = 100_000;
-    let world = MockData::with_image_count(300, 1);
-    let sandbox = Sandbox::builder().mock_data(world).picture_bytes(BYTES).start().await.unwrap();
+    let data = MockData::with_image_count(300, 1);
+    let sandbox = Sandbox::builder().mock_data(data).picture_bytes(BYTES).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     run_ok(&sandbox, folder.path(), EVERYWHERE).await;
     let calls = run_counted_on(&sandbox, folder.path(), "download").await;

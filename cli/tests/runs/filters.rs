@@ -228,9 +228,9 @@ async fn only_tiles_and_sequences_that_touch_the_polygons_are_requested() {
     let bounds: Bbox = "33.02,34.67,33.39,35.19".parse().unwrap();
     let tiles = sandbox.requests_to(Host::Tiles).len() as u64;
     assert!(tiles < 20 && tiles * 10 < bounds.cover_len(14), "{tiles} of {}", bounds.cover_len(14));
-    let world = sandbox.mock_data();
+    let data = sandbox.mock_data();
     let found: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
-    for sequence in world.sequences() {
+    for sequence in data.sequences() {
         if sequence.images().any(|image| area.contains(image.coordinates())) {
             assert!(found.contains(sequence.id()), "{} has images inside", sequence.id());
         }
@@ -245,10 +245,10 @@ async fn only_tiles_and_sequences_that_touch_the_polygons_are_requested() {
         })
     };
     for id in &found {
-        let sequence = world.sequence(id).unwrap();
+        let sequence = data.sequence(id).unwrap();
         assert!(sequence.images().any(|image| near(image.coordinates())), "{id} lies far away");
     }
-    assert!(found.len() > 10 && found.len() < world.sequences().len() / 3);
+    assert!(found.len() > 10 && found.len() < data.sequences().len() / 3);
 
     // With `--clip`, images too; those without coordinates are filtered.
     let whole = ids(&outputs);

@@ -126,8 +126,8 @@ async fn the_next_run_requests_only_what_failed() {
     let sandbox = Sandbox::start().await.unwrap();
     let (_, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
-    let world = sandbox.mock_data();
-    let sequence = &world.sequences()[3];
+    let data = sandbox.mock_data();
+    let sequence = &data.sequences()[3];
     sandbox
         .add_rule(Rule::on(Host::Graph).query("sequence_id", sequence.id()).fault(Fault::status(500, "{}")));
     let mut command = command_on(&sandbox, folder.path());

@@ -121,12 +121,12 @@ async fn a_crawl_retries_failures_of_every_step_and_what_depends_on_them() {
     let url = &column(&whole, "img_meta_dataset.csv", "thumb_256_url")
         [ids.iter().position(|id| *id == shown).unwrap()];
     let picture = format!("/m1{}", url.split_once("/m1").unwrap().1.split_once('?').unwrap().0);
-    let poor = image.clone();
+    let small = image.clone();
     let down = || Fault::status(500, "");
     sandbox.add_rule(Rule::on(Host::Tiles).path(&tile).fault(down()));
     sandbox.add_rule(Rule::on(Host::Graph).query("sequence_id", &sequence).fault(down()));
     let spoils = move |request: &RecordedRequest| {
-        request.host == Host::Graph && (request.path.contains(&poor) || request.query.contains(&poor))
+        request.host == Host::Graph && (request.path.contains(&small) || request.query.contains(&small))
     };
     sandbox.add_rule(Rule::when(spoils).fault(down()));
     sandbox.add_rule(Rule::on(Host::Images).path(&picture).fault(down()));

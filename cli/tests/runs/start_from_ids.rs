@@ -9,8 +9,8 @@ use streetflow_sandbox::{Fault, Host, MockData, MockSequence, Rule, Sandbox};
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::{command_on, names, output, read};
 
-fn sequences_of_user(world: &MockData) -> BTreeSet<String> {
-    let theirs = world
+fn sequences_of_user(data: &MockData) -> BTreeSet<String> {
+    let theirs = data
         .sequences()
         .iter()
         .filter(|sequence| sequence.creator() == MockData::USER_ID && !sequence.is_gone());

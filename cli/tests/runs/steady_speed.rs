@@ -71,8 +71,8 @@ async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Meta
 }
 
 fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
-    let world = sandbox.mock_data();
-    let sequences = world.sequences().iter().filter(|sequence| !sequence.is_gone());
+    let data = sandbox.mock_data();
+    let sequences = data.sequences().iter().filter(|sequence| !sequence.is_gone());
     let images = sequences.flat_map(|sequence| {
         let seq_id = SequenceId::new(sequence.id()).unwrap();
         let images = sequence.images().filter(|image| !image.is_gone() && image.has_picture());
@@ -137,9 +137,9 @@ async fn failing_pictures_do_not_slow_down_others() {
 async fn images_that_fail_their_batches_cost_a_bounded_number_of_requests() {
     const IMAGES: usize = 6000;
     for (alone_too, percent_of_percent) in [(false, 50), (true, 50)] {
-        let world = MockData::with_image_count(20_000, 1);
+        let data = MockData::with_image_count(20_000, 1);
         let sandbox =
-            Sandbox::builder().mock_data(world).latency(Duration::from_millis(5)).start().await.unwrap();
+            Sandbox::builder().mock_data(data).latency(Duration::from_millis(5)).start().await.unwrap();
         let spoils = move |id: &str| hash(id) % 10_000 < percent_of_percent;
         let trouble = Fault::graph_error(500, 2, None, "Service temporarily unavailable");
         let rule = Rule::when(move |request| {
@@ -186,9 +186,8 @@ async fn images_that_fail_their_batches_cost_a_bounded_number_of_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sequence_that_always_fails_delays_no_other() {
-    let world = MockData::with_image_count(60_000, 1);
-    let sandbox =
-        Sandbox::builder().mock_data(world).latency(Duration::from_millis(2)).start().await.unwrap();
+    let data = MockData::with_image_count(60_000, 1);
+    let sandbox = Sandbox::builder().mock_data(data).latency(Duration::from_millis(2)).start().await.unwrap();
     let bad = |request: &RecordedRequest| is_bad(&request.param("sequence_id").unwrap_or_default(), 10);
     let bad_rule = Rule::when(move |request| request.path == "/image_ids" && bad(request));
     sandbox.add_rule(bad_rule.fault(Fault::status(500, "")));

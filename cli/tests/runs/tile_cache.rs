@@ -79,8 +79,8 @@ async fn a_second_run_requests_no_tile_and_writes_the_same_table() {
     // Cached tiles do not wait for the rate limit: here, the second request would wait for fifty minutes.
     let (exit, stderr, second) = run(&sandbox, cache.path(), &area("--tile-rate 0.02")).await;
     assert_eq!((exit, take_tile_requests(&sandbox)), (0, 0), "{stderr}");
-    let told = format!("{all} tiles from the cache of the last 24 h; `--tile-cache-age 0` asks anew");
-    assert!(stderr.contains(&told), "{stderr}");
+    let reported = format!("{all} tiles from the cache of the last 24 h; `--tile-cache-age 0` asks anew");
+    assert!(stderr.contains(&reported), "{stderr}");
     assert!(plain.is_some() && first == plain && second == plain);
     for file in files(cache.path()) {
         let bytes = fs::read(&file).unwrap();
@@ -295,8 +295,8 @@ async fn old_leftovers_of_killed_runs_are_removed_and_nothing_else() {
         let client = builder(&sandbox).tile_cache(&TileCache::open(folder.path(), DAY)).build().unwrap();
         fs::remove_file(&tiles(folder.path())[0]).unwrap();
         client.tile(TileId { z: 14, x: 1, y: 1 }).await.unwrap();
-        let told = || fs::read_to_string(folder.path().join("held")).unwrap_or_default();
-        eventually("the cache was cleaned up", || told().ends_with('\n')).await;
+        let reported = || fs::read_to_string(folder.path().join("held")).unwrap_or_default();
+        eventually("the cache was cleaned up", || reported().ends_with('\n')).await;
         assert!(!old.exists(), "the leftovers are removed");
         assert!(new.exists() && other.exists());
     }
@@ -336,11 +336,11 @@ async fn an_unwritable_cache_gives_one_warning() {
     assert_eq!(stderr.matches("failed to keep tiles in").count(), 1, "{stderr}");
     assert!(stderr.contains("the run goes on without"), "{stderr}");
     assert!(table == plain);
-    let told = Arc::new(AtomicU64::new(0));
+    let reported = Arc::new(AtomicU64::new(0));
     let counting = {
-        let told = Arc::clone(&told);
+        let reported = Arc::clone(&reported);
         move |event: &Event<'_>| {
-            told.fetch_add(matches!(event, Event::TileCacheDisabled { .. }).into(), Ordering::Relaxed);
+            reported.fetch_add(matches!(event, Event::TileCacheDisabled { .. }).into(), Ordering::Relaxed);
         }
     };
     let cache = TileCache::open(blocked.join("tiles"), DAY);
@@ -348,7 +348,7 @@ async fn an_unwritable_cache_gives_one_warning() {
     for x in 0..5 {
         client.tile(TileId { z: 14, x, y: 0 }).await.unwrap();
     }
-    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert_eq!(reported.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
