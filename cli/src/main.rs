@@ -23,43 +23,13 @@
 
 #![forbid(unsafe_code)]
 
-mod ahead;
-mod area;
 mod args;
-mod attribution;
-mod big;
-mod cache;
-mod columns;
-mod convert;
-mod counts;
-mod estimate;
+mod artifacts;
+mod commands;
+mod config;
 mod job;
-mod ledger;
-mod lines;
-mod man;
-mod next;
-mod nothing;
-mod origin;
-mod pulse;
-mod question;
-mod report;
-mod run;
-mod screen;
-mod settings;
-mod signals;
-mod silence;
-mod sizes;
-mod start;
-mod stdout;
-mod steps;
-mod summary;
-mod tables;
-mod threads;
-mod unfinished;
-mod voice;
-mod waits;
-mod want;
-mod words;
+mod progress;
+mod terminal;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -67,11 +37,11 @@ use std::process::ExitCode;
 use anstream::{AutoStream, ColorChoice};
 use clap::CommandFactory;
 
-use self::args::{Cli, Command, ScreenArgs};
-use self::job::Job;
-use self::settings::Refusal;
-use self::voice::{Tone, Voice};
-use self::words::error_text;
+use crate::args::{Cli, Command, ScreenArgs};
+use crate::config::Refusal;
+use crate::job::frame::Job;
+use crate::terminal::format::error_text;
+use crate::terminal::printer::{Tone, Voice};
 use streetflow::Result;
 use streetflow::{Error, ErrorKind};
 
@@ -92,10 +62,12 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
-    let parsed = match settings::parse(std::env::args_os()) {
+    let parsed = match crate::config::parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(Refusal::Words(error, whence)) => {
-            if let Err(error) = stdout::judge(error.print().and_then(|()| io::stdout().flush())) {
+            if let Err(error) =
+                crate::terminal::stdout::judge(error.print().and_then(|()| io::stdout().flush()))
+            {
                 writeln!(AutoStream::new(io::stderr(), ColorChoice::Auto), "{}", error_text(&error)).ok();
                 return exit_of(&error).into();
             }
@@ -110,9 +82,10 @@ fn main() -> ExitCode {
         }
     };
     let told = match &parsed.cli.command {
-        Command::Config(_) => Some(settings::config(&parsed)),
+        Command::Config(_) => Some(crate::config::config(&parsed)),
         Command::Init { file } => Some(
-            settings::init(file.as_deref()).map(|said| Voice::new(&parsed.cli.screen).say(Tone::Note, &said)),
+            crate::config::init(file.as_deref())
+                .map(|said| Voice::new(&parsed.cli.screen).say(Tone::Note, &said)),
         ),
         _ => None,
     };
@@ -124,11 +97,12 @@ fn main() -> ExitCode {
     }
     let cli = parsed.cli;
     let screen = cli.screen.clone();
-    let runtime = match threads::runtime() {
+    let runtime = match crate::job::threads::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&screen, &error).into(),
     };
-    let exit = threads::block_on(&runtime, command(cli)).unwrap_or_else(|error| fail(&screen, &error));
+    let exit =
+        crate::job::threads::block_on(&runtime, command(cli)).unwrap_or_else(|error| fail(&screen, &error));
     // Whatever still runs in a thread after an abandoned run must not hold the process back.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     exit.into()
@@ -138,60 +112,69 @@ async fn command(cli: Cli) -> Exit {
     let screen = &cli.screen;
     match &cli.command {
         Command::Sequences(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::SEQUENCES])
+            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::SEQUENCES])
                 .area(&args.area)
                 .tables(&args.tables)
-                .next(Some(next::images(&args.files, &args.network, &args.tables)));
-            job.run(screen, async |run| steps::sequences(run, args).await).await
+                .next(Some(crate::commands::next_command::images(&args.files, &args.network, &args.tables)));
+            job.run(screen, async |run| crate::job::pipeline::sequences(run, args).await).await
         }
         Command::Images(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::IMAGES])
+            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::IMAGES])
                 .input(&args.input, &args.files.names.seq_out_file)
                 .tables(&args.tables)
-                .next(Some(next::metadata(&args.files, &args.network, &args.tables)));
-            job.run(screen, async |run| steps::images(run, args).await).await
+                .next(Some(crate::commands::next_command::metadata(
+                    &args.files,
+                    &args.network,
+                    &args.tables,
+                )));
+            job.run(screen, async |run| crate::job::pipeline::images(run, args).await).await
         }
         Command::Metadata(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::METADATA])
+            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::METADATA])
                 .input(&args.input, &args.files.names.img_out_file)
                 .filters(&args.filters)
                 .tables(&args.tables)
-                .next(next::download(&args.files, &args.network, &args.tables, &args.ask.fields));
-            job.run(screen, async |run| steps::metadata(run, args).await).await
+                .next(crate::commands::next_command::download(
+                    &args.files,
+                    &args.network,
+                    &args.tables,
+                    &args.ask.fields,
+                ));
+            job.run(screen, async |run| crate::job::pipeline::metadata(run, args).await).await
         }
         Command::Download(args) => {
-            let job = Job::new(&args.network, &args.files, &[steps::DOWNLOAD]);
-            job.run(screen, async |run| steps::download(run, args).await).await
+            let job = Job::new(&args.network, &args.files, &[crate::job::pipeline::DOWNLOAD]);
+            job.run(screen, async |run| crate::job::pipeline::download(run, args).await).await
         }
-        Command::Crawl(args) if args.estimate => estimate::run(args, screen).await,
+        Command::Crawl(args) if args.estimate => crate::commands::estimate::run(args, screen).await,
         Command::Crawl(args) => {
-            let start = start::Start::of(args);
-            let job = Job::new(&args.network, &args.files, steps::of(args))
+            let start = crate::job::id_input::Start::of(args);
+            let job = Job::new(&args.network, &args.files, crate::job::pipeline::of(args))
                 .filters(&args.filters)
                 .tables(&args.tables)
-                .next(next::crawled(args))
+                .next(crate::commands::next_command::crawled(args))
                 .clipped(args.clip);
             let job = match start {
                 Some(start) => job.start(start.words()),
                 None => job.area(&args.area),
             };
-            job.run(screen, async |run| steps::crawl(run, args).await).await
+            job.run(screen, async |run| crate::job::pipeline::crawl(run, args).await).await
         }
-        Command::Convert(args) => convert::run(args, screen).await,
+        Command::Convert(args) => crate::commands::convert::run(args, screen).await,
         Command::Sandbox(args) => match serve(args).await {
             Ok(()) => Exit::Done,
             Err(error) => fail(screen, &error),
         },
         // Both were done before there was need of a runtime.
         Command::Config(_) | Command::Init { .. } => Exit::Done,
-        Command::Man { folder } => match man::pages(folder.as_deref()) {
+        Command::Man { folder } => match crate::commands::man::pages(folder.as_deref()) {
             Ok(()) => Exit::Done,
             Err(error) => fail(screen, &error),
         },
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "streetflow", &mut script);
-            stdout::print(&script).map_or_else(|error| fail(screen, &error), |()| Exit::Done)
+            crate::terminal::stdout::print(&script).map_or_else(|error| fail(screen, &error), |()| Exit::Done)
         }
     }
 }
@@ -220,8 +203,8 @@ async fn serve(args: &args::SandboxArgs) -> Result<()> {
         Sandbox::TOKEN,
     );
     let words = format!("{words}# then, for example: streetflow crawl --bbox 32.19,34.52,34.18,35.49\n");
-    let mut signals = signals::Signals::listen();
-    stdout::print(words.as_bytes())?;
+    let mut signals = crate::job::signals::Signals::listen();
+    crate::terminal::stdout::print(words.as_bytes())?;
     signals.next().await;
     Ok(())
 }

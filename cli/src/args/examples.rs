@@ -1,6 +1,6 @@
 //! What stands at the end of each help.
 
-pub(super) const STREETFLOW: &str = "\
+pub(crate) const STREETFLOW: &str = "\
 Examples:
   streetflow crawl --sandbox
   streetflow crawl --bbox 33.30,35.13,33.40,35.20 --format csv,parquet
@@ -9,7 +9,7 @@ Examples:
 
 `streetflow crawl -h` has the flags that are used most, `--help` all of them.";
 
-pub(super) const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    failed
@@ -20,29 +20,29 @@ Exit codes:
 The token is read from MAPILLARY_TOKEN, MAPILLARY_CLIENT_TOKEN, MAPILLARY_ACCESS_TOKEN or --token-file.
 Pictures from Mapillary are CC BY-SA 4.0: name author and Mapillary and link to the image where you show them.";
 
-pub(super) const SEQUENCES: &str = "\
+pub(crate) const SEQUENCES: &str = "\
 Examples:
   streetflow sequences --bbox 33.30,35.13,33.40,35.20
   streetflow sequences --area town.geojson --org-id 227409318565107
   streetflow sequences --around 33.36,35.17 --radius 500";
 
-pub(super) const IMAGES: &str = "\
+pub(crate) const IMAGES: &str = "\
 Examples:
   streetflow images
   cut -d, -f2 mine.csv | streetflow images --input -";
 
-pub(super) const METADATA: &str = "\
+pub(crate) const METADATA: &str = "\
 Examples:
   streetflow metadata --fields captured_at,geometry,thumb_1024_url
   streetflow metadata --pano --every 20 --format parquet";
 
-pub(super) const DOWNLOAD: &str = "\
+pub(crate) const DOWNLOAD: &str = "\
 Examples:
   streetflow download --quality 1024
   streetflow download --quality original --layout sequence
   streetflow download --input images.parquet --exif always";
 
-pub(super) const CRAWL: &str = "\
+pub(crate) const CRAWL: &str = "\
 Examples:
   streetflow crawl --sandbox
   streetflow crawl --area town.geojson --clip --pano --quality 2048
@@ -51,29 +51,29 @@ Examples:
 
 The same command again goes on where a killed or stopped one was.";
 
-pub(super) const CONVERT: &str = "\
+pub(crate) const CONVERT: &str = "\
 Examples:
   streetflow convert outputs/img_meta_dataset.csv images.parquet
   streetflow convert images.parquet places.csv --fields geometry
   streetflow convert images.parquet - --format geojsonseq | head";
 
-pub(super) const CONFIG: &str = "\
+pub(crate) const CONFIG: &str = "\
 Examples:
   streetflow config
   STREETFLOW_QUALITY=1024 streetflow config --concurrency 8";
 
-pub(super) const SANDBOX: &str = "\
+pub(crate) const SANDBOX: &str = "\
 Examples:
   streetflow sandbox --port 8080
   streetflow sandbox --images 1000000 --latency 50";
 
-pub(super) const COMPLETIONS: &str = "\
+pub(crate) const COMPLETIONS: &str = "\
 Examples:
   source <(streetflow completions bash)
   streetflow completions zsh > ~/.zfunc/_streetflow
   streetflow completions fish | source";
 
-pub(super) const MAN: &str = "\
+pub(crate) const MAN: &str = "\
 Examples:
   streetflow man | man -l -
   streetflow man ~/.local/share/man/man1";

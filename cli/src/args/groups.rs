@@ -8,7 +8,7 @@ use super::values::{
     AreaFile, When, area_of, count_of, file_name, first_of, last_of, lonlat_of, metres_of, name_of, owner_of,
     parsed, rate_of, score_of, table_name,
 };
-use crate::cache::Age;
+use crate::job::tile_cache::Age;
 use streetflow::client::{DEFAULT_CONCURRENCY, GRAPH_URL, MAX_BATCH, TILES_URL};
 use streetflow::geo::MAX_ZOOM;
 use streetflow::sinks::{Compression, Exif, FileTime, PictureLayout};

@@ -6,6 +6,7 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
 
+pub(crate) mod area;
 mod examples;
 mod groups;
 mod values;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-pub(super) use self::groups::{
+pub(crate) use self::groups::{
     AreaArgs, AskArgs, EncodingArgs, FilterArgs, GeometryArgs, InputArgs, NameArgs, NetworkArgs, OutputArgs,
     PictureArgs, ProgressArg, ScreenArgs, TableArgs,
 };
@@ -31,16 +32,16 @@ const STYLES: Styles = Styles::styled()
 /// Turns any part of Mapillary into a dataset: sequences, images, metadata and pictures.
 #[derive(Debug, Parser)]
 #[command(name = "streetflow", version, styles = STYLES, after_help = examples::STREETFLOW, after_long_help = format!("{}\n\n{}", examples::STREETFLOW, examples::EXIT_CODES))]
-pub(super) struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(crate) command: Command,
 
     #[command(flatten)]
-    pub(super) screen: ScreenArgs,
+    pub(crate) screen: ScreenArgs,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// All four steps in one, overlapping
     #[command(after_help = examples::CRAWL)]
     Crawl(Box<CrawlArgs>),
@@ -88,133 +89,133 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SequencesArgs {
+pub(crate) struct SequencesArgs {
     #[command(flatten)]
-    pub(super) area: AreaArgs,
+    pub(crate) area: AreaArgs,
     #[command(flatten)]
-    pub(super) tables: TableArgs,
+    pub(crate) tables: TableArgs,
     #[command(flatten)]
-    pub(super) files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
-    pub(super) network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ImagesArgs {
+pub(crate) struct ImagesArgs {
     #[command(flatten)]
-    pub(super) input: InputArgs,
+    pub(crate) input: InputArgs,
     #[command(flatten)]
-    pub(super) tables: TableArgs,
+    pub(crate) tables: TableArgs,
     #[command(flatten)]
-    pub(super) files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
-    pub(super) network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct MetadataArgs {
+pub(crate) struct MetadataArgs {
     #[command(flatten)]
-    pub(super) input: InputArgs,
+    pub(crate) input: InputArgs,
     #[command(flatten)]
-    pub(super) filters: FilterArgs,
+    pub(crate) filters: FilterArgs,
     #[command(flatten)]
-    pub(super) ask: AskArgs,
+    pub(crate) ask: AskArgs,
     #[command(flatten)]
-    pub(super) tables: TableArgs,
+    pub(crate) tables: TableArgs,
     #[command(flatten)]
-    pub(super) geometry: GeometryArgs,
+    pub(crate) geometry: GeometryArgs,
     #[command(flatten)]
-    pub(super) files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
-    pub(super) network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct DownloadArgs {
+pub(crate) struct DownloadArgs {
     #[command(flatten)]
-    pub(super) input: InputArgs,
+    pub(crate) input: InputArgs,
     #[command(flatten)]
-    pub(super) pictures: PictureArgs,
+    pub(crate) pictures: PictureArgs,
     #[command(flatten)]
-    pub(super) files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
-    pub(super) network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct CrawlArgs {
+pub(crate) struct CrawlArgs {
     #[command(flatten)]
-    pub(super) area: AreaArgs,
+    pub(crate) area: AreaArgs,
     /// Only images that lie in the area themselves
     ///
     /// Without it, whole sequences that touch the area come.
     #[arg(long, help_heading = "Area")]
-    pub(super) clip: bool,
+    pub(crate) clip: bool,
     /// Start from these sequences instead of an area
     ///
     /// A file with an id a line, a table, ids with commas between them, or - for standard input.
     #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", allow_hyphen_values = true, conflicts_with_all = ["place", "org_id", "user", "images", "clip", "exhaustive"])]
-    pub(super) sequences: Option<String>,
+    pub(crate) sequences: Option<String>,
     /// Start from these images, in the same ways
     #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", conflicts_with_all = ["place", "org_id", "user", "clip", "exhaustive"])]
-    pub(super) images: Option<String>,
+    pub(crate) images: Option<String>,
     /// Tell what the crawl would take, and do not crawl
     ///
     /// Reads the tiles of the area, which the crawl then finds in the cache, and nothing else. Sequences, images and
     /// requests are counted; time and disk are guesses, and it says which is which.
     #[arg(long, help_heading = "Area", conflicts_with_all = ["sequences", "images"])]
-    pub(super) estimate: bool,
+    pub(crate) estimate: bool,
     #[command(flatten)]
-    pub(super) filters: FilterArgs,
+    pub(crate) filters: FilterArgs,
     #[command(flatten)]
-    pub(super) ask: AskArgs,
+    pub(crate) ask: AskArgs,
     #[command(flatten)]
-    pub(super) pictures: PictureArgs,
+    pub(crate) pictures: PictureArgs,
     /// Stop at metadata: no pictures
     #[arg(long, help_heading = "Pictures")]
-    pub(super) no_download: bool,
+    pub(crate) no_download: bool,
     #[command(flatten)]
-    pub(super) tables: TableArgs,
+    pub(crate) tables: TableArgs,
     #[command(flatten)]
-    pub(super) geometry: GeometryArgs,
+    pub(crate) geometry: GeometryArgs,
     #[command(flatten)]
-    pub(super) files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
-    pub(super) network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ConvertArgs {
+pub(crate) struct ConvertArgs {
     /// The table to read; `-` is standard input
     #[arg(value_name = "IN")]
-    pub(super) input: PathBuf,
+    pub(crate) input: PathBuf,
     /// The table to write; `-` is standard output
     #[arg(value_name = "OUT")]
-    pub(super) output: PathBuf,
+    pub(crate) output: PathBuf,
     /// The format of IN, if its name does not tell [default for `-`: csv]
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
-    pub(super) input_format: Option<Format>,
+    pub(crate) input_format: Option<Format>,
     /// The format of OUT, if its name does not tell [default for `-`: csv]
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
-    pub(super) format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// The fields to keep, in the order of the columns [default: all that IN has]
     #[arg(long, value_name = "FIELD,…", value_parser = parsed::<Fields>)]
-    pub(super) fields: Option<Fields>,
+    pub(crate) fields: Option<Fields>,
     #[command(flatten)]
-    pub(super) encoding: EncodingArgs,
+    pub(crate) encoding: EncodingArgs,
     #[command(flatten)]
-    pub(super) geometry: GeometryArgs,
+    pub(crate) geometry: GeometryArgs,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SandboxArgs {
+pub(crate) struct SandboxArgs {
     /// The port of Graph and tile host [default: any that is free]
     #[arg(long, value_name = "N")]
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// How long each answer takes, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub(super) latency: u64,
+    pub(crate) latency: u64,
     /// A made-up world of so many images instead of the small one, for trying out sizes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub(super) images: Option<u64>,
+    pub(crate) images: Option<u64>,
 }

@@ -20,30 +20,30 @@ fn one_line(error: &Error) -> String {
 }
 
 /// A value of a type that reads itself.
-pub(super) fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+pub(crate) fn parsed<T: FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| one_line(&error))
 }
 
 /// A name; an empty one, as from a variable that is not set, would mean anybody.
-pub(super) fn name_of(text: &str) -> Result<String, String> {
+pub(crate) fn name_of(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("it is empty: say a name, or leave the flag out".to_owned()),
         _ => Ok(text.to_owned()),
     }
 }
 
-pub(super) fn count_of(text: &str) -> Result<u64, String> {
+pub(crate) fn count_of(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("it must be a whole number, 1 at least".to_owned()),
         Ok(count) => Ok(count),
     }
 }
 
-pub(super) fn owner_of(text: &str) -> Result<OwnerId, String> {
+pub(crate) fn owner_of(text: &str) -> Result<OwnerId, String> {
     OwnerId::new(text).map_err(|error| one_line(&error))
 }
 
-pub(super) fn rate_of(text: &str) -> Result<f64, String> {
+pub(crate) fn rate_of(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     if rate.is_finite() && rate >= SLOWEST {
         Ok(rate)
@@ -60,11 +60,11 @@ pub(crate) struct When {
     pub(crate) at: i64,
 }
 
-pub(super) fn first_of(text: &str) -> Result<When, String> {
+pub(crate) fn first_of(text: &str) -> Result<When, String> {
     when(text, Dates::first(text))
 }
 
-pub(super) fn last_of(text: &str) -> Result<When, String> {
+pub(crate) fn last_of(text: &str) -> Result<When, String> {
     when(text, Dates::last(text))
 }
 
@@ -72,12 +72,12 @@ fn when(text: &str, at: streetflow::Result<i64>) -> Result<When, String> {
     at.map(|at| When { text: text.to_owned(), at }).map_err(|error| one_line(&error))
 }
 
-pub(super) fn score_of(text: &str) -> Result<f64, String> {
+pub(crate) fn score_of(text: &str) -> Result<f64, String> {
     let score = text.parse().map_err(|_| "it is not a number".to_owned())?;
     Filter::min_quality(score).map(|_| score).map_err(|error| one_line(&error))
 }
 
-pub(super) fn metres_of(text: &str) -> Result<f64, String> {
+pub(crate) fn metres_of(text: &str) -> Result<f64, String> {
     let metres = text.parse().map_err(|_| "it is not a number".to_owned())?;
     Filter::every(metres).map(|_| metres).map_err(|error| one_line(&error))
 }
@@ -91,12 +91,12 @@ pub(crate) struct AreaFile {
     pub(crate) notes: Vec<String>,
 }
 
-pub(super) fn area_of(path: &str) -> Result<AreaFile, String> {
+pub(crate) fn area_of(path: &str) -> Result<AreaFile, String> {
     let (area, notes) = Area::open_with_notes(path).map_err(|error| one_line(&error))?;
     Ok(AreaFile { path: path.into(), area, notes })
 }
 
-pub(super) fn lonlat_of(text: &str) -> Result<LonLat, String> {
+pub(crate) fn lonlat_of(text: &str) -> Result<LonLat, String> {
     let degrees: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
     match degrees.as_deref() {
         Some(&[lon, lat]) if (-180.0..=180.0).contains(&lon) && (-90.0..=90.0).contains(&lat) => {
@@ -108,7 +108,7 @@ pub(super) fn lonlat_of(text: &str) -> Result<LonLat, String> {
 }
 
 /// A name within the output folder; others of ours it can't have.
-pub(super) fn file_name(text: &str) -> Result<String, String> {
+pub(crate) fn file_name(text: &str) -> Result<String, String> {
     const OURS: [&str; 8] =
         ["report", "report.json", "failures", "failures.csv", "gone", "gone.csv", "ATTRIBUTION.txt", "."];
     let plain = !text.contains(['/', '\\', ':', '\0']) && !text.starts_with('.') && !text.trim().is_empty();
@@ -138,7 +138,7 @@ fn is_reserved_on_windows(text: &str) -> bool {
 }
 
 /// The name of a table without the ending, which its format gives.
-pub(super) fn table_name(text: &str) -> Result<String, String> {
+pub(crate) fn table_name(text: &str) -> Result<String, String> {
     let stem = Format::ALL.iter().find_map(|format| text.strip_suffix(format.extension())?.strip_suffix('.'));
     file_name(stem.unwrap_or(text))
 }
