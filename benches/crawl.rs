@@ -1,6 +1,6 @@
-//! A whole crawl with answers that take 100 ms, beside one that asks one thing at a time.
+//! A complete crawl with responses that take 100 ms, compared with a crawl without concurrency.
 //!
-//! Also how long after the first sequence the first picture is on the disk. See README.md beside this file.
+//! Also the time from the first sequence to the first picture on disk. See README.md in this folder.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
 
 mod support;
@@ -21,7 +21,7 @@ use support::{Args, net};
 const LATENCY: Duration = Duration::from_millis(100);
 const PICTURE: usize = 40_000;
 
-/// What one crawl took.
+/// The measurements of a crawl.
 struct Crawl {
     requests: u64,
     wall: Duration,
@@ -29,31 +29,31 @@ struct Crawl {
     first_picture: Duration,
 }
 
-/// Crawls a world of so many images, and ends after some of them.
-async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
+/// Crawls mock data of `images` images and stops after `limit` of them.
+async fn crawl(images: u64, limit: u64, concurrency: usize) -> Crawl {
     let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(images, 1)).picture_bytes(PICTURE);
     let sandbox = sandbox.latency(LATENCY).record_requests(false).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let requests = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&requests);
+    let counter = Arc::clone(&requests);
     let count = move |event: &Event<'_>| {
         if matches!(event, Event::Request { .. }) {
-            counted.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     };
     let client = net::client(&sandbox, concurrency).observer(Arc::new(count)).build().unwrap();
     let first_sequence = Arc::new(AtomicU64::new(u64::MAX));
     let started = Instant::now();
-    let noted = Arc::clone(&first_sequence);
-    let note = move |event: &Event<'_>| {
+    let recorded = Arc::clone(&first_sequence);
+    let on_record = move |event: &Event<'_>| {
         if matches!(event, Event::Record { .. }) {
-            noted.fetch_min(millis(started), Ordering::Relaxed);
+            recorded.fetch_min(millis(started), Ordering::Relaxed);
         }
     };
     let pictures = folder.path().join("pictures");
     let first_picture = tokio::spawn(first_file(pictures.clone(), started));
     let fields: Fields = "captured_at,compass_angle,thumb_256_url,width".parse().unwrap();
-    // Alone, the whole island would take half an hour of tiles.
+    // Without concurrency, the tiles of the whole island would take half an hour.
     let area = if concurrency == 1 {
         around_a_sequence(sandbox.mock_data())
     } else {
@@ -61,12 +61,12 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     };
     let table = CsvSink::create(folder.path().join("table.csv")).fields(&fields);
     let report = Flow::from(TileSource::within(&client, area.unwrap()))
-        .observe("sequences", Arc::new(note))
+        .observe("sequences", Arc::new(on_record))
         .dedup_by(|sequence| -> SequenceId { sequence.seq_id.clone() })
         .then(ListImages::new(&client))
         .then(FetchMetadata::new(&client).fields(&fields))
         .on_error(OnError::Skip)
-        .take(most)
+        .take(limit)
         .into_sink(Tee(table, ImageSink::new(&client, &pictures)))
         .await
         .unwrap();
@@ -81,19 +81,19 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     }
 }
 
-/// A box of two kilometres around a sequence that is there.
-fn around_a_sequence(world: &MockData) -> Result<Bbox> {
-    let sequence = world.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+/// Returns a box of two kilometres around an existing sequence.
+fn around_a_sequence(data: &MockData) -> Result<Bbox> {
+    let sequence = data.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
     let LonLat { lon, lat } = sequence.images().next().unwrap().coordinates();
     Bbox::new(lon - 0.01, lat - 0.01, lon + 0.01, lat + 0.01)
 }
 
-/// When the first picture stands in a folder under its name.
+/// Returns the time until the first complete picture is in a folder.
 async fn first_file(folder: impl AsRef<Path>, started: Instant) -> Duration {
     let is_picture = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with("_256.jpg");
     loop {
-        let there = std::fs::read_dir(folder.as_ref()).into_iter().flatten().flatten();
-        if there.into_iter().any(|file| is_picture(&file.file_name())) {
+        let files = std::fs::read_dir(folder.as_ref()).into_iter().flatten().flatten();
+        if files.into_iter().any(|file| is_picture(&file.file_name())) {
             return started.elapsed();
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -107,9 +107,9 @@ fn millis(since: Instant) -> u64 {
 #[tokio::main]
 async fn main() {
     let args = Args::read();
-    println!("answers take {} ms, pictures have {} kB", LATENCY.as_millis(), PICTURE / 1000);
+    println!("response time {} ms, pictures of {} kB", LATENCY.as_millis(), PICTURE / 1000);
     println!(
-        "| Concurrency | Images | Requests | Wall s | Requests a second | Speed-up | First picture, after the first sequence |"
+        "| Concurrency | Images | Requests | Wall s | Requests per second | Speed-up | First picture, after the first sequence ||"
     );
     println!("|--:|--:|--:|--:|--:|--:|--:|");
     let mut alone = None;

@@ -1,6 +1,6 @@
-//! The sandbox with pictures of one size for `compare`, until its standard input ends.
+//! The mock server with pictures of one size for `compare`. Runs until its standard input ends.
 //!
-//! `cargo bench --bench serve -- --images 1300 --picture-bytes 217000 --latency 0` prints what to set.
+//! `cargo bench --bench serve -- --images 1300 --picture-bytes 217000 --latency 0` prints the environment to set.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
 
 use std::io::Read;
@@ -16,7 +16,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` only wants to know that it runs.
+    // `cargo test --benches` only checks that the bench starts.
     if !std::env::args().any(|arg| arg == "--images") {
         return;
     }
