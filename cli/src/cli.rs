@@ -83,3 +83,69 @@ pub(crate) enum Command {
     #[command(after_help = man::EXAMPLES)]
     Man(man::ManArgs),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::{setting_names, takes_settings, template};
+
+    fn built() -> clap::Command {
+        let mut command = Cli::command();
+        command.build();
+        command
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn all_flags_of_a_crawl_are_settings_but_those_of_one_run() {
+        let command = built();
+        let crawl = command.find_subcommand("crawl").expect("a command");
+        let flags = crawl.get_arguments().filter(|arg| arg.get_long().is_some());
+        let flags: BTreeSet<_> = flags.map(|arg| arg.get_id().to_string()).collect();
+        let settings: BTreeSet<_> = setting_names(&command).into_iter().collect();
+        let others: Vec<_> = flags.difference(&settings).map(String::as_str).collect();
+        assert_eq!(others, ["config", "estimate", "help", "images", "restart", "sequences", "yes"]);
+        assert!(settings.is_subset(&flags));
+    }
+
+    #[test]
+    fn commands_with_an_output_directory_take_settings() {
+        let command = built();
+        let with_settings = command.get_subcommands().filter(|command| takes_settings(command));
+        let names: Vec<_> = with_settings.map(clap::Command::get_name).collect();
+        assert_eq!(names, ["crawl", "sequences", "images", "metadata", "download", "config"]);
+    }
+
+    #[test]
+    fn flags_of_one_run_may_be_combined() {
+        let args = ["streetflow", "images", "--input=a.csv", "--input-format=csv", "--restart", "--yes"];
+        assert!(Cli::command().try_get_matches_from(args).is_ok());
+    }
+
+    #[test]
+    fn the_settings_template_sets_nothing_and_contains_all_settings_with_their_defaults() {
+        let command = built();
+        let template = template(&command);
+        let table: toml::Table = template.parse().expect("TOML");
+        assert!(table.is_empty());
+        let settings: Vec<_> = template
+            .lines()
+            .filter_map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")))
+            .collect();
+        let table: toml::Table = settings.join("\n").parse().expect("TOML");
+        assert_eq!(
+            table.keys().cloned().collect::<BTreeSet<_>>(),
+            setting_names(&command).into_iter().collect()
+        );
+        assert_eq!(table["concurrency"].as_integer(), Some(64));
+        assert_eq!(table["output"].as_str(), Some("outputs"));
+    }
+}

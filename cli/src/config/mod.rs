@@ -148,7 +148,8 @@ pub(crate) fn parse<C: Parser>(
     Ok(Parsed { cli, matches, settings, file })
 }
 
-fn takes_settings(command: &Command) -> bool {
+/// Whether a command takes settings: it writes an output directory.
+pub(crate) fn takes_settings(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.get_long() == Some(SETTINGS_MARKER))
 }
 
@@ -267,70 +268,17 @@ pub(crate) fn value(matches: &ArgMatches, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Arg, ArgAction};
+
     use super::*;
-    use clap::CommandFactory;
-
-    use crate::cli::Cli;
-
-    pub(super) fn command() -> Command {
-        let mut command = Cli::command();
-        command.build();
-        command
-    }
 
     fn setting(name: &str, value: &str) -> Setting {
         Setting { name: name.to_owned(), values: vec![value.to_owned()], origin: SETTINGS_FILE.to_owned() }
     }
 
     #[test]
-    fn all_flags_of_a_crawl_are_settings_but_those_of_one_run() {
-        let SettingNames { names, mut one_run } = SettingNames::new(&command());
-        let is_setting = |name: &str| names.iter().any(|one| one == name);
-        for name in
-            ["bbox", "org_id", "concurrency", "format", "quiet", "token_file", "seq_out_file", "limit"]
-        {
-            assert!(is_setting(name), "{name} of {names:?}");
-        }
-        one_run.sort();
-        one_run.dedup();
-        let expected = [
-            "config",
-            "estimate",
-            "help",
-            "images",
-            "input",
-            "input_format",
-            "restart",
-            "sequences",
-            "version",
-            "yes",
-        ];
-        assert_eq!(one_run, expected);
-        for (_, ours) in TOOLSET_NAMES {
-            assert!(is_setting(ours), "{ours}");
-        }
-        for name in EXCLUSIVE.into_iter().flatten() {
-            assert!(is_setting(name) || expected.contains(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn commands_with_an_output_directory_take_settings() {
-        let command = command();
-        let with_settings = command.get_subcommands().filter(|command| takes_settings(command));
-        let names: Vec<_> = with_settings.map(Command::get_name).collect();
-        assert_eq!(names, ["crawl", "sequences", "images", "metadata", "download", "config"]);
-    }
-
-    #[test]
-    fn flags_of_one_run_may_be_combined() {
-        let args = ["streetflow", "images", "--input=a.csv", "--input-format=csv", "--restart", "--yes"];
-        assert!(Cli::command().try_get_matches_from(args).is_ok());
-    }
-
-    #[test]
     fn environment_variables_have_the_names_of_flags() {
-        let names = SettingNames::new(&command());
+        let names = SettingNames { names: vec!["tile_rate".to_owned()], one_run: Vec::new() };
         let read = |set: &str, value: &str| {
             let settings = from_environment(&names, |name| (name == set).then(|| OsString::from(value)));
             settings.expect("settings").into_iter().map(|one| (one.name, one.values)).collect::<Vec<_>>()
@@ -343,21 +291,20 @@ mod tests {
 
     #[test]
     fn flags_disable_the_settings_that_they_exclude() {
-        let command = command();
+        let flag = |name: &'static str| Arg::new(name).long(if name == "org_id" { "org-id" } else { name });
+        let crawl = Command::new("crawl")
+            .args(["bbox", "around", "radius", "images", "user", "org_id"].map(flag))
+            .args(["pano", "flat"].map(|name| flag(name).action(ArgAction::SetTrue)));
         let is_in_effect = |args: &[&str], setting: &Setting| {
-            let args = ["streetflow"].iter().chain(args);
-            let matches = Cli::command().try_get_matches_from(args).expect("arguments");
-            let (name, given) = matches.subcommand().expect("a command");
-            is_in_effect(setting, command.find_subcommand(name).expect("a command"), given)
+            let given = crawl.clone().try_get_matches_from(["crawl"].iter().chain(args)).expect("arguments");
+            is_in_effect(setting, &crawl, &given)
         };
         let bbox = setting("bbox", "1,2,3,4");
-        assert!(is_in_effect(&["crawl"], &bbox) && !is_in_effect(&["crawl", "--bbox=5,6,7,8"], &bbox));
-        assert!(!is_in_effect(&["crawl", "--around=5,6", "--radius=7"], &bbox));
-        assert!(
-            !is_in_effect(&["crawl", "--images=7"], &bbox) && is_in_effect(&["crawl", "--user=me"], &bbox)
-        );
-        assert!(!is_in_effect(&["images"], &bbox), "the command has no such flag");
-        assert!(!is_in_effect(&["crawl", "--flat"], &setting("pano", "true")));
-        assert!(!is_in_effect(&["crawl", "--user=me"], &setting("org_id", "7")));
+        assert!(is_in_effect(&[], &bbox) && !is_in_effect(&["--bbox=5,6,7,8"], &bbox));
+        assert!(!is_in_effect(&["--around=5,6", "--radius=7"], &bbox));
+        assert!(!is_in_effect(&["--images=7"], &bbox) && is_in_effect(&["--user=me"], &bbox));
+        assert!(!is_in_effect(&[], &setting("exif", "never")), "the command has no such flag");
+        assert!(!is_in_effect(&["--flat"], &setting("pano", "true")));
+        assert!(!is_in_effect(&["--user=me"], &setting("org_id", "7")));
     }
 }
