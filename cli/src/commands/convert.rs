@@ -109,7 +109,7 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let input = Input::named(&args.input, args.input_format)?;
     // The columns decide the record type, so the header is read first.
     let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
-    // The query of the records is copied; the other notes are written anew.
+    // The query of the records is copied; the other notes are new.
     let query = table.notes().into_iter().find(|(name, _)| name == "query");
     let layout = query.iter().fold(layout, |layout, (name, text)| layout.note(name, text));
     let content = TableContent::new(&table, &args.input);

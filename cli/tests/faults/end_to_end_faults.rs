@@ -291,7 +291,7 @@ async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_
     let Some(said) = on_a_small_disk(&sandbox, folder.path(), &script).await else { return };
     let runs: Vec<&str> = said.split("exit ").collect();
     assert_eq!(runs.len(), 5, "{said}");
-    assert!(runs[0].contains("to download so many pictures") && runs[0].contains("`--yes`"), "{said}");
+    assert!(runs[0].contains("to start a large download") && runs[0].contains("`--yes`"), "{said}");
     for run in &runs[1..3] {
         assert!(run.contains("No space left") && run.contains("make room"), "{said}");
     }
