@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Setting, SettingNames, TOOLSET_NAMES};
+use super::setting::{Setting, SettingNames, TOOLSET_NAMES};
 use streetflow::{Error, ErrorKind, Result};
 
 /// The table of the bounding box in the Python toolset, and its keys: west, south, east, north.

@@ -4,6 +4,7 @@
 //! in one place, and conflicts are reported as for flags. A command takes the settings that it has flags for.
 
 mod file;
+mod setting;
 mod template;
 
 use std::ffi::{OsStr, OsString};
@@ -13,34 +14,11 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 
+use self::setting::{ENV_PREFIX, SettingNames};
+pub(crate) use self::setting::{SETTINGS_FILE, Setting, setting_names, takes_settings};
 pub(crate) use self::template::template;
-use crate::args::ONE_RUN;
 use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
-
-/// The settings file in the current directory.
-pub(crate) const SETTINGS_FILE: &str = "streetflow.toml";
-
-/// The prefix of environment variables that are settings.
-const ENV_PREFIX: &str = "STREETFLOW_";
-
-/// The command that has all settings as flags.
-const REFERENCE_COMMAND: &str = "crawl";
-
-/// The flag of commands that take settings: those that write an output directory.
-const SETTINGS_MARKER: &str = "output";
-
-/// Global flags that are no settings.
-const GLOBAL_FLAGS: [&str; 3] = ["help", "version", "config"];
-
-/// Names of settings in the Python toolset, and ours.
-const TOOLSET_NAMES: [(&str, &str); 5] = [
-    ("output_folder", "output"),
-    ("img_request_batch_size", "batch_size"),
-    ("image_metadata_fields", "fields"),
-    ("img_download_quality", "quality"),
-    ("graph_endpoint", "graph_url"),
-];
 
 /// Settings that exclude each other: one on the command line disables the others.
 const EXCLUSIVE: [&[&str]; 7] = [
@@ -52,16 +30,6 @@ const EXCLUSIVE: [&[&str]; 7] = [
     &["quiet", "verbose"],
     &["exhaustive", "min_zoom"],
 ];
-
-/// A setting in effect, and its origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
-    /// The name, which is that of the flag.
-    pub(crate) name: String,
-    pub(crate) values: Vec<String>,
-    /// Where it is set, for messages.
-    pub(crate) origin: String,
-}
 
 /// The command line with all settings.
 pub(crate) struct Parsed<C> {
@@ -86,34 +54,6 @@ pub(crate) enum ParseError {
     /// The error of clap, and where the setting with the invalid value is set.
     Arguments(clap::Error, Option<String>),
     Settings(Error),
-}
-
-/// The names of settings, and the flags that are none.
-struct SettingNames {
-    /// In the order of the help.
-    names: Vec<String>,
-    /// Flags that apply to one run: as settings they would be traps.
-    one_run: Vec<String>,
-}
-
-impl SettingNames {
-    /// Reads the flags of a built command.
-    fn new(command: &Command) -> Self {
-        let groups = command.get_subcommands().flat_map(Command::get_groups);
-        let one_run = groups.filter(|group| *group.get_id() == ONE_RUN).flat_map(|group| group.get_args());
-        let mut one_run: Vec<_> = one_run.map(ToString::to_string).collect();
-        one_run.extend(GLOBAL_FLAGS.map(str::to_owned));
-        let reference = command.find_subcommand(REFERENCE_COMMAND);
-        let flags = reference.into_iter().flat_map(Command::get_arguments);
-        let names = flags.filter(|flag| flag.get_long().is_some()).map(|flag| flag.get_id().to_string());
-        let names = names.filter(|name| !one_run.contains(name)).collect();
-        Self { names, one_run }
-    }
-}
-
-/// The names of all settings, in the order of the help. `command` must be built.
-pub(crate) fn setting_names(command: &Command) -> Vec<String> {
-    SettingNames::new(command).names
 }
 
 /// Parses the command line, the environment and the settings file.
@@ -146,11 +86,6 @@ pub(crate) fn parse<C: Parser>(
     })?;
     let cli = C::from_arg_matches(&matches).map_err(reject)?;
     Ok(Parsed { cli, matches, settings, file })
-}
-
-/// Whether a command takes settings: it writes an output directory.
-pub(crate) fn takes_settings(command: &Command) -> bool {
-    command.get_arguments().any(|arg| arg.get_long() == Some(SETTINGS_MARKER))
 }
 
 /// The settings file, and the settings of the environment and the file. The environment overrides the file.

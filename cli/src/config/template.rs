@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
-use super::{ENV_PREFIX, REFERENCE_COMMAND, SettingNames, TOOLSET_NAMES};
+use super::setting::{ENV_PREFIX, REFERENCE_COMMAND, SettingNames, TOOLSET_NAMES};
 
 const HEAD: &str = "\
 # Settings of streetflow. It reads this file if it is in the current directory, or if --config names it.
