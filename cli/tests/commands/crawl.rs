@@ -200,7 +200,7 @@ async fn a_run_in_which_everything_failed_keeps_the_tables() {
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(503, "")));
     let (exit, stderr) = run(&sandbox, folder.path(), ["images", "--attempts=1"]).await;
     assert_eq!(exit, 1, "{stderr}");
-    assert!(stderr.contains("left as they were"), "{stderr}");
+    assert!(stderr.contains("unchanged"), "{stderr}");
     assert!(read(folder.path(), "outputs/img_dataset.csv") == before);
 }
 

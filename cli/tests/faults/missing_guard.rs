@@ -41,7 +41,7 @@ async fn if_nearly_all_images_are_missing_none_is_recorded_as_gone() {
 
     sandbox.clear_rules();
     let (exit, stderr) = run(folder.path(), &[]).await;
-    assert!(exit == 0 && stderr.contains("going on from"), "{stderr}");
+    assert!(exit == 0 && stderr.contains("resuming with"), "{stderr}");
     assert!(
         fs::read(folder.path().join("outputs/img_meta_dataset.csv")).unwrap() == expected,
         "all rows exist"

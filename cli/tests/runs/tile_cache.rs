@@ -387,5 +387,5 @@ async fn an_invalid_age_is_a_usage_error() {
         command.env_remove(name);
     }
     let (exit, stderr) = output(command).await;
-    assert!(exit == 2 && stderr.contains("name a folder with STREETFLOW_CACHE_DIR"), "{stderr}");
+    assert!(exit == 2 && stderr.contains("set STREETFLOW_CACHE_DIR to a directory"), "{stderr}");
 }
