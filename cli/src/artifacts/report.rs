@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::Exit;
 use crate::args::NetworkArgs;
 use crate::artifacts::failure_log::{CsvLog, FailureLog};
 use crate::artifacts::owned_file::{Mark, OwnedFile};
+use crate::exit_code::Exit;
 use crate::progress::json::{requests, steps};
 use crate::progress::stats::RunStats;
 use crate::terminal::format::iso_time;
@@ -125,7 +125,7 @@ impl ReportFile {
             "exit_code": end.exit as u8,
             "error": end.error.map(error_json),
             "query": this_command(),
-            "hosts": (!network.is_sandbox()).then(hosts),
+            "hosts": (!network.sandbox).then(hosts),
             "started": iso_time(ended.checked_sub(elapsed).unwrap_or(ended)),
             "ended": iso_time(ended),
             "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,

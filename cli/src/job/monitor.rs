@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use crate::args::{ProgressArg, ScreenArgs};
+use crate::args::{DisplayArgs, ProgressArg};
 use crate::artifacts::failure_log::FailureLog;
 use crate::progress::messages::EventPrinter;
 use crate::progress::render::{Display, ProgressRenderer, REDRAW_INTERVAL};
@@ -29,7 +29,7 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// `output` is the directory of the failure log.
-    pub(crate) fn new(args: &ScreenArgs, steps: &[Step], output: &Path) -> Arc<Self> {
+    pub(crate) fn new(args: &DisplayArgs, steps: &[Step], output: &Path) -> Arc<Self> {
         let printer = Arc::new(args.printer());
         let stats = Arc::new(RunStats::new(steps));
         let failure_log = FailureLog::new(output, steps);
@@ -105,7 +105,7 @@ impl Observer for Monitor {
     }
 }
 
-fn display(args: &ScreenArgs, has_no_steps: bool) -> Display {
+fn display(args: &DisplayArgs, has_no_steps: bool) -> Display {
     match args.progress {
         _ if args.quiet || has_no_steps => Display::None,
         ProgressArg::None => Display::None,

@@ -26,7 +26,7 @@ async fn where_nobody_can_be_asked_a_large_download_needs_a_word() {
     let (exit, said) = run(&sandbox, folder.path(), ["download"]).await;
     assert_eq!(exit, 2, "{said}");
     assert!(
-        said.contains("100,003 pictures of quality 256 are wanted") && said.contains("`--yes`"),
+        said.contains("100,003 pictures of quality 256 are selected") && said.contains("`--yes`"),
         "{said}"
     );
     assert!(said.contains("are free for"), "{said}");
@@ -81,7 +81,7 @@ mod terminal {
         // The end of the other side is an error here.
         while let Ok(read @ 1..) = terminal.read(&mut piece) {
             said.push_str(&String::from_utf8_lossy(&piece[..read]));
-            if !given && said.contains("go on? [y/N]") {
+            if !given && said.contains("continue? [y/N]") {
                 terminal.write_all(answer.as_bytes()).unwrap();
                 given = true;
             }
@@ -103,7 +103,7 @@ mod terminal {
             });
             assert_eq!(code, exit, "{answer:?}: {said}");
             assert!(said.contains(words), "{answer:?}: {said}");
-            assert_eq!(said.matches("go on? [y/N]").count(), 1, "{said}");
+            assert_eq!(said.matches("continue? [y/N]").count(), 1, "{said}");
         }
         assert!(names(&folder.path().join("outputs")).contains(&"gone.csv".to_owned()));
     }
@@ -119,7 +119,7 @@ mod terminal {
         let (mut said, mut piece, mut act, mut acted) = (String::new(), [0; 4096], Some(act), Instant::now());
         while let Ok(read @ 1..) = terminal.read(&mut piece) {
             said.push_str(&String::from_utf8_lossy(&piece[..read]));
-            if said.contains("go on? [y/N]")
+            if said.contains("continue? [y/N]")
                 && let Some(act) = act.take()
             {
                 std::thread::sleep(wait);

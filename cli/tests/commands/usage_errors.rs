@@ -15,10 +15,10 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
     let metadata = "seq_id,img_id,captured_at,thumb_256_url\nabc,1,2,https://x/y.jpg\n";
     let cases: [(&[&str], &str, &[&str]); 17] = [
         (&["crawl", NICOSIA, "--fields=,"], "", &["--fields", "the list is empty", "compass_angle, "]),
-        (&["crawl", NICOSIA, "--tile-rate=0.0001"], "", &["--tile-rate", "a tile an hour"]),
+        (&["crawl", NICOSIA, "--tile-rate=0.0001"], "", &["--tile-rate", "one tile per hour"]),
         (&["crawl", NICOSIA, "--allow-host=*.com"], "", &["`*.com`", "*.pictures.example"]),
-        (&["crawl"], "", &["no box was given", "--bbox"]),
-        (&["sequences"], "", &["no box was given", "--bbox"]),
+        (&["crawl"], "", &["no area was given", "--bbox"]),
+        (&["sequences"], "", &["no area was given", "--bbox"]),
         (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the world"]),
         (&["sequences", "--bbox=33,36,34,35"], "", &["--bbox", "swapped"]),
         (&["sequences", "--bbox=33,35,33,36"], "", &["--bbox", "empty"]),
@@ -27,7 +27,7 @@ async fn bad_usage_is_told_in_one_message_with_exit_2_and_leaves_nothing() {
         (&["crawl", NICOSIA, "--fields=colour"], "", &["--fields", "colour", "compass_angle, "]),
         (&["metadata", "--batch-size=51"], table, &["--batch-size", "1..=50"]),
         (&["metadata", "-i", "none.csv"], table, &["`none.csv`"]),
-        (&["metadata"], table, &["`outputs/img_dataset.csv`", "run the step before", "--input"]),
+        (&["metadata"], table, &["`outputs/img_dataset.csv`", "run the previous step", "--input"]),
         (&["images", "-i", "table.csv"], "id,img_id\n1,2\n", &["`table.csv`", "no column `seq_id`"]),
         (
             &["download", "-i", "table.csv", "--quality=1024"],
@@ -88,7 +88,7 @@ async fn an_output_that_cannot_be_written_is_told_before_any_request() {
     fs::write(folder.path().join("outputs"), "a file").unwrap();
     let (exit, said) = run(&sandbox, folder.path(), ["sequences", NICOSIA]).await;
     assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("error: failed to use the folder `outputs`"), "{said}");
+    assert!(said.contains("error: failed to use the directory `outputs`"), "{said}");
     assert!(sandbox.requests().is_empty());
 }
 
@@ -97,7 +97,7 @@ async fn without_a_box_and_a_token_the_box_is_asked_for_first() {
     let folder = tempfile::tempdir().unwrap();
     for step in ["crawl", "sequences"] {
         let (exit, said) = output(with(command(folder.path()), [step])).await;
-        assert!(exit == 2 && said.contains("no box was given") && said.contains("--bbox"), "{said}");
+        assert!(exit == 2 && said.contains("no area was given") && said.contains("--bbox"), "{said}");
         let (exit, said) = output(with(command(folder.path()), [step, NICOSIA])).await;
         assert!(exit == 2 && said.contains("MAPILLARY_TOKEN"), "{said}");
     }

@@ -70,7 +70,7 @@ async fn an_empty_list_is_no_answer_for_the_run_after_a_kill() {
     child.wait().unwrap();
     sandbox.clear_script();
     let (exit, said) = run(&sandbox, folder.path(), CRAWL).await;
-    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    assert!(exit == 0 && said.contains("resuming with"), "{said}");
     for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
         let same = read(&folder.path().join("outputs"), table) == read(&fresh.path().join("outputs"), table);
         assert!(same, "{table}");

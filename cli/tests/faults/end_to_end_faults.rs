@@ -223,7 +223,7 @@ async fn after_a_block_the_same_command_asks_for_no_tile_again() {
     sandbox.clear_script();
     sandbox.clear_requests();
     let (exit, said) = run(&sandbox, folder.path(), CYPRUS).await;
-    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    assert!(exit == 0 && said.contains("resuming with"), "{said}");
     let after = tiles(&sandbox.requests());
     assert!(after <= needed - 40 + IN_FLIGHT, "{after} of {needed}, 40 were there or on their way");
     same(folder.path(), fresh.path());
@@ -291,13 +291,13 @@ async fn a_full_disk_is_told_leaves_no_half_file_and_the_run_goes_on_when_there_
     let Some(said) = on_a_small_disk(&sandbox, folder.path(), &script).await else { return };
     let runs: Vec<&str> = said.split("exit ").collect();
     assert_eq!(runs.len(), 5, "{said}");
-    assert!(runs[0].contains("to download so much") && runs[0].contains("`--yes`"), "{said}");
+    assert!(runs[0].contains("to start a large download") && runs[0].contains("`--yes`"), "{said}");
     for run in &runs[1..3] {
         assert!(run.contains("No space left") && run.contains("make room"), "{said}");
     }
     let exits: String = runs[1..].iter().filter_map(|run| run.chars().next()).collect();
     assert_eq!(exits, "2110", "{said}");
-    assert!(!runs[2].contains("_dataset") && runs[3].contains("going on from"), "{said}");
+    assert!(!runs[2].contains("_dataset") && runs[3].contains("resuming with"), "{said}");
     fs::remove_dir(folder.path().join("outputs")).unwrap();
     fs::rename(folder.path().join("kept"), folder.path().join("outputs")).unwrap();
     assert!(files(folder.path()) == truth, "the files differ: {said}");

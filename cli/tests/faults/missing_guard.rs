@@ -42,7 +42,7 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
 
     sandbox.clear_script();
     let (exit, said) = run(folder.path(), &[]).await;
-    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    assert!(exit == 0 && said.contains("resuming with"), "{said}");
     assert!(
         fs::read(folder.path().join("outputs/img_meta_dataset.csv")).unwrap() == truth,
         "all of them are there"

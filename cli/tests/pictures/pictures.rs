@@ -155,7 +155,7 @@ async fn originals_carry_it_unless_told_otherwise_and_thumbs_only_if_told() {
     let there = pictures(folder.path());
     assert!(there.len() > 5 && ours(folder.path()) == there.len(), "{there:?}");
     let hint = "the table has no altitude, compass_angle, captured_at, model, exif_orientation, is_pano, camera_type, \
-                creator, so pictures go without; `streetflow metadata --fields thumb_original_url,make,geometry,altitude,";
+                creator, so the pictures will not contain them; `streetflow metadata --fields thumb_original_url,make,geometry,altitude,";
     assert_eq!(said.matches(hint).count(), 1, "{said}");
     for (name, path) in &there {
         let truth = sandbox.world().picture(name.strip_suffix("_original.jpg").unwrap(), None).unwrap();

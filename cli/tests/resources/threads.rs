@@ -55,7 +55,7 @@ async fn with_few_open_files_fewer_requests_are_under_way_and_the_run_ends_well(
         shell.current_dir(folder.path()).stdin(Stdio::null());
         let (exit, said) = output(shell).await;
         assert_eq!(exit, 0, "{files}: {said}");
-        assert!(said.contains(&format!("only {files} files may be open at once")), "{files}: {said}");
+        assert!(said.contains(&format!("the limit of open files is {files}")), "{files}: {said}");
         assert!(said.contains("ulimit -n"), "{files}: {said}");
     }
 }

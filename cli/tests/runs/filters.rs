@@ -339,7 +339,7 @@ async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
         ("--bbox=33,35,34,36 --heading=10..370", &["0 to 360"]),
         ("--bbox=33,35,34,36 --every=0", &["--every", "above 0"]),
         ("--bbox=33,35,34,36 --limit=0", &["--limit"]),
-        ("--bbox=33,35,34,36 --org-id=5 --exclude-owner=5,6", &["`5`", "both name it"]),
+        ("--bbox=33,35,34,36 --org-id=5 --exclude-owner=5,6", &["`5`", "contain it"]),
         ("--bbox=33,35,34,36 --org-id=me", &["--org-id", "digits"]),
     ] {
         let (exit, said) = run(&sandbox, folder.path(), &format!("crawl {flags}")).await;

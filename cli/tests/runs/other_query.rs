@@ -95,18 +95,18 @@ async fn a_run_that_finds_nothing_leaves_tables_with_rows() {
     {
         let (exit, said) = go(&words).await;
         assert_eq!(exit, 1, "{said}");
-        assert!(said.contains("nothing was found") && said.contains("longitude comes first"), "{said}");
+        assert!(said.contains("no records were found") && said.contains("longitude comes first"), "{said}");
         assert!(tables(folder.path()) == before, "{said}");
     }
     assert!(!folder.path().join("outputs/.streetflow").exists(), "there is nothing to go on from");
     // Of tables of which nobody knows whence they are, too.
     fs::remove_file(folder.path().join("outputs/report.json")).unwrap();
     let (exit, said) = go(&crawl(SEA)).await;
-    assert!(exit == 1 && said.contains("nothing was found"), "{said}");
+    assert!(exit == 1 && said.contains("no records were found"), "{said}");
     assert!(tables(folder.path()) == before);
     fs::write(folder.path().join("none.csv"), "seq_id\n").unwrap();
     let (exit, said) = go("images -i none.csv").await;
-    assert!(exit == 1 && said.contains("nothing was found"), "{said}");
+    assert!(exit == 1 && said.contains("no records were found"), "{said}");
     assert!(tables(folder.path()) == before);
     // Where nothing is to be lost, nothing is a result.
     let (exit, said) = go(&format!("{} -o empty", crawl(SEA))).await;

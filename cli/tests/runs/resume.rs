@@ -82,7 +82,7 @@ async fn a_killed_crawl_goes_on_and_ends_with_the_same_bytes() {
     sandbox.clear_requests();
     let (exit, said) = again(&sandbox, folder.path()).await;
     assert_eq!(exit, 0, "{said}");
-    assert!(said.contains("going on from"), "{said}");
+    assert!(said.contains("resuming with"), "{said}");
     asked += sandbox.requests().len();
     assert!(asked <= all + 3 * IN_FLIGHT, "{asked} requests, {all} are needed");
     assert!(tables(folder.path()) == expected);
@@ -153,7 +153,7 @@ async fn a_second_run_on_the_same_folder_says_so_and_stops() {
     eventually("the first is at work", || !sandbox.requests().is_empty()).await;
     let (exit, said) = again(&sandbox, folder.path()).await;
     assert_eq!(exit, 2, "{said}");
-    assert!(said.contains("another streetflow is at work in it"), "{said}");
+    assert!(said.contains("another streetflow is running in it"), "{said}");
     first.kill().unwrap();
     first.wait().unwrap();
 }
@@ -176,12 +176,12 @@ async fn restart_and_another_box_begin_anew() {
     let mut command = command_on(&sandbox, folder.path());
     command.args("crawl --bbox 32.40,35.02,32.44,35.05 --no-download --tile-rate 1000000 --yes".split(' '));
     let (exit, said) = output(command).await;
-    assert!(exit == 0 && said.contains("has the answers of another unfinished `crawl`"), "{said}");
+    assert!(exit == 0 && said.contains("contains responses of another unfinished `crawl`"), "{said}");
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
     command.args(WORDS.split_whitespace()).arg("--yes");
     let (exit, said) = output(command).await;
-    assert!(exit == 0 && said.contains("going on from"), "another box in between costs nothing: {said}");
+    assert!(exit == 0 && said.contains("resuming with"), "another box in between costs nothing: {said}");
     assert!(sandbox.requests().len() <= all - all / 2 + IN_FLIGHT, "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
     assert!(!folder.path().join("outputs/.streetflow").exists());
@@ -260,7 +260,7 @@ async fn a_single_step_goes_on_too() {
         assert!(!outputs.join(table).exists(), "{step}");
         let before = sandbox.requests().len();
         let (exit, said) = output(command()).await;
-        assert!(exit == 0 && said.contains("going on from"), "{step}: {said}");
+        assert!(exit == 0 && said.contains("resuming with"), "{step}: {said}");
         let answered: Vec<_> =
             sandbox.requests().into_iter().map(|asked| (asked.path, asked.query)).collect();
         let distinct: HashSet<_> = answered.iter().collect();

@@ -173,9 +173,9 @@ async fn ids_that_are_none_are_refused_and_what_can_t_go_together_is_told() {
     fs::write(folder.path().join("other.csv"), "id,name\n1,2\n").unwrap();
     let before = names(folder.path());
     for (flags, expected) in [
-        ("--images=12,abc", &["`abc`", "there is no file"][..]),
-        ("--sequences=missing.txt", &["`missing.txt`", "there is no file"]),
-        ("--sequences=,", &["there are none"]),
+        ("--images=12,abc", &["`abc`", "does not exist"][..]),
+        ("--sequences=missing.txt", &["`missing.txt`", "does not exist"]),
+        ("--sequences=,", &["the list is empty"]),
         ("--sequences=.", &["directory"]),
         ("--sequences=bad.txt", &["`bad.txt`", "a b c"]),
         ("--sequences=other.csv", &["no column `seq_id`"]),

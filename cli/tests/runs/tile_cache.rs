@@ -382,5 +382,5 @@ async fn an_age_that_is_none_is_wrong_usage() {
         command.env_remove(name);
     }
     let (exit, said) = output(command).await;
-    assert!(exit == 2 && said.contains("name a folder with STREETFLOW_CACHE_DIR"), "{said}");
+    assert!(exit == 2 && said.contains("set STREETFLOW_CACHE_DIR to a directory"), "{said}");
 }
