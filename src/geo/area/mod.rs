@@ -246,7 +246,7 @@ mod tests {
             (33.0, 35.0, f64::NAN, "above 0"),
             (33.0, 35.0, 2e6, "at most"),
             (33.0, 84.9, 50_000.0, "where the tiles end"),
-            (35.0, 133.0, 10.0, "latitude must"),
+            (35.0, 133.0, 10.0, "latitude from"),
         ] {
             let error = Area::around(LonLat { lon, lat }, metres).expect_err(why);
             assert!(error.chain().contains(why), "{}", error.chain());
