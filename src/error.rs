@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::text::{is_shown, printable};
+use crate::text::shown;
 
 /// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -239,18 +239,6 @@ impl Error {
             cause = error.source();
         }
         line
-    }
-}
-
-/// Longest subject or cause in a message, in characters.
-const MAX_SHOWN_LEN: usize = 2000;
-
-/// Makes a text from the network or a file safe to print: bounded, on one line, without control characters.
-pub fn shown(text: String) -> String {
-    if text.len() <= MAX_SHOWN_LEN && text.chars().all(is_shown) {
-        text
-    } else {
-        printable(&text, MAX_SHOWN_LEN)
     }
 }
 

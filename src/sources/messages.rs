@@ -6,10 +6,10 @@ use std::io;
 use std::path::Path;
 
 use super::id_check::{IMPORT_AS_TEXT, IdCheck};
-use crate::client::redact;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::FLOAT_ID;
 use crate::record::{Column, LOST_DIGITS, MAX_TEXT_LEN, Record, Value};
+use crate::text::redact;
 
 /// Hint for a number in exponent form.
 const SHOW_ALL_DIGITS: &str =
