@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::Step;
-use crate::client::Class;
+use crate::client::class::Class;
 use crate::error::Error;
 use crate::geo::TileId;
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Observer;
 use super::event::Event;
-use crate::client::Class;
+use crate::client::class::Class;
 use crate::error::ErrorKind;
 
 /// An observer that counts events.

@@ -234,7 +234,7 @@ async fn words_for_no_value_are_absent_in_all_columns_but_texts() {
         rows[..3].iter().map(|row| row.as_ref().unwrap().creator_username.clone().unwrap()).collect();
     assert_eq!(names, ["NA", "NULL", "-"], "users may be called so");
     assert_eq!(rows[1].as_ref().unwrap().seq_id.as_str(), "NA");
-    assert!(told(&rows[3]).contains("`NB`: it is not a whole number"), "{}", told(&rows[3]));
+    assert!(told(&rows[3]).contains("`NB`: it is not a 32-bit integer"), "{}", told(&rows[3]));
     assert!(told(&rows[4]).contains("only one coordinate"), "{}", told(&rows[4]));
     assert!(
         told(&rows[5]).contains("column `img_id`: `NA`: such an id has only decimal digits"),
