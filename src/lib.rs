@@ -67,6 +67,7 @@ pub mod record;
 pub mod sinks;
 pub mod sources;
 pub mod stages;
+mod sync;
 pub mod text;
 
 // Only in the documentation; its programs and those of README.md are run with the other examples.

@@ -87,7 +87,7 @@ async fn answer(client: Client, fields: Fields, quality: Quality, batch: Vec<Wan
     }
     for mut error in fetched.unrequested {
         // No picture stands for it, so it enters the step and fails there.
-        client.tell(&Event::InputStarted { step: Step::DOWNLOAD });
+        client.emit(&Event::InputStarted { step: Step::DOWNLOAD });
         report_failure(client.observer(), Step::DOWNLOAD, &mut error);
     }
 }

@@ -22,7 +22,7 @@ use super::picture_folder::{self, SMALLEST_JPEG};
 use super::warnings::TooSmall;
 use super::{Exif, FileTime, JpegCheck, PictureLayout, Quality, Sink, Written};
 use crate::atomic_file::{output_error, temporary};
-use crate::client::{Answer, Class, Client, has_ended};
+use crate::client::{Class, Client, ResponseBody, is_expired};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{or_here, parent, set_time, tell_refusals};
 use crate::model::Metadata;
@@ -215,7 +215,7 @@ impl ImageSink {
     ) -> Result<u64> {
         let picture = Arc::new(self.picture(&image, target));
         let url = self.quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
-        let refused = if has_ended(url) {
+        let refused = if is_expired(url) {
             let error = Error::new(ErrorKind::Rejected, "download image").with_subject(image.img_id.as_str());
             error.with_source("its URL has ended")
         } else {
@@ -252,7 +252,7 @@ impl ImageSink {
     }
 
     /// Takes the bytes of one attempt and makes them the file, if they are a whole picture.
-    async fn receive(&self, mut answer: Answer, picture: Arc<Picture>) -> Result<u64> {
+    async fn receive(&self, mut answer: ResponseBody, picture: Arc<Picture>) -> Result<u64> {
         let (begun, declared) = (milliseconds(), answer.declared_len());
         let mut stamper = Stamper::new(picture.facts.clone());
         // Of what is written, which is whole only if what came was.
@@ -309,7 +309,7 @@ impl ImageSink {
             let error = error.with_source("its EXIF and its XMP leave no room in their segments of 64 KB");
             self.client.observer().on_event(&Event::ExifIncomplete { step: Step::DOWNLOAD, error: &error });
         }
-        self.client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
+        self.client.emit_response(Class::Picture, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
     }
 
@@ -411,7 +411,7 @@ impl Sink<Metadata> for ImageSink {
                     Some(Looked { is_there: Err(error), .. }) => sink.count(&mut written, Err(error))?,
                     Some(Looked { image, target, .. }) => match in_flight.claim(&target, image) {
                         Claim::Makes(image) => {
-                            let client = place.map_or_else(|| sink.client.clone(), |place| sink.client.with_place(place));
+                            let client = place.map_or_else(|| sink.client.clone(), |place| sink.client.with_slot(place));
                             under_way.push(Arc::clone(&sink).make(image, target, Arc::clone(&fresh), client));
                         }
                         Claim::Made => sink.count(&mut written, Ok(None))?,

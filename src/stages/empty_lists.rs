@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use super::in_order::{Bounds, in_order};
-use crate::client::{Client, EMPTY_ROUNDS, IdList};
+use crate::client::{Client, IdList, MAX_EMPTY_RETRIES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Sequence, SequenceId};
 use crate::sources::RecordStream;
@@ -52,7 +52,7 @@ pub(super) fn listings(
 ) -> BoxStream<'static, Result<Listing>> {
     let asking = client.clone();
     let start = move |sequence: Result<Sequence>, place| {
-        let client = asking.with_place(place);
+        let client = asking.with_slot(place);
         async move {
             let listing = ask(&client, sequence?.seq_id).await?;
             if !listing.list.is_empty() {
@@ -162,7 +162,7 @@ impl Lists {
     fn ask_again(&mut self) {
         let empty = std::mem::take(&mut self.empty);
         let many = empty.len() > FEW && empty.len() as u64 * FEW_ONE_IN > self.found;
-        let needed = if many || self.witnesses.is_empty() { EMPTY_ROUNDS } else { FEW_ROUNDS };
+        let needed = if many || self.witnesses.is_empty() { MAX_EMPTY_RETRIES } else { FEW_ROUNDS };
         self.again = Some(Again {
             round: 0,
             confirmed: 0,
@@ -195,7 +195,7 @@ impl Lists {
             let gone = again.confirmed >= again.needed;
             let sequence = again.empty.pop_front()?;
             return Some(Err(if gone {
-                self.client.gone_for_empty(&sequence).await
+                self.client.empty_sequence_error(&sequence).await
             } else {
                 outage(&sequence)
             }));

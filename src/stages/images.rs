@@ -5,7 +5,7 @@ use futures::stream;
 
 use super::empty_lists::{Listing, listings};
 use super::{Stage, end_in_doubt};
-use crate::client::{Class, Client, unusable};
+use crate::client::{Class, Client, invalid_entries_error};
 use crate::model::{Image, Sequence};
 use crate::observe::{Event, Step};
 use crate::sources::RecordStream;
@@ -66,11 +66,11 @@ impl Stage<Sequence> for ListImages {
         let listed = listings(self.client, self.ahead, sequences).flat_map(move |listed| match listed {
             Ok(Listing { sequence, list }) => {
                 let client = observed.clone();
-                for _ in 0..list.repeated {
-                    client.tell(&Event::Filtered { step: Step::IMAGES, by: "repeated" });
+                for _ in 0..list.duplicates {
+                    client.emit(&Event::Filtered { step: Step::IMAGES, by: "repeated" });
                 }
                 // With entries that are no ids, the sequence ends as a failure, behind its good images.
-                let mut end = Some(unusable(&sequence, &list));
+                let mut end = Some(invalid_entries_error(&sequence, &list));
                 let mut ids = list.ids.into_iter();
                 let images = move || {
                     if let Some(img_id) = ids.next() {
@@ -78,7 +78,7 @@ impl Stage<Sequence> for ListImages {
                     }
                     let failure = end.take()?;
                     if failure.is_none() {
-                        client.tell(&Event::InputDone { step: Step::IMAGES });
+                        client.emit(&Event::InputDone { step: Step::IMAGES });
                     }
                     failure.map(Err)
                 };

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::in_order::{Bounds, in_order};
 use super::{Stage, end_in_doubt};
-use crate::client::{BatchFound, Class, Client, MAX_BATCH, Patience};
+use crate::client::{BatchFound, Class, Client, MAX_BATCH, RetryOverride};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
 use crate::observe::{Event, Step};
@@ -100,7 +100,7 @@ impl Stage<Image> for FetchMetadata {
         let start = move |batch: Vec<Result<Image>>, place| {
             // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
             let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
-            let task = tokio::spawn(fetch_rows(self.client.with_place(place), asked.clone(), batch));
+            let task = tokio::spawn(fetch_rows(self.client.with_slot(place), asked.clone(), batch));
             let task = AbortOnDropHandle::new(task);
             async move { task.await.unwrap_or_else(|panic| Rows::crashed(&ids, &panic)) }
         };
@@ -110,7 +110,7 @@ impl Stage<Image> for FetchMetadata {
                 // Nothing entered the step for it, so it enters now, and fails.
                 let observer = observer.clone();
                 let unrequested = batch.unrequested.into_iter().map(move |error| {
-                    observer.tell(&Event::InputStarted { step: Step::METADATA });
+                    observer.emit(&Event::InputStarted { step: Step::METADATA });
                     Err(error)
                 });
                 stream::iter(batch.rows.into_iter().chain(unrequested))
@@ -122,7 +122,7 @@ impl Stage<Image> for FetchMetadata {
 
 /// What is known now of some images, whatever the store has.
 pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
-    Fetch::new(client.anew(), fields).all(images, 0).await
+    Fetch::new(client.bypassing_store(), fields).all(images, 0).await
 }
 
 /// The results of some images, by id.
@@ -201,7 +201,7 @@ fn batches(
         let (mut batch, mut good) = (Vec::new(), 0);
         while good < size && batch.len() < 4 * size {
             if good > 0
-                && matches!(images.as_mut().peek().await, Some(Ok(image)) if client.began_batch_with(image))
+                && matches!(images.as_mut().peek().await, Some(Ok(image)) if client.has_stored_batch(image))
             {
                 break;
             }
@@ -254,7 +254,7 @@ async fn fetch_rows(client: Client, fields: Fields, batch: Vec<Result<Image>>) -
 
 impl Fetch {
     fn new(client: Client, fields: Fields) -> Self {
-        let answers = client.answers(Class::Entity);
+        let answers = client.responses(Class::Entity);
         Self { client, fields, answers }
     }
 
@@ -262,8 +262,12 @@ impl Fetch {
     fn all<'a>(&'a self, images: &'a [Image], depth: u32) -> BoxFuture<'a, Fetched> {
         let fetch = async move {
             let patience = match depth {
-                0 => Patience { attempts: Some(BATCH_ATTEMPTS), ..Patience::default() },
-                _ => Patience { attempts: Some(1), answers: Some(self.answers), ..Patience::default() },
+                0 => RetryOverride { max_attempts: Some(BATCH_ATTEMPTS), ..RetryOverride::default() },
+                _ => RetryOverride {
+                    max_attempts: Some(1),
+                    min_responses: Some(self.answers),
+                    ..RetryOverride::default()
+                },
             };
             let found = match images {
                 [] => return Fetched::default(),
@@ -302,8 +306,11 @@ impl Fetch {
         // The batches it failed in count as attempts, if the host answers others meanwhile.
         let failed = if depth == 0 { 0 } else { BATCH_ATTEMPTS + depth - 1 };
         let attempts = self.client.max_attempts().saturating_sub(failed).max(LEAST_ALONE);
-        let patience =
-            Patience { attempts: Some(attempts), answers: Some(self.answers), ..Patience::default() };
+        let patience = RetryOverride {
+            max_attempts: Some(attempts),
+            min_responses: Some(self.answers),
+            ..RetryOverride::default()
+        };
         let found = self.client.single(image, &self.fields, patience).await;
         found.map_err(|error| match error.kind() {
             // Where a gone image was is worth more than its id.
@@ -319,7 +326,7 @@ impl Fetch {
             ErrorKind::Gone | ErrorKind::Rejected | ErrorKind::TooLarge => true,
             ErrorKind::Unavailable | ErrorKind::Malformed => {
                 let gave_up_early = error.attempts() < self.client.max_attempts();
-                let answers_others = self.client.answers(Class::Entity) > self.answers;
+                let answers_others = self.client.responses(Class::Entity) > self.answers;
                 gave_up_early || depth == 0 || (answers_others && self.client.is_host_healthy(Class::Entity))
             }
             _ => false,

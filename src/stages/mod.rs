@@ -64,7 +64,7 @@ fn end_in_doubt<T: Send + 'static>(
     client: Client,
     class: Class,
 ) -> RecordStream<T> {
-    let doubt = stream::once(async move { client.believe_gone(class).await.err().map(Err) });
+    let doubt = stream::once(async move { client.check_missing_rate(class).await.err().map(Err) });
     let records = records.chain(doubt.filter_map(std::future::ready));
     let mut records = Some(Box::pin(records));
     let ended = stream::poll_fn(move |cx| {

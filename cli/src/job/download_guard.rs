@@ -188,7 +188,7 @@ impl Gate {
     fn bytes(&self, pictures: u64) -> u64 {
         let came = self.screen.step(DOWNLOAD).map_or(0, |step| step.rows.get());
         let each = if came >= TELLING {
-            self.screen.tally.bytes(Class::Bytes) / came
+            self.screen.tally.bytes(Class::Picture) / came
         } else {
             disk_space::of_picture(self.quality).iter().sum::<u64>() / 2
         };

@@ -14,7 +14,7 @@ use streetflow::{Class, Format, Report, Written};
 /// What became of everything that entered each step.
 pub(crate) fn counts(screen: &Screen) {
     for step in screen.steps.iter().filter(|step| step.entered.get() > 0 || step.rows.get() > 0) {
-        screen.say(&line(step, screen.tally.bytes(Class::Bytes)));
+        screen.say(&line(step, screen.tally.bytes(Class::Picture)));
     }
     let incomplete = screen.tally.exif_incomplete();
     if incomplete > 0 {

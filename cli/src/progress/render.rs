@@ -99,7 +99,7 @@ impl<'a> Lines<'a> {
         }
         parts.extend((counts.present > 0).then(|| format!("{} already there", grouped(counts.present))));
         if step.name == DOWNLOAD {
-            parts.push(human_bytes(self.screen.tally.bytes(Class::Bytes)));
+            parts.push(human_bytes(self.screen.tally.bytes(Class::Picture)));
         }
         let filtered: u64 = step.left_out().iter().map(|(_, count)| count).sum();
         for (count, what) in [(filtered, "left out"), (counts.gone, "gone")] {
