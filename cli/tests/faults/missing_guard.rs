@@ -37,7 +37,7 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
     sandbox.script(all_gone());
     let (exit, said) = run(folder.path(), &[]).await;
     assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("Mapillary knows not one of them") && said.contains("`--trust-gone`"), "{said}");
+    assert!(said.contains("exist at Mapillary") && said.contains("`--trust-gone`"), "{said}");
     assert!(!folder.path().join("outputs/img_meta_dataset.csv").exists());
 
     sandbox.clear_script();
@@ -85,8 +85,7 @@ async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables(
         for args in [&CRAWL[..], &["images"]] {
             let (exit, said) = run(args).await;
             assert_eq!(exit, 1, "{said}");
-            let doubt = said.contains("sequences, Mapillary knows not one of them")
-                && said.contains("`--trust-gone`");
+            let doubt = said.contains("sequences exist at Mapillary") && said.contains("`--trust-gone`");
             assert!(doubt, "{said}");
             assert!(tables.clone().map(|table| fs::read(table).unwrap()) == truth, "the tables stay");
         }

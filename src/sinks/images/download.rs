@@ -13,7 +13,7 @@ use super::fresh_urls::FreshUrls;
 use super::options::{Options, Picture};
 use super::target_folder::MIN_JPEG_LEN;
 use crate::atomic_file::{output_error, temporary};
-use crate::client::{Answer, Class, Client, has_ended};
+use crate::client::{Class, Client, ResponseBody, is_expired};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{parent, set_time};
 use crate::model::Metadata;
@@ -53,7 +53,7 @@ impl Downloader {
         let quality = self.options.quality;
         let picture = Arc::new(self.options.picture(&image, target));
         let url = quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
-        let rejected = if has_ended(url) {
+        let rejected = if is_expired(url) {
             let error = Error::new(ErrorKind::Rejected, DOING).with_subject(image.img_id.as_str());
             error.with_source("its URL has expired")
         } else {
@@ -82,23 +82,23 @@ impl Downloader {
         picture: &Arc<Picture>,
     ) -> Result<u64> {
         let (downloader, picture) = (Arc::clone(self), Arc::clone(picture));
-        let receive = move |answer| {
+        let receive = move |response| {
             let (downloader, picture) = (Arc::clone(&downloader), Arc::clone(&picture));
-            async move { downloader.receive(answer, picture).await }
+            async move { downloader.receive(response, picture).await }
         };
         client.picture(url, image.img_id.to_string(), receive).await
     }
 
     /// Writes the body of one response to the target, if it is a complete picture.
-    async fn receive(&self, mut answer: Answer, picture: Arc<Picture>) -> Result<u64> {
-        let (started, declared) = (now_ms(), answer.declared_len());
+    async fn receive(&self, mut response: ResponseBody, picture: Arc<Picture>) -> Result<u64> {
+        let (started, declared) = (now_ms(), response.declared_len());
         let mut rewriter = HeadRewriter::new(picture.metadata.clone());
         // Checks the rewritten bytes, which are complete only if the response was.
         let mut check = JpegCheck::default();
         let (mut length, mut buffered) = (0, 0);
         let mut chunks = Vec::new();
         let mut file = None;
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = response.chunk().await? {
             length += chunk.len() as u64;
             let Some(chunk) = rewriter.push(chunk) else { continue };
             check.push(&chunk);
@@ -144,7 +144,7 @@ impl Downloader {
             let error = error.with_source("its EXIF and XMP segments of 64 KB have no space left");
             client.observer().on_event(&Event::ExifIncomplete { step: Step::DOWNLOAD, error: &error });
         }
-        client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
+        client.emit_response(Class::Picture, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
     }
 }

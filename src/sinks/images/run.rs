@@ -96,7 +96,7 @@ impl Run {
                     Some(Candidate { exists: Err(error), .. }) => self.count(&mut written, Err(error))?,
                     Some(Candidate { image, target, .. }) => match in_flight.claim(&target, image) {
                         Claim::Download(image) => {
-                            let client = slot.map_or_else(|| client.clone(), |slot| client.with_place(slot));
+                            let client = slot.map_or_else(|| client.clone(), |slot| client.with_slot(slot));
                             downloads.push(Arc::clone(&self.downloader).download(image, target, client));
                         }
                         Claim::Exists => self.count(&mut written, Ok(None))?,
