@@ -1,7 +1,7 @@
 //! The download loop: checks which pictures exist, and downloads the others concurrently.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
@@ -21,6 +21,7 @@ use crate::observe::{Event, Step, report_failure};
 use crate::sinks::Written;
 use crate::sinks::warnings::TooSmall;
 use crate::sources::RecordStream;
+use crate::sync::lock;
 
 /// Existing pictures are looked up in batches: passing work to a thread costs more than a lookup.
 const LOOKUP_BATCH: usize = 32;
@@ -108,7 +109,7 @@ impl Run {
         }
         let durable = Arc::clone(durable);
         spawn_blocking(move || durable.finish()).await.map_err(panicked)??;
-        let too_small = std::mem::take(&mut *self.too_small.lock().unwrap_or_else(PoisonError::into_inner));
+        let too_small = std::mem::take(&mut *lock(&self.too_small));
         warn(client, too_small.warning().as_slice());
         Ok(written)
     }
