@@ -296,7 +296,7 @@ async fn a_full_disk_is_an_error_without_partial_files_and_the_run_resumes_with_
     assert_eq!(runs.len(), 5, "{stderr}");
     assert!(runs[0].contains("to start a large download") && runs[0].contains("`--yes`"), "{stderr}");
     for run in &runs[1..3] {
-        assert!(run.contains("No space left") && run.contains("make room"), "{stderr}");
+        assert!(run.contains("No space left") && run.contains("free some space"), "{stderr}");
     }
     let exits: String = runs[1..].iter().filter_map(|run| run.chars().next()).collect();
     assert_eq!(exits, "2110", "{stderr}");

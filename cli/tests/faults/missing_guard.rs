@@ -34,7 +34,7 @@ async fn if_nearly_all_images_are_missing_none_is_recorded_as_gone() {
     let (exit, stderr) = run(folder.path(), &[]).await;
     assert_eq!(exit, 1, "{stderr}");
     assert!(
-        stderr.contains("Mapillary knows not one of them") && stderr.contains("`--trust-gone`"),
+        stderr.contains("exist at Mapillary") && stderr.contains("`--trust-gone`"),
         "{stderr}"
     );
     assert!(!folder.path().join("outputs/img_meta_dataset.csv").exists());
@@ -84,8 +84,7 @@ async fn if_nearly_all_sequences_are_missing_the_run_stops_and_keeps_the_tables(
         for args in [&CRAWL[..], &["images"]] {
             let (exit, stderr) = run(args).await;
             assert_eq!(exit, 1, "{stderr}");
-            let uncertain = stderr.contains("sequences, Mapillary knows not one of them")
-                && stderr.contains("`--trust-gone`");
+            let uncertain = stderr.contains("sequences exist at Mapillary") && stderr.contains("`--trust-gone`");
             assert!(uncertain, "{stderr}");
             assert!(tables.clone().map(|table| fs::read(table).unwrap()) == expected, "the tables stay");
         }

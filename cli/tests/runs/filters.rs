@@ -326,7 +326,7 @@ async fn impossible_filters_are_rejected_before_any_request() {
         ("--area=missing.geojson", &["--area", "`missing.geojson`"][..]),
         ("--area=bad.geojson", &["`bad.geojson`", "not GeoJSON"]),
         ("--area=none.geojson", &["no polygon"]),
-        ("--area=point.geojson", &["no polygon in it, only 1 Point"]),
+        ("--area=point.geojson", &["no polygon, only 1 Point"]),
         ("--area=empty.geojson", &["on one line"]),
         ("--area=swapped.geojson", &["swapped"]),
         ("--area=empty.geojson --bbox=33,35,34,36", &["on one line"]),
