@@ -97,7 +97,7 @@ async fn a_trickle_below_the_floor_fails() {
     let (records, folder) = download(&asking(&url, &told), url.clone()).await;
     let told = told.lock().unwrap().join("\n");
     assert_eq!(records, 0);
-    assert!(told.contains("less than 1 KiB a second"), "{told}");
+    assert!(told.contains("less than 1 KiB per second"), "{told}");
     assert!(began.elapsed() < Duration::from_mins(4), "two attempts of a window each: {:?}", began.elapsed());
     assert!(names(folder.path()).is_empty());
 }
@@ -122,9 +122,9 @@ async fn a_redirect_that_is_not_followed_is_one_attempt_and_says_what_would_allo
         .unwrap();
     let start = format!("{}/start", sandbox.images_url());
     for (to, requests, part) in [
-        ("https://cdn.evil.example/x", 1, "say `--allow-host cdn.evil.example`"),
-        ("http://10.0.0.1:8080/x", 1, "say `--allow-host 10.0.0.1`"),
-        ("https://scontent.fbcdn.net:8443/x", 1, "an `https:` one without a port"),
+        ("https://cdn.evil.example/x", 1, "pass `--allow-host cdn.evil.example`"),
+        ("http://10.0.0.1:8080/x", 1, "pass `--allow-host 10.0.0.1`"),
+        ("https://scontent.fbcdn.net:8443/x", 1, "must use `https:` without a port"),
         ("file:///etc/passwd", 1, "status 302"),
         ("/start", 1, "in a circle"),
         ("/start2", 2, "in a circle"),

@@ -142,7 +142,7 @@ async fn the_id_of_a_user_comes_from_the_first_image_that_names_it() {
     let body = r#"{"data":[{"id":"1","sequence":"abc"}]}"#;
     sandbox.script(Rule::when(is_search).fault(Fault::status(200, body)));
     let error = client.user_id("me").await.unwrap_err();
-    assert!(error.chain().contains("names its creator"), "{}", error.chain());
+    assert!(error.chain().contains("has a creator"), "{}", error.chain());
     sandbox.clear_script();
     sandbox.script(Rule::when(|asked| asked.param("limit").as_deref() == Some("20")).fault(Fault::TooBig));
     assert_eq!(client.user_id(World::USER).await.unwrap().as_str(), World::USER_ID);

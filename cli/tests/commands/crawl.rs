@@ -183,7 +183,7 @@ async fn a_block_of_the_tile_host_is_explained_with_exit_1() {
     sandbox.script(Rule::on(Host::Tiles).fault(Fault::Redirect));
     let (exit, said) = run(&sandbox, folder.path(), ["sequences", "--bbox=32.19,34.52,34.18,35.49"]).await;
     assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("blocked this address") && said.contains("about a day"), "{said}");
+    assert!(said.contains("blocked this IP address") && said.contains("about a day"), "{said}");
     assert!(!said.contains("0123456789abcdef"), "{said}");
     assert_eq!(names(&folder.path().join("outputs")), ["report.json"]);
 }

@@ -163,8 +163,8 @@ async fn a_table_leads_nowhere_but_to_hosts_of_pictures_unless_the_user_says_so(
     let (exit, said) = run(&["download"]).await;
     assert_eq!(exit, 3, "{said}");
     assert!(
-        said.contains("`localhost` is no image host of Mapillary")
-            && said.contains("say `--allow-host localhost`"),
+        said.contains("`localhost` is not an image host of Mapillary")
+            && said.contains("pass `--allow-host localhost`"),
         "{said}"
     );
     assert!(sandbox.requests().is_empty(), "not even asked for fresh ones");

@@ -119,7 +119,7 @@ async fn a_certificate_that_cannot_be_trusted_is_told_at_once_and_a_private_auth
         (
             "host.pem",
             &folder.path().join("none.pem"),
-            "no certificate in PEM format was found by SSL_CERT_FILE",
+            "no certificate in PEM format was found in SSL_CERT_FILE",
         ),
     ] {
         let graph = format!("https://localhost:{}", graph_over_tls(certificate));
@@ -152,8 +152,8 @@ async fn a_host_that_speaks_no_tls_or_is_not_there_ends_the_run_soon() {
     };
     let cases = [
         (format!("https://localhost:{plain}"), "its URL begins with `http:`"),
-        (format!("http://127.0.0.1:{closed}"), "check the network and the URL of the host"),
-        ("http://no-such-host.invalid".to_owned(), "check the n"),
+        (format!("http://127.0.0.1:{closed}"), "check the network connection and the URL of the host"),
+        ("http://no-such-host.invalid".to_owned(), "network connection"),
     ];
     for (graph, hint) in cases {
         let folder = with_sequences(300);
@@ -273,7 +273,7 @@ async fn all_requests_go_through_a_socks_proxy() {
         let (exit, said) = run(proxy, "c").await;
         assert_eq!(exit, 1, "{said}");
         assert!(
-            said.contains("the proxy wants a name and a password") && said.contains("ALL_PROXY"),
+            said.contains("the proxy requires authentication") && said.contains("ALL_PROXY"),
             "{said}"
         );
         assert!(!said.contains("wrong-word"), "{said}");
@@ -349,7 +349,7 @@ async fn a_proxy_that_wants_a_password_is_told_at_once() {
         command.env(name, format!("http://me:pass-word@127.0.0.1:{proxy}"));
         let (exit, said) = soon(command).await;
         assert_eq!(exit, 1, "{graph}: {said}");
-        assert!(said.contains("the proxy wants a name and a password") && said.contains(name), "{said}");
+        assert!(said.contains("the proxy requires authentication") && said.contains(name), "{said}");
         assert!(!said.contains("pass-word"), "{said}");
     }
     let asked = asked.load(Ordering::Relaxed);
