@@ -186,7 +186,7 @@ async fn a_block_of_the_tile_host_is_explained_with_exit_code_1() {
     sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::Redirect));
     let (exit, stderr) = run(&sandbox, folder.path(), ["sequences", "--bbox=32.19,34.52,34.18,35.49"]).await;
     assert_eq!(exit, 1, "{stderr}");
-    assert!(stderr.contains("blocked this address") && stderr.contains("about a day"), "{stderr}");
+    assert!(stderr.contains("blocked this IP address") && stderr.contains("about a day"), "{stderr}");
     assert!(!stderr.contains("0123456789abcdef"), "{stderr}");
     assert_eq!(names(&folder.path().join("outputs")), ["report.json"]);
 }

@@ -162,8 +162,8 @@ async fn urls_of_a_table_are_limited_to_picture_hosts_unless_the_user_allows_oth
     let (exit, stderr) = run(&["download"]).await;
     assert_eq!(exit, 3, "{stderr}");
     assert!(
-        stderr.contains("`localhost` is no image host of Mapillary")
-            && stderr.contains("say `--allow-host localhost`"),
+        stderr.contains("`localhost` is not an image host of Mapillary")
+            && stderr.contains("pass `--allow-host localhost`"),
         "{stderr}"
     );
     assert!(sandbox.requests().is_empty(), "no request for fresh URLs either");
