@@ -209,9 +209,7 @@ async fn each_error_response_of_the_graph_api() {
         sandbox.clear_requests();
         let (client, recorder) = recorded_client(&sandbox);
         let fetched = async { client.image(&image, &"width".parse()?).await.map(drop) };
-        CONFLICT_OURS«// The request for one image cannot be smaller, so the error is temporary.
-        let end = if let Fails(TooLarge, _) = end { Fails(TooLarge, ATTEMPTS) } else { end };
-        »THEIRS«»ENDcheck(
+        check(
             &sandbox,
             &recorder,
             outcome(&recorder, fetched).await,

@@ -33,10 +33,7 @@ async fn if_nearly_all_images_are_missing_none_is_recorded_as_gone() {
     sandbox.add_rule(all_gone());
     let (exit, stderr) = run(folder.path(), &[]).await;
     assert_eq!(exit, 1, "{stderr}");
-    assert!(
-        stderr.contains("exist at Mapillary") && stderr.contains("`--trust-gone`"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("exist at Mapillary") && stderr.contains("`--trust-gone`"), "{stderr}");
     assert!(!folder.path().join("outputs/img_meta_dataset.csv").exists());
 
     sandbox.clear_rules();
@@ -84,7 +81,8 @@ async fn if_nearly_all_sequences_are_missing_the_run_stops_and_keeps_the_tables(
         for args in [&CRAWL[..], &["images"]] {
             let (exit, stderr) = run(args).await;
             assert_eq!(exit, 1, "{stderr}");
-            let uncertain = stderr.contains("sequences exist at Mapillary") && stderr.contains("`--trust-gone`");
+            let uncertain =
+                stderr.contains("sequences exist at Mapillary") && stderr.contains("`--trust-gone`");
             assert!(uncertain, "{stderr}");
             assert!(tables.clone().map(|table| fs::read(table).unwrap()) == expected, "the tables stay");
         }

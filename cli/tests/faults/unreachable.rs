@@ -350,10 +350,7 @@ async fn a_proxy_that_requires_a_password_is_an_immediate_error() {
         command.env(name, format!("http://me:pass-word@127.0.0.1:{proxy}"));
         let (exit, stderr) = run_promptly(command).await;
         assert_eq!(exit, 1, "{graph}: {stderr}");
-        assert!(
-            stderr.contains("the proxy requires authentication") && stderr.contains(name),
-            "{stderr}"
-        );
+        assert!(stderr.contains("the proxy requires authentication") && stderr.contains(name), "{stderr}");
         assert!(!stderr.contains("pass-word"), "{stderr}");
     }
     let attempts = attempts.load(Ordering::Relaxed);

@@ -184,9 +184,7 @@ async fn a_quote_in_a_cell_is_a_character_and_an_unclosed_one_is_reported() {
     assert_eq!(open.last().unwrap().as_ref().unwrap().img_id.as_str(), "5");
     let never = rows::<Metadata>("img_id,make\n1,a\n2,\"b\n3,c\n").await;
     assert!(never[0].is_ok() && never.len() == 2, "{}", never.len());
-    assert!(
-        message(&never[1]).contains("line 3: the row has an unclosed quote"), "{}",
-        message(&never[1]));
+    assert!(message(&never[1]).contains("line 3: the row has an unclosed quote"), "{}", message(&never[1]));
 }
 
 #[tokio::test]

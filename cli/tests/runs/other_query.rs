@@ -98,7 +98,10 @@ async fn a_run_without_results_keeps_tables_with_rows() {
     {
         let (exit, stderr) = go(&args).await;
         assert_eq!(exit, 1, "{stderr}");
-        assert!(stderr.contains("no records were found") && stderr.contains("longitude comes first"), "{stderr}");
+        assert!(
+            stderr.contains("no records were found") && stderr.contains("longitude comes first"),
+            "{stderr}"
+        );
         assert!(tables(folder.path()) == before, "{stderr}");
     }
     assert!(!folder.path().join("outputs/.streetflow").exists(), "there is no state to resume from");
