@@ -58,6 +58,7 @@ mod runs {
     mod filters;
     mod other_query;
     mod output_folder;
+    mod place;
     mod resume;
     mod retry_failed;
     mod settings;
