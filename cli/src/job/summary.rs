@@ -16,7 +16,7 @@ use streetflow::{Class, Format, Report, Step, Written};
 pub(crate) fn print_counts(monitor: &Monitor) {
     let (printer, stats) = (&monitor.printer, &monitor.stats);
     for step in stats.steps.iter().filter(|step| step.inputs.get() > 0 || step.rows.get() > 0) {
-        printer.note(&step_line(step, stats.tally.bytes(Class::Bytes)));
+        printer.note(&step_line(step, stats.tally.bytes(Class::Picture)));
     }
     let incomplete = stats.tally.exif_incomplete();
     if incomplete > 0 {
@@ -45,15 +45,10 @@ fn traffic(stats: &RunStats) -> String {
 fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     let counts = step.counts();
     let (one, many) = step.unit();
-    let mut line = format!(
-        "{}: {}: {}",
-        step.step,
-        counted(counts.inputs, one, many),
-        done(step.step, &counts, picture_bytes)
-    );
     let filters: Vec<_> =
         step.filtered_by().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
     let filtered = format!("filtered ({})", filters.join(", "));
+    let mut parts = vec![done(step.step, &counts, picture_bytes)];
     for (count, what) in [
         (counts.already_exists, "already exist"),
         (counts.pruned, "pruned"),
@@ -63,22 +58,17 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
         (counts.failed, "failed"),
         (counts.not_reached, "not reached"),
     ] {
-        if count > 0 {
-            line.push_str(&format!(", {} {what}", grouped(count)));
-        }
+        parts.extend((count > 0).then(|| format!("{} {what}", grouped(count))));
     }
-    match step.step {
-        Step::SEQUENCES => {
-            line.push_str(&format!("; {} found", counted(counts.rows, "sequence", "sequences")));
-        }
-        Step::IMAGES => line.push_str(&format!("; {} found", counted(counts.rows, "image", "images"))),
-        _ => {}
-    }
-    // Here the filters remove records, and not inputs.
-    if gives_many(step.step) && !filters.is_empty() {
-        line.push_str(&format!(", others {filtered}"));
-    }
-    line
+    let found = match step.step {
+        Step::SEQUENCES => format!("; {} found", counted(counts.rows, "sequence", "sequences")),
+        Step::IMAGES => format!("; {} found", counted(counts.rows, "image", "images")),
+        _ => String::new(),
+    };
+    // Filters of these steps remove records, and not inputs.
+    let others = gives_many(step.step) && !filters.is_empty();
+    let others = if others { format!(", others {filtered}") } else { String::new() };
+    format!("{}: {}: {}{found}{others}", step.step, counted(counts.inputs, one, many), parts.join(", "))
 }
 
 fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
