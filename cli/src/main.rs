@@ -2,9 +2,9 @@
 //!
 //! Modules import only from those above them in this list:
 //!
-//! - `exit_code`, `step`: exit codes, and what steps read and give
-//! - `args`: flag groups and value parsers
+//! - `exit_code`, `runtime`, `step`, `sync`: exit codes, threads, what steps read and give, locks
 //! - `terminal`: standard output and error, and how values are formatted
+//! - `args`: flag groups and value parsers
 //! - `progress`: counts, rates and the live lines
 //! - `artifacts`: the files besides tables and pictures
 //! - `job`: the frame of a run: begin, flow, close
@@ -22,6 +22,7 @@ mod job;
 mod progress;
 mod runtime;
 mod step;
+mod sync;
 mod terminal;
 
 use std::io::{self, Write};

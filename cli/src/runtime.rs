@@ -6,12 +6,13 @@
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::sync::lock;
 use streetflow::{Error, ErrorKind, Result};
 
 /// Maximum number of blocking threads, for example for writing files: one per request by default.
@@ -88,7 +89,7 @@ fn too_few(granted: usize) -> Error {
 /// Starts up to `wanted` threads at once and ends them. Returns how many started, and the error of the next one.
 fn count_granted(wanted: usize) -> (usize, Option<io::Error>) {
     let gate = Arc::new(Mutex::new(()));
-    let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+    let closed = lock(&gate);
     let (mut threads, mut refused) = (Vec::with_capacity(wanted), None);
     for _ in 0..wanted {
         let gate = Arc::clone(&gate);
@@ -127,7 +128,7 @@ fn start_plan(plan: Plan) -> Result<Runtime> {
     let warm = || -> io::Result<Runtime> {
         let runtime = builder.build()?;
         let gate = Arc::new(Mutex::new(()));
-        let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = lock(&gate);
         for _ in 0..plan.blocking {
             let gate = Arc::clone(&gate);
             drop(runtime.spawn_blocking(move || drop(gate.lock())));

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::StreamExt;
 
 use crate::artifacts::owned_file::{Mark, OwnedFile};
+use crate::sync::lock;
 use crate::terminal::format::grouped;
 use streetflow::model::shown_name;
 use streetflow::{Flow, Metadata, RecordStream, Result, Written};
@@ -104,7 +105,7 @@ impl Attribution {
     }
 
     fn authors(&self) -> MutexGuard<'_, Authors> {
-        self.authors.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.authors)
     }
 
     /// Collects the authors of the images that pass.

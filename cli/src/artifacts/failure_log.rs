@@ -16,12 +16,13 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use csv::ByteRecord;
 use tempfile::NamedTempFile;
 
 use crate::artifacts::owned_file::{Existing, Mark, OwnedFile, not_ours};
+use crate::sync::lock;
 use streetflow::atomic_file::{commit, temporary_beside};
 use streetflow::{Error, ErrorKind, Result, Step};
 
@@ -119,7 +120,7 @@ impl CsvLog {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Adds a row, unless its item has one already. Only the first write error is returned; `finish` returns it again.

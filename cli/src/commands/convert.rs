@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use futures::{StreamExt, TryStreamExt};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{DisplayArgs, EncodingArgs, GeometryArgs, parsed};
 use crate::exit_code::Exit;
 use crate::job::{Input, Signals, layout};
+use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text, plural};
 use crate::terminal::printer::{Printer, Severity};
 use streetflow::file_system::report_unsupported;
@@ -241,7 +242,7 @@ impl<'a> Conversion<'a> {
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let warn = Arc::clone(&warnings);
         let check = IdCheck::warn(move |text| {
-            warn.lock().unwrap_or_else(PoisonError::into_inner).push((Severity::Warning, text.to_owned()));
+            lock(&warn).push((Severity::Warning, text.to_owned()));
         });
         let table = table.retype::<T>()?.on_rounded_ids(check.keep());
         let unread: Vec<_> = table
@@ -260,7 +261,7 @@ impl<'a> Conversion<'a> {
             flow = flow.then(reject_new_columns(&select::<T>(Some(&self.fields)), self.format));
         }
         let report = self.write(flow).await?;
-        let mut lines = std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut lines = std::mem::take(&mut *lock(&warnings));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
             let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use strsim::levenshtein;
 use toml::{Table, Value};
 
 use super::setting::{Setting, SettingNames, TOOLSET_NAMES};
@@ -80,23 +81,8 @@ fn nearest<'a>(key: &str, names: &'a [String]) -> Option<&'a str> {
     let of_toolset = TOOLSET_NAMES.iter().map(|(name, _)| *name).chain([BOX]);
     let key = key.to_lowercase().replace('-', "_");
     let all = names.iter().map(String::as_str).chain(of_toolset);
-    let near = all.map(|name| (edit_distance(&key, &name.to_lowercase()), name)).min()?;
+    let near = all.map(|name| (levenshtein(&key, &name.to_lowercase()), name)).min()?;
     (near.0 <= 1 + key.chars().count() / 3).then_some(near.1)
-}
-
-/// The Levenshtein distance: changed, inserted and removed characters.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let changed = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn edges(value: &Value) -> Result<String> {

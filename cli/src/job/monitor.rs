@@ -2,13 +2,14 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once};
 
 use crate::args::{DisplayArgs, ProgressArg};
 use crate::artifacts::failure_log::FailureLog;
 use crate::progress::messages::EventPrinter;
 use crate::progress::render::{Display, ProgressRenderer, REDRAW_INTERVAL};
 use crate::progress::stats::RunStats;
+use crate::sync::lock;
 use crate::terminal::printer::Printer;
 use streetflow::file_system::report_unsupported;
 use streetflow::{Error, Event, Observer, Step};
@@ -62,24 +63,23 @@ impl Monitor {
 
     /// Calls `call` when the first item enters a step. Before that, the run may still fail with a usage error.
     pub(crate) fn on_first_input(&self, call: impl FnOnce() + Send + 'static) {
-        *self.on_first_input.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(call));
+        *lock(&self.on_first_input) = Some(Box::new(call));
     }
 
     /// Stores why the run is ended early.
     pub(crate) fn set_refusal(&self, error: Error) {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *lock(&self.refusal) = Some(error);
     }
 
     /// Takes the reason why the run was ended early, if it was.
     pub(crate) fn take_refusal(&self) -> Option<Error> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.refusal).take()
     }
 
     fn start(&self, step: Step) {
         if self.stats.step(step).is_some() {
             self.first_input.call_once(|| {
-                if let Some(call) = self.on_first_input.lock().unwrap_or_else(PoisonError::into_inner).take()
-                {
+                if let Some(call) = lock(&self.on_first_input).take() {
                     call();
                 }
             });

@@ -1,11 +1,12 @@
 //! Reads sequences ahead of the downloads, so that the size of a crawl is known early.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::sync::lock;
 use streetflow::{Error, ErrorKind, RecordStream};
 
 /// Reads up to `max` records ahead, in order.
@@ -19,7 +20,7 @@ pub(crate) fn prefetch<T: Send + 'static>(mut records: RecordStream<T>, max: usi
     let reading = async move {
         while let Some(item) = records.next().await {
             if item.as_ref().is_err_and(Error::is_fatal) {
-                *set_fatal.lock().unwrap_or_else(PoisonError::into_inner) = item.err();
+                *lock(&set_fatal) = item.err();
                 return;
             }
             if sender.send(item).await.is_err() {
@@ -30,7 +31,7 @@ pub(crate) fn prefetch<T: Send + 'static>(mut records: RecordStream<T>, max: usi
     let reading = AbortOnDropHandle::new(tokio::spawn(reading));
     let prefetched = futures::stream::unfold(Some((receiver, reading)), move |state| {
         let fatal = Arc::clone(&fatal);
-        let take_fatal = move || fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let take_fatal = move || lock(&fatal).take();
         async move {
             let (mut receiver, reading) = state?;
             if let Some(error) = take_fatal() {

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::sync::lock;
 use crate::terminal::format::{human_time, path_text};
 use crate::terminal::printer::Printer;
 use streetflow::{Error, Event, Observer, Step};
@@ -56,7 +57,7 @@ impl EventPrinter {
 
     /// Whether the last message about a wait is old enough; one message covers all waits of a minute.
     fn may_report_wait(&self) -> bool {
-        let mut last = self.last_wait_message.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last_wait_message);
         let may = last.is_none_or(|last| last.elapsed() >= WAIT_MESSAGE_INTERVAL);
         if may {
             *last = Some(Instant::now());

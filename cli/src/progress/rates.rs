@@ -1,8 +1,10 @@
 //! Current rates, from samples of growing counts.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// A rate is the mean over this period.
 const RATE_PERIOD: Duration = Duration::from_secs(10);
@@ -31,7 +33,7 @@ impl RateMeter {
 
     /// Stores the counts of now, unless the last sample is less than a second old.
     pub(crate) fn sample(&self, at: Instant, counts: impl FnOnce() -> Vec<u64>) {
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = lock(&self.samples);
         if samples.back().is_some_and(|last| at.duration_since(last.at) < SAMPLE_INTERVAL) {
             return;
         }
@@ -56,7 +58,7 @@ impl RateMeter {
 
     /// The count at `index` one `period` ago and the time of that sample; 0 at the start if the run is younger.
     fn before(&self, index: usize, period: Duration, at: Instant) -> (Instant, u64) {
-        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = lock(&self.samples);
         if at.duration_since(self.started) <= period {
             return (self.started, 0);
         }

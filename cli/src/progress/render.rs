@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,6 +11,7 @@ use crate::progress::json;
 use crate::progress::rates::RateMeter;
 use crate::progress::stats::RunStats;
 use crate::progress::view::ProgressView;
+use crate::sync::lock;
 use crate::terminal::printer::Printer;
 
 /// How often live lines are redrawn.
@@ -119,7 +120,7 @@ impl ProgressRenderer {
 
     /// Whether the interval has passed; if so, starts the next one.
     fn is_due(&self, interval: Duration) -> bool {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next);
         let is_due = *next <= Instant::now();
         if is_due {
             *next = Instant::now() + interval;

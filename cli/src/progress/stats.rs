@@ -1,12 +1,13 @@
 //! The counts of a run, filled from its events.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::progress::stall::StallDetector;
 use crate::progress::waits::Waits;
 use crate::step::{gives_many, unit};
+use crate::sync::lock;
 use crate::terminal::format::grouped;
 use streetflow::{Class, Client, Event, Observer, RateLimit, Step, Tally};
 
@@ -259,7 +260,7 @@ impl StepStats {
 
     /// Names the first deleted items, and how many there are besides.
     pub(crate) fn gone_names(&self) -> String {
-        let names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = lock(&self.gone_names);
         let more = self.gone().saturating_sub(names.len() as u64);
         let listed = names.join(", ");
         if more > 0 { format!("{listed} and {} more", grouped(more)) } else { listed }
@@ -267,7 +268,7 @@ impl StepStats {
 
     /// Rows that each filter removed, sorted by the filter's name.
     pub(crate) fn filtered_by(&self) -> Vec<(&'static str, u64)> {
-        let mut filtered_by = self.filtered_by.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut filtered_by = lock(&self.filtered_by).clone();
         filtered_by.sort_unstable();
         filtered_by
     }
@@ -278,7 +279,7 @@ impl StepStats {
     }
 
     fn count_filtered(&self, filter: &'static str) {
-        let mut filtered_by = self.filtered_by.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut filtered_by = lock(&self.filtered_by);
         match filtered_by.iter_mut().find(|(name, _)| *name == filter) {
             Some((_, count)) => *count += 1,
             None => filtered_by.push((filter, 1)),
@@ -289,7 +290,7 @@ impl StepStats {
     fn count_gone(&self, subject: &str) {
         self.gone.increment();
         let name = subject.split_once(" of sequence ").map_or(subject, |(id, _)| id);
-        let mut names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = lock(&self.gone_names);
         if names.len() < MAX_GONE_NAMES {
             names.push(name.to_owned());
         }

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anstream::AutoStream;
 use clap::ColorChoice;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
+use crate::sync::lock;
 use crate::terminal::format::{color_choice, error_text};
 use streetflow::client::redact;
 use streetflow::text::is_shown;
@@ -39,7 +40,7 @@ impl Printer {
 
     /// Prints above these live lines from now on; `None` means that there are no live lines.
     pub(crate) fn print_above(&self, lines: Option<MultiProgress>) {
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+        *lock(&self.live) = lines;
     }
 
     /// Whether it prints JSON objects.
@@ -119,7 +120,7 @@ impl Printer {
             let mut err = AutoStream::new(io::stderr(), color_choice(self.color));
             err.write_all(text.as_bytes()).and_then(|()| err.flush()).ok();
         };
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let live = lock(&self.live).clone();
         match live {
             Some(lines) => lines.suspend(print),
             None => print(),

@@ -77,7 +77,7 @@ async fn another_query_replaces_tables_only_after_confirmation() {
     let (exit, stderr) = go(&format!("{} -o elsewhere", crawl(THERE))).await;
     assert_eq!(exit, 0, "{stderr}");
     let (exit, stderr) = go(&format!("{} --yes", crawl(THERE))).await;
-    assert!(exit == 0 && stderr.contains("are replaced"), "{stderr}");
+    assert!(exit == 0 && stderr.contains("replacing the tables of another query"), "{stderr}");
     assert!(tables(folder.path()) != before);
     // The tables are those of the new query.
     let (exit, stderr) = go(&crawl(HERE)).await;

@@ -126,7 +126,7 @@ async fn errors_in_settings_are_reported_with_their_source_and_exit_code_2() {
         ),
         ("area = 'missing.geojson'", &["`missing.geojson`", "`area` is set by"]),
         ("token = 'MLY|1|abcdef'", &["unknown setting `token`", "MAPILLARY_TOKEN"]),
-        ("restart = true", &["about one run"]),
+        ("restart = true", &["applies to one run"]),
         ("seq_out_file = '../x'", &["--seq-out-file", "without a path"]),
         ("a = = 1", &["line 1"]),
         ("[AOI_bbox]\nll_lat = 1", &["`[AOI_bbox]` needs four numbers"]),

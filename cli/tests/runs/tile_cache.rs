@@ -79,7 +79,8 @@ async fn a_second_run_requests_no_tile_and_writes_the_same_table() {
     // Cached tiles do not wait for the rate limit: here, the second request would wait for fifty minutes.
     let (exit, stderr, second) = run(&sandbox, cache.path(), &area("--tile-rate 0.02")).await;
     assert_eq!((exit, take_tile_requests(&sandbox)), (0, 0), "{stderr}");
-    let reported = format!("{all} tiles from the cache of the last 24 h; `--tile-cache-age 0` asks anew");
+    let reported =
+        format!("{all} tiles from the cache of the last 24 h; `--tile-cache-age 0` requests them again");
     assert!(stderr.contains(&reported), "{stderr}");
     assert!(plain.is_some() && first == plain && second == plain);
     for file in files(cache.path()) {
