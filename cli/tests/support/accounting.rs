@@ -1,4 +1,4 @@
-//! What the tests of the ledger share: a run's report, tables, ledgers and requests must tell the same.
+//! What the tests of the log share: a run's report, tables, ledgers and requests must tell the same.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,14 +47,14 @@ pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
     rows.records().map(|row| row.unwrap()[at].to_owned()).collect()
 }
 
-/// The ids that a ledger names for a step.
-pub(crate) fn named(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
-    let ids = column(outputs, ledger, "id");
-    let steps = column(outputs, ledger, "step");
+/// The ids that `failures.csv` or `gone.csv` lists for a step.
+pub(crate) fn named(outputs: &Path, log: &str, step: &str) -> Vec<String> {
+    let ids = column(outputs, log, "id");
+    let steps = column(outputs, log, "step");
     steps.into_iter().zip(ids).filter(|(of, _)| of == step).map(|(_, id)| id).collect()
 }
 
-/// Asserts that a run's report, tables, ledgers and requests tell the same, and gives the report.
+/// Asserts that a run's report, tables, failure logs and requests agree. Returns the report.
 pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) -> Value {
     let report = report(outputs);
     assert_eq!(report["exit_code"], exit, "{what}: {report:#}");
@@ -76,9 +76,9 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
             );
         }
         came = Some(count("rows"));
-        for (ledger, count) in [("failures.csv", count("failed")), ("gone.csv", count("gone"))] {
-            let named = named(outputs, ledger, step);
-            assert_eq!(named.len() as u64, count, "{what}: {step}: {ledger}: {named:?}");
+        for (log, count) in [("failures.csv", count("failed")), ("gone.csv", count("gone"))] {
+            let named = named(outputs, log, step);
+            assert_eq!(named.len() as u64, count, "{what}: {step}: {log}: {named:?}");
             assert_eq!(named.iter().collect::<BTreeSet<_>>().len(), named.len(), "{what}: each once");
             assert!(named.iter().all(|id| !id.is_empty() && !id.contains(' ')), "{what}: {named:?}");
         }
@@ -151,20 +151,20 @@ fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
         if !report["steps"][step].is_object() {
             continue;
         }
-        let entered: BTreeSet<_> = column(outputs, from, column_of).into_iter().collect();
+        let inputs: BTreeSet<_> = column(outputs, from, column_of).into_iter().collect();
         let out: BTreeSet<_> = out.into_iter().collect();
-        let missing = ["failures.csv", "gone.csv"].map(|ledger| named(outputs, ledger, step));
+        let missing = ["failures.csv", "gone.csv"].map(|log| named(outputs, log, step));
         let missing: Vec<_> = missing.into_iter().flatten().collect();
         assert!(missing.iter().all(|id| !out.contains(id)), "{what}: {step}: both there and missing");
         let left: BTreeSet<_> = out.into_iter().chain(missing).collect();
         let count = |way: &str| number(&report["steps"][step][way]);
         if count("filtered") + count("over_limit") == 0 {
-            assert!(left == entered, "{what}: {step}: {:?}", left.symmetric_difference(&entered));
+            assert!(left == inputs, "{what}: {step}: {:?}", left.symmetric_difference(&inputs));
         }
         // Of a sequence that was cut by the limit, some images are out.
-        let lost = (entered.len() - left.len()) as u64;
+        let lost = (inputs.len() - left.len()) as u64;
         assert!(
-            left.is_subset(&entered) && (step == "images" || lost == count("filtered") + count("over_limit"))
+            left.is_subset(&inputs) && (step == "images" || lost == count("filtered") + count("over_limit"))
         );
     }
 }
