@@ -10,10 +10,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::sinks::{Layout, encoder_for, sink_for};
 use streetflow::{
     CsvSink, ErrorKind, Fields, FileSink, Flow, Format, GeoJsonSeqSink, GeoJsonSink, Metadata, RecordStream,
-    Result, Sink, Source, TableSource, Tee, Written,
+    Result, Sink, Source, TableSource, Written,
 };
 
-use crate::support::{eventually, failure, images, metadata, names, odd_metadata};
+use crate::support::{eventually, failure, image_records, metadata_record, names, odd_metadata};
 
 fn all_fields() -> Fields {
     Fields::known().join(",").parse().unwrap()
@@ -21,11 +21,11 @@ fn all_fields() -> Fields {
 
 /// A record with an odd value in every column, and one with none but the key.
 fn odd_records() -> Vec<Metadata> {
-    vec![odd_metadata(), metadata("1")]
+    vec![odd_metadata(), metadata_record("1")]
 }
 
 fn many() -> impl Iterator<Item = Metadata> {
-    images(100_000).map(|image| Metadata { img_id: image.img_id, ..Metadata::default() })
+    image_records(100_000).map(|image| Metadata { img_id: image.img_id, ..Metadata::default() })
 }
 
 async fn drain(
@@ -149,8 +149,6 @@ conforms!(geojsonseq_rs, GeoJsonSeq, |path| {
     GeoJsonSeqSink::create(path).fields(&all_fields()).record_separators()
 });
 conforms!(by_format, GeoJsonSeq, |path| sink_for(path, FORMAT, &Layout::default().fields(&all_fields())));
-conforms!(first_of_a_tee, Csv, |path| Tee(CsvSink::create(path).fields(&all_fields()), Swallow));
-conforms!(second_of_a_tee, Csv, |path| Tee(Swallow, CsvSink::create(path).fields(&all_fields())));
 
 #[cfg(feature = "parquet")]
 mod parquet {
@@ -165,28 +163,17 @@ mod parquet {
     conforms!(native, Parquet, |path| ParquetSink::create(path).fields(&all_fields()).native_geometry());
 }
 
-/// Takes everything and writes nothing.
-struct Swallow;
-
-#[streetflow::async_trait]
-impl Sink<Metadata> for Swallow {
-    async fn drain(self: Box<Self>, records: RecordStream<Metadata>) -> Result<Written> {
-        records.try_for_each(|_| async { Ok(()) }).await?;
-        Ok(Written::default())
-    }
-}
-
 #[tokio::test]
-async fn a_tee_whose_second_sink_fails_leaves_nothing_of_the_first() {
+async fn a_sink_that_fails_leaves_nothing_of_a_tap() {
     let folder = tempfile::tempdir().unwrap();
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
-    let tee = Tee(CsvSink::create(&good), full_disk_after(&bad, 50_000));
-    let error = drain(tee, many().map(Ok)).await.unwrap_err();
+    let flow = Flow::from(stream::iter(many().map(Ok))).tap(CsvSink::create(&good));
+    let error = flow.into_sink(full_disk_after(&bad, 50_000)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     eventually("nothing is left", || names(folder.path()).is_empty()).await;
 }
 
-/// Takes one record and is content.
+/// A sink that stops after one record.
 struct One;
 
 #[streetflow::async_trait]
@@ -198,18 +185,11 @@ impl Sink<Metadata> for One {
 }
 
 #[tokio::test]
-async fn a_tee_goes_on_where_one_sink_has_enough() {
+async fn a_flow_continues_after_a_tap_has_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("table");
-    for tee in [true, false] {
-        let table = CsvSink::create(&path);
-        let written = if tee {
-            drain(Tee(One, table), many().map(Ok)).await
-        } else {
-            drain(Tee(table, One), many().map(Ok)).await
-        };
-        assert_eq!(written.unwrap(), 100_000);
-    }
+    let flow = Flow::from(stream::iter(many().map(Ok))).tap(One);
+    let report = flow.into_sink(CsvSink::create(folder.path().join("table"))).await.unwrap();
+    assert_eq!(report.records, 100_000);
 }
 
 /// A disk that has room for so many bytes.
@@ -246,7 +226,7 @@ async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
         let sink = full_disk(&folder.path().join("table"), room, *format);
         let error = drain(sink, many().map(Ok)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{format}");
-        assert!(error.hint().unwrap_or_default().contains("make room"), "{format}: {}", error.chain());
+        assert!(error.hint().unwrap_or_default().contains("free some space"), "{format}: {}", error.chain());
         eventually("nothing is left", || names(folder.path()).is_empty()).await;
     }
 }

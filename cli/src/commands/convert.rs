@@ -14,7 +14,7 @@ use crate::exit_code::Exit;
 use crate::job::{Input, Signals, layout};
 use crate::terminal::format::{grouped, path_text, plural};
 use crate::terminal::printer::{Printer, Severity};
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
 use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_for};
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &ConvertArgs, display: &DisplayArgs) -> Exit {
         }
     };
     let printer = display.printer();
-    tell_refusals(&|event: &Event<'_>| {
+    report_unsupported(&|event: &Event<'_>| {
         if let Event::Warning { error } = event {
             let hint = error.hint().unwrap_or_default();
             printer.warn(&format!("{}; {hint}", error.chain()));

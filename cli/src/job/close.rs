@@ -8,7 +8,7 @@ use super::table_queries::PreparedTables;
 use super::{summary, tile_cache};
 use crate::artifacts::report::{End, Outcome, ReportFile};
 use crate::exit_code::Exit;
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::text::shown;
 use streetflow::{ErrorKind, Report};
 
@@ -55,7 +55,7 @@ impl Job<'_> {
     fn print_end(&self, monitor: &Monitor, tables: &PreparedTables, end: &End<'_>) -> Exit {
         // A usage error leaves no report.
         if end.report.is_none() && !monitor.stats.has_begun() {
-            tell_refusals(monitor);
+            report_unsupported(monitor);
             end.error.iter().for_each(|error| monitor.printer.error(error));
             monitor.printer.end(end.exit as u8, None, None);
             return end.exit;
@@ -64,7 +64,7 @@ impl Job<'_> {
         let queries = tables.plan.queries_after(&tables.known, end.report);
         let report = file.compose(&monitor.stats, &monitor.failure_log, self.network, &queries.json(), end);
         let written = file.write(&report);
-        tell_refusals(monitor);
+        report_unsupported(monitor);
         summary::print_counts(monitor);
         let cache_note = self.input.area().and_then(|area| {
             tile_cache::hits_note(monitor.stats.tally.tile_cache_hits(), area, self.network)

@@ -34,7 +34,7 @@ impl ImageSelection {
 
     /// The fields to request: the given ones, and those that the filters need.
     pub(crate) fn request_fields(&self, fields: Fields) -> Result<Fields> {
-        self.filters.iter().try_fold(fields, |fields, filter| filter.asked(&fields))
+        self.filters.iter().try_fold(fields, |fields, filter| filter.request_fields(&fields))
     }
 
     /// Applies the limit before the metadata if no filter follows, so that no metadata over the limit is requested.

@@ -16,7 +16,7 @@ use streetflow::{Class, Format, Report, Step, Written};
 pub(crate) fn print_counts(monitor: &Monitor) {
     let (printer, stats) = (&monitor.printer, &monitor.stats);
     for step in stats.steps.iter().filter(|step| step.inputs.get() > 0 || step.rows.get() > 0) {
-        printer.note(&step_line(step, stats.tally.bytes(Class::Bytes)));
+        printer.note(&step_line(step, stats.tally.bytes(Class::Picture)));
     }
     let incomplete = stats.tally.exif_incomplete();
     if incomplete > 0 {

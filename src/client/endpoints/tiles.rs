@@ -1,0 +1,126 @@
+//! Vector tiles, from the response store, the tile cache or the network.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+use url::Url;
+
+use super::fetch::in_task;
+use super::url::endpoint_url;
+use crate::client::cache::response_cache::CacheEntry;
+use crate::client::handle::Client;
+use crate::client::transport::request::ApiRequest;
+use crate::client::transport::retry::RetryOverride;
+use crate::error::{Error, ErrorKind, Result};
+use crate::geo::TileId;
+use crate::observe::{Class, Event};
+
+/// The largest unpacked tile, in bytes.
+const MAX_TILE_LEN: usize = 64 << 20;
+
+impl Client {
+    /// Fetches a vector tile of `mly1_public`, uncompressed. A tile without data is empty.
+    pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>> {
+        self.parsed_tile(tile, |bytes| Ok(bytes.to_vec()), |_| true).await
+    }
+
+    /// Fetches and parses a tile. A tile that can't be parsed is requested again.
+    ///
+    /// A tile that is not complete according to `is_complete` is used but neither stored nor read from disk, so that the
+    /// next run requests it again.
+    pub(crate) async fn parsed_tile<T: Send + 'static>(
+        &self,
+        tile: TileId,
+        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        is_complete: fn(&T) -> bool,
+    ) -> Result<T> {
+        let url = endpoint_url(&self.shared.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
+        let request = ApiRequest {
+            class: Class::Tile,
+            url: url.clone(),
+            doing: "read the tile",
+            subject: tile.to_string(),
+        };
+        let client = self.clone();
+        in_task(async move {
+            let key = format!("tile {tile}");
+            if let Some(body) = client.stored(&key).await
+                && let Ok(parsed) = parse(&body)
+                && is_complete(&parsed)
+            {
+                client.emit(&Event::StoreHit { class: Class::Tile });
+                return Ok(parsed);
+            }
+            if let Some(body) = client.cached_tile(&url, tile).await
+                && let Ok(parsed) = parse(&body)
+                && is_complete(&parsed)
+            {
+                client.emit(&Event::TileCacheHit { tile });
+                client.store(CacheEntry::new(key, body)).await?;
+                return Ok(parsed);
+            }
+            let sender = client.clone();
+            let fetched = client.fetch(request, RetryOverride::default(), move |body| {
+                let body = sender.unpack(body)?;
+                let parsed = parse(&body)?;
+                let entry = is_complete(&parsed).then(|| CacheEntry::new(key.clone(), body.clone()));
+                Ok(((parsed, body), entry))
+            });
+            let (parsed, body) = fetched.await?;
+            if is_complete(&parsed) {
+                client.cache_tile(&url, tile, body).await;
+            }
+            Ok(parsed)
+        })
+        .await
+    }
+
+    /// Decompresses a tile if necessary and removes the token.
+    fn unpack(&self, body: Bytes) -> Result<Bytes> {
+        let body = gunzip(body)?;
+        Ok(match &self.shared.transport.token {
+            Some(token) => token.redact_tile(body),
+            None => body,
+        })
+    }
+
+    /// Returns a tile from the tile cache.
+    async fn cached_tile(&self, url: &Url, tile: TileId) -> Option<Vec<u8>> {
+        let (cache, url) = (self.shared.tile_cache.clone()?, url.clone());
+        spawn_blocking(move || cache.get(&url, tile)).await.ok()?
+    }
+
+    /// Puts a tile into the tile cache. A failure is reported to the observer and is not an error.
+    async fn cache_tile(&self, url: &Url, tile: TileId, bytes: Bytes) {
+        let Some(cache) = self.shared.tile_cache.clone() else { return };
+        // A server may repeat the token, which must not get into a file.
+        if self.shared.transport.holds_token(&bytes) {
+            return;
+        }
+        let (folder, url) = (cache.folder().display().to_string(), url.clone());
+        if let Ok(Err(error)) = spawn_blocking(move || cache.put(&url, tile, &bytes)).await {
+            let error = Error::new(ErrorKind::Io, "cache tiles in")
+                .with_subject(folder)
+                .with_source(error)
+                .with_hint("the run continues without the tile cache; `--tile-cache-age 0` turns it off");
+            self.emit(&Event::TileCacheDisabled { error: &error });
+        }
+    }
+}
+
+/// Decompresses gzip data. Servers were seen to send it without the header that announces it.
+pub(crate) fn gunzip(body: Bytes) -> Result<Bytes> {
+    if !body.starts_with(&[0x1f, 0x8b]) {
+        return Ok(body);
+    }
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(&body[..])
+        .take(MAX_TILE_LEN as u64 + 1)
+        .read_to_end(&mut plain)
+        .map_err(|error| Error::new(ErrorKind::Malformed, "").with_source(error))?;
+    if plain.len() > MAX_TILE_LEN {
+        return Err(Error::new(ErrorKind::Rejected, "").with_source("the tile unpacks to more than 64 MiB"));
+    }
+    Ok(plain.into())
+}
