@@ -168,9 +168,9 @@ impl CsvLog {
             Existing::Foreign if new.is_none() => return Ok(LineCounts::default()),
             Existing::Foreign => return Err(not_ours()),
             Existing::Ours(file) => {
-                let mut kept = self.writer()?;
-                for_each_row(file, |row| if is_replaced(row) { Ok(()) } else { kept.add(row) })?;
-                Some(kept).filter(|kept| kept.count > 0)
+                let mut remaining = self.writer()?;
+                for_each_row(file, |row| if is_replaced(row) { Ok(()) } else { remaining.add(row) })?;
+                Some(remaining).filter(|remaining| remaining.count > 0)
             }
         };
         let count = |writer: &Option<LogWriter>| writer.as_ref().map_or(0, |writer| writer.count);
