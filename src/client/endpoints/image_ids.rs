@@ -139,6 +139,8 @@ impl Client {
     }
 
     /// Fetches one page. If it is the only one of its sequence, it is stored within the attempt.
+    ///
+    /// The request can't be split, so a response that asks to reduce the amount of data is retried.
     async fn fetch_page(&self, sequence: &SequenceId, url: &Url, is_first: bool) -> Result<IdPage> {
         let request = ApiRequest {
             class: Class::Search,
@@ -147,7 +149,7 @@ impl Client {
             subject: sequence.to_string(),
         };
         let sequence = sequence.clone();
-        self.fetch(request, RetryOverride::default(), move |body| {
+        self.fetch(request, RetryOverride::SINGLE, move |body| {
             let page = IdPage::parse(&body)
                 .map_err(|error| Error::new(ErrorKind::Malformed, "").with_source(error).with_status(200))?;
             let is_only = is_first && page.next.is_none();

@@ -8,13 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::concurrency::ConcurrencyLimiter;
 use super::rate_limit::RateLimiter;
 use super::reachability::Reachability;
-use super::request::Timeouts;
+use super::request::{HOSTS, Timeouts, host_of};
 use super::retry::RetryPolicy;
 use crate::client::token::Token;
 use crate::observe::{Class, Event, Observer};
-
-/// The number of host groups: tile host, Graph API, image hosts.
-pub(crate) const HOSTS: usize = 3;
 
 /// Sends the requests of one client and enforces its limits.
 pub(crate) struct Transport {
@@ -34,15 +31,6 @@ pub(crate) struct Transport {
     pub(crate) observer: Arc<dyn Observer>,
     /// Cancelled when the client stops.
     pub(crate) stop: CancellationToken,
-}
-
-/// Returns the number of a class's host group. Entities and searches share the Graph API.
-pub(crate) fn host_of(class: Class) -> usize {
-    match class {
-        Class::Tile => 0,
-        Class::Entity | Class::Search => 1,
-        Class::Picture => 2,
-    }
 }
 
 impl Transport {

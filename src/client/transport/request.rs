@@ -1,4 +1,4 @@
-//! A request, and the limits of its time.
+//! A request, its host group and its time limits.
 
 use std::time::Duration;
 
@@ -7,7 +7,19 @@ use url::Url;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Class;
 
-/// A request, with the words for its errors.
+/// The number of host groups: tile host, Graph API, image hosts.
+pub(crate) const HOSTS: usize = 3;
+
+/// Returns the index of a class's host group. Entities and searches share the Graph API.
+pub(crate) fn host_of(class: Class) -> usize {
+    match class {
+        Class::Tile => 0,
+        Class::Entity | Class::Search => 1,
+        Class::Picture => 2,
+    }
+}
+
+/// A request and the text for its errors.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiRequest {
     pub(crate) class: Class,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::body::ResponseBody;
-use super::concurrency::{Outcome, Priority};
-use super::core::{Transport, host_of};
+use super::concurrency::outcome::{Outcome, Priority};
+use super::core::Transport;
 use super::item_slot::ItemSlot;
-use super::request::ApiRequest;
+use super::request::{ApiRequest, host_of};
 use super::retry::RetryOverride;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Class, Event};

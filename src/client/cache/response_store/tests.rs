@@ -4,14 +4,14 @@ use super::*;
 fn fill(folder: &Path, count: u32) {
     let store = ResponseStore::open(folder, "a query").expect("a store");
     for number in 0..count {
-        let answer = format!("answer {number} ").repeat(20);
-        store.put(&format!("key {number}"), &[answer.as_bytes()]).expect("stored");
+        let response = format!("response {number} ").repeat(20);
+        store.put(&format!("key {number}"), &[response.as_bytes()]).expect("stored");
     }
     store.close().expect("closed");
 }
 
 fn is_correct(store: &ResponseStore, number: u32) -> bool {
-    store.get(&format!("key {number}")) == Some(format!("answer {number} ").repeat(20).into_bytes())
+    store.get(&format!("key {number}")) == Some(format!("response {number} ").repeat(20).into_bytes())
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_stored_response_is_in_the_files_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = ResponseStore::open(folder.path(), "a query").expect("a store");
     for number in 0..50 {
-        store.put(&format!("key {number}"), &[b"answer"]).expect("stored");
+        store.put(&format!("key {number}"), &[b"response"]).expect("stored");
         let index = fs::metadata(folder.path().join(INDEX)).expect("an index");
         assert_eq!(index.len(), (number + 1) * RECORD_LEN as u64);
     }
@@ -47,7 +47,7 @@ fn of_two_responses_the_newer_counts_unless_it_is_damaged() {
     let get = || ResponseStore::open(folder.path(), "a query").expect("a store").get("key");
     assert_eq!(get().as_deref(), Some(&b"new"[..]));
     let path = folder.path().join(RESPONSES);
-    let mut bytes = fs::read(&path).expect("answers");
+    let mut bytes = fs::read(&path).expect("responses");
     *bytes.last_mut().expect("a byte") ^= 1;
     fs::write(&path, bytes).expect("written");
     assert_eq!(get().as_deref(), Some(&b"old"[..]));
@@ -58,10 +58,10 @@ fn a_store_cut_at_any_byte_has_its_complete_responses_and_accepts_more() {
     let folder = tempfile::tempdir().expect("a folder");
     fill(folder.path(), 10);
     let whole = |name| fs::read(folder.path().join(name)).expect("a file");
-    let (answers, index) = (whole(RESPONSES), whole(INDEX));
+    let (responses, index) = (whole(RESPONSES), whole(INDEX));
     for cut in (0..index.len()).step_by(7) {
         fs::write(folder.path().join(INDEX), &index[..cut]).expect("written");
-        fs::write(folder.path().join(RESPONSES), &answers[..answers.len() - cut / 4]).expect("written");
+        fs::write(folder.path().join(RESPONSES), &responses[..responses.len() - cut / 4]).expect("written");
         let store = ResponseStore::open(folder.path(), "a query").expect("a store");
         assert!(store.len() <= (cut / RECORD_LEN) as u64);
         assert!(
@@ -77,14 +77,14 @@ fn a_store_cut_at_any_byte_has_its_complete_responses_and_accepts_more() {
 #[test]
 fn responses_of_another_query_are_set_aside() {
     let parent = tempfile::tempdir().expect("a folder");
-    let folder = parent.path().join("answers");
+    let folder = parent.path().join("responses");
     fill(&folder, 3);
     let store = ResponseStore::open(&folder, "another query").expect("a store");
     assert!(store.is_empty() && store.get("key 1").is_none());
     let reason = store.set_aside().expect("a reason");
-    assert!(reason.contains("another run") && reason.contains("answers.aside"), "{reason}");
+    assert!(reason.contains("another run") && reason.contains("responses.aside"), "{reason}");
     store.close().expect("closed");
-    let aside = ResponseStore::open(parent.path().join("answers.aside"), "a query").expect("a store");
+    let aside = ResponseStore::open(parent.path().join("responses.aside"), "a query").expect("a store");
     assert!((0..3).all(|number| is_correct(&aside, number)));
     aside.close().expect("closed");
     store.clear().expect("cleared");
@@ -93,10 +93,10 @@ fn responses_of_another_query_are_set_aside() {
 
 #[test]
 fn a_relative_name_is_a_folder_in_the_current_directory() {
-    let name = format!("answers-of-a-test-{:08x}", fastrand::u32(..));
+    let name = format!("responses-of-a-test-{:08x}", fastrand::u32(..));
     for name in [name.clone(), format!("./{name}"), format!("{name}/")] {
         let store = ResponseStore::open(&name, "a query").expect("a store");
-        store.put("key", &[b"answer"]).expect("stored");
+        store.put("key", &[b"response"]).expect("stored");
         store.close().expect("closed");
         let store = ResponseStore::open(&name, "another query").expect("a store");
         assert!(store.set_aside().is_some());
@@ -114,7 +114,7 @@ fn files_of_other_programs_are_set_aside_and_never_deleted_or_changed() {
         fs::write(folder.join(name), "my notes\n").expect("written");
         let store = ResponseStore::open(&folder, "a query").expect("a store");
         assert!(store.set_aside().is_some(), "{name}");
-        store.put("key", &[b"answer"]).expect("stored");
+        store.put("key", &[b"response"]).expect("stored");
         store.clear().expect("cleared");
         assert_eq!(fs::read_to_string(aside.join(name)).expect("a file"), "my notes\n");
         // The next time the `.aside` folder is taken.
@@ -143,7 +143,7 @@ fn a_full_disk_is_an_error_with_a_hint_and_nothing_is_stored_after_it() {
     std::os::unix::fs::symlink("/dev/full", folder.path().join(RESPONSES)).expect("a link");
     let store = ResponseStore::open(folder.path(), "a query").expect("a store");
     for _ in 0..2 {
-        let error = store.put("key", &[b"answer"]).expect_err("full");
+        let error = store.put("key", &[b"response"]).expect_err("full");
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(error.hint().is_some_and(|hint| hint.contains("make room")), "{error:?}");
     }

@@ -1,6 +1,6 @@
 //! A concurrency limit that follows the health of its host.
 
-use super::Outcome;
+use super::outcome::Outcome;
 
 /// The number of items over which the health of a host is averaged.
 const HEALTH_SPAN: f64 = 32.0;

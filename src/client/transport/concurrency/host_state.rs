@@ -3,18 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::adaptive_limit::AdaptiveLimit;
+use super::outcome::{Outcome, Priority};
 use super::retry_budget::RetryBudget;
-use super::{Outcome, Permit, Priority};
 
 /// While first attempts wait, one admission in this many is for a retry.
 const RETRY_SHARE: u32 = 32;
 
-/// What is known of a host, and the requests that wait for it.
-pub(super) struct HostState {
+/// What is known of a host, and the requests that wait for it. `W` wakes a waiting request.
+pub(super) struct HostState<W> {
     pub(super) limit: AdaptiveLimit,
     budget: RetryBudget,
     in_flight: usize,
@@ -22,22 +21,17 @@ pub(super) struct HostState {
     pub(super) responses: u64,
     /// Whether a task waits for the next token of the budget.
     has_timer: bool,
-    first: VecDeque<Waiter>,
-    retries: VecDeque<Waiter>,
+    /// First attempts in the order of arrival, each with its ticket: the position over all hosts.
+    first: VecDeque<(u64, W)>,
+    /// Retries, in the same way.
+    retries: VecDeque<(u64, W)>,
     /// The number of first attempts that were admitted since the last retry.
     first_since_retry: u32,
     /// Why the host is blocked, and the hint.
     pub(super) block: Option<(String, Option<String>)>,
 }
 
-/// A request that waits for a permit.
-pub(super) struct Waiter {
-    /// The position in the order of arrival, over all hosts.
-    pub(super) ticket: u64,
-    pub(super) admitted: oneshot::Sender<Permit>,
-}
-
-impl HostState {
+impl<W> HostState<W> {
     pub(super) fn new(concurrency: usize) -> Self {
         Self {
             limit: AdaptiveLimit::new(concurrency),
@@ -53,8 +47,8 @@ impl HostState {
     }
 
     /// Queues a request.
-    pub(super) fn push(&mut self, priority: Priority, waiter: Waiter) {
-        self.queue(priority).push_back(waiter);
+    pub(super) fn push(&mut self, priority: Priority, ticket: u64, waiter: W) {
+        self.queue(priority).push_back((ticket, waiter));
     }
 
     /// Returns the ticket of the next request, if one may go now.
@@ -63,14 +57,14 @@ impl HostState {
             return None;
         }
         let priority = self.next_priority();
-        let ticket = self.queue(priority).front()?.ticket;
+        let ticket = self.queue(priority).front()?.0;
         self.may_send(now).then_some(ticket)
     }
 
     /// Removes the next request from its queue.
-    pub(super) fn pop(&mut self) -> Option<Waiter> {
+    pub(super) fn pop(&mut self) -> Option<W> {
         let priority = self.next_priority();
-        let waiter = self.queue(priority).pop_front()?;
+        let (_, waiter) = self.queue(priority).pop_front()?;
         self.first_since_retry = match priority {
             Priority::Retry => 0,
             Priority::First => self.first_since_retry.saturating_add(1),
@@ -134,7 +128,7 @@ impl HostState {
         if is_retry_due && !self.retries.is_empty() { Priority::Retry } else { Priority::First }
     }
 
-    fn queue(&mut self, priority: Priority) -> &mut VecDeque<Waiter> {
+    fn queue(&mut self, priority: Priority) -> &mut VecDeque<(u64, W)> {
         match priority {
             Priority::First => &mut self.first,
             Priority::Retry => &mut self.retries,

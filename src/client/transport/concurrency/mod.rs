@@ -13,6 +13,7 @@
 
 mod adaptive_limit;
 mod host_state;
+pub(crate) mod outcome;
 mod retry_budget;
 #[cfg(test)]
 mod tests;
@@ -23,40 +24,24 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::host_state::{HostState, Waiter};
-use super::core::HOSTS;
+use self::host_state::HostState;
+use self::outcome::{Outcome, Priority};
+use super::request::HOSTS;
 use crate::sync::lock;
-
-/// What an attempt says about its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The host responded, whatever the response says.
-    Responded,
-    /// The body is complete but is not what was requested.
-    InvalidBody,
-    /// The server or the network failed.
-    Failed,
-    /// A rate limit was exceeded.
-    RateLimited,
-}
-
-/// Which waiting requests go first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Priority {
-    First,
-    Retry,
-}
 
 /// Hands out permits for requests to the hosts of a client.
 pub(crate) struct ConcurrencyLimiter {
     state: Mutex<State>,
 }
 
+/// A request that waits for a permit.
+type Waiter = oneshot::Sender<Permit>;
+
 struct State {
     /// How many more requests may be in flight, over all hosts.
     free: usize,
     next_ticket: u64,
-    hosts: [HostState; HOSTS],
+    hosts: [HostState<Waiter>; HOSTS],
 }
 
 /// Held while a request is in flight.
@@ -83,7 +68,7 @@ impl ConcurrencyLimiter {
             let mut state = self.state();
             let ticket = state.next_ticket;
             state.next_ticket += 1;
-            state.hosts[host].push(priority, Waiter { ticket, admitted });
+            state.hosts[host].push(priority, ticket, admitted);
             self.dispatch(&mut state);
         }
         match receiver.await {
@@ -97,12 +82,12 @@ impl ConcurrencyLimiter {
     fn dispatch(self: &Arc<Self>, state: &mut State) {
         let now = Instant::now();
         while let Some((host, waiter)) = state.pop(now) {
-            if waiter.admitted.is_closed() {
+            if waiter.is_closed() {
                 continue;
             }
             let generation = state.enter(host);
             let permit = Permit { limiter: Some(Arc::clone(self)), host, generation };
-            if let Err(mut permit) = waiter.admitted.send(permit) {
+            if let Err(mut permit) = waiter.send(permit) {
                 // The waiter was dropped. To drop the permit here would lock the state again.
                 permit.limiter = None;
                 state.leave(host);
@@ -164,7 +149,7 @@ impl State {
         if self.free == 0 {
             return None;
         }
-        let next = |(at, host): (usize, &mut HostState)| Some((host.next_ticket(now)?, at));
+        let next = |(at, host): (usize, &mut HostState<Waiter>)| Some((host.next_ticket(now)?, at));
         let (_, host) = self.hosts.iter_mut().enumerate().filter_map(next).min()?;
         Some((host, self.hosts[host].pop()?))
     }
