@@ -66,12 +66,12 @@ impl Call {
 /// Whether an error means that the file system does not support a call, in contrast to a failed call.
 pub fn is_unsupported(call: Call, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
-        || error.raw_os_error().is_some_and(|code| unsupported(call).contains(&code))
+        || error.raw_os_error().is_some_and(|code| unsupported_codes(call).contains(&code))
 }
 
 /// The error codes of an unsupported call.
 #[cfg(unix)]
-fn unsupported(call: Call) -> Vec<i32> {
+fn unsupported_codes(call: Call) -> Vec<i32> {
     use rustix::io::Errno;
 
     let anywhere = [Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::INVAL];
@@ -91,7 +91,7 @@ fn unsupported(call: Call) -> Vec<i32> {
 /// `ERROR_INVALID_FUNCTION`, `ERROR_NOT_SUPPORTED`, `ERROR_CALL_NOT_IMPLEMENTED`, and `ERROR_ACCESS_DENIED` for the
 /// modification time.
 #[cfg(not(unix))]
-fn unsupported(call: Call) -> Vec<i32> {
+fn unsupported_codes(call: Call) -> Vec<i32> {
     let anywhere = [1, 50, 120];
     let besides: &[i32] = if call == Call::SetTime { &[5] } else { &[] };
     anywhere.iter().chain(besides).copied().collect()
@@ -163,18 +163,18 @@ pub fn report_unsupported(observer: &dyn Observer) {
 
 /// Syncs a file to disk.
 pub fn sync_file(file: &File, path: &Path) -> io::Result<()> {
-    UNSUPPORTED.allow(Call::SyncFile, path, plainly(file.sync_all(), file))
+    UNSUPPORTED.allow(Call::SyncFile, path, sync_with_fallback(file.sync_all(), file))
 }
 
 /// Syncs the contents of a file to disk, and of its metadata only the length.
 pub fn sync_data(file: &File, path: &Path) -> io::Result<()> {
-    UNSUPPORTED.allow(Call::SyncFile, path, plainly(file.sync_data(), file))
+    UNSUPPORTED.allow(Call::SyncFile, path, sync_with_fallback(file.sync_data(), file))
 }
 
 /// On Apple systems the standard library flushes the disk cache, which network mounts do not support. There, a plain
 /// `fsync` works.
 #[cfg(target_vendor = "apple")]
-fn plainly(synced: io::Result<()>, file: &File) -> io::Result<()> {
+fn sync_with_fallback(synced: io::Result<()>, file: &File) -> io::Result<()> {
     match synced {
         Err(error) if is_unsupported(Call::SyncFile, &error) => Ok(rustix::fs::fsync(file)?),
         synced => synced,
@@ -182,7 +182,7 @@ fn plainly(synced: io::Result<()>, file: &File) -> io::Result<()> {
 }
 
 #[cfg(not(target_vendor = "apple"))]
-fn plainly(synced: io::Result<()>, _: &File) -> io::Result<()> {
+fn sync_with_fallback(synced: io::Result<()>, _: &File) -> io::Result<()> {
     synced
 }
 
@@ -190,7 +190,7 @@ fn plainly(synced: io::Result<()>, _: &File) -> io::Result<()> {
 #[cfg(unix)]
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = or_here(folder);
-    let synced = File::open(folder).and_then(|file| plainly(file.sync_all(), &file));
+    let synced = File::open(folder).and_then(|file| sync_with_fallback(file.sync_all(), &file));
     UNSUPPORTED.allow(Call::SyncFolder, folder, synced)
 }
 

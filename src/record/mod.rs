@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_of_other_tools_are_understood() {
+    fn cells_of_other_tools_are_parsed() {
         assert_eq!(Kind::Bool.parse("True"), Ok(Value::Bool(true)));
         assert_eq!(Kind::Integer.parse("2560.0"), Ok(Value::Integer(2560)));
         assert!(Kind::Integer.parse("2560.5").is_err());

@@ -7,7 +7,9 @@ use std::path::Path;
 use super::ParquetSource;
 use super::id_check::IdCheck;
 use super::{CsvSource, GeoJsonSource, RecordStream, Source};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+#[cfg(feature = "parquet")]
+use crate::error::{Error, ErrorKind};
 use crate::format::Format;
 use crate::record::{Column, Record};
 

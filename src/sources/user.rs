@@ -137,7 +137,7 @@ impl Pages {
             }
             // Only the response has the URL of the next page, so a failure ends the window.
             match page {
-                Ok(page) => self.take(url, page),
+                Ok(page) => self.accept_page(url, page),
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -171,7 +171,7 @@ impl Pages {
         Ok(page)
     }
 
-    fn take(&mut self, url: Url, page: UserPage) {
+    fn accept_page(&mut self, url: Url, page: UserPage) {
         if page.is_empty() {
             self.empty_in_a_row += 1;
         } else {
@@ -239,10 +239,12 @@ mod tests {
     use super::*;
 
     /// Splits a window recursively and returns the bounds of the smallest windows.
-    fn all(window: Window, depth: usize, now: i64) -> Vec<(Option<i64>, Option<i64>)> {
+    fn smallest_windows(window: Window, depth: usize, now: i64) -> Vec<(Option<i64>, Option<i64>)> {
         let edges = window.dates.map_or((None, None), |dates| (dates.from(), dates.to()));
         match window.split(now).filter(|_| depth > 0) {
-            Some(windows) => windows.into_iter().flat_map(|window| all(window, depth - 1, now)).collect(),
+            Some(windows) => {
+                windows.into_iter().flat_map(|window| smallest_windows(window, depth - 1, now)).collect()
+            }
             None => vec![edges],
         }
     }
@@ -258,13 +260,13 @@ mod tests {
             Dates::new(Some(YEAR_2200_MS + DAY_MS), None).ok(),
             Dates::new(Some(0), Some(DAY_MS)).ok(),
         ] {
-            let edges = all(Window { dates }, 9, now);
+            let edges = smallest_windows(Window { dates }, 9, now);
             let whole = dates.map_or((None, None), |dates| (dates.from(), dates.to()));
             assert_eq!((edges[0].0, edges[edges.len() - 1].1), whole);
             assert!(edges.windows(2).all(|pair| pair[0].1 == pair[1].0 && pair[0].1.is_some()), "{edges:?}");
         }
         let hour = Window { dates: Dates::new(Some(0), Some(3_600_000)).ok() };
-        let edges = all(hour, 100, now);
+        let edges = smallest_windows(hour, 100, now);
         let is_short = |(from, to): &(Option<i64>, Option<i64>)| {
             from.zip(*to).is_some_and(|(from, to)| to - from <= MIN_WINDOW_MS)
         };

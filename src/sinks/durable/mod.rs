@@ -130,9 +130,9 @@ impl DurableFolder {
         self
     }
 
-    /// Call it before the last bytes of a picture are written and it is renamed; `begun` is the time of its first bytes.
+    /// Call it before the last bytes of a picture are written and it is renamed; `started` is the time of its first bytes.
     /// Fails if the run has ended.
-    pub(super) fn begin_rename(&self, begun: u64) -> io::Result<RenameGuard<'_>> {
+    pub(super) fn begin_rename(&self, started: u64) -> io::Result<RenameGuard<'_>> {
         {
             let mut names = self.names();
             if names.closed {
@@ -144,9 +144,9 @@ impl DurableFolder {
         let (since, now) = (self.since.load(Ordering::Acquire), now_ms());
         // If the clock was set back, the marker must be updated before a picture gets such a time. If only the creation
         // time shows when a picture was written, the same holds for a slow download.
-        let earliest = now.saturating_add(TOLERANCE_MS).min(begun.saturating_add(SLACK_MS - TOLERANCE_MS));
+        let earliest = now.saturating_add(TOLERANCE_MS).min(started.saturating_add(SLACK_MS - TOLERANCE_MS));
         if since == NO_MARKER || earliest < since {
-            self.move_marker_back(now.min(begun))?;
+            self.move_marker_back(now.min(started))?;
         }
         Ok(rename)
     }

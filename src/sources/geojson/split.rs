@@ -79,7 +79,7 @@ fn in_sequence<R: BufRead>(
         let Some(first) = bytes.begin()? else { return Ok(None) };
         let separator = *separator.get_or_insert(if first == RS { RS } else { b'\n' });
         if first == separator {
-            bytes.take();
+            bytes.consume_byte();
             continue;
         }
         let mut text = Vec::new();
@@ -92,7 +92,7 @@ fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Op
     if *part == Part::Start {
         match bytes.begin()? {
             None => return Err(split_error("it is empty")),
-            Some(b'{') => bytes.take(),
+            Some(b'{') => bytes.consume_byte(),
             Some(_) => return Err(split_error("it does not begin with `{`, as a feature collection does")),
         }
         if !to_features(bytes)? {
@@ -105,7 +105,7 @@ fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Op
     }
     match (bytes.need()?, *part) {
         (b']', _) => {
-            bytes.take();
+            bytes.consume_byte();
             *part = Part::End;
             while let Some(name) = member(bytes)? {
                 if name == b"\"features\"" {
@@ -120,7 +120,7 @@ fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Op
             }
             return Ok(None);
         }
-        (b',', Part::NextFeature) => bytes.take(),
+        (b',', Part::NextFeature) => bytes.consume_byte(),
         (_, Part::FirstFeature) => {}
         (other, _) => {
             return Err(split_error(format!("expected a comma or `]`, found `{}`", char::from(other))));
@@ -144,7 +144,7 @@ fn to_features<R: BufRead>(bytes: &mut Bytes<R>) -> Result<bool, SplitError> {
                 if bytes.need()? != b'[' {
                     return Err(split_error("its `features` are not a list"));
                 }
-                bytes.take();
+                bytes.consume_byte();
                 return Ok(true);
             }
             b"\"type\"" => {
@@ -181,11 +181,11 @@ fn other_member<R: BufRead>(bytes: &mut Bytes<R>, name: &[u8]) -> Result<(), Spl
 /// Reads a member's name and the colon; `None` at the end of the object.
 fn member<R: BufRead>(bytes: &mut Bytes<R>) -> Result<Option<Vec<u8>>, SplitError> {
     if bytes.need()? == b',' {
-        bytes.take();
+        bytes.consume_byte();
     }
     match bytes.need()? {
         b'}' => {
-            bytes.take();
+            bytes.consume_byte();
             return Ok(None);
         }
         b'"' => {}
@@ -196,7 +196,7 @@ fn member<R: BufRead>(bytes: &mut Bytes<R>) -> Result<Option<Vec<u8>>, SplitErro
     if bytes.need()? != b':' {
         return Err(split_error("a member has no value"));
     }
-    bytes.take();
+    bytes.consume_byte();
     bytes.need()?;
     Ok(Some(name))
 }
@@ -226,7 +226,7 @@ impl<R: BufRead> Bytes<R> {
         self.begin()?.ok_or_else(|| split_error("the file is truncated"))
     }
 
-    fn take(&mut self) {
+    fn consume_byte(&mut self) {
         self.0.consume(1);
     }
 
@@ -249,7 +249,7 @@ impl<R: BufRead> Bytes<R> {
 
     /// Skips one JSON value by its brackets and quotes; appends its text to `text`.
     fn value(&mut self, mut text: Option<&mut Vec<u8>>) -> Result<(), SplitError> {
-        let (mut depth, mut quoted, mut escaped, mut begun) = (0_usize, false, false, false);
+        let (mut depth, mut quoted, mut escaped, mut started) = (0_usize, false, false, false);
         loop {
             let buffer = self.0.fill_buf()?;
             if buffer.is_empty() {
@@ -288,14 +288,14 @@ impl<R: BufRead> Bytes<R> {
                     }
                     _ => {}
                 }
-                begun = true;
+                started = true;
             }
             if let Some(text) = &mut text {
                 keep(text, &buffer[..part])?;
             }
             self.0.consume(part);
             if whole {
-                debug_assert!(begun || part == 0);
+                debug_assert!(started || part == 0);
                 return Ok(());
             }
         }
