@@ -32,7 +32,7 @@ fn sequence() -> SequenceId {
 fuzz_target!(|input: &[u8]| {
     let Some((&how, body)) = input.split_first() else { return };
     let status = STATUSES[usize::from(how & 15)];
-    let class = [Class::Tile, Class::Entity, Class::Search, Class::Bytes][usize::from(how >> 4 & 3)];
+    let class = [Class::Tile, Class::Entity, Class::Search, Class::Picture][usize::from(how >> 4 & 3)];
     let judged = classify(class, status, TYPES[usize::from(how >> 6)], body);
     assert!(judged.is_some() || (200..300).contains(&status), "{status} passes");
     if let Some(error) = judged {

@@ -8,14 +8,14 @@ use super::lonlat::{LonLat, MAX_LATITUDE};
 use super::tile::{MAX_ZOOM, TileId};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A sliver of this width (in degrees, about a micrometre) does not make a box touch a tile: boxes whose
-/// edges were computed from tile edges would otherwise cost a ring of needless requests.
-pub(super) const SLIVER: f64 = 1e-11;
+/// Minimum overlap of a box and a tile in degrees, about a micrometre. Otherwise boxes computed from tile edges would
+/// touch a ring of neighbouring tiles.
+pub(super) const MIN_OVERLAP: f64 = 1e-11;
 
 /// A box in degrees: west, south, east, north.
 ///
-/// West greater than east means a box over the antimeridian. Latitudes are
-/// clipped to ±[`MAX_LATITUDE`], for there are no tiles beyond.
+/// A box with west greater than east crosses the antimeridian. Latitudes are clamped to ±[`MAX_LATITUDE`], where the
+/// tiles end.
 ///
 /// ```
 /// use streetflow::Bbox;
@@ -34,63 +34,63 @@ pub struct Bbox {
 }
 
 impl Bbox {
-    /// Makes a box from its edges in degrees; an empty, swapped or impossible one is a usage error.
+    /// Creates a box from its edges in degrees. An empty, swapped or impossible one is an error of kind `Usage`.
     pub fn new(west: f64, south: f64, east: f64, north: f64) -> Result<Self> {
         let given = Self { west, south, east, north };
-        let refuse = |why: &str| {
+        let invalid = |why: &str| {
             Err(Error::new(ErrorKind::Usage, "use the box").with_subject(given.to_string()).with_source(why.to_owned()).with_hint(
                 "a box is `west,south,east,north` in degrees, longitude before latitude, such as `32.19,34.52,34.18,35.49`",
             ))
         };
         if [west, south, east, north].iter().any(|edge| !edge.is_finite()) {
-            return refuse("an edge is not a number");
+            return invalid("an edge is not a number");
         }
         if west.abs() > 180.0 || east.abs() > 180.0 {
-            return refuse("west and east lie between -180 and 180");
+            return invalid("west and east must be between -180 and 180");
         }
         if south.abs() > 90.0 || north.abs() > 90.0 {
-            return refuse("south and north lie between -90 and 90");
+            return invalid("south and north must be between -90 and 90");
         }
         if south > north {
-            return refuse("south lies north of north: are edges swapped?");
+            return invalid("south is north of north: are the edges swapped?");
         }
         let (south, north) = (south.max(-MAX_LATITUDE), north.min(MAX_LATITUDE));
         let width = if west <= east { east - west } else { east + 360.0 - west };
         if width <= 0.0 || given.south >= given.north {
-            return refuse("it is empty: two edges are equal");
+            return invalid("it is empty: two edges are equal");
         }
         if south >= north {
-            return refuse("it lies beyond ±85.0511 degrees, where the tiles end: nothing but empty ground");
+            return invalid("it is beyond ±85.0511 degrees, where the tiles end");
         }
         if west > east && east + 360.0 - west > 180.0 {
-            return refuse(
-                "west lies east of east: a box over the antimeridian, but wider than half the world; are edges swapped?",
+            return invalid(
+                "west is east of east: a box over the antimeridian, but wider than half the globe; are the edges swapped?",
             );
         }
         Ok(Self { west, south, east, north })
     }
 
-    /// The western edge in degrees.
+    /// Western edge in degrees.
     pub fn west(&self) -> f64 {
         self.west
     }
 
-    /// The southern edge in degrees.
+    /// Southern edge in degrees.
     pub fn south(&self) -> f64 {
         self.south
     }
 
-    /// The eastern edge in degrees; less than the western one over the antimeridian.
+    /// Eastern edge in degrees; less than the western one for a box over the antimeridian.
     pub fn east(&self) -> f64 {
         self.east
     }
 
-    /// The northern edge in degrees.
+    /// Northern edge in degrees.
     pub fn north(&self) -> f64 {
         self.north
     }
 
-    /// Whether a point lies in the box, edges included.
+    /// Whether a point is in the box, edges included.
     pub fn contains(&self, point: LonLat) -> bool {
         let lon = if self.west <= self.east {
             (self.west..=self.east).contains(&point.lon)
@@ -102,10 +102,10 @@ impl Bbox {
 
     /// Whether the box and a tile share more than an edge.
     pub fn touches(&self, tile: TileId) -> bool {
-        self.windows(tile, SLIVER).iter().any(|w| w.x1 > 0.0 && w.y1 > 0.0 && w.x0 < 1.0 && w.y0 < 1.0)
+        self.windows(tile, MIN_OVERLAP).iter().any(|w| w.x1 > 0.0 && w.y1 > 0.0 && w.x0 < 1.0 && w.y0 < 1.0)
     }
 
-    /// How many tiles of a zoom touch the box; levels beyond [`MAX_ZOOM`] count as that.
+    /// Number of tiles of a zoom level that touch the box. Levels above [`MAX_ZOOM`] are clamped.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -119,8 +119,8 @@ impl Bbox {
             let index = |at: f64| (at.max(0.0) as u64).min(last);
             (index(low * scale), index(high * scale))
         };
-        let columns: Vec<_> = self.unit_squares(SLIVER).iter().map(|w| span(w.x0, w.x1)).collect();
-        let rows = self.unit_squares(SLIVER).first().map_or((0, 0), |w| span(w.y0, w.y1));
+        let columns: Vec<_> = self.unit_squares(MIN_OVERLAP).iter().map(|w| span(w.x0, w.x1)).collect();
+        let rows = self.unit_squares(MIN_OVERLAP).first().map_or((0, 0), |w| span(w.y0, w.y1));
         let across = match columns[..] {
             [a, b] if a.0 <= b.1 => 1_u64 << zoom,
             [a, b] => a.1 - a.0 + b.1 - b.0 + 2,
@@ -130,8 +130,8 @@ impl Bbox {
         across * (rows.1 - rows.0 + 1)
     }
 
-    /// The box in the coordinates of one tile, whose sides run from 0 to 1: one window, or two over the
-    /// antimeridian. `inset` (degrees) shrinks it.
+    /// The box in the coordinates of a tile with sides from 0 to 1: one window, or two over the antimeridian. `inset`
+    /// shrinks it, in degrees.
     fn windows(&self, tile: TileId, inset: f64) -> Vec<Window> {
         let scale = f64::from(tile.z).exp2();
         let (tx, ty) = (f64::from(tile.x), f64::from(tile.y));
@@ -144,7 +144,7 @@ impl Bbox {
         self.unit_squares(inset).into_iter().map(local).collect()
     }
 
-    /// The part of the box that a tile of `extent` units a side can show, for tests on its coordinates.
+    /// The part of a tile of `extent` units per side inside the box, for tests on its coordinates.
     pub(crate) fn clip(&self, tile: TileId, extent: u32) -> Clip {
         let extent = f64::from(extent);
         let windows: Vec<Window> = self
@@ -174,7 +174,7 @@ impl FromStr for Bbox {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = |why: String| {
+        let invalid = |why: String| {
             Error::new(ErrorKind::Usage, "read the box").with_subject(text.to_owned()).with_source(why).with_hint(
                 "a box is `west,south,east,north` in degrees, longitude before latitude, such as `32.19,34.52,34.18,35.49`",
             )
@@ -183,12 +183,12 @@ impl FromStr for Bbox {
             .split(',')
             .map(|part| {
                 let part = part.trim();
-                part.parse().map_err(|_| refuse(format!("`{part}` is not a number")))
+                part.parse().map_err(|_| invalid(format!("`{part}` is not a number")))
             })
             .collect::<Result<_>>()?;
         match edges[..] {
             [west, south, east, north] => Self::new(west, south, east, north),
-            _ => Err(refuse(format!("it has {} numbers, not four", edges.len()))),
+            _ => Err(invalid(format!("it has {} numbers, expected four", edges.len()))),
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn descending_gives_as_many_tiles_as_counted() {
+    fn descending_visits_as_many_tiles_as_counted() {
         for text in [CYPRUS, "177.0,-19.0,-179.0,-16.0", "-0.001,-0.001,0.001,0.001", "-180,-90,180,90"] {
             let bbox = bbox(text);
             for zoom in 0..=9 {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_made_of_tile_edges_touches_that_tile_only() {
+    fn a_box_of_tile_edges_touches_only_that_tile() {
         let tile = TileId { z: 14, x: 9660, y: 6521 };
         let (nw, se) = (tile.lonlat(0.0, 0.0, 1.0), tile.lonlat(1.0, 1.0, 1.0));
         let bbox = Bbox::new(nw.lon, se.lat, se.lon, nw.lat).expect("a good box");
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_boxes_are_refused_by_name() {
+    fn invalid_boxes_are_rejected_by_name() {
         for (text, why) in [
             ("1,2,3", "it has 3 numbers, not four"),
             ("1,2,x,4", "`x` is not a number"),
@@ -259,7 +259,7 @@ mod tests {
             ("1,2,1,4", "empty"),
             ("180,2,-180,4", "empty"),
             ("1,86,3,88", "where the tiles end"),
-            ("34.18,34.52,32.19,35.49", "wider than half the world"),
+            ("34.18,34.52,32.19,35.49", "wider than half the globe"),
             ("1,2,3,nan", "not a number"),
             ("1,2,333,4", "-180 and 180"),
             ("1,-91,3,4", "-90 and 90"),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn over_the_antimeridian_both_sides_count() {
+    fn a_box_over_the_antimeridian_contains_both_sides() {
         let fiji = bbox("177,-19,-179,-16");
         assert!(fiji.contains(LonLat { lon: 179.9, lat: -17.0 }));
         assert!(fiji.contains(LonLat { lon: -179.9, lat: -17.0 }));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_only_passes_by_does_not_count() {
+    fn a_line_beside_the_box_does_not_touch_it() {
         let tile = TileId::containing(LonLat { lon: 33.362, lat: 35.171 }, 14);
         let at = |x, y| tile.lonlat(x, y, 4096.0);
         let (nw, se) = (at(1000.0, 1000.0), at(2000.0, 2000.0));

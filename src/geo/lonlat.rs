@@ -2,13 +2,13 @@
 
 use std::f64::consts::PI;
 
-/// The latitude where the web-mercator square ends, in degrees.
+/// Latitude of the edges of the Web Mercator square, in degrees.
 pub const MAX_LATITUDE: f64 = 85.051_128_779_806_59;
 
-/// The mean radius of the Earth in metres.
+/// Mean radius of the Earth in metres.
 pub(super) const EARTH_RADIUS: f64 = 6_371_008.8;
 
-/// A point on the globe in degrees, longitude first.
+/// A point in degrees, longitude first.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LonLat {
     /// Degrees east, -180 to 180.
@@ -18,12 +18,12 @@ pub struct LonLat {
 }
 
 impl LonLat {
-    /// Whether it is a place: two numbers within their bounds, which themselves are allowed.
-    pub(crate) fn is_on_the_globe(self) -> bool {
+    /// Whether both coordinates are numbers within their bounds.
+    pub(crate) fn is_valid(self) -> bool {
         (-180.0..=180.0).contains(&self.lon) && (-90.0..=90.0).contains(&self.lat)
     }
 
-    /// How many metres it is to another place, on a globe that is a sphere: right within half a percent.
+    /// Distance to another point in metres, on a sphere; the error is below 0.5 %.
     ///
     /// ```
     /// use streetflow::LonLat;
@@ -39,7 +39,7 @@ impl LonLat {
         2.0 * EARTH_RADIUS * chord.sqrt().min(1.0).asin()
     }
 
-    /// The place in the web-mercator unit square: (0, 0) is the north-west corner of the world.
+    /// The point in the Web Mercator unit square, with (0, 0) in the north-west corner.
     pub fn mercator(self) -> (f64, f64) {
         let lat = self.lat.clamp(-MAX_LATITUDE, MAX_LATITUDE).to_radians();
         let y = (1.0 - lat.tan().asinh() / PI) / 2.0;

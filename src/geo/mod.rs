@@ -1,7 +1,7 @@
-//! Places: points, boxes and the tiles that cover them.
+//! Points, boxes, areas and tiles.
 //!
-//! Degrees are WGS84, longitude before latitude. Tiles are the standard
-//! web-mercator scheme: `y` grows southwards, `z` from 0 to [`MAX_ZOOM`].
+//! Degrees are WGS84, longitude before latitude. Tiles are Web Mercator tiles: `y` grows southwards, `z` is from 0 to
+//! [`MAX_ZOOM`].
 
 mod area;
 mod bbox;

@@ -1,4 +1,4 @@
-//! Comma-separated values, as the Python toolset writes them but with bare line feeds.
+//! CSV with LF line ends, otherwise as the Python toolset writes it.
 
 use std::io::{self, Write};
 
@@ -26,22 +26,22 @@ table_sink! {
     CsvSink, |out, layout: &Layout| CsvEncoder::new(out, &layout.fields)
 }
 
-/// As much is handed on at once; more would not stay in the cache beside the records.
-const PIECE: usize = 1 << 16;
+/// Bytes per write. Larger chunks do not fit into the cache with the records.
+const CHUNK_SIZE: usize = 1 << 16;
 
-/// Records to CSV bytes.
+/// Encodes records as CSV.
 pub struct CsvEncoder<T: 'static, W: Write> {
     columns: Vec<&'static Column<T>>,
-    /// Rows that were not handed on yet.
+    /// Rows that were not written yet.
     rows: Vec<u8>,
     out: W,
 }
 
 impl<T: Record, W: Write> CsvEncoder<T, W> {
-    /// An encoder that begins with a header; `fields` matter to metadata only.
+    /// Creates an encoder and writes the header. `fields` matter only for metadata.
     pub fn new(out: W, fields: &Fields) -> io::Result<Self> {
         let columns = select::<T>(Some(fields));
-        let mut rows = Vec::with_capacity(PIECE + PIECE / 8);
+        let mut rows = Vec::with_capacity(CHUNK_SIZE + CHUNK_SIZE / 8);
         row(&mut rows, &columns, |rows, column| {
             quoted(rows, column.name.as_bytes());
             Ok(())
@@ -49,7 +49,7 @@ impl<T: Record, W: Write> CsvEncoder<T, W> {
         Ok(Self { columns, rows, out })
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn flush_chunk(&mut self) -> io::Result<()> {
         self.out.write_all(&self.rows)?;
         self.rows.clear();
         Ok(())
@@ -60,20 +60,20 @@ impl<T: Record, W: Write + Send> Encoder<T> for CsvEncoder<T, W> {
     fn encode(&mut self, batch: &[T]) -> io::Result<()> {
         for record in batch {
             row(&mut self.rows, &self.columns, |rows, column| cell(rows, &(column.get)(record)))?;
-            if self.rows.len() >= PIECE {
-                self.hand_on()?;
+            if self.rows.len() >= CHUNK_SIZE {
+                self.flush_chunk()?;
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.hand_on()?;
+        self.flush_chunk()?;
         self.out.flush()
     }
 }
 
-/// Appends a cell for each column, commas between them, and the end of the line.
+/// Appends a row: a cell for each column, and the line end.
 fn row<C>(
     out: &mut Vec<u8>,
     columns: &[C],
@@ -86,7 +86,7 @@ fn row<C>(
         }
         cell(out, column)?;
     }
-    // An empty line would be no row.
+    // An empty line is not a row.
     if out.len() == begin {
         out.extend_from_slice(b"\"\"");
     }
@@ -96,15 +96,15 @@ fn row<C>(
 
 fn cell(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
     match value {
-        Value::Text(text) => quoted(out, formula::guarded(text).as_bytes()),
-        // JSON has commas and quotes.
+        Value::Text(text) => quoted(out, formula::escape(text).as_bytes()),
+        // JSON contains commas and quotes.
         Value::Floats(_) | Value::Texts(_) => quoted(out, value.to_string().as_bytes()),
         value => text::append(out, value)?,
     }
     Ok(())
 }
 
-/// Appends a cell, in quotes if it could be taken for more than one otherwise.
+/// Appends a cell, in quotes if necessary.
 fn quoted(out: &mut Vec<u8>, cell: &[u8]) {
     if !needs_quotes(cell) {
         out.extend_from_slice(cell);
@@ -121,8 +121,8 @@ fn quoted(out: &mut Vec<u8>, cell: &[u8]) {
 }
 
 fn needs_quotes(cell: &[u8]) -> bool {
-    // A byte that is one of the four leaves nothing of itself.
-    text::has(cell, |byte| (byte ^ b',').min(byte ^ b'"').min(byte ^ b'\n').min(byte ^ b'\r'))
+    // XOR gives 0 for each of the four special characters.
+    text::has_zero(cell, |byte| (byte ^ b',').min(byte ^ b'"').min(byte ^ b'\n').min(byte ^ b'\r'))
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn rows_are_quoted_as_the_csv_library_does_it(
+        fn rows_are_quoted_like_the_csv_library_does(
             cells in prop::collection::vec(prop_oneof![".*", "[a-c,\"\r\n ]{0,40}"], 1..4),
         ) {
             let mut theirs = csv::Writer::from_writer(Vec::new());

@@ -1,4 +1,4 @@
-//! Which time the file of a picture has.
+//! Modification times of pictures.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use crate::calendar::Moment;
 use crate::model::Metadata;
 use crate::names::named_variants;
 
-/// Which time of modification the file of a picture has.
+/// Modification time of a picture's file.
 ///
 /// ```
 /// use streetflow::sinks::FileTime;
@@ -16,19 +16,20 @@ use crate::names::named_variants;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileTime {
-    /// The time of the capture, where it is known and not in the future; else that of the download.
+    /// The capture time, if it is known and not in the future; else the download time.
     #[default]
     Capture,
-    /// The time of the download, as backup tools and `make` expect it.
+    /// The download time, as backup tools and `make` expect.
     Download,
 }
 
 named_variants!(FileTime, "read the choice of file time", [Capture => "capture", Download => "download"]);
 
 impl FileTime {
-    /// The time that the file of an image's picture is to get; none if it keeps that of its download, for programs that
-    /// go by the times of files take one of the future for broken.
-    pub(super) fn of(self, image: &Metadata) -> Option<SystemTime> {
+    /// The modification time to set; `None` for the download time.
+    ///
+    /// Times in the future are not set, because some programs take such files for damaged.
+    pub(super) fn modified_time(self, image: &Metadata) -> Option<SystemTime> {
         let captured = image.captured_at.filter(|_| self == Self::Capture).and_then(Moment::new)?;
         let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(captured.milliseconds()))?;
         Some(time).filter(|time| *time <= SystemTime::now())

@@ -1,9 +1,9 @@
-//! Sizes of pictures.
+//! Picture sizes.
 
 use crate::model::Metadata;
 use crate::names::named_variants;
 
-/// The size of a picture.
+/// Size of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Quality {
     /// 256 pixels wide.
@@ -13,7 +13,7 @@ pub enum Quality {
     Q1024,
     /// 2048 pixels wide.
     Q2048,
-    /// As large as Mapillary has it.
+    /// The largest size that Mapillary has.
     Original,
 }
 
@@ -24,7 +24,7 @@ named_variants!(
 );
 
 impl Quality {
-    /// The field of metadata that holds the URL of such a picture.
+    /// The metadata field with the URL of the picture.
     pub fn field(self) -> &'static str {
         match self {
             Self::Q256 => "thumb_256_url",
@@ -34,7 +34,7 @@ impl Quality {
         }
     }
 
-    /// The URL of such a picture of an image.
+    /// The URL of an image's picture.
     pub fn url(self, image: &Metadata) -> Option<&str> {
         match self {
             Self::Q256 => &image.thumb_256_url,

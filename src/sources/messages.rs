@@ -1,4 +1,4 @@
-//! A table's name, header and rows, as error messages name them.
+//! Names of a table, its columns and its rows in error messages.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -8,17 +8,17 @@ use std::path::Path;
 use super::id_check::{IMPORT_AS_TEXT, IdCheck};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::FLOAT_ID;
-use crate::record::{Column, LONGEST_TEXT, LOST_DIGITS, Record, Value};
+use crate::record::{Column, LOST_DIGITS, MAX_TEXT_LEN, Record, Value};
 use crate::text::redact;
 
-/// What to do about a number that is shown in exponent form.
+/// Hint for a number in exponent form.
 const SHOW_ALL_DIGITS: &str =
     "give the column a number format without exponent, or import it as text, before saving";
 
-/// What is said of a value beyond [`LONGEST_TEXT`].
+/// Reason for rejecting a value longer than [`MAX_TEXT_LEN`].
 pub(super) const TOO_LONG: &str = "it is longer than 1 MiB";
 
-/// What messages say of a table: its name, what its rows are called, its columns.
+/// The name of a table, its header, and what its rows are called.
 #[derive(Debug, Clone)]
 pub(super) struct TableInfo {
     pub(super) name: String,
@@ -29,12 +29,12 @@ pub(super) struct TableInfo {
 }
 
 impl TableInfo {
-    /// A table of which no header is known yet; `row` is what its rows are called.
+    /// A table with an unknown header.
     pub(super) fn new(name: impl Into<String>, row: &'static str) -> Self {
         Self { name: name.into(), row, header: Vec::new(), id_check: IdCheck::default() }
     }
 
-    /// Checks the header: what a record can't do without is there, and nothing is there twice.
+    /// Checks that the header has all required columns, and no column of the record twice.
     pub(super) fn check_header<T: Record>(&self) -> Result<()> {
         for column in T::COLUMNS.iter().filter(|column| column.required) {
             self.require_column(column.name, Some(self.missing_column_hint(column.name)))?;
@@ -53,7 +53,7 @@ impl TableInfo {
             return Ok(());
         }
         let has = if self.header.is_empty() || self.header == [""] {
-            format!("it is empty: not even a column `{column}`")
+            format!("it is empty, without a column `{column}`")
         } else {
             format!("it has no column `{column}`, only {}", shortened(&self.header))
         };
@@ -64,28 +64,28 @@ impl TableInfo {
         })
     }
 
-    /// What to do about a column that is lacking: tables of another format seem to have none.
+    /// Hint for a missing column. A table in another format also looks as if columns are missing.
     fn missing_column_hint(&self, column: &str) -> String {
         let first = self.header.first().map_or("", String::as_str);
         if first.starts_with(['{', '\u{1e}']) {
-            "it looks like GeoJSON: say `--input-format geojsonseq` or `geojson`".to_owned()
+            "it looks like GeoJSON: use `--input-format geojsonseq` or `geojson`".to_owned()
         } else if first.starts_with("PAR1") {
-            "it looks like Parquet: say `--input-format parquet`".to_owned()
+            "it looks like Parquet: use `--input-format parquet`".to_owned()
         } else if self.header.len() == 1 && first.contains([';', '\t']) {
             "separate the columns with commas".to_owned()
         } else {
-            format!("a table names its columns in its header, and `{column}` must be among them")
+            format!("the first row must be a header with the column `{column}`")
         }
     }
 
-    /// The table as a whole is of no use.
+    /// An error about the whole table.
     pub(super) fn error(&self, why: &str) -> Error {
         Error::new(ErrorKind::Usage, "read the table")
             .with_subject(self.name.clone())
             .with_source(why.to_owned())
     }
 
-    /// A row is of no use. A table that is wrong from its first row on is wrong in all of them.
+    /// An error about a row. An error in the first row is about the table: all other rows are probably wrong too.
     pub(super) fn row_error(&self, row: &Row, why: &str) -> Error {
         let kind = if row.first { ErrorKind::Usage } else { ErrorKind::Malformed };
         Error::new(kind, "read the table")
@@ -94,7 +94,7 @@ impl TableInfo {
             .with_source(format!("{} {}{why}", self.row, row.number))
     }
 
-    /// Puts a value into a record; `shown` is the value as it stands in the file.
+    /// Stores a value in a record. `shown` returns the text in the file for error messages.
     pub(super) fn set_value<T: Record>(
         &self,
         record: &mut T,
@@ -109,7 +109,7 @@ impl TableInfo {
             if column.required && empty {
                 return Err("it is empty");
             }
-            if matches!(&value, Value::Text(text) if text.len() > LONGEST_TEXT) {
+            if matches!(&value, Value::Text(text) if text.len() > MAX_TEXT_LEN) {
                 return Err(TOO_LONG);
             }
             (column.set)(record, value)
@@ -126,15 +126,15 @@ impl TableInfo {
     }
 }
 
-/// Which row it is.
+/// The position of a row.
 pub(super) struct Row {
     pub(super) number: u64,
     pub(super) first: bool,
 }
 
-/// The beginning of a text from a file, made fit to be shown; no token that somebody has put there either.
+/// The beginning of a text from a file, safe to print and without tokens.
 pub(super) fn printable(text: &str, most: usize) -> String {
-    // Cut first: what is endless must not cost endless time.
+    // Cuts first, so that a very long text costs little.
     let end = text.char_indices().nth(most + 1).map_or(text.len(), |(end, _)| end);
     crate::text::printable(&redact(&text[..end]), most)
 }
@@ -146,10 +146,10 @@ fn shortened(header: &[String]) -> String {
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
-/// Opens a file for reading, and no folder.
+/// Opens a file. A folder is an error.
 pub(super) fn open_file(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| open_error(path, error))?;
-    // A folder opens like a file and fails at the first read.
+    // A folder can be opened and fails at the first read.
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err(open_error(path, io::Error::from(io::ErrorKind::IsADirectory)));
     }

@@ -1,4 +1,4 @@
-//! Where records come from.
+//! Sources: where records come from.
 
 mod count;
 mod csv;
@@ -33,19 +33,19 @@ pub use self::tiles::{FIRST_LINES, TileSource};
 pub use self::user::UserSource;
 use crate::error::Result;
 
-/// The longest row or feature of a text file that is read, in bytes.
-const LONGEST_ROW: usize = 16 << 20;
+/// Longest row or feature of a text file, in bytes.
+const MAX_ROW_LEN: usize = 16 << 20;
 
-/// What flows: records, or the errors of records that failed.
+/// A stream of records.
 ///
-/// An `Err` is one record that failed and the stream may go on; a fatal one
+/// An `Err` is a record that failed; the stream may continue after it. A fatal error
 /// ([`Error::is_fatal`](crate::Error::is_fatal)) is the last item.
 pub type RecordStream<T> = BoxStream<'static, Result<T>>;
 
-/// Something that records come from.
+/// A source of records.
 ///
-/// Nothing happens before the stream is polled, and dropping it stops whatever
-/// it had begun. Any `Stream` of `Result<T>` is a source:
+/// Nothing happens before the stream is polled. Dropping the stream cancels its requests. Any `Stream` of `Result<T>`
+/// is a source:
 ///
 /// ```
 /// use streetflow::{Flow, Image, ImageId, SequenceId};
@@ -56,10 +56,10 @@ pub type RecordStream<T> = BoxStream<'static, Result<T>>;
 /// # let _ = flow; Ok(()) }
 /// ```
 pub trait Source {
-    /// The records.
+    /// The type of the records.
     type Item: Send + 'static;
 
-    /// Begins: gives the stream of records.
+    /// Returns the stream of records.
     fn stream(self) -> RecordStream<Self::Item>;
 }
 

@@ -1,4 +1,4 @@
-//! The way from a thread that reads a table to the stream of its records.
+//! The channel from a thread that reads a table to the stream of its records.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::task::{Context, Poll, ready};
@@ -12,38 +12,38 @@ use super::rounded_ids::RoundedIds;
 use crate::error::{Error, Result};
 use crate::record::Record;
 
-/// The largest hand-over from a reading thread; the first are small, so that the first record comes at once.
+/// Largest batch. Batches start small, so that the first record arrives at once.
 const MAX_BATCH_LEN: usize = 512;
 
-/// How many hand-overs may wait.
+/// Batches that may wait in the channel.
 const PREFETCH: usize = if cfg!(fuzzing) { 64 } else { 4 };
 
-/// Records that are handed over together; those that were taken leave their place empty.
+/// Records sent together. Records that were taken are `None`.
 type Batch<T> = Vec<Option<Result<T>>>;
 
-/// The way from a reading thread to the stream.
+/// The sender in the reading thread.
 pub(super) struct BatchSender<T: Record> {
     table: TableInfo,
     batches: mpsc::Sender<Batch<T>>,
-    /// Batches that were emptied: so large a piece of memory is better used again than asked for again.
+    /// Emptied batches: reusing their memory is faster than allocating it.
     empties: mpsc::Receiver<Batch<T>>,
     batch: Batch<T>,
     size: usize,
-    /// Whether the last of the batch is not a whole record yet.
+    /// Whether the last record of the batch is incomplete.
     filling: bool,
-    /// Holds the first records back until their ids are known to be whole.
+    /// Holds back the first records until their ids are checked.
     ids: RoundedIds<T>,
     ended: bool,
 }
 
 impl<T: Record> BatchSender<T> {
-    /// Hands an item over; false if nobody wants more, or it was the last by its own word.
+    /// Sends an item. Returns false if the receiver is closed or the item was a fatal error.
     pub(super) fn push(&mut self, item: Result<T>) -> bool {
         self.batch.push(Some(item));
-        self.pushed()
+        self.after_push()
     }
 
-    /// Hands a record over that is filled where it stands, for it is large; or the error that came of it.
+    /// Sends a record, filled in place because it is large, or the error of `fill`.
     pub(super) fn fill(&mut self, fill: impl FnOnce(&mut T) -> Result<()>) -> bool {
         self.batch.push(Some(Ok(T::default())));
         let Some(Some(Ok(record))) = self.batch.last_mut() else { return false };
@@ -58,10 +58,10 @@ impl<T: Record> BatchSender<T> {
             self.batch.pop();
             self.batch.push(Some(Err(error)));
         }
-        self.pushed()
+        self.after_push()
     }
 
-    /// Says why reading came to a halt, whatever it was at.
+    /// Sends an error instead of the record that was being filled.
     fn abort(&mut self, error: Error) {
         if self.filling {
             self.batch.pop();
@@ -69,14 +69,14 @@ impl<T: Record> BatchSender<T> {
         self.push(Err(error));
     }
 
-    fn pushed(&mut self) -> bool {
+    fn after_push(&mut self) -> bool {
         let is_last =
             |item: Option<&Option<Result<T>>>| matches!(item, Some(Some(Err(error))) if error.is_fatal());
         let was_last = is_last(self.batch.last());
         let was_holding = self.ids.is_holding();
-        let refused = if was_last { self.ids.break_off(&self.table) } else { self.ids.judge(&self.table) };
-        if let Some(refused) = refused {
-            self.refuse(refused, was_holding);
+        let rejected = if was_last { self.ids.stop(&self.table) } else { self.ids.check_ids(&self.table) };
+        if let Some(rejected) = rejected {
+            self.reject(rejected, was_holding);
         }
         let last = is_last(self.batch.last());
         if !last && (self.ids.is_holding() || self.batch.len() < self.size) {
@@ -84,19 +84,19 @@ impl<T: Record> BatchSender<T> {
         }
         self.ended = last;
         self.size = (self.size * 2).min(MAX_BATCH_LEN);
-        self.hand_over() && !last
+        self.send_batch() && !last
     }
 
-    /// Puts an error in place of the records that were held back, or behind those that were not.
-    fn refuse(&mut self, error: Error, was_holding: bool) {
+    /// Replaces the records held back by an error, or adds it behind records that were not.
+    fn reject(&mut self, error: Error, was_holding: bool) {
         if was_holding {
             self.batch.clear();
         }
         self.batch.push(Some(Err(error)));
     }
 
-    /// Threads would take most of a fuzzer's time, so there reading ends where the hand-overs find no more room.
-    fn hand_over(&mut self) -> bool {
+    /// Under a fuzzer there is no thread, so reading ends when the channel is full.
+    fn send_batch(&mut self) -> bool {
         let empty = self.empties.try_recv().unwrap_or_default();
         let batch = std::mem::replace(&mut self.batch, empty);
         self.batch.reserve(self.size);
@@ -111,20 +111,20 @@ impl<T: Record> BatchSender<T> {
 impl<T: Record> Drop for BatchSender<T> {
     fn drop(&mut self) {
         let was_holding = self.ids.is_holding();
-        // Who does not listen any more is not warned either.
+        // No warnings if the receiver is closed.
         if !self.ended
             && !self.batches.is_closed()
-            && let Some(refused) = self.ids.finish(&self.table)
+            && let Some(rejected) = self.ids.finish(&self.table)
         {
-            self.refuse(refused, was_holding);
+            self.reject(rejected, was_holding);
         }
         if !self.batch.is_empty() {
-            self.hand_over();
+            self.send_batch();
         }
     }
 }
 
-/// The other end of a lane.
+/// The receiver of the batches.
 struct BatchReceiver<T> {
     batches: mpsc::Receiver<Batch<T>>,
     empties: mpsc::Sender<Batch<T>>,
@@ -143,21 +143,21 @@ impl<T> BatchReceiver<T> {
             let mut empty = std::mem::replace(&mut self.batch, batch);
             self.next = 0;
             empty.clear();
-            // With room for all that are under way; if there is none, nobody reads any more.
+            // The channel has space for all batches in flight. If it is full, the thread has ended.
             self.empties.try_send(empty).ok();
         }
     }
 }
 
-/// A stream that a thread fills; it begins with the first poll and ends when nobody listens any more.
+/// A stream filled by a thread. The thread starts with the first poll and ends when the stream is dropped.
 pub(super) fn from_thread<T: Record>(
     table: TableInfo,
     read: impl FnOnce(&mut BatchSender<T>) + Send + 'static,
 ) -> RecordStream<T> {
     let begin = move || {
-        let (batches, inbox) = mpsc::channel(PREFETCH);
-        let (give_back, empties) = mpsc::channel(PREFETCH + 2);
-        let refused = batches.clone();
+        let (batches, receiver) = mpsc::channel(PREFETCH);
+        let (empties_sender, empties) = mpsc::channel(PREFETCH + 2);
+        let error_sender = batches.clone();
         let work = move || {
             let mut sender = BatchSender {
                 table: table.clone(),
@@ -169,10 +169,10 @@ pub(super) fn from_thread<T: Record>(
                 ids: RoundedIds::new(table.id_check.clone()),
                 ended: false,
             };
-            // A decoder that gives up on a damaged file must not look like the end of a whole one.
+            // A panic of a decoder must not look like the end of the file.
             let read = panic::catch_unwind(AssertUnwindSafe(|| read(&mut sender)));
             if read.is_err() {
-                sender.abort(table.error("reading it came to a halt: the file is damaged"));
+                sender.abort(table.error("the reader stopped: the file is damaged"));
             }
         };
         if cfg!(fuzzing) {
@@ -180,17 +180,17 @@ pub(super) fn from_thread<T: Record>(
         } else {
             let reading = std::thread::Builder::new().name("read".to_owned()).spawn(work);
             if let Err(error) = reading {
-                refused.try_send(vec![Some(Err(Error::thread_refused(error)))]).ok();
+                error_sender.try_send(vec![Some(Err(Error::thread_refused(error)))]).ok();
             }
         }
-        BatchReceiver { batches: inbox, empties: give_back, batch: Vec::new(), next: 0 }
+        BatchReceiver { batches: receiver, empties: empties_sender, batch: Vec::new(), next: 0 }
     };
-    let (mut begin, mut inbox) = (Some(begin), None);
+    let (mut begin, mut receiver) = (Some(begin), None);
     futures::stream::poll_fn(move |context| {
         if let Some(begin) = begin.take() {
-            inbox = Some(begin());
+            receiver = Some(begin());
         }
-        inbox.as_mut().map_or(Poll::Ready(None), |inbox| inbox.poll(context))
+        receiver.as_mut().map_or(Poll::Ready(None), |receiver| receiver.poll(context))
     })
     .boxed()
 }

@@ -1,4 +1,4 @@
-//! A table in any format, and what the readers of all formats have in common.
+//! Tables in any format.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::record::{Column, Record};
 
-/// Records from a table of whichever format.
+/// Reads records from a table in any format.
 ///
 /// ```no_run
 /// use futures::TryStreamExt;
@@ -30,7 +30,7 @@ enum Reader<T: 'static> {
     GeoJson(GeoJsonSource<T>),
 }
 
-/// Evaluates an expression with the source of whichever format.
+/// Evaluates an expression with the source of the table's format.
 macro_rules! with_reader {
     ($reader:expr, $source:ident => $result:expr) => {
         match $reader {
@@ -42,7 +42,7 @@ macro_rules! with_reader {
     };
 }
 
-/// Replaces the source of whichever format by another of the same format.
+/// Replaces the source by another one of the same format.
 macro_rules! map_reader {
     ($reader:expr, $source:ident => $result:expr) => {
         match $reader {
@@ -55,13 +55,13 @@ macro_rules! map_reader {
 }
 
 impl<T: Record> TableSource<T> {
-    /// Opens a file whose name tells its format; a column that is lacking is a usage error.
+    /// Opens a file; the extension determines the format. A missing required column is an error of kind `Usage`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::open_as(path, Format::from_path(path)?)
     }
 
-    /// Opens a file of a format.
+    /// Opens a file in the given format.
     pub fn open_as(path: impl AsRef<Path>, format: Format) -> Result<Self> {
         Ok(Self(match format {
             Format::Csv => Reader::Csv(CsvSource::open(path)?),
@@ -72,9 +72,9 @@ impl<T: Record> TableSource<T> {
         }))
     }
 
-    /// Reads from anything, such as standard input; `name` is how messages call it.
+    /// Reads a table from any reader, such as standard input. `name` is its name in error messages.
     ///
-    /// Parquet can't be read so, for its end must be read first.
+    /// Parquet can't be read this way, because its metadata is at the end.
     pub fn read(
         name: impl Into<String>,
         from: impl io::Read + Send + 'static,
@@ -86,15 +86,15 @@ impl<T: Record> TableSource<T> {
             Format::Parquet => {
                 return Err(Error::new(ErrorKind::Usage, "read Parquet from")
                     .with_subject(name)
-                    .with_source("its end must be read before its beginning")
-                    .with_hint("write it to a file and name that"));
+                    .with_source("Parquet has its metadata at the end of the file")
+                    .with_hint("write it to a file and read that file"));
             }
             Format::GeoJson => Reader::GeoJson(GeoJsonSource::new(name, from)?),
             Format::GeoJsonSeq => Reader::GeoJson(GeoJsonSource::lines(name, from)?),
         }))
     }
 
-    /// Reads CSV of which the first line has this number in messages.
+    /// Reads CSV with line numbers in error messages that start at `first_line`.
     pub fn csv_at(
         name: impl Into<String>,
         from: impl io::Read + Send + 'static,
@@ -103,8 +103,7 @@ impl<T: Record> TableSource<T> {
         Ok(Self(Reader::Csv(CsvSource::new_at(name, from, first_line)?)))
     }
 
-    /// Reads these columns only, besides those without which there is no record: what else is wrong in a row does not
-    /// matter.
+    /// Reads only these columns and the required ones. Invalid values in other columns are ignored.
     ///
     /// ```
     /// use futures::TryStreamExt;
@@ -121,23 +120,23 @@ impl<T: Record> TableSource<T> {
         Self(map_reader!(self.0, source => source.only(names)))
     }
 
-    /// What to do where a spreadsheet seems to have rounded image ids; without this a table of such ids is refused.
+    /// Sets what to do if a spreadsheet seems to have rounded the image ids. The default is an error.
     pub fn on_rounded_ids(mut self, check: IdCheck) -> Self {
         with_reader!(&mut self.0, source => source.table_mut().id_check = check);
         self
     }
 
-    /// The names of the columns, as they stand in the file; of GeoJSON the properties of its first features.
+    /// The column names in the file; for GeoJSON, the property names of the first 1,000 features.
     pub fn header(&self) -> &[String] {
         with_reader!(&self.0, source => source.header())
     }
 
-    /// The same table as one of other records.
+    /// Reads the same table as records of another type.
     pub fn retype<U: Record>(self) -> Result<TableSource<U>> {
         Ok(TableSource(map_reader!(self.0, source => source.retype()?)))
     }
 
-    /// What the file says of itself, by name: the query that it is the answer to, for one. Only Parquet can tell.
+    /// The notes in the file's metadata by name, such as its query. Only Parquet has notes.
     pub fn notes(&self) -> Vec<(String, String)> {
         match &self.0 {
             #[cfg(feature = "parquet")]
@@ -146,7 +145,7 @@ impl<T: Record> TableSource<T> {
         }
     }
 
-    /// The column that is the geometry.
+    /// The name of the geometry column.
     pub fn geometry(&self) -> Option<&str> {
         match &self.0 {
             Reader::Csv(_) => None,
@@ -156,17 +155,17 @@ impl<T: Record> TableSource<T> {
         }
     }
 
-    /// Whether its rows have the id of an image besides the columns.
+    /// Whether features have an `id` of an image in addition to their properties.
     pub fn has_image_id(&self) -> bool {
         matches!(&self.0, Reader::GeoJson(source) if source.has_image_id())
     }
 
-    /// The columns that fill nothing.
+    /// The columns that fill no column of the record.
     pub fn unread(&self) -> Vec<String> {
         with_reader!(&self.0, source => source.unread())
     }
 
-    /// Makes a column needed that may be lacking otherwise; `hint` says how to get it.
+    /// Makes an optional column required. `hint` tells the user how to get it.
     pub fn require(self, column: &str, hint: impl Into<String>) -> Result<Self> {
         with_reader!(&self.0, source => source.table().require_column(column, Some(hint.into())))?;
         Ok(self)
@@ -181,7 +180,7 @@ impl<T: Record> Source for TableSource<T> {
     }
 }
 
-/// A record of which only the header is wanted.
+/// A record without columns, to read only the header of a table.
 #[derive(Debug, Clone, Default)]
 pub struct HeaderOnly;
 

@@ -254,10 +254,10 @@ async fn each_bad_answer_of_the_image_host() {
         (Fault::status(410, ""), 2, true, ""),
         (Fault::status(500, ""), ATTEMPTS, false, "after 3 attempts"),
         (Fault::status(503, "<html>"), ATTEMPTS, false, "after 3 attempts"),
-        (Fault::Empty, ATTEMPTS, false, "the answer is empty"),
-        (Fault::Html, ATTEMPTS, false, "it is a page, not a JPEG"),
+        (Fault::Empty, ATTEMPTS, false, "the response is empty"),
+        (Fault::Html, ATTEMPTS, false, "it is HTML, not a JPEG"),
         (Fault::Truncate(900), ATTEMPTS, false, ""),
-        (Fault::TruncateSilently(900), ATTEMPTS, false, "the picture is cut short"),
+        (Fault::TruncateSilently(900), ATTEMPTS, false, "the picture is truncated"),
         (Fault::Reset, ATTEMPTS, false, ""),
         (Fault::Stall, ATTEMPTS, false, "no byte for"),
     ];
@@ -297,7 +297,7 @@ async fn a_url_that_has_ended_is_not_tried_and_fresh_ones_come_in_batches() {
     let written = download(&tokenless.build().unwrap(), folder.path(), images.clone()).await.unwrap();
     assert_eq!((written.failed, sandbox.requests_to(Host::Images).len()), (20, 0));
     let told = watch.told.lock().unwrap().remove(0);
-    assert!(told.contains("its URL has ended") && told.contains("MAPILLARY_TOKEN"), "{told}");
+    assert!(told.contains("its URL has expired") && told.contains("MAPILLARY_TOKEN"), "{told}");
 
     sandbox.expire_urls_at(u32::MAX);
     sandbox.clear_requests();

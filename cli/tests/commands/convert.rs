@@ -178,7 +178,7 @@ fn a_table_is_converted_whole_or_not_at_all() {
     assert!(refused(folder.path(), "convert float.csv out.parquet").contains("loses digits"));
     fs::write(path("cut.geojson"), r#"{"type":"FeatureCollection","features":[{"type":"Feature","id":"1""#)
         .unwrap();
-    assert!(refused(folder.path(), "convert cut.geojson out.csv").contains("not whole"));
+    assert!(refused(folder.path(), "convert cut.geojson out.csv").contains("truncated"));
     fs::write(path("other.csv"), "a,b\n1,2\n").unwrap();
     assert!(refused(folder.path(), "convert other.csv out.csv").contains("no column `img_id`"));
     let late = format!("{{\"type\":\"FeatureCollection\",\"features\":[]}}{}", "{}");
@@ -319,7 +319,7 @@ fn a_place_that_is_not_on_the_globe_is_a_bad_row_in_every_format_and_the_bounds_
         let text = format!("{}\n{}\n", feature(728_019_821_979_741, "[180,-90]"), feature(2, bad));
         fs::write(folder.path().join("in.geojsonl"), text).unwrap();
         let said = refused(folder.path(), "convert in.geojsonl out.csv");
-        assert!(said.contains("in.geojsonl") && said.contains("not on the globe"), "{said}");
+        assert!(said.contains("in.geojsonl") && said.contains("coordinates are invalid"), "{said}");
     }
     let rows = "img_id,lon,lat,computed_lon,computed_lat\n1,-180,90,180,-90\n";
     fs::write(folder.path().join("good.csv"), rows).unwrap();
@@ -327,6 +327,6 @@ fn a_place_that_is_not_on_the_globe_is_a_bad_row_in_every_format_and_the_bounds_
     fine(folder.path(), "convert good.parquet again.csv");
     fs::write(folder.path().join("bad.csv"), format!("{rows}2,33,35,33,-91\n")).unwrap();
     let said = refused(folder.path(), "convert bad.csv out.parquet");
-    assert!(said.contains("line 3") && said.contains("not on the globe"), "{said}");
+    assert!(said.contains("line 3") && said.contains("coordinates are invalid"), "{said}");
     assert!(!folder.path().join("out.csv").exists() && !folder.path().join("out.parquet").exists());
 }

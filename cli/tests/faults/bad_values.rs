@@ -71,7 +71,7 @@ async fn an_id_that_comes_twice_gives_one_row_and_is_counted() {
     assert_eq!(exit, 0, "{said}");
     let outputs = folder.path().join("outputs");
     assert_eq!(column(&outputs, "img_dataset.csv", "img_id"), ids);
-    assert_eq!(number(&report(&outputs)["steps"]["images"]["left_out_by"]["repeated"]), 2);
+    assert_eq!(number(&report(&outputs)["steps"]["images"]["filtered_by"]["repeated"]), 2);
 }
 
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {

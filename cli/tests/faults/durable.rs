@@ -101,7 +101,7 @@ async fn after_a_power_cut_the_spoilt_pictures_are_had_anew_and_only_these() {
     );
     let missing = pictures.len() - there.len();
     assert_eq!(sandbox.requests_to(Host::Images).len(), missing + 10, "{said}");
-    assert!(said.contains(&format!("{} already there", there.len() - 10)), "{said}");
+    assert!(said.contains(&format!("{} already exist", there.len() - 10)), "{said}");
     whole(&sandbox, folder.path(), &pictures);
 }
 

@@ -155,7 +155,7 @@ async fn a_sequence_that_stays_empty_while_others_are_not_is_gone() {
     assert_eq!(exit, 0, "{said}");
     assert_eq!(named(&folder.path().join("outputs"), "gone.csv", "images"), ["never-was-0000000000"]);
     let images = &report(&folder.path().join("outputs"))["steps"]["images"];
-    assert_eq!((number(&images["entered"]), number(&images["gone"])), (2, 1));
+    assert_eq!((number(&images["inputs"]), number(&images["gone"])), (2, 1));
     let asked = sandbox.requests().iter().filter(|asked| asked.query.contains("never-was")).count();
     assert_eq!(asked, 4, "twice, and twice at the end");
     assert!(began.elapsed() < Duration::from_secs(30));

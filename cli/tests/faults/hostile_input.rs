@@ -154,7 +154,7 @@ async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
     let values = vec!["0"; MIB].join(",");
     let many = format!(r#"{{"type":"Feature","id":"2","geometry":null,"properties":{{"a":[{values}]}}}}"#);
     let found = rows(lines([feature("1", ""), many].join("\n"))).await;
-    assert!(told(&found[1]).contains("more than a million values"), "{}", told(&found[1]));
+    assert!(told(&found[1]).contains("more than 1,000,000 values"), "{}", told(&found[1]));
 
     #[cfg(feature = "parquet")]
     {

@@ -272,10 +272,7 @@ async fn all_requests_go_through_a_socks_proxy() {
     {
         let (exit, said) = run(proxy, "c").await;
         assert_eq!(exit, 1, "{said}");
-        assert!(
-            said.contains("the proxy requires authentication") && said.contains("ALL_PROXY"),
-            "{said}"
-        );
+        assert!(said.contains("the proxy requires authentication") && said.contains("ALL_PROXY"), "{said}");
         assert!(!said.contains("wrong-word"), "{said}");
     }
 }

@@ -239,7 +239,7 @@ async fn words_for_no_value_are_absent_in_all_columns_but_texts() {
     assert_eq!(names, ["NA", "NULL", "-"], "users may be called so");
     assert_eq!(rows[1].as_ref().unwrap().seq_id.as_str(), "NA");
     assert!(told(&rows[3]).contains("`NB`: it is not a whole number"), "{}", told(&rows[3]));
-    assert!(told(&rows[4]).contains("one half of a place"), "{}", told(&rows[4]));
+    assert!(told(&rows[4]).contains("only one coordinate"), "{}", told(&rows[4]));
     assert!(
         told(&rows[5]).contains("column `img_id`: `NA`: such an id has only decimal digits"),
         "{}",
@@ -396,5 +396,5 @@ async fn floats_of_32_bits_are_no_times() {
     writer.close().unwrap();
     let rows: Vec<_> = TableSource::<Metadata>::open(&path).unwrap().stream().collect().await;
     assert_eq!(rows[0].as_ref().unwrap().width, Some(2560));
-    assert!(told(&rows[1]).contains("float of 32 bits"), "{}", told(&rows[1]));
+    assert!(told(&rows[1]).contains("32-bit float"), "{}", told(&rows[1]));
 }

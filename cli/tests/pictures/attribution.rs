@@ -78,7 +78,10 @@ async fn whom_to_name_stands_beside_the_pictures_and_over_no_file_of_somebody_el
     for words in [format!("crawl {BOX}"), "download".to_owned()] {
         sandbox.clear_requests();
         let (exit, said) = run(&sandbox, folder.path(), words.split_whitespace()).await;
-        assert!(exit == 1 && said.contains("ATTRIBUTION.txt") && said.contains("not ours"), "{exit}: {said}");
+        assert!(
+            exit == 1 && said.contains("ATTRIBUTION.txt") && said.contains("not written by streetflow"),
+            "{exit}: {said}"
+        );
         assert!(sandbox.requests().is_empty(), "before the first request");
     }
     fine(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;

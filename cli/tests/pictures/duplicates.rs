@@ -44,14 +44,14 @@ async fn an_image_in_three_rows_is_one_picture() {
         let step = &report["steps"]["download"];
         let count = |name: &str| number(&step[name]);
         assert_eq!(names(&folder.path().join(PICTURES)).len(), 40, "{what} {words}: {said}");
-        assert_eq!((count("entered"), count("rows")), (120, 40), "{what} {words}: {said}");
-        assert_eq!(count("already_there") + count("failed"), 80, "{what} {words}: {said}");
+        assert_eq!((count("inputs"), count("rows")), (120, 40), "{what} {words}: {said}");
+        assert_eq!(count("already_exists") + count("failed"), 80, "{what} {words}: {said}");
         if what == "the first one fails" {
             assert_eq!((exit, count("failed")), (3, 40), "{said}");
         } else {
             assert_eq!((exit, count("failed")), (0, 0), "{what} {words}: {said}");
             assert_eq!(sandbox.requests_to(Host::Images).len(), 40, "{what} {words}");
-            assert!(said.contains("40 downloaded") && said.contains("80 already there"), "{said}");
+            assert!(said.contains("40 downloaded") && said.contains("80 already exist"), "{said}");
         }
     }
     // A picture that always fails is a failure of each of its rows, and asked for by one after the other.

@@ -25,7 +25,7 @@ async fn a_file_too_small_for_a_jpeg_does_not_count_and_is_replaced() {
     let said = fine(&sandbox, folder.path(), "download").await;
     let asked: Vec<_> = sandbox.requests_to(Host::Images);
     assert_eq!(asked.iter().filter(|asked| asked.status == Some(200)).count(), 3, "{said}");
-    assert!(said.contains(&format!("{} already there", all.len() - 3)), "{said}");
+    assert!(said.contains(&format!("{} already exist", all.len() - 3)), "{said}");
     assert!(said.contains("warning: failed to use 3 picture files: too small for a JPEG"), "{said}");
     for (place, truth) in [3, 4, 5].into_iter().zip(&truth) {
         assert_eq!(fs::read(path(place)).unwrap(), *truth);
@@ -72,7 +72,7 @@ async fn the_time_of_a_picture_file_is_that_of_its_capture_or_of_its_download() 
         assert!(found.modified().unwrap() >= began, "{name}");
     }
     let (exit, said) = run(&sandbox, folder.path(), ["download", "--file-time", "never"]).await;
-    assert!(exit == 2 && said.contains("capture and download"), "{said}");
+    assert!(exit == 2 && said.contains("capture, download"), "{said}");
 }
 
 /// As root everything can be read, so then this shows only that nothing else goes wrong.
@@ -99,6 +99,6 @@ async fn a_folder_that_cannot_be_read_is_skipped_with_a_warning() {
     fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), "").unwrap();
     let said = fine(&sandbox, folder.path(), "download").await;
     assert_eq!(said.contains("warning: failed to read 3 folders: "), binds, "{said}");
-    assert!(said.contains("already there"), "{said}");
+    assert!(said.contains("already exist"), "{said}");
     set_mode(0o700);
 }

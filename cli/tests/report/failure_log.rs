@@ -84,12 +84,12 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
     let (exit, said) = run(&sandbox, folder.path(), &words).await;
     assert!(met.load(Ordering::Relaxed) > 0, "{what}: it never occurred");
     let first = check(what, &sandbox, &outputs, exit);
-    assert_eq!(exit == 1, first["outcome"] == "broken_off", "{what}: {said}");
+    assert_eq!(exit == 1, first["outcome"] == "failed", "{what}: {said}");
     assert_eq!(exit == 1, first["error"].is_object(), "{what}: {said}");
     let met = |what: &str| {
         first["requests"].as_object().unwrap().values().map(|class| number(&class[what])).sum::<u64>()
     };
-    assert_eq!(met("throttled") > 0, name == "429", "{what}: {first:#}");
+    assert_eq!(met("rate_limited") > 0, name == "429", "{what}: {first:#}");
     assert_eq!(
         met("blocked") > 0,
         name == "redirect" || name == "html" && host == Host::Tiles,
@@ -173,7 +173,7 @@ async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
     assert_eq!(exit, 3, "{said}");
     let outputs = folder.path().join("outputs");
     let counts = &report(&outputs)["steps"]["images"];
-    assert_eq!((number(&counts["entered"]), number(&counts["done"]), number(&counts["failed"])), (4, 2, 2));
+    assert_eq!((number(&counts["inputs"]), number(&counts["done"]), number(&counts["failed"])), (4, 2, 2));
     assert_eq!(named(&outputs, "failures.csv", "images"), ["in.csv line 3", "in.csv line 5"]);
 }
 
@@ -220,7 +220,8 @@ async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
     let (exit, said) = run(&sandbox, folder.path(), "images").await;
     assert_eq!(exit, 1, "{said}");
     assert!(
-        said.contains("failed to write the report `outputs/report.json`") && said.contains("not ours"),
+        said.contains("failed to write the report `outputs/report.json`")
+            && said.contains("not written by streetflow"),
         "{said}"
     );
     assert_eq!(read(&outputs, "report.json"), "{\"mine\": 1}\n");
@@ -233,7 +234,7 @@ async fn a_run_that_breaks_off_reports_why_and_what_it_had_done() {
     let (exit, said) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
     assert_eq!(exit, 1, "{said}");
     let report = check("block", &sandbox, &folder.path().join("outputs"), 1);
-    assert_eq!(report["outcome"], "broken_off");
+    assert_eq!(report["outcome"], "failed");
     assert_eq!(report["error"]["kind"], "blocked");
     assert!(report["error"]["chain"].as_array().unwrap().len() > 1, "{report:#}");
     assert!(report["error"]["hint"].as_str().unwrap().contains("about a day"));

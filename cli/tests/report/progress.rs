@@ -35,7 +35,7 @@ async fn a_program_sees_progress_what_is_said_and_the_end() {
     assert!(progress.len() >= 2, "600 pictures, 64 at once, 0.3 s each: {said}");
     for object in &progress {
         let download = &object["steps"]["download"];
-        for name in ["entered", "done", "a_second", "of", "seconds_left"] {
+        for name in ["inputs", "done", "per_second", "total", "total_is_final", "seconds_left"] {
             assert!(download.get(name).is_some(), "{name}: {object}");
         }
         assert!(object["requests"]["bytes"]["sent"].is_u64() && object["waits"].is_array(), "{object}");

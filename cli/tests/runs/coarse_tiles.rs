@@ -33,7 +33,7 @@ async fn coarse_tiles_that_fail_lose_nothing_of_their_area() {
             );
             let (exit, said) = run(&sandbox, folder.path(), BOX).await;
             assert_eq!(exit, 0, "1 in {one_in}, {fault:?}: {said}");
-            assert!(said.contains("the tiles below it are read instead"), "{said}");
+            assert!(said.contains("reading the tiles below it instead"), "{said}");
             let outputs = folder.path().join("outputs");
             let found = column(&outputs, "seq_dataset.csv", "seq_id");
             // Where nothing is ruled out, single images without a line are found besides.

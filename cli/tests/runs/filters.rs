@@ -51,7 +51,7 @@ async fn go(sandbox: &Sandbox, folder: &Path, words: &str) -> Value {
 }
 
 fn left_out(outputs: &Path, step: &str, by: &str) -> u64 {
-    report(outputs)["steps"][step]["left_out_by"][by].as_u64().unwrap_or_default()
+    report(outputs)["steps"][step]["filtered_by"][by].as_u64().unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,7 @@ async fn each_filter_keeps_what_fits_and_counts_the_rest() {
         let expected = fitting(&outputs, &sandbox, fields, fits);
         assert_eq!(ids(&outputs), expected, "{flags}");
         let gone = number(&counts["steps"]["metadata"]["gone"]);
-        let entered = number(&counts["steps"]["metadata"]["entered"]);
+        let entered = number(&counts["steps"]["metadata"]["inputs"]);
         assert_eq!(left_out(&outputs, "metadata", by), entered - gone - expected.len() as u64, "{flags}");
         assert!((expected.len() as u64) < entered, "{flags}");
         let header = fs::read_to_string(outputs.join("img_meta_dataset.csv")).unwrap();
@@ -198,7 +198,7 @@ async fn a_limit_ends_the_run_well_with_so_many_images_and_few_requests() {
     assert_eq!(ids(&outputs).len(), 5);
     assert!(
         counts["steps"]["metadata"]["not_reached"] == 0
-            && number(&counts["steps"]["metadata"]["left_out"]) > 0
+            && number(&counts["steps"]["metadata"]["filtered"]) > 0
     );
     // A table that holds fewer is no mistake.
     let (exit, said) =
@@ -320,7 +320,7 @@ async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
     let before = names(folder.path());
     for (flags, expected) in [
         ("--area=missing.geojson", &["--area", "`missing.geojson`"][..]),
-        ("--area=bad.geojson", &["`bad.geojson`", "no GeoJSON"]),
+        ("--area=bad.geojson", &["`bad.geojson`", "not GeoJSON"]),
         ("--area=none.geojson", &["no polygon"]),
         ("--area=point.geojson", &["no polygon in it, only 1 Point"]),
         ("--area=empty.geojson", &["on one line"]),

@@ -34,12 +34,12 @@ impl CachedMetadata {
         match result {
             Some(record) => self.add(record, fields, 0),
             // The image was deleted between two responses. The first response still counts.
-            None => self.fields |= fields.bits(),
+            None => self.fields |= fields.bit_set(),
         }
     }
 
     pub(crate) fn mark_requested(&mut self, fields: &Fields) {
-        self.requested = Some(self.requested.unwrap_or_default() | fields.bits());
+        self.requested = Some(self.requested.unwrap_or_default() | fields.bit_set());
     }
 
     /// Adds the response to a request for `fields`, without the URLs that expire before `now`, in seconds since 1970.
@@ -47,12 +47,12 @@ impl CachedMetadata {
         let is_valid = |field: &str| {
             !URL_FIELDS.contains(&field) || url_of(&response, field).is_none_or(|url| expiry(url) >= now)
         };
-        let added = fields.only(is_valid);
+        let added = fields.retain(is_valid);
         match &mut self.record {
             Some(record) => record.copy_fields(&response, &added.without(self.fields)),
             None => self.record = Some(response),
         }
-        self.fields |= added.bits();
+        self.fields |= added.bit_set();
     }
 }
 

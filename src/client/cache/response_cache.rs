@@ -104,7 +104,7 @@ impl ResponseCache {
 
     /// Returns the stored metadata of images. The images must be distinct.
     pub(crate) fn lookup_batch(&self, images: &[Image], wanted: &Fields) -> Vec<CachedMetadata> {
-        let (now, wanted) = (now(), wanted.bits());
+        let (now, wanted) = (now(), wanted.bit_set());
         let mut cached = vec![CachedMetadata::default(); images.len()];
         let lists = lock(&self.field_lists).clone();
         for fields in lists.iter().rev() {

@@ -79,7 +79,7 @@ impl Client {
         fields: &Fields,
         retry: RetryOverride,
     ) -> Result<BatchFound> {
-        let (mut cached, wanted) = (self.lookup_batch(&images, fields).await, fields.bits());
+        let (mut cached, wanted) = (self.lookup_batch(&images, fields).await, fields.bit_set());
         if cached.iter().any(|cached| cached.missing_fields(wanted) != Some(wanted)) {
             self.emit(&Event::StoreHit { class: Class::Entity });
         }
@@ -151,7 +151,7 @@ impl Client {
             let error = Error::new(ErrorKind::Gone, DOING_SINGLE).with_subject(id).with_source(why);
             return Err(self.record_missing(Class::Entity, error).await);
         }
-        let wanted = fields.bits();
+        let wanted = fields.bit_set();
         let missing = if cached.record.is_none() { Some(wanted) } else { cached.missing_fields(wanted) };
         if let Some(missing) = missing {
             let missing = fields.without(!missing);

@@ -19,7 +19,7 @@ use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, OwnerId, Sequence, SequenceId};
 use crate::observe::{Class, Event};
-use crate::record::time::iso;
+use crate::record::time::format_timestamp;
 
 /// The numbers of images per page. The smaller ones follow if the API asks to reduce the amount of data. Searches with
 /// 2,000 were seen to time out.
@@ -65,9 +65,12 @@ impl Client {
         query.append_pair("creator_username", user);
         // The API ignores milliseconds and includes the end.
         let end = |at: i64| at.saturating_add(999);
-        query.extend_pairs(dates.and_then(Dates::from).and_then(iso).map(|at| ("start_captured_at", at)));
-        query
-            .extend_pairs(dates.and_then(Dates::to).map(end).and_then(iso).map(|at| ("end_captured_at", at)));
+        query.extend_pairs(
+            dates.and_then(Dates::from).and_then(format_timestamp).map(|at| ("start_captured_at", at)),
+        );
+        query.extend_pairs(
+            dates.and_then(Dates::to).map(end).and_then(format_timestamp).map(|at| ("end_captured_at", at)),
+        );
         let query = query.finish();
         endpoint_url(
             &self.shared.graph_url,

@@ -137,7 +137,7 @@ fn text_of(id: impl AsRef<str>) -> String {
 
 fn lonlat(point: Point) -> Option<LonLat> {
     match point.coordinates.0?[..] {
-        [lon, lat, ..] => Some(LonLat { lon, lat }).filter(|point| point.is_on_the_globe()),
+        [lon, lat, ..] => Some(LonLat { lon, lat }).filter(|point| point.is_valid()),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::model::{ImageId, SequenceId};
-use crate::record::LONGEST_TEXT;
+use crate::record::MAX_TEXT_LEN;
 
 /// The longest list of numbers or ids. It fits into a cell of a table.
 pub(crate) const MAX_LIST_LEN: usize = 32_768;
@@ -46,7 +46,7 @@ pub(crate) trait FromJson: Sized {
 
 impl FromJson for String {
     fn text(text: &str) -> Option<Self> {
-        (!text.is_empty() && text.len() < LONGEST_TEXT).then(|| text.to_owned())
+        (!text.is_empty() && text.len() < MAX_TEXT_LEN).then(|| text.to_owned())
     }
     fn integer(number: i64) -> Option<Self> {
         Some(number.to_string())

@@ -1,9 +1,9 @@
-//! What of a tile lies in an area.
+//! The part of a tile inside an area.
 
 use super::near::Near;
 use super::segment::meets_box;
 
-/// A rectangle in mercator units, y southwards.
+/// A rectangle in Mercator units; y points south.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::geo) struct Window {
     pub(in crate::geo) x0: f64,
@@ -12,7 +12,7 @@ pub(in crate::geo) struct Window {
     pub(in crate::geo) y1: f64,
 }
 
-/// An area in the integer coordinates of one tile, ready for many tests.
+/// An area in the integer coordinates of one tile, prepared for many tests.
 #[derive(Debug, Clone)]
 pub(crate) struct Clip {
     windows: Vec<Window>,
@@ -21,33 +21,33 @@ pub(crate) struct Clip {
 }
 
 impl Clip {
-    /// The part of a tile of `extent` units a side that lies in one of the windows.
+    /// The part of a tile of `extent` units per side that is inside one of the rectangles.
     pub(in crate::geo) fn new(windows: Vec<Window>, extent: f64) -> Self {
         let whole = windows.iter().any(|w| w.x0 <= 0.0 && w.y0 <= 0.0 && w.x1 >= extent && w.y1 >= extent);
         Self { windows, polygons: None, whole }
     }
 
-    /// A clip that nothing lies in.
+    /// An empty clip.
     pub(crate) fn nowhere() -> Self {
         Self { windows: Vec::new(), polygons: None, whole: false }
     }
 
-    /// A clip that everything lies in.
+    /// A clip of the whole tile.
     pub(in crate::geo) fn whole() -> Self {
         Self { whole: true, ..Self::nowhere() }
     }
 
-    /// What lies in one of some polygons.
+    /// The part of a tile inside polygons.
     pub(super) fn in_polygons(polygons: Near) -> Self {
         Self { polygons: Some(polygons), ..Self::nowhere() }
     }
 
-    /// Whether the tile lies inside the area altogether, so that no test is needed.
+    /// Whether the whole tile is inside the area, so that no test is needed.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// Whether a point of the tile lies in the area.
+    /// Whether a point of the tile is inside the area.
     pub(crate) fn has_point(&self, x: i32, y: i32) -> bool {
         if let Some(polygons) = &self.polygons {
             return polygons.has_point((x, y));
@@ -56,7 +56,7 @@ impl Clip {
         self.whole || self.windows.iter().any(|w| (w.x0..=w.x1).contains(&x) && (w.y0..=w.y1).contains(&y))
     }
 
-    /// Whether a piece of a line lies in the area or passes through it.
+    /// Whether a line segment touches the area.
     pub(crate) fn has_segment(&self, from: (i32, i32), to: (i32, i32)) -> bool {
         if let Some(polygons) = &self.polygons {
             return polygons.has_segment(from, to);

@@ -1,8 +1,8 @@
 //! Line segments and rectangles.
 
-/// Whether a piece of a line lies in a rectangle or passes through it; its least corner and its greatest.
+/// Whether a line segment touches a rectangle, given by its least and its greatest corner.
 ///
-/// Liang and Barsky's way: the stretch that lies within all four edges is not empty.
+/// Liang–Barsky algorithm: the part of the segment inside all four edges is not empty.
 pub(super) fn meets_box(least: (f64, f64), greatest: (f64, f64), from: (f64, f64), to: (f64, f64)) -> bool {
     let ((x, y), (dx, dy)) = (from, (to.0 - from.0, to.1 - from.1));
     let (mut enter, mut leave) = (0.0_f64, 1.0_f64);

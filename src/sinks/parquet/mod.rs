@@ -1,4 +1,4 @@
-//! Parquet, and GeoParquet where the records have a place.
+//! Parquet, and GeoParquet for records with a geometry.
 
 mod build;
 mod geo;
@@ -79,19 +79,19 @@ impl ParquetSink {
     }
 }
 
-/// Records to Parquet bytes.
+/// Encodes records as Parquet.
 pub struct ParquetEncoder<T: 'static, W: Write + Send> {
     writer: ArrowWriter<W>,
     batch: Batch<T>,
     schema: SchemaRef,
-    /// What the file says of itself, in its footer and again in the schema that is embedded there for Arrow.
+    /// Key-value metadata of the file, repeated in the embedded Arrow schema.
     notes: Vec<(String, String)>,
-    /// The box around all places; none where records have no place.
+    /// Bounding box of all points; `None` for records without a geometry.
     extent: Option<Extent>,
 }
 
 impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
-    /// An encoder whose schema is the record's columns.
+    /// Creates an encoder with a schema of the record's columns.
     pub fn new(out: W, layout: &Layout) -> io::Result<Self> {
         let batch = Batch::<T>::new(layout);
         let schema = batch.schema();
@@ -101,7 +101,7 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
             .with_parquet_schema(parquet_schema)
-            // It is written at the end, when all that goes into it is known.
+            // Written at the end, when all metadata is known.
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options).map_err(plain)?;
         let extent = batch.has_position().then(Extent::default);
@@ -126,7 +126,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         let geo = self.extent.as_ref().map(|extent| (geo::KEY.to_owned(), extent.metadata()));
-        // Readers that look at the embedded schema see its metadata only, and not the footer's.
+        // Readers of the embedded schema do not see the metadata of the footer.
         let notes = self.notes.iter().cloned().chain(geo.clone()).collect();
         let schema = self.schema.as_ref().clone().with_metadata(notes);
         let schema = (ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&schema));
@@ -138,7 +138,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
     }
 }
 
-/// What the disk said, without the wrapping that would hide it: a full disk gets other advice than a missing right.
+/// Unwraps the I/O error, because hints depend on its kind, such as a full disk.
 fn plain(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {

@@ -51,7 +51,7 @@ impl Plan {
 }
 
 /// A runtime with all of its threads running; an error that names the limit where the system refuses them.
-pub(crate) fn runtime() -> Result<Runtime> {
+pub(crate) fn start() -> Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let wanted = cores + MOST_BLOCKING + OTHERS;
     let mut refusal = None;
@@ -73,7 +73,7 @@ pub(crate) fn runtime() -> Result<Runtime> {
             // A thread that has been joined may count for a moment longer.
             thread::sleep(Duration::from_millis(10 << attempt));
         }
-        match start(plan) {
+        match start_plan(plan) {
             Ok(runtime) => return Ok(runtime),
             Err(error) => refusal = Some(error),
         }
@@ -110,7 +110,7 @@ fn granted(wanted: usize) -> (usize, Option<io::Error>) {
 }
 
 /// Makes a runtime and waits until all of its threads run.
-fn start(plan: Plan) -> Result<Runtime> {
+fn start_plan(plan: Plan) -> Result<Runtime> {
     let refuse = |error: io::Error| Error::thread_refused(error);
     let started = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&started);
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn more_work_than_threads_is_done_all_the_same() {
         let plan = Plan { workers: 1, blocking: LEAST_BLOCKING };
-        let runtime = start(plan).expect("threads");
+        let runtime = start_plan(plan).expect("threads");
         let done = runtime.block_on(async {
             let works: Vec<_> = (0..200).map(|_| tokio::task::spawn_blocking(|| ())).collect();
             futures::future::join_all(works).await
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error() {
-        let runtime = start(Plan { workers: 1, blocking: LEAST_BLOCKING }).expect("threads");
+        let runtime = start_plan(Plan { workers: 1, blocking: LEAST_BLOCKING }).expect("threads");
         let error = block_on(&runtime, async { panic!("on purpose") }).expect_err("a panic");
         assert_eq!(error.kind(), ErrorKind::Io);
     }

@@ -1,22 +1,21 @@
-//! Which of a record's points is its place, for formats that give a record one geometry.
+//! The geometry of records, for formats with one geometry per record.
 
 use super::{Column, Fields, Kind, Record, Value, select};
 use crate::geo::LonLat;
 use crate::names::named_variants;
 
-/// Which of an image's two points the geometry of a file is.
+/// The point of an image that becomes the geometry of a file.
 ///
-/// With [`GeometryChoice::Original`] the geometry stands in for the columns `lon` and
-/// `lat`. Otherwise it is a copy, and both points stay in columns of their own,
-/// so that nothing is lost and a reader need not know the choice.
+/// With [`GeometryChoice::Original`] the geometry replaces the columns `lon` and `lat`. With the others it is a copy, and
+/// both points are also in columns, so that a reader does not need to know the choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GeometryChoice {
-    /// `geometry`: where the device says that it was.
+    /// `geometry`: the coordinates that the device recorded.
     #[default]
     Original,
-    /// `computed_geometry`: where the reconstruction puts it; none for images that are in no reconstruction.
+    /// `computed_geometry`: the reconstructed coordinates. Images outside a reconstruction have none.
     Computed,
-    /// `computed_geometry` where there is one, else `geometry`.
+    /// `computed_geometry` if it exists, else `geometry`.
     Best,
 }
 
@@ -27,7 +26,7 @@ named_variants!(
 );
 
 impl GeometryChoice {
-    /// The fields of the API that it takes.
+    /// The API fields that the choice needs.
     pub fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Original => &["geometry"],
@@ -36,7 +35,7 @@ impl GeometryChoice {
     }
 }
 
-/// Two columns of a record that make a point.
+/// Two columns that form a point.
 struct Point<R: 'static> {
     lon: &'static Column<R>,
     lat: &'static Column<R>,
@@ -51,21 +50,21 @@ impl<R: Record> Point<R> {
     }
 }
 
-/// The points that a record has, the original first.
+/// The points of a record type, the original first.
 fn points<R: Record>() -> Vec<Point<R>> {
     let of = |kind| R::COLUMNS.iter().filter(move |column| column.kind == kind);
     of(Kind::Longitude).zip(of(Kind::Latitude)).map(|(lon, lat)| Point { lon, lat }).collect()
 }
 
-/// The way to a record's place.
-pub(crate) struct Position<R: 'static> {
+/// The geometry column of a file.
+pub(crate) struct GeometryColumn<R: 'static> {
     points: Vec<Point<R>>,
     place: GeometryChoice,
 }
 
-impl<R: Record> Position<R> {
-    /// Where the record lies, if it lies anywhere.
-    pub(crate) fn of(&self, record: &R) -> Option<LonLat> {
+impl<R: Record> GeometryColumn<R> {
+    /// The point of a record.
+    pub(crate) fn point(&self, record: &R) -> Option<LonLat> {
         let point = |index: usize| self.points.get(index)?.get(record);
         match self.place {
             GeometryChoice::Original => point(0),
@@ -75,11 +74,11 @@ impl<R: Record> Position<R> {
     }
 }
 
-/// The columns of a table that has a geometry, and the way to it; none for records that lie nowhere.
-pub(crate) fn with_position<R: Record>(
+/// The columns of a table with a geometry, and its geometry column; `None` for record types without a point.
+pub(crate) fn columns_with_geometry<R: Record>(
     fields: &Fields,
     place: GeometryChoice,
-) -> (Vec<&'static Column<R>>, Option<Position<R>>) {
+) -> (Vec<&'static Column<R>>, Option<GeometryColumn<R>>) {
     let mut columns = select::<R>(Some(fields));
     let points = points::<R>();
     let Some(original) = points.first() else { return (columns, None) };
@@ -92,29 +91,31 @@ pub(crate) fn with_position<R: Record>(
             }
         }
     }
-    (columns, Some(Position { points, place }))
+    (columns, Some(GeometryColumn { points, place }))
 }
 
-/// The way of a file's geometry into a record.
-pub(crate) struct Placing<R: 'static> {
+/// Reads a file's geometry into a record.
+pub(crate) struct GeometryReader<R: 'static> {
     original: Point<R>,
     computed: Option<Point<R>>,
 }
 
-impl<R: Record> Placing<R> {
-    /// None for records that lie nowhere.
+impl<R: Record> GeometryReader<R> {
+    /// Creates a reader; `None` for record types without a point.
     pub(crate) fn new() -> Option<Self> {
         let mut points = points::<R>().into_iter();
         Some(Self { original: points.next()?, computed: points.next() })
     }
 
-    /// Whether a column is one half of the original point.
-    pub(crate) fn is_half(&self, name: &str) -> bool {
+    /// Whether a column is a coordinate of the original point.
+    pub(crate) fn is_coordinate(&self, name: &str) -> bool {
         [self.original.lon.name, self.original.lat.name].contains(&name)
     }
 
-    /// Takes a geometry for the original point. Where the file has columns of its own for that, the geometry serves
-    /// only if they are empty and it is not a copy of the computed point.
+    /// Stores a geometry as the original point.
+    ///
+    /// If the file also has columns for that point, the geometry is used only if they are empty and it is not a copy of
+    /// the computed point.
     pub(crate) fn fill(
         &self,
         record: &mut R,
@@ -139,10 +140,10 @@ mod tests {
     const THERE: LonLat = LonLat { lon: 33.6, lat: 35.1 };
 
     #[test]
-    fn the_geometry_replaces_the_original_point_and_copies_any_other() {
+    fn the_geometry_replaces_the_original_point_and_copies_the_others() {
         let fields: Fields = "width,geometry".parse().expect("fields");
         let names = |place| {
-            let (columns, position) = with_position::<Metadata>(&fields, place);
+            let (columns, position) = columns_with_geometry::<Metadata>(&fields, place);
             assert!(position.is_some());
             columns.iter().map(|column| column.name).collect::<Vec<_>>()
         };
@@ -152,14 +153,14 @@ mod tests {
             (names(GeometryChoice::Computed), names(GeometryChoice::Best)),
             (both.to_vec(), both.to_vec())
         );
-        assert!(with_position::<Image>(&fields, GeometryChoice::Best).1.is_none());
+        assert!(columns_with_geometry::<Image>(&fields, GeometryChoice::Best).1.is_none());
     }
 
     #[test]
-    fn best_is_the_computed_point_where_there_is_one() {
+    fn best_is_the_computed_point_if_it_exists() {
         let of = |place, geometry, computed_geometry| {
             let record = Metadata { geometry, computed_geometry, ..Metadata::default() };
-            with_position::<Metadata>(&Fields::default(), place).1.expect("a position").of(&record)
+            columns_with_geometry::<Metadata>(&Fields::default(), place).1.expect("a position").point(&record)
         };
         assert_eq!(of(GeometryChoice::Original, Some(HERE), Some(THERE)), Some(HERE));
         assert_eq!(of(GeometryChoice::Computed, Some(HERE), Some(THERE)), Some(THERE));

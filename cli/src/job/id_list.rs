@@ -1,60 +1,54 @@
-//! Where a crawl starts: ids of sequences or images, from a file, from standard input, or from the command line.
+//! Ids of sequences or images to start a crawl from: in a file, on standard input, or on the command line.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::args::CrawlArgs;
+use super::input::open_in_background;
 use streetflow::{
     Error, ErrorKind, Format, Image, ImageId, Metadata, Record, Result, Sequence, SequenceId, TableSource,
 };
 
-/// The first line of a table or a list is no longer.
-const LONGEST_LINE: u64 = 1 << 20;
+/// Maximum length of the first line of a table or a list, in bytes.
+const MAX_LINE_LEN: u64 = 1 << 20;
 
-/// The ids that a crawl starts from.
+/// The value of `--sequences` or `--images`: a file, ids separated by commas, or `-`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Start<'a> {
+pub(crate) enum IdList<'a> {
     Sequences(&'a str),
     Images(&'a str),
 }
 
-impl<'a> Start<'a> {
-    /// None where an area or a user is crawled.
-    pub(crate) fn of(args: &'a CrawlArgs) -> Option<Self> {
-        let sequences = args.sequences.as_deref().map(Start::Sequences);
-        sequences.or(args.images.as_deref().map(Start::Images))
-    }
-
-    /// As one would say it again.
-    pub(crate) fn words(self) -> String {
+impl IdList<'_> {
+    /// The flag as command line arguments.
+    pub(crate) fn to_cli_args(self) -> String {
         match self {
-            Start::Sequences(text) => format!("--sequences {text}"),
-            Start::Images(text) => format!("--images {text}"),
+            Self::Sequences(text) => format!("--sequences {text}"),
+            Self::Images(text) => format!("--images {text}"),
         }
     }
 }
 
-/// The sequences that a text names.
-pub(crate) async fn sequences(text: &str, stop: &CancellationToken) -> Result<TableSource<Sequence>> {
+/// Opens the sequences of `--sequences`.
+pub(crate) async fn open_sequences(text: &str, stop: &CancellationToken) -> Result<TableSource<Sequence>> {
     let check = |id: &str| SequenceId::new(id).map(drop);
-    open(text, "seq_id", "--sequences", check, stop).await
+    open_list(text, "seq_id", "--sequences", check, stop).await
 }
 
-/// The images that a text names; only a table knows their sequences.
-pub(crate) async fn images(text: &str, stop: &CancellationToken) -> Result<TableSource<Metadata>> {
+/// Opens the images of `--images`. Only a table contains their sequences.
+pub(crate) async fn open_images(text: &str, stop: &CancellationToken) -> Result<TableSource<Metadata>> {
     let check = |id: &str| ImageId::new(id).map(drop);
-    open(text, "img_id", "--images", check, stop).await
+    open_list(text, "img_id", "--images", check, stop).await
 }
 
-/// An image of a table, of which more may be known there.
-pub(crate) fn image_of(row: Metadata) -> Image {
+/// The image of a row, without its metadata.
+pub(crate) fn to_image(row: Metadata) -> Image {
     Image { seq_id: row.seq_id, img_id: row.img_id }
 }
 
-/// Puts the sequence in that the API names, where the ids came without.
-pub(crate) fn with_sequence(mut image: Metadata) -> Metadata {
+/// Fills in the sequence from the metadata if the list of ids did not contain it.
+pub(crate) fn fill_sequence(mut image: Metadata) -> Metadata {
     if image.seq_id.as_str().is_empty()
         && let Some(sequence) = image.sequence.as_deref().and_then(|id| SequenceId::new(id).ok())
     {
@@ -63,8 +57,7 @@ pub(crate) fn with_sequence(mut image: Metadata) -> Metadata {
     image
 }
 
-/// Opens ids; a pipe may keep one waiting, so it is done beside.
-async fn open<T: Record>(
+async fn open_list<T: Record>(
     text: &str,
     column: &'static str,
     flag: &'static str,
@@ -72,12 +65,7 @@ async fn open<T: Record>(
     stop: &CancellationToken,
 ) -> Result<TableSource<T>> {
     let text = text.to_owned();
-    let opened = tokio::task::spawn_blocking(move || open_now(&text, column, flag, check));
-    let opening = || Error::new(ErrorKind::Interrupted, "open the list of ids");
-    tokio::select! {
-        opened = opened => opened.unwrap_or_else(|panic| Err(opening().with_source(panic))),
-        () = stop.cancelled() => Err(opening().with_source("the run was stopped")),
-    }
+    open_in_background("open the list of ids", move || open_now(&text, column, flag, check), stop).await
 }
 
 fn open_now<T: Record>(
@@ -94,14 +82,14 @@ fn open_now<T: Record>(
         return match Format::from_path(path) {
             Ok(format) if format != Format::Csv => TableSource::open_as(path, format),
             _ => {
-                let refuse = |error: io::Error| {
+                let reject = |error: io::Error| {
                     Error::new(ErrorKind::Usage, "open the list of ids").with_subject(text).with_source(error)
                 };
-                // A folder opens like a file and fails at the first read.
+                // A directory opens like a file and fails only at the first read.
                 if path.is_dir() {
-                    return Err(refuse(io::Error::from(io::ErrorKind::IsADirectory)));
+                    return Err(reject(io::Error::from(io::ErrorKind::IsADirectory)));
                 }
-                read(text, std::fs::File::open(path).map_err(refuse)?, column)
+                read(text, std::fs::File::open(path).map_err(reject)?, column)
             }
         };
     }
@@ -109,40 +97,43 @@ fn open_now<T: Record>(
     if ids.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "use the ids")
             .with_subject(flag)
-            .with_source("there are none"));
+            .with_source("the list is empty"));
     }
     for id in &ids {
         check(id).map_err(|error| {
-            error.with_hint(format!("`{flag}` takes ids with commas between them, or the name of a file; there is no file `{text}`"))
+            error.with_hint(format!(
+                "`{flag}` takes ids separated by commas, or a file name; the file `{text}` does not exist"
+            ))
         })?;
     }
     let lines = format!("{column}\n{}\n", ids.join("\n"));
     TableSource::csv_at(flag, Cursor::new(lines), 0)
 }
 
-/// A table with the column, or a list with an id a line, which is a table of that column without its header.
+/// Reads a table with the column, or a list with one id per line, which is a table of one column without a header.
 fn read<T: Record>(name: &str, from: impl Read + Send + 'static, column: &str) -> Result<TableSource<T>> {
-    let refuse = |error: io::Error| {
+    let reject = |error: io::Error| {
         Error::new(ErrorKind::Usage, "read the list of ids").with_subject(name).with_source(error)
     };
     let (mut from, mut first) = (BufReader::new(from), Vec::new());
-    // Blank lines say nothing, and neither do lines of commas.
+    // Skips blank lines and lines of commas.
     let (mut line_number, is_blank) = (0, |byte: &u8| *byte == b',' || byte.is_ascii_whitespace());
     while first.iter().all(is_blank) {
         first.clear();
         line_number += 1;
-        if from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut first).map_err(refuse)? == 0 {
+        if from.by_ref().take(MAX_LINE_LEN).read_until(b'\n', &mut first).map_err(reject)? == 0 {
             break;
         }
     }
     let line = first.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&first);
-    let cell =
+    let is_column =
         |cell: &[u8]| cell.trim_ascii().trim_ascii_start() == column.as_bytes() || is_quoted(cell, column);
-    let is_table = line.starts_with(&[0x1f, 0x8b]) || line.split(|byte| *byte == b',').any(cell);
+    let is_gzip = line.starts_with(&[0x1f, 0x8b]);
+    let is_table = is_gzip || line.split(|byte| *byte == b',').any(is_column);
     let is_id = !is_table && !line.contains(&b',');
     let header = if is_id { format!("{column}\n").into_bytes() } else { Vec::new() };
     let line = if is_id { line.to_vec() } else { first.clone() };
-    // The header that a list lacks takes no line.
+    // The header that is put before a list is no line of the file.
     let first_line = if is_id { line_number - 1 } else { line_number };
     TableSource::csv_at(name, Cursor::new(header).chain(Cursor::new(line)).chain(from), first_line)
 }
@@ -180,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bad_id_is_named_by_its_line_in_the_file() {
+    async fn an_error_names_the_line_of_the_invalid_id() {
         for (text, line) in [
             ("abc\na b\n", "line 2"),
             ("\n\nabc\r\n\r\na b\r\n", "line 5"),
@@ -195,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_neither_is_refused() {
+    async fn other_content_is_rejected() {
         for (text, why) in
             [("a b\n", "a b"), ("id,name\n1,2\n", "no column `seq_id`"), ("{\"type\":\"Feature\"}\n", "{")]
         {

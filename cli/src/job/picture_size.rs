@@ -1,11 +1,11 @@
-//! How large pictures are.
+//! Typical sizes of pictures.
 
 use streetflow::Quality;
 
-/// What a picture takes, in bytes: from so much to so much.
+/// The typical size of a picture in bytes, minimum and maximum.
 ///
-/// Sizes that others have seen at Mapillary; panoramas are at the upper end. No answer tells a size beforehand.
-pub(crate) fn of_picture(quality: Quality) -> [u64; 2] {
+/// Measured at Mapillary by others; panoramas are near the maximum. The API does not state sizes.
+pub(crate) fn picture_size(quality: Quality) -> [u64; 2] {
     match quality {
         Quality::Q256 => [6_000, 12_000],
         Quality::Q1024 => [80_000, 120_000],
@@ -19,8 +19,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn larger_pictures_take_more() {
-        let sizes: Vec<_> = Quality::ALL.into_iter().map(of_picture).collect();
+    fn larger_pictures_need_more_bytes() {
+        let sizes: Vec<_> = Quality::ALL.into_iter().map(picture_size).collect();
         assert!(sizes.windows(2).all(|pair| pair[0][0] < pair[1][0] && pair[0][1] < pair[1][1]));
     }
 }
