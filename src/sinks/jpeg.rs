@@ -66,15 +66,15 @@ impl JpegCheck {
                     };
                 }
                 At::Scan => match memchr::memchr(0xff, bytes) {
-                    Some(place) => {
-                        bytes = &bytes[place + 1..];
+                    Some(position) => {
+                        bytes = &bytes[position + 1..];
                         self.at = At::ScanCode;
                     }
                     None => return,
                 },
                 At::Marker => match memchr::memchr(0xff, bytes) {
-                    Some(place) => {
-                        bytes = &bytes[place + 1..];
+                    Some(position) => {
+                        bytes = &bytes[position + 1..];
                         self.at = At::MarkerCode;
                     }
                     None => return,
@@ -179,8 +179,8 @@ mod tests {
         }
         assert_eq!(check(&[&PICTURE[..2], b"\xff\xff", &PICTURE[2..]].concat(), 2), Ok(()), "fill bytes");
         // Pillow and browsers check three bytes.
-        let refused = Err("it does not start like a JPEG");
-        assert_eq!(check(&[&PICTURE[..2], b"\0", &PICTURE[2..]].concat(), 2), refused);
+        let rejected = Err("it does not start like a JPEG");
+        assert_eq!(check(&[&PICTURE[..2], b"\0", &PICTURE[2..]].concat(), 2), rejected);
         // No decoder reads these.
         assert_eq!(check(&[&PICTURE[..10], PICTURE].concat(), 9), Err("it is not a well-formed JPEG"));
         assert_eq!(check(&[&PICTURE[..10], b"\xff\xd9"].concat(), 9), Err("it contains no picture"));

@@ -49,8 +49,8 @@ pub(super) fn listings(
     sequences: RecordStream<Sequence>,
 ) -> BoxStream<'static, Result<Listing>> {
     let requesting = client.clone();
-    let start = move |sequence: Result<Sequence>, place| {
-        let client = requesting.with_slot(place);
+    let start = move |sequence: Result<Sequence>, permit| {
+        let client = requesting.with_slot(permit);
         async move {
             let listing = request_list(&client, sequence?.seq_id).await?;
             if !listing.list.is_empty() {

@@ -97,10 +97,10 @@ impl Stage<Image> for FetchMetadata {
         let fields = self.fields;
         let observer = self.client.clone();
         let batches = batches(images, size, self.client.clone());
-        let start = move |batch: Vec<Result<Image>>, place| {
+        let start = move |batch: Vec<Result<Image>>, permit| {
             // A task of its own, so that the search for a bad image continues while earlier records are processed.
             let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
-            let task = tokio::spawn(fetch_rows(self.client.with_slot(place), request_fields.clone(), batch));
+            let task = tokio::spawn(fetch_rows(self.client.with_slot(permit), request_fields.clone(), batch));
             let task = AbortOnDropHandle::new(task);
             async move { task.await.unwrap_or_else(|panic| Rows::panicked(&ids, &panic)) }
         };

@@ -178,11 +178,7 @@ async fn a_quote_within_a_cell_is_a_character_and_one_that_is_never_closed_is_to
     assert_eq!(open.last().unwrap().as_ref().unwrap().img_id.as_str(), "5");
     let never = rows::<Metadata>("img_id,make\n1,a\n2,\"b\n3,c\n").await;
     assert!(never[0].is_ok() && never.len() == 2, "{}", never.len());
-    assert!(
-        told(&never[1]).contains("line 3: the row has a quote that is never closed"),
-        "{}",
-        told(&never[1])
-    );
+    assert!(told(&never[1]).contains("line 3: the row has an unclosed quote"), "{}", told(&never[1]));
 }
 
 #[tokio::test]
@@ -238,7 +234,7 @@ async fn words_for_no_value_are_absent_in_all_columns_but_texts() {
         rows[..3].iter().map(|row| row.as_ref().unwrap().creator_username.clone().unwrap()).collect();
     assert_eq!(names, ["NA", "NULL", "-"], "users may be called so");
     assert_eq!(rows[1].as_ref().unwrap().seq_id.as_str(), "NA");
-    assert!(told(&rows[3]).contains("`NB`: it is not a whole number"), "{}", told(&rows[3]));
+    assert!(told(&rows[3]).contains("`NB`: it is not a 32-bit integer"), "{}", told(&rows[3]));
     assert!(told(&rows[4]).contains("only one coordinate"), "{}", told(&rows[4]));
     assert!(
         told(&rows[5]).contains("column `img_id`: `NA`: such an id has only decimal digits"),
@@ -311,10 +307,10 @@ async fn an_area_warns_of_what_it_leaves_out_and_of_systems_that_it_takes_for_wg
     let (exit, said, _) = run(&sandbox, path, "sequences --area=area.geojson").await;
     assert_eq!(exit, 0, "{said}");
     assert!(
-        said.contains("warning: the area `area.geojson`: left out beside its polygons: 1 Point"),
+        said.contains("warning: the area `area.geojson`: ignored besides its polygons: 1 Point"),
         "{said}"
     );
-    assert!(said.contains("`EPSG:4269`, taken for WGS 84"), "{said}");
+    assert!(said.contains("`EPSG:4269`, treated as WGS 84"), "{said}");
     let box_of_it = "sequences --bbox=33.33,35.15,33.39,35.19 -o box";
     assert_eq!(run(&sandbox, path, box_of_it).await.0, 0);
     let found = |folder: &str| read(&path.join(folder), "seq_dataset.csv");

@@ -322,7 +322,7 @@ async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
         ("--area=missing.geojson", &["--area", "`missing.geojson`"][..]),
         ("--area=bad.geojson", &["`bad.geojson`", "not GeoJSON"]),
         ("--area=none.geojson", &["no polygon"]),
-        ("--area=point.geojson", &["no polygon in it, only 1 Point"]),
+        ("--area=point.geojson", &["no polygon, only 1 Point"]),
         ("--area=empty.geojson", &["on one line"]),
         ("--area=swapped.geojson", &["swapped"]),
         ("--area=empty.geojson --bbox=33,35,34,36", &["on one line"]),

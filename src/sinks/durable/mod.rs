@@ -33,6 +33,7 @@ use self::marker::{Marker, TOLERANCE_MS, orphaned};
 pub(super) use self::marker::{now_ms, shows_write_time};
 use crate::atomic_file::output_error;
 use crate::error::{Error, Result};
+use crate::sync::lock;
 
 /// Interval of syncs. After a power cut, the pictures of one interval and of [`SLACK_MS`] are checked.
 const SYNC_EVERY: Duration = Duration::from_secs(15);
@@ -129,9 +130,9 @@ impl DurableFolder {
         self
     }
 
-    /// Call it before the last bytes of a picture are written and it is renamed; `begun` is the time of its first bytes.
+    /// Call it before the last bytes of a picture are written and it is renamed; `started` is the time of its first bytes.
     /// Fails if the run has ended.
-    pub(super) fn begin_rename(&self, begun: u64) -> io::Result<RenameGuard<'_>> {
+    pub(super) fn begin_rename(&self, started: u64) -> io::Result<RenameGuard<'_>> {
         {
             let mut names = self.names();
             if names.closed {
@@ -143,19 +144,19 @@ impl DurableFolder {
         let (since, now) = (self.since.load(Ordering::Acquire), now_ms());
         // If the clock was set back, the marker must be updated before a picture gets such a time. If only the creation
         // time shows when a picture was written, the same holds for a slow download.
-        let earliest = now.saturating_add(TOLERANCE_MS).min(begun.saturating_add(SLACK_MS - TOLERANCE_MS));
+        let earliest = now.saturating_add(TOLERANCE_MS).min(started.saturating_add(SLACK_MS - TOLERANCE_MS));
         if since == NO_MARKER || earliest < since {
-            self.move_marker_back(now.min(begun))?;
+            self.move_marker_back(now.min(started))?;
         }
         Ok(rename)
     }
 
     fn markers(&self) -> MutexGuard<'_, Markers> {
-        self.markers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.markers)
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names)
     }
 
     /// The time to write into the marker.
@@ -182,7 +183,7 @@ impl DurableFolder {
 
     /// Syncs all pictures written so far, and moves the marker's time forward.
     fn sync(&self) -> io::Result<()> {
-        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock(&self.syncing);
         if let Some((kind, why)) = &self.markers().failed {
             return Err(io::Error::new(*kind, why.clone()));
         }

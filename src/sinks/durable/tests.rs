@@ -81,10 +81,10 @@ fn the_marker_exists_while_a_picture_may_not_be_on_disk() {
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty(), "nothing was written");
     let durable = DurableFolder::open(folder.path()).expect("open");
-    let begun = now_ms();
+    let started = now_ms();
     write(&durable, "1_256.jpg");
     let first = markers(folder.path());
-    assert!(first.len() == 1 && time(&first[0]) <= begun, "{first:?}");
+    assert!(first.len() == 1 && time(&first[0]) <= started, "{first:?}");
     std::thread::sleep(Duration::from_millis(20));
     durable.sync().expect("synced");
     let second = markers(folder.path());
@@ -249,9 +249,9 @@ fn a_slow_download_moves_the_marker_back_to_its_start() {
     let durable = DurableFolder::open(folder.path()).expect("open");
     write(&durable, "1_256.jpg");
     durable.sync().expect("synced");
-    let begun = now_ms() - 4 * SLACK_MS;
-    drop(durable.begin_rename(begun).expect("announced"));
-    assert_eq!(time(&markers(folder.path())[0]), begun);
+    let started = now_ms() - 4 * SLACK_MS;
+    drop(durable.begin_rename(started).expect("announced"));
+    assert_eq!(time(&markers(folder.path())[0]), started);
 }
 
 fn crate_names(folder: &tempfile::TempDir) -> Vec<String> {

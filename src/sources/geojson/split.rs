@@ -249,7 +249,7 @@ impl<R: BufRead> Bytes<R> {
 
     /// Skips one JSON value by its brackets and quotes; appends its text to `text`.
     fn value(&mut self, mut text: Option<&mut Vec<u8>>) -> Result<(), SplitError> {
-        let (mut depth, mut quoted, mut escaped, mut begun) = (0_usize, false, false, false);
+        let (mut depth, mut quoted, mut escaped, mut started) = (0_usize, false, false, false);
         loop {
             let buffer = self.0.fill_buf()?;
             if buffer.is_empty() {
@@ -288,14 +288,14 @@ impl<R: BufRead> Bytes<R> {
                     }
                     _ => {}
                 }
-                begun = true;
+                started = true;
             }
             if let Some(text) = &mut text {
                 keep(text, &buffer[..part])?;
             }
             self.0.consume(part);
             if whole {
-                debug_assert!(begun || part == 0);
+                debug_assert!(started || part == 0);
                 return Ok(());
             }
         }

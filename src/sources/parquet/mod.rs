@@ -217,13 +217,13 @@ impl<'a, T: Record> BatchReader<'a, T> {
             let shown = || cell.to_string();
             self.table.set_value(record, column, cell.value(column.kind), row, shown)?;
         }
-        let refuse = |why: &str| self.table.row_error(row, &format!(": {why}"));
+        let row_error = |why: &str| self.table.row_error(row, &format!(": {why}"));
         if let Some((cells, reader)) = &self.points
-            && let Some(point) = geo::point(cells, index).map_err(refuse)?
+            && let Some(point) = geo::point(cells, index).map_err(row_error)?
         {
-            reader.fill(record, point, self.has_columns).map_err(refuse)?;
+            reader.fill(record, point, self.has_columns).map_err(row_error)?;
         }
-        record.validate().map_err(refuse)
+        record.validate().map_err(row_error)
     }
 }
 
