@@ -48,7 +48,7 @@ const MAX_WAITING: usize = 65_536;
 ///
 /// let sandbox = Sandbox::start().await?;
 /// let client = sandbox.client()?;
-/// let seq_id = SequenceId::new(sandbox.world().sequences()[0].id())?;
+/// let seq_id = SequenceId::new(sandbox.mock_data().sequences()[0].id())?;
 /// let images: Vec<Metadata> = Flow::from(stream::iter([Ok(Sequence { org_id: None, seq_id })]))
 ///     .then(ListImages::new(&client))
 ///     .take(3)

@@ -206,7 +206,7 @@ impl DownloadGuard {
 
     async fn confirm(&self, what: &str) -> Result<()> {
         let deny = |why: &'static str| {
-            Error::new(ErrorKind::Usage, "download so many pictures")
+            Error::new(ErrorKind::Usage, "start a large download")
                 .with_source(format!("{what}; {why}"))
                 .with_hint("run the same command with `--yes` to resume, or select fewer pictures")
         };

@@ -1,11 +1,11 @@
-//! Writing vector tiles: just enough protobuf.
+//! An encoder for vector tiles, with the part of protobuf that it needs.
 
 use std::collections::HashMap;
 
 /// Units along a side of a tile.
 pub(super) const EXTENT: f64 = 4096.0;
 
-/// A property value; floats are kept as bits, so that equal values are found again.
+/// A property value. Floats are stored as bits, so that values can be compared and hashed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Value {
     Text(String),
@@ -20,38 +20,44 @@ impl Value {
     }
 }
 
-/// The properties of a feature; one without a value is simply not there.
+/// The properties of a feature.
 pub(super) type Tags = Vec<(&'static str, Value)>;
 
-/// One layer, written feature by feature.
+/// Encodes one layer, feature by feature.
 pub(super) struct Layer {
     name: &'static str,
     features: Vec<u8>,
     keys: Vec<&'static str>,
     values: Vec<u8>,
-    seen: HashMap<Value, u32>,
+    value_indices: HashMap<Value, u32>,
 }
 
 impl Layer {
     pub(super) fn new(name: &'static str) -> Self {
-        Self { name, features: Vec::new(), keys: Vec::new(), values: Vec::new(), seen: HashMap::new() }
+        Self {
+            name,
+            features: Vec::new(),
+            keys: Vec::new(),
+            values: Vec::new(),
+            value_indices: HashMap::new(),
+        }
     }
 
     /// Adds a point.
     pub(super) fn point(&mut self, id: u64, tags: &Tags, at: (i32, i32)) {
         let mut geometry = Vec::new();
         let mut pen = (0, 0);
-        strokes(&mut geometry, 1, &mut pen, &[at]);
+        write_command(&mut geometry, 1, &mut pen, &[at]);
         self.feature(id, tags, 1, &geometry);
     }
 
-    /// Adds a line of one or more parts.
+    /// Adds a line with one or more parts.
     pub(super) fn line(&mut self, id: u64, tags: &Tags, parts: &[Vec<(i32, i32)>]) {
         let mut geometry = Vec::new();
         let mut pen = (0, 0);
         for part in parts {
-            strokes(&mut geometry, 1, &mut pen, &part[..1]);
-            strokes(&mut geometry, 2, &mut pen, &part[1..]);
+            write_command(&mut geometry, 1, &mut pen, &part[..1]);
+            write_command(&mut geometry, 2, &mut pen, &part[1..]);
         }
         self.feature(id, tags, 2, &geometry);
     }
@@ -59,8 +65,8 @@ impl Layer {
     fn feature(&mut self, id: u64, tags: &Tags, kind: u64, geometry: &[u8]) {
         let mut numbers = Vec::new();
         for (key, value) in tags {
-            varint(&mut numbers, self.key(key));
-            varint(&mut numbers, self.value(value));
+            varint(&mut numbers, self.key_index(key));
+            varint(&mut numbers, self.value_index(value));
         }
         let mut feature = Vec::with_capacity(geometry.len() + numbers.len() + 16);
         number(&mut feature, 1, id);
@@ -70,7 +76,7 @@ impl Layer {
         block(&mut self.features, 2, &feature);
     }
 
-    fn key(&mut self, key: &'static str) -> u64 {
+    fn key_index(&mut self, key: &'static str) -> u64 {
         let known = self.keys.iter().position(|known| *known == key);
         known.unwrap_or_else(|| {
             self.keys.push(key);
@@ -78,8 +84,8 @@ impl Layer {
         }) as u64
     }
 
-    fn value(&mut self, value: &Value) -> u64 {
-        if let Some(known) = self.seen.get(value) {
+    fn value_index(&mut self, value: &Value) -> u64 {
+        if let Some(known) = self.value_indices.get(value) {
             return u64::from(*known);
         }
         let mut bytes = Vec::new();
@@ -96,12 +102,12 @@ impl Layer {
             Value::Bool(yes) => number(&mut bytes, 7, u64::from(*yes)),
         }
         block(&mut self.values, 4, &bytes);
-        let next = self.seen.len() as u32;
-        self.seen.insert(value.clone(), next);
+        let next = self.value_indices.len() as u32;
+        self.value_indices.insert(value.clone(), next);
         u64::from(next)
     }
 
-    /// Adds the layer to a tile, unless it is empty. The version comes last, as it does at Mapillary.
+    /// Appends the layer to a tile unless it is empty. The version comes last, as in Mapillary's tiles.
     pub(super) fn finish(self, tile: &mut Vec<u8>) {
         if self.features.is_empty() {
             return;
@@ -119,8 +125,8 @@ impl Layer {
     }
 }
 
-/// One drawing command (1 moves, 2 draws) with its points, relative to where the pen is.
-fn strokes(geometry: &mut Vec<u8>, command: u64, pen: &mut (i32, i32), points: &[(i32, i32)]) {
+/// Appends a drawing command (1: move, 2: line) with its points, relative to the position of the pen.
+fn write_command(geometry: &mut Vec<u8>, command: u64, pen: &mut (i32, i32), points: &[(i32, i32)]) {
     varint(geometry, (points.len() as u64) << 3 | command);
     for point in points {
         for step in [point.0 - pen.0, point.1 - pen.1] {
@@ -154,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_layer_is_written_byte_for_byte() {
+    fn a_layer_is_encoded_as_these_bytes() {
         let mut layer = Layer::new("a");
         layer.line(0, &vec![("k", Value::Bool(true))], &[vec![(2, 2), (2, 10)], vec![(2, 10), (1, 10)]]);
         layer.point(300, &vec![("k", Value::Bool(true))], (25, 17));
@@ -175,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_layer_leaves_the_tile_empty() {
+    fn an_empty_layer_adds_nothing_to_the_tile() {
         let mut tile = Vec::new();
         Layer::new("image").finish(&mut tile);
         assert!(tile.is_empty());

@@ -1,53 +1,62 @@
-//! Pictures: a street with houses on both sides, drawn for one image.
+//! Pictures: a drawing of a street with houses on both sides, different for each image.
 
 use bytes::Bytes;
 use font8x8::UnicodeFonts;
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
 
-use super::town::{mix, unit};
-use super::world::{CAMERAS, MockImage, World};
+use crate::mock_data::catalog::CAMERAS;
+use crate::mock_data::hash::{mix, unit};
+use crate::mock_data::{MockData, MockImage};
 
 type Color = [u8; 3];
 
 const ZENITH: Color = [86, 142, 208];
 const HAZE: Color = [214, 226, 236];
-/// Metres: the camera over the road, the middle of the road to the kerb and to the houses, a house along the road.
+/// Height of the camera above the road, in metres.
 const EYE: f32 = 1.8;
+/// Distance from the middle of the road to the kerb, in metres.
 const KERB: f32 = 4.5;
+/// Distance from the middle of the road to the houses, in metres.
 const WALL: f32 = 8.5;
+/// Width of a house along the road, in metres.
 const HOUSE: f32 = 12.0;
+/// Height of a storey, in metres.
 const STOREY: f32 = 3.1;
-/// How far one sees, in metres.
+/// Range of sight, in metres.
 const SIGHT: f32 = 170.0;
 
-impl World {
-    /// The JPEG of an image: `width` pixels wide, or the original without a width. None if there is no such image.
+impl MockData {
+    /// Draws the JPEG of an image, `width` pixels wide or in the original size.
+    ///
+    /// Returns `None` if the image does not exist.
     pub fn picture(&self, id: &str, width: Option<u32>) -> Option<Vec<u8>> {
-        let shot = self.image(id)?;
-        Some(picture(&shot, width.map(|width| shot.size(width))))
+        let image = self.image(id)?;
+        Some(draw(&image, width.map(|width| image.size(width))))
     }
 }
 
-/// The JPEG of an image: thumbs are progressive, the original is baseline, as they are at Mapillary.
-pub(super) fn picture(shot: &MockImage<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
-    let (width, height) = size.unwrap_or(CAMERAS[shot.drive.camera].size);
+/// Draws the JPEG of an image. As at Mapillary, thumbnails are progressive and originals are baseline.
+pub(crate) fn draw(image: &MockImage<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
+    let (width, height) = size.unwrap_or(CAMERAS[image.sequence.camera].size);
     let mut jpeg = Vec::with_capacity((width * height) as usize / 4);
     let mut encoder = Encoder::new(&mut jpeg, 80);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     encoder.set_progressive(size.is_some());
-    let done = encoder.encode_image(Street::new(shot, width as usize, height as usize));
-    debug_assert!(done.is_ok(), "the sizes are small and a Vec takes every byte");
+    let result = encoder.encode_image(Street::new(image, width as usize, height as usize));
+    debug_assert!(result.is_ok(), "the sizes fit and writing to a Vec cannot fail");
     jpeg
 }
 
-/// A valid JPEG of exactly so many bytes (or the smallest there is), padded with comments after its start.
-pub(super) fn padded(world: &World, bytes: usize) -> Bytes {
-    let shot = world.sequences()[0].shot(0);
-    let jpeg = picture(&shot, Some(shot.size(256)));
+/// Returns a valid JPEG of exactly `bytes` bytes, padded with comment segments after its start.
+///
+/// A smaller size than that of the picture without padding has no effect.
+pub(crate) fn draw_padded(data: &MockData, bytes: usize) -> Bytes {
+    let image = data.sequences()[0].image(0);
+    let jpeg = draw(&image, Some(image.size(256)));
     let mut missing = bytes.saturating_sub(jpeg.len());
     let mut padded = jpeg[..2].to_vec();
     while missing >= 4 {
-        // Never leave less than a whole comment for the end.
+        // Always leave room for a complete last segment.
         let segment = if missing > 65_537 { missing.min(65_537 - 4) } else { missing };
         padded.extend([0xFF, 0xFE]);
         padded.extend(((segment - 2) as u16).to_be_bytes());
@@ -58,7 +67,7 @@ pub(super) fn padded(world: &World, bytes: usize) -> Bytes {
     padded.into()
 }
 
-/// What a column of the picture looks at: its ray over the ground, and where that meets the houses.
+/// A column of the picture: its ray over the ground, and the wall that the ray meets.
 struct Column {
     across: f32,
     forward: f32,
@@ -68,24 +77,23 @@ struct Column {
     window: bool,
 }
 
-/// A picture that is drawn row by row while it is encoded, so that its pixels are never in memory as a whole.
+/// Draws a picture row by row during encoding, so that memory never holds all pixels.
 struct Street {
     width: usize,
     height: usize,
     pano: bool,
-    travelled: f32,
+    metres: f32,
     columns: Vec<Column>,
     label: Label,
 }
 
 impl Street {
-    fn new(shot: &MockImage<'_>, width: usize, height: usize) -> Self {
-        let pano = shot.drive.is_pano();
-        let travelled = (shot.drive.spacing * f64::from(shot.index)) as f32;
-        let columns = (0..width)
-            .map(|x| column(shot, pano, (x as f32 + 0.5) / width as f32 - 0.5, travelled))
-            .collect();
-        Self { width, height, pano, travelled, columns, label: Label::new(shot, width, height) }
+    fn new(image: &MockImage<'_>, width: usize, height: usize) -> Self {
+        let pano = image.sequence.is_pano();
+        let metres = (image.sequence.spacing * f64::from(image.index)) as f32;
+        let columns =
+            (0..width).map(|x| column(image, pano, (x as f32 + 0.5) / width as f32 - 0.5, metres)).collect();
+        Self { width, height, pano, metres, columns, label: Label::new(image, width, height) }
     }
 }
 
@@ -102,7 +110,7 @@ impl ImageBuffer for Street {
         self.height as u16
     }
 
-    /// Casts a ray through every pixel of a row, at the ground or at the row of houses on its side.
+    /// Casts a ray through every pixel of a row, to the ground or to the houses on its side.
     fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
         let part = 0.5 - (f32::from(y) + 0.5) / self.height as f32;
         let rise = if self.pano {
@@ -113,8 +121,8 @@ impl ImageBuffer for Street {
         let sky = blend(HAZE, ZENITH, (rise * 1.2).clamp(0.0, 1.0));
         let ground = if rise < 0.0 { EYE / -rise } else { f32::INFINITY };
         let mut row: Vec<Color> =
-            self.columns.iter().map(|column| pixel(column, rise, ground, sky, self.travelled)).collect();
-        self.label.write(usize::from(y), &mut row);
+            self.columns.iter().map(|column| pixel(column, rise, ground, sky, self.metres)).collect();
+        self.label.draw_row(usize::from(y), &mut row);
         let [luma, blue, red, _] = buffers;
         for [r, g, b] in row {
             let (y, cb, cr) = rgb_to_ycbcr(r, g, b);
@@ -125,16 +133,16 @@ impl ImageBuffer for Street {
     }
 }
 
-fn column(shot: &MockImage<'_>, pano: bool, part: f32, travelled: f32) -> Column {
+fn column(image: &MockImage<'_>, pano: bool, part: f32, metres: f32) -> Column {
     let (across, forward) = if pano { (part * std::f32::consts::TAU).sin_cos() } else { (part * 1.6, 1.0) };
     let wall = (WALL / across.abs()).min(4.0 * SIGHT);
-    let along = travelled + wall * forward + 10_000.0;
-    let place = along / HOUSE;
-    let house = mix(shot.drive.salt ^ u64::from(across > 0.0), place as u64);
-    let window = (place.fract() * 4.0).fract();
-    let garden = house.is_multiple_of(6) || place.fract() > 0.93;
+    let along = metres + wall * forward + 10_000.0;
+    let position = along / HOUSE;
+    let house = mix(image.sequence.salt ^ u64::from(across > 0.0), position as u64);
+    let window = (position.fract() * 4.0).fract();
+    let garden = house.is_multiple_of(6) || position.fract() > 0.93;
     let top = if garden { 1.4 } else { STOREY * (1.0 + (house >> 8) as f32 % 3.0) + 0.9 };
-    let tint = |what| (150.0 + 95.0 * unit(house, what)) as u8;
+    let tint = |salt| (150.0 + 95.0 * unit(house, salt)) as u8;
     let color = if garden { [70, 116, 62] } else { [tint(1), tint(2), tint(3)] };
     let shade = if across > 0.0 { 0.0 } else { 0.22 };
     let color = blend(blend(color, [40, 40, 60], shade), HAZE, (wall / SIGHT).min(1.0));
@@ -148,9 +156,9 @@ fn column(shot: &MockImage<'_>, pano: bool, part: f32, travelled: f32) -> Column
     }
 }
 
-fn pixel(column: &Column, rise: f32, ground: f32, sky: Color, travelled: f32) -> Color {
+fn pixel(column: &Column, rise: f32, ground: f32, sky: Color, metres: f32) -> Color {
     if ground < column.wall {
-        let color = road(column.across * ground, travelled + column.forward * ground + 10_000.0);
+        let color = road(column.across * ground, metres + column.forward * ground + 10_000.0);
         return blend(color, HAZE, (ground / SIGHT).min(1.0));
     }
     let height = EYE + rise * column.wall;
@@ -164,7 +172,7 @@ fn pixel(column: &Column, rise: f32, ground: f32, sky: Color, travelled: f32) ->
     column.color
 }
 
-/// The ground so far from the middle of the road, so far along it.
+/// Returns the colour of the ground at a distance from the middle of the road and a distance along it, in metres.
 fn road(aside: f32, along: f32) -> Color {
     let paved = (along * 0.7).fract() < 0.04 || (aside * 0.9).fract() < 0.05;
     match aside {
@@ -185,36 +193,36 @@ fn blend(a: Color, b: Color, part: f32) -> Color {
     })
 }
 
-/// Town, heading and id over the foot of the picture.
+/// City, heading and id at the bottom of the picture.
 struct Label {
     lines: [String; 2],
     scale: usize,
-    /// The first row of the foot.
+    /// First row of the label.
     top: usize,
 }
 
 impl Label {
-    fn new(shot: &MockImage<'_>, width: usize, height: usize) -> Self {
-        let lines = [format!("{} {:.0} deg", shot.drive.town(), shot.heading()), shot.id()];
+    fn new(image: &MockImage<'_>, width: usize, height: usize) -> Self {
+        let lines = [format!("{} {:.0} deg", image.sequence.city(), image.heading()), image.id()];
         let scale = (width / 256).max(1);
         Self { lines, scale, top: height - 20 * scale }
     }
 
-    /// Writes what of it stands in row `y`.
-    fn write(&self, y: usize, row: &mut [Color]) {
+    /// Draws the part of the label in row `y`.
+    fn draw_row(&self, y: usize, row: &mut [Color]) {
         let Some(below) = y.checked_sub(self.top) else { return };
         for value in row.iter_mut().flatten() {
             *value /= 3;
         }
-        // Two lines of letters of 8 by 8 dots, two dots below the top and one between them.
+        // Two lines of letters of 8 by 8 dots, two dots below the top and one dot apart.
         let Some(dot) = (below / self.scale).checked_sub(2) else { return };
         let (line, dot) = (dot / 9, dot % 9);
         let Some(text) = self.lines.get(line) else { return };
-        for (at, letter) in text.chars().take(31).enumerate() {
+        for (index, letter) in text.chars().take(31).enumerate() {
             let glyph = font8x8::BASIC_FONTS.get(letter).unwrap_or_default();
             let bits = glyph.get(dot).copied().unwrap_or(0);
             for bit in (0..8).filter(|bit| bits >> bit & 1 == 1) {
-                row[self.scale * (4 + at * 8 + bit)..][..self.scale].fill([250; 3]);
+                row[self.scale * (4 + index * 8 + bit)..][..self.scale].fill([250; 3]);
             }
         }
     }
@@ -224,7 +232,7 @@ impl Label {
 mod tests {
     use super::*;
 
-    /// Width, height and whether it is progressive, from the frame header.
+    /// Returns width, height and whether the picture is progressive, from the frame header.
     fn frame(jpeg: &[u8]) -> (u16, u16, bool) {
         assert!(jpeg.starts_with(&[0xFF, 0xD8, 0xFF]) && jpeg.ends_with(&[0xFF, 0xD9]));
         let mut at = 2;
@@ -238,25 +246,25 @@ mod tests {
     }
 
     #[test]
-    fn pictures_have_the_size_and_the_kind_they_should() {
-        let world = World::cyprus();
-        let flat = world.sequences()[0].shot(0).id();
-        let round = world.sequences().iter().find(|drive| drive.is_pano()).expect("there are panoramas");
-        let round = round.shot(0).id();
-        let frame_of = |id: &str, width| frame(&world.picture(id, width).expect("it exists"));
-        assert_eq!(frame_of(&flat, Some(256)), (256, 144, true));
-        assert_eq!(frame_of(&round, Some(1024)), (1024, 512, true));
-        assert_eq!(frame_of(&flat, None), (2560, 1440, false));
-        assert_eq!(world.picture(&flat, Some(256)), world.picture(&flat, Some(256)), "the same twice");
-        assert_ne!(world.picture(&flat, Some(256)), world.picture(&round, Some(256)));
-        assert_eq!(world.picture("1", None), None);
+    fn pictures_have_the_right_size_and_encoding() {
+        let data = MockData::cyprus();
+        let flat = data.sequences()[0].image(0).id();
+        let round = data.sequences().iter().find(|sequence| sequence.is_pano()).expect("there are panoramas");
+        let round = round.image(0).id();
+        let frame_at = |id: &str, width| frame(&data.picture(id, width).expect("it exists"));
+        assert_eq!(frame_at(&flat, Some(256)), (256, 144, true));
+        assert_eq!(frame_at(&round, Some(1024)), (1024, 512, true));
+        assert_eq!(frame_at(&flat, None), (2560, 1440, false));
+        assert_eq!(data.picture(&flat, Some(256)), data.picture(&flat, Some(256)), "deterministic");
+        assert_ne!(data.picture(&flat, Some(256)), data.picture(&round, Some(256)));
+        assert_eq!(data.picture("1", None), None);
     }
 
     #[test]
-    fn padding_gives_exactly_the_size_and_a_valid_picture() {
-        let world = World::cyprus();
+    fn a_padded_picture_is_valid_and_has_the_exact_size() {
+        let data = MockData::cyprus();
         for bytes in [40_000, 65_541, 105_539, 200_003, 1_000_000] {
-            let jpeg = padded(&world, bytes);
+            let jpeg = draw_padded(&data, bytes);
             assert_eq!(jpeg.len(), bytes);
             assert_eq!(frame(&jpeg), (256, 144, true));
         }

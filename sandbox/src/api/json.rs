@@ -1,8 +1,8 @@
-//! JSON as the Graph writes it: slashes escaped, 14 digits, absent instead of null.
+//! JSON in the Graph API's style: escaped slashes, 14 digits, no null values.
 
 use std::fmt::Write;
 
-/// Appends a text in quotes.
+/// Appends a quoted string.
 pub(super) fn text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -19,13 +19,13 @@ pub(super) fn text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends a number with at most 14 significant digits, whole ones without a point.
+/// Appends a number with at most 14 significant digits. Integers have no decimal point.
 pub(super) fn number(out: &mut String, number: f64) {
     let rounded = format!("{number:.13e}");
     let (digits, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if (-5..15).contains(&exponent) {
-        // Printing the rounded number gives its shortest form, which is never longer than what it was read from.
+        // The shortest form of the rounded number has at most 14 digits too.
         push(out, format_args!("{}", rounded.parse().unwrap_or(number)));
     } else {
         let digits = digits.trim_end_matches('0').trim_end_matches('.');
@@ -34,15 +34,15 @@ pub(super) fn number(out: &mut String, number: f64) {
     }
 }
 
-/// Appends a list, each item written by `write`.
+/// Appends a list; `write` appends an item.
 pub(super) fn list<T>(
     out: &mut String,
     items: impl IntoIterator<Item = T>,
     mut write: impl FnMut(&mut String, T),
 ) {
     out.push('[');
-    for (place, item) in items.into_iter().enumerate() {
-        if place > 0 {
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
             out.push(',');
         }
         write(out, item);
@@ -50,10 +50,10 @@ pub(super) fn list<T>(
     out.push(']');
 }
 
-/// Appends formatted text, which a String always takes.
+/// Appends formatted text.
 pub(super) fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
-    let written = out.write_fmt(arguments);
-    debug_assert!(written.is_ok(), "a String takes everything");
+    let result = out.write_fmt(arguments);
+    debug_assert!(result.is_ok(), "writing to a String cannot fail");
 }
 
 #[cfg(test)]
@@ -61,8 +61,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_fourteen_digits_at_most() {
-        for (given, expected) in [
+    fn numbers_have_at_most_fourteen_digits() {
+        for (input, expected) in [
             (33.362_312_345_678, "33.362312345678"),
             (0.1 + 0.2, "0.3"),
             (1.0, "1"),
@@ -74,13 +74,13 @@ mod tests {
             (1.5e-7, "1.5e-07"),
         ] {
             let mut out = String::new();
-            number(&mut out, given);
+            number(&mut out, input);
             assert_eq!(out, expected);
         }
     }
 
     #[test]
-    fn text_is_escaped_as_the_graph_does() {
+    fn text_is_escaped_like_the_graph_api() {
         let mut out = String::new();
         text(&mut out, "https://a\"b\\ \n é𝄞");
         assert_eq!(out, r#""https:\/\/a\"b\\ \u000a \u00e9\ud834\udd1e""#);
