@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use streetflow::client::fuzzing::below;
+use streetflow::client::fuzzing::endpoint_url;
 use streetflow::{Bbox, Fields, ImageId, OwnerId, SequenceId};
 use streetflow_fuzz::{assert_safe_id, printable};
 use url::Url;
@@ -12,7 +12,7 @@ const BASE: &str = "http://127.0.0.1:8000/some/path/";
 
 fn check_in_query(id: &str) {
     assert_safe_id(id);
-    let url = below(BASE, &format!("/image_ids?sequence_id={id}&a=b")).expect("a URL");
+    let url = endpoint_url(BASE, &format!("/image_ids?sequence_id={id}&a=b")).expect("a URL");
     let url = Url::parse(&url).expect("a URL");
     let pairs: Vec<_> = url.query_pairs().into_owned().collect();
     assert_eq!(pairs, [("sequence_id".to_owned(), id.to_owned()), ("a".to_owned(), "b".to_owned())]);
@@ -21,7 +21,7 @@ fn check_in_query(id: &str) {
 
 fn check_in_path(id: &str) {
     assert_safe_id(id);
-    let url = below(BASE, &format!("/{id}?fields=id")).expect("a URL");
+    let url = endpoint_url(BASE, &format!("/{id}?fields=id")).expect("a URL");
     let url = Url::parse(&url).expect("a URL");
     assert_eq!((url.path(), url.query()), (format!("/some/path/{id}").as_str(), Some("fields=id")));
 }

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use streetflow::client::fuzzing::unzip;
+use streetflow::client::fuzzing::gunzip;
 use streetflow::sources::fuzzing::{sequences, shows};
 use streetflow::sources::tile_layers;
 use streetflow::{Bbox, OwnerId, Sequence, TileId};
@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let tile = TileId::containing(corner, z);
     let bbox: &Bbox = [&WORLD, &CYPRUS, &DATE_LINE, &CYPRUS][usize::from(selector >> 1 & 3)];
     // Some responses are compressed without a header that says so.
-    let Ok(bytes) = unzip(bytes) else { return };
+    let Ok(bytes) = gunzip(bytes) else { return };
     assert!(bytes.len() <= 64 << 20);
 
     let layers = tile_layers(&bytes);

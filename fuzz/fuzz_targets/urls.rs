@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use streetflow::client::fuzzing::{image_url, next_page, redact, url_has_ended};
+use streetflow::client::fuzzing::{image_url, is_url_expired, next_page, redact};
 use streetflow::{Client, Token};
 use url::Url;
 
@@ -25,7 +25,7 @@ fuzz_target!(|input: (u8, &str)| {
         assert!(next.starts_with("https://graph.mapillary.com/"), "{next}");
     }
 
-    if url_has_ended(text) {
+    if is_url_expired(text) {
         assert!(text.contains("oe="), "{text}");
     }
 

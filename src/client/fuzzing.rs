@@ -6,8 +6,6 @@ use url::Url;
 use super::Client;
 use super::builder::GRAPH_URL;
 use super::endpoints::id_list::IdPage;
-use super::endpoints::tiles::gunzip;
-use super::endpoints::url::endpoint_url;
 use super::transport::classify::ResponseHead;
 use super::transport::image_hosts::ImageHosts;
 use super::wire::batch::{Batch, Single};
@@ -45,8 +43,8 @@ pub fn next_page(client: &Client, link: &str) -> Option<String> {
 }
 
 /// Appends a path to a base URL.
-pub fn below(base: &str, path: &str) -> Option<String> {
-    endpoint_url(&base.parse().ok()?, path).ok().map(String::from)
+pub fn endpoint_url(base: &str, path: &str) -> Option<String> {
+    super::endpoints::url::endpoint_url(&base.parse().ok()?, path).ok().map(String::from)
 }
 
 /// Removes tokens from a text.
@@ -55,7 +53,7 @@ pub fn redact(text: &str) -> String {
 }
 
 /// Whether a signed URL counts as expired.
-pub fn url_has_ended(url: &str) -> bool {
+pub fn is_url_expired(url: &str) -> bool {
     is_expired(url)
 }
 
@@ -66,6 +64,6 @@ pub fn image_url(url: &str) -> Option<String> {
 }
 
 /// Decompresses a tile if necessary.
-pub fn unzip(body: &[u8]) -> Result<Vec<u8>> {
-    gunzip(Bytes::copy_from_slice(body)).map(Vec::from)
+pub fn gunzip(body: &[u8]) -> Result<Vec<u8>> {
+    super::endpoints::tiles::gunzip(Bytes::copy_from_slice(body)).map(Vec::from)
 }
