@@ -48,7 +48,8 @@ fn paths(code: &str, exported: bool) -> Vec<String> {
     let mut paths = Vec::new();
     for (before, tree) in code.split(';').filter_map(|statement| statement.rsplit_once("use ")) {
         let visibility = before.rsplit(['\n', '}']).next().unwrap_or_default().trim();
-        if if exported { visibility.starts_with("pub") } else { visibility.is_empty() } {
+        let is_exported = visibility.starts_with("pub");
+        if is_exported == exported && (exported || visibility.is_empty()) {
             expand("", &tree.split_whitespace().collect::<Vec<_>>().join(" "), &mut paths);
         }
     }
