@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use streetflow::observe::Event;
+use streetflow::observe::{Event, Step};
 use streetflow::{
     Bbox, CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, LonLat, OnError, Result, SequenceId,
-    Tee, TileSource,
+    TileSource,
 };
 use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, net};
@@ -61,13 +61,14 @@ async fn crawl(images: u64, limit: u64, concurrency: usize) -> Crawl {
     };
     let table = CsvSink::create(folder.path().join("table.csv")).fields(&fields);
     let report = Flow::from(TileSource::within(&client, area.unwrap()))
-        .observe("sequences", Arc::new(on_record))
+        .observe(Step::SEQUENCES, Arc::new(on_record))
         .dedup_by(|sequence| -> SequenceId { sequence.seq_id.clone() })
         .then(ListImages::new(&client))
         .then(FetchMetadata::new(&client).fields(&fields))
         .on_error(OnError::Skip)
         .take(limit)
-        .into_sink(Tee(table, ImageSink::new(&client, &pictures)))
+        .tap(table)
+        .into_sink(ImageSink::new(&client, &pictures))
         .await
         .unwrap();
     assert!(report.records > 0);

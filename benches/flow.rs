@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use streetflow::observe::Event;
+use streetflow::observe::{Event, Step};
 use streetflow::{Flow, Image, OnError, RecordStream, Result, Sink, Written, async_trait};
 use support::{Args, best, net};
 
@@ -39,7 +39,7 @@ type Add = fn(Flow<Image>) -> Flow<Image>;
 
 const PARTS: &[(&str, Add)] = &[
     ("filter", |flow| flow.filter(|image| !image.img_id.as_str().is_empty())),
-    ("observe", |flow| flow.observe("images", Arc::new(on_event))),
+    ("observe", |flow| flow.observe(Step::IMAGES, Arc::new(on_event))),
     ("on_error", |flow| flow.on_error(OnError::Skip)),
     ("dedup_by", |flow| flow.dedup_by(|image| image.img_id.clone())),
     ("custom stage", |flow| {

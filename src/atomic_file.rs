@@ -1,7 +1,7 @@
-//! Files that appear whole or not at all: a temporary file beside the target gets the final name at the end.
+//! Files that appear completely or not at all: a temporary file in the target's folder is renamed at the end.
 //!
-//! A temporary file is named `.NAME.RANDOM.partial` and locked while it is written, so that the next run can tell a
-//! leftover of a killed process from a file of a running one.
+//! A temporary file is named `.NAME.RANDOM.partial` and locked while it is written, so that the next run can distinguish
+//! leftovers of killed processes from files of running ones.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,22 +14,23 @@ use crate::file_system::{Lock, lock, or_here, parent, sync_file, sync_folder, tr
 
 const PARTIAL: &str = ".partial";
 
-/// How many random letters and digits the name of a temporary file has.
+/// Number of random characters in the name of a temporary file.
 const RANDOM_LEN: usize = 6;
 
-/// Opens a temporary file in the target's folder, which is made if need be. It vanishes unless it is committed,
-/// and is locked so that [`sweep`] can tell it from one that a killed process left behind.
+/// Creates a temporary file in the target's folder, which is created if necessary.
+///
+/// The file is locked, so that [`sweep`] skips it, and is deleted on drop unless it is committed.
 pub fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let folder = parent(path);
     let name = path.file_name().ok_or_else(|| io::Error::other("the path names no file"))?.to_string_lossy();
     fs::create_dir_all(folder)?;
-    sweep(folder, |found| found == name).ok(); // A folder that can't be read may still be written to.
+    sweep(folder, |found| found == name).ok(); // An unreadable folder may still be writable.
     temporary(folder, &name)
 }
 
-/// Opens a temporary file in a folder for the target `name`, locked.
+/// Creates and locks a temporary file in a folder for the target `name`.
 pub fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> {
-    // Plain permissions: what a person's other programs would give a new file.
+    // Default permissions, as other programs give to new files.
     let open = |path: &Path| File::options().write(true).read(true).create_new(true).open(path);
     loop {
         let file = tempfile::Builder::new()
@@ -39,23 +40,23 @@ pub fn temporary(folder: &Path, name: &str) -> io::Result<NamedTempFile> {
             .make_in(folder, open)?;
         let (file, path) = file.into_parts();
         lock(&file, &path)?;
-        // Between the two calls, another process may have swept it away as nobody's.
+        // Another process may have removed it before it was locked.
         if path.exists() {
             return Ok(NamedTempFile::from_parts(file, path));
         }
     }
 }
 
-/// The name of the file for which a temporary file stands, if the name is one that [`temporary`] gives.
+/// The target of a temporary file's name; `None` for names not made by [`temporary`].
 pub fn target_of(temporary: &str) -> Option<&str> {
     let (target, random) = temporary.strip_prefix('.')?.strip_suffix(PARTIAL)?.rsplit_once('.')?;
     let is_random = random.len() == RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
     (is_random && !target.is_empty()).then_some(target)
 }
 
-/// Removes what killed processes left of files with such names: nobody holds their lock any more.
+/// Removes temporary files of killed processes. Their lock is free.
 ///
-/// Links, folders, and files with any other name are not ours and stay.
+/// `is_ours` selects targets by name. Links, folders and other files stay.
 pub fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
     for entry in fs::read_dir(or_here(folder))? {
         let entry = entry?;
@@ -63,41 +64,41 @@ pub fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
         let ours = name.to_str().and_then(target_of).is_some_and(&is_ours);
         if ours
             && entry.file_type().is_ok_and(|kind| kind.is_file())
-            // On NFS a lock needs a handle that may write.
+            // On NFS a lock needs write access.
             && let Ok(file) = File::options().write(true).open(entry.path())
-            // Held until it is removed: whoever made it a moment ago waits, and finds it gone.
+            // The lock is held until the file is removed, so a process that has just created it waits and notices.
             && matches!(try_lock(&file, &entry.path()), Ok(Lock::Ours))
             && fs::remove_file(entry.path()).is_err()
         {
-            return Ok(()); // A folder that can't be changed will be told of by whoever writes to it.
+            return Ok(()); // If the folder is read-only, writing to it will fail with an error.
         }
     }
     Ok(())
 }
 
-/// Bytes to the disk, then the final name, then the name to the disk.
+/// Syncs the file, renames it to its final name, and syncs the folder.
 pub fn commit(file: NamedTempFile, path: &Path) -> io::Result<()> {
     sync_file(file.as_file(), path)?;
     file.persist(path).map_err(|PersistError { error, .. }| error)?;
     sync_folder(parent(path))
 }
 
-/// Whether a file is there; an error where a folder, a device or a pipe has its name.
+/// Whether a file exists. A folder, a device or a pipe with that name is an error.
 pub fn is_file(path: &Path) -> io::Result<bool> {
     file_len(path).map(|len| len.is_some())
 }
 
-/// How long a file is, if it is there; an error where a folder, a device or a pipe has its name.
+/// The length of a file, if it exists. A folder, a device or a pipe with that name is an error.
 pub fn file_len(path: &Path) -> io::Result<Option<u64>> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(Some(found.len())),
         Ok(found) if found.is_dir() => Err(io::Error::other("a folder has that name")),
-        Ok(_) => Err(io::Error::other("there is something of that name that is no file")),
+        Ok(_) => Err(io::Error::other("something that is not a file has that name")),
         Err(_) => Ok(None),
     }
 }
 
-/// Whether this process, or the whole system, may open no further file.
+/// Whether an error means that this process or the system can't open more files.
 fn is_file_limit(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -112,17 +113,17 @@ fn is_file_limit(error: &io::Error) -> bool {
     }
 }
 
-/// The error of an output file: names the path, and gives a hint where the cause is a full disk, a permission or a limit.
+/// Creates the error for an output file, with a hint for a full disk, missing permissions or the limit of open files.
 pub fn output_error(doing: &'static str, path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("make room and run the same command again")
+            Some("free some space and run the same command again")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            Some("choose a folder that you may write to")
+            Some("choose a folder with write permission")
         }
         _ if is_file_limit(&error) => {
-            Some("raise the limit of open files with `ulimit -n 4096`, or say a lower `--concurrency`")
+            Some("raise the limit of open files with `ulimit -n 4096`, or use a lower `--concurrency`")
         }
         _ => None,
     };
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_temporary_name_is_known_by_its_form_and_others_are_not_ours() {
+    fn temporary_names_are_recognized_and_others_are_not() {
         let folder = tempfile::tempdir().expect("a folder");
         for name in ["report.json", "7_256.jpg", "a.b.partial", "Ünï"] {
             let file = temporary(folder.path(), name).expect("a file");
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_takes_leftovers_of_the_names_it_is_given_and_nothing_else() {
+    fn a_sweep_removes_only_leftovers_with_the_given_names() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         let held = temporary(folder.path(), "7_256.jpg").expect("a file");

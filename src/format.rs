@@ -1,4 +1,4 @@
-//! The formats of tables, by name and by the ending of a file's name.
+//! Table formats, by name and by file extension.
 
 use std::fmt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A format of tables.
+/// A table format.
 ///
 /// ```
 /// use std::path::Path;
@@ -19,22 +19,22 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// Comma-separated, with a header.
+    /// Comma-separated values with a header.
     Csv,
-    /// Parquet; GeoParquet 1.1 where the records have a place.
+    /// Parquet; GeoParquet 1.1 if the records have a geometry.
     #[cfg(feature = "parquet")]
     Parquet,
-    /// GeoJSON (RFC 7946): one feature collection.
+    /// GeoJSON (RFC 7946): a feature collection.
     GeoJson,
-    /// Newline-delimited GeoJSON: a feature a line.
+    /// Newline-delimited GeoJSON: one feature per line.
     GeoJsonSeq,
 }
 
-/// What `--format` takes, whatever this build can write.
-const NAMES: &str = "csv, parquet, geojson and geojsonseq";
+/// The values of `--format`, independent of this build.
+const NAMES: &str = "csv, parquet, geojson, geojsonseq";
 
 impl Format {
-    /// All that this build can read and write.
+    /// The formats that this build supports.
     pub const ALL: &[Self] = &[
         Self::Csv,
         #[cfg(feature = "parquet")]
@@ -54,7 +54,7 @@ impl Format {
         }
     }
 
-    /// The ending of a file's name, without the dot.
+    /// The usual file extension, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::GeoJsonSeq => "geojsonl",
@@ -62,17 +62,17 @@ impl Format {
         }
     }
 
-    /// Whether it is Parquet, which not every build has.
+    /// Whether it is Parquet, which not every build supports.
     pub fn is_parquet(self) -> bool {
         self.name() == "parquet"
     }
 
-    /// Whether a table of images has a geometry in it.
+    /// Whether a table of images has a geometry.
     pub fn has_geometry(self) -> bool {
         self != Self::Csv
     }
 
-    /// The format that the ending of a file's name tells; none or an unknown one is a usage error.
+    /// The format of a file by its extension. A missing or unknown extension is an error of kind `Usage`.
     pub fn from_path(path: &Path) -> Result<Self> {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         match ending.as_str() {
@@ -80,7 +80,7 @@ impl Format {
             "parquet" | "geoparquet" => "parquet".parse(),
             "geojson" | "json" => Ok(Self::GeoJson),
             "geojsonl" | "geojsons" | "geojsonseq" | "ndgeojson" | "ndjson" | "jsonl" => Ok(Self::GeoJsonSeq),
-            _ => Err(Error::new(ErrorKind::Usage, "tell the format of")
+            _ => Err(Error::new(ErrorKind::Usage, "recognize the format of")
                 .with_subject(path.display().to_string())
                 .with_source("its name does not end in .csv, .parquet, .geojson or .geojsonl")),
         }
@@ -97,7 +97,7 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = |why: &str, hint: String| {
+        let invalid = |why: &str, hint: String| {
             Err(Error::new(ErrorKind::Usage, "use the format")
                 .with_subject(text)
                 .with_source(why.to_owned())
@@ -108,13 +108,13 @@ impl FromStr for Format {
             #[cfg(feature = "parquet")]
             "parquet" | "geoparquet" => Ok(Self::Parquet),
             #[cfg(not(feature = "parquet"))]
-            "parquet" | "geoparquet" => refuse(
-                "this streetflow was built without it",
-                "build it with its default features, or with `--features parquet`".to_owned(),
+            "parquet" | "geoparquet" => invalid(
+                "this build of streetflow does not support it",
+                "build with default features, or with `--features parquet`".to_owned(),
             ),
             "geojson" => Ok(Self::GeoJson),
             "geojsonseq" | "geojsonl" => Ok(Self::GeoJsonSeq),
-            _ => refuse("there is no such format", format!("the formats are {NAMES}")),
+            _ => invalid("unknown format", format!("use one of: {NAMES}")),
         }
     }
 }

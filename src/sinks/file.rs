@@ -1,4 +1,4 @@
-//! One file, written in a thread of its own and made visible at the end or not at all; and the same without a file.
+//! Sinks that write through an encoder in a thread of their own: to a file that appears at the end, or to any writer.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -15,44 +15,43 @@ use crate::atomic_file::{commit, is_file, output_error, temporary_beside};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sources::RecordStream;
 
-/// How many records go to the writer thread at once: one hand-over costs microseconds.
-const BATCH: usize = 1024;
+/// Records sent to the writer thread at once. Each message costs microseconds.
+const BATCH_LEN: usize = 1024;
 
-/// How many batches may wait for the writer.
-const BATCHES_AHEAD: usize = 4;
+/// Batches that may wait for the writer thread.
+const PREFETCH: usize = 4;
 
-/// A sink that writes a file through an encoder.
+/// Writes a file through an encoder.
 ///
-/// Bytes go to a temporary file beside the target; the end of the stream makes
-/// it durable and gives it the final name in one step. An error, a drop or a
-/// kill leaves whatever stood there before.
+/// Bytes go to a temporary file in the target's folder. The end of the stream syncs it and renames it to the final name.
+/// After an error, a drop or a kill, the previous file is still there.
 pub struct FileSink<F> {
     path: PathBuf,
     encoder: F,
 }
 
 impl<F> FileSink<F> {
-    /// A file at `path`; `encoder` is called once with the place to write to.
+    /// Writes to a file at `path`. `encoder` is called once with the writer.
     pub fn create(path: impl Into<PathBuf>, encoder: F) -> Self {
         Self { path: path.into(), encoder }
     }
 }
 
-/// A sink that encodes to anything that takes bytes, such as standard output: what is written can't be taken back.
+/// Writes to any writer through an encoder, such as to standard output. Bytes that were written can't be undone.
 pub struct StreamSink<W, F> {
     out: W,
     encoder: F,
 }
 
 impl<W, F> StreamSink<W, F> {
-    /// Writes to `out`; `encoder` is called once with the place to write to.
+    /// Writes to `out`. `encoder` is called once with the writer.
     pub fn new(out: W, encoder: F) -> Self {
         Self { out, encoder }
     }
 }
 
-/// The end of a channel may be a cancelled run; only this word makes the file visible.
-enum Order<T> {
+/// A closed channel may mean a cancelled run, so only `Commit` completes the file.
+enum Message<T> {
     Encode(Vec<T>),
     Commit,
 }
@@ -65,7 +64,7 @@ where
 {
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
         let Self { path, encoder } = *self;
-        in_thread(records, move |orders| write_file(&path, encoder, orders)).await
+        run_writer_thread(records, move |messages| write_file(&path, encoder, messages)).await
     }
 }
 
@@ -79,46 +78,46 @@ where
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
         let Self { out, encoder } = *self;
         let failed = |error| Error::new(ErrorKind::Io, "write the records").with_source(error);
-        in_thread(records, move |orders| encode(out, encoder, orders, failed)).await
+        run_writer_thread(records, move |messages| encode(out, encoder, messages, failed)).await
     }
 }
 
-/// What the writing thread is given.
-struct Orders<T> {
-    /// Said when the place to write to is there.
+/// The messages to the writer thread.
+struct Messages<T> {
+    /// Signals that the file is open.
     open: oneshot::Sender<()>,
-    inbox: mpsc::Receiver<Order<T>>,
+    receiver: mpsc::Receiver<Message<T>>,
 }
 
-async fn in_thread<T: Send + 'static>(
+async fn run_writer_thread<T: Send + 'static>(
     mut records: RecordStream<T>,
-    write: impl FnOnce(Orders<T>) -> Result<Written> + Send + 'static,
+    write: impl FnOnce(Messages<T>) -> Result<Written> + Send + 'static,
 ) -> Result<Written> {
-    let (orders, inbox) = mpsc::channel(BATCHES_AHEAD);
+    let (messages, receiver) = mpsc::channel(PREFETCH);
     let (open, opened) = oneshot::channel();
-    let writer = tokio::task::spawn_blocking(move || write(Orders { open, inbox }));
-    // A folder that can't be written to should not cost a single request.
-    let fed = if opened.await.is_ok() { feed(&mut records, &orders).await } else { Ok(()) };
-    drop(orders);
+    let writer = tokio::task::spawn_blocking(move || write(Messages { open, receiver }));
+    // If the folder is not writable, no request should be sent.
+    let sent = if opened.await.is_ok() { send_batches(&mut records, &messages).await } else { Ok(()) };
+    drop(messages);
     let written = writer.await.map_err(|panic| {
         Error::new(ErrorKind::Io, "write the table").with_source(format!("the writer stopped: {panic}"))
     })?;
-    fed.and(written)
+    sent.and(written)
 }
 
-async fn feed<T>(records: &mut RecordStream<T>, orders: &mpsc::Sender<Order<T>>) -> Result<()> {
-    let mut batch = Vec::with_capacity(BATCH);
+async fn send_batches<T>(records: &mut RecordStream<T>, messages: &mpsc::Sender<Message<T>>) -> Result<()> {
+    let mut batch = Vec::with_capacity(BATCH_LEN);
     while let Some(record) = records.next().await {
         batch.push(record?);
-        if batch.len() == BATCH {
-            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-            if orders.send(Order::Encode(full)).await.is_err() {
-                return Ok(()); // The writer has failed and tells why itself.
+        if batch.len() == BATCH_LEN {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_LEN));
+            if messages.send(Message::Encode(full)).await.is_err() {
+                return Ok(()); // The writer has failed; its result has the error.
             }
         }
     }
-    for order in [Order::Encode(batch), Order::Commit] {
-        if orders.send(order).await.is_err() {
+    for message in [Message::Encode(batch), Message::Commit] {
+        if messages.send(message).await.is_err() {
             break;
         }
     }
@@ -128,44 +127,44 @@ async fn feed<T>(records: &mut RecordStream<T>, orders: &mpsc::Sender<Order<T>>)
 fn write_file<T>(
     path: &Path,
     encoder: impl FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>>,
-    orders: Orders<T>,
+    messages: Messages<T>,
 ) -> Result<Written> {
     let failed = |error| output_error("write the table", path, error);
     let shown = path;
-    let path = &real(path).map_err(failed)?;
+    let path = &resolve_link(path).map_err(failed)?;
     let file = temporary_beside(path).map_err(|error| output_error("create the file", path, error))?;
     let out = file.as_file().try_clone().map_err(failed)?;
-    let written = encode(out, encoder, orders, failed)?;
+    let written = encode(out, encoder, messages, failed)?;
     commit(file, path).map_err(failed)?;
     Ok(Written { paths: vec![shown.to_owned()], ..written })
 }
 
-/// Where a link leads, so that it stays one; a device or a pipe must not be replaced by a file.
-fn real(path: &Path) -> io::Result<PathBuf> {
+/// The target of a symbolic link, so that the link stays. A device or a pipe is an error.
+fn resolve_link(path: &Path) -> io::Result<PathBuf> {
     if is_file(path)? { fs::canonicalize(path) } else { Ok(path.to_owned()) }
 }
 
-/// Encodes what it is ordered to, to the end; anything but the word to commit is an error.
+/// Encodes batches until `Commit`. A channel that closes before is an error.
 fn encode<T>(
     out: impl Write + Send + 'static,
     encoder: impl FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>>,
-    mut orders: Orders<T>,
+    mut messages: Messages<T>,
     failed: impl Fn(io::Error) -> Error,
 ) -> Result<Written> {
     let bytes = Arc::new(AtomicU64::new(0));
     let out = Counted { inner: out, bytes: Arc::clone(&bytes) };
     let mut encoder = encoder(Box::new(BufWriter::with_capacity(1 << 16, out))).map_err(&failed)?;
     let mut records = 0;
-    orders.open.send(()).ok(); // If the run was abandoned meanwhile, the inbox says so.
+    messages.open.send(()).ok(); // If the run was cancelled, the channel is closed too.
     loop {
-        match orders.inbox.blocking_recv() {
-            Some(Order::Encode(batch)) => {
+        match messages.receiver.blocking_recv() {
+            Some(Message::Encode(batch)) => {
                 encoder.encode(&batch).map_err(&failed)?;
                 records += batch.len() as u64;
             }
-            Some(Order::Commit) => break,
+            Some(Message::Commit) => break,
             None => {
-                let why = "the run was abandoned";
+                let why = "the run was cancelled";
                 return Err(Error::new(ErrorKind::Interrupted, "finish writing").with_source(why));
             }
         }

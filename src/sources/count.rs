@@ -1,4 +1,4 @@
-//! The number of rows of a table, without reading its cells.
+//! Counts the rows of a table without reading its cells.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::format::Format;
 
-/// Estimates the number of rows of a table file, for progress; `None` if it is no readable regular file.
+/// Estimates the number of rows of a table, for progress. Returns `None` if it is not a readable regular file.
 ///
-/// Parquet states the number. In text formats lines are counted, so line ends inside of cells count as rows.
+/// Exact for Parquet. In text formats it counts lines, including line breaks inside cells.
 pub fn count_rows(path: &Path, format: Format) -> Option<u64> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
@@ -22,12 +22,12 @@ pub fn count_rows(path: &Path, format: Format) -> Option<u64> {
     }
 }
 
-/// Whether a table file has at least one row; reads no further than that takes.
+/// Whether a table has at least one row. Reads only as much as needed.
 pub fn has_rows(path: &Path, format: Format) -> io::Result<bool> {
     if !fs::metadata(path)?.is_file() {
         return Ok(false);
     }
-    // The lines of a table without rows.
+    // Lines of a table without rows.
     let empty = match format {
         Format::Csv => 1,
         Format::GeoJsonSeq => 0,

@@ -27,14 +27,11 @@ use super::health::Health;
 use super::mvt::{self, Owner, Shown, Wanted};
 use super::{RecordStream, Source};
 use crate::client::Client;
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::{Area, Bbox, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
-use crate::observe::Event;
-use crate::stages::Dates;
-
-/// The step's name in events.
-const STEP: &str = "sequences";
+use crate::observe::{Event, Step};
 
 /// The coarsest level with lines; above there is only a sample.
 pub const FIRST_LINES: u8 = 6;
@@ -250,13 +247,15 @@ impl Walk {
                 if let Some(error) = self.unusable.take() {
                     return Some(Err(error));
                 }
-                self.source.client.tell(&Event::InputDone { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
             }
             if matches!(self.nodes.first_key_value(), Some((_, Node::Read(_)))) {
                 match self.nodes.pop_first() {
                     Some((_, Node::Read(Ok((tile, shown))))) => {
                         for _ in 0..shown.without_sequence {
-                            self.source.client.tell(&Event::Filtered { step: STEP, by: "no_sequence" });
+                            self.source
+                                .client
+                                .tell(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
                         }
                         (self.giving, self.unusable) = (true, unusable(tile, &shown));
                         self.ready.extend(shown.sequences);
@@ -292,7 +291,7 @@ impl Walk {
                 self.descend(place, tile);
             } else {
                 self.nodes.insert(place, Node::RecordedRequest(tile));
-                self.source.client.tell(&Event::InputStarted { step: STEP });
+                self.source.client.tell(&Event::InputStarted { step: Step::SEQUENCES });
                 self.asked.push(look(self.source.clone(), Arc::clone(&self.health), tile, place));
             }
         }
@@ -311,12 +310,12 @@ impl Walk {
         let tile = *tile;
         match look {
             Ok(Look::Descend) => {
-                self.source.client.tell(&Event::InputDone { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
                 self.descend(place, tile);
             }
             Ok(Look::Failed(error)) => {
                 self.source.client.tell(&Event::TileSplit { tile, error: &error });
-                self.source.client.tell(&Event::InputDone { step: STEP });
+                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
                 self.descend(place, tile);
             }
             Ok(Look::RuledOut) => {
@@ -340,7 +339,7 @@ impl Walk {
 impl Drop for Walk {
     fn drop(&mut self) {
         for by in self.left_out.values() {
-            self.source.client.tell(&Event::Filtered { step: STEP, by });
+            self.source.client.tell(&Event::Filtered { step: Step::SEQUENCES, by });
         }
     }
 }

@@ -277,10 +277,10 @@ async fn each_error_response_of_the_image_host() {
         (Fault::status(410, ""), 2, true, ""),
         (Fault::status(500, ""), ATTEMPTS, false, "after 3 attempts"),
         (Fault::status(503, "<html>"), ATTEMPTS, false, "after 3 attempts"),
-        (Fault::Empty, ATTEMPTS, false, "the answer is empty"),
-        (Fault::Html, ATTEMPTS, false, "it is a page, not a JPEG"),
+        (Fault::Empty, ATTEMPTS, false, "the response is empty"),
+        (Fault::Html, ATTEMPTS, false, "it is HTML, not a JPEG"),
         (Fault::Truncate(900), ATTEMPTS, false, ""),
-        (Fault::TruncateSilently(900), ATTEMPTS, false, "the picture is cut short"),
+        (Fault::TruncateSilently(900), ATTEMPTS, false, "the picture is truncated"),
         (Fault::Reset, ATTEMPTS, false, ""),
         (Fault::Stall, ATTEMPTS, false, "no byte for"),
     ];
@@ -321,7 +321,7 @@ async fn an_expired_url_is_not_requested_and_fresh_urls_come_in_batches() {
     assert_eq!((written.failed, sandbox.requests_to(Host::Images).len()), (20, 0));
     let expected_text = recorder.messages.lock().unwrap().remove(0);
     assert!(
-        expected_text.contains("its URL has ended") && expected_text.contains("MAPILLARY_TOKEN"),
+        expected_text.contains("its URL has expired") && expected_text.contains("MAPILLARY_TOKEN"),
         "{expected_text}"
     );
 

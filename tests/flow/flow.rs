@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::{
-    CsvSink, Error, ErrorKind, Flow, Image, OnError, RecordStream, Report, Result, Sink, Tally, Written,
-    async_trait,
+    CsvSink, Error, ErrorKind, Flow, Image, OnError, RecordStream, Report, Result, Sink, Step, Tally,
+    Written, async_trait,
 };
 
 use crate::support::{eventually, failure, image_record, image_records, names};
@@ -67,9 +67,9 @@ async fn filter_take_and_dedup_pass_errors_through() {
 async fn observers_get_each_record_and_each_failure_once() {
     let tally = Arc::new(Tally::default());
     let report = Flow::from(with_failures())
-        .observe("images", tally.clone())
+        .observe(Step::IMAGES, tally.clone())
         .then(|records: RecordStream<Image>| records)
-        .observe("again", tally.clone())
+        .observe(Step::new("again"), tally.clone())
         .on_error(OnError::Skip)
         .into_sink(Count)
         .await

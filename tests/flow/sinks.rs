@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::sinks::{Layout, encoder_for, sink_for};
 use streetflow::{
     CsvSink, ErrorKind, Fields, FileSink, Flow, Format, GeoJsonSeqSink, GeoJsonSink, Metadata, RecordStream,
-    Result, Sink, Source, TableSource, Tee, Written,
+    Result, Sink, Source, TableSource, Written,
 };
 
 use crate::support::{eventually, failure, image_records, metadata_record, names, odd_metadata};
@@ -149,8 +149,6 @@ conforms!(geojsonseq_rs, GeoJsonSeq, |path| {
     GeoJsonSeqSink::create(path).fields(&all_fields()).record_separators()
 });
 conforms!(by_format, GeoJsonSeq, |path| sink_for(path, FORMAT, &Layout::default().fields(&all_fields())));
-conforms!(first_of_a_tee, Csv, |path| Tee(CsvSink::create(path).fields(&all_fields()), Discard));
-conforms!(second_of_a_tee, Csv, |path| Tee(Discard, CsvSink::create(path).fields(&all_fields())));
 
 #[cfg(feature = "parquet")]
 mod parquet {
@@ -165,28 +163,17 @@ mod parquet {
     conforms!(native, Parquet, |path| ParquetSink::create(path).fields(&all_fields()).native_geometry());
 }
 
-/// A sink that reads all records and writes nothing.
-struct Discard;
-
-#[streetflow::async_trait]
-impl Sink<Metadata> for Discard {
-    async fn drain(self: Box<Self>, records: RecordStream<Metadata>) -> Result<Written> {
-        records.try_for_each(|_| async { Ok(()) }).await?;
-        Ok(Written::default())
-    }
-}
-
 #[tokio::test]
-async fn a_tee_writes_nothing_if_its_second_sink_fails() {
+async fn a_sink_that_fails_leaves_nothing_of_a_tap() {
     let folder = tempfile::tempdir().unwrap();
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
-    let tee = Tee(CsvSink::create(&good), sink_on_disk_of(&bad, 50_000));
-    let error = drain(tee, many().map(Ok)).await.unwrap_err();
+    let flow = Flow::from(stream::iter(many().map(Ok))).tap(CsvSink::create(&good));
+    let error = flow.into_sink(sink_on_disk_of(&bad, 50_000)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     eventually("nothing is left", || names(folder.path()).is_empty()).await;
 }
 
-/// A sink that ends after one record.
+/// A sink that stops after one record.
 struct TakeOne;
 
 #[streetflow::async_trait]
@@ -198,18 +185,11 @@ impl Sink<Metadata> for TakeOne {
 }
 
 #[tokio::test]
-async fn a_tee_continues_when_one_sink_ends_early() {
+async fn a_flow_continues_after_a_tap_has_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("table");
-    for tee in [true, false] {
-        let table = CsvSink::create(&path);
-        let written = if tee {
-            drain(Tee(TakeOne, table), many().map(Ok)).await
-        } else {
-            drain(Tee(table, TakeOne), many().map(Ok)).await
-        };
-        assert_eq!(written.unwrap(), 100_000);
-    }
+    let flow = Flow::from(stream::iter(many().map(Ok))).tap(TakeOne);
+    let report = flow.into_sink(CsvSink::create(folder.path().join("table"))).await.unwrap();
+    assert_eq!(report.records, 100_000);
 }
 
 /// A writer on a disk with space for a number of bytes.

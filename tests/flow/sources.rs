@@ -152,7 +152,7 @@ async fn a_csv_file_that_ends_in_a_quote_or_repeats_its_header_is_reported() {
     let items: Vec<Result<Metadata>> = rows(&text).await;
     let error = items.last().unwrap().as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.chain().contains("never closed"), "{}", error.chain());
+    assert!(error.chain().contains("not closed"), "{}", error.chain());
     let fine: Vec<Result<Metadata>> = rows("img_id,make\n1,\"a \"\"b\"\"\nc\"\n").await;
     assert!(fine[0].is_ok() && fine.len() == 1);
     let twice: Vec<Result<Sequence>> = rows("org_id,seq_id\n1,a\norg_id,seq_id\n2,b\n").await;

@@ -1,29 +1,27 @@
-//! `ATTRIBUTION.txt`: what the licence of the pictures asks, and whom to name.
+//! `ATTRIBUTION.txt`: the terms of the pictures' licence, and the authors to name.
 //!
-//! A run with pictures writes it anew, with the authors of its images and those that it named before; so words that
-//! somebody adds to it are lost, but for a file that does not begin as ours does, which is left alone.
+//! A run with pictures rewrites the file, with the authors of its images and those already named in the file. Other
+//! text that was added to the file is lost. A file that starts differently is refused and stays unchanged.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 
-use crate::artifacts::report::{MOVE_IT, NOT_OURS};
+use crate::artifacts::owned_file::{Mark, OwnedFile};
 use crate::terminal::format::grouped;
-use streetflow::atomic_file::{commit, is_file, output_error, temporary_beside};
 use streetflow::model::shown_name;
 use streetflow::{Flow, Metadata, RecordStream, Result, Written};
 
 const NAME: &str = "ATTRIBUTION.txt";
 
-/// How a file of ours begins.
-const BEGINS: &str = "Pictures from Mapillary: what their licence asks\n";
+/// The start of the file.
+const TITLE: &str = "Pictures from Mapillary: what their licence asks\n";
 
-const REST: &str = "\
+const TERMS: &str = "\
 ================================================
 
 The pictures in this folder are from Mapillary. Its default licence is
@@ -46,28 +44,28 @@ Mapillary's API does not state the licence of each image.
 
 ";
 
-/// So many authors are named at the most.
-const MOST_AUTHORS: usize = 1000;
+/// Maximum number of authors that are named.
+const MAX_AUTHORS: usize = 1000;
 
-/// A file of ours is not longer.
-const LONGEST: u64 = 1 << 20;
+/// Maximum number of bytes that are read; a file with all authors is shorter.
+const MAX_LEN: u64 = 1 << 20;
 
-const HEADING: &str = "Authors of pictures in this folder";
-const AND_MORE: &str = "and others, whom the pages of their images name";
-const ITEM: &str = "- ";
+const AUTHORS_HEADING: &str = "Authors of pictures in this folder";
+const MORE_AUTHORS: &str = "and others, whom the pages of their images name";
+const BULLET: &str = "- ";
 
-/// The file in an output folder, and the authors of the pictures of a run.
+/// The file of an output directory, and the authors of a run.
 #[derive(Clone)]
 pub(crate) struct Attribution {
-    path: PathBuf,
+    file: OwnedFile,
     authors: Arc<Mutex<Authors>>,
 }
 
 #[derive(Default)]
 struct Authors {
     names: BTreeSet<String>,
-    /// There are others.
-    more: bool,
+    /// Whether there are more authors than names.
+    has_more: bool,
 }
 
 impl Authors {
@@ -75,109 +73,102 @@ impl Authors {
         if self.names.contains(name) {
             return;
         }
-        if self.names.len() < MOST_AUTHORS {
+        if self.names.len() < MAX_AUTHORS {
             self.names.insert(name.to_owned());
         } else {
-            self.more = true;
+            self.has_more = true;
         }
+    }
+
+    /// Adds the authors that a text of this file names.
+    fn add_from(&mut self, text: &str) {
+        let names = text.split_once(AUTHORS_HEADING).map_or("", |(_, names)| names);
+        names.lines().filter_map(|line| line.strip_prefix(BULLET)).for_each(|name| self.add(name));
+        self.has_more |= names.lines().any(|line| line == MORE_AUTHORS);
     }
 }
 
 impl Attribution {
     pub(crate) fn new(output: &Path) -> Self {
-        Self { path: output.join(NAME), authors: Arc::default() }
+        let file = OwnedFile::new(output.join(NAME), Mark::Start(TITLE), "write the attribution");
+        Self { file, authors: Arc::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
-    /// Refuses a file of somebody else: better to learn it now than after a day of crawling.
+    /// Fails if the file could not be written at the end of the run.
     pub(crate) fn check(&self) -> Result<()> {
-        let refused = |error| output_error("write the file", &self.path, error).with_hint(MOVE_IT);
-        self.earlier().map(drop).map_err(refused)
+        self.file.check()
     }
 
     fn authors(&self) -> MutexGuard<'_, Authors> {
         self.authors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the names of the authors from the images that pass.
-    pub(crate) fn listen(&self, flow: Flow<Metadata>) -> Flow<Metadata> {
-        let (file, mut last) = (self.clone(), None);
-        let listen = move |image: &Result<Metadata>| {
+    /// Collects the authors of the images that pass.
+    pub(crate) fn collect_authors(&self, flow: Flow<Metadata>) -> Flow<Metadata> {
+        let (attribution, mut last) = (self.clone(), None);
+        let collect = move |image: &Result<Metadata>| {
             let Ok(image) = image else { return };
-            // Neighbours mostly have one author.
+            // Consecutive images mostly have the same author.
             if image.creator_username.is_some() && image.creator_username != last {
                 last.clone_from(&image.creator_username);
                 if let Some(name) = last.as_deref().and_then(shown_name) {
-                    file.authors().add(&name);
+                    attribution.authors().add(&name);
                 }
             }
         };
-        flow.then(move |images: RecordStream<Metadata>| images.inspect(listen).boxed())
+        flow.then(move |images: RecordStream<Metadata>| images.inspect(collect).boxed())
     }
 
-    /// Writes the file, if it is not as it should be already.
+    /// Writes the file, unless its content is the same already.
     pub(crate) fn write(&self) -> Result<Written> {
-        let failed = |error| output_error("write the file", &self.path, error);
-        let found = self.earlier().map_err(failed)?;
+        let existing = self.read().map_err(|error| self.file.error(error))?;
         let mut authors = self.authors();
-        if let Some(found) = &found {
-            let names = found.split_once(HEADING).map_or("", |(_, names)| names);
-            names.lines().filter_map(|line| line.strip_prefix(ITEM)).for_each(|name| authors.add(name));
-            authors.more |= names.lines().any(|line| line == AND_MORE);
+        if let Some(existing) = &existing {
+            authors.add_from(existing);
         }
         let text = text(&authors);
-        if found.as_ref() != Some(&text) {
-            let write = || {
-                let mut file = temporary_beside(&self.path)?;
-                file.write_all(text.as_bytes())?;
-                commit(file, &self.path)
-            };
-            write().map_err(failed)?;
+        if existing.as_ref() != Some(&text) {
+            self.file.write(text.as_bytes())?;
         }
         let mut written = Written::default();
         written.records = authors.names.len() as u64;
         written.bytes = text.len() as u64;
-        written.paths = vec![self.path.clone()];
+        written.paths = vec![self.path().to_owned()];
         Ok(written)
     }
 
-    /// The file that is there; an error if it is not ours.
-    fn earlier(&self) -> io::Result<Option<String>> {
-        if !is_file(&self.path)? && fs::symlink_metadata(&self.path).is_err() {
-            return Ok(None);
-        }
+    fn read(&self) -> io::Result<Option<String>> {
+        let Some(file) = self.file.open_ours()? else { return Ok(None) };
         let mut text = Vec::new();
-        File::open(&self.path)?.take(LONGEST).read_to_end(&mut text)?;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if text.is_empty() || text.starts_with(BEGINS) {
-            Ok(Some(text))
-        } else {
-            Err(io::Error::other(NOT_OURS))
-        }
+        file.take(MAX_LEN).read_to_end(&mut text)?;
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
     }
 }
 
 fn text(authors: &Authors) -> String {
-    let mut text = [BEGINS, REST].concat();
+    let mut text = [TITLE, TERMS].concat();
     if authors.names.is_empty() {
         text.push_str("The authors were not asked for; `--fields creator` or `--exif always` does.\n");
         return text;
     }
-    write!(text, "{HEADING} ({}):\n\n", grouped(authors.names.len() as u64)).unwrap_or_default();
+    write!(text, "{AUTHORS_HEADING} ({}):\n\n", grouped(authors.names.len() as u64)).unwrap_or_default();
     for name in &authors.names {
-        writeln!(text, "{ITEM}{name}").unwrap_or_default();
+        writeln!(text, "{BULLET}{name}").unwrap_or_default();
     }
-    if authors.more {
-        write!(text, "\n{AND_MORE}\n").unwrap_or_default();
+    if authors.has_more {
+        write!(text, "\n{MORE_AUTHORS}\n").unwrap_or_default();
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn written(folder: &Path, names: impl IntoIterator<Item = String>) -> String {
@@ -188,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn authors_of_earlier_runs_stay_named_and_nobody_is_named_twice() {
+    fn authors_of_earlier_runs_stay_and_each_is_named_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let names = |names: [&str; 2]| names.map(str::to_owned);
         assert!(written(folder.path(), []).contains("were not asked for"));
@@ -199,22 +190,22 @@ mod tests {
     }
 
     #[test]
-    fn however_many_authors_there_are_the_file_is_bounded_and_says_so() {
+    fn the_number_of_authors_is_bounded_and_the_file_says_so() {
         let folder = tempfile::tempdir().expect("a folder");
         let text = written(folder.path(), (0..5000).map(|number| format!("author {number}")));
-        assert_eq!(text.lines().filter(|line| line.starts_with(ITEM)).count(), MOST_AUTHORS);
-        assert!(text.ends_with(&format!("\n{AND_MORE}\n")), "{text}");
-        assert_eq!(written(folder.path(), []), text, "it stays known that there are others");
+        assert_eq!(text.lines().filter(|line| line.starts_with(BULLET)).count(), MAX_AUTHORS);
+        assert!(text.ends_with(&format!("\n{MORE_AUTHORS}\n")), "{text}");
+        assert_eq!(written(folder.path(), []), text, "the file still says that there are more");
     }
 
     #[test]
-    fn a_file_of_somebody_else_is_refused_and_left_alone() {
+    fn a_foreign_file_is_refused_and_unchanged() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(NAME);
         fs::write(&path, "Thanks to my mother.\n").expect("written");
         let file = Attribution::new(folder.path());
-        for error in [file.check().expect_err("not ours"), file.write().expect_err("not ours")] {
-            assert!(error.chain().contains("not ours"), "{}", error.chain());
+        for error in [file.check().expect_err("foreign"), file.write().expect_err("foreign")] {
+            assert!(error.chain().contains("not written by streetflow"), "{}", error.chain());
         }
         assert_eq!(fs::read_to_string(&path).expect("a file"), "Thanks to my mother.\n");
         fs::remove_file(&path).expect("removed");

@@ -1,19 +1,19 @@
-//! What a run could not have, by name: `failures.csv` and `gone.csv`.
+//! `failures.csv` and `gone.csv`: the items that a run could not get.
 //!
-//! | File | Columns | Names |
+//! | File | Columns | Items |
 //! |---|---|---|
-//! | `failures.csv` | `step,id,reason,attempts,last_status` | what failed; the same command tries it again |
-//! | `gone.csv` | `step,id,reason` | what exists no longer at Mapillary; nobody asks for it again while answers are kept |
+//! | `failures.csv` | `step,id,reason,attempts,last_status` | failed; the same command retries them |
+//! | `gone.csv` | `step,id,reason` | deleted at Mapillary; not requested again while the response store exists |
 //!
-//! A step that came to its end has tried everything, so its lines are those of
-//! that run. A run that ended early adds its lines to those that are there.
-//! Lines of other steps stay. A file without lines is removed.
+//! A run that ends has tried all items of its steps, so its rows replace the earlier rows of these steps. A run that
+//! ends early adds its rows to the earlier ones. Rows of other steps stay. A file without rows is removed.
 //!
-//! Lines are written to disk as they come, in that order, and files are merged row by row, so
-//! an outage of a million images does not fill the memory.
+//! Rows are written to disk as they come and files are merged row by row. In memory is only a hash of 16 bytes per
+//! row, to find repeated items.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::collections::HashSet;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,39 +21,43 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use csv::ByteRecord;
 use tempfile::NamedTempFile;
 
-use crate::artifacts::report::{MOVE_IT, NOT_OURS};
-use streetflow::atomic_file::{commit, is_file, temporary_beside};
-use streetflow::{Error, ErrorKind, Result};
+use crate::artifacts::owned_file::{Existing, Mark, OwnedFile, not_ours};
+use streetflow::atomic_file::{commit, temporary_beside};
+use streetflow::{Error, ErrorKind, Result, Step};
 
-const FAILURES: &[&str] = &["step", "id", "reason", "attempts", "last_status"];
-const GONE: &[&str] = &["step", "id", "reason"];
+const FAILURE_COLUMNS: &[&str] = &["step", "id", "reason", "attempts", "last_status"];
+const GONE_COLUMNS: &[&str] = &["step", "id", "reason"];
 
-/// So many names are in memory at once while two runs are merged.
-const NAMES_AT_ONCE: usize = 1 << 16;
-
-/// The files that name what a run could not have.
-pub(crate) struct Ledger {
-    pub(crate) failures: List,
-    pub(crate) gone: List,
+/// The files that name what a run could not get.
+pub(crate) struct FailureLog {
+    pub(crate) failures: CsvLog,
+    pub(crate) gone: CsvLog,
+    /// The steps of the run.
     steps: Vec<&'static str>,
 }
 
-impl Ledger {
-    pub(crate) fn new(output: &Path, steps: &[&'static str]) -> Self {
-        let list = |name: &str, header| List::new(output.join(name), header);
-        Self { failures: list("failures.csv", FAILURES), gone: list("gone.csv", GONE), steps: steps.to_vec() }
+impl FailureLog {
+    /// `output` is the output directory, `steps` are the steps of the run.
+    pub(crate) fn new(output: &Path, steps: &[Step]) -> Self {
+        let log = |name: &str, columns| CsvLog::new(output.join(name), columns);
+        Self {
+            failures: log("failures.csv", FAILURE_COLUMNS),
+            gone: log("gone.csv", GONE_COLUMNS),
+            steps: steps.iter().map(|step| step.name()).collect(),
+        }
     }
 
-    /// Whether both files can be written: better to learn it now than after a day of crawling.
+    /// Fails if one of the files could not be written at the end of the run.
     pub(crate) fn check(&self) -> Result<()> {
-        [&self.failures, &self.gone].into_iter().try_for_each(List::check)
+        self.failures.file.check()?;
+        self.gone.file.check()
     }
 
-    /// Notes what failed in a step, or is gone.
-    pub(crate) fn add(&self, step: &str, error: &Error) -> Result<()> {
-        let (id, reason) = (error.id(), error.chain());
+    /// Adds an item that failed in a step or is deleted at Mapillary.
+    pub(crate) fn add(&self, step: Step, error: &Error) -> Result<()> {
+        let (step, id, reason) = (step.name(), error.id(), error.chain());
         if error.kind() == ErrorKind::Gone {
-            // Its sequence is told in the reason.
+            // The reason names the sequence.
             let id = id.split_once(" of sequence ").map_or(&*id, |(id, _)| id);
             return self.gone.add(&[step, id, &reason]);
         }
@@ -61,238 +65,192 @@ impl Ledger {
         self.failures.add(&[step, &id, &reason, &error.attempts().to_string(), &status])
     }
 
-    /// Puts the files in place: what this run names, and what earlier runs named of which it says nothing.
-    pub(crate) fn finish(&self, came_to_its_end: bool) -> Result<()> {
-        let failures = self.failures.finish(&self.steps, came_to_its_end);
-        failures.and(self.gone.finish(&self.steps, came_to_its_end))
+    /// Writes both files. `is_complete` means that the run tried all items of its steps.
+    pub(crate) fn finish(&self, is_complete: bool) -> Result<()> {
+        let failures = self.failures.finish(&self.steps, is_complete);
+        failures.and(self.gone.finish(&self.steps, is_complete))
     }
 }
 
-/// A file of lines that begin with a step and an id.
-pub(crate) struct List {
-    path: PathBuf,
-    header: &'static [&'static str],
+/// A CSV file of rows that start with a step and an id.
+pub(crate) struct CsvLog {
+    file: OwnedFile,
+    columns: &'static [&'static str],
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The file that this run's lines go to meanwhile.
-    new: Option<Lines>,
-    /// A line could not be written, so the file must not look whole.
-    broken: bool,
-    lengths: Lengths,
+    /// The rows of this run.
+    writer: Option<LogWriter>,
+    /// A row could not be written, so the file would be incomplete.
+    is_broken: bool,
+    items: Items,
+    counts: LineCounts,
 }
 
-/// How many lines a file has at the end.
+/// How many rows a file has after the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Lengths {
-    /// Of this run.
-    pub(crate) new: u64,
-    /// Of earlier runs, and of other steps.
+pub(crate) struct LineCounts {
+    pub(crate) this_run: u64,
+    /// Rows of earlier runs and of other steps.
     pub(crate) earlier: u64,
 }
 
-/// A file that is being written.
-struct Lines {
-    file: NamedTempFile,
-    rows: csv::Writer<File>,
-    count: u64,
+impl LineCounts {
+    pub(crate) fn total(self) -> u64 {
+        self.this_run + self.earlier
+    }
 }
 
-impl List {
-    fn new(path: PathBuf, header: &'static [&'static str]) -> Self {
-        Self { path, header, state: Mutex::default() }
+impl CsvLog {
+    fn new(path: PathBuf, columns: &'static [&'static str]) -> Self {
+        let file = OwnedFile::new(path, Mark::Columns(columns), "write the failure log");
+        Self { file, columns, state: Mutex::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
-    /// How long the file is; known after the end.
-    pub(crate) fn lengths(&self) -> Lengths {
-        self.state().lengths
-    }
-
-    fn check(&self) -> Result<()> {
-        match self.earlier() {
-            Ok(Earlier::NotOurs) => Err(self.failed(io::Error::other(NOT_OURS))),
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failed(error)),
-        }
-        .map_err(|error| error.with_hint(MOVE_IT))
+    /// How many rows the file has; known after the end of the run.
+    pub(crate) fn counts(&self) -> LineCounts {
+        self.state().counts
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a line. If that fails it is said once, and again at the end.
+    /// Adds a row, unless its item has one already. Only the first write error is returned; `finish` returns it again.
     fn add(&self, row: &[&str]) -> Result<()> {
         let mut state = self.state();
-        if state.broken {
+        let row = ByteRecord::from(row);
+        if state.is_broken || !state.items.insert(&row) {
             return Ok(());
         }
-        let mut note = || {
-            let new = match &mut state.new {
-                Some(new) => new,
-                new => new.insert(self.open()?),
+        let mut write = || {
+            let writer = match &mut state.writer {
+                Some(writer) => writer,
+                none => none.insert(self.writer()?),
             };
-            new.add(&ByteRecord::from(row))
+            writer.add(&row)
         };
-        let noted = note();
-        state.broken = noted.is_err();
-        noted.map_err(|error| self.failed(error))
+        let written = write();
+        state.is_broken = written.is_err();
+        written.map_err(|error| self.file.error(error))
     }
 
-    fn finish(&self, steps: &[&str], came_to_its_end: bool) -> Result<()> {
+    fn finish(&self, steps: &[&str], is_complete: bool) -> Result<()> {
         let mut state = self.state();
-        let new = state.new.take();
-        if state.broken {
-            return Err(self.failed(io::Error::other("some of its lines could not be written")));
+        if state.is_broken {
+            return Err(self.file.error(io::Error::other("some rows could not be written")));
         }
-        state.lengths = self.merge(new, steps, came_to_its_end).map_err(|error| self.failed(error))?;
+        let new = state.writer.take();
+        let is_replaced = |row: &ByteRecord| {
+            let is_retried = || steps.iter().any(|step| row.get(0) == Some(step.as_bytes()));
+            if is_complete { is_retried() } else { state.items.contains(row) }
+        };
+        let counts = self.merge(new, is_replaced).map_err(|error| self.file.error(error))?;
+        state.counts = counts;
         Ok(())
     }
 
-    fn merge(&self, new: Option<Lines>, steps: &[&str], came_to_its_end: bool) -> io::Result<Lengths> {
-        let new = new.map(|mut new| new.rows.flush().and_then(|()| self.each_once(new))).transpose()?;
-        let earlier = match self.earlier()? {
-            Earlier::None => None,
-            Earlier::NotOurs if new.is_none() => return Ok(Lengths::default()),
-            Earlier::NotOurs => return Err(io::Error::other(NOT_OURS)),
-            Earlier::Ours(rows) if came_to_its_end => {
-                let tried = |row: &ByteRecord| steps.iter().any(|step| row.get(0) == Some(step.as_bytes()));
-                Some(self.without(rows, tried)?)
+    /// Writes the earlier rows that are not replaced, then the new ones.
+    fn merge(
+        &self,
+        new: Option<LogWriter>,
+        is_replaced: impl Fn(&ByteRecord) -> bool,
+    ) -> io::Result<LineCounts> {
+        let earlier = match self.file.open()? {
+            Existing::None => None,
+            Existing::Foreign if new.is_none() => return Ok(LineCounts::default()),
+            Existing::Foreign => return Err(not_ours()),
+            Existing::Ours(file) => {
+                let mut kept = self.writer()?;
+                for_each_row(file, |row| if is_replaced(row) { Ok(()) } else { kept.add(row) })?;
+                Some(kept).filter(|kept| kept.count > 0)
             }
-            Earlier::Ours(rows) => Some(self.not_named_in(new.as_ref(), rows)?),
         };
-        let lengths = Lengths {
-            new: new.as_ref().map_or(0, |new| new.count),
-            earlier: earlier.as_ref().map_or(0, |earlier| earlier.count),
-        };
-        let whole = match (earlier, new) {
-            (Some(mut earlier), new) if lengths.earlier > 0 => {
-                if let Some(new) = new {
-                    each(new.read()?, |row| earlier.add(row))?;
-                }
-                earlier
+        let count = |writer: &Option<LogWriter>| writer.as_ref().map_or(0, |writer| writer.count);
+        let counts = LineCounts { this_run: count(&new), earlier: count(&earlier) };
+        match (earlier, new) {
+            (Some(mut earlier), Some(mut new)) => {
+                for_each_row(new.read()?, |row| earlier.add(row))?;
+                earlier.commit(self.path())?;
             }
-            (_, Some(new)) => new,
-            (_, None) => return remove(&self.path).map(|()| lengths),
-        };
-        let Lines { file, mut rows, .. } = whole;
-        rows.flush()?;
-        commit(file, &self.path)?;
-        Ok(lengths)
-    }
-
-    /// The lines that are there; those of somebody else's file are left alone.
-    fn earlier(&self) -> io::Result<Earlier> {
-        is_file(&self.path)?;
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Earlier::None),
-            Err(error) => return Err(error),
-        };
-        let mut rows = reader(file);
-        let header = rows.byte_headers().map_err(io::Error::other)?;
-        let ours = header.is_empty() || header.iter().eq(self.header.iter().map(|name| name.as_bytes()));
-        Ok(if ours { Earlier::Ours(rows) } else { Earlier::NotOurs })
-    }
-
-    /// The lines that do not name what the new ones name.
-    fn not_named_in(&self, new: Option<&Lines>, rows: csv::Reader<File>) -> io::Result<Lines> {
-        let mut stay = self.without(rows, |_| false)?;
-        let Some(new) = new else { return Ok(stay) };
-        let mut new = new.read()?.into_byte_records();
-        loop {
-            let names = new.by_ref().take(NAMES_AT_ONCE).map(|row| row.map(|row| name(&row)));
-            let names: HashSet<_> = names.collect::<csv::Result<_>>()?;
-            if names.is_empty() {
-                return Ok(stay);
-            }
-            stay = self.without(stay.read()?, |row| names.contains(&name(row)))?;
+            (Some(rows), None) | (None, Some(rows)) => rows.commit(self.path())?,
+            (None, None) => self.file.remove()?,
         }
+        Ok(counts)
     }
 
-    /// The lines of this run with each name once: what stands twice in a table fails twice.
-    fn each_once(&self, mut lines: Lines) -> io::Result<Lines> {
-        let mut done = 0;
-        while done < lines.count {
-            let skipped = usize::try_from(done).unwrap_or(usize::MAX);
-            let rows = lines.read()?.into_byte_records().skip(skipped).take(NAMES_AT_ONCE);
-            // Each with whether it has been met.
-            let names = rows.map(|row| row.map(|row| (name(&row), false)));
-            let mut names: HashMap<_, _> = names.collect::<csv::Result<_>>()?;
-            let (mut at, mut once) = (0, self.open()?);
-            each(lines.read()?, |row| {
-                at += 1;
-                match names.get_mut(&name(row)).filter(|_| at > done) {
-                    Some(true) => Ok(()),
-                    Some(met) => {
-                        *met = true;
-                        once.add(row)
-                    }
-                    None => once.add(row),
-                }
-            })?;
-            once.rows.flush()?;
-            lines = once;
-            done += names.len() as u64;
-        }
-        Ok(lines)
-    }
-
-    /// A copy with fewer lines.
-    fn without(&self, rows: csv::Reader<File>, goes: impl Fn(&ByteRecord) -> bool) -> io::Result<Lines> {
-        let mut stay = self.open()?;
-        each(rows, |row| if goes(row) { Ok(()) } else { stay.add(row) })?;
-        stay.rows.flush()?;
-        Ok(stay)
-    }
-
-    fn open(&self) -> io::Result<Lines> {
-        let file = temporary_beside(&self.path)?;
+    fn writer(&self) -> io::Result<LogWriter> {
+        let file = temporary_beside(self.path())?;
         let mut rows = csv::WriterBuilder::new().flexible(true).from_writer(file.as_file().try_clone()?);
-        rows.write_record(self.header)?;
-        Ok(Lines { file, rows, count: 0 })
-    }
-
-    fn failed(&self, error: io::Error) -> Error {
-        let subject = self.path.display().to_string();
-        Error::new(ErrorKind::Io, "write what is missing to").with_subject(subject).with_source(error)
+        rows.write_record(self.columns)?;
+        Ok(LogWriter { file, rows, count: 0 })
     }
 }
 
-/// What stands under the name before this run writes to it.
-enum Earlier {
-    None,
-    Ours(csv::Reader<File>),
-    NotOurs,
+/// Writes rows to a temporary file.
+struct LogWriter {
+    file: NamedTempFile,
+    rows: csv::Writer<File>,
+    count: u64,
 }
 
-impl Lines {
+impl LogWriter {
     fn add(&mut self, row: &ByteRecord) -> io::Result<()> {
         self.rows.write_byte_record(row)?;
         self.count += 1;
         Ok(())
     }
 
-    /// Reads what was written, through the same handle, for the file is locked against others.
-    fn read(&self) -> io::Result<csv::Reader<File>> {
+    /// Gives the file its final name.
+    fn commit(mut self, path: &Path) -> io::Result<()> {
+        self.rows.flush()?;
+        drop(self.rows);
+        commit(self.file, path)
+    }
+
+    /// Reads what was written. Uses the same handle: the file is locked against others.
+    fn read(&mut self) -> io::Result<File> {
+        self.rows.flush()?;
         let mut file = self.file.as_file().try_clone()?;
         file.rewind()?;
-        Ok(reader(file))
+        Ok(file)
     }
 }
 
-/// A line that somebody has edited counts as it is.
-fn reader(file: File) -> csv::Reader<File> {
-    csv::ReaderBuilder::new().flexible(true).from_reader(file)
+/// The items that have a row, as hashes of 128 bits: far too long for two items to share one by chance.
+#[derive(Default)]
+struct Items {
+    hashers: [RandomState; 2],
+    hashes: HashSet<u128>,
 }
 
-fn each(mut rows: csv::Reader<File>, mut take: impl FnMut(&ByteRecord) -> io::Result<()>) -> io::Result<()> {
+impl Items {
+    /// Returns false if the item of the row is there already.
+    fn insert(&mut self, row: &ByteRecord) -> bool {
+        self.hashes.insert(self.hash(row))
+    }
+
+    fn contains(&self, row: &ByteRecord) -> bool {
+        self.hashes.contains(&self.hash(row))
+    }
+
+    /// Hashes step and id of a row.
+    fn hash(&self, row: &ByteRecord) -> u128 {
+        let item = (row.get(0), row.get(1));
+        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(item)));
+        high << 64 | low
+    }
+}
+
+/// Calls `take` for each row. Rows may have any number of cells: a person may have edited the file.
+fn for_each_row(file: File, mut take: impl FnMut(&ByteRecord) -> io::Result<()>) -> io::Result<()> {
+    let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(file);
     let mut row = ByteRecord::new();
     while rows.read_byte_record(&mut row)? {
         take(&row)?;
@@ -300,24 +258,14 @@ fn each(mut rows: csv::Reader<File>, mut take: impl FnMut(&ByteRecord) -> io::Re
     Ok(())
 }
 
-/// Step and id of a line.
-fn name(row: &ByteRecord) -> Vec<u8> {
-    row.iter().take(2).collect::<Vec<_>>().join(&0)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn ledger(folder: &Path) -> Ledger {
-        Ledger::new(folder, &["images", "download"])
+    fn log(folder: &Path) -> FailureLog {
+        FailureLog::new(folder, &[Step::IMAGES, Step::DOWNLOAD])
     }
 
     fn failure(id: &str) -> Error {
@@ -329,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_ended_early_adds_its_lines_and_one_that_did_not_replaces_them() {
+    fn a_run_that_ends_early_adds_its_rows_and_a_complete_one_replaces_them() {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
         fs::write(
@@ -337,63 +285,63 @@ mod tests {
             "step,id,reason,attempts,last_status\nmetadata,1,why,1,\nimages,a,why,1,\nimages,b,why,1,\nodd\n",
         )
         .expect("a file");
-        let early = ledger(folder);
-        early.add("images", &failure("b")).expect("a line");
-        early.add("images", &failure("c")).expect("a line");
-        early.finish(false).expect("a ledger");
-        assert_eq!(early.failures.lengths(), Lengths { new: 2, earlier: 3 });
+        let early = log(folder);
+        early.add(Step::IMAGES, &failure("b")).expect("a line");
+        early.add(Step::IMAGES, &failure("c")).expect("a line");
+        early.finish(false).expect("both files");
+        assert_eq!(early.failures.counts(), LineCounts { this_run: 2, earlier: 3 });
         let row = |id: &str| format!("images,{id},failed to try `{id}`: it is down,0,503");
         assert_eq!(
             lines(folder, "failures.csv"),
             ["metadata,1,why,1,", "images,a,why,1,", "odd", &row("b"), &row("c")]
         );
-        let whole = ledger(folder);
-        whole.add("download", &failure("9")).expect("a line");
-        whole.finish(true).expect("a ledger");
+        let whole = log(folder);
+        whole.add(Step::DOWNLOAD, &failure("9")).expect("a line");
+        whole.finish(true).expect("both files");
         assert_eq!(
             lines(folder, "failures.csv"),
             ["metadata,1,why,1,", "odd", "download,9,failed to try `9`: it is down,0,503"]
         );
-        assert_eq!(whole.failures.lengths(), Lengths { new: 1, earlier: 2 });
+        assert_eq!(whole.failures.counts(), LineCounts { this_run: 1, earlier: 2 });
         assert_eq!(fs::read_dir(folder).expect("a folder").count(), 1, "no temporary file is left");
     }
 
     #[test]
-    fn a_file_without_lines_is_removed_and_one_of_somebody_else_is_left() {
+    fn a_file_without_rows_is_removed_and_a_foreign_one_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
-        let first = ledger(folder);
-        first.add("images", &failure("a")).expect("a line");
+        let first = log(folder);
+        first.add(Step::IMAGES, &failure("a")).expect("a line");
         let gone = Error::new(ErrorKind::Gone, "fetch")
             .with_subject("7 of sequence x")
             .with_source("no such object");
-        first.add("images", &gone).expect("a line");
-        first.finish(true).expect("a ledger");
+        first.add(Step::IMAGES, &gone).expect("a line");
+        first.finish(true).expect("both files");
         assert_eq!(lines(folder, "gone.csv"), ["images,7,failed to fetch `7 of sequence x`: no such object"]);
-        ledger(folder).finish(true).expect("a ledger");
+        log(folder).finish(true).expect("both files");
         assert_eq!(fs::read_dir(folder).expect("a folder").count(), 0);
         fs::write(folder.join("failures.csv"), "mine\n").expect("a file");
-        ledger(folder).finish(true).expect("nothing to tell");
-        let told = ledger(folder);
-        told.add("images", &failure("a")).expect("a line");
-        assert!(told.finish(true).expect_err("it is not ours").chain().contains("not ours"));
+        log(folder).finish(true).expect("nothing to tell");
+        let mine = log(folder);
+        mine.add(Step::IMAGES, &failure("a")).expect("a line");
+        assert!(mine.finish(true).expect_err("foreign").chain().contains("not written by"));
         assert_eq!(fs::read_to_string(folder.join("failures.csv")).expect("a file"), "mine\n");
     }
 
     #[test]
-    fn more_names_than_are_in_memory_at_once_are_told_apart() {
+    fn many_items_of_two_runs_are_merged() {
         let folder = tempfile::tempdir().expect("a folder");
-        let many = 2 * NAMES_AT_ONCE + 5;
+        let many = 2 * 65_536 + 5;
         let [first, second] = [0, 3].map(|from| {
-            let ledger = ledger(folder.path());
+            let log = log(folder.path());
             for number in from..many + from {
-                ledger.add("images", &failure(&number.to_string())).expect("a line");
+                log.add(Step::IMAGES, &failure(&number.to_string())).expect("a line");
             }
-            ledger.finish(false).expect("a ledger");
-            ledger.failures.lengths()
+            log.finish(false).expect("both files");
+            log.failures.counts()
         });
-        assert_eq!(first, Lengths { new: many as u64, earlier: 0 });
-        assert_eq!(second, Lengths { new: many as u64, earlier: 3 });
+        assert_eq!(first, LineCounts { this_run: many as u64, earlier: 0 });
+        assert_eq!(second, LineCounts { this_run: many as u64, earlier: 3 });
         assert_eq!(lines(folder.path(), "failures.csv").len(), many + 3);
     }
 }

@@ -1,5 +1,6 @@
-//! Files beside the tables: the report, the lists of failures, the attribution.
+//! The files that describe a run: report, failure log and attribution.
 
 pub(crate) mod attribution;
 pub(crate) mod failure_log;
+pub(crate) mod owned_file;
 pub(crate) mod report;

@@ -1,21 +1,20 @@
-//! `convert`: a table from one format into another, whole or not at all.
+//! `convert`: converts a table to another format. The output is complete or absent.
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::Exit;
-use crate::args::{ConvertArgs, ScreenArgs};
-use crate::exit_of;
-use crate::job::outputs::{Input, layout};
-use crate::job::signals::Signals;
+use crate::args::{DisplayArgs, EncodingArgs, GeometryArgs, parsed};
+use crate::exit_code::Exit;
+use crate::job::{Input, Signals, layout};
 use crate::terminal::format::{grouped, path_text, plural};
-use crate::terminal::printer::{Tone, Voice};
-use streetflow::file_system::tell_refusals;
+use crate::terminal::printer::{Printer, Severity};
+use streetflow::file_system::report_unsupported;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
 use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_for};
@@ -26,11 +25,43 @@ use streetflow::{
     Report, Result, Sequence, TableSource, Value,
 };
 
-/// So many columns that are left out are named.
-const NAMED_COLUMNS: usize = 40;
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  streetflow convert outputs/img_meta_dataset.csv images.parquet
+  streetflow convert images.parquet places.csv --fields geometry
+  streetflow convert images.parquet - --format geojsonseq | head";
 
-/// Converts, and says what came of it.
-pub(crate) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
+/// Maximum number of dropped columns that the message lists.
+const MAX_LISTED_COLUMNS: usize = 40;
+
+/// Maximum length of a column name in that message.
+const MAX_COLUMN_NAME_LEN: usize = 60;
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Table to read; `-` is standard input
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// Table to write; `-` is standard output
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Format of IN, if its file name does not tell [default for `-`: csv]
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
+    input_format: Option<Format>,
+    /// Format of OUT, if its file name does not tell [default for `-`: csv]
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
+    format: Option<Format>,
+    /// Fields to keep, in column order [default: all fields of IN]
+    #[arg(long, value_name = "FIELD,…", value_parser = parsed::<Fields>)]
+    fields: Option<Fields>,
+    #[command(flatten)]
+    encoding: EncodingArgs,
+    #[command(flatten)]
+    geometry: GeometryArgs,
+}
+
+/// Converts a table and prints the result.
+pub(crate) async fn run(args: &ConvertArgs, screen: &DisplayArgs) -> Exit {
     let mut signals = Signals::listen();
     let ended = tokio::select! {
         ended = convert(args) => ended,
@@ -38,74 +69,74 @@ pub(crate) async fn run(args: &ConvertArgs, screen: &ScreenArgs) -> Exit {
             Err(Error::new(ErrorKind::Interrupted, "finish").with_source("the run was abandoned; no file was written"))
         }
     };
-    let voice = Voice::new(screen);
-    tell_refusals(&|event: &Event<'_>| {
+    let printer = screen.printer();
+    report_unsupported(&|event: &Event<'_>| {
         if let Event::Warning { error } = event {
             let hint = error.hint().unwrap_or_default();
-            voice.say(Tone::Warning, &format!("{}; {hint}", error.chain()));
+            printer.warn(&format!("{}; {hint}", error.chain()));
         }
     });
-    let exit = told(&voice, ended);
-    voice.end(exit, None, None);
+    let exit = print_result(&printer, ended);
+    printer.end(exit as u8, None, None);
     exit
 }
 
-fn told(voice: &Voice, ended: Result<Vec<(Tone, String)>>) -> Exit {
+fn print_result(printer: &Printer, ended: Result<Vec<(Severity, String)>>) -> Exit {
     match ended {
         Ok(lines) => {
-            for (tone, line) in &lines {
-                voice.say(*tone, line);
+            for (severity, line) in &lines {
+                printer.say(*severity, line);
             }
             Exit::Done
         }
-        // Whoever read the pipe has enough.
+        // The reader of the pipe has closed it.
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
-            voice.error(&error);
+            printer.error(&error);
             match error.kind() {
-                // The table is at fault, whichever row it is.
+                // The input is invalid, in whichever row.
                 ErrorKind::Malformed => Exit::Usage,
-                _ => exit_of(&error),
+                _ => Exit::from(&error),
             }
         }
     }
 }
 
-/// Converts, and gives the lines that there are to say.
-async fn convert(args: &ConvertArgs) -> Result<Vec<(Tone, String)>> {
+/// Converts a table. Returns the messages to print.
+async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
     let input = Input::named(&args.input, args.input_format)?;
-    // Which records these are is told by the columns, so they come first.
+    // The columns decide the record type, so the header is read first.
     let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
-    // Where the records come from stays true; the rest is said anew.
+    // The query of the records is copied; the other notes are written anew.
     let query = table.notes().into_iter().find(|(name, _)| name == "query");
     let layout = query.iter().fold(layout, |layout, (name, text)| layout.note(name, text));
     let found = Found::new(&table, &args.input);
-    let asks = args.fields.is_some() || args.geometry.geometry.is_some();
+    let needs_metadata = args.fields.is_some() || args.geometry.geometry.is_some();
     match found.kind {
-        Sequence::NAME if !asks => {
+        Sequence::NAME if !needs_metadata => {
             Conversion::new(args, format, layout, &found).run(table, |_: &mut Sequence| ()).await
         }
-        Image::NAME if !asks => {
+        Image::NAME if !needs_metadata => {
             Conversion::new(args, format, layout, &found).run(table, |_: &mut Image| ()).await
         }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
-            .with_source("a table of sequences has none, and no geometry")),
+            .with_source("a table of sequences has no fields and no geometry")),
         _ => {
-            found.check_place(args)?;
-            let fill = found.to_fill(args)?;
+            found.check_geometry(args)?;
+            let fill = found.fields_to_derive(args)?;
             let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
             Conversion::new(args, format, layout, &found).run(table, fill).await
         }
     }
 }
 
-/// What a table turns out to be.
+/// The content of a table, by its header.
 struct Found {
-    /// The name of its records.
+    /// The name of the record type.
     kind: &'static str,
-    /// The fields that its columns come from.
+    /// The fields of its columns.
     fields: Fields,
     has_computed: bool,
 }
@@ -115,25 +146,25 @@ impl Found {
         let header = table.header();
         let has = |name: &str| header.iter().any(|column| column == name);
         let geometry = table.geometry();
-        // The geometry by whatever name; a column that is merely called so is none.
+        // The geometry column may have any name; a column that is only named `geometry` is none.
         let names = header.iter().filter_map(|name| match name.as_str() {
             name if Some(name) == geometry => Some("geometry"),
             "geometry" => None,
             name => Some(name),
         });
         let fields = Fields::from_columns(names);
-        let bare = fields.names().is_empty();
+        let has_no_fields = fields.names().is_empty();
         let has_image = has("img_id") || table.has_image_id();
         let kind = if header.is_empty() {
-            // GeoJSON without a feature names nothing; the file's name may.
+            // GeoJSON without features has no columns; the file name may tell.
             match path.file_stem().and_then(|stem| stem.to_str()) {
                 Some("seq_dataset") => Sequence::NAME,
                 Some("img_dataset") => Image::NAME,
                 _ => Metadata::NAME,
             }
-        } else if bare && has("seq_id") && !has_image && geometry.is_none() {
+        } else if has_no_fields && has("seq_id") && !has_image && geometry.is_none() {
             Sequence::NAME
-        } else if bare && has("seq_id") {
+        } else if has_no_fields && has("seq_id") {
             Image::NAME
         } else {
             Metadata::NAME
@@ -142,20 +173,20 @@ impl Found {
         Self { kind, fields, has_computed }
     }
 
-    /// The fields that were asked for, are made of others and no column of the table; what it has stays as it is.
-    fn to_fill(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
+    /// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
+    fn fields_to_derive(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
         let wants = args.fields.as_ref().map(Fields::names).unwrap_or_default();
         let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
         let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
         if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
     }
 
-    /// A choice that the table can't fulfil would empty every geometry.
-    fn check_place(&self, args: &ConvertArgs) -> Result<()> {
+    /// Rejects a geometry that the table does not contain: every row would be without one.
+    fn check_geometry(&self, args: &ConvertArgs) -> Result<()> {
         match args.geometry.geometry {
-            Some(place @ (GeometryChoice::Computed | GeometryChoice::Best)) if !self.has_computed => {
+            Some(choice @ (GeometryChoice::Computed | GeometryChoice::Best)) if !self.has_computed => {
                 Err(Error::new(ErrorKind::Usage, "choose the geometry")
-                    .with_subject(place.name())
+                    .with_subject(choice.name())
                     .with_source("the table has no columns `computed_lon` and `computed_lat`")
                     .with_hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
             }
@@ -171,18 +202,18 @@ fn output_format(path: &Path, format: Option<Format>) -> Result<Format> {
         (Some(format), Some(Ok(other))) if format != other => {
             return Err(Error::new(ErrorKind::Usage, "write the table")
                 .with_subject(path.display().to_string())
-                .with_source(format!("its name says {other}, and `--format` says {format}")));
+                .with_source(format!("the file name means {other}, `--format` is {format}")));
         }
         (Some(format), _) => format,
         (None, None) => Format::Csv,
         (None, Some(by_name)) => by_name
-            .map_err(|error| error.with_hint("say it: `--format csv`, parquet, geojson or geojsonseq"))?,
+            .map_err(|error| error.with_hint("set it with `--format` csv, parquet, geojson or geojsonseq"))?,
     };
     if stdout && format.is_parquet() {
         return Err(Error::new(ErrorKind::Usage, "write Parquet to standard output")
-            .with_source("it is made for files, which readers open from the end")
+            .with_source("Parquet files are read from the end, so a pipe cannot carry them")
             .with_hint(
-                "name a file, such as `table.parquet`, or choose `--format csv` or `--format geojsonseq`",
+                "set a file, such as `table.parquet`, or choose `--format csv` or `--format geojsonseq`",
             ));
     }
     Ok(format)
@@ -205,19 +236,19 @@ impl<'a> Conversion<'a> {
         self,
         table: TableSource<HeaderOnly>,
         fill: impl Fn(&mut T) + Send + 'static,
-    ) -> Result<Vec<(Tone, String)>> {
-        // Nothing is asked for here: what the ids stand for is for whoever reads the table next to judge.
+    ) -> Result<Vec<(Severity, String)>> {
+        // No requests are sent here, so rounded ids are only a warning.
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let warn = Arc::clone(&warnings);
         let check = IdCheck::warn(move |text| {
-            warn.lock().unwrap_or_else(PoisonError::into_inner).push((Tone::Warning, text.to_owned()));
+            warn.lock().unwrap_or_else(PoisonError::into_inner).push((Severity::Warning, text.to_owned()));
         });
         let table = table.retype::<T>()?.on_rounded_ids(check.keep());
         let unread: Vec<_> = table
             .unread()
             .iter()
-            .take(NAMED_COLUMNS)
-            .map(|name| format!("`{}`", printable(name, 60)))
+            .take(MAX_LISTED_COLUMNS)
+            .map(|name| format!("`{}`", printable(name, MAX_COLUMN_NAME_LEN)))
             .collect();
         let more = table.unread().len() - unread.len();
         let filled = move |mut record| {
@@ -226,24 +257,24 @@ impl<'a> Conversion<'a> {
         };
         let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
         if self.args.fields.is_none() {
-            flow = flow.then(strays(&select::<T>(Some(&self.fields)), self.format));
+            flow = flow.then(reject_new_columns(&select::<T>(Some(&self.fields)), self.format));
         }
         let report = self.write(flow).await?;
         let mut lines = std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
             let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
-            lines.push((Tone::Note, format!("left out: {what} {}{more}", unread.join(", "))));
+            lines.push((Severity::Note, format!("dropped: {what} {}{more}", unread.join(", "))));
         }
         if self.args.output != Path::new("-") {
             let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
             let converted = format!("converted {count} {what} into {}", path_text(&self.args.output));
-            lines.push((Tone::Note, converted));
+            lines.push((Severity::Note, converted));
         }
         Ok(lines)
     }
 
-    /// A file gets its name at the end; a pipe or a device gets the bytes as they come.
+    /// Writes the output: a file is committed at the end, a pipe or device receives the bytes at once.
     async fn write<T: Record>(&self, flow: Flow<T>) -> Result<Report> {
         let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
         let encoder = move |out| encoder_for::<T>(out, format, &layout);
@@ -263,19 +294,19 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// Refuses a record with a value that no column of the output takes: it came too late for the header.
-fn strays<T: Record>(
+/// Rejects a record with a value that has no column in the output: it appeared after the header was decided.
+fn reject_new_columns<T: Record>(
     chosen: &[&'static Column<T>],
     format: Format,
 ) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
-    let is_taken = |column: &Column<T>| {
-        // Another name of the image's id; and a format with a geometry always has one.
-        let by_other_means = column.name == "id"
+    let has_column = |column: &Column<T>| {
+        // `id` is another name of the image id, and a format with a geometry always contains the coordinates.
+        let is_written_elsewhere = column.name == "id"
             || (format.has_geometry() && ["lon", "lat"].contains(&column.name))
             || column.field.is_none();
-        by_other_means || chosen.iter().any(|taken| taken.name == column.name)
+        is_written_elsewhere || chosen.iter().any(|chosen| chosen.name == column.name)
     };
-    let rest: Vec<&Column<T>> = T::COLUMNS.iter().filter(|column| !is_taken(column)).collect();
+    let rest: Vec<&Column<T>> = T::COLUMNS.iter().filter(|column| !has_column(column)).collect();
     let mut row = 0_u64;
     move |records| {
         let checked = records.map(move |record| {
@@ -285,14 +316,14 @@ fn strays<T: Record>(
                 None => Ok(record),
                 Some(stray) => Err(Error::new(ErrorKind::Usage, "convert")
                     .with_source(format!(
-                        "record {row} has {}, which the first ones don't have",
+                        "record {row} has {}, which earlier records do not have",
                         if stray.kind == Kind::Longitude {
-                            "a place".to_owned()
+                            "coordinates".to_owned()
                         } else {
                             format!("`{}`", stray.name)
                         }
                     ))
-                    .with_hint("name all fields with `--fields`")),
+                    .with_hint("list all fields with `--fields`")),
             }
         });
         checked.boxed()

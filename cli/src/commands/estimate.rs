@@ -1,171 +1,161 @@
-//! What a crawl takes, said beforehand: the tiles are read, and nothing else is asked.
+//! `crawl --estimate`: reads the tiles of a crawl, and estimates the rest.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use crate::Exit;
-use crate::args::{CrawlArgs, ScreenArgs};
-use crate::artifacts::failure_log::Ledger;
-use crate::exit_of;
-use crate::job::context::Run;
-use crate::job::disk_space;
-use crate::job::frame::heed_signals;
-use crate::job::pipeline::{SEQUENCES, sequences_of};
-use crate::job::signals::Signals;
-use crate::job::tile_cache;
-use crate::progress::screen::Screen;
+use super::crawl::CrawlArgs;
+use crate::args::DisplayArgs;
+use crate::exit_code::Exit;
+use crate::job::{
+    self, MAX_UNCONFIRMED_PICTURES, Monitor, RunContext, SequenceSource, configure_client, picture_size,
+    supervise,
+};
 use crate::terminal::format::{grouped, human_bytes, human_time};
+use crate::terminal::stdout;
 use streetflow::client::{ENTITIES_PER_MINUTE, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 use streetflow::file_system::free_space;
 use streetflow::geo::MAX_ZOOM;
-use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result};
+use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result, Step};
 
-/// Where a tile says nothing of images: sequences have so many, more or less.
-const IMAGES_A_SEQUENCE: u64 = 150;
+/// Images per sequence, if the tiles show none: a typical number.
+const IMAGES_PER_SEQUENCE: u64 = 150;
 
-/// Bytes a second of a usual connection, 100 Mbit/s, for the time of pictures.
-const USUAL: f64 = 12.5e6;
+/// A typical connection in bytes per second, 100 Mbit/s, for the time of the pictures.
+const BYTES_PER_SECOND: f64 = 12.5e6;
 
-/// Bytes of an image in a table and in the answers that are kept, with the default fields: measured with the sandbox.
-const TABLES: u64 = 600;
+/// Bytes per image in tables and stored responses, with the default fields; measured with the sandbox.
+const TABLE_BYTES_PER_IMAGE: u64 = 600;
 
-/// Estimates, and says what came of it.
-pub(crate) async fn run(args: &CrawlArgs, display: &ScreenArgs) -> Exit {
-    // Failed tiles are named where nobody looks for them: only their number matters here.
-    let aside = match tempfile::tempdir() {
-        Ok(aside) => aside,
-        Err(error) => return crate::fail(display, &Error::new(ErrorKind::Io, "estimate").with_source(error)),
+const STEPS: [Step; 1] = [Step::SEQUENCES];
+
+pub(super) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
+    // Failed tiles are only counted: their log goes to a temporary directory.
+    let (source, log) = match resolve(args) {
+        Ok(resolved) => resolved,
+        Err(error) => return job::reject(display, &error),
     };
-    let screen = Screen::new(display, &[SEQUENCES], Ledger::new(aside.path(), &[SEQUENCES]));
-    let run = match begin(args, &screen).await {
-        Ok(run) => run,
+    let monitor = Monitor::new(display, &STEPS, log.path());
+    let exit = match estimate(args, &source, &monitor).await {
+        Ok(()) if monitor.stats.failed() > 0 => Exit::SomeFailed,
+        Ok(()) => Exit::Done,
         Err(error) => {
-            screen.finish();
-            screen.error(&error);
-            return end(&screen, exit_of(&error));
+            monitor.progress.finish();
+            monitor.printer.error(&error);
+            Exit::from(&error)
         }
     };
-    screen.know(&run.client);
-    let drawing = tokio::spawn(Arc::clone(&screen).draw());
-    let abandon = CancellationToken::new();
-    let (stop, client) = (run.stop.clone(), run.client.clone());
-    let signals = tokio::spawn(heed_signals(Signals::listen(), stop, abandon, client, Arc::clone(&screen)));
-    let counted = tokio::select! {
-        counted = count(&run, args) => counted,
-        () = run.stop.cancelled() => Err(Error::new(ErrorKind::Interrupted, "estimate").with_source("the run was stopped")),
-    };
-    signals.abort();
-    drawing.abort();
-    screen.finish();
-    match counted {
-        Ok(sequences) => {
-            let estimate =
-                Estimate::new(&screen, args, sequences, run.client.rate_limit(Class::Tile).is_some());
-            if screen.voice.is_json() {
-                screen.voice.object("estimate", estimate.object());
-            } else if let Err(error) = crate::terminal::stdout::print(estimate.text().as_bytes()) {
-                screen.error(&error);
-                return end(&screen, exit_of(&error));
-            }
-            end(&screen, if screen.failed() > 0 { Exit::SomeFailed } else { Exit::Done })
-        }
-        Err(error) => {
-            screen.error(&error);
-            end(&screen, exit_of(&error))
-        }
-    }
-}
-
-fn end(screen: &Screen, exit: Exit) -> Exit {
-    screen.voice.end(exit, None, None);
+    monitor.printer.end(exit as u8, None, None);
     exit
 }
 
-async fn begin(args: &CrawlArgs, screen: &Arc<Screen>) -> Result<Run> {
-    args.area.check(args.network.is_sandbox())?;
-    args.area.warn(&screen.voice);
-    args.filters.dates()?;
-    if args.area.is_user_alone() {
+fn resolve(args: &CrawlArgs) -> Result<(SequenceSource<'_>, tempfile::TempDir)> {
+    let source = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
+    if !source.reads_tiles() {
         return Err(Error::new(ErrorKind::Usage, "estimate")
-            .with_source("no tile is read for `--user` without an area")
-            .with_hint("say an area too, with `--bbox`, `--area` or `--around`"));
+            .with_source("`--user` without an area reads no tiles")
+            .with_hint("add an area with `--bbox`, `--area` or `--around`"));
     }
-    let builder = Run::builder(&args.network, true, screen)?;
-    let builder = match tile_cache::tiles(&args.area, &args.network)? {
-        Some(tiles) => builder.tile_cache(&tiles),
-        None => builder,
-    };
-    Run::new(&args.network, builder, Arc::clone(screen), false, Arc::default()).await
+    let log =
+        tempfile::tempdir().map_err(|error| Error::new(ErrorKind::Io, "estimate").with_source(error))?;
+    Ok((source, log))
 }
 
-/// How many sequences there are.
-async fn count(run: &Run, args: &CrawlArgs) -> Result<u64> {
-    let sequences = sequences_of(run, &args.area, Some(&args.filters)).await?;
-    let sequences = sequences.observe(SEQUENCES, run.observer()).on_error(OnError::Skip);
-    sequences.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await
+async fn estimate(args: &CrawlArgs, source: &SequenceSource<'_>, monitor: &Arc<Monitor>) -> Result<()> {
+    let builder = configure_client(&args.network, Some(&args.area), true, monitor)?;
+    let monitor = Arc::clone(monitor);
+    let run = RunContext::new(&args.network, builder, monitor, false, Arc::default()).await?;
+    let sequences = supervise(&run, count_sequences(&run, source)).await.result?;
+    let estimate = Estimate::new(&run, args, sequences);
+    if run.monitor.printer.is_json() {
+        run.monitor.printer.object("estimate", estimate.json());
+        return Ok(());
+    }
+    stdout::print(estimate.text().as_bytes())
+}
+
+async fn count_sequences(run: &RunContext, source: &SequenceSource<'_>) -> Result<u64> {
+    let count = async {
+        let sequences = source.open(run).await?;
+        let sequences = sequences.observe(Step::SEQUENCES, run.observer()).on_error(OnError::Skip);
+        sequences.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await
+    };
+    tokio::select! {
+        counted = count => counted,
+        // An estimate of some of the tiles would be misleading.
+        () = run.stop.cancelled() => {
+            Err(Error::new(ErrorKind::Interrupted, "estimate").with_source("the run was stopped"))
+        }
+    }
 }
 
 /// What was counted, and what follows from it.
 struct Estimate<'a> {
     args: &'a CrawlArgs,
     tiles: u64,
-    cached: u64,
-    failed: u64,
+    cached_tiles: u64,
+    failed_tiles: u64,
     sequences: u64,
     images: u64,
-    /// No tile showed images, so they are a guess.
+    /// The number of images is a guess, because no tile showed images.
     images_guessed: bool,
-    tiles_are_paced: bool,
+    tiles_rate_limited: bool,
+    /// Free disk space in bytes, if it is known.
     free: Option<u64>,
 }
 
+type Row = [String; 3];
+
 impl<'a> Estimate<'a> {
-    fn new(screen: &Screen, args: &'a CrawlArgs, sequences: u64, tiles_are_paced: bool) -> Self {
+    fn new(run: &RunContext, args: &'a CrawlArgs, sequences: u64) -> Self {
+        let tally = &run.monitor.stats.tally;
         let images_guessed = args.area.max_zoom < MAX_ZOOM;
-        let images = if images_guessed { sequences * IMAGES_A_SEQUENCE } else { screen.tally.tile_images() };
+        let images = if images_guessed { sequences * IMAGES_PER_SEQUENCE } else { tally.tile_images() };
         Self {
             args,
-            tiles: screen.tally.requests(Class::Tile),
-            cached: screen.tile_cache_hits(),
-            failed: screen.failed(),
+            tiles: tally.requests(Class::Tile),
+            cached_tiles: tally.tile_cache_hits(),
+            failed_tiles: run.monitor.stats.failed(),
             sequences,
             images: images.min(args.filters.limit.unwrap_or(u64::MAX)),
             images_guessed,
-            tiles_are_paced,
+            tiles_rate_limited: run.client.rate_limit(Class::Tile).is_some(),
             free: free_space(&args.files.output),
         }
     }
 
-    /// The same for a program; what is a guess is in `guess`, from so much to so much where it is a pair.
-    fn object(&self) -> Value {
+    /// The estimate as JSON. A pair is a minimum and a maximum.
+    fn json(&self) -> Value {
         let sizes =
-            Quality::ALL.into_iter().map(|quality| (quality.to_string(), json!(self.pictures(quality))));
+            Quality::ALL.into_iter().map(|quality| (quality.to_string(), json!(self.picture_bytes(quality))));
         json!({
             "sequences": self.sequences,
             "images": self.images,
-            "tiles": { "read": self.tiles, "from_cache": self.cached, "failed": self.failed },
+            "tiles": { "read": self.tiles, "from_cache": self.cached_tiles, "failed": self.failed_tiles },
             "requests": {
                 "search": self.sequences,
                 "entity": self.batches(),
                 "bytes": if self.args.no_download { 0 } else { self.images },
             },
-            "guess": {
-                "images": self.images_guessed,
-                "table_bytes": self.images * TABLES,
-                "picture_bytes": Value::Object(sizes.collect()),
-            },
+            "images_are_estimated": self.images_guessed,
+            "table_bytes": self.images * TABLE_BYTES_PER_IMAGE,
+            "picture_bytes": Value::Object(sizes.collect()),
             "free_bytes": self.free,
-            "asks_first": self.is_much(),
+            "needs_confirmation": self.needs_confirmation(),
             "notes": self.notes(),
         })
     }
 
+    /// The estimate for people: four blocks of aligned rows, and notes.
     fn text(&self) -> String {
-        let blocks = [self.counted(), self.requests(), self.time(), self.disk()];
+        let blocks = [
+            ("Counted", self.count_rows()),
+            ("Requests", self.request_rows()),
+            ("Time", self.time_rows()),
+            ("Disk", self.disk_rows()),
+        ];
         let width = |column: usize| {
             let rows = blocks.iter().flat_map(|(_, rows)| rows);
             rows.map(|row| row[column].chars().count()).max().unwrap_or_default()
@@ -185,137 +175,126 @@ impl<'a> Estimate<'a> {
         text
     }
 
-    fn counted(&self) -> (&'static str, Vec<[String; 3]>) {
+    fn count_rows(&self) -> Vec<Row> {
         let images = match (self.args.filters.limit, self.images_guessed) {
             (Some(limit), _) if limit == self.images => "the limit",
             (_, true) => "a guess: tiles below level 14 show none",
             _ => "in the tiles read",
         };
-        let rows = vec![
+        vec![
             row("sequences", grouped(self.sequences), "in the area"),
             row("images", grouped(self.images), images),
-        ];
-        ("Counted", rows)
+        ]
     }
 
     fn batches(&self) -> u64 {
-        self.images.div_ceil(u64::from(self.args.ask.batch_size))
+        self.images.div_ceil(u64::from(self.args.fetch.batch_size))
     }
 
-    fn requests(&self) -> (&'static str, Vec<[String; 3]>) {
-        let cached = match self.cached {
+    fn request_rows(&self) -> Vec<Row> {
+        let cached = match self.cached_tiles {
             0 => String::new(),
             cached => format!(", {} more from the cache", grouped(cached)),
         };
+        let tiles = format!("already read{cached}; limit {} per day", grouped(TILES_PER_DAY));
+        let lists = format!("one per sequence; limit {} per minute", grouped(SEARCHES_PER_MINUTE));
+        let batch_size = self.args.fetch.batch_size;
+        let batches =
+            format!("{batch_size} images each; limit {} images per minute", grouped(ENTITIES_PER_MINUTE));
         let mut rows = vec![
-            row(
-                "tiles",
-                grouped(self.tiles),
-                format!("read just now{cached}; {} a day", grouped(TILES_PER_DAY)),
-            ),
-            row(
-                "lists of images",
-                grouped(self.sequences),
-                format!("one a sequence; {} a minute", grouped(SEARCHES_PER_MINUTE)),
-            ),
-            row(
-                "metadata",
-                grouped(self.batches()),
-                format!(
-                    "{} each; {} images a minute",
-                    self.args.ask.batch_size,
-                    grouped(ENTITIES_PER_MINUTE)
-                ),
-            ),
+            row("tiles", grouped(self.tiles), tiles),
+            row("lists of images", grouped(self.sequences), lists),
+            row("metadata", grouped(self.batches()), batches),
         ];
-        rows.extend(
-            (!self.args.no_download).then(|| row("pictures", grouped(self.images), "from another host")),
-        );
-        ("Requests", rows)
+        if !self.args.no_download {
+            rows.push(row("pictures", grouped(self.images), "from another host"));
+        }
+        rows
     }
 
-    /// At the limits: what is asked in parallel takes as long as the slowest.
+    /// The time at the rate limits. Requests of different classes run in parallel, so the slowest class decides.
     #[expect(clippy::cast_precision_loss, reason = "a guess")]
-    fn time(&self) -> (&'static str, Vec<[String; 3]>) {
-        let minutes = |requests: u64, a_minute: u64| requests as f64 / a_minute as f64;
+    fn time_rows(&self) -> Vec<Row> {
+        let minutes = |requests: u64, per_minute: u64| requests as f64 / per_minute as f64;
         let lists = minutes(self.sequences, SEARCHES_PER_MINUTE);
         let images = minutes(self.images, ENTITIES_PER_MINUTE);
-        let mut rows =
-            vec![row("tables", at_least(60.0 * lists.max(images)), "a guess: at the limits above")];
+        let tables = time_text(60.0 * lists.max(images));
+        let mut rows = vec![row("tables", tables, "a guess: at the limits above")];
         if !self.args.no_download {
-            let [least, most] = self.pictures(self.args.pictures.quality).map(|bytes| bytes as f64 / USUAL);
-            rows.push(row(
-                "pictures",
-                format!("{} to {}", at_least(least), at_least(most)),
-                "a guess: at 100 Mbit/s, alongside the tables",
-            ));
+            let [min, max] = self
+                .picture_bytes(self.args.pictures.quality)
+                .map(|bytes| time_text(bytes as f64 / BYTES_PER_SECOND));
+            let note = "a guess: at 100 Mbit/s, in parallel with the tables";
+            rows.push(row("pictures", format!("{min} to {max}"), note));
         }
-        ("Time", rows)
+        rows
     }
 
-    fn pictures(&self, quality: Quality) -> [u64; 2] {
-        disk_space::of_picture(quality).map(|bytes| bytes.saturating_mul(self.images))
-    }
-
-    fn disk(&self) -> (&'static str, Vec<[String; 3]>) {
-        let mut rows = vec![row("tables and answers", human_bytes(self.images * TABLES), "a guess")];
+    fn disk_rows(&self) -> Vec<Row> {
+        let tables = human_bytes(self.images * TABLE_BYTES_PER_IMAGE);
+        let mut rows = vec![row("tables and responses", tables, "a guess")];
         if !self.args.no_download {
             for quality in Quality::ALL {
-                let [least, most] = self.pictures(quality).map(human_bytes);
-                let chosen = if quality == self.args.pictures.quality {
-                    "a guess; these are chosen"
-                } else {
-                    "a guess"
-                };
-                rows.push(row(format!("pictures, {quality}"), format!("{least} to {most}"), chosen));
+                let [min, max] = self.picture_bytes(quality).map(human_bytes);
+                let is_selected = quality == self.args.pictures.quality;
+                let note = if is_selected { "a guess; the selected quality" } else { "a guess" };
+                rows.push(row(format!("pictures, {quality}"), format!("{min} to {max}"), note));
             }
         }
         rows.extend(self.free.map(|free| row("free", human_bytes(free), "now")));
-        ("Disk", rows)
+        rows
+    }
+
+    /// Minimum and maximum size of all pictures.
+    fn picture_bytes(&self, quality: Quality) -> [u64; 2] {
+        picture_size(quality).map(|bytes| bytes.saturating_mul(self.images))
     }
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.failed > 0 {
-            notes.push(format!("{} tiles failed: it will be more than this.", grouped(self.failed)));
+        if self.failed_tiles > 0 {
+            notes.push(format!("{} tiles failed, so the crawl is larger.", grouped(self.failed_tiles)));
         }
         if self.args.clip {
             notes.push(
-                "With --clip there will be fewer images: those outside the area are counted here.".to_owned(),
+                "--clip removes the images outside the area, which are counted here, so there will be fewer."
+                    .to_owned(),
             );
         } else if self.args.filters.limit.is_none() {
-            notes.push("Sequences that go on outside the area come whole, so images may be more; --clip keeps those inside.".to_owned());
-        }
-        if self.args.filters.goes_by_images() {
             notes.push(
-                "Filters that look at single images leave some of them out: pictures will be fewer."
+                "Sequences that continue outside the area are complete, so there may be more images; --clip keeps only those inside."
                     .to_owned(),
             );
         }
-        if self.tiles_are_paced {
+        if self.args.filters.needs_metadata() {
+            notes.push("Some filters need metadata, so there will be fewer pictures.".to_owned());
+        }
+        if self.tiles_rate_limited {
             notes.push(
-                "Tiles are kept for the crawl, which need not ask for them again (--tile-cache-age)."
+                "The tiles are cached, so the crawl need not request them again (--tile-cache-age)."
                     .to_owned(),
             );
         }
-        if self.is_much() {
-            notes
-                .push("The crawl will ask before it downloads so much; --yes says it beforehand.".to_owned());
+        if self.needs_confirmation() {
+            notes.push(
+                "The crawl asks for confirmation before such a large download; --yes skips that.".to_owned(),
+            );
         }
         notes
     }
 
-    fn is_much(&self) -> bool {
-        let [least, most] = self.pictures(self.args.pictures.quality);
-        let is_half = self.free.is_some_and(|free| least.midpoint(most) > free / 2);
-        !self.args.no_download && (self.images > crate::job::download_guard::UNASKED || is_half)
+    fn needs_confirmation(&self) -> bool {
+        let [min, max] = self.picture_bytes(self.args.pictures.quality);
+        let exceeds_disk = self.free.is_some_and(|free| min.midpoint(max) > free / 2);
+        !self.args.no_download && (self.images > MAX_UNCONFIRMED_PICTURES || exceeds_disk)
     }
 }
 
-fn at_least(seconds: f64) -> String {
+/// The time as text, at least a second.
+fn time_text(seconds: f64) -> String {
     human_time(seconds.max(1.0))
 }
 
-fn row(name: impl Into<String>, value: impl Into<String>, note: impl Into<String>) -> [String; 3] {
+fn row(name: impl Into<String>, value: impl Into<String>, note: impl Into<String>) -> Row {
     [name.into(), value.into(), note.into()]
 }

@@ -1,33 +1,44 @@
-//! Manual pages, made from the help.
+//! `man`: prints or writes manual pages, generated from the help.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
-use clap::{Command, CommandFactory};
+use clap::Args;
 use clap_mangen::Man;
 
-use crate::args::Cli;
 use crate::terminal::format::path_text;
+use crate::terminal::stdout;
 use streetflow::{Error, ErrorKind, Result};
 
-/// Prints the page of the command, or writes the pages of all of them into a folder.
-pub(crate) fn pages(folder: Option<&Path>) -> Result<()> {
-    // `help` says what the pages say. Flags that only the long help has would stand without a word.
-    let all = |command: Command| command.mut_args(|arg| arg.hide_short_help(false));
-    let command = all(Cli::command()).disable_help_subcommand(true).mut_subcommands(all);
-    let Some(folder) = folder else {
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  streetflow man | man -l -
+  streetflow man ~/.local/share/man/man1";
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Directory for streetflow.1 and a page per command; without it, streetflow.1 is printed
+    #[arg(value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &ManArgs, command: clap::Command) -> Result<()> {
+    // The pages replace `help`. Hidden flags would appear without their help.
+    let show_all = |command: clap::Command| command.mut_args(|arg| arg.hide_short_help(false));
+    let command = show_all(command).disable_help_subcommand(true).mut_subcommands(show_all);
+    let Some(directory) = &args.directory else {
         let mut page = Vec::new();
         Man::new(command).render(&mut page)?;
-        return crate::terminal::stdout::print(&page);
+        return stdout::print(&page);
     };
-    let refuse = |error: io::Error| {
+    let write_error = |error: io::Error| {
         Error::new(ErrorKind::Io, "write the manual pages")
-            .with_subject(folder.display().to_string())
+            .with_subject(directory.display().to_string())
             .with_source(error)
     };
-    std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(command, folder))
-        .map_err(refuse)?;
-    writeln!(io::stderr(), "wrote streetflow.1 and a page for each command to {}", path_text(folder)).ok();
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(command, directory))
+        .map_err(write_error)?;
+    writeln!(io::stderr(), "wrote streetflow.1 and a page per command to {}", path_text(directory)).ok();
     Ok(())
 }

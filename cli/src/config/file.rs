@@ -1,48 +1,48 @@
-//! `streetflow.toml`: keys and values.
+//! Reads `streetflow.toml`.
 
 use std::fs;
 use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{NO_SETTINGS, Setting, TOOLSET, names};
+use super::{Setting, SettingNames, TOOLSET_NAMES};
 use streetflow::{Error, ErrorKind, Result};
 
-/// The toolset's table of the box, and its keys: west, south, east, north.
+/// The table of the bounding box in the Python toolset, and its keys: west, south, east, north.
 const BOX: &str = "AOI_bbox";
 const EDGES: [&str; 4] = ["ll_lon", "ll_lat", "ur_lon", "ur_lat"];
 
-/// Keys under which people put a token, which has no place in such a file.
-const TOKENS: [&str; 6] =
+/// Keys under which people set a token. A settings file must not contain one.
+const TOKEN_KEYS: [&str; 6] =
     ["token", "mapillary_token", "access_token", "mly_key", "mapillary_client_token", "client_token"];
 
 /// Reads the settings of a file.
-pub(crate) fn read(path: &Path) -> Result<Vec<Setting>> {
+pub(super) fn read(path: &Path, names: &SettingNames) -> Result<Vec<Setting>> {
     let shown = path.display().to_string();
-    let failed = |error: Error| error.with_subject(&shown);
-    let text = fs::read_to_string(path).map_err(|error| failed(refuse().with_source(error)))?;
-    of_text(&text, &shown).map_err(failed)
+    let with_path = |error: Error| error.with_subject(&shown);
+    let text = fs::read_to_string(path).map_err(|error| with_path(invalid().with_source(error)))?;
+    parse(&text, &shown, names).map_err(with_path)
 }
 
-fn refuse() -> Error {
+fn invalid() -> Error {
     Error::new(ErrorKind::Usage, "read the settings")
 }
 
-fn of_text(text: &str, origin: &str) -> Result<Vec<Setting>> {
+fn parse(text: &str, origin: &str, names: &SettingNames) -> Result<Vec<Setting>> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
-        // Not the parser's own picture of the place: nobody knows what stands in that line.
+        // Without the parser's excerpt of the line, which may contain a secret.
         let line =
             error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        refuse().with_source(format!("line {line}: {}", error.message()))
+        invalid().with_source(format!("line {line}: {}", error.message()))
     })?;
     let mut settings: Vec<Setting> = Vec::new();
     for (key, value) in &table {
-        let name = ours(key)?;
+        let name = setting_name(key, names)?;
         let values = if key == BOX { vec![edges(value)?] } else { texts(key, value)? };
         if let Some(other) = settings.iter().find(|setting| setting.name == name) {
-            return Err(refuse().with_source(format!("`{key}` and another key both set `{}`", other.name)));
+            return Err(invalid().with_source(format!("`{key}` and another key both set `{}`", other.name)));
         }
-        // An empty list, or an empty text, is how a template says that nothing is set.
+        // In a template, an empty list or text means that nothing is set.
         if values.iter().any(|value| !value.is_empty()) {
             settings.push(Setting { name, values, origin: format!("{origin}, key `{key}`") });
         }
@@ -50,40 +50,42 @@ fn of_text(text: &str, origin: &str) -> Result<Vec<Setting>> {
     Ok(settings)
 }
 
-/// Our name of a key.
-fn ours(key: &str) -> Result<&'static str> {
-    let known = names();
-    let ours = TOOLSET.iter().find(|(theirs, _)| *theirs == key).map_or(key, |(_, ours)| ours);
+/// The setting that a key sets: our name, or that of the Python toolset.
+fn setting_name(key: &str, names: &SettingNames) -> Result<String> {
+    let ours = TOOLSET_NAMES.iter().find(|(theirs, _)| *theirs == key).map_or(key, |(_, ours)| ours);
     let ours = if key == BOX { "bbox" } else { ours };
-    if let Some(name) = known.iter().find(|name| **name == ours) {
-        return Ok(name);
+    if names.names.iter().any(|name| name == ours) {
+        return Ok(ours.to_owned());
     }
-    let error = refuse().with_source(format!("there is no setting `{key}`"));
-    if TOKENS.contains(&key.to_lowercase().as_str()) {
+    let error = invalid().with_source(format!("unknown setting `{key}`"));
+    if TOKEN_KEYS.contains(&key.to_lowercase().as_str()) {
         return Err(error.with_hint(
-            "a token is a secret: put it into MAPILLARY_TOKEN, or into a file of its own that `token_file` names",
+            "a token is a secret: set MAPILLARY_TOKEN, or name a file that contains it with `token_file`",
         ));
     }
-    if NO_SETTINGS.contains(&key) {
-        return Err(error.with_hint(format!("it is about one run: say `--{}` there", key.replace('_', "-"))));
+    if names.one_run.iter().any(|name| name == key) {
+        return Err(error.with_hint(format!(
+            "it applies to one run: use `--{}` on the command line",
+            key.replace('_', "-")
+        )));
     }
-    Err(error.with_hint(match nearest(key, &known) {
-        Some(name) => format!("`{name}` is the nearest; `streetflow config` lists all"),
-        None => "`streetflow config` lists all".to_owned(),
+    Err(error.with_hint(match nearest(key, &names.names) {
+        Some(name) => format!("did you mean `{name}`? `streetflow config` lists all settings"),
+        None => "`streetflow config` lists all settings".to_owned(),
     }))
 }
 
-/// The known name that is most like a key, if one is like it.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let theirs = TOOLSET.iter().map(|(theirs, _)| *theirs).chain([BOX]);
+/// The known name that is most similar to a key, if one is similar enough.
+fn nearest<'a>(key: &str, names: &'a [String]) -> Option<&'a str> {
+    let of_toolset = TOOLSET_NAMES.iter().map(|(name, _)| *name).chain([BOX]);
     let key = key.to_lowercase().replace('-', "_");
-    let all = known.iter().copied().chain(theirs);
-    let near = all.map(|name| (edits(&key, &name.to_lowercase()), name)).min()?;
+    let all = names.iter().map(String::as_str).chain(of_toolset);
+    let near = all.map(|name| (edit_distance(&key, &name.to_lowercase()), name)).min()?;
     (near.0 <= 1 + key.chars().count() / 3).then_some(near.1)
 }
 
-/// How many letters must be changed, put in or left out to make one of the other.
-fn edits(a: &str, b: &str) -> usize {
+/// The Levenshtein distance: changed, inserted and removed characters.
+fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -98,9 +100,9 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 fn edges(value: &Value) -> Result<String> {
-    let wrong = || refuse().with_source(format!("`[{BOX}]` has four numbers: {}", EDGES.join(", ")));
-    let table = value.as_table().filter(|table| table.len() == EDGES.len()).ok_or_else(wrong)?;
-    let edge = |key: &str| table.get(key).and_then(number).ok_or_else(wrong);
+    let invalid_box = || invalid().with_source(format!("`[{BOX}]` needs four numbers: {}", EDGES.join(", ")));
+    let table = value.as_table().filter(|table| table.len() == EDGES.len()).ok_or_else(invalid_box)?;
+    let edge = |key: &str| table.get(key).and_then(number).ok_or_else(invalid_box);
     Ok(EDGES.into_iter().map(edge).collect::<Result<Vec<_>>>()?.join(","))
 }
 
@@ -115,14 +117,15 @@ fn number(value: &Value) -> Option<String> {
 fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
     let one = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
-        Value::Boolean(truth) => Ok(truth.to_string()),
+        Value::Boolean(value) => Ok(value.to_string()),
         Value::Datetime(time) => Ok(time.to_string()),
         Value::Integer(_) | Value::Float(_) => Ok(number(value).unwrap_or_default()),
-        Value::Array(_) | Value::Table(_) => Err(refuse()
-            .with_source(format!("`{key}` is neither a text, a number, yes or no, nor a list of these"))),
+        Value::Array(_) | Value::Table(_) => Err(invalid().with_source(format!(
+            "the value of `{key}` must be a text, a number, true or false, or a list of these"
+        ))),
     };
     match value {
-        // Fields are one value with commas between them; what may be said several times understands commas too.
+        // Makers and models may contain commas. All other lists are one value with commas.
         Value::Array(values) if ["make", "model"].contains(&key) => values.iter().map(one).collect(),
         Value::Array(values) => Ok(vec![values.iter().map(one).collect::<Result<Vec<_>>>()?.join(",")]),
         value => Ok(vec![one(value)?]),
@@ -133,13 +136,14 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(&'static str, Vec<String>)>> {
-        let settings = of_text(text, "a file")?;
+    fn read(text: &str) -> Result<Vec<(String, Vec<String>)>> {
+        let names = SettingNames::new(&super::super::tests::command());
+        let settings = parse(text, "a file", &names)?;
         Ok(settings.into_iter().map(|setting| (setting.name, setting.values)).collect())
     }
 
     #[test]
-    fn the_toolset_s_keys_are_known_by_their_names_and_ours_by_ours() {
+    fn keys_have_the_names_of_flags_or_of_the_python_toolset() {
         let text = r#"
             org_id = 803468386961584
             min_zoom = 6
@@ -177,20 +181,20 @@ mod tests {
         ] {
             assert_eq!(value(name).as_deref(), Some(expected), "{name}");
         }
-        assert_eq!(value("token_file"), None, "an empty one sets nothing");
+        assert_eq!(value("token_file"), None, "an empty value sets nothing");
     }
 
     #[test]
-    fn mistakes_are_told_with_what_was_meant() {
+    fn errors_suggest_what_was_meant() {
         for (text, why, hint) in [
-            ("concurency = 8", "no setting `concurency`", "`concurrency` is the nearest"),
-            ("output_foldr = 'x'", "no setting `output_foldr`", "`output_folder`"),
-            ("aoi_bbox = 1", "no setting `aoi_bbox`", "`AOI_bbox`"),
-            ("xyzzyxyzzy = 8", "no setting `xyzzyxyzzy`", "lists all"),
-            ("token = 'MLY|1|secret'", "no setting `token`", "MAPILLARY_TOKEN"),
-            ("restart = true", "no setting `restart`", "--restart"),
+            ("concurency = 8", "unknown setting `concurency`", "`concurrency`"),
+            ("output_foldr = 'x'", "unknown setting `output_foldr`", "`output_folder`"),
+            ("aoi_bbox = 1", "unknown setting `aoi_bbox`", "`AOI_bbox`"),
+            ("xyzzyxyzzy = 8", "unknown setting `xyzzyxyzzy`", "lists all settings"),
+            ("token = 'MLY|1|secret'", "unknown setting `token`", "MAPILLARY_TOKEN"),
+            ("restart = true", "unknown setting `restart`", "--restart"),
             ("output = 'a'\noutput_folder = 'b'", "both set `output`", ""),
-            ("pano = {a = 1}", "`pano` is neither", ""),
+            ("pano = {a = 1}", "the value of `pano`", ""),
             ("[AOI_bbox]\nll_lat = 1", "four numbers", ""),
             ("a = 1\nb = = 2", "line 2:", ""),
             ("secret = 'MLY|1|0123456789abcdef", "line 1:", ""),

@@ -1,13 +1,11 @@
-//! Asks before a large download: more than 100,000 pictures, or more than half of the disk that is free.
+//! Asks for confirmation before a large download: more than 100,000 pictures, or more than half of the free disk space.
 //!
-//! A crawl streams, so at first nobody knows how much it will be. It is asked
-//! as soon as the tiles, which are read ahead for it, show more than may go
-//! unasked, or the table that is read has more rows; else, for filters and
-//! users tell nothing beforehand, at the picture that is one too many.
+//! A crawl streams, so its size is unknown at first. The guard asks as soon as the tiles, which are prefetched for it,
+//! show more images than the limit, or the input table has more rows. With filters or a user nothing is known in advance,
+//! and it asks at the first picture over the limit.
 //!
-//! Pictures that are there need no word. But where nobody knows how many there
-//! will be, those that are there count, or a command that is run again and
-//! again would fill the disk by 100,000 a time.
+//! Existing pictures need no confirmation if the total is known. Otherwise they count, or a command that is repeated
+//! would fill the disk by 100,000 pictures at a time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,221 +14,224 @@ use futures::StreamExt;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::CrawlArgs;
-use crate::job::context::Run;
-use crate::job::disk_space;
-use crate::job::pipeline::DOWNLOAD;
-use crate::progress::screen::Screen;
+use super::context::RunContext;
+use super::monitor::Monitor;
+use super::picture_size::picture_size;
 use crate::terminal::format::{grouped, human_bytes, path_text};
-use crate::terminal::question::answer;
+use crate::terminal::question::read_yes_or_no;
 use streetflow::file_system::free_space;
-use streetflow::geo::MAX_ZOOM;
 use streetflow::sinks::pictures_in;
-use streetflow::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, Result};
+use streetflow::{Class, Client, Error, ErrorKind, Flow, Metadata, Quality, RecordStream, Result, Step};
 
-/// So many pictures go unasked.
-pub(crate) const UNASKED: u64 = 100_000;
+/// Pictures that need no confirmation.
+pub(crate) const MAX_UNCONFIRMED_PICTURES: u64 = 100_000;
 
-/// Whether a picture is there is looked up so far ahead, give or take.
-const LOOKED_AHEAD: u64 = 128;
+/// The sink checks up to this many pictures ahead for existing files.
+const MAX_CHECKED_AHEAD: u64 = 128;
 
-/// From so many on, their mean size says more than what others have seen.
-const TELLING: u64 = 200;
+/// Number of downloaded pictures from which their mean size replaces the typical size.
+const MIN_MEASURED: u64 = 200;
 
-/// Where a person decides whether so much is meant.
-pub(crate) struct Gate {
-    screen: Arc<Screen>,
+/// Asks for confirmation before a large download.
+pub(super) struct DownloadGuard {
+    monitor: Arc<Monitor>,
     stop: CancellationToken,
     client: Client,
-    folder: PathBuf,
+    directory: PathBuf,
     quality: Quality,
-    known: Known,
+    count: CountEstimate,
+    /// Free disk space in bytes, if it is known.
     free: Option<u64>,
+    /// Images that reached the guard.
     passed: u64,
-    /// Pictures that were there before the run; counted when it matters.
-    there: Option<u64>,
-    agreed: bool,
-    unasked: u64,
+    /// Pictures that existed before the run; counted when it matters.
+    existing: Option<u64>,
+    confirmed: bool,
+    max_unconfirmed: u64,
 }
 
-/// What is known beforehand of how many pictures there will be.
+/// What is known in advance about the number of pictures.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Known {
-    /// Nothing.
-    Nothing,
-    /// As many as a table has rows.
+pub(crate) enum CountEstimate {
+    Unknown,
+    /// The rows of the input table.
     Rows(u64),
-    /// As many as the tiles show, up to a limit.
-    Tiles { most: u64 },
+    /// The images that the tiles show, at most `max`.
+    Tiles {
+        max: u64,
+    },
 }
 
-impl Known {
-    /// What tiles tell of how many pictures a crawl downloads.
-    pub(crate) fn of_tiles(args: &CrawlArgs) -> Self {
-        if args.clip || args.filters.goes_by_images() || args.area.max_zoom < MAX_ZOOM {
-            return Self::Nothing;
-        }
-        Self::Tiles { most: args.filters.limit.unwrap_or(u64::MAX) }
-    }
-}
-
-impl Gate {
-    pub(crate) fn new(run: &Run, folder: &Path, quality: Quality, known: Known, agreed: bool) -> Self {
+impl DownloadGuard {
+    pub(super) fn new(
+        run: &RunContext,
+        directory: &Path,
+        quality: Quality,
+        count: CountEstimate,
+        confirmed: bool,
+    ) -> Self {
         Self {
-            screen: Arc::clone(&run.screen),
+            monitor: Arc::clone(&run.monitor),
             stop: run.stop.clone(),
             client: run.client.clone(),
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
             quality,
-            known,
-            free: free_space(folder),
+            count,
+            free: free_space(directory),
             passed: 0,
-            there: None,
-            agreed,
-            unasked: UNASKED,
+            existing: None,
+            confirmed,
+            max_unconfirmed: MAX_UNCONFIRMED_PICTURES,
         }
     }
 
-    /// Lets images pass to their download while that is agreed to.
-    pub(crate) fn before(self, flow: Flow<Metadata>) -> Flow<Metadata> {
-        flow.then(move |images: streetflow::RecordStream<Metadata>| {
-            let gated = futures::stream::unfold(Some((images, self)), |state| async {
-                let (mut images, mut gate) = state?;
+    /// Passes images on to their download until confirmation is needed and denied.
+    pub(super) fn guard(self, flow: Flow<Metadata>) -> Flow<Metadata> {
+        flow.then(move |images: RecordStream<Metadata>| {
+            let guarded = futures::stream::unfold(Some((images, self)), |state| async {
+                let (mut images, mut guard) = state?;
                 match images.next().await? {
-                    Ok(image) => match gate.lets_pass().await {
-                        Ok(()) => Some((Ok(image), Some((images, gate)))),
-                        // The run ends by the signal that stopped it, and the question has failed at nothing.
+                    Ok(image) => match guard.check().await {
+                        Ok(()) => Some((Ok(image), Some((images, guard)))),
+                        // The signal that stopped the run ends the flow; the question has not failed.
                         Err(error) if error.kind() == ErrorKind::Interrupted => std::future::pending().await,
-                        Err(refused) => gate.end_well(refused).await,
+                        Err(denied) => guard.stop_run(denied).await,
                     },
-                    Err(error) => Some((Err(error), Some((images, gate)))),
+                    Err(error) => Some((Err(error), Some((images, guard)))),
                 }
             });
-            gated.boxed()
+            guarded.boxed()
         })
     }
 
-    /// Ends the run as Ctrl-C does, with what is there, and never passes anything again.
-    async fn end_well<T>(self, refused: Error) -> T {
-        self.screen.refuse(refused);
+    /// Stops the run like Ctrl-C, and never returns.
+    async fn stop_run<T>(self, denied: Error) -> T {
+        self.monitor.set_refusal(denied);
         self.stop.cancel();
         self.client.stop();
         std::future::pending().await
     }
 
-    async fn lets_pass(&mut self) -> Result<()> {
+    /// Counts an image, and asks for confirmation if the download is large. A denial is a usage error.
+    async fn check(&mut self) -> Result<()> {
         self.passed += 1;
-        if self.agreed {
+        if self.confirmed {
             return Ok(());
         }
         let Some(question) = self.question().await else { return Ok(()) };
-        self.ask(&question).await?;
-        self.agreed = true;
+        self.confirm(&question).await?;
+        self.confirmed = true;
         Ok(())
     }
 
-    /// What to ask, if it is much.
+    /// The question to ask, if the download is large.
     async fn question(&mut self) -> Option<String> {
-        let step = self.screen.step(DOWNLOAD)?;
-        let (came, present) = (step.rows.get(), step.present.get());
-        let foreseen = match self.known {
-            Known::Nothing => 0,
-            Known::Rows(rows) => rows,
-            Known::Tiles { most } => self.screen.tally.tile_images().min(most),
+        let step = self.monitor.stats.step(Step::DOWNLOAD)?;
+        let (downloaded, already_exist) = (step.rows.get(), step.already_exists.get());
+        let expected = match self.count {
+            CountEstimate::Unknown => 0,
+            CountEstimate::Rows(rows) => rows,
+            CountEstimate::Tiles { max } => self.monitor.stats.tally.tile_images().min(max),
         };
-        // Those that are there are looked for only where it matters, for there may be millions.
-        if self.is_much(foreseen) {
-            let there = self.there().await.min(foreseen);
-            let more = foreseen - there;
-            if self.is_much(more) {
-                let bytes = human_bytes(self.bytes(more));
-                let there =
-                    if there > 0 { format!(", {} of them are there", grouped(there)) } else { String::new() };
-                // The tiles go on.
-                let least = if matches!(self.known, Known::Tiles { .. }) { "at least " } else { "" };
-                return Some(format!(
-                    "{least}{} pictures of quality {} are wanted{there}; the rest takes about {bytes}{}",
-                    grouped(foreseen),
-                    self.quality,
-                    self.room()
-                ));
+        // Existing pictures are counted only here, because there may be millions of them.
+        if self.exceeds_limit(expected) {
+            let existing = self.count_existing().await.min(expected);
+            let missing = expected - existing;
+            if self.exceeds_limit(missing) {
+                return Some(self.known_count_question(expected, existing));
             }
         }
-        let asked = self.passed.saturating_sub(present);
-        match self.known {
-            Known::Nothing => {}
-            // Whole sequences may go on outside the tiles.
-            Known::Tiles { .. } if asked > foreseen => {}
-            _ => return None,
+        let requested = self.passed.saturating_sub(already_exist);
+        match self.count {
+            CountEstimate::Unknown => {}
+            // Complete sequences may continue outside the tiles.
+            CountEstimate::Tiles { .. } if requested > expected => {}
+            CountEstimate::Tiles { .. } | CountEstimate::Rows(_) => return None,
         }
-        let is_new = asked > LOOKED_AHEAD.min(self.unasked);
-        (is_new && self.is_much(self.passed)).then(|| {
+        let has_new = requested > MAX_CHECKED_AHEAD.min(self.max_unconfirmed);
+        (has_new && self.exceeds_limit(self.passed)).then(|| {
             format!(
-                "more than {} pictures of quality {} are wanted, {} of them are there, and nobody knows how many more will come{}",
+                "more than {} pictures of quality {} are selected, {} of them exist, and the total is unknown{}",
                 grouped(self.passed - 1),
                 self.quality,
-                grouped(came + present),
-                self.room()
+                grouped(downloaded + already_exist),
+                self.free_text()
             )
         })
     }
 
-    fn room(&self) -> String {
-        let room = |free| format!("; {} are free for {}", human_bytes(free), path_text(&self.folder));
-        self.free.map(room).unwrap_or_default()
+    fn known_count_question(&self, expected: u64, existing: u64) -> String {
+        let bytes = human_bytes(self.bytes(expected - existing));
+        let exist =
+            if existing > 0 { format!(", {} of them exist", grouped(existing)) } else { String::new() };
+        // More tiles may follow.
+        let at_least = if matches!(self.count, CountEstimate::Tiles { .. }) { "at least " } else { "" };
+        format!(
+            "{at_least}{} pictures of quality {} are selected{exist}; downloading the rest needs about {bytes}{}",
+            grouped(expected),
+            self.quality,
+            self.free_text()
+        )
     }
 
-    fn is_much(&self, pictures: u64) -> bool {
-        pictures > self.unasked || self.free.is_some_and(|free| self.bytes(pictures) > free / 2)
+    fn free_text(&self) -> String {
+        let text = |free| format!("; {} are free for {}", human_bytes(free), path_text(&self.directory));
+        self.free.map(text).unwrap_or_default()
     }
 
-    /// What so many pictures take: as those that came, or as others have seen.
+    fn exceeds_limit(&self, pictures: u64) -> bool {
+        pictures > self.max_unconfirmed || self.free.is_some_and(|free| self.bytes(pictures) > free / 2)
+    }
+
+    /// The expected size of pictures in bytes: by the mean of those downloaded, or by the typical size.
     fn bytes(&self, pictures: u64) -> u64 {
-        let came = self.screen.step(DOWNLOAD).map_or(0, |step| step.rows.get());
-        let each = if came >= TELLING {
-            self.screen.tally.bytes(Class::Bytes) / came
+        let downloaded = self.monitor.stats.step(Step::DOWNLOAD).map_or(0, |step| step.rows.get());
+        let mean = if downloaded >= MIN_MEASURED {
+            self.monitor.stats.tally.bytes(Class::Bytes) / downloaded
         } else {
-            disk_space::of_picture(self.quality).iter().sum::<u64>() / 2
+            picture_size(self.quality).iter().sum::<u64>() / 2
         };
-        pictures.saturating_mul(each)
+        pictures.saturating_mul(mean)
     }
 
-    async fn there(&mut self) -> u64 {
-        if let Some(there) = self.there {
-            return there;
+    async fn count_existing(&mut self) -> u64 {
+        if let Some(existing) = self.existing {
+            return existing;
         }
-        let (folder, quality) = (self.folder.clone(), self.quality);
-        let there = spawn_blocking(move || pictures_in(&folder, quality)).await.unwrap_or_default();
-        self.there = Some(there);
-        there
+        let (directory, quality) = (self.directory.clone(), self.quality);
+        let existing = spawn_blocking(move || pictures_in(&directory, quality)).await.unwrap_or_default();
+        self.existing = Some(existing);
+        existing
     }
 
-    async fn ask(&self, what: &str) -> Result<()> {
-        let refuse = |why: &'static str| {
-            let error =
-                Error::new(ErrorKind::Usage, "download so much").with_source(format!("{what}; {why}"));
-            error.with_hint("the same command with `--yes` goes on from what is there; or ask for less")
+    async fn confirm(&self, what: &str) -> Result<()> {
+        let deny = |why: &'static str| {
+            Error::new(ErrorKind::Usage, "download so many pictures")
+                .with_source(format!("{what}; {why}"))
+                .with_hint("run the same command with `--yes` to resume, or select fewer pictures")
         };
-        if !self.screen.voice.can_ask() {
-            return Err(refuse("nobody here can be asked"));
+        if !self.monitor.printer.can_confirm() {
+            return Err(deny("cannot ask for confirmation (not a terminal); pass `--yes`"));
         }
-        let stopped = || Error::new(ErrorKind::Interrupted, "ask").with_source("the run was stopped");
+        let stopped =
+            || Error::new(ErrorKind::Interrupted, "ask for confirmation").with_source("the run was stopped");
         if self.stop.is_cancelled() {
             return Err(stopped());
         }
-        let answer = answer().map_err(|_| refuse("no thread could be started to wait for an answer"))?;
-        self.screen.hold_still(true);
-        self.screen.voice.print(&format!("{what}\ngo on? [y/N] "));
-        let answer = tokio::select! {
+        let answer = read_yes_or_no()
+            .map_err(|_| deny("cannot ask for confirmation (the system refused a thread)"))?;
+        self.monitor.progress.pause();
+        self.monitor.printer.print(&format!("{what}\ncontinue? [y/N] "));
+        let is_yes = tokio::select! {
             biased;
             () = self.stop.cancelled() => {
-                self.screen.voice.print("\n");
+                self.monitor.printer.print("\n");
                 return Err(stopped());
             }
             answer = answer => answer.unwrap_or_default(),
         };
-        self.screen.hold_still(false);
-        if answer { Ok(()) } else { Err(refuse("the answer was no")) }
+        self.monitor.progress.resume();
+        if is_yes { Ok(()) } else { Err(deny("the answer was no")) }
     }
 }
 
@@ -239,79 +240,85 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::Cli;
-    use crate::artifacts::failure_log::Ledger;
+    use crate::args::DisplayArgs;
     use streetflow::{Event, Observer, TileId};
 
-    /// A gate behind which ten pictures go unasked, on an endless disk; nobody can be asked.
-    fn gate(folder: &Path, known: Known) -> Gate {
-        let args = Cli::try_parse_from(["streetflow", "download", "-q"]).expect("words");
-        Gate {
-            screen: Screen::new(&args.screen, &[DOWNLOAD], Ledger::new(folder, &[DOWNLOAD])),
+    #[derive(Parser)]
+    struct Args {
+        #[command(flatten)]
+        display: DisplayArgs,
+    }
+
+    /// A guard that confirms nothing, with a limit of ten pictures and an endless disk.
+    fn guard(directory: &Path, count: CountEstimate) -> DownloadGuard {
+        let args = Args::try_parse_from(["streetflow", "-q"]).expect("arguments");
+        DownloadGuard {
+            monitor: Monitor::new(&args.display, &[Step::DOWNLOAD], directory),
             stop: CancellationToken::new(),
             client: Client::builder().build().expect("a client"),
-            folder: folder.to_owned(),
+            directory: directory.to_owned(),
             quality: Quality::Q256,
-            known,
+            count,
             free: None,
             passed: 0,
-            there: None,
-            agreed: false,
-            unasked: 10,
+            existing: None,
+            confirmed: false,
+            max_unconfirmed: 10,
         }
     }
 
-    /// How many images it lets pass of so many, each being told of as an event.
-    async fn pass(gate: &mut Gate, images: u64, becomes: Option<Event<'static>>) -> u64 {
+    /// The number of images that pass, out of `images`. Each of them causes the event.
+    async fn pass(guard: &mut DownloadGuard, images: u64, event: Option<Event<'static>>) -> u64 {
         for passed in 0..images {
-            if let Err(error) = gate.lets_pass().await {
+            if let Err(error) = guard.check().await {
                 assert_eq!(error.kind(), ErrorKind::Usage);
                 return passed;
             }
-            if let Some(event) = &becomes {
-                gate.screen.on_event(event);
+            if let Some(event) = &event {
+                guard.monitor.on_event(event);
             }
         }
         images
     }
 
     #[tokio::test]
-    async fn what_is_known_beforehand_is_asked_at_once_and_the_rest_at_the_one_too_many() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let shows =
-            |gate: &Gate, images| gate.screen.on_event(&Event::TileImages { tile: TileId::WORLD, images });
-        let path = folder.path();
-        assert_eq!(pass(&mut gate(path, Known::Nothing), 30, None).await, 10);
-        assert_eq!(pass(&mut gate(path, Known::Rows(10)), 10, None).await, 10);
-        assert_eq!(pass(&mut gate(path, Known::Rows(11)), 11, None).await, 0);
-        let mut crawl = gate(path, Known::Tiles { most: u64::MAX });
-        shows(&crawl, 10);
+    async fn a_known_count_is_checked_at_once_and_an_unknown_one_at_the_first_picture_over_the_limit() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let show = |guard: &DownloadGuard, images| {
+            guard.monitor.on_event(&Event::TileImages { tile: TileId::WORLD, images });
+        };
+        let path = directory.path();
+        assert_eq!(pass(&mut guard(path, CountEstimate::Unknown), 30, None).await, 10);
+        assert_eq!(pass(&mut guard(path, CountEstimate::Rows(10)), 10, None).await, 10);
+        assert_eq!(pass(&mut guard(path, CountEstimate::Rows(11)), 11, None).await, 0);
+        let mut crawl = guard(path, CountEstimate::Tiles { max: u64::MAX });
+        show(&crawl, 10);
         assert_eq!(pass(&mut crawl, 5, None).await, 5);
-        shows(&crawl, 1);
+        show(&crawl, 1);
         assert_eq!(pass(&mut crawl, 5, None).await, 0);
-        let mut limited = gate(path, Known::Tiles { most: 10 });
-        shows(&limited, 1000);
+        let mut limited = guard(path, CountEstimate::Tiles { max: 10 });
+        show(&limited, 1000);
         assert_eq!(pass(&mut limited, 10, None).await, 10);
-        let mut agreed = gate(path, Known::Rows(1000));
-        agreed.agreed = true;
-        assert_eq!(pass(&mut agreed, 1000, None).await, 1000);
+        let mut confirmed = guard(path, CountEstimate::Rows(1000));
+        confirmed.confirmed = true;
+        assert_eq!(pass(&mut confirmed, 1000, None).await, 1000);
     }
 
     #[tokio::test]
-    async fn pictures_that_are_there_do_not_count_and_a_small_disk_does() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path();
-        let present = Event::AlreadyExists { step: DOWNLOAD };
-        assert_eq!(pass(&mut gate(path, Known::Nothing), 1000, Some(present)).await, 1000);
-        let mut again = gate(path, Known::Nothing);
-        assert_eq!(pass(&mut again, 15, Some(Event::AlreadyExists { step: DOWNLOAD })).await, 15);
-        assert_eq!(pass(&mut again, 100, None).await, 10, "the last run ended here, unanswered");
+    async fn existing_pictures_do_not_count_and_a_small_disk_does() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
+        let exists = || Some(Event::AlreadyExists { step: Step::DOWNLOAD });
+        assert_eq!(pass(&mut guard(path, CountEstimate::Unknown), 1000, exists()).await, 1000);
+        let mut resumed = guard(path, CountEstimate::Unknown);
+        assert_eq!(pass(&mut resumed, 15, exists()).await, 15);
+        assert_eq!(pass(&mut resumed, 100, None).await, 10, "the previous run ended here");
         std::fs::write(path.join("1_256.jpg"), "").expect("written");
-        assert_eq!(pass(&mut gate(path, Known::Rows(11)), 1, None).await, 1);
-        let mut small = gate(path, Known::Rows(5));
+        assert_eq!(pass(&mut guard(path, CountEstimate::Rows(11)), 1, None).await, 1);
+        let mut small = guard(path, CountEstimate::Rows(5));
         small.free = Some(80_000);
-        assert_eq!(pass(&mut small, 1, None).await, 1, "five are 45 kB, but one is there");
-        small.there = Some(0);
+        assert_eq!(pass(&mut small, 1, None).await, 1, "five need 45 kB, but one exists");
+        small.existing = Some(0);
         assert_eq!(pass(&mut small, 1, None).await, 0);
     }
 }

@@ -1,20 +1,43 @@
-//! The signals that end a run well: Ctrl-C, a request to terminate, and the end of the terminal.
+//! Signals that stop a run: Ctrl-C, a request to terminate, and the end of the terminal.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Some programs send the same signal twice at once; a person is not so quick.
-pub(crate) const ECHO: Duration = Duration::from_millis(50);
+use tokio_util::sync::CancellationToken;
 
-/// What a signal means.
+use super::monitor::Monitor;
+use streetflow::Client;
+
+/// Signals within this time after the first are copies of it: some programs send each signal twice.
+const DUPLICATE_WINDOW: Duration = Duration::from_millis(50);
+
+/// The kind of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Ctrl-C or a request to terminate: a second one means more.
-    RecordedRequest,
-    /// The terminal is gone. Nobody means more by a second one: shell and kernel may send one each.
-    HungUp,
+pub(crate) enum SignalKind {
+    /// Ctrl-C or a request to terminate. A second one abandons the run.
+    Stop,
+    /// The terminal is closed. A second one does not abandon the run: shell and kernel may send one each.
+    HangUp,
 }
 
-/// Listens from its making on, so that no signal is lost between two waits.
+/// Stops the run at the first signal, abandons it at the second.
+pub(super) async fn handle_signals(
+    mut signals: Signals,
+    stop: CancellationToken,
+    abandon: CancellationToken,
+    client: Client,
+    monitor: Arc<Monitor>,
+) {
+    signals.next().await;
+    let first = Instant::now();
+    stop.cancel();
+    client.stop();
+    monitor.printer.note("stopping: finishing the files (press Ctrl-C again to abandon them)");
+    while signals.next().await == SignalKind::HangUp || first.elapsed() < DUPLICATE_WINDOW {}
+    abandon.cancel();
+}
+
+/// A listener for signals. It listens from its creation, so no signal between two waits is lost.
 #[cfg(unix)]
 pub(crate) struct Signals {
     interrupt: Option<tokio::signal::unix::Signal>,
@@ -29,23 +52,23 @@ impl Signals {
         Self {
             interrupt: signal(SignalKind::interrupt()).ok(),
             terminate: signal(SignalKind::terminate()).ok(),
-            // `nohup` has it ignored, which listening would undo.
-            hangup: heeds_hangup().then(|| signal(SignalKind::hangup()).ok()).flatten(),
+            // `nohup` ignores this signal; a listener would undo that.
+            hangup: stops_on_hangup().then(|| signal(SignalKind::hangup()).ok()).flatten(),
         }
     }
 
-    /// Waits for the next one.
-    pub(crate) async fn next(&mut self) -> Kind {
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> SignalKind {
         tokio::select! {
-            () = next_of(&mut self.interrupt) => Kind::RecordedRequest,
-            () = next_of(&mut self.terminate) => Kind::RecordedRequest,
-            () = next_of(&mut self.hangup) => Kind::HungUp,
+            () = receive(&mut self.interrupt) => SignalKind::Stop,
+            () = receive(&mut self.terminate) => SignalKind::Stop,
+            () = receive(&mut self.hangup) => SignalKind::HangUp,
         }
     }
 }
 
 #[cfg(unix)]
-async fn next_of(signal: &mut Option<tokio::signal::unix::Signal>) {
+async fn receive(signal: &mut Option<tokio::signal::unix::Signal>) {
     if let Some(signal) = signal
         && signal.recv().await.is_some()
     {
@@ -54,18 +77,18 @@ async fn next_of(signal: &mut Option<tokio::signal::unix::Signal>) {
     std::future::pending::<()>().await;
 }
 
-/// Whether the process was started to end with its terminal.
+/// Whether the process is meant to end with its terminal.
 #[cfg(unix)]
-fn heeds_hangup() -> bool {
+fn stops_on_hangup() -> bool {
     use std::io::IsTerminal;
     match std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(ignores_hangup) {
         Some(ignores) => !ignores,
-        // Elsewhere nobody tells; but `nohup` leaves no output on a terminal.
+        // Other systems have no such file; `nohup` redirects the output away from the terminal.
         None => std::io::stderr().is_terminal(),
     }
 }
 
-/// What Linux says of a process: the lowest bit of the ignored signals is that of SIGHUP.
+/// Reads the status of a Linux process: the lowest bit of the ignored signals is SIGHUP.
 #[cfg(unix)]
 fn ignores_hangup(status: &str) -> Option<bool> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
@@ -82,9 +105,9 @@ impl Signals {
     }
 
     /// Waits for Ctrl-C.
-    pub(crate) async fn next(&mut self) -> Kind {
+    pub(crate) async fn next(&mut self) -> SignalKind {
         drop(tokio::signal::ctrl_c().await);
-        Kind::RecordedRequest
+        SignalKind::Stop
     }
 }
 
@@ -93,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ignored_hangup_is_told_from_the_status_of_a_process() {
+    fn an_ignored_hangup_is_read_from_the_process_status() {
         let status = |mask: &str| format!("Name:\tstreetflow\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
         assert_eq!(ignores_hangup(&status("0000000000000001")), Some(true));
         assert_eq!(ignores_hangup(&status("0000000000001007")), Some(true));

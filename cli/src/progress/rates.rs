@@ -1,67 +1,69 @@
-//! How fast a run goes: counts of the last minute, a second apart.
+//! Current rates, from samples of growing counts.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Rates are those of so long.
-const RECENT: Duration = Duration::from_secs(10);
+/// A rate is the mean over this period.
+const RATE_PERIOD: Duration = Duration::from_secs(10);
 
-/// Nothing older is kept.
-const KEPT: Duration = Duration::from_mins(1);
+/// Older samples are dropped.
+const MAX_SAMPLE_AGE: Duration = Duration::from_mins(1);
 
-/// Counts are noted so often.
-const EVERY: Duration = Duration::from_secs(1);
+/// Minimum time between two samples.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Counts that only grow, with their recent past.
-pub(crate) struct Pulse {
-    began: Instant,
-    beats: Mutex<VecDeque<Beat>>,
+/// Samples of counts during the last minute.
+pub(crate) struct RateMeter {
+    started: Instant,
+    samples: Mutex<VecDeque<Sample>>,
 }
 
-struct Beat {
+struct Sample {
     at: Instant,
     counts: Vec<u64>,
 }
 
-impl Pulse {
-    pub(crate) fn new(began: Instant) -> Self {
-        Self { began, beats: Mutex::default() }
+impl RateMeter {
+    pub(crate) fn new(started: Instant) -> Self {
+        Self { started, samples: Mutex::default() }
     }
 
-    /// Notes the counts of now, unless they were noted a moment ago.
-    pub(crate) fn beat(&self, at: Instant, counts: impl FnOnce() -> Vec<u64>) {
-        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        if beats.back().is_some_and(|last| at.duration_since(last.at) < EVERY) {
+    /// Stores the counts of now, unless the last sample is less than a second old.
+    pub(crate) fn sample(&self, at: Instant, counts: impl FnOnce() -> Vec<u64>) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.back().is_some_and(|last| at.duration_since(last.at) < SAMPLE_INTERVAL) {
             return;
         }
-        beats.push_back(Beat { at, counts: counts() });
-        // One that is older than the minute is kept, to tell what came in the whole of it.
-        while beats.get(1).is_some_and(|second| at.duration_since(second.at) >= KEPT) {
-            beats.pop_front();
+        samples.push_back(Sample { at, counts: counts() });
+        // One sample older than a minute stays, so that the last minute is covered completely.
+        while samples.get(1).is_some_and(|second| at.duration_since(second.at) >= MAX_SAMPLE_AGE) {
+            samples.pop_front();
         }
     }
 
-    /// How much a count, which now is so much, grows in a second.
-    #[expect(clippy::cast_precision_loss, reason = "for show")]
-    pub(crate) fn rate(&self, of: usize, now: u64, at: Instant) -> f64 {
-        let (since, before) = self.since(of, RECENT, at);
+    /// Growth per second of the count at `index`; `now` is its current value.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    pub(crate) fn per_second(&self, index: usize, now: u64, at: Instant) -> f64 {
+        let (since, before) = self.before(index, RATE_PERIOD, at);
         now.saturating_sub(before) as f64 / at.duration_since(since).as_secs_f64().max(0.1)
     }
 
-    /// How much a count has grown in the last minute.
-    pub(crate) fn in_the_last_minute(&self, of: usize, now: u64, at: Instant) -> u64 {
-        now.saturating_sub(self.since(of, KEPT, at).1)
+    /// Growth during the last minute of the count at `index`; `now` is its current value.
+    pub(crate) fn in_last_minute(&self, index: usize, now: u64, at: Instant) -> u64 {
+        now.saturating_sub(self.before(index, MAX_SAMPLE_AGE, at).1)
     }
 
-    /// When that long ago was, or the beginning if the run is younger, and the count of then.
-    fn since(&self, of: usize, long: Duration, at: Instant) -> (Instant, u64) {
-        let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        if at.duration_since(self.began) <= long {
-            return (self.began, 0);
+    /// The count at `index` one `period` ago and the time of that sample; 0 at the start if the run is younger.
+    fn before(&self, index: usize, period: Duration, at: Instant) -> (Instant, u64) {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        if at.duration_since(self.started) <= period {
+            return (self.started, 0);
         }
-        let beat = beats.iter().rev().find(|beat| at.duration_since(beat.at) >= long).or(beats.front());
-        beat.map_or((self.began, 0), |beat| (beat.at, beat.counts.get(of).copied().unwrap_or_default()))
+        let sample = samples.iter().rev().find(|sample| at.duration_since(sample.at) >= period);
+        sample.or(samples.front()).map_or((self.started, 0), |sample| {
+            (sample.at, sample.counts.get(index).copied().unwrap_or_default())
+        })
     }
 }
 
@@ -70,22 +72,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_recent_and_begin_with_the_run() {
-        let began = Instant::now();
-        let pulse = Pulse::new(began);
-        let after = |seconds: u64| began + Duration::from_secs(seconds);
-        assert!((pulse.rate(0, 8, after(4)) - 2.0).abs() < 0.01, "of all there is");
+    fn rates_are_recent_and_start_with_the_run() {
+        let started = Instant::now();
+        let rates = RateMeter::new(started);
+        let after = |seconds: u64| started + Duration::from_secs(seconds);
+        assert!((rates.per_second(0, 8, after(4)) - 2.0).abs() < 0.01, "mean since the start");
         // Five a second for 100 seconds, then nothing.
         for second in 0..=200 {
             let count = 5 * second.min(100);
-            pulse.beat(after(second), || vec![0, count]);
+            rates.sample(after(second), || vec![0, count]);
             if second == 50 {
-                assert!((pulse.rate(1, count, after(second)) - 5.0).abs() < 0.01);
+                assert!((rates.per_second(1, count, after(second)) - 5.0).abs() < 0.01);
             }
         }
-        assert_eq!(pulse.in_the_last_minute(1, 500, after(200)), 0);
-        assert!(pulse.rate(1, 500, after(200)).abs() < 0.01);
-        assert_eq!(pulse.in_the_last_minute(1, 530, after(200)), 30);
-        assert!(pulse.beats.lock().expect("a list").len() < 70, "a minute and little more is kept");
+        assert_eq!(rates.in_last_minute(1, 500, after(200)), 0);
+        assert!(rates.per_second(1, 500, after(200)).abs() < 0.01);
+        assert_eq!(rates.in_last_minute(1, 530, after(200)), 30);
+        assert!(rates.samples.lock().expect("a list").len() < 70, "little more than a minute of samples");
     }
 }

@@ -1,17 +1,16 @@
-//! How long a host has left us without a word: what looks like a hang is to be told.
+//! Detects when requests get no response: to a person, that looks like a hang.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use streetflow::Event;
 
-/// When the first request was sent of which, and since which, nothing has come: in milliseconds after the run's start,
-/// and one more, for 0 is that there is none.
+/// Start of the current stall in milliseconds since the run began, plus one; 0 means not stalled.
 #[derive(Default)]
-pub(crate) struct Silence(AtomicU64);
+pub(crate) struct StallDetector(AtomicU64);
 
-impl Silence {
-    pub(crate) fn note(&self, event: &Event<'_>, started: Instant) {
+impl StallDetector {
+    pub(crate) fn observe(&self, event: &Event<'_>, started: Instant) {
         match event {
             Event::Request { .. } => {
                 let now = millis(started.elapsed()) + 1;
@@ -24,8 +23,8 @@ impl Silence {
         }
     }
 
-    /// How long it has been at a time after the run's start.
-    pub(crate) fn lasts(&self, now: Duration) -> Duration {
+    /// How long the stall has lasted at `now`, a time since the run began; zero if not stalled.
+    pub(crate) fn elapsed(&self, now: Duration) -> Duration {
         match self.0.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             since => Duration::from_millis(millis(now).saturating_sub(since - 1)),
@@ -43,14 +42,14 @@ mod tests {
     use streetflow::Class;
 
     #[test]
-    fn silence_begins_with_a_request_and_ends_with_an_answer() {
-        let (silence, started) = (Silence::default(), Instant::now());
+    fn a_stall_starts_with_a_request_and_ends_with_a_response() {
+        let (stall, started) = (StallDetector::default(), Instant::now());
         let later = Duration::from_secs(100);
-        assert_eq!(silence.lasts(later), Duration::ZERO);
-        silence.note(&Event::Request { class: Class::Tile }, started);
-        silence.note(&Event::RateLimitWait { class: Class::Tile, wait: later }, started);
-        assert!(silence.lasts(later) > Duration::ZERO);
-        silence.note(&Event::Response { class: Class::Tile, bytes: 1 }, started);
-        assert_eq!(silence.lasts(later), Duration::ZERO);
+        assert_eq!(stall.elapsed(later), Duration::ZERO);
+        stall.observe(&Event::Request { class: Class::Tile }, started);
+        stall.observe(&Event::RateLimitWait { class: Class::Tile, wait: later }, started);
+        assert!(stall.elapsed(later) > Duration::ZERO);
+        stall.observe(&Event::Response { class: Class::Tile, bytes: 1 }, started);
+        assert_eq!(stall.elapsed(later), Duration::ZERO);
     }
 }

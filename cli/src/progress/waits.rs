@@ -7,87 +7,91 @@ use crate::progress::stall::millis;
 use crate::terminal::format::human_time;
 use streetflow::{Class, Event};
 
-/// A word on the allowance counts so long.
-const ALLOWANCE: Duration = Duration::from_mins(1);
+/// How long a reported API usage is shown.
+const USAGE_MAX_AGE: Duration = Duration::from_mins(1);
 
-/// The waits that were told of last, in milliseconds after the run's start.
+/// The latest waits. Times are in milliseconds since the run began.
 #[derive(Default)]
 pub(crate) struct Waits {
-    /// When the wait for the turn of each class is over.
-    turn: [AtomicU64; 4],
-    /// When the longest wait for another attempt is over.
-    retry: AtomicU64,
-    /// The allowance that is used, in percent, and since when that is known.
-    used: [AtomicU64; 2],
-    /// How many requests a host takes at once, once it has pushed back: tiles, Graph, pictures.
-    limits: [AtomicUsize; 3],
+    /// When the next request of each class may be sent.
+    next_request: [AtomicU64; 4],
+    /// When the longest wait before a retry ends.
+    next_retry: AtomicU64,
+    /// Used share of the API's rate limit, in percent.
+    usage_percent: AtomicU64,
+    /// When the usage was reported.
+    usage_at: AtomicU64,
+    /// Requests in flight that each host accepts, after it slowed us down: tiles, Graph API, pictures.
+    host_limits: [AtomicUsize; 3],
 }
 
 impl Waits {
-    pub(crate) fn note(&self, event: &Event<'_>, started: Instant) {
-        // Most events are of records, which are many: for those not even the clock is read.
+    pub(crate) fn observe(&self, event: &Event<'_>, started: Instant) {
+        // Reads the clock only for these events: most events are of records, which are many.
         let now = || started.elapsed();
         match event {
             Event::RateLimitWait { class, wait } => {
-                self.turn[*class as usize].fetch_max(millis(now() + *wait), Ordering::Relaxed);
+                self.next_request[*class as usize].fetch_max(millis(now() + *wait), Ordering::Relaxed);
             }
             Event::Retry { wait, .. } => {
-                self.retry.fetch_max(millis(now() + *wait), Ordering::Relaxed);
+                self.next_retry.fetch_max(millis(now() + *wait), Ordering::Relaxed);
             }
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage")]
             Event::ApiUsage { percent, .. } => {
-                self.used[0].store(percent.clamp(0.0, 1000.0) as u64, Ordering::Relaxed);
-                self.used[1].store(millis(now()), Ordering::Relaxed);
+                self.usage_percent.store(percent.clamp(0.0, 1000.0) as u64, Ordering::Relaxed);
+                self.usage_at.store(millis(now()), Ordering::Relaxed);
             }
             Event::Concurrency { class, limit } => {
-                self.limits[host(*class)].store(*limit, Ordering::Relaxed);
+                self.host_limits[host(*class)].store(*limit, Ordering::Relaxed);
             }
             _ => {}
         }
     }
 
-    /// How long until the next request of a class may go.
-    pub(crate) fn turn_of(&self, class: Class, now: Duration) -> Option<Duration> {
-        left(&self.turn[class as usize], now)
+    /// How long until the next request of a class may be sent, if it waits for the rate limit.
+    pub(crate) fn until_next_request(&self, class: Class, now: Duration) -> Option<Duration> {
+        time_until(&self.next_request[class as usize], now)
     }
 
-    /// All of them but for the pace of tiles, in words.
-    pub(crate) fn words(&self, now: Duration, concurrency: usize) -> Vec<String> {
-        let mut words = Vec::new();
-        let used = self.used[0].load(Ordering::Relaxed);
-        let since = Duration::from_millis(self.used[1].load(Ordering::Relaxed));
-        if used > 0 && now.saturating_sub(since) < ALLOWANCE {
-            words.push(format!("{used} % of Mapillary's allowance used"));
+    /// Describes all waits except the one for the rate limit of tiles.
+    pub(crate) fn descriptions(&self, now: Duration, concurrency: usize) -> Vec<String> {
+        let mut texts = Vec::new();
+        let usage = self.usage_percent.load(Ordering::Relaxed);
+        let reported = Duration::from_millis(self.usage_at.load(Ordering::Relaxed));
+        if usage > 0 && now.saturating_sub(reported) < USAGE_MAX_AGE {
+            texts.push(format!("{usage} % of Mapillary's rate limit used"));
         }
-        for (class, what) in [(Class::Entity, "metadata"), (Class::Search, "lists")] {
-            if let Some(wait) = self.turn_of(class, now) {
-                words.push(format!("{what} wait {} for their turn", human_time(wait.as_secs_f64())));
+        for (class, what) in [(Class::Entity, "metadata"), (Class::Search, "image lists")] {
+            if let Some(wait) = self.until_next_request(class, now) {
+                let wait = human_time(wait.as_secs_f64());
+                texts.push(format!("rate limit: next request for {what} in {wait}"));
             }
         }
-        for (limit, what) in self.limits.iter().zip(["tiles", "Graph", "pictures"]) {
+        for (limit, host) in self.host_limits.iter().zip(["tiles", "Graph API", "pictures"]) {
             let limit = limit.load(Ordering::Relaxed);
             if (1..concurrency).contains(&limit) {
-                words.push(format!("{what}: {limit} of {concurrency} at once, the host pushes back"));
+                texts.push(format!("{host}: host overloaded, {limit} of {concurrency} requests in flight"));
             }
         }
-        if let Some(wait) = left(&self.retry, now) {
-            words.push(format!("next attempt in {}", human_time(wait.as_secs_f64())));
+        if let Some(wait) = time_until(&self.next_retry, now) {
+            texts.push(format!("next retry in {}", human_time(wait.as_secs_f64())));
         }
-        words
+        texts
     }
 }
 
+/// The index of a class's host in `host_limits`.
 fn host(class: Class) -> usize {
     match class {
         Class::Tile => 0,
         Class::Entity | Class::Search => 1,
-        // The picture host, and hosts of classes to come.
+        // The picture host, and hosts of future classes.
         _ => 2,
     }
 }
 
-fn left(until: &AtomicU64, now: Duration) -> Option<Duration> {
-    let left = Duration::from_millis(until.load(Ordering::Relaxed)).checked_sub(now)?;
+fn time_until(at: &AtomicU64, now: Duration) -> Option<Duration> {
+    let left = Duration::from_millis(at.load(Ordering::Relaxed)).checked_sub(now)?;
     (!left.is_zero()).then_some(left)
 }
 
@@ -97,9 +101,9 @@ mod tests {
     use streetflow::{Error, ErrorKind};
 
     #[test]
-    fn waits_are_told_while_they_last() {
+    fn waits_are_described_while_they_last() {
         let (waits, started) = (Waits::default(), Instant::now());
-        assert!(waits.words(Duration::ZERO, 64).is_empty());
+        assert!(waits.descriptions(Duration::ZERO, 64).is_empty());
         let error = Error::new(ErrorKind::Unavailable, "try");
         for event in [
             Event::RateLimitWait { class: Class::Tile, wait: Duration::from_secs(5) },
@@ -108,16 +112,16 @@ mod tests {
             Event::Concurrency { class: Class::Bytes, limit: 16 },
             Event::ApiUsage { class: Class::Entity, percent: 92.4 },
         ] {
-            waits.note(&event, started);
+            waits.observe(&event, started);
         }
-        let words = waits.words(started.elapsed(), 64).join("; ");
-        for part in ["92 % of", "lists wait", "pictures: 16 of 64 at once", "next attempt in"] {
-            assert!(words.contains(part), "{words}");
+        let text = waits.descriptions(started.elapsed(), 64).join("; ");
+        for part in ["92 % of", "image lists in", "pictures: host overloaded, 16 of 64", "next retry in"] {
+            assert!(text.contains(part), "{text}");
         }
-        assert!(waits.turn_of(Class::Tile, started.elapsed()).is_some());
+        assert!(waits.until_next_request(Class::Tile, started.elapsed()).is_some());
         let later = started.elapsed() + Duration::from_mins(2);
-        assert_eq!(waits.words(later, 64), ["pictures: 16 of 64 at once, the host pushes back"]);
-        waits.note(&Event::Concurrency { class: Class::Bytes, limit: 64 }, started);
-        assert!(waits.words(later, 64).is_empty());
+        assert_eq!(waits.descriptions(later, 64), ["pictures: host overloaded, 16 of 64 requests in flight"]);
+        waits.observe(&Event::Concurrency { class: Class::Bytes, limit: 64 }, started);
+        assert!(waits.descriptions(later, 64).is_empty());
     }
 }

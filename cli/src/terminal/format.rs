@@ -1,4 +1,4 @@
-//! How errors, numbers and times read.
+//! The text form of errors, paths, numbers and times.
 
 use std::fmt::Write as _;
 use std::io;
@@ -7,12 +7,13 @@ use std::time::SystemTime;
 
 use anstream::AutoStream;
 use clap::ColorChoice;
+use indicatif::HumanCount;
 
 use streetflow::Error;
 use streetflow::calendar::date;
 use streetflow::text::shown;
 
-/// An error as it stands on the screen.
+/// An error for the terminal: the error, its causes, its hint.
 pub(crate) fn error_text(error: &Error) -> String {
     let mut text = format!("\x1b[31;1merror:\x1b[0m {error}");
     let mut cause = std::error::Error::source(error);
@@ -26,11 +27,12 @@ pub(crate) fn error_text(error: &Error) -> String {
     text
 }
 
-/// A path as it stands on the screen: file names may hold anything.
+/// A path for the terminal, in backticks. Control characters are escaped: a file name may contain any.
 pub(crate) fn path_text(path: &Path) -> String {
     format!("`{}`", shown(path.display().to_string()))
 }
 
+/// The color choice of standard error.
 pub(crate) fn color_choice(choice: ColorChoice) -> anstream::ColorChoice {
     match choice {
         ColorChoice::Auto => AutoStream::choice(&io::stderr()),
@@ -39,28 +41,23 @@ pub(crate) fn color_choice(choice: ColorChoice) -> anstream::ColorChoice {
     }
 }
 
+/// The noun that goes with a count.
 pub(crate) fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {
     if count == 1 { one } else { many }
 }
 
-/// 1234567 as `1,234,567`.
+/// A number with thousands separators: `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
+/// A rate for display: one decimal below 10, none above.
 pub(crate) fn rounded(rate: f64) -> String {
     if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for show")]
+/// A number of bytes in decimal units, such as `2.5 MB`.
+#[expect(clippy::cast_precision_loss, reason = "for display")]
 pub(crate) fn human_bytes(bytes: u64) -> String {
     let bytes = bytes as f64;
     match bytes {
@@ -71,6 +68,7 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
     }
 }
 
+/// A duration in seconds, such as `1 min 30 s`.
 pub(crate) fn human_time(seconds: f64) -> String {
     match seconds {
         86_400.0.. => format!("{:.1} days", seconds / 86_400.0),
@@ -84,8 +82,8 @@ pub(crate) fn human_time(seconds: f64) -> String {
     }
 }
 
-/// A time as `2026-11-24T11:14:04Z`.
-pub(crate) fn iso(time: SystemTime) -> String {
+/// A time in UTC as `2026-11-24T11:14:04Z`.
+pub(crate) fn iso_time(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
@@ -98,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_sizes_and_durations_are_rounded_for_display() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
             [12, 1500, 2_500_000, 3_210_000_000].map(human_bytes),
@@ -109,8 +107,9 @@ mod tests {
             ["0.4 s", "42 s", "1 min 30 s", "2 h 0 min", "2.1 days"]
         );
     }
+
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_are_formatted_in_utc() {
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),
@@ -119,7 +118,7 @@ mod tests {
             (1_735_689_599, "2024-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(iso(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)), expected);
+            assert_eq!(iso_time(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! All that goes to stderr: as text for a person, or as an object a line for a program.
+//! Everything on standard error: text for a person, or one JSON object per line for a program.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
@@ -9,63 +9,77 @@ use clap::ColorChoice;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
-use crate::Exit;
-use crate::args::{ProgressArg, ScreenArgs};
 use crate::terminal::format::{color_choice, error_text};
-use streetflow::Error;
 use streetflow::client::redact;
 use streetflow::text::is_shown;
+use streetflow::{Error, ErrorKind};
 
-/// What kind of line it is.
+/// The type of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tone {
+pub(crate) enum Severity {
     Note,
     Warning,
     Hint,
 }
 
-/// Who speaks to stderr.
-pub(crate) struct Voice {
+/// Prints to standard error.
+pub(crate) struct Printer {
     json: bool,
     quiet: bool,
     color: ColorChoice,
-    /// The live lines, above which all else is said.
+    /// The live lines; messages are printed above them.
     live: Mutex<Option<MultiProgress>>,
 }
 
-impl Voice {
-    pub(crate) fn new(args: &ScreenArgs) -> Self {
-        let json = args.progress == ProgressArg::Json;
-        Self { json, quiet: args.quiet, color: args.color, live: Mutex::default() }
+impl Printer {
+    /// `json` prints objects instead of text, `quiet` only errors.
+    pub(crate) fn new(json: bool, quiet: bool, color: ColorChoice) -> Self {
+        Self { json, quiet, color, live: Mutex::default() }
     }
 
-    /// From now on all is said above these lines; without any, where the cursor stands.
-    pub(crate) fn above(&self, lines: Option<MultiProgress>) {
+    /// Prints above these live lines from now on; `None` means that there are no live lines.
+    pub(crate) fn print_above(&self, lines: Option<MultiProgress>) {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = lines;
     }
 
+    /// Whether it prints JSON objects.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Whether a person sits there who can be asked something.
-    pub(crate) fn can_ask(&self) -> bool {
+    /// Whether a person at a terminal can answer a question.
+    pub(crate) fn can_confirm(&self) -> bool {
         !self.json && !self.quiet && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Says something; with `-q` nothing is said.
-    pub(crate) fn say(&self, tone: Tone, text: &str) {
+    /// Prints a note, unless `--quiet` is set.
+    pub(crate) fn note(&self, text: &str) {
+        self.say(Severity::Note, text);
+    }
+
+    /// Prints a warning, unless `--quiet` is set.
+    pub(crate) fn warn(&self, text: &str) {
+        self.say(Severity::Warning, text);
+    }
+
+    /// Prints what to do, unless `--quiet` is set.
+    pub(crate) fn hint(&self, text: &str) {
+        self.say(Severity::Hint, text);
+    }
+
+    /// Prints a message, unless `--quiet` is set.
+    pub(crate) fn say(&self, severity: Severity, text: &str) {
         if !self.quiet {
-            self.insist(tone, text);
+            self.always(severity, text);
         }
     }
 
-    /// Says it whatever was asked for.
-    pub(crate) fn insist(&self, tone: Tone, text: &str) {
-        let (name, head) = match tone {
-            Tone::Note => ("note", ""),
-            Tone::Warning => ("warning", "\x1b[33mwarning:\x1b[0m "),
-            Tone::Hint => ("hint", "\x1b[36mhint:\x1b[0m "),
+    /// Prints a message, even with `--quiet`.
+    pub(crate) fn always(&self, severity: Severity, text: &str) {
+        let (name, head) = match severity {
+            Severity::Note => ("note", ""),
+            Severity::Warning => ("warning", "\x1b[33mwarning:\x1b[0m "),
+            Severity::Hint => ("hint", "\x1b[36mhint:\x1b[0m "),
         };
         if self.json {
             self.object(name, json!({ "text": text }));
@@ -74,32 +88,32 @@ impl Voice {
         }
     }
 
-    /// An error, its causes, and what to do.
+    /// Prints an error with its causes and its hint, even with `--quiet`.
     pub(crate) fn error(&self, error: &Error) {
         if self.json {
-            self.object("error", told(error));
+            self.object("error", error_json(error));
         } else {
             self.print(&format!("{}\n", error_text(error)));
         }
     }
 
-    /// The last word to a program: the exit code, the command to go on with, and what the report holds.
-    pub(crate) fn end(&self, exit: Exit, next: Option<&str>, report: Option<&Value>) {
+    /// With JSON, prints the last object: exit code, the command to continue with, and the content of the report.
+    pub(crate) fn end(&self, exit_code: u8, next: Option<&str>, report: Option<&Value>) {
         if self.json {
-            self.object("end", json!({ "exit_code": exit as u8, "next": next, "report": report }));
+            self.object("end", json!({ "exit_code": exit_code, "next": next, "report": report }));
         }
     }
 
-    /// A line for a program: what it is, and what it holds.
-    pub(crate) fn object(&self, event: &str, mut holds: Value) {
+    /// Prints a JSON object: `event` with the type, then the keys of `content`.
+    pub(crate) fn object(&self, event: &str, mut content: Value) {
         let mut line = json!({ "event": event });
-        if let (Some(line), Some(holds)) = (line.as_object_mut(), holds.as_object_mut()) {
-            line.append(holds);
+        if let (Some(line), Some(content)) = (line.as_object_mut(), content.as_object_mut()) {
+            line.append(content);
         }
         self.print(&format!("{}\n", escaped(&redact(&line.to_string()))));
     }
 
-    /// Prints a text as it is; a broken pipe is nobody's fault.
+    /// Prints a text unchanged. Ignores write errors, such as a closed pipe.
     pub(crate) fn print(&self, text: &str) {
         let print = || {
             let mut err = AutoStream::new(io::stderr(), color_choice(self.color));
@@ -113,7 +127,7 @@ impl Voice {
     }
 }
 
-/// JSON that says the same without a character that a terminal would obey, or that can't be seen.
+/// Escapes the control and invisible characters of a JSON text; its value stays the same.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -129,19 +143,27 @@ fn escaped(json: &str) -> String {
     text
 }
 
-/// An error for a program.
-pub(crate) fn told(error: &Error) -> Value {
+/// An error as JSON: `kind`, `chain` (the error, then its causes) and `hint`.
+pub(crate) fn error_json(error: &Error) -> Value {
     let mut chain = vec![error.to_string()];
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         chain.push(inner.to_string());
         cause = inner.source();
     }
-    json!({
-        "kind": format!("{:?}", error.kind()).to_ascii_lowercase(),
-        "chain": chain,
-        "hint": error.hint(),
-    })
+    json!({ "kind": kind_name(error.kind()), "chain": chain, "hint": error.hint() })
+}
+
+/// The name of an error kind in snake case, such as `rate_limited`.
+fn kind_name(kind: ErrorKind) -> String {
+    let mut name = String::new();
+    for (at, c) in format!("{kind:?}").char_indices() {
+        if c.is_ascii_uppercase() && at > 0 {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
 }
 
 #[cfg(test)]
@@ -149,10 +171,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_for_a_program_commands_no_terminal_and_reads_the_same() {
+    fn a_json_line_has_no_control_characters_and_the_same_value() {
         let odd = "gpj\u{202e}exe \u{1b}[2J \u{9b}31m \u{e0041} Ü 日本";
         let line = escaped(&json!({ "text": odd }).to_string());
         assert!(line.chars().all(is_shown), "{line}");
         assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["text"], odd);
+    }
+
+    #[test]
+    fn error_kinds_are_named_in_snake_case() {
+        let kinds = [ErrorKind::Auth, ErrorKind::Io, ErrorKind::RateLimited, ErrorKind::TooLarge];
+        assert_eq!(kinds.map(kind_name), ["auth", "io", "rate_limited", "too_large"]);
     }
 }

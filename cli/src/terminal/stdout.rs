@@ -1,22 +1,22 @@
-//! Standard output: what a command prints for a person or for the next program.
+//! Standard output: the result of a command, for a person or for the next program.
 
 use std::io::{self, ErrorKind as Io, Write};
 
 use streetflow::{Error, ErrorKind, Result};
 
-/// Prints a text; nobody reading it any more is no failure.
+/// Prints a text. A closed pipe is not an error.
 pub(crate) fn print(text: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    judge(out.write_all(text).and_then(|()| out.flush()))
+    ignore_closed_pipe(out.write_all(text).and_then(|()| out.flush()))
 }
 
-/// What the end of writing to standard output means: a full disk is a failure, a closed pipe is not.
-pub(crate) fn judge(written: io::Result<()>) -> Result<()> {
+/// Turns the result of a write to standard output into ours: a full disk is an error, a closed pipe is not.
+pub(crate) fn ignore_closed_pipe(written: io::Result<()>) -> Result<()> {
     match written {
         Err(error) if error.kind() != Io::BrokenPipe => {
-            Err(Error::new(ErrorKind::Io, "write to standard output").with_source(error).with_hint(
-                "what was printed is not whole: make room where it goes to, and run the same command again",
-            ))
+            Err(Error::new(ErrorKind::Io, "write to standard output")
+                .with_source(error)
+                .with_hint("the output is incomplete: free some disk space, then run the same command again"))
         }
         _ => Ok(()),
     }
@@ -27,9 +27,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_closed_pipe_is_no_failure() {
-        assert!(judge(Ok(())).is_ok());
-        assert!(judge(Err(Io::BrokenPipe.into())).is_ok());
-        assert_eq!(judge(Err(Io::StorageFull.into())).expect_err("full").kind(), ErrorKind::Io);
+    fn only_a_closed_pipe_is_ignored() {
+        assert!(ignore_closed_pipe(Ok(())).is_ok());
+        assert!(ignore_closed_pipe(Err(Io::BrokenPipe.into())).is_ok());
+        assert_eq!(ignore_closed_pipe(Err(Io::StorageFull.into())).expect_err("full").kind(), ErrorKind::Io);
     }
 }

@@ -178,7 +178,7 @@ fn a_table_is_converted_completely_or_not_at_all() {
     assert!(run_rejected(folder.path(), "convert float.csv out.parquet").contains("loses digits"));
     fs::write(path("cut.geojson"), r#"{"type":"FeatureCollection","features":[{"type":"Feature","id":"1""#)
         .unwrap();
-    assert!(run_rejected(folder.path(), "convert cut.geojson out.csv").contains("not whole"));
+    assert!(run_rejected(folder.path(), "convert cut.geojson out.csv").contains("truncated"));
     fs::write(path("other.csv"), "a,b\n1,2\n").unwrap();
     assert!(run_rejected(folder.path(), "convert other.csv out.csv").contains("no column `img_id`"));
     let late = format!("{{\"type\":\"FeatureCollection\",\"features\":[]}}{}", "{}");
@@ -319,7 +319,7 @@ fn coordinates_out_of_range_are_a_bad_row_in_every_format_and_the_bounds_are_val
         let text = format!("{}\n{}\n", feature(728_019_821_979_741, "[180,-90]"), feature(2, bad));
         fs::write(folder.path().join("in.geojsonl"), text).unwrap();
         let stderr = run_rejected(folder.path(), "convert in.geojsonl out.csv");
-        assert!(stderr.contains("in.geojsonl") && stderr.contains("not on the globe"), "{stderr}");
+        assert!(stderr.contains("in.geojsonl") && stderr.contains("coordinates are invalid"), "{stderr}");
     }
     let rows = "img_id,lon,lat,computed_lon,computed_lat\n1,-180,90,180,-90\n";
     fs::write(folder.path().join("good.csv"), rows).unwrap();
@@ -327,6 +327,6 @@ fn coordinates_out_of_range_are_a_bad_row_in_every_format_and_the_bounds_are_val
     run_ok(folder.path(), "convert good.parquet again.csv");
     fs::write(folder.path().join("bad.csv"), format!("{rows}2,33,35,33,-91\n")).unwrap();
     let stderr = run_rejected(folder.path(), "convert bad.csv out.parquet");
-    assert!(stderr.contains("line 3") && stderr.contains("not on the globe"), "{stderr}");
+    assert!(stderr.contains("line 3") && stderr.contains("coordinates are invalid"), "{stderr}");
     assert!(!folder.path().join("out.csv").exists() && !folder.path().join("out.parquet").exists());
 }

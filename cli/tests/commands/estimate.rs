@@ -74,7 +74,9 @@ async fn an_estimate_can_be_json() {
         assert_eq!(estimate[name], number(&text, name), "{text}");
     }
     assert_eq!(estimate["requests"]["bytes"], estimate["images"]);
-    assert_eq!(estimate["asks_first"], false);
+    assert_eq!(estimate["images_are_estimated"], false);
+    assert!(estimate["table_bytes"].is_u64() && estimate["picture_bytes"]["256"].is_array(), "{estimate}");
+    assert_eq!(estimate["needs_confirmation"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]

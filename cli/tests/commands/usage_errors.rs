@@ -19,7 +19,7 @@ async fn usage_errors_are_one_message_with_exit_code_2_and_leave_no_files() {
         (&["crawl", NICOSIA, "--allow-host=*.com"], "", &["`*.com`", "*.pictures.example"]),
         (&["crawl"], "", &["no box was given", "--bbox"]),
         (&["sequences"], "", &["no box was given", "--bbox"]),
-        (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the world"]),
+        (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the globe"]),
         (&["sequences", "--bbox=33,36,34,35"], "", &["--bbox", "swapped"]),
         (&["sequences", "--bbox=33,35,33,36"], "", &["--bbox", "empty"]),
         (&["sequences", NICOSIA, "--max-zoom=5"], "", &["--max-zoom", "6..=14"]),
@@ -38,7 +38,7 @@ async fn usage_errors_are_one_message_with_exit_code_2_and_leave_no_files() {
                 "streetflow metadata --input table.csv --fields captured_at,thumb_256_url,thumb_1024_url",
             ],
         ),
-        (&["download", "--quality=512"], metadata, &["--quality", "256, 1024, 2048 or original"]),
+        (&["download", "--quality=512"], metadata, &["--quality", "256, 1024, 2048, original"]),
     ];
     for (args, input, expected) in cases {
         let folder = tempfile::tempdir().unwrap();

@@ -72,7 +72,7 @@ async fn a_duplicate_id_gives_one_row_and_is_counted() {
     assert_eq!(exit, 0, "{stderr}");
     let outputs = folder.path().join("outputs");
     assert_eq!(column(&outputs, "img_dataset.csv", "img_id"), ids);
-    assert_eq!(number(&report(&outputs)["steps"]["images"]["left_out_by"]["repeated"]), 2);
+    assert_eq!(number(&report(&outputs)["steps"]["images"]["filtered_by"]["repeated"]), 2);
 }
 
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {

@@ -102,7 +102,7 @@ async fn after_a_power_cut_only_damaged_pictures_are_downloaded_again() {
     );
     let missing = pictures.len() - existing.len();
     assert_eq!(sandbox.requests_to(Host::Images).len(), missing + 10, "{stderr}");
-    assert!(stderr.contains(&format!("{} already there", existing.len() - 10)), "{stderr}");
+    assert!(stderr.contains(&format!("{} already exist", existing.len() - 10)), "{stderr}");
     check_pictures(&sandbox, folder.path(), &pictures);
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use streetflow::{ErrorKind, Event, Image, ListImages, Result, Stage};
+use streetflow::{ErrorKind, Event, Image, ListImages, Result, Stage, Step};
 use streetflow_sandbox::{Fault, MockSequence, RecordedRequest, Rule, Sandbox};
 
 use crate::support::accounting::{check, column, ids_in_log, number, report, run, sandbox};
@@ -127,8 +127,10 @@ async fn sequences_with_two_empty_lists_come_last_in_their_order() {
     let done = Arc::new(AtomicU64::new(0));
     let observer = Arc::clone(&done);
     let client = builder(&sandbox).observer(Arc::new(move |event: &Event<'_>| {
-        observer
-            .fetch_add(u64::from(matches!(event, Event::InputDone { step: "images" })), Ordering::Relaxed);
+        observer.fetch_add(
+            u64::from(matches!(event, Event::InputDone { step: Step::IMAGES })),
+            Ordering::Relaxed,
+        );
     }));
     let client = client.build().unwrap();
     let inputs: Vec<_> = sequences.iter().map(|sequence| Ok(sequence_record(sequence))).collect();
@@ -155,7 +157,7 @@ async fn a_sequence_that_stays_empty_while_others_do_not_is_gone() {
     assert_eq!(exit, 0, "{stderr}");
     assert_eq!(ids_in_log(&folder.path().join("outputs"), "gone.csv", "images"), ["never-was-0000000000"]);
     let images = &report(&folder.path().join("outputs"))["steps"]["images"];
-    assert_eq!((number(&images["entered"]), number(&images["gone"])), (2, 1));
+    assert_eq!((number(&images["inputs"]), number(&images["gone"])), (2, 1));
     let requests = sandbox.requests().iter().filter(|request| request.query.contains("never-was")).count();
     assert_eq!(requests, 4, "twice, and twice at the end");
     assert!(started.elapsed() < Duration::from_secs(30));

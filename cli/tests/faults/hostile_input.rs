@@ -154,7 +154,7 @@ async fn a_value_longer_than_1_mib_is_an_error_with_file_and_row() {
     let values = vec!["0"; MIB].join(",");
     let many = format!(r#"{{"type":"Feature","id":"2","geometry":null,"properties":{{"a":[{values}]}}}}"#);
     let found = rows(lines([feature("1", ""), many].join("\n"))).await;
-    assert!(error_text(&found[1]).contains("more than a million values"), "{}", error_text(&found[1]));
+    assert!(error_text(&found[1]).contains("more than 1,000,000 values"), "{}", error_text(&found[1]));
 
     #[cfg(feature = "parquet")]
     {

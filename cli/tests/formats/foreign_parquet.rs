@@ -174,7 +174,7 @@ async fn a_file_that_is_no_parquet_is_rejected_by_name() {
         let error = read(&path).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
         let chain = error.chain();
-        assert!(chain.contains("table.parquet") && chain.contains("not a whole one"), "{chain}");
+        assert!(chain.contains("table.parquet") && chain.contains("not a complete Parquet file"), "{chain}");
     }
     let error = read(folder.path()).await.unwrap_err();
     assert!(error.chain().contains("directory"), "{}", error.chain());

@@ -245,7 +245,7 @@ async fn words_for_missing_values_are_missing_in_all_but_text_columns() {
     assert_eq!(names, ["NA", "NULL", "-"], "user names can be such words");
     assert_eq!(rows[1].as_ref().unwrap().seq_id.as_str(), "NA");
     assert!(message(&rows[3]).contains("`NB`: it is not a whole number"), "{}", message(&rows[3]));
-    assert!(message(&rows[4]).contains("one half of a place"), "{}", message(&rows[4]));
+    assert!(message(&rows[4]).contains("only one coordinate"), "{}", message(&rows[4]));
     assert!(
         message(&rows[5]).contains("column `img_id`: `NA`: such an id has only decimal digits"),
         "{}",
@@ -401,5 +401,5 @@ async fn times_cannot_be_32_bit_floats() {
     writer.close().unwrap();
     let rows: Vec<_> = TableSource::<Metadata>::open(&path).unwrap().stream().collect().await;
     assert_eq!(rows[0].as_ref().unwrap().width, Some(2560));
-    assert!(message(&rows[1]).contains("float of 32 bits"), "{}", message(&rows[1]));
+    assert!(message(&rows[1]).contains("32-bit float"), "{}", message(&rows[1]));
 }

@@ -79,7 +79,7 @@ async fn the_attribution_file_is_written_and_replaces_no_foreign_file() {
         sandbox.clear_requests();
         let (exit, stderr) = run(&sandbox, folder.path(), words.split_whitespace()).await;
         assert!(
-            exit == 1 && stderr.contains("ATTRIBUTION.txt") && stderr.contains("not ours"),
+            exit == 1 && stderr.contains("ATTRIBUTION.txt") && stderr.contains("not written by streetflow"),
             "{exit}: {stderr}"
         );
         assert!(sandbox.requests().is_empty(), "before the first request");

@@ -44,14 +44,14 @@ async fn an_image_in_three_rows_gives_one_picture() {
         let step = &report["steps"]["download"];
         let count = |name: &str| number(&step[name]);
         assert_eq!(names(&folder.path().join(PICTURES)).len(), 40, "{what} {args}: {stderr}");
-        assert_eq!((count("entered"), count("rows")), (120, 40), "{what} {args}: {stderr}");
-        assert_eq!(count("already_there") + count("failed"), 80, "{what} {args}: {stderr}");
+        assert_eq!((count("inputs"), count("rows")), (120, 40), "{what} {args}: {stderr}");
+        assert_eq!(count("already_exists") + count("failed"), 80, "{what} {args}: {stderr}");
         if what == "the first one fails" {
             assert_eq!((exit, count("failed")), (3, 40), "{stderr}");
         } else {
             assert_eq!((exit, count("failed")), (0, 0), "{what} {args}: {stderr}");
             assert_eq!(sandbox.requests_to(Host::Images).len(), 40, "{what} {args}");
-            assert!(stderr.contains("40 downloaded") && stderr.contains("80 already there"), "{stderr}");
+            assert!(stderr.contains("40 downloaded") && stderr.contains("80 already exist"), "{stderr}");
         }
     }
     // A picture that always fails is a failure of each of its rows, which request it one after the other.

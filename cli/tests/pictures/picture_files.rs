@@ -25,7 +25,7 @@ async fn a_file_too_small_for_a_jpeg_is_replaced() {
     let stderr = run_ok(&sandbox, folder.path(), "download").await;
     let requests: Vec<_> = sandbox.requests_to(Host::Images);
     assert_eq!(requests.iter().filter(|request| request.status == Some(200)).count(), 3, "{stderr}");
-    assert!(stderr.contains(&format!("{} already there", all.len() - 3)), "{stderr}");
+    assert!(stderr.contains(&format!("{} already exist", all.len() - 3)), "{stderr}");
     assert!(stderr.contains("warning: failed to use 3 picture files: too small for a JPEG"), "{stderr}");
     for (place, original) in [3, 4, 5].into_iter().zip(&original) {
         assert_eq!(fs::read(path(place)).unwrap(), *original);
@@ -72,7 +72,7 @@ async fn the_time_of_a_picture_file_is_the_capture_or_download_time() {
         assert!(found.modified().unwrap() >= started, "{name}");
     }
     let (exit, stderr) = run(&sandbox, folder.path(), ["download", "--file-time", "never"]).await;
-    assert!(exit == 2 && stderr.contains("capture and download"), "{stderr}");
+    assert!(exit == 2 && stderr.contains("capture, download"), "{stderr}");
 }
 
 /// Root can read everything, so as root this test only shows that the run succeeds.
@@ -99,6 +99,6 @@ async fn an_unreadable_folder_is_skipped_with_a_warning() {
     fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), "").unwrap();
     let stderr = run_ok(&sandbox, folder.path(), "download").await;
     assert_eq!(stderr.contains("warning: failed to read 3 folders: "), binds, "{stderr}");
-    assert!(stderr.contains("already there"), "{stderr}");
+    assert!(stderr.contains("already exist"), "{stderr}");
     set_mode(0o700);
 }

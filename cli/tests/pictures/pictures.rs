@@ -360,7 +360,7 @@ async fn a_layout_without_its_columns_is_an_error_before_any_request() {
             command
         })
         .await;
-        assert!(exit == 2 && stderr.contains("the choices are"), "{exit}: {stderr}");
+        assert!(exit == 2 && stderr.contains("use one of"), "{exit}: {stderr}");
     }
     assert!(sandbox.requests().is_empty());
 }

@@ -85,12 +85,12 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
     let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
     assert!(hits.load(Ordering::Relaxed) > 0, "{what}: it never occurred");
     let first = check(what, &sandbox, &outputs, exit);
-    assert_eq!(exit == 1, first["outcome"] == "broken_off", "{what}: {stderr}");
+    assert_eq!(exit == 1, first["outcome"] == "failed", "{what}: {stderr}");
     assert_eq!(exit == 1, first["error"].is_object(), "{what}: {stderr}");
     let hits = |what: &str| {
         first["requests"].as_object().unwrap().values().map(|class| number(&class[what])).sum::<u64>()
     };
-    assert_eq!(hits("throttled") > 0, name == "429", "{what}: {first:#}");
+    assert_eq!(hits("rate_limited") > 0, name == "429", "{what}: {first:#}");
     assert_eq!(
         hits("blocked") > 0,
         name == "redirect" || name == "html" && host == Host::Tiles,
@@ -175,7 +175,7 @@ async fn an_unreadable_row_counts_as_input_and_failure_with_its_number() {
     assert_eq!(exit, 3, "{stderr}");
     let outputs = folder.path().join("outputs");
     let counts = &report(&outputs)["steps"]["images"];
-    assert_eq!((number(&counts["entered"]), number(&counts["done"]), number(&counts["failed"])), (4, 2, 2));
+    assert_eq!((number(&counts["inputs"]), number(&counts["done"]), number(&counts["failed"])), (4, 2, 2));
     assert_eq!(ids_in_log(&outputs, "failures.csv", "images"), ["in.csv line 3", "in.csv line 5"]);
 }
 
@@ -223,7 +223,8 @@ async fn the_report_describes_the_last_run_that_ended() {
     let (exit, stderr) = run(&sandbox, folder.path(), "images").await;
     assert_eq!(exit, 1, "{stderr}");
     assert!(
-        stderr.contains("failed to write the report `outputs/report.json`") && stderr.contains("not ours"),
+        stderr.contains("failed to write the report `outputs/report.json`")
+            && stderr.contains("not written by streetflow"),
         "{stderr}"
     );
     assert_eq!(read(&outputs, "report.json"), "{\"mine\": 1}\n");
@@ -236,7 +237,7 @@ async fn a_failed_run_reports_the_error_and_its_counts() {
     let (exit, stderr) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
     assert_eq!(exit, 1, "{stderr}");
     let report = check("block", &sandbox, &folder.path().join("outputs"), 1);
-    assert_eq!(report["outcome"], "broken_off");
+    assert_eq!(report["outcome"], "failed");
     assert_eq!(report["error"]["kind"], "blocked");
     assert!(report["error"]["chain"].as_array().unwrap().len() > 1, "{report:#}");
     assert!(report["error"]["hint"].as_str().unwrap().contains("about a day"));

@@ -36,7 +36,7 @@ async fn json_lines_contain_progress_messages_and_the_end() {
     assert!(progress.len() >= 2, "600 pictures, 64 at once, 0.3 s each: {stderr}");
     for object in &progress {
         let download = &object["steps"]["download"];
-        for name in ["entered", "done", "a_second", "of", "seconds_left"] {
+        for name in ["inputs", "done", "per_second", "total", "total_is_final", "seconds_left"] {
             assert!(download.get(name).is_some(), "{name}: {object}");
         }
         assert!(object["requests"]["bytes"]["sent"].is_u64() && object["waits"].is_array(), "{object}");

@@ -34,7 +34,7 @@ async fn failed_coarse_tiles_lose_nothing_of_their_area() {
             );
             let (exit, stderr) = run(&sandbox, folder.path(), BOX).await;
             assert_eq!(exit, 0, "1 in {one_in}, {fault:?}: {stderr}");
-            assert!(stderr.contains("the tiles below it are read instead"), "{stderr}");
+            assert!(stderr.contains("reading the tiles below it instead"), "{stderr}");
             let outputs = folder.path().join("outputs");
             let found = column(&outputs, "seq_dataset.csv", "seq_id");
             // Without pruning, isolated images without a line are found too.

@@ -51,7 +51,7 @@ async fn run_and_check(sandbox: &Sandbox, folder: &Path, args: &str) -> Value {
 }
 
 fn left_out(outputs: &Path, step: &str, by: &str) -> u64 {
-    report(outputs)["steps"][step]["left_out_by"][by].as_u64().unwrap_or_default()
+    report(outputs)["steps"][step]["filtered_by"][by].as_u64().unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,7 @@ async fn each_filter_keeps_matches_and_counts_the_rest() {
         let expected = ids_that_match(&outputs, &sandbox, fields, fits);
         assert_eq!(ids(&outputs), expected, "{flags}");
         let gone = number(&counts["steps"]["metadata"]["gone"]);
-        let entered = number(&counts["steps"]["metadata"]["entered"]);
+        let entered = number(&counts["steps"]["metadata"]["inputs"]);
         assert_eq!(left_out(&outputs, "metadata", by), entered - gone - expected.len() as u64, "{flags}");
         assert!((expected.len() as u64) < entered, "{flags}");
         let header = fs::read_to_string(outputs.join("img_meta_dataset.csv")).unwrap();
@@ -202,7 +202,7 @@ async fn a_limit_ends_the_run_with_that_many_images_and_few_requests() {
     assert_eq!(ids(&outputs).len(), 5);
     assert!(
         counts["steps"]["metadata"]["not_reached"] == 0
-            && number(&counts["steps"]["metadata"]["left_out"]) > 0
+            && number(&counts["steps"]["metadata"]["filtered"]) > 0
     );
     // A table with fewer rows is no error.
     let (exit, stderr) =
@@ -324,7 +324,7 @@ async fn impossible_filters_are_rejected_before_any_request() {
     let before = names(folder.path());
     for (flags, expected) in [
         ("--area=missing.geojson", &["--area", "`missing.geojson`"][..]),
-        ("--area=bad.geojson", &["`bad.geojson`", "no GeoJSON"]),
+        ("--area=bad.geojson", &["`bad.geojson`", "not GeoJSON"]),
         ("--area=none.geojson", &["no polygon"]),
         ("--area=point.geojson", &["no polygon in it, only 1 Point"]),
         ("--area=empty.geojson", &["on one line"]),

@@ -15,9 +15,9 @@ async fn an_existing_foreign_file_is_an_error_before_any_request_and_stays() {
     let file: fn(&Path) = |path| fs::write(path, "name,age\nme,7\n").unwrap();
     let folder: fn(&Path) = |path| fs::create_dir(path).unwrap();
     for (name, make, why) in [
-        ("gone.csv", file, "not ours"),
-        ("failures.csv", file, "not ours"),
-        ("report.json", file, "not ours"),
+        ("gone.csv", file, "not written by streetflow"),
+        ("failures.csv", file, "not written by streetflow"),
+        ("report.json", file, "not written by streetflow"),
         ("gone.csv", folder, "a folder has that name"),
         ("failures.csv", folder, "a folder has that name"),
         ("report.json", folder, "a folder has that name"),
@@ -59,7 +59,7 @@ async fn a_folder_with_the_name_of_a_picture_fails_only_that_picture() {
     for args in [&["download"][..], &["download", "--check-existing"]] {
         let (exit, stderr) = run(&sandbox, base.path(), args.iter().copied()).await;
         assert_eq!(exit, 3, "{args:?}: {stderr}");
-        assert!(stderr.contains(&format!("{} already there", all.len() - 1)), "{stderr}");
+        assert!(stderr.contains(&format!("{} already exist", all.len() - 1)), "{stderr}");
         let failures = read(&outputs, "failures.csv");
         assert_eq!(failures.lines().count(), 2, "{failures}");
         assert!(failures.contains(&format!("download,{id},")), "{failures}");

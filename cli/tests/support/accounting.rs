@@ -59,27 +59,19 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
     let report = report(outputs);
     assert_eq!(report["exit_code"], exit, "{what}: {report:#}");
     let outcome = report["outcome"].as_str().unwrap();
-    let completed = ["finished", "failures_left"].contains(&outcome);
+    let completed = ["finished", "finished_with_failures"].contains(&outcome);
     let mut received: Option<u64> = None;
     for (step, counts) in report["steps"].as_object().unwrap() {
         let count = |name: &str| number(&counts[name]);
-        let outcomes = [
-            "done",
-            "already_there",
-            "ruled_out",
-            "left_out",
-            "beyond_limit",
-            "gone",
-            "failed",
-            "not_reached",
-        ];
+        let outcomes =
+            ["done", "already_exists", "pruned", "filtered", "over_limit", "gone", "failed", "not_reached"];
         let out = outcomes.map(count);
-        assert_eq!(count("entered"), out.iter().sum::<u64>(), "{what}: {step}: {counts:#}");
+        assert_eq!(count("inputs"), out.iter().sum::<u64>(), "{what}: {step}: {counts:#}");
         assert!(!completed || count("not_reached") == 0, "{what}: {step}: {counts:#}");
         if let Some(received) = received {
-            let limited = count("beyond_limit") > 0;
+            let limited = count("over_limit") > 0;
             assert!(
-                count("entered") == received || (!completed || limited) && count("entered") < received,
+                count("inputs") == received || (!completed || limited) && count("inputs") < received,
                 "{what}: {step} {received}"
             );
         }
@@ -98,7 +90,7 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
             );
         }
     }
-    let beyond = |step: &Value| number(&step["beyond_limit"]) > 0;
+    let beyond = |step: &Value| number(&step["over_limit"]) > 0;
     let limited = report["steps"].as_object().unwrap().values().any(beyond);
     check_rows(what, &report, outputs, completed);
     if completed {
@@ -137,7 +129,7 @@ fn check_rows(what: &str, report: &Value, outputs: &Path, completed: bool) {
     let pictures = names(&outputs.join("downloaded_images")).len() as u64;
     if completed && steps["download"].is_object() {
         let counts = &steps["download"];
-        assert_eq!(pictures, number(&counts["done"]) + number(&counts["already_there"]), "{what}");
+        assert_eq!(pictures, number(&counts["done"]) + number(&counts["already_exists"]), "{what}");
     }
     let files = report["files"].as_array().unwrap();
     let listed: BTreeSet<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
@@ -173,14 +165,13 @@ fn check_ids(what: &str, report: &Value, outputs: &Path) {
         assert!(missing.iter().all(|id| !out.contains(id)), "{what}: {step}: both there and missing");
         let left: BTreeSet<_> = out.into_iter().chain(missing).collect();
         let count = |way: &str| number(&report["steps"][step][way]);
-        if count("left_out") + count("beyond_limit") == 0 {
+        if count("filtered") + count("over_limit") == 0 {
             assert!(left == entered, "{what}: {step}: {:?}", left.symmetric_difference(&entered));
         }
         // A sequence cut by the limit has some of its images in the table.
         let lost = (entered.len() - left.len()) as u64;
         assert!(
-            left.is_subset(&entered)
-                && (step == "images" || lost == count("left_out") + count("beyond_limit"))
+            left.is_subset(&entered) && (step == "images" || lost == count("filtered") + count("over_limit"))
         );
     }
 }

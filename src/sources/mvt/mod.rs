@@ -17,10 +17,10 @@ pub use self::layers::{TileLayer, tile_layers};
 use self::wanted::Word;
 pub(super) use self::wanted::{Owner, Wanted};
 use self::wire::{Feature, Layer, Value, Varints, layers};
-use crate::client::redact;
 use crate::geo::{Area, Clip, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
 use crate::text::printable;
+use crate::text::redact;
 
 /// Ten times what has been seen in a tile of many countries.
 const MOST_SEQUENCES: usize = 2_000_000;
