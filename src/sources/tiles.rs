@@ -247,7 +247,7 @@ impl Walk {
                 if let Some(error) = self.unusable.take() {
                     return Some(Err(error));
                 }
-                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
+                self.source.client.emit(&Event::InputDone { step: Step::SEQUENCES });
             }
             if matches!(self.nodes.first_key_value(), Some((_, Node::Read(_)))) {
                 match self.nodes.pop_first() {
@@ -255,7 +255,7 @@ impl Walk {
                         for _ in 0..shown.without_sequence {
                             self.source
                                 .client
-                                .tell(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
+                                .emit(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
                         }
                         (self.giving, self.unusable) = (true, unusable(tile, &shown));
                         self.ready.extend(shown.sequences);
@@ -291,7 +291,7 @@ impl Walk {
                 self.descend(place, tile);
             } else {
                 self.nodes.insert(place, Node::RecordedRequest(tile));
-                self.source.client.tell(&Event::InputStarted { step: Step::SEQUENCES });
+                self.source.client.emit(&Event::InputStarted { step: Step::SEQUENCES });
                 self.asked.push(look(self.source.clone(), Arc::clone(&self.health), tile, place));
             }
         }
@@ -310,20 +310,20 @@ impl Walk {
         let tile = *tile;
         match look {
             Ok(Look::Descend) => {
-                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
+                self.source.client.emit(&Event::InputDone { step: Step::SEQUENCES });
                 self.descend(place, tile);
             }
             Ok(Look::Failed(error)) => {
-                self.source.client.tell(&Event::TileSplit { tile, error: &error });
-                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
+                self.source.client.emit(&Event::TileSplit { tile, error: &error });
+                self.source.client.emit(&Event::InputDone { step: Step::SEQUENCES });
                 self.descend(place, tile);
             }
             Ok(Look::RuledOut) => {
-                self.source.client.tell(&Event::TilePruned { tile });
+                self.source.client.emit(&Event::TilePruned { tile });
                 self.nodes.remove(&place);
             }
             Ok(Look::Sequences(shown)) => {
-                self.source.client.tell(&Event::TileImages { tile, images: shown.images });
+                self.source.client.emit(&Event::TileImages { tile, images: shown.images });
                 self.nodes.insert(place, Node::Read(Ok((tile, shown))));
             }
             Err(error) if error.is_fatal() => return Err(error),
@@ -339,7 +339,7 @@ impl Walk {
 impl Drop for Walk {
     fn drop(&mut self) {
         for by in self.left_out.values() {
-            self.source.client.tell(&Event::Filtered { step: Step::SEQUENCES, by });
+            self.source.client.emit(&Event::Filtered { step: Step::SEQUENCES, by });
         }
     }
 }
@@ -383,7 +383,7 @@ impl TileSource {
     pub(super) async fn look(&self, tile: TileId) -> Result<Look> {
         let source = self.clone();
         let whole = |look: &Look| !matches!(look, Look::Sequences(shown) if !shown.unusable.is_empty());
-        self.client.tile_as(tile, move |bytes| source.read(tile, bytes), whole).await
+        self.client.parsed_tile(tile, move |bytes| source.read(tile, bytes), whole).await
     }
 
     fn read(&self, tile: TileId, bytes: &[u8]) -> Result<Look> {

@@ -100,7 +100,7 @@ async fn http2_carries_many_requests_on_one_connection() {
 
 #[tokio::test]
 async fn temporary_failures_are_retried() {
-    let faults: [fn() -> Fault; 10] = [
+    let faults: [fn() -> Fault; 11] = [
         || Fault::status(503, "<html>down</html>"),
         || Fault::status(502, ""),
         || Fault::status(408, ""),
@@ -110,6 +110,7 @@ async fn temporary_failures_are_retried() {
         || Fault::Html,
         || Fault::graph_error(500, 2, None, "Service temporarily unavailable"),
         || Fault::graph_error(400, -2, Some(3_404_014), "Timeout"),
+        || Fault::TooLarge,
         || Fault::status(200, "{\"data\":[{\"id\""),
     ];
     for fault in faults {
@@ -140,7 +141,6 @@ async fn permanent_failures_are_not_retried() {
         (Fault::graph_error(500, 190, None, "Invalid OAuth 2.0 Access Token"), ErrorKind::Auth),
         (Fault::graph_error(400, 368, Some(1_348_007), "log in"), ErrorKind::Blocked),
         (Fault::graph_error(500, 100, None, "Tried accessing nonexisting field (x)"), ErrorKind::Rejected),
-        (Fault::TooLarge, ErrorKind::TooLarge),
         (Fault::Redirect, ErrorKind::Blocked),
     ];
     for (fault, kind) in refusals {

@@ -97,7 +97,7 @@ async fn a_download_below_the_minimum_rate_fails() {
     let (records, folder) = download(&client_of(&url, &errors), url.clone()).await;
     let errors = errors.lock().unwrap().join("\n");
     assert_eq!(records, 0);
-    assert!(errors.contains("less than 1 KiB a second"), "{errors}");
+    assert!(errors.contains("less than 1 KiB per second"), "{errors}");
     assert!(
         started.elapsed() < Duration::from_mins(4),
         "two attempts of a window each: {:?}",
@@ -126,9 +126,9 @@ async fn an_unfollowed_redirect_is_one_attempt_with_a_hint() {
         .unwrap();
     let start = format!("{}/start", sandbox.images_url());
     for (to, requests, part) in [
-        ("https://cdn.evil.example/x", 1, "say `--allow-host cdn.evil.example`"),
-        ("http://10.0.0.1:8080/x", 1, "say `--allow-host 10.0.0.1`"),
-        ("https://scontent.fbcdn.net:8443/x", 1, "an `https:` one without a port"),
+        ("https://cdn.evil.example/x", 1, "pass `--allow-host cdn.evil.example`"),
+        ("http://10.0.0.1:8080/x", 1, "pass `--allow-host 10.0.0.1`"),
+        ("https://scontent.fbcdn.net:8443/x", 1, "must use `https:` without a port"),
         ("file:///etc/passwd", 1, "status 302"),
         ("/start", 1, "in a circle"),
         ("/start2", 2, "in a circle"),

@@ -145,7 +145,7 @@ async fn the_id_of_a_user_comes_from_the_first_image_that_names_it() {
     let body = r#"{"data":[{"id":"1","sequence":"abc"}]}"#;
     sandbox.add_rule(Rule::when(is_search).fault(Fault::status(200, body)));
     let error = client.user_id("me").await.unwrap_err();
-    assert!(error.chain().contains("names its creator"), "{}", error.chain());
+    assert!(error.chain().contains("has a creator"), "{}", error.chain());
     sandbox.clear_rules();
     sandbox.add_rule(
         Rule::when(|request| request.param("limit").as_deref() == Some("20")).fault(Fault::TooLarge),

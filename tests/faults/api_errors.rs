@@ -98,7 +98,7 @@ async fn each_error_response_of_the_tile_host() {
         (Fault::Empty, Good, ""),
         (Fault::status(204, ""), Good, ""),
         (Fault::status(200, water), Good, ""),
-        (Fault::status(404, "no such tile"), Fails(Unavailable, ATTEMPTS), "no such tile"),
+        (Fault::status(404, "no such tile"), Fails(Unavailable, ATTEMPTS), "tile not found"),
         (Fault::status(400, ""), Fails(Auth, 1), "MAPILLARY_TOKEN"),
         (Fault::status(401, ""), Fails(Auth, 1), "MAPILLARY_TOKEN"),
         (Fault::status(403, ""), Fails(Auth, 1), "MAPILLARY_TOKEN"),
@@ -165,7 +165,7 @@ async fn each_error_response_of_the_graph_api() {
         (error(400, 100, Some(33), gone), Fails(Gone, 1), "does not exist"),
         (error(400, 100, None, "Tried accessing nonexisting field (x)"), Fails(Rejected, 1), "field (x)"),
         (error(500, 100, None, "Tried accessing nonexisting field (x)"), Fails(Rejected, 1), "field (x)"),
-        (error(500, 1, None, reduce), Fails(TooLarge, 1), "reduce"),
+        (error(500, 1, None, reduce), Fails(TooLarge, ATTEMPTS), "reduce"),
         (error(500, 2, None, "Service temporarily unavailable"), RETRIED, "temporarily"),
         (error(400, -2, Some(3_404_014), "Timeout"), RETRIED, "Timeout"),
         (error(403, 4, None, limit), Waits(60), ""),
@@ -183,7 +183,7 @@ async fn each_error_response_of_the_graph_api() {
         (Fault::status(503, ""), RETRIED, ""),
         (Fault::status(504, ""), RETRIED, ""),
         (header(429, "retry-after", "45"), Waits(45), ""),
-        (Fault::Html, Fails(Malformed, ATTEMPTS), "a page instead of JSON"),
+        (Fault::Html, Fails(Malformed, ATTEMPTS), "a web page instead of JSON"),
         (Fault::status(200, "{\"data\":[{\"id\":"), Fails(Malformed, ATTEMPTS), "EOF"),
         (Fault::Reset, RETRIED, ""),
         (Fault::Stall, RETRIED, "no byte for"),
@@ -209,8 +209,6 @@ async fn each_error_response_of_the_graph_api() {
         sandbox.clear_requests();
         let (client, recorder) = recorded_client(&sandbox);
         let fetched = async { client.image(&image, &"width".parse()?).await.map(drop) };
-        // The request for one image cannot be smaller, so the error is temporary.
-        let end = if let Fails(TooLarge, _) = end { Fails(TooLarge, ATTEMPTS) } else { end };
         check(
             &sandbox,
             &recorder,

@@ -226,7 +226,7 @@ async fn a_full_disk_is_an_io_error_with_a_hint_and_leaves_no_file() {
         let sink = sink_on_full_disk(&folder.path().join("table"), room, *format);
         let error = drain(sink, many().map(Ok)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{format}");
-        assert!(error.hint().unwrap_or_default().contains("make room"), "{format}: {}", error.chain());
+        assert!(error.hint().unwrap_or_default().contains("free some space"), "{format}: {}", error.chain());
         eventually("nothing is left", || names(folder.path()).is_empty()).await;
     }
 }

@@ -75,7 +75,7 @@ async fn a_later_bad_row_is_named_and_skipped() {
     let items = rows::<Metadata>("img_id,width\n1,10\n2,wide\n3\n4,40\n").await;
     let chains: Vec<_> = items.iter().map(|item| item.as_ref().err().map(streetflow::Error::chain)).collect();
     assert!(
-        chains[1].as_ref().unwrap().contains("line 3, column `width`: `wide`: it is not a whole number"),
+        chains[1].as_ref().unwrap().contains("line 3, column `width`: `wide`: it is not a 32-bit integer"),
         "{chains:?}"
     );
     assert!(chains[2].as_ref().unwrap().contains("line 4 has 1 cells"), "{chains:?}");
@@ -143,7 +143,7 @@ async fn a_longitude_without_a_latitude_is_reported() {
     let rows: Vec<Result<Metadata>> = rows("img_id,lon,lat\n0,,\n1,33.5,\n2,33.5,35.1\n3,,35.1\n").await;
     let places: Vec<_> = rows.iter().map(|row| row.as_ref().ok().map(|row| row.geometry.is_some())).collect();
     assert_eq!(places, [Some(false), None, Some(true), None]);
-    assert!(rows[1].as_ref().unwrap_err().chain().contains("line 3: it has one half of a place"));
+    assert!(rows[1].as_ref().unwrap_err().chain().contains("line 3: it has only one coordinate"));
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_csv_file_that_ends_in_a_quote_or_repeats_its_header_is_reported() {
     let items: Vec<Result<Metadata>> = rows(&text).await;
     let error = items.last().unwrap().as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.chain().contains("not closed"), "{}", error.chain());
+    assert!(error.chain().contains("unclosed quote"), "{}", error.chain());
     let fine: Vec<Result<Metadata>> = rows("img_id,make\n1,\"a \"\"b\"\"\nc\"\n").await;
     assert!(fine[0].is_ok() && fine.len() == 1);
     let twice: Vec<Result<Sequence>> = rows("org_id,seq_id\n1,a\norg_id,seq_id\n2,b\n").await;
@@ -241,7 +241,10 @@ async fn a_bad_feature_is_named_and_skipped() {
             r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":"wide"}}"#,
             "column `width`: `wide`",
         ),
-        (r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":3000000000}}"#, "32 bits"),
+        (
+            r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":3000000000}}"#,
+            "32-bit integer",
+        ),
         (
             r#"{"type":"Feature","id":"2","geometry":{"type":"LineString","coordinates":[[1,2],[3,4]]},"properties":{}}"#,
             "a Point",

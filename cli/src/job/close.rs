@@ -21,9 +21,9 @@ impl Job<'_> {
             Err(error) => (None, Some(error)),
         };
         // A missing confirmation ended the run, whatever error followed from that.
-        let refused = monitor.take_refusal();
-        let was_refused = refused.is_some();
-        error = refused.or(error);
+        let denial = monitor.take_refusal();
+        let was_denied = denial.is_some();
+        error = denial.or(error);
         let is_complete = report.as_ref().is_some_and(|report| !report.stopped);
         let logged = monitor.failure_log.finish(is_complete);
         // The responses are the state of a run with failures: the next run requests only what failed.
@@ -37,7 +37,7 @@ impl Job<'_> {
         }
         let (outcome, exit) = match (&report, &error) {
             (_, Some(error)) if ended.abandoned => (Outcome::Abandoned, Exit::from(error)),
-            (_, Some(error)) if was_refused || error.kind() == ErrorKind::Interrupted => {
+            (_, Some(error)) if was_denied || error.kind() == ErrorKind::Interrupted => {
                 (Outcome::Stopped, Exit::from(error))
             }
             (_, Some(error)) => (Outcome::Failed, Exit::from(error)),

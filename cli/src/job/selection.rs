@@ -37,7 +37,7 @@ impl ImageSelection {
         self.filters.iter().try_fold(fields, |fields, filter| filter.request_fields(&fields))
     }
 
-    /// Applies the limit before the metadata if no filter follows, so that no metadata is requested in vain.
+    /// Applies the limit before the metadata if no filter follows, so that no metadata over the limit is requested.
     pub(crate) fn apply_before_metadata(&self, flow: Flow<Image>, run: &RunContext) -> Flow<Image> {
         match self.max_images() {
             Some(limit) => limited(flow, limit, run, Step::IMAGES),

@@ -26,7 +26,7 @@ async fn without_a_terminal_a_large_download_needs_a_flag() {
     let (exit, stderr) = run(&sandbox, folder.path(), ["download"]).await;
     assert_eq!(exit, 2, "{stderr}");
     assert!(
-        stderr.contains("100,003 pictures of quality 256 are wanted") && stderr.contains("`--yes`"),
+        stderr.contains("100,003 pictures of quality 256 are selected") && stderr.contains("`--yes`"),
         "{stderr}"
     );
     assert!(stderr.contains("are free for"), "{stderr}");
@@ -81,7 +81,7 @@ mod terminal {
         // On a pseudo-terminal, the end of the child is a read error.
         while let Ok(read @ 1..) = terminal.read(&mut buffer) {
             stderr.push_str(&String::from_utf8_lossy(&buffer[..read]));
-            if !answered && stderr.contains("go on? [y/N]") {
+            if !answered && stderr.contains("continue? [y/N]") {
                 terminal.write_all(answer.as_bytes()).unwrap();
                 answered = true;
             }
@@ -103,7 +103,7 @@ mod terminal {
             });
             assert_eq!(code, exit, "{answer:?}: {stderr}");
             assert!(stderr.contains(words), "{answer:?}: {stderr}");
-            assert_eq!(stderr.matches("go on? [y/N]").count(), 1, "{stderr}");
+            assert_eq!(stderr.matches("continue? [y/N]").count(), 1, "{stderr}");
         }
         assert!(names(&folder.path().join("outputs")).contains(&"gone.csv".to_owned()));
     }
@@ -120,7 +120,7 @@ mod terminal {
             (String::new(), [0; 4096], Some(act), Instant::now());
         while let Ok(read @ 1..) = terminal.read(&mut buffer) {
             stderr.push_str(&String::from_utf8_lossy(&buffer[..read]));
-            if stderr.contains("go on? [y/N]")
+            if stderr.contains("continue? [y/N]")
                 && let Some(act) = act.take()
             {
                 std::thread::sleep(wait);

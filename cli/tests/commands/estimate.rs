@@ -49,7 +49,7 @@ async fn an_estimate_matches_the_crawl_and_leaves_no_files() {
         // Tiles contain a deleted sequence, and a sequence that leaves the small box continues in tiles that are not read.
         let least = if area == NICOSIA { images / 3 } else { images };
         assert!((least..=images + 20).contains(&run_estimate), "{run_estimate} of {images}: {text}");
-        for words in ["50,000 a day", "10,000 a minute", "60,000 images a minute", "a guess", "free"] {
+        for words in ["50,000 per day", "10,000 per minute", "60,000 images per minute", "a guess", "free"] {
             assert!(text.contains(words), "{words}: {text}");
         }
         sandbox.clear_requests();
@@ -92,7 +92,7 @@ async fn an_estimate_states_what_it_cannot_know() {
     assert_eq!((number(&limited, "images"), number(&limited, "metadata")), (10, 1), "{limited}");
     let tables = of(&[NICOSIA, "--no-download"]).await;
     assert!(!tables.contains("pictures"), "{tables}");
-    assert!(of(&[NICOSIA, "--every=50"]).await.contains("pictures will be fewer"));
+    assert!(of(&[NICOSIA, "--every=50"]).await.contains("there will be fewer pictures"));
     assert!(of(&[NICOSIA, "--clip"]).await.contains("outside the area"));
     assert!(of(&[NICOSIA, "--max-zoom=13"]).await.contains("a guess: tiles below level 14"));
     let nothing = of(&["--bbox=-30.2,-20.1,-30.1,-20"]).await;
@@ -104,7 +104,7 @@ async fn unsupported_flags_of_an_estimate_are_rejected() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for (args, words) in [
-        (&["--user=maria"][..], "say an area too"),
+        (&["--user=maria"][..], "add an area"),
         (&["--images=1,2", NICOSIA], "cannot be used with"),
         (&["--from=2025-01-02", "--to=2025-01-01", NICOSIA], "`--from` must not be after"),
     ] {
@@ -115,7 +115,7 @@ async fn unsupported_flags_of_an_estimate_are_rejected() {
     sandbox.add_rule(Rule::when(|request| request.path.contains("/14/")).fault(Fault::status(500, "")));
     let (exit, text, stderr) = run_estimate(&sandbox, folder.path(), [NICOSIA, "--attempts=1"]).await;
     assert_eq!(exit, 3, "{stderr}");
-    assert!(text.contains("tiles failed: it will be more than this"), "{text}");
+    assert!(text.contains("tiles failed, so the crawl is larger"), "{text}");
     sandbox.clear_rules();
     sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::Redirect));
     let (exit, text, stderr) = run_estimate(&sandbox, folder.path(), [NICOSIA]).await;

@@ -15,10 +15,10 @@ async fn usage_errors_are_one_message_with_exit_code_2_and_leave_no_files() {
     let metadata = "seq_id,img_id,captured_at,thumb_256_url\nabc,1,2,https://x/y.jpg\n";
     let cases: [(&[&str], &str, &[&str]); 17] = [
         (&["crawl", NICOSIA, "--fields=,"], "", &["--fields", "the list is empty", "compass_angle, "]),
-        (&["crawl", NICOSIA, "--tile-rate=0.0001"], "", &["--tile-rate", "a tile an hour"]),
+        (&["crawl", NICOSIA, "--tile-rate=0.0001"], "", &["--tile-rate", "one tile per hour"]),
         (&["crawl", NICOSIA, "--allow-host=*.com"], "", &["`*.com`", "*.pictures.example"]),
-        (&["crawl"], "", &["no box was given", "--bbox"]),
-        (&["sequences"], "", &["no box was given", "--bbox"]),
+        (&["crawl"], "", &["no area was given", "--bbox"]),
+        (&["sequences"], "", &["no area was given", "--bbox"]),
         (&["sequences", "--bbox=35,33,34,36"], "", &["--bbox", "wider than half the globe"]),
         (&["sequences", "--bbox=33,36,34,35"], "", &["--bbox", "swapped"]),
         (&["sequences", "--bbox=33,35,33,36"], "", &["--bbox", "empty"]),
@@ -27,7 +27,7 @@ async fn usage_errors_are_one_message_with_exit_code_2_and_leave_no_files() {
         (&["crawl", NICOSIA, "--fields=colour"], "", &["--fields", "colour", "compass_angle, "]),
         (&["metadata", "--batch-size=51"], table, &["--batch-size", "1..=50"]),
         (&["metadata", "-i", "none.csv"], table, &["`none.csv`"]),
-        (&["metadata"], table, &["`outputs/img_dataset.csv`", "run the step before", "--input"]),
+        (&["metadata"], table, &["`outputs/img_dataset.csv`", "run the previous step", "--input"]),
         (&["images", "-i", "table.csv"], "id,img_id\n1,2\n", &["`table.csv`", "no column `seq_id`"]),
         (
             &["download", "-i", "table.csv", "--quality=1024"],
@@ -88,7 +88,7 @@ async fn an_unwritable_output_is_an_error_before_any_request() {
     fs::write(folder.path().join("outputs"), "a file").unwrap();
     let (exit, stderr) = run(&sandbox, folder.path(), ["sequences", NICOSIA]).await;
     assert_eq!(exit, 1, "{stderr}");
-    assert!(stderr.contains("error: failed to use the folder `outputs`"), "{stderr}");
+    assert!(stderr.contains("error: failed to use the directory `outputs`"), "{stderr}");
     assert!(sandbox.requests().is_empty());
 }
 
@@ -97,7 +97,7 @@ async fn without_box_and_token_the_error_is_about_the_box() {
     let folder = tempfile::tempdir().unwrap();
     for step in ["crawl", "sequences"] {
         let (exit, stderr) = output(with(command(folder.path()), [step])).await;
-        assert!(exit == 2 && stderr.contains("no box was given") && stderr.contains("--bbox"), "{stderr}");
+        assert!(exit == 2 && stderr.contains("no area was given") && stderr.contains("--bbox"), "{stderr}");
         let (exit, stderr) = output(with(command(folder.path()), [step, NICOSIA])).await;
         assert!(exit == 2 && stderr.contains("MAPILLARY_TOKEN"), "{stderr}");
     }

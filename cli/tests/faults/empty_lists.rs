@@ -71,7 +71,7 @@ async fn an_empty_list_is_not_stored_for_the_run_after_a_kill() {
     child.wait().unwrap();
     sandbox.clear_rules();
     let (exit, stderr) = run(&sandbox, folder.path(), CRAWL).await;
-    assert!(exit == 0 && stderr.contains("going on from"), "{stderr}");
+    assert!(exit == 0 && stderr.contains("resuming with"), "{stderr}");
     for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
         let same = read(&folder.path().join("outputs"), table) == read(&fresh.path().join("outputs"), table);
         assert!(same, "{table}");

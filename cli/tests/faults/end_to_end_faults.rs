@@ -226,7 +226,7 @@ async fn after_a_block_the_same_command_requests_no_tile_twice() {
     sandbox.clear_rules();
     sandbox.clear_requests();
     let (exit, stderr) = run(&sandbox, folder.path(), CYPRUS).await;
-    assert!(exit == 0 && stderr.contains("going on from"), "{stderr}");
+    assert!(exit == 0 && stderr.contains("resuming with"), "{stderr}");
     let after = tiles(&sandbox.requests());
     assert!(after <= needed - 40 + IN_FLIGHT, "{after} of {needed}, 40 were there or on their way");
     assert_same_files(folder.path(), fresh.path());
@@ -294,13 +294,13 @@ async fn a_full_disk_is_an_error_without_partial_files_and_the_run_resumes_with_
     let Some(stderr) = on_a_small_disk(&sandbox, folder.path(), &script).await else { return };
     let runs: Vec<&str> = stderr.split("exit ").collect();
     assert_eq!(runs.len(), 5, "{stderr}");
-    assert!(runs[0].contains("to download so much") && runs[0].contains("`--yes`"), "{stderr}");
+    assert!(runs[0].contains("to start a large download") && runs[0].contains("`--yes`"), "{stderr}");
     for run in &runs[1..3] {
-        assert!(run.contains("No space left") && run.contains("make room"), "{stderr}");
+        assert!(run.contains("No space left") && run.contains("free some space"), "{stderr}");
     }
     let exits: String = runs[1..].iter().filter_map(|run| run.chars().next()).collect();
     assert_eq!(exits, "2110", "{stderr}");
-    assert!(!runs[2].contains("_dataset") && runs[3].contains("going on from"), "{stderr}");
+    assert!(!runs[2].contains("_dataset") && runs[3].contains("resuming with"), "{stderr}");
     fs::remove_dir(folder.path().join("outputs")).unwrap();
     fs::rename(folder.path().join("kept"), folder.path().join("outputs")).unwrap();
     assert!(files(folder.path()) == expected, "the files differ: {stderr}");

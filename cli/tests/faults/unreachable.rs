@@ -119,7 +119,7 @@ async fn an_untrusted_certificate_is_an_immediate_error_and_a_private_authority_
         (
             "host.pem",
             &folder.path().join("none.pem"),
-            "no certificate in PEM format was found by SSL_CERT_FILE",
+            "no certificate in PEM format was found in SSL_CERT_FILE",
         ),
     ] {
         let graph = format!("https://localhost:{}", graph_over_tls(certificate));
@@ -152,8 +152,8 @@ async fn a_host_without_tls_or_without_listener_ends_the_run_quickly() {
     };
     let cases = [
         (format!("https://localhost:{plain}"), "its URL begins with `http:`"),
-        (format!("http://127.0.0.1:{closed}"), "check the network and the URL of the host"),
-        ("http://no-such-host.invalid".to_owned(), "check the n"),
+        (format!("http://127.0.0.1:{closed}"), "check the network connection and the URL of the host"),
+        ("http://no-such-host.invalid".to_owned(), "network connection"),
     ];
     for (graph, hint) in cases {
         let folder = with_sequences(300);
@@ -274,7 +274,7 @@ async fn all_requests_go_through_a_socks_proxy() {
         let (exit, stderr) = run(proxy, "c").await;
         assert_eq!(exit, 1, "{stderr}");
         assert!(
-            stderr.contains("the proxy wants a name and a password") && stderr.contains("ALL_PROXY"),
+            stderr.contains("the proxy requires authentication") && stderr.contains("ALL_PROXY"),
             "{stderr}"
         );
         assert!(!stderr.contains("wrong-word"), "{stderr}");
@@ -350,10 +350,7 @@ async fn a_proxy_that_requires_a_password_is_an_immediate_error() {
         command.env(name, format!("http://me:pass-word@127.0.0.1:{proxy}"));
         let (exit, stderr) = run_promptly(command).await;
         assert_eq!(exit, 1, "{graph}: {stderr}");
-        assert!(
-            stderr.contains("the proxy wants a name and a password") && stderr.contains(name),
-            "{stderr}"
-        );
+        assert!(stderr.contains("the proxy requires authentication") && stderr.contains(name), "{stderr}");
         assert!(!stderr.contains("pass-word"), "{stderr}");
     }
     let attempts = attempts.load(Ordering::Relaxed);

@@ -67,11 +67,7 @@ async fn a_quote_in_a_cell_is_a_character_and_an_unclosed_one_is_reported() {
     assert_eq!(open.last().unwrap().as_ref().unwrap().img_id.as_str(), "5");
     let never = rows::<Metadata>("img_id,make\n1,a\n2,\"b\n3,c\n").await;
     assert!(never[0].is_ok() && never.len() == 2, "{}", never.len());
-    assert!(
-        message(&never[1]).contains("line 3: the row has a quote that is never closed"),
-        "{}",
-        message(&never[1])
-    );
+    assert!(message(&never[1]).contains("line 3: the row has an unclosed quote"), "{}", message(&never[1]));
 }
 
 #[tokio::test]
@@ -127,7 +123,7 @@ async fn words_for_missing_values_are_missing_in_all_but_text_columns() {
         rows[..3].iter().map(|row| row.as_ref().unwrap().creator_username.clone().unwrap()).collect();
     assert_eq!(names, ["NA", "NULL", "-"], "user names can be such words");
     assert_eq!(rows[1].as_ref().unwrap().seq_id.as_str(), "NA");
-    assert!(message(&rows[3]).contains("`NB`: it is not a whole number"), "{}", message(&rows[3]));
+    assert!(message(&rows[3]).contains("`NB`: it is not a 32-bit integer"), "{}", message(&rows[3]));
     assert!(message(&rows[4]).contains("only one coordinate"), "{}", message(&rows[4]));
     assert!(
         message(&rows[5]).contains("column `img_id`: `NA`: such an id has only decimal digits"),
@@ -199,10 +195,10 @@ async fn an_area_warns_of_ignored_parts_and_of_assumed_wgs_84_coordinates() {
     let (exit, stderr, _) = run(&sandbox, path, "sequences --area=area.geojson").await;
     assert_eq!(exit, 0, "{stderr}");
     assert!(
-        stderr.contains("warning: the area `area.geojson`: left out beside its polygons: 1 Point"),
+        stderr.contains("warning: the area `area.geojson`: ignored besides its polygons: 1 Point"),
         "{stderr}"
     );
-    assert!(stderr.contains("`EPSG:4269`, taken for WGS 84"), "{stderr}");
+    assert!(stderr.contains("`EPSG:4269`, treated as WGS 84"), "{stderr}");
     let box_of_it = "sequences --bbox=33.33,35.15,33.39,35.19 -o box";
     assert_eq!(run(&sandbox, path, box_of_it).await.0, 0);
     let found = |folder: &str| read(&path.join(folder), "seq_dataset.csv");

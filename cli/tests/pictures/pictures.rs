@@ -162,7 +162,7 @@ async fn originals_get_exif_by_default_and_thumbnails_only_on_request() {
     let existing = pictures(folder.path());
     assert!(existing.len() > 5 && ours(folder.path()) == existing.len(), "{existing:?}");
     let hint = "the table has no altitude, compass_angle, captured_at, model, exif_orientation, is_pano, camera_type, \
-                creator, so pictures go without; `streetflow metadata --fields thumb_original_url,make,geometry,altitude,";
+                creator, so the pictures will not contain them; `streetflow metadata --fields thumb_original_url,make,geometry,altitude,";
     assert_eq!(stderr.matches(hint).count(), 1, "{stderr}");
     for (name, path) in &existing {
         let original =

@@ -119,10 +119,10 @@ fn varint(mut number: usize) -> Vec<u8> {
 fn a_gzip_bomb_is_an_error_in_bounded_memory() {
     let bomb = bomb(400);
     for (step, headers, stderr) in [
-        ("sequences", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
+        ("sequences", "content-encoding: gzip\r\n", "the response is larger than 64 MiB"),
         ("sequences", "", "the tile unpacks to more than 64 MiB"),
-        ("images", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
-        ("metadata", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
+        ("images", "content-encoding: gzip\r\n", "the response is larger than 64 MiB"),
+        ("metadata", "content-encoding: gzip\r\n", "the response is larger than 64 MiB"),
         ("metadata", "", "expected value at line 1 column 1"),
     ] {
         let (exit, words, peak) = run_step(step, answer(headers, &bomb));
@@ -142,12 +142,12 @@ fn responses_with_millions_of_empty_values_need_little_memory() {
     let layer = [&b"\x0a\x08sequence"[..], &b"\x22\x00".repeat(20_000_000)].concat();
     let tile = [b"\x1a", &varint(layer.len())[..], &layer].concat();
     for (step, body, stderr) in [
-        ("images", list("{\"data\":[", "{}", "]}"), "more than 1,000 entries that are no ids"),
+        ("images", list("{\"data\":[", "{}", "]}"), "more than 1,000 invalid entries"),
         ("images", list("{\"data\":[", "{\"id\":1}", "]}"), "more than a million images"),
         ("metadata", list("{\"error\":[", "0", "]}"), "status 200"),
-        ("batch", format!("{{{}}}", entries.join(",")).into_bytes(), "more images than were asked for"),
-        ("metadata", list("{\"id\":\"1\",\"detections\":{\"data\":[", "{}", "]}}"), "not about this image"),
-        ("metadata", list("{\"id\":\"1\",\"camera_parameters\":[", "0", "]}"), "not about this image"),
+        ("batch", format!("{{{}}}", entries.join(",")).into_bytes(), "more images than were requested"),
+        ("metadata", list("{\"id\":\"1\",\"detections\":{\"data\":[", "{}", "]}}"), "about another image"),
+        ("metadata", list("{\"id\":\"1\",\"camera_parameters\":[", "0", "]}"), "about another image"),
         ("sequences", tile, "more than 16 million values"),
     ] {
         let (exit, words, peak) = run_step(step, answer("", &body));

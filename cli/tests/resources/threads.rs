@@ -55,7 +55,7 @@ async fn a_low_limit_of_open_files_lowers_the_concurrency() {
         shell.current_dir(folder.path()).stdin(Stdio::null());
         let (exit, stderr) = output(shell).await;
         assert_eq!(exit, 0, "{files}: {stderr}");
-        assert!(stderr.contains(&format!("only {files} files may be open at once")), "{files}: {stderr}");
+        assert!(stderr.contains(&format!("the limit of open files is {files}")), "{files}: {stderr}");
         assert!(stderr.contains("ulimit -n"), "{files}: {stderr}");
     }
 }

@@ -326,7 +326,7 @@ async fn impossible_filters_are_rejected_before_any_request() {
         ("--area=missing.geojson", &["--area", "`missing.geojson`"][..]),
         ("--area=bad.geojson", &["`bad.geojson`", "not GeoJSON"]),
         ("--area=none.geojson", &["no polygon"]),
-        ("--area=point.geojson", &["no polygon in it, only 1 Point"]),
+        ("--area=point.geojson", &["no polygon, only 1 Point"]),
         ("--area=empty.geojson", &["on one line"]),
         ("--area=swapped.geojson", &["swapped"]),
         ("--area=empty.geojson --bbox=33,35,34,36", &["on one line"]),
@@ -343,7 +343,7 @@ async fn impossible_filters_are_rejected_before_any_request() {
         ("--bbox=33,35,34,36 --heading=10..370", &["0 to 360"]),
         ("--bbox=33,35,34,36 --every=0", &["--every", "above 0"]),
         ("--bbox=33,35,34,36 --limit=0", &["--limit"]),
-        ("--bbox=33,35,34,36 --org-id=5 --exclude-owner=5,6", &["`5`", "both name it"]),
+        ("--bbox=33,35,34,36 --org-id=5 --exclude-owner=5,6", &["`5`", "contain it"]),
         ("--bbox=33,35,34,36 --org-id=me", &["--org-id", "digits"]),
     ] {
         let (exit, stderr) = run(&sandbox, folder.path(), &format!("crawl {flags}")).await;

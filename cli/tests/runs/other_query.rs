@@ -98,18 +98,21 @@ async fn a_run_without_results_keeps_tables_with_rows() {
     {
         let (exit, stderr) = go(&args).await;
         assert_eq!(exit, 1, "{stderr}");
-        assert!(stderr.contains("nothing was found") && stderr.contains("longitude comes first"), "{stderr}");
+        assert!(
+            stderr.contains("no records were found") && stderr.contains("longitude comes first"),
+            "{stderr}"
+        );
         assert!(tables(folder.path()) == before, "{stderr}");
     }
     assert!(!folder.path().join("outputs/.streetflow").exists(), "there is no state to resume from");
     // Also with tables of unknown origin.
     fs::remove_file(folder.path().join("outputs/report.json")).unwrap();
     let (exit, stderr) = go(&crawl(SEA)).await;
-    assert!(exit == 1 && stderr.contains("nothing was found"), "{stderr}");
+    assert!(exit == 1 && stderr.contains("no records were found"), "{stderr}");
     assert!(tables(folder.path()) == before);
     fs::write(folder.path().join("none.csv"), "seq_id\n").unwrap();
     let (exit, stderr) = go("images -i none.csv").await;
-    assert!(exit == 1 && stderr.contains("nothing was found"), "{stderr}");
+    assert!(exit == 1 && stderr.contains("no records were found"), "{stderr}");
     assert!(tables(folder.path()) == before);
     // Without existing rows, an empty result is written.
     let (exit, stderr) = go(&format!("{} -o empty", crawl(SEA))).await;

@@ -82,7 +82,7 @@ async fn a_killed_crawl_resumes_and_writes_the_same_bytes() {
     sandbox.clear_requests();
     let (exit, stderr) = resume(&sandbox, folder.path()).await;
     assert_eq!(exit, 0, "{stderr}");
-    assert!(stderr.contains("going on from"), "{stderr}");
+    assert!(stderr.contains("resuming with"), "{stderr}");
     requests += sandbox.requests().len();
     assert!(requests <= all + 3 * IN_FLIGHT, "{requests} requests, {all} are needed");
     assert!(tables(folder.path()) == expected);
@@ -154,7 +154,7 @@ async fn a_second_run_in_the_same_folder_is_an_error() {
     eventually("the first run is at work", || !sandbox.requests().is_empty()).await;
     let (exit, stderr) = resume(&sandbox, folder.path()).await;
     assert_eq!(exit, 2, "{stderr}");
-    assert!(stderr.contains("another streetflow is at work in it"), "{stderr}");
+    assert!(stderr.contains("another streetflow is running in it"), "{stderr}");
     first.kill().unwrap();
     first.wait().unwrap();
 }
@@ -177,12 +177,12 @@ async fn restart_and_another_box_start_from_scratch() {
     let mut command = command_on(&sandbox, folder.path());
     command.args("crawl --bbox 32.40,35.02,32.44,35.05 --no-download --tile-rate 1000000 --yes".split(' '));
     let (exit, stderr) = output(command).await;
-    assert!(exit == 0 && stderr.contains("has the answers of another unfinished `crawl`"), "{stderr}");
+    assert!(exit == 0 && stderr.contains("contains responses of another unfinished `crawl`"), "{stderr}");
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
     command.args(ARGS.split_whitespace()).arg("--yes");
     let (exit, stderr) = output(command).await;
-    assert!(exit == 0 && stderr.contains("going on from"), "another box in between loses nothing: {stderr}");
+    assert!(exit == 0 && stderr.contains("resuming with"), "another box in between loses nothing: {stderr}");
     assert!(sandbox.requests().len() <= all - all / 2 + IN_FLIGHT, "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
     assert!(!folder.path().join("outputs/.streetflow").exists());
@@ -267,7 +267,7 @@ async fn a_single_step_resumes_too() {
         assert!(!outputs.join(table).exists(), "{step}");
         let before = sandbox.requests().len();
         let (exit, stderr) = output(command()).await;
-        assert!(exit == 0 && stderr.contains("going on from"), "{step}: {stderr}");
+        assert!(exit == 0 && stderr.contains("resuming with"), "{step}: {stderr}");
         let answered: Vec<_> =
             sandbox.requests().into_iter().map(|request| (request.path, request.query)).collect();
         let distinct: HashSet<_> = answered.iter().collect();

@@ -114,7 +114,7 @@ async fn errors_in_settings_are_reported_with_their_source_and_exit_code_2() {
     for (text, expected) in [
         (
             "concurency = 3",
-            &["`streetflow.toml`", "no setting `concurency`", "`concurrency` is the nearest"][..],
+            &["`streetflow.toml`", "unknown setting `concurency`", "did you mean `concurrency`?"][..],
         ),
         ("concurrency = 0", &["--concurrency", "1..=1024", "`concurrency` is set by streetflow.toml"]),
         ("concurrency = [1, 2]", &["--concurrency", "set by streetflow.toml"]),
@@ -125,11 +125,11 @@ async fn errors_in_settings_are_reported_with_their_source_and_exit_code_2() {
             &["colour", "set by streetflow.toml, key `image_metadata_fields`"],
         ),
         ("area = 'missing.geojson'", &["`missing.geojson`", "`area` is set by"]),
-        ("token = 'MLY|1|abcdef'", &["no setting `token`", "MAPILLARY_TOKEN"]),
+        ("token = 'MLY|1|abcdef'", &["unknown setting `token`", "MAPILLARY_TOKEN"]),
         ("restart = true", &["about one run"]),
         ("seq_out_file = '../x'", &["--seq-out-file", "without a path"]),
         ("a = = 1", &["line 1"]),
-        ("[AOI_bbox]\nll_lat = 1", &["`[AOI_bbox]` has four numbers"]),
+        ("[AOI_bbox]\nll_lat = 1", &["`[AOI_bbox]` needs four numbers"]),
     ] {
         write(folder.path(), text);
         let (exit, stderr) = output(with(command_on(&sandbox, folder.path()), ["crawl"])).await;

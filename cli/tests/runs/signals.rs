@@ -170,7 +170,7 @@ async fn a_signal_before_the_first_record_keeps_the_tables_of_an_earlier_run() {
         let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
         let stderr = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(130), "{args:?}: {stderr}");
-        assert!(stderr.contains("before anything came") && stderr.contains("left as they were"), "{stderr}");
+        assert!(stderr.contains("before the first record") && stderr.contains("unchanged"), "{stderr}");
         assert!(!stderr.contains("what was done so far"), "{stderr}");
         assert!(tables.map(|table| read(&outputs, table)) == before, "{args:?}");
         let report: Value = serde_json::from_str(&read(&outputs, "report.json")).unwrap();

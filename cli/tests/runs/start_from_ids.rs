@@ -183,9 +183,9 @@ async fn invalid_ids_and_conflicting_inputs_are_rejected() {
     fs::write(folder.path().join("other.csv"), "id,name\n1,2\n").unwrap();
     let before = names(folder.path());
     for (flags, expected) in [
-        ("--images=12,abc", &["`abc`", "there is no file"][..]),
-        ("--sequences=missing.txt", &["`missing.txt`", "there is no file"]),
-        ("--sequences=,", &["there are none"]),
+        ("--images=12,abc", &["`abc`", "does not exist"][..]),
+        ("--sequences=missing.txt", &["`missing.txt`", "does not exist"]),
+        ("--sequences=,", &["the list is empty"]),
         ("--sequences=.", &["directory"]),
         ("--sequences=bad.txt", &["`bad.txt`", "a b c"]),
         ("--sequences=other.csv", &["no column `seq_id`"]),

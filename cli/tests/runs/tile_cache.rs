@@ -333,8 +333,8 @@ async fn an_unwritable_cache_gives_one_warning() {
     fs::write(&blocked, "").unwrap();
     let (exit, stderr, table) = run(&sandbox, &blocked, &area("")).await;
     assert_eq!(exit, 0, "{stderr}");
-    assert_eq!(stderr.matches("failed to keep tiles in").count(), 1, "{stderr}");
-    assert!(stderr.contains("the run goes on without"), "{stderr}");
+    assert_eq!(stderr.matches("failed to cache tiles in").count(), 1, "{stderr}");
+    assert!(stderr.contains("the run continues without"), "{stderr}");
     assert!(table == plain);
     let reported = Arc::new(AtomicU64::new(0));
     let counting = {
@@ -387,5 +387,5 @@ async fn an_invalid_age_is_a_usage_error() {
         command.env_remove(name);
     }
     let (exit, stderr) = output(command).await;
-    assert!(exit == 2 && stderr.contains("name a folder with STREETFLOW_CACHE_DIR"), "{stderr}");
+    assert!(exit == 2 && stderr.contains("set STREETFLOW_CACHE_DIR to a directory"), "{stderr}");
 }
