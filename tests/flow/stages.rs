@@ -37,14 +37,14 @@ fn ids(records: &[Result<Metadata>]) -> Vec<&str> {
 
 /// Counts the responses with each image, alone or in a batch.
 fn count_responses(requests: &[RecordedRequest]) -> HashMap<String, usize> {
-    let mut count_responses = HashMap::new();
+    let mut counts = HashMap::new();
     for one in requests.iter().filter(|request| request.status == Some(200)) {
         let single = one.path.trim_start_matches('/').to_owned();
         for id in if one.ids().is_empty() { vec![single] } else { one.ids() } {
-            *count_responses.entry(id).or_insert(0) += 1;
+            *counts.entry(id).or_insert(0) += 1;
         }
     }
-    count_responses
+    counts
 }
 
 #[tokio::test]
