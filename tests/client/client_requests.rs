@@ -9,7 +9,7 @@ use streetflow::{
     Class, Client, ErrorKind, Event, Image, ImageId, ImageSink, Metadata, Quality, RateLimit, SequenceId,
     Sink, Tally, TileId,
 };
-use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, MockSequence, Rule, Sandbox};
 
 use crate::support::{builder, client, metadata_record, names};
 
@@ -25,7 +25,7 @@ async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Meta
     let fields = "thumb_256_url,thumb_1024_url,thumb_2048_url,thumb_original_url".parse().unwrap();
     let data = sandbox.mock_data();
     let images =
-        data.sequences().iter().filter(|sequence| !sequence.is_gone()).flat_map(|sequence| sequence.images());
+        data.sequences().iter().filter(|sequence| !sequence.is_gone()).flat_map(MockSequence::images);
     let images: Vec<_> = images
         .filter(|image| image.has_picture() && !image.is_gone())
         .take(count)
