@@ -23,5 +23,6 @@ mod formats {
     mod round_trip;
 }
 mod examples;
+mod layers;
 mod recorded_api;
 mod support;

@@ -116,8 +116,8 @@ async fn every_valid_response_decodes_and_round_trips_in_every_format() {
     assert!(bodies.len() > 15);
     // The client would wait for minutes; unit tests cover this case.
     for body in bodies.into_iter().filter(|body| body["error"]["code"] != 4) {
-        let classify = classify(200, &body.to_string()).await;
-        match classify {
+        let result = classify(200, &body.to_string()).await;
+        match result {
             Ok(record) => {
                 let same = |field: &str, actual: Option<f64>| {
                     assert_eq!(actual, body[field].as_f64(), "{field} of {body}");

@@ -1,4 +1,4 @@
-"""What goes over the network: pictures with curl and aria2, and whole crawls with our command alone."""
+"""Works over the network: pictures with curl and aria2, and complete crawls with our command."""
 
 import csv
 import os
@@ -8,7 +8,7 @@ import time
 
 
 def run(argv, env=None, folder=None):
-    """CPU, wall, the most memory in bytes and the output of one child; the CPU is its own alone."""
+    """Returns CPU time, wall time, peak memory in bytes and output of a child process."""
     began = time.monotonic()
     with open(os.devnull) as nothing:
         child = subprocess.Popen(
@@ -28,7 +28,7 @@ def run(argv, env=None, folder=None):
 
 
 class Server:
-    """The sandbox in a process of its own, with the environment that leads a client to it."""
+    """The mock server in its own process, and the environment of its clients."""
 
     def __init__(self, argv, stderr=subprocess.DEVNULL):
         self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
@@ -45,7 +45,7 @@ class Server:
             self.env[name] = value.strip("'")
 
     def cpu(self):
-        """CPU seconds that it has used so far."""
+        """Returns the CPU seconds used so far."""
         with open(f"/proc/{self.child.pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -59,7 +59,7 @@ class Server:
 
 
 class Pictures:
-    """So many pictures from one server, by each client, with the same number under way."""
+    """Downloads pictures from one server with each client at the same concurrency."""
 
     def __init__(self, command, server, folder, count, concurrency):
         self.command, self.server, self.folder = command, server, folder
@@ -114,7 +114,7 @@ class Pictures:
 
 
 def crawl(command, server, folder, *more):
-    """A whole metadata crawl of the server's world, store on."""
+    """Runs a complete metadata crawl of the server's data, with the response store."""
     out = os.path.join(folder, "crawl")
     shutil.rmtree(out, ignore_errors=True)
     argv = [command, "crawl", "--bbox=-180,-85,180,85", "--no-download", "-o", out, "--progress=none", *more]

@@ -12,7 +12,7 @@ import time
 
 SHAPES = {"500k x 10": "500k-x-10", "200k x 4": "200k-x-4"}
 
-# As our benches do it: three turns at least, and until they took two seconds. Otherwise the least would favour us.
+# Like our benches: at least three rounds and two seconds. Otherwise the minimum would favour us.
 TURNS, SECONDS = 3, 2
 
 
@@ -22,7 +22,7 @@ def cpu():
 
 
 def best(work):
-    """The least CPU and wall of some turns."""
+    """Returns the minimum CPU and wall time of some rounds."""
     turns, begun = [], time.monotonic()
     while len(turns) < TURNS or time.monotonic() - begun < SECONDS:
         began = cpu(), time.monotonic()
@@ -32,14 +32,14 @@ def best(work):
 
 
 def frame(path):
-    """Our CSV as a data frame with the types that we have: ids are text."""
+    """Reads our CSV file as a data frame with our types: ids are text."""
     import polars
 
     return polars.read_csv(path, schema_overrides={"seq_id": polars.String, "img_id": polars.String})
 
 
 def places(path):
-    """Our CSV as a GeoDataFrame."""
+    """Reads our CSV file as a GeoDataFrame."""
     import geopandas
 
     data = frame(path).to_pandas()
@@ -48,7 +48,7 @@ def places(path):
 
 
 def arrow_places(path):
-    """Our CSV as an Arrow table with a column of WKB."""
+    """Reads our CSV file as an Arrow table with a WKB column."""
     import pyarrow
     import shapely
 
@@ -57,7 +57,7 @@ def arrow_places(path):
     return pyarrow.Table.from_pandas(data.drop(columns="geometry"), preserve_index=False).append_column("geometry", wkb)
 
 
-# Each of these makes ready what is not measured, and gives what is.
+# Each of these prepares its data, which is not measured, and returns the measured function.
 
 
 def write_csv_polars(source, out):
@@ -158,7 +158,7 @@ def write_geojson_duckdb(source, out):
 
 
 def write_geojsonseq_duckdb(source, out):
-    """Without its spatial extension: features as structs through its JSON writer."""
+    """Without its spatial extension: features as structs with its JSON writer."""
     import duckdb
 
     base = duckdb.connect()
@@ -212,7 +212,7 @@ def read_geojson_gdal(source, _):
 def read_geojsonseq_gdal(source, _):
     import pyogrio
 
-    # GDAL knows the format by the ending.
+    # GDAL detects the format by the file extension.
     path = source + ".geojsonl"
     if not os.path.exists(path):
         os.symlink(source + ".geojsonseq", path)
@@ -232,7 +232,7 @@ def read_geojsonseq_pyarrow(source, _):
 
 
 def decode_tile(path):
-    """The sequences of one owner, as a script would find them."""
+    """Finds the sequences of one owner, as a script would."""
     import mapbox_vector_tile
 
     with open(path, "rb") as file:

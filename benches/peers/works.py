@@ -1,4 +1,4 @@
-"""The works that are compared: who does them, what is wanted, and the table."""
+"""The compared works: their peers, the targets, and the table."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import network
 PICTURES, PICTURE_BYTES, CONCURRENCY = 1200, 217_000, 32
 ROWS = {"500k x 10": 500_000, "200k x 4": 200_000}
 
-# Work, peers, and against which of them the target is held: at least so many times as fast.
+# Work, peers, the peer of the target, and the target: how many times as fast at least.
 TABLES = [
     ("encode csv 500k x 10", ["polars", "pyarrow"], ["polars"], 1.0),
     *(
@@ -32,7 +32,7 @@ TABLES = [
     ("decode geojsonseq 200k x 4", ["gdal", "polars", "pyarrow"], ["polars", "pyarrow"], 1.0),
 ]
 
-# Work, peer, and how many million items a CPU second are wanted.
+# Work, peer, and the target in million items per CPU second.
 RATES = [
     ("decode tile real", "mapbox-vector-tile", 10.0),
     ("decode tile synthetic", "mapbox-vector-tile", 10.0),
@@ -41,7 +41,7 @@ RATES = [
 
 
 def artifact(line):
-    """Name and path of a bench that Cargo says it built."""
+    """Returns name and path of a bench that Cargo built."""
     try:
         said = json.loads(line)
     except ValueError:
@@ -52,7 +52,7 @@ def artifact(line):
 
 
 class Least:
-    """The least CPU, wall and memory of several turns."""
+    """Returns the minimum CPU time, wall time and memory of several rounds."""
 
     def __init__(self):
         self.turns, self.why = [], None
@@ -71,7 +71,7 @@ class Least:
 
 
 def by_turns(rounds, each):
-    """All of them once a round; whoever fails is missing from then on, with the reason."""
+    """Runs all peers once per round. A failed peer is skipped in later rounds, with the reason."""
     least = {name: Least() for name in each}
     for _ in range(rounds):
         for name, work in each.items():
@@ -87,7 +87,7 @@ def by_turns(rounds, each):
 
 
 def child(argv, env=None):
-    """The JSON objects that a program prints, one a line."""
+    """Returns the JSON objects that a program prints, one per line."""
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
@@ -123,7 +123,7 @@ class Comparison:
     def tables(self):
         wanted = [entry for entry in TABLES if self.wants(entry[0])]
         if wanted:
-            # The peers read what this leaves.
+            # The peers read the files of this run.
             child([self.benches["encode"], "--json", "--only", " x ", "--folder", self.data, "--once"])
         for work, peers, against, target in wanted:
             each = {"ours": self.ours(work), **{peer: self.theirs(work, peer) for peer in peers}}
@@ -142,7 +142,7 @@ class Comparison:
         for work, peer, target in RATES:
             if not self.wants(work) or (work.endswith("real") and not self.args.tile):
                 continue
-            # It leaves the tile or the response that the peer reads.
+            # It writes the tile or the response that the peer reads.
             items = self.ours(work)()["items"]
             least = by_turns(self.args.rounds, {"ours": self.ours(work), peer: self.theirs(work, peer)})
             rate = items / least["ours"]["cpu"] / 1e6

@@ -31,6 +31,7 @@ mod faults {
 mod formats {
     #[cfg(feature = "parquet")]
     mod foreign_parquet;
+    mod rounded_ids;
     mod spreadsheets;
 }
 mod pictures {

@@ -33,7 +33,7 @@ fn sequence() -> SequenceId {
 fuzz_target!(|input: &[u8]| {
     let Some((&selector, body)) = input.split_first() else { return };
     let status = STATUSES[usize::from(selector & 15)];
-    let class = [Class::Tile, Class::Entity, Class::Search, Class::Bytes][usize::from(selector >> 4 & 3)];
+    let class = [Class::Tile, Class::Entity, Class::Search, Class::Picture][usize::from(selector >> 4 & 3)];
     let error_found = classify(class, status, TYPES[usize::from(selector >> 6)], body);
     assert!(error_found.is_some() || (200..300).contains(&status), "{status} passes");
     if let Some(error) = error_found {

@@ -69,7 +69,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// The only token that the server accepts.
-    pub const TOKEN: &str = "MLY|1234567890123456|0123456789abcdef0123456789abcdef";
+    pub const TOKEN: &str = server::TOKEN;
 
     /// Starts a server with [`MockData::cyprus`] on free ports.
     pub async fn start() -> io::Result<Self> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Fault, Host, MockData, Rule, Sandbox};
+use super::{Fault, Host, MockData, MockSequence, Rule, Sandbox};
 
 /// A received response: status line and headers in lower case, and the received part of the body.
 struct Received {
@@ -68,10 +68,10 @@ fn cyprus_matches_its_documentation() {
         *owners.entry(sequence.organization().unwrap_or("none")).or_insert(0) += 1;
         *users.entry(sequence.username()).or_insert(0) += 1;
     }
-    let count = |test: &dyn Fn(&super::MockSequence) -> bool| {
+    let count = |test: &dyn Fn(&MockSequence) -> bool| {
         data.sequences().iter().filter(|sequence| test(sequence)).count()
     };
-    let images: Vec<_> = data.sequences().iter().flat_map(|sequence| sequence.images()).collect();
+    let images: Vec<_> = data.sequences().iter().flat_map(MockSequence::images).collect();
     let single_gone = images.iter().filter(|image| image.is_gone() && !image.sequence.is_gone()).count();
     let big = images.iter().filter(|image| image.number() > 1 << 53 && image.number() % 2 == 1).count();
     let pictureless = images.iter().filter(|image| !image.has_picture()).count();
@@ -224,7 +224,7 @@ async fn images_of_a_user_are_paged_newest_first() {
         .sequences()
         .iter()
         .filter(|sequence| sequence.username() == MockData::USER && !sequence.is_gone());
-    let existing = mine.flat_map(super::MockSequence::images).filter(|image| !image.is_gone()).count();
+    let existing = mine.flat_map(MockSequence::images).filter(|image| !image.is_gone()).count();
     assert_eq!(seen.len(), existing);
 }
 

@@ -1,15 +1,15 @@
 //! Requests of the client: token, hosts, retries, concurrency, and downloads.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use streetflow::{
-    Class, Client, ErrorKind, Image, ImageId, ImageSink, Metadata, Quality, RateLimit, SequenceId, Sink,
-    Tally, TileId,
+    Class, Client, ErrorKind, Event, Image, ImageId, ImageSink, Metadata, Quality, RateLimit, SequenceId,
+    Sink, Tally, TileId,
 };
-use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, MockSequence, Rule, Sandbox};
 
 use crate::support::{builder, client, metadata_record, names};
 
@@ -25,7 +25,7 @@ async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Meta
     let fields = "thumb_256_url,thumb_1024_url,thumb_2048_url,thumb_original_url".parse().unwrap();
     let data = sandbox.mock_data();
     let images =
-        data.sequences().iter().filter(|sequence| !sequence.is_gone()).flat_map(|sequence| sequence.images());
+        data.sequences().iter().filter(|sequence| !sequence.is_gone()).flat_map(MockSequence::images);
     let images: Vec<_> = images
         .filter(|image| image.has_picture() && !image.is_gone())
         .take(count)
@@ -352,4 +352,30 @@ async fn a_next_page_on_another_host_is_not_requested() {
         assert!(error.chain().contains("its next page is on another host"), "{}", error.chain());
         assert_eq!(sandbox.requests().len(), 1, "{next}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_slow_down_near_the_usage_limit() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let sequence = known_sequence(&sandbox);
+    let percentages = Arc::new(Mutex::new(Vec::new()));
+    let client = builder(&sandbox).observer(Arc::new({
+        let percentages = Arc::clone(&percentages);
+        move |event: &Event<'_>| {
+            if let Event::ApiUsage { percent, .. } = event {
+                percentages.lock().unwrap().push(*percent);
+            }
+        }
+    }));
+    let client = client.build().unwrap();
+    let full =
+        Fault::status(200, "{\"data\":[]}").header("x-app-usage", "{\"call_count\":86,\"total_time\":3}");
+    sandbox.add_rule(Rule::on(Host::Graph).times(4).fault(full));
+    for _ in 0..6 {
+        client.image_ids(&sequence).await.ok();
+    }
+    let at: Vec<_> = sandbox.requests().iter().map(|request| request.at).collect();
+    let gaps: Vec<_> = at.windows(2).map(|pair| pair[1].checked_sub(pair[0]).unwrap()).collect();
+    assert!(gaps[1..4].iter().all(|gap| *gap >= Duration::from_millis(140)), "{gaps:?}");
+    assert_eq!(*percentages.lock().unwrap(), [86.0; 4]);
 }

@@ -376,30 +376,3 @@ async fn an_outage_causes_no_retry_storm_and_does_not_fail_the_crawl() {
     let last = sandbox.requests().last().unwrap().in_flight;
     assert!(last <= 8, "{last} at once at the end");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_slow_down_near_the_usage_limit() {
-    let sandbox = Sandbox::start().await.unwrap();
-    let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
-    let sequence = SequenceId::new(sequence.id()).unwrap();
-    let expected_text = Arc::new(Mutex::new(Vec::new()));
-    let client = builder(&sandbox).observer(Arc::new({
-        let expected_text = Arc::clone(&expected_text);
-        move |event: &Event<'_>| {
-            if let Event::ApiUsage { percent, .. } = event {
-                expected_text.lock().unwrap().push(*percent);
-            }
-        }
-    }));
-    let client = client.build().unwrap();
-    let full =
-        Fault::status(200, "{\"data\":[]}").header("x-app-usage", "{\"call_count\":86,\"total_time\":3}");
-    sandbox.add_rule(Rule::on(Host::Graph).times(4).fault(full));
-    for _ in 0..6 {
-        client.image_ids(&sequence).await.ok();
-    }
-    let at: Vec<_> = sandbox.requests().iter().map(|request| request.at).collect();
-    let gaps: Vec<_> = at.windows(2).map(|pair| pair[1].checked_sub(pair[0]).unwrap()).collect();
-    assert!(gaps[1..4].iter().all(|gap| *gap >= Duration::from_millis(140)), "{gaps:?}");
-    assert_eq!(*expected_text.lock().unwrap(), [86.0; 4]);
-}

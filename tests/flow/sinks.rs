@@ -1,4 +1,4 @@
-//! What every sink must do, whatever it writes: one macro line a sink.
+//! The conformance suite of the sinks: one macro call for each sink.
 
 use std::fs;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ fn all_fields() -> Fields {
     Fields::known().join(",").parse().unwrap()
 }
 
-/// A record with an odd value in every column, and one with none but the key.
+/// Returns a record with an unusual value in every column, and one with only the key.
 fn odd_records() -> Vec<Metadata> {
     vec![odd_metadata(), metadata_record("1")]
 }
@@ -62,7 +62,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn odd_values_and_none_come_back_equal() {
+            async fn odd_and_missing_values_round_trip() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 assert_eq!(drain(sink(&path), odd_records().into_iter().map(Ok)).await.unwrap(), 2);
@@ -70,7 +70,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn a_hundred_thousand_records_come_back_in_order_and_the_same_every_time() {
+            async fn a_hundred_thousand_records_round_trip_in_order_with_identical_bytes() {
                 let folder = tempfile::tempdir().unwrap();
                 let (first, second) = (folder.path().join("first"), folder.path().join("second"));
                 for path in [&first, &second] {
@@ -84,7 +84,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn an_error_in_the_middle_leaves_the_old_file_and_comes_back() {
+            async fn an_error_in_the_middle_is_returned_and_leaves_the_old_file() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 fs::write(&path, "old").unwrap();
@@ -97,7 +97,7 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn dropped_half_way_it_leaves_nothing() {
+            async fn a_dropped_sink_leaves_no_file() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 let endless = stream::iter(many().take(5000).map(Ok)).chain(stream::pending()).boxed();
@@ -108,18 +108,18 @@ macro_rules! conforms {
             }
 
             #[tokio::test]
-            async fn a_flow_that_is_stopped_leaves_a_valid_shorter_file() {
+            async fn a_stopped_flow_writes_a_valid_shorter_file() {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("table");
                 let endless = stream::iter(many().take(3000).map(Ok)).chain(stream::pending());
-                let soon = tokio::time::sleep(std::time::Duration::from_secs(2));
-                let report = Flow::from(endless).until(soon).into_sink(sink(&path)).await.unwrap();
+                let stop = tokio::time::sleep(std::time::Duration::from_secs(2));
+                let report = Flow::from(endless).until(stop).into_sink(sink(&path)).await.unwrap();
                 assert!(report.stopped);
                 assert_eq!((report.records, read(&path, FORMAT).await.len()), (3000, 3000));
             }
 
             #[tokio::test]
-            async fn a_folder_that_cannot_be_written_to_is_an_output_error_without_any_reading() {
+            async fn an_unwritable_folder_is_an_io_error_before_any_record_is_read() {
                 let folder = tempfile::tempdir().unwrap();
                 fs::write(folder.path().join("file"), "no folder").unwrap();
                 let polled = Arc::new(AtomicUsize::new(0));
@@ -133,7 +133,7 @@ macro_rules! conforms {
                     .unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Io);
                 assert!(error.chain().contains("file/table"), "{}", error.chain());
-                assert!(polled.load(Ordering::Relaxed) < 2000, "it stopped early");
+                assert!(polled.load(Ordering::Relaxed) < 2000, "stopped early");
             }
         }
     };
@@ -168,16 +168,16 @@ async fn a_sink_that_fails_leaves_nothing_of_a_tap() {
     let folder = tempfile::tempdir().unwrap();
     let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
     let flow = Flow::from(stream::iter(many().map(Ok))).tap(CsvSink::create(&good));
-    let error = flow.into_sink(full_disk_after(&bad, 50_000)).await.unwrap_err();
+    let error = flow.into_sink(sink_on_disk_of(&bad, 50_000)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     eventually("nothing is left", || names(folder.path()).is_empty()).await;
 }
 
 /// A sink that stops after one record.
-struct One;
+struct TakeOne;
 
 #[streetflow::async_trait]
-impl Sink<Metadata> for One {
+impl Sink<Metadata> for TakeOne {
     async fn drain(self: Box<Self>, mut records: RecordStream<Metadata>) -> Result<Written> {
         records.try_next().await?;
         Ok(Written::default())
@@ -187,12 +187,12 @@ impl Sink<Metadata> for One {
 #[tokio::test]
 async fn a_flow_continues_after_a_tap_has_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let flow = Flow::from(stream::iter(many().map(Ok))).tap(One);
+    let flow = Flow::from(stream::iter(many().map(Ok))).tap(TakeOne);
     let report = flow.into_sink(CsvSink::create(folder.path().join("table"))).await.unwrap();
     assert_eq!(report.records, 100_000);
 }
 
-/// A disk that has room for so many bytes.
+/// A writer on a disk with space for a number of bytes.
 struct Disk<W> {
     inner: W,
     room: usize,
@@ -209,21 +209,21 @@ impl<W: Write> Write for Disk<W> {
     }
 }
 
-fn full_disk_after(path: &Path, room: usize) -> impl Sink<Metadata> + 'static {
-    full_disk(path, room, Format::Csv)
+fn sink_on_disk_of(path: &Path, room: usize) -> impl Sink<Metadata> + 'static {
+    sink_on_full_disk(path, room, Format::Csv)
 }
 
-fn full_disk(path: &Path, room: usize, format: Format) -> impl Sink<Metadata> + 'static {
+fn sink_on_full_disk(path: &Path, room: usize, format: Format) -> impl Sink<Metadata> + 'static {
     FileSink::create(path, move |inner| {
         encoder_for::<Metadata>(Box::new(Disk { inner, room }), format, &Layout::default())
     })
 }
 
 #[tokio::test]
-async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
+async fn a_full_disk_is_an_io_error_with_a_hint_and_leaves_no_file() {
     for (format, room) in Format::ALL.iter().flat_map(|format| [(format, 0), (format, 50_000)]) {
         let folder = tempfile::tempdir().unwrap();
-        let sink = full_disk(&folder.path().join("table"), room, *format);
+        let sink = sink_on_full_disk(&folder.path().join("table"), room, *format);
         let error = drain(sink, many().map(Ok)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{format}");
         assert!(error.hint().unwrap_or_default().contains("free some space"), "{format}: {}", error.chain());
@@ -252,12 +252,12 @@ async fn streamed_bytes_equal_encoded_bytes() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_is_swept_away_and_what_a_living_one_writes_is_not() {
+async fn leftovers_of_killed_processes_are_removed_and_files_of_running_ones_stay() {
     let folder = tempfile::tempdir().unwrap();
     let (dead, alive) =
         (folder.path().join(".table.DeadAb.partial"), folder.path().join(".table.Alive0.partial"));
     fs::write(&dead, "half").unwrap();
-    // No name that this program gives, so no file of its own.
+    // Not a name that this program uses, so not its file.
     fs::write(folder.path().join(".table.mine.partial"), "thesis").unwrap();
     let held = fs::File::create(&alive).unwrap();
     held.lock().unwrap();

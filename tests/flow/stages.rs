@@ -8,7 +8,7 @@ use streetflow::{
     Client, Error, ErrorKind, FetchMetadata, Fields, Image, ImageId, ListImages, Metadata, Record, Result,
     SequenceId, Stage,
 };
-use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, MockSequence, RecordedRequest, Rule, Sandbox};
 
 use crate::support::{builder, client, failure, image_record, sequence_record};
 
@@ -37,14 +37,14 @@ fn ids(records: &[Result<Metadata>]) -> Vec<&str> {
 
 /// Counts the responses with each image, alone or in a batch.
 fn count_responses(requests: &[RecordedRequest]) -> HashMap<String, usize> {
-    let mut count_responses = HashMap::new();
+    let mut counts = HashMap::new();
     for one in requests.iter().filter(|request| request.status == Some(200)) {
         let single = one.path.trim_start_matches('/').to_owned();
         for id in if one.ids().is_empty() { vec![single] } else { one.ids() } {
-            *count_responses.entry(id).or_insert(0) += 1;
+            *counts.entry(id).or_insert(0) += 1;
         }
     }
-    count_responses
+    counts
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn images_are_in_capture_order_sequence_by_sequence() {
     let expected: Vec<String> = sequences
         .iter()
         .filter(|sequence| !sequence.is_gone())
-        .flat_map(|sequence| sequence.images())
+        .flat_map(MockSequence::images)
         .map(|image| image.id())
         .collect();
     let sequences: Vec<_> = sequences.iter().map(|sequence| Ok(sequence_record(sequence))).collect();
@@ -177,7 +177,7 @@ async fn gone_images_are_errors_in_their_place_whether_omitted_or_failing_the_ba
         let sandbox = Sandbox::builder().gone_fails_batch(spoils).start().await.unwrap();
         let data = sandbox.mock_data();
         let sequences = data.sequences().iter().filter(|sequence| !sequence.is_gone());
-        let images: Vec<_> = sequences.flat_map(|sequence| sequence.images()).collect();
+        let images: Vec<_> = sequences.flat_map(MockSequence::images).collect();
         let at: Vec<_> =
             images.iter().enumerate().filter(|(_, image)| image.is_gone()).map(|(at, _)| at).collect();
         assert_eq!(at.len(), 3);

@@ -1,4 +1,4 @@
-"""Holds the files that streetflow writes against readers that are not ours; `run` installs them and starts this."""
+"""Reads the files that streetflow writes with other programs. `run` installs them and starts this script."""
 
 import csv
 import itertools
@@ -40,7 +40,7 @@ FIELDS = (
 ENDINGS = {"csv": "csv", "parquet": "parquet", "geojson": "geojson", "geojsonseq": "geojsonl"}
 BIG = 600_000
 
-# What the small world has not, as cells of a CSV; the lists are repeated, one beside the other.
+# Values that the mock data does not contain, as cells of a CSV file. The lists are repeated and combined.
 TEXTS = ['quote " comma , line\nfeed', "Ω 🚲 \u2028", " spaces ", "null", "007", "1e5", "\\", "\x01\x1e\x7f"]
 NUMBERS = ["-0", "0", "5e-324", "1.7976931348623157e308", "0.1", "1e16", "123456789.12345679", "-2.225073858e-308"]
 ODD = {
@@ -49,8 +49,8 @@ ODD = {
     "creator_username": TEXTS,
     "altitude": NUMBERS,
     "merge_cc": NUMBERS,
-    # The last and the first timestamp, and what is just beyond them. GDAL takes numbers below -1e18 for doubles, and
-    # the greatest of 64 bits for one that did not fit.
+    # The last and first timestamps, and those just out of range. GDAL reads numbers below -1e18 as doubles, and
+    # the largest of 64 bits as an overflow.
     "captured_at": [-62135596800001, -62135596800000, -1, 0, 253402300799999, 253402300800000, 2**63 - 2, -(10**17)],
     "width": [-(2**31), 2**31 - 1, 0, ""],
     "is_pano": ["true", "false", ""],
@@ -58,7 +58,7 @@ ODD = {
     "lat": ["90", "-90", "-0", "1e-300", "35.000000000000007", "0", "89.99999999999999", ""],
     "computed_lon": ["-0", "", "5e-324"],
     "computed_lat": ["0", "", "-90"],
-    # GDAL takes a column for JSON text if its first list is empty.
+    # GDAL reads a column as JSON text if its first list is empty.
     "computed_rotation": ["[-0,5e-324,1e300]", "[]", "[1]", ""],
     "detections": ['["","a\\"b","Ω,\\n"]', "[]", '["7"]', ""],
 }
@@ -77,25 +77,25 @@ def crawl(folder, formats, *args):
 
 
 def all_readers(label, folder, name, table, place="original", **options):
-    """Every reader of every format in which the folder has the table."""
+    """Runs every reader on every format of the table in the folder."""
     parquet = folder / f"{name}.parquet"
     attempt(with_pyarrow, f"{label} {name}.parquet", parquet, table, place, **options)
     attempt(with_duckdb, f"{label} {name}.parquet", parquet, table, place)
     if points(table, place) is not None:
         attempt(with_validator, f"{label} {name}.parquet", parquet)
         attempt(with_geopandas, f"{label} {name}.parquet", parquet, table, place)
-    # Polars 2.1 can't open a file with a native geometry.
+    # Polars 2.1 cannot open a file with a native geometry.
     if not options.get("native"):
         attempt(with_polars, f"{label} {name}.parquet", parquet, table, place)
     for ending in ("geojson", "geojsonl"):
         attempt(with_json, f"{label} {name}.{ending}", folder / f"{name}.{ending}", table, place)
-        # GDAL learns the columns from the features: where there are none it has nothing to read.
+        # GDAL infers the columns from the features, so it cannot read a file without features.
         if table["seq_id"]:
             attempt(with_gdal, f"{label} {name}.{ending}", folder / f"{name}.{ending}", table, place)
 
 
 def crawls(root):
-    """A crawl of the small world with each of the options."""
+    """Crawls the mock server with each of the options."""
     variants = {
         "default": ([], {}),
         "best": (["--geometry", "best"], {"place": "best"}),
@@ -114,7 +114,7 @@ def crawls(root):
 
 
 def csv_in_duckdb(label, path):
-    """The cells as they stand: DuckDB would take ids for numbers."""
+    """Returns the cells as text, because DuckDB would read ids as numbers."""
     with open(path, newline="", encoding="utf-8") as file:
         _, *cells = csv.reader(file)
     rows = duckdb.sql(f"FROM read_csv('{path}', all_varchar = true)").fetchall()
@@ -122,7 +122,7 @@ def csv_in_duckdb(label, path):
 
 
 def separators(root):
-    """Features that are begun by RS."""
+    """Checks features that start with RS."""
     folder = root / "rs"
     crawl(folder, ["csv", "geojsonseq"], "--rs")
     table = read_csv(folder / "img_meta_dataset.csv")
@@ -131,7 +131,7 @@ def separators(root):
 
 
 def conversions(root):
-    """From every format into every other: each file must be what the crawl would have written."""
+    """Converts every format into every other. Each file must equal that of the crawl."""
     meta = ["--fields", FIELDS]
     for run, name, place, args in (
         ("default", "img_meta_dataset", "original", meta),
@@ -142,7 +142,7 @@ def conversions(root):
         table = read_csv(root / run / f"{name}.csv")
         for source, target in itertools.product(ENDINGS.values(), repeat=2):
             label, path = f"{source} to {target}, {run} {name}", root / f"{run}-{name}-of-{source}.{target}"
-            # CSV has no geometry to choose.
+            # CSV has no choice of geometry.
             chosen = ["--geometry", place] if target != "csv" and place != "original" else []
             streetflow("convert", root / run / f"{name}.{source}", path, *args, *chosen)
             if target == "csv":
@@ -154,7 +154,7 @@ def conversions(root):
 
 
 def odd_values(root):
-    """Odd values, and a table without rows: made as CSV, converted into all formats."""
+    """Unusual values, and a table without rows: written as CSV, converted into all formats."""
     with open(root / "default/img_meta_dataset.csv", newline="", encoding="utf-8") as file:
         header = next(csv.reader(file))
     for label, rows in (("odd", 72), ("empty", 0)):
@@ -173,7 +173,7 @@ def odd_values(root):
 
 
 def big(root):
-    """A large world, asked over the network: whether a search by place skips row groups."""
+    """Checks with large mock data over the network that a spatial query skips row groups."""
     folder = root / "big"
     box, fields = "32.19,34.52,34.18,35.49", "captured_at,geometry"
     fixed = ["--no-download", "--format", "csv,parquet", "--tile-rate", "100000", "-o", folder]
@@ -197,7 +197,7 @@ def big(root):
 
 
 def skipping(label, path, table):
-    """How many row groups a reader must touch to find a hundredth of the points."""
+    """Returns the number of row groups that a query for a hundredth of the points reads."""
     (west, south, east, north), inside = search(table, points(table))
     wanted = (pc.field("bbox", "xmin") <= east) & (pc.field("bbox", "xmax") >= west)
     wanted &= (pc.field("bbox", "ymin") <= north) & (pc.field("bbox", "ymax") >= south)
@@ -211,7 +211,7 @@ def skipping(label, path, table):
 
 
 def pictures(root):
-    """Pictures that carry what is known of them, thumbs of all and some originals."""
+    """Checks EXIF data of pictures: thumbnails of all images and some originals."""
     fields = "geometry,captured_at,compass_angle,altitude,make,model,is_pano,creator,attribution,page_url"
     for label, args in (
         ("thumbs", ["--exif", "always", "--layout", "sequence"]),
@@ -224,7 +224,7 @@ def pictures(root):
 
 
 def no_token(root):
-    """The token that the sandbox asks for and the crawl was given is in no file."""
+    """Checks that no file contains the token of the crawl."""
     files = [path for path in root.rglob("*") if path.is_file()]
     found = [str(path.relative_to(root)) for path in files if b"MLY|" in path.read_bytes()]
     check(f"no token in any of {len(files)} files", files and not found, found)

@@ -1,4 +1,4 @@
-"""ExifTool: whether it finds in the pictures what the table says of them, and nothing to complain of."""
+"""ExifTool: the pictures contain the values of the table, and ExifTool reports no warnings."""
 
 import json
 import shutil
@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from readers import check
 
-# What a record must be for its value to be written.
+# Valid ranges of values that are written.
 ALTITUDES = (-1000, 15_000)
 LAST = 253_402_300_799_999
-# Of what ExifTool prints with fifteen digits, in degrees, metres and degrees.
+# Tolerances of ExifTool's output with fifteen digits, in degrees, metres and degrees.
 NEAR = {"lon": 1e-10, "lat": 1e-10, "altitude": 0.0005, "compass_angle": 5e-7}
 PLACES = {"lon": "GPSLongitude", "lat": "GPSLatitude", "altitude": "GPSAltitude"}
 TEXTS = {
@@ -25,7 +25,7 @@ TEXTS = {
 
 
 def expected(column, cell):
-    """The value of a cell, if it is one that a picture may carry."""
+    """Returns the value of a cell, if it is valid for EXIF."""
     if cell in (None, ""):
         return None
     if column == "altitude" and not ALTITUDES[0] <= float(cell) <= ALTITUDES[1]:
@@ -36,7 +36,7 @@ def expected(column, cell):
 
 
 def differences(row, said):
-    """The tags of a picture that do not say what its row does."""
+    """Returns the tags of a picture that differ from its row."""
     wrong = []
 
     def same(column, tag, got, want, near=None):
@@ -51,7 +51,7 @@ def differences(row, said):
     for tag in ("GPS:GPSImgDirection", "XMP-exif:GPSImgDirection"):
         same("compass_angle", tag, said.get(tag), want, NEAR["compass_angle"])
     for column in ("lat", "lon"):
-        # The two ways to say it must not differ either.
+        # Both representations must agree.
         same(column, "XMP", said.get(f"XMP-exif:{PLACES[column]}"), expected(column, row[column]), 1e-10)
     for column, tags in TEXTS.items():
         want = str(row[column] or "").strip() or None
@@ -72,13 +72,13 @@ def differences(row, said):
 
 
 def clock(milliseconds):
-    """`2024:06:28 17:00:28.042+00:00`, by the calendar of Python."""
+    """Formats `2024:06:28 17:00:28.042+00:00` with Python's calendar."""
     time = datetime(1970, 1, 1) + timedelta(milliseconds=milliseconds)
     return f"{time:%Y:%m:%d %H:%M:%S}.{milliseconds % 1000:03}+00:00"
 
 
 def with_exiftool(label, folder, rows):
-    """Every picture of the folder against its row."""
+    """Compares every picture of the folder with its row."""
     if shutil.which("exiftool") is None:
         print(f"MISSING {label}: exiftool is not installed, so nobody has looked into the pictures", flush=True)
         return

@@ -1,4 +1,4 @@
-"""The readers: each is given a file and the reference, and says how far they agree."""
+"""The readers: each compares a file with the reference."""
 
 import json
 
@@ -14,7 +14,7 @@ import pyogrio
 from reference import ARROW, EDGES, differences, extent, feature_columns, parquet_columns, points, search, wkb
 
 GROUP_ROWS = 65_536
-# Values that hardly come twice: a dictionary would hold all of them once more.
+# Columns with mostly unique values, for which a dictionary would only add size.
 NO_DICTIONARY = ["img_id", "captured_at", "compass_angle", "geometry", "bbox"]
 NO_DICTIONARY += ["thumb_256_url", "thumb_1024_url", "thumb_2048_url", "thumb_original_url"]
 
@@ -32,7 +32,7 @@ def compare(name, expected, got):
 
 
 def attempt(job, label, *args, **options):
-    """Does a job; if a reader gives up that is a failure, and the next one still gets its turn."""
+    """Runs a job. If a reader fails, that is a failure, and the next reader still runs."""
     try:
         job(label, *args, **options)
     except Exception as error:
@@ -44,7 +44,7 @@ def with_validator(label, path):
     for group in ("core", "covering"):
         tests = [test for test in report["outcomes"] if test["id"].startswith(f"/conf/{group}/")]
         failed = [f"{test['id']} {test['message']}" for test in tests if test["status"] == "fail"]
-        # A class of which every test is skipped would pass too.
+        # Skipped tests would pass too.
         ran = any(test["status"] == "pass" for test in tests) and not report["sampled"]
         check(f"{label}: geoparquet-validator, class {group}", ran and not failed, failed)
 
@@ -62,7 +62,7 @@ def with_pyarrow(label, path, table, place="original", codec="ZSTD", native=Fals
 
     arrow = file.read()
     if "captured_at" in expected:
-        # As numbers: Python's own timestamps lose what is in the year 9999 in some time zones.
+        # As numbers, because Python's timestamps overflow in the year 9999 in some time zones.
         index = arrow.schema.get_field_index("captured_at")
         arrow = arrow.set_column(index, "captured_at", arrow["captured_at"].cast(pa.int64()))
     columns = {name: arrow[name].to_pylist() for name in arrow.column_names}
@@ -82,7 +82,7 @@ def with_pyarrow(label, path, table, place="original", codec="ZSTD", native=Fals
 
 
 def boxes_of(label, boxes, places):
-    """Each edge must be the nearest 32-bit number on the outer side of the point, or the point itself."""
+    """Checks that each edge is the nearest 32-bit number outside of the point, or the point itself."""
     nulls = [box is None for box in boxes] == [point is None for point in places]
     got = np.array([[box[edge] for edge in EDGES] for box in boxes if box]).reshape(-1, 4)
     exact = np.array([point * 2 for point in places if point]).reshape(-1, 4)
@@ -93,7 +93,7 @@ def boxes_of(label, boxes, places):
 
 
 def chunks_of(label, file, expected, codec, native):
-    """What the footer says of each column chunk: how it is packed, and by what a reader can skip it."""
+    """Checks encodings, statistics and indexes of each column chunk in the footer."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     odd, start = [], 0
     for group in groups:
@@ -107,10 +107,10 @@ def chunks_of(label, file, expected, codec, native):
             rules = {
                 "codec": chunk.compression == codec,
                 "statistics": chunk.is_stats_set and stats.has_null_count,
-                # A native geometry has no least and most, and so no index of them.
+                # A native geometry has no minimum and maximum, so it has no index.
                 "page index": chunk.has_offset_index and chunk.has_column_index != (native and name == "geometry"),
                 "dictionary": name not in NO_DICTIONARY or not has_dictionary,
-                # Of a list it is the items that are counted.
+                # For lists, the items are counted.
                 "null count": "." in path or stats.null_count == len(values) - len(known),
                 "least and most": not is_number or (stats.min, stats.max) == (min(known), max(known)),
             }
@@ -123,9 +123,9 @@ def chunks_of(label, file, expected, codec, native):
 
 
 def notes_of(label, path, file, places, crawled):
-    """The metadata of the file."""
+    """Returns the metadata of the file."""
     notes = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
-    # `read_schema` shows the metadata of the embedded Arrow schema, and not the footer's.
+    # `read_schema` returns the metadata of the embedded Arrow schema, not of the footer.
     embedded = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
     footer = {key: value for key, value in notes.items() if key != "ARROW:schema"}
     check(f"{label}: pyarrow, the embedded schema says what the footer says", embedded == footer, embedded.keys())
@@ -202,20 +202,20 @@ def with_gdal(label, path, table, place="original"):
     key = table["img_id" if "img_id" in table else "seq_id"]
     info = pyogrio.read_info(path, force_feature_count=True)
     driver = "GeoJSON" if path.suffix == ".geojson" else "GeoJSONSeq"
-    # Where every geometry is null there is nothing to tell their type by.
+    # If all geometries are null, their type is unknown.
     wanted = (driver, "EPSG:4326", "Point" if any(places or ()) else "Unknown", len(key))
     got = (info["driver"], info["crs"], info["geometry_type"], info["features"])
     check(f"{label}: GDAL, driver, reference system, type and number", got == wanted, got)
     arrow = pyogrio.read_arrow(path)[1]
     got = {name: arrow[name].to_pylist() for name in arrow.column_names}
-    # It makes a column of the features' ids, unless a property is called so, and one of the geometry in any case.
+    # It adds a column for the ids of features, unless a property has that name, and always one for the geometry.
     expected = ({} if "id" in expected else {"id": key}) | expected
     expected["wkb_geometry"] = expected.pop("geometry", [None] * len(key))
     compare(f"{label}: GDAL, values", expected, got)
 
 
 def with_json(label, path, table, place="original", rs=False):
-    """Python's json module, made as strict as RFC 8259: no NaN, no key twice."""
+    """Python's json module in the strictness of RFC 8259: no NaN, no duplicate keys."""
 
     def refuse(what):
         raise ValueError(f"{what} is no JSON")

@@ -1,4 +1,4 @@
-"""What the readers are held against: the CSV that a run writes beside the other formats, read by Python's own module.
+"""The reference of the readers: the CSV file that a run writes beside the other formats, read by Python's csv module.
 
 Whatever a reader gives back must be the same to the bit.
 """
@@ -10,7 +10,7 @@ import struct
 import numpy as np
 import pyarrow as pa
 
-# The columns by their kind: how a cell of the CSV is read, and the type that it should have in Arrow.
+# The columns by kind: the parser of a CSV cell, and the expected Arrow type.
 KINDS = [
     (
         "org_id seq_id img_id id sequence camera_type make model creator_id creator_username organization_id "
@@ -38,19 +38,19 @@ ARROW = {name: arrow for names, _, arrow in KINDS for name in names.split()} | {
     "geometry": pa.binary(),
     "bbox": pa.struct([pa.field(edge, pa.float32(), nullable=False) for edge in EDGES]),
 }
-# The milliseconds of the years 1 to 9999.
+# Milliseconds of the years 1 to 9999.
 TIMES = range(-62_135_596_800_000, 253_402_300_800_000)
 
 
 def read_csv(path):
-    """The columns of a CSV by name, None where a cell is empty."""
+    """Returns the columns of a CSV file by name, with None for empty cells."""
     with open(path, newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     return {name: [PARSE[name](row[i]) if row[i] else None for row in rows] for i, name in enumerate(header)}
 
 
 def points(table, place="original"):
-    """The (lon, lat) of each row, None where there is none; None for a table that lies nowhere."""
+    """Returns (lon, lat) or None for each row. None for a table without coordinates."""
 
     def of(lon, lat):
         return [None if None in pair else pair for pair in zip(table[lon], table[lat])]
@@ -68,7 +68,7 @@ def wkb(point):
 
 
 def feature_columns(table, place="original"):
-    """The columns as GeoJSON has them: the geometry replaces the original point, or stands beside both."""
+    """Returns the columns as in GeoJSON: the geometry replaces the original point, or is in addition to both."""
     hidden = ("lon", "lat") if place == "original" else ()
     columns = {name: values for name, values in table.items() if name not in hidden}
     places = points(table, place)
@@ -76,7 +76,7 @@ def feature_columns(table, place="original"):
 
 
 def parquet_columns(table, place="original"):
-    """The columns as Parquet has them, without the boxes: times that are no timestamps stand in a column beside."""
+    """Returns the columns as in Parquet, without boxes. Times that are no timestamps have their own column."""
     columns = {}
     for name, values in feature_columns(table, place).items():
         columns[name] = values
@@ -87,14 +87,14 @@ def parquet_columns(table, place="original"):
 
 
 def bits(value):
-    """What tells a value from any other: to Python 0.0 and -0.0 are equal, and so are 1, 1.0 and True."""
+    """Returns a key that is unique for a value: in Python, 0.0 equals -0.0, and 1 equals 1.0 and True."""
     if isinstance(value, list):
         return [bits(item) for item in value]
     return struct.pack("<d", value) if isinstance(value, float) else (type(value), value)
 
 
 def differences(expected, got):
-    """What a reader saw otherwise: columns, their order, the number of rows, values."""
+    """Returns the differences of a reader's result: columns, order, number of rows, values."""
     wrong = [] if list(expected) == list(got) else [f"columns {list(got)} instead of {list(expected)}"]
     for column in expected.keys() & got.keys():
         if len(expected[column]) != len(got[column]):
@@ -114,7 +114,7 @@ def extent(places):
 
 
 def search(table, places):
-    """A box around a hundredth of the points or more, and the ids of the images in it.
+    """Returns a box around at least a hundredth of the points, and the ids of its images.
 
     No point is so near the edge of the box that rounding to 32 bits would decide whether it is in.
     """
@@ -131,7 +131,7 @@ def search(table, places):
     while True:
         west, east = float(lon[middle] - size), float(lon[middle] + size)
         south, north = float(lat[middle] - size), float(lat[middle] + size)
-        # At 180 degrees neighbours of 32 bits are 1.5e-5 apart, elsewhere they are closer.
+        # At 180 degrees, adjacent 32-bit numbers are 1.5e-5 apart, elsewhere less.
         if inside().sum() >= len(known) / 100 and inside(2e-5).sum() == inside(-2e-5).sum():
             return (west, south, east, north), [table["img_id"][row] for row in np.flatnonzero(inside())]
         size += 2e-4

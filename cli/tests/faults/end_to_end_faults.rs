@@ -76,10 +76,10 @@ async fn crawl_with_kills(kills: usize) {
     while killed < kills {
         sandbox.clear_requests();
         let mut child = with(&sandbox, folder.path(), CYPRUS).stderr(Stdio::null()).spawn().unwrap();
-        let most = random.usize(1..2 * needed / kills);
+        let max = random.usize(1..2 * needed / kills);
         // The last run can finish earlier.
         let mut ended = false;
-        while !ended && sandbox.requests().len() < most {
+        while !ended && sandbox.requests().len() < max {
             tokio::time::sleep(Duration::from_millis(2)).await;
             ended = child.try_wait().unwrap().is_some();
         }

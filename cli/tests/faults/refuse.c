@@ -1,7 +1,7 @@
-/* Makes the file system refuse calls, for tests/it/file_system.rs: LD_PRELOAD this, and name an errno in
-   REFUSE_FSYNC, REFUSE_FOLDER_FSYNC, REFUSE_FLOCK, REFUSE_FLOCK_READ_ONLY or REFUSE_FUTIMENS.
-   SLOW_FUTIMENS holds a picture up for so many milliseconds before it gets its name; with LOG, a file gets a line when
-   that is over and when a marker is removed. */
+/* A library for LD_PRELOAD that makes system calls fail, for cli/tests/faults/file_system.rs. REFUSE_FSYNC,
+   REFUSE_FOLDER_FSYNC, REFUSE_FLOCK, REFUSE_FLOCK_READ_ONLY and REFUSE_FUTIMENS contain the errno of the call.
+   SLOW_FUTIMENS delays a picture by this many milliseconds before its rename. LOG is a file that gets a line after
+   each delay and after the removal of a marker. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
     static __typeof__(name) *real; \
     if (!real) real = dlsym(RTLD_NEXT, #name)
 
-static int refused(const char *variable) {
+static int fails(const char *variable) {
     const char *number = getenv(variable);
     if (number) errno = atoi(number);
     return number != NULL;
@@ -29,7 +29,7 @@ static int is_folder(int fd) {
     return fstat(fd, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
-static void note(const char *line) {
+static void append_log(const char *line) {
     const char *path = getenv("LOG");
     int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND, 0666) : -1;
     if (fd >= 0) {
@@ -40,20 +40,20 @@ static void note(const char *line) {
 
 int fsync(int fd) {
     REAL(fsync);
-    if (refused(is_folder(fd) ? "REFUSE_FOLDER_FSYNC" : "REFUSE_FSYNC")) return -1;
+    if (fails(is_folder(fd) ? "REFUSE_FOLDER_FSYNC" : "REFUSE_FSYNC")) return -1;
     return real(fd);
 }
 
 int fdatasync(int fd) {
     REAL(fdatasync);
-    if (refused("REFUSE_FSYNC")) return -1;
+    if (fails("REFUSE_FSYNC")) return -1;
     return real(fd);
 }
 
 int flock(int fd, int operation) {
     REAL(flock);
-    if (refused("REFUSE_FLOCK")) return -1;
-    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY && refused("REFUSE_FLOCK_READ_ONLY")) return -1;
+    if (fails("REFUSE_FLOCK")) return -1;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY && fails("REFUSE_FLOCK_READ_ONLY")) return -1;
     return real(fd, operation);
 }
 
@@ -68,17 +68,17 @@ static int is_picture(int fd) {
 int futimens(int fd, const struct timespec times[2]) {
     REAL(futimens);
     const char *slow = getenv("SLOW_FUTIMENS");
-    if (refused("REFUSE_FUTIMENS")) return -1;
+    if (fails("REFUSE_FUTIMENS")) return -1;
     if (slow && is_picture(fd)) {
         struct timespec wait = {atoi(slow) / 1000, atoi(slow) % 1000 * 1000000L};
         nanosleep(&wait, NULL);
-        note("time set\n");
+        append_log("time set\n");
     }
     return real(fd, times);
 }
 
 int unlink(const char *path) {
     REAL(unlink);
-    if (strstr(path, ".unsynced.")) note("marker removed\n");
+    if (strstr(path, ".unsynced.")) append_log("marker removed\n");
     return real(path);
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use streetflow::geo::Area;
 use streetflow::{Bbox, LonLat};
-use streetflow_sandbox::{Host, MockData, MockImage, Sandbox};
+use streetflow_sandbox::{Host, MockData, MockImage, MockSequence, Sandbox};
 
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::names;
@@ -19,7 +19,7 @@ type Fits = Box<dyn Fn(&Value) -> bool>;
 
 /// Returns all existing images with their Graph API JSON.
 fn images<'w>(sandbox: &'w Sandbox, fields: &str) -> Vec<(MockImage<'w>, Value)> {
-    let images = sandbox.mock_data().sequences().iter().flat_map(|sequence| sequence.images());
+    let images = sandbox.mock_data().sequences().iter().flat_map(MockSequence::images);
     let known = images.filter_map(|image| Some((image, sandbox.image_json(&image.id(), fields)?)));
     known.map(|(image, json)| (image, serde_json::from_str(&json).unwrap())).collect()
 }
@@ -291,13 +291,12 @@ async fn several_owners_can_be_included_and_excluded() {
     let (ours, roads) = (MockData::ORGANIZATION, "315540227849163");
     let all = "sequences --bbox=32.19,34.52,34.18,35.49 --exhaustive --tile-rate=1000000";
     let found = || column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect::<BTreeSet<_>>();
-    let truth = |belongs: &dyn Fn(&streetflow_sandbox::MockSequence) -> bool| {
+    let truth = |belongs: &dyn Fn(&MockSequence) -> bool| {
         let sequences = sandbox.mock_data().sequences().iter().filter(|sequence| belongs(sequence));
         sequences.map(|sequence| sequence.id().to_owned()).collect::<BTreeSet<_>>()
     };
-    let of = |sequence: &streetflow_sandbox::MockSequence, id: &str| {
-        sequence.organization() == Some(id) || sequence.creator() == id
-    };
+    let of =
+        |sequence: &MockSequence, id: &str| sequence.organization() == Some(id) || sequence.creator() == id;
     for flags in [format!("--org-id={ours},{roads}"), format!("--org-id={ours} --org-id={roads}")] {
         run_and_check(&sandbox, folder.path(), &format!("{all} {flags}")).await;
         assert_eq!(found(), truth(&|sequence| of(sequence, ours) || of(sequence, roads)));

@@ -28,7 +28,7 @@ async fn a_user_is_found_by_name_everywhere_and_within_an_area() {
     let counts = check("user", &sandbox, &outputs, 0);
     let found = column(&outputs, "seq_dataset.csv", "seq_id");
     assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), sequences_of_user(sandbox.mock_data()));
-    assert_eq!(found.len(), sequences_of_user(sandbox.mock_data()).len(), "each once");
+    assert_eq!(found.len(), sequences_of_user(sandbox.mock_data()).len(), "no duplicates");
     assert!(column(&outputs, "seq_dataset.csv", "org_id").iter().all(|id| id == MockData::USER_ID));
     assert!(sandbox.requests_to(Host::Tiles).is_empty() && counts["steps"]["sequences"]["unit"] == "pages");
 

@@ -48,53 +48,46 @@ pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
 }
 
 /// Returns the ids of a step in a log.
-pub(crate) fn ids_in_log(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
-    let ids = column(outputs, ledger, "id");
-    let steps = column(outputs, ledger, "step");
-    steps.into_iter().zip(ids).filter(|(of, _)| of == step).map(|(_, id)| id).collect()
+pub(crate) fn ids_in_log(outputs: &Path, log: &str, step: &str) -> Vec<String> {
+    let ids = column(outputs, log, "id");
+    let steps = column(outputs, log, "step");
+    steps.into_iter().zip(ids).filter(|(name, _)| name == step).map(|(_, id)| id).collect()
 }
 
 /// Asserts that report, tables, logs and requests of a run agree. Returns the report.
-pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) -> Value {
+pub(crate) fn check(context: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) -> Value {
     let report = report(outputs);
-    assert_eq!(report["exit_code"], exit, "{what}: {report:#}");
+    assert_eq!(report["exit_code"], exit, "{context}: {report:#}");
     let outcome = report["outcome"].as_str().unwrap();
     let completed = ["finished", "finished_with_failures"].contains(&outcome);
-    let mut received: Option<u64> = None;
+    let mut expected: Option<u64> = None;
     for (step, counts) in report["steps"].as_object().unwrap() {
         let count = |name: &str| number(&counts[name]);
         let outcomes =
             ["done", "already_exists", "pruned", "filtered", "over_limit", "gone", "failed", "not_reached"];
         let out = outcomes.map(count);
-        assert_eq!(count("inputs"), out.iter().sum::<u64>(), "{what}: {step}: {counts:#}");
-        assert!(!completed || count("not_reached") == 0, "{what}: {step}: {counts:#}");
-        if let Some(received) = received {
+        assert_eq!(count("inputs"), out.iter().sum::<u64>(), "{context}: {step}: {counts:#}");
+        assert!(!completed || count("not_reached") == 0, "{context}: {step}: {counts:#}");
+        if let Some(expected) = expected {
             let limited = count("over_limit") > 0;
             assert!(
-                count("inputs") == received || (!completed || limited) && count("inputs") < received,
-                "{what}: {step} {received}"
+                count("inputs") == expected || (!completed || limited) && count("inputs") < expected,
+                "{context}: {step} {expected}"
             );
         }
-        received = Some(count("rows"));
-        for (ledger, count) in [("failures.csv", count("failed")), ("gone.csv", count("gone"))] {
-            let ids_in_log = ids_in_log(outputs, ledger, step);
-            assert_eq!(ids_in_log.len() as u64, count, "{what}: {step}: {ledger}: {ids_in_log:?}");
-            assert_eq!(
-                ids_in_log.iter().collect::<BTreeSet<_>>().len(),
-                ids_in_log.len(),
-                "{what}: each once"
-            );
-            assert!(
-                ids_in_log.iter().all(|id| !id.is_empty() && !id.contains(' ')),
-                "{what}: {ids_in_log:?}"
-            );
+        expected = Some(count("rows"));
+        for (log, count) in [("failures.csv", count("failed")), ("gone.csv", count("gone"))] {
+            let ids = ids_in_log(outputs, log, step);
+            assert_eq!(ids.len() as u64, count, "{context}: {step}: {log}: {ids:?}");
+            assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{context}: each once");
+            assert!(ids.iter().all(|id| !id.is_empty() && !id.contains(' ')), "{context}: {ids:?}");
         }
     }
     let beyond = |step: &Value| number(&step["over_limit"]) > 0;
     let limited = report["steps"].as_object().unwrap().values().any(beyond);
-    check_rows(what, &report, outputs, completed);
+    check_rows(context, &report, outputs, completed);
     if completed {
-        check_ids(what, &report, outputs);
+        check_ids(context, &report, outputs);
     }
     for (host, classes) in
         [(Host::Tiles, &["tile"][..]), (Host::Graph, &["entity", "search"]), (Host::Images, &["bytes"])]
@@ -104,18 +97,18 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
         // A request that is cancelled early can be missing on the server.
         assert!(
             sent == received || (!completed || limited) && sent > received,
-            "{what}: {host:?}: {sent} sent, {received} came"
+            "{context}: {host:?}: {sent} sent, {received} received"
         );
     }
     let secret = Sandbox::TOKEN.rsplit('|').next().unwrap();
     for name in ["report.json", "failures.csv", "gone.csv"] {
-        assert!(!read(outputs, name).contains(secret), "{what}: the token in {name}");
+        assert!(!read(outputs, name).contains(secret), "{context}: the token in {name}");
     }
     report
 }
 
 /// Asserts that the tables have the reported number of rows, and the files the reported sizes.
-fn check_rows(what: &str, report: &Value, outputs: &Path, completed: bool) {
+fn check_rows(context: &str, report: &Value, outputs: &Path, completed: bool) {
     let steps = &report["steps"];
     let written = completed || report["outcome"] == "stopped";
     for (step, table) in [
@@ -124,28 +117,28 @@ fn check_rows(what: &str, report: &Value, outputs: &Path, completed: bool) {
         ("metadata", "img_meta_dataset.csv"),
     ] {
         let rows = if written { number(&steps[step]["rows"]) } else { 0 };
-        assert_eq!(column(outputs, table, "seq_id").len() as u64, rows, "{what}: {table}");
+        assert_eq!(column(outputs, table, "seq_id").len() as u64, rows, "{context}: {table}");
     }
     let pictures = names(&outputs.join("downloaded_images")).len() as u64;
     if completed && steps["download"].is_object() {
         let counts = &steps["download"];
-        assert_eq!(pictures, number(&counts["done"]) + number(&counts["already_exists"]), "{what}");
+        assert_eq!(pictures, number(&counts["done"]) + number(&counts["already_exists"]), "{context}");
     }
     let files = report["files"].as_array().unwrap();
     let listed: BTreeSet<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
     for file in files.iter().filter(|file| file["path"] != "downloaded_images") {
         let (name, found) = (file["path"].as_str().unwrap(), number(&file["rows"]));
-        assert_eq!(number(&file["bytes"]), outputs.join(name).metadata().unwrap().len(), "{what}: {name}");
+        assert_eq!(number(&file["bytes"]), outputs.join(name).metadata().unwrap().len(), "{context}: {name}");
         let column = if name.ends_with("_dataset.csv") { "seq_id" } else { "id" };
-        assert_eq!(found, self::column(outputs, name, column).len() as u64, "{what}: {name}");
+        assert_eq!(found, self::column(outputs, name, column).len() as u64, "{context}: {name}");
     }
     for name in names(outputs).iter().filter(|name| name.contains(".csv")) {
-        assert!(listed.contains(name.as_str()), "{what}: {name} is not listed");
+        assert!(listed.contains(name.as_str()), "{context}: {name} is not listed");
     }
 }
 
 /// Asserts that every id of a table is either in the next table, or logged as failed or gone.
-fn check_ids(what: &str, report: &Value, outputs: &Path) {
+fn check_ids(context: &str, report: &Value, outputs: &Path) {
     let pictures: Vec<_> = names(&outputs.join("downloaded_images"))
         .iter()
         .map(|name| name.strip_suffix("_256.jpg").unwrap().to_owned())
@@ -160,13 +153,13 @@ fn check_ids(what: &str, report: &Value, outputs: &Path) {
         }
         let entered: BTreeSet<_> = column(outputs, from, column_of).into_iter().collect();
         let out: BTreeSet<_> = out.into_iter().collect();
-        let missing = ["failures.csv", "gone.csv"].map(|ledger| ids_in_log(outputs, ledger, step));
+        let missing = ["failures.csv", "gone.csv"].map(|log| ids_in_log(outputs, log, step));
         let missing: Vec<_> = missing.into_iter().flatten().collect();
-        assert!(missing.iter().all(|id| !out.contains(id)), "{what}: {step}: both there and missing");
+        assert!(missing.iter().all(|id| !out.contains(id)), "{context}: {step}: both there and missing");
         let left: BTreeSet<_> = out.into_iter().chain(missing).collect();
         let count = |way: &str| number(&report["steps"][step][way]);
         if count("filtered") + count("over_limit") == 0 {
-            assert!(left == entered, "{what}: {step}: {:?}", left.symmetric_difference(&entered));
+            assert!(left == entered, "{context}: {step}: {:?}", left.symmetric_difference(&entered));
         }
         // A sequence cut by the limit has some of its images in the table.
         let lost = (entered.len() - left.len()) as u64;

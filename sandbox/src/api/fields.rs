@@ -104,7 +104,7 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, urls: &PictureU
             json::number(out, (image.heading() + 4.0 * (image.random(35) - 0.5)).rem_euclid(360.0));
         }
         "altitude" if sequence.quirk == Quirk::WrappedAltitude(image.index) => {
-            json::number(out, 4_294_967_281.0)
+            json::number(out, 4_294_967_281.0);
         }
         "altitude" => {
             present_in_sequence(36, 5)?;
@@ -216,7 +216,7 @@ fn object(out: &mut String, field: &Field, default: &[&str], known: &[(&str, &st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MockData;
+    use crate::{MockData, MockSequence};
 
     fn urls() -> PictureUrls {
         PictureUrls { base: "http://127.0.0.1:1".to_owned(), expiry: 0x7FFF_FFFF }
@@ -239,7 +239,7 @@ mod tests {
         let data = MockData::cyprus();
         let fields = parse(&IMAGE_FIELDS.replace(' ', ","));
         let mut counts = std::collections::HashMap::new();
-        for image in data.sequences().iter().flat_map(|sequence| sequence.images()) {
+        for image in data.sequences().iter().flat_map(MockSequence::images) {
             let mut out = String::new();
             write_image(&mut out, &image, &fields, &urls());
             let parsed: serde_json::Map<String, serde_json::Value> =

@@ -148,7 +148,7 @@ impl Graph<'_> {
         }
         let mut out = "{\"data\":".to_owned();
         json::list(&mut out, &images, |out, image| {
-            fields::write_image(out, image, fields, self.picture_urls)
+            fields::write_image(out, image, fields, self.picture_urls);
         });
         if let Some((start, after)) = next {
             self.write_paging(&mut out, request, start, after);

@@ -28,6 +28,7 @@ use crate::mock_data::MockData;
 use crate::request_log::{Host, RecordedRequest, RequestLog, lock};
 use crate::rules::Rules;
 use body::{Body, Delivery};
+pub(crate) use response::TOKEN;
 use response::{Response, graph_auth_error, tile_auth_error};
 
 /// Path of the tiles, before zoom, column and row.

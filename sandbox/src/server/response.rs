@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::Sandbox;
 use crate::api::graph::{JSON, StatusAndBody, error_body};
 use crate::fault::Fault;
 use crate::request_log::{Host, RecordedRequest};
+
+/// The only token that the server accepts.
+pub(crate) const TOKEN: &str = "MLY|1234567890123456|0123456789abcdef0123456789abcdef";
 
 /// A response before it is sent.
 pub(super) struct Response {
@@ -77,7 +79,7 @@ pub(super) fn tile_auth_error(request: &RecordedRequest) -> Option<Response> {
         _ if request.authorization.is_some() => {
             Some(Response::error(403, 190, "Invalid OAuth 2.0 Access Token"))
         }
-        Some(Sandbox::TOKEN) => None,
+        Some(TOKEN) => None,
         Some(_) => Some(Response::error(403, 190, "Error validating application")),
         None => Some(Response::error(401, 190, "Invalid OAuth 2.0 Access Token")),
     }
@@ -95,7 +97,7 @@ pub(super) fn graph_auth_error(request: &RecordedRequest) -> Option<Response> {
         (None, Some(token)) => (token, 400),
         (None, None) => return Some(Response::error(500, 190, "Invalid OAuth 2.0 Access Token")),
     };
-    if token == Sandbox::TOKEN {
+    if token == TOKEN {
         None
     } else if token.starts_with("MLY|") && token.matches('|').count() == 2 {
         Some(Response::error(unknown, 190, "Error validating application"))

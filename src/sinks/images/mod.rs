@@ -48,7 +48,7 @@ use crate::sources::RecordStream;
 ///
 /// let sandbox = Sandbox::start().await.unwrap();
 /// let client = Client::builder().token(Token::new(Sandbox::TOKEN)?).graph_url(sandbox.graph_url()).build()?;
-/// let seq_id = SequenceId::new(sandbox.world().sequences()[0].id())?;
+/// let seq_id = SequenceId::new(sandbox.mock_data().sequences()[0].id())?;
 /// let fields = Exif::FIELDS.into_iter().try_fold("thumb_256_url".parse::<Fields>()?, Fields::with)?;
 ///
 /// # let folder = tempfile::tempdir().unwrap();
