@@ -27,7 +27,9 @@ impl Client {
                 return Err(error);
             }
             // Nobody holds a permit while waiting: a slow rate of one class must not starve the others.
-            lane.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
+            if made > 1 || !patience.has_turn {
+                lane.turn(|wait| self.tell(&Event::Pace { class, wait })).await;
+            }
             let is_first = made == 1 && !self.has_failed_before();
             // Rows stand in order, so there an item that failed holds up those behind it; pictures are in no order.
             let is_late = class == Class::Bytes && !is_first;

@@ -3,8 +3,10 @@
 use std::io::Read;
 
 use bytes::Bytes;
+use url::Url;
 
 use super::kept::Keeping;
+use super::retry::Patience;
 use super::send::Ask;
 use super::{Class, Client, MIB, below, in_task};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,21 +25,39 @@ impl Client {
     pub(crate) async fn tile_as<T: Send + 'static>(
         &self,
         tile: TileId,
-        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        parse: impl Fn(&[u8]) -> Result<T> + Clone + Send + Sync + 'static,
         whole: fn(&T) -> bool,
     ) -> Result<T> {
-        let url = below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
-        let ask =
-            Ask { class: Class::Tile, url: url.clone(), doing: "read the tile", subject: tile.to_string() };
-        let client = self.clone();
+        match self.tile_kept(tile, parse.clone(), whole).await? {
+            Some(parsed) => Ok(parsed),
+            None => self.tile_sent(tile, parse, whole, false).await,
+        }
+    }
+
+    /// Whether tiles may be in a store or a cache.
+    pub(crate) fn keeps_tiles(&self) -> bool {
+        self.0.kept.is_some() || self.0.tile_cache.is_some()
+    }
+
+    /// A tile from the store of an unfinished run, or from the cache of earlier ones.
+    pub(crate) async fn tile_kept<T: Send + 'static>(
+        &self,
+        tile: TileId,
+        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        whole: fn(&T) -> bool,
+    ) -> Result<Option<T>> {
+        if !self.keeps_tiles() {
+            return Ok(None);
+        }
+        let (url, client) = (self.tile_url(tile)?, self.clone());
         in_task(async move {
-            let key = format!("tile {tile}");
+            let key = key(tile);
             if let Some(body) = client.kept(&key).await
                 && let Ok(parsed) = parse(&body)
                 && whole(&parsed)
             {
                 client.tell(&Event::Stored { class: Class::Tile });
-                return Ok(parsed);
+                return Ok(Some(parsed));
             }
             if let Some(body) = client.cached(&url, tile).await
                 && let Ok(parsed) = parse(&body)
@@ -45,10 +65,45 @@ impl Client {
             {
                 client.tell(&Event::CachedTile { tile });
                 client.keep(Keeping::new(key, body.into())).await?;
-                return Ok(parsed);
+                return Ok(Some(parsed));
             }
-            let asking = client.clone();
-            let answered = client.ask(ask, move |body| {
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Waits until the rate limit lets a tile be asked for, so that it can be chosen then.
+    pub(crate) async fn tile_turn(&self) -> Result<()> {
+        let client = self.clone();
+        // In a task of its own, for whoever waits holds the others up, and a slow consumer must not.
+        in_task(async move {
+            let class = Class::Tile;
+            let turn = client.lane(class).turn(|wait| client.tell(&Event::Pace { class, wait }));
+            tokio::select! {
+                () = turn => {}
+                () = client.0.stop.cancelled() => {}
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A tile from the network; `has_turn` says that [`Client::tile_turn`] was waited for.
+    pub(crate) async fn tile_sent<T: Send + 'static>(
+        &self,
+        tile: TileId,
+        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        whole: fn(&T) -> bool,
+        has_turn: bool,
+    ) -> Result<T> {
+        let url = self.tile_url(tile)?;
+        let ask =
+            Ask { class: Class::Tile, url: url.clone(), doing: "read the tile", subject: tile.to_string() };
+        let patience = Patience { has_turn, ..Patience::default() };
+        let client = self.clone();
+        in_task(async move {
+            let (key, asking) = (key(tile), client.clone());
+            let answered = client.ask_patiently(ask, patience, move |body| {
                 let body = asking.unzip(body)?;
                 let parsed = parse(&body)?;
                 let keeping = whole(&parsed).then(|| Keeping::new(key.clone(), body.clone()));
@@ -63,6 +118,10 @@ impl Client {
         .await
     }
 
+    fn tile_url(&self, tile: TileId) -> Result<Url> {
+        below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))
+    }
+
     /// A tile's bytes, unpacked where need be, without the token.
     fn unzip(&self, body: Bytes) -> Result<Bytes> {
         let body = unzip(body)?;
@@ -71,6 +130,11 @@ impl Client {
             None => body,
         })
     }
+}
+
+/// What a tile is kept under in the store.
+fn key(tile: TileId) -> String {
+    format!("tile {tile}")
 }
 
 /// Some clients met gzip that no header announced.

@@ -4,6 +4,7 @@
 //! web-mercator scheme: `y` grows southwards, `z` from 0 to [`MAX_ZOOM`].
 
 mod area;
+mod cells;
 mod clip;
 pub(crate) mod crs;
 mod tile;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::area::Area;
+pub(crate) use self::cells::Cells;
 pub(crate) use self::clip::Clip;
 use self::clip::Window;
 pub use self::tile::TileId;
@@ -213,6 +215,17 @@ impl Bbox {
             .map(|w| Window { x0: w.x0 * extent, y0: w.y0 * extent, x1: w.x1 * extent, y1: w.y1 * extent })
             .collect();
         Clip::new(windows, extent)
+    }
+
+    /// Whether a rectangle in the coordinates of a tile of `extent` units a side lies in the box altogether.
+    pub(crate) fn holds(&self, tile: TileId, extent: u32, least: (f64, f64), greatest: (f64, f64)) -> bool {
+        let extent = f64::from(extent);
+        self.windows(tile, 0.0).iter().any(|w| {
+            w.x0 * extent <= least.0
+                && w.y0 * extent <= least.1
+                && greatest.0 <= w.x1 * extent
+                && greatest.1 <= w.y1 * extent
+        })
     }
 
     fn unit_squares(&self, inset: f64) -> Vec<Window> {

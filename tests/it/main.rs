@@ -65,6 +65,7 @@ mod syscalls;
 #[cfg(target_os = "linux")]
 mod threads;
 mod tile_cache;
+mod tile_walk;
 mod token;
 #[cfg(unix)]
 mod unreachable;

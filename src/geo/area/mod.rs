@@ -136,6 +136,37 @@ impl Area {
         })
     }
 
+    /// Whether a rectangle in the coordinates of a tile of `extent` units a side lies in the area altogether; it may
+    /// reach beyond the tile. A rectangle that lies in several polygons together, and in none of them, counts as out.
+    pub(crate) fn holds(&self, tile: TileId, extent: u32, least: (f64, f64), greatest: (f64, f64)) -> bool {
+        let polygons = match &self.0 {
+            Shape::Box(bbox) => return bbox.holds(tile, extent, least, greatest),
+            Shape::Polygons(polygons) => polygons,
+        };
+        let at = |(x, y)| tile.lonlat(x, y, f64::from(extent));
+        let (nw, se) = (at(least), at(greatest));
+        let rect = Rect { west: nw.lon, south: se.lat, east: se.lon, north: nw.lat };
+        TURNS.into_iter().any(|turn| polygons.iter().any(|polygon| polygon.covers(turned(rect, turn))))
+    }
+
+    /// The latitude in it that lies nearest to the equator, in degrees.
+    pub(crate) fn nearest_latitude(&self) -> f64 {
+        let nearest = |south: f64, north: f64| 0.0_f64.clamp(south, north.max(south));
+        match &self.0 {
+            Shape::Box(bbox) => nearest(bbox.south(), bbox.north()),
+            Shape::Polygons(polygons) => {
+                let nearest =
+                    polygons.iter().map(|polygon| nearest(polygon.bounds.south, polygon.bounds.north));
+                nearest.min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Whether it is one box.
+    pub(crate) fn is_box(&self) -> bool {
+        matches!(self.0, Shape::Box(_))
+    }
+
     /// What tells it from other areas, short.
     #[cfg(any(test, feature = "cli"))]
     pub(crate) fn key(&self) -> String {

@@ -1,0 +1,95 @@
+//! Reading one tile: which question its bytes answer, and what its failure means.
+
+use std::sync::Arc;
+
+use super::{ALL_LINES, TileSource};
+use crate::error::{Error, ErrorKind, Result};
+use crate::geo::TileId;
+use crate::sources::health::Health;
+use crate::sources::mvt::{self, Lines, Shown, Wanted};
+
+/// How many unusable things of a tile an error names.
+const NAMED: usize = 5;
+
+/// What a tile said.
+pub(in crate::sources) enum Look {
+    /// Where lines may lie: tiles of the level of collection.
+    Hints(Vec<TileId>),
+    /// All tiles of the next level matter.
+    Descend,
+    /// No tile below it matters.
+    RuledOut,
+    /// Some tiles of the level of collection matter.
+    Lines(Lines),
+    /// What is collected there.
+    Sequences(Shown),
+    /// It can't be had, and tiles below it can.
+    Failed(Error),
+}
+
+impl TileSource {
+    /// Reads a tile, whatever is kept of it.
+    pub(in crate::sources) async fn look(&self, tile: TileId) -> Result<Look> {
+        let source = self.clone();
+        self.client.tile_as(tile, move |bytes| source.read(tile, false, bytes), is_whole).await
+    }
+
+    /// Reads a tile from the store or the cache, if it is there.
+    pub(super) async fn look_kept(&self, tile: TileId, is_scout: bool) -> Result<Option<Look>> {
+        let source = self.clone();
+        self.client.tile_kept(tile, move |bytes| source.read(tile, is_scout, bytes), is_whole).await
+    }
+
+    /// Asks for a tile for which the rate limit was waited for.
+    pub(super) async fn look_sent(&self, health: Arc<Health>, tile: TileId, is_scout: bool) -> Result<Look> {
+        let (source, began) = (self.clone(), health.begin());
+        let read = move |bytes: &[u8]| source.read(tile, is_scout, bytes);
+        match self.client.tile_sent(tile, read, is_whole, true).await {
+            Ok(look) => {
+                health.note_success();
+                Ok(look)
+            }
+            Err(error) if tile.z < self.max_zoom && !error.is_fatal() => {
+                let is_split = is_scout || health.is_well(self, tile, began).await;
+                if is_split { Ok(Look::Failed(error)) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&self, tile: TileId, is_scout: bool, bytes: &[u8]) -> Result<Look> {
+        let malformed = |fault| Error::new(ErrorKind::Malformed, "").because(fault);
+        let (area, wanted) = (&self.area, &self.wanted);
+        if is_scout {
+            return mvt::hints(bytes, tile, area, wanted, self.max_zoom).map(Look::Hints).map_err(malformed);
+        }
+        if tile.z == self.max_zoom {
+            let shown = mvt::sequences(bytes, tile, area, wanted).map_err(malformed)?;
+            return Ok(Look::Sequences(shown));
+        }
+        if tile.z >= ALL_LINES && !self.is_thorough {
+            let lines = mvt::lines(bytes, tile, area, wanted, self.max_zoom).map_err(malformed)?;
+            return Ok(lines.map_or(Look::Descend, Look::Lines));
+        }
+        let trusted = if tile.z >= ALL_LINES { wanted } else { &Wanted::default() };
+        let shown = mvt::shows(bytes, trusted).map_err(malformed)?;
+        Ok(if shown { Look::Descend } else { Look::RuledOut })
+    }
+}
+
+/// Whether all of a tile could be used, so that it is worth keeping.
+fn is_whole(look: &Look) -> bool {
+    !matches!(look, Look::Sequences(shown) if !shown.unusable.is_empty())
+}
+
+/// The failure of a tile of which something can't be used, if there is any.
+pub(super) fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
+    let named = shown.unusable.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = shown.unusable.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!shown.unusable.is_empty()).then(|| {
+        Error::new(ErrorKind::Malformed, "use all of the tile")
+            .subject(tile.to_string())
+            .because(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
+    })
+}

@@ -1,0 +1,311 @@
+//! The walk over the tree of tiles.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use super::TileSource;
+use super::look::{Look, unusable};
+use super::tree::{Node, Place, Tree};
+use crate::error::{Error, Result};
+use crate::geo::TileId;
+use crate::model::{Sequence, SequenceId};
+use crate::observe::Event;
+use crate::sources::health::Health;
+use crate::sources::mvt::Shown;
+
+/// The step's name in events.
+const STEP: &str = "sequences";
+
+/// How many tiles may be in flight; the client may allow fewer.
+const IN_FLIGHT: usize = 32;
+
+/// How many at first. Each response allows one more: before anything is found, many at once would only open new ground.
+const IN_FLIGHT_AT_FIRST: usize = 4;
+
+/// Something that the walk waited for.
+enum Got {
+    /// What the store or the cache has of a tile.
+    Kept(Place, Result<Option<Look>>),
+    /// The rate limit lets a request go.
+    Turn(Result<()>),
+    /// A tile from the network.
+    Sent(Place, Result<Look>),
+}
+
+pub(super) struct Walk {
+    source: TileSource,
+    first_zoom: u8,
+    /// The tree holds scouts, and where the walk begins is not known yet.
+    is_scouting: bool,
+    /// Tiles of the level of collection where scouts show lines.
+    hints: HashSet<TileId>,
+    tree: Tree,
+    waits: FuturesUnordered<BoxFuture<'static, Got>>,
+    /// How many requests are in flight, how many may be, and how many tiles are looked for where they may be kept.
+    in_flight: usize,
+    most_in_flight: usize,
+    looking: usize,
+    /// A turn is waited for, or was got and not used yet.
+    waits_for_turn: bool,
+    has_turn: bool,
+    ready: VecDeque<Sequence>,
+    /// The sequences that are ready are those of a tile that has not been told of yet.
+    giving: bool,
+    /// What of that tile can't be used.
+    unusable: Option<Error>,
+    seen: HashSet<SequenceId>,
+    /// What tiles said does not fit, and by which filter: another tile may know better.
+    left_out: HashMap<SequenceId, &'static str>,
+    health: Arc<Health>,
+}
+
+impl Walk {
+    pub(super) fn new(source: TileSource) -> Self {
+        let plan = source.plan();
+        let is_scouting = !plan.scouts.is_empty();
+        let tree = if is_scouting { Tree::of(plan.scouts) } else { Tree::of([TileId::WORLD]) };
+        Self {
+            source,
+            first_zoom: plan.first_zoom,
+            is_scouting,
+            hints: HashSet::new(),
+            tree,
+            waits: FuturesUnordered::new(),
+            in_flight: 0,
+            most_in_flight: IN_FLIGHT_AT_FIRST,
+            looking: 0,
+            waits_for_turn: false,
+            has_turn: false,
+            ready: VecDeque::new(),
+            giving: false,
+            unusable: None,
+            seen: HashSet::new(),
+            left_out: HashMap::new(),
+            health: Arc::default(),
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Result<Sequence>> {
+        loop {
+            while let Some(sequence) = self.ready.pop_front() {
+                if self.seen.insert(sequence.seq_id.clone()) {
+                    self.left_out.remove(&sequence.seq_id);
+                    return Some(Ok(sequence));
+                }
+            }
+            if std::mem::take(&mut self.giving) {
+                if let Some(error) = self.unusable.take() {
+                    return Some(Err(error));
+                }
+                self.tell(&Event::Listed { step: STEP });
+            }
+            if let Some(read) = self.tree.pop_read() {
+                match read {
+                    Ok((tile, shown)) => {
+                        for _ in 0..shown.without_sequence {
+                            self.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
+                        }
+                        (self.giving, self.unusable) = (true, unusable(tile, &shown));
+                        self.ready.extend(shown.sequences);
+                        self.leave_out(shown.left_out);
+                    }
+                    Err(error) => return Some(Err(error)),
+                }
+                continue;
+            }
+            if self.is_scouting && self.tree.is_empty() {
+                self.open();
+            }
+            self.go_on();
+            let got = self.waits.next().await?;
+            if let Err(error) = self.take(got) {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        self.source.client.tell(event);
+    }
+
+    fn leave_out(&mut self, left_out: Vec<(SequenceId, &'static str)>) {
+        let new = left_out.into_iter().filter(|(id, _)| !self.seen.contains(id));
+        self.left_out.extend(new);
+    }
+
+    /// Begins with the tiles in which scouts show lines, for the rest may be sea.
+    fn open(&mut self) {
+        self.is_scouting = false;
+        let above = |tile: TileId, zoom: u8| {
+            let up = tile.z.saturating_sub(zoom);
+            TileId { z: tile.z - up, x: tile.x >> up, y: tile.y >> up }
+        };
+        let hinted: HashSet<_> = self.hints.drain().map(|tile| above(tile, self.first_zoom)).collect();
+        let Some(cover) = self.source.cover(self.first_zoom, usize::MAX) else { return };
+        let (first, rest): (Vec<_>, Vec<_>) = cover.into_iter().partition(|tile| hinted.contains(tile));
+        self.tree = Tree::of(first.into_iter().chain(rest));
+    }
+
+    /// Looks for the next tiles where they may be kept, and asks for the first one that is not, when its turn comes.
+    fn go_on(&mut self) {
+        while let Some((place, tile)) = self.next_waiting() {
+            if tile.z < self.first_zoom && !self.is_scouting {
+                // Nobody asks for it: all below it are covered.
+                self.tree.replace(&place, None, self.source.below([tile]));
+            } else if !self.source.client.keeps_tiles() {
+                self.tree.set(place, Node::Missing(tile));
+            } else if self.looking < self.window() {
+                self.looking += 1;
+                self.tree.set(place.clone(), Node::Looking(tile));
+                let (source, is_scout) = (self.source.clone(), self.is_scouting);
+                self.waits
+                    .push(Box::pin(async move { Got::Kept(place, source.look_kept(tile, is_scout).await) }));
+            } else {
+                break;
+            }
+        }
+        self.ask();
+    }
+
+    /// How many requests may be in flight by now.
+    fn window(&self) -> usize {
+        let most = self.source.ahead.min(self.source.client.concurrency()).min(IN_FLIGHT);
+        self.most_in_flight.min(most).max(1)
+    }
+
+    /// The first tile of the tree for which nothing was done, unless enough was begun before it.
+    fn next_waiting(&self) -> Option<(Place, TileId)> {
+        let (mut begun, mut missing) = (0, 0);
+        for (place, node) in self.tree.iter() {
+            match node {
+                Node::Waiting(tile) => return Some((place.clone(), *tile)),
+                Node::Missing(_) => missing += 1,
+                _ => {}
+            }
+            begun += 1;
+            if begun >= self.source.ahead || missing >= self.window() {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Asks for the first tile that is not kept if it has its turn, else waits for a turn.
+    fn ask(&mut self) {
+        while self.in_flight < self.window() {
+            let Some((place, node)) = self.tree.first_open() else { return };
+            let place = place.clone();
+            match node {
+                Node::Missing(tile) if self.has_turn => {
+                    let tile = *tile;
+                    self.has_turn = false;
+                    self.in_flight += 1;
+                    self.tell(&Event::Entered { step: STEP });
+                    self.tree.set(place.clone(), Node::Asked(tile));
+                    let (source, health) = (self.source.clone(), Arc::clone(&self.health));
+                    let is_scout = self.is_scouting;
+                    self.waits.push(Box::pin(async move {
+                        Got::Sent(place, source.look_sent(health, tile, is_scout).await)
+                    }));
+                }
+                Node::Missing(_) if !self.waits_for_turn => {
+                    self.waits_for_turn = true;
+                    let client = self.source.client.clone();
+                    self.waits.push(Box::pin(async move { Got::Turn(client.tile_turn().await) }));
+                    return;
+                }
+                // It may be kept, and then needs no turn.
+                _ => return,
+            }
+        }
+    }
+
+    /// Puts down what came; a fatal error goes ahead of everything that waits.
+    fn take(&mut self, got: Got) -> Result<()> {
+        match got {
+            Got::Turn(turn) => {
+                self.waits_for_turn = false;
+                self.has_turn = true;
+                turn
+            }
+            Got::Kept(place, kept) => {
+                self.looking -= 1;
+                let Some(Node::Looking(tile)) = self.tree.get(&place) else { return Ok(()) };
+                let tile = *tile;
+                match kept.transpose() {
+                    Some(look) => {
+                        self.tell(&Event::Entered { step: STEP });
+                        self.put(&place, tile, look)
+                    }
+                    None => {
+                        self.tree.set(place, Node::Missing(tile));
+                        Ok(())
+                    }
+                }
+            }
+            Got::Sent(place, look) => {
+                self.in_flight -= 1;
+                self.most_in_flight = (self.most_in_flight + 1).min(IN_FLIGHT);
+                let Some(Node::Asked(tile)) = self.tree.get(&place) else { return Ok(()) };
+                let tile = *tile;
+                self.put(&place, tile, look)
+            }
+        }
+    }
+
+    /// Puts down what a tile said.
+    fn put(&mut self, place: &Place, tile: TileId, look: Result<Look>) -> Result<()> {
+        match look {
+            Ok(Look::Hints(tiles)) => {
+                self.hints.extend(tiles);
+                self.tell(&Event::Listed { step: STEP });
+                self.tree.remove(place);
+            }
+            Ok(Look::Descend) => {
+                self.tell(&Event::Listed { step: STEP });
+                self.tree.replace(place, None, self.source.below([tile]));
+            }
+            Ok(Look::Failed(error)) => {
+                self.tell(&Event::TileSplit { tile, error: &error });
+                self.tell(&Event::Listed { step: STEP });
+                // The tiles below a scout are read in any case.
+                let below = if self.is_scouting { Vec::new() } else { self.source.below([tile]) };
+                self.tree.replace(place, None, below);
+            }
+            Ok(Look::Lines(lines)) if !lines.near.is_empty() || !lines.certain.is_empty() => {
+                self.leave_out(lines.left_out);
+                let shown = Shown { sequences: lines.certain, ..Shown::default() };
+                self.tree.replace(place, Some((tile, shown)), lines.near);
+            }
+            Ok(Look::Lines(lines)) => {
+                self.leave_out(lines.left_out);
+                self.rule_out(place, tile);
+            }
+            Ok(Look::RuledOut) => self.rule_out(place, tile),
+            Ok(Look::Sequences(shown)) => {
+                self.tell(&Event::TileShows { tile, images: shown.images });
+                self.tree.set(place.clone(), Node::Read(Ok((tile, shown))));
+            }
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => self.tree.set(place.clone(), Node::Read(Err(error))),
+        }
+        Ok(())
+    }
+
+    fn rule_out(&mut self, place: &Place, tile: TileId) {
+        self.tell(&Event::RuledOut { tile });
+        self.tree.remove(place);
+    }
+}
+
+/// At its end, however it comes, the walk tells what tiles left out, and no tile took back.
+impl Drop for Walk {
+    fn drop(&mut self) {
+        for by in self.left_out.values() {
+            self.tell(&Event::LeftOut { step: STEP, by });
+        }
+    }
+}
