@@ -1,5 +1,9 @@
 //! How many tiles each kind of walk reads, and what it finds.
 
+mod guarantee;
+mod server;
+mod tiles;
+
 use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
