@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use streetflow::observe::Event;
-use streetflow::sandbox::{Sandbox, World};
+use streetflow::observe::{Event, Step};
 use streetflow::{
     Bbox, CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, LonLat, OnError, Result, SequenceId,
-    Tee, TileSource,
+    TileSource,
 };
+use streetflow_sandbox::{Sandbox, World};
 use support::{Args, net};
 
 const LATENCY: Duration = Duration::from_millis(100);
@@ -61,13 +61,14 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     };
     let table = CsvSink::create(folder.path().join("table.csv")).fields(&fields);
     let report = Flow::from(TileSource::within(&client, area.unwrap()))
-        .observe("sequences", Arc::new(note))
+        .observe(Step::SEQUENCES, Arc::new(note))
         .dedup_by(|sequence| -> SequenceId { sequence.seq_id.clone() })
         .then(ListImages::new(&client))
         .then(FetchMetadata::new(&client).fields(&fields))
         .on_error(OnError::Skip)
         .take(most)
-        .into_sink(Tee(table, ImageSink::new(&client, &pictures)))
+        .tap(table)
+        .into_sink(ImageSink::new(&client, &pictures))
         .await
         .unwrap();
     assert!(report.records > 0);

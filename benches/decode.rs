@@ -13,10 +13,10 @@ use std::process::Command;
 
 use futures::TryStreamExt;
 use futures::executor::block_on;
-use streetflow::sandbox::{Sandbox, World};
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::sources::fuzzing::sequences;
 use streetflow::{Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
+use streetflow_sandbox::{Sandbox, World};
 use support::{Args, Cost, best, table, tile};
 
 /// A real tile of level 14, if one is to be read.

@@ -8,8 +8,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use streetflow::sandbox::{Host, Sandbox, World};
 use streetflow::{ImageSink, Metadata, Sink};
+use streetflow_sandbox::{Host, Sandbox, World};
 use support::plot::{Line, svg};
 use support::{Args, net};
 
@@ -21,7 +21,7 @@ const MOST: usize = 6000;
 
 struct Round {
     rate: f64,
-    most_in_flight: usize,
+    max_in_flight: usize,
 }
 
 async fn round(sandbox: &Sandbox, images: &[Metadata], concurrency: usize) -> Round {
@@ -35,7 +35,7 @@ async fn round(sandbox: &Sandbox, images: &[Metadata], concurrency: usize) -> Ro
     assert_eq!(written.records, images.len() as u64);
     Round {
         rate: written.records as f64 / started.elapsed().as_secs_f64(),
-        most_in_flight: sandbox.most_in_flight(Host::Images),
+        max_in_flight: sandbox.max_in_flight(Host::Images),
     }
 }
 
@@ -57,10 +57,10 @@ async fn main() {
             // Two seconds' worth.
             let count = 2000_usize.checked_div(usize::try_from(latency).unwrap());
             let count = count.map_or(MOST, |each| each * concurrency).min(images.len());
-            let Round { rate, most_in_flight } = round(&sandbox, &images[..count], concurrency).await;
+            let Round { rate, max_in_flight } = round(&sandbox, &images[..count], concurrency).await;
             points.push((concurrency as f64, rate));
             let speed_up = rate / points[0].1;
-            println!("| {latency} ms | {concurrency} | {rate:.0} | {speed_up:.1} | {most_in_flight} |");
+            println!("| {latency} ms | {concurrency} | {rate:.0} | {speed_up:.1} | {max_in_flight} |");
         }
         lines.push(Line { name: format!("{latency} ms"), points });
     }

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use streetflow::observe::Event;
+use streetflow::observe::{Event, Step};
 use streetflow::{Flow, Image, OnError, RecordStream, Result, Sink, Written, async_trait};
 use support::{Args, best, net};
 
@@ -39,7 +39,7 @@ type Add = fn(Flow<Image>) -> Flow<Image>;
 
 const PARTS: &[(&str, Add)] = &[
     ("filter", |flow| flow.filter(|image| !image.img_id.as_str().is_empty())),
-    ("observe", |flow| flow.observe("images", Arc::new(watch))),
+    ("observe", |flow| flow.observe(Step::IMAGES, Arc::new(watch))),
     ("on_error", |flow| flow.on_error(OnError::Skip)),
     ("dedup_by", |flow| flow.dedup_by(|image| image.img_id.clone())),
     ("stage of one's own", |flow| {
@@ -52,7 +52,7 @@ const PARTS: &[(&str, Add)] = &[
 
 fn main() {
     let args = Args::read();
-    let world = streetflow::sandbox::World::of_size(args.size(200_000) as u64, 1);
+    let world = streetflow_sandbox::World::of_size(args.size(200_000) as u64, 1);
     let images = net::images(&world, args.size(200_000));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // The copy that every turn needs is part of all of them, so it is no part of a difference.

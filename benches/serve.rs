@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use streetflow::sandbox::{Sandbox, World};
+use streetflow_sandbox::{Sandbox, World};
 
 fn number(name: &str, default: u64) -> u64 {
     let args: Vec<String> = std::env::args().collect();

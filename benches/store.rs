@@ -8,13 +8,13 @@ mod support;
 use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use streetflow::client::Store;
-use streetflow::sandbox::{Sandbox, World};
+use streetflow::client::ResponseStore;
 use streetflow::{Client, FetchMetadata, Image, Stage};
+use streetflow_sandbox::{Sandbox, World};
 use support::{Args, Cost, best, net};
 
-fn open(folder: &Path) -> Store {
-    Store::open(folder, "a bench").unwrap()
+fn open(folder: &Path) -> ResponseStore {
+    ResponseStore::open(folder, "a bench").unwrap()
 }
 
 fn main() {
@@ -35,21 +35,21 @@ fn main() {
     let cost = best(&args, || {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        let found = fetch(&net::client(&sandbox, 64).store(&store).build().unwrap());
+        let found = fetch(&net::client(&sandbox, 64).response_store(&store).build().unwrap());
         store.close().unwrap();
         found
     });
     tell("into a store", cost);
     let folder = tempfile::tempdir().unwrap();
     let full = open(folder.path());
-    let found = fetch(&net::client(&sandbox, 64).store(&full).build().unwrap());
+    let found = fetch(&net::client(&sandbox, 64).response_store(&full).build().unwrap());
     full.close().unwrap();
     let bytes: u64 =
         std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     sandbox.clear_requests();
     let cost = best(&args, || {
         let store = open(folder.path());
-        let again = fetch(&net::client(&sandbox, 64).store(&store).build().unwrap());
+        let again = fetch(&net::client(&sandbox, 64).response_store(&store).build().unwrap());
         assert_eq!(again, found);
     });
     tell("out of a store", cost);

@@ -5,8 +5,8 @@
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use streetflow::{
-    Bbox, Client, FetchMetadata, Fields, Flow, GeoJsonSeqSink, ListImages, Metadata, OnError, ParquetSink,
-    Place, Result, TableSource, TileSource,
+    Bbox, Client, FetchMetadata, Fields, Flow, GeoJsonSeqSink, GeometryChoice, ListImages, Metadata, OnError,
+    ParquetSink, Result, TableSource, TileSource,
 };
 
 #[tokio::main]
@@ -15,7 +15,7 @@ async fn main() -> Result<()> {
     let cyprus: Bbox = "32.19,34.52,34.18,35.49".parse()?;
     let fields: Fields = "captured_at,geometry,computed_geometry,is_pano".parse()?;
 
-    let table = ParquetSink::create("outputs/images.parquet").fields(&fields).place(Place::Best);
+    let table = ParquetSink::create("outputs/images.parquet").fields(&fields).geometry(GeometryChoice::Best);
     let report = Flow::from(TileSource::within(&client, cyprus))
         .then(ListImages::new(&client))
         .then(FetchMetadata::new(&client).fields(&fields))

@@ -17,7 +17,10 @@ async fn main() -> Result<()> {
         .into_sink(ImageSink::new(&client, "outputs/downloaded_images").quality(Quality::Q1024))
         .await?;
     let written = report.written;
-    println!("{} downloaded, {} already there, {} failed", written.records, written.present, written.failed);
+    println!(
+        "{} downloaded, {} already there, {} failed",
+        written.records, written.already_exists, written.failed
+    );
     Ok(())
 }
 

@@ -24,8 +24,9 @@ impl Source for Lines {
 #[tokio::main]
 async fn main() -> Result<()> {
     let client = Client::from_env()?;
-    let text = std::fs::read_to_string("sequences.txt")
-        .map_err(|error| Error::new(ErrorKind::Usage, "read").subject("sequences.txt").because(error))?;
+    let text = std::fs::read_to_string("sequences.txt").map_err(|error| {
+        Error::new(ErrorKind::Usage, "read").with_subject("sequences.txt").with_source(error)
+    })?;
 
     let report = Flow::from(Lines(text))
         .then(ListImages::new(&client))

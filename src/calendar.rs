@@ -1,10 +1,9 @@
-//! Days and dates.
+//! Dates and times of day.
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
-/// Year, month and day of a day since 1970.
-#[cfg(feature = "cli")]
-pub(crate) fn date(days: u64) -> (u64, u64, u64) {
+/// Year, month and day, from days since 1970.
+pub fn date(days: u64) -> (u64, u64, u64) {
     let second = i64::try_from(days).ok().and_then(|days| days.checked_mul(86_400));
     parts(second.and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default())
 }
@@ -13,29 +12,29 @@ fn parts(at: DateTime<Utc>) -> (u64, u64, u64) {
     (u64::try_from(at.year()).unwrap_or(0), u64::from(at.month()), u64::from(at.day()))
 }
 
-/// A moment of the years 1970 to 9999, in UTC.
+/// A point in time from 1970 to 9999, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment(DateTime<Utc>);
+pub struct Moment(DateTime<Utc>);
 
 impl Moment {
-    /// From milliseconds since 1970. Zero is what a camera without a clock says, and no time.
-    pub(crate) fn new(milliseconds: i64) -> Option<Self> {
+    /// From milliseconds since 1970. Zero is `None`, because cameras without a clock record it.
+    pub fn new(milliseconds: i64) -> Option<Self> {
         let at = DateTime::from_timestamp_millis(milliseconds)?;
         (milliseconds > 0 && at.year() <= 9999).then_some(Self(at))
     }
 
     /// Milliseconds since 1970.
-    pub(crate) fn milliseconds(self) -> u64 {
+    pub fn milliseconds(self) -> u64 {
         u64::try_from(self.0.timestamp_millis()).unwrap_or(0)
     }
 
     /// Year, month and day.
-    pub(crate) fn date(self) -> (u64, u64, u64) {
+    pub fn date(self) -> (u64, u64, u64) {
         parts(self.0)
     }
 
-    /// Hours, minutes, and milliseconds of the minute.
-    pub(crate) fn time(self) -> (u64, u64, u64) {
+    /// Hour, minute, and milliseconds of the minute.
+    pub fn time(self) -> (u64, u64, u64) {
         (u64::from(self.0.hour()), u64::from(self.0.minute()), self.milliseconds() % 60_000)
     }
 }
@@ -45,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_have_dates_and_times_and_what_has_none_is_no_moment() {
+    fn moments_have_dates_and_times_and_invalid_ones_are_none() {
         let moment = Moment::new(1_709_251_199_987).expect("a moment");
         assert_eq!((moment.date(), moment.time()), ((2024, 2, 29), (23, 59, 59_987)));
         assert_eq!(Moment::new(253_402_300_799_999).map(Moment::date), Some((9999, 12, 31)));

@@ -1,20 +1,19 @@
-//! What can go wrong, said so that somebody can act on it.
+//! The error type of the crate.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::printable::{is_shown, printable};
+use crate::text::shown;
 
-/// What every fallible call of this crate returns.
+/// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure: its kind, what was being done, to what, and why.
+/// A failure: its kind, the operation, the subject and the cause.
 ///
-/// `Display` prints one line that completes "failed to …"; the causes follow
-/// through [`std::error::Error::source`], or all at once with [`Error::chain`].
-/// No error contains the token or a URL that does.
+/// `Display` prints one line, "failed to …". The causes follow through [`std::error::Error::source`], or all at once
+/// with [`Error::chain`]. No error contains the token or a URL with the token.
 ///
 /// ```
 /// use streetflow::{Bbox, ErrorKind};
@@ -22,7 +21,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// let error = "1,2,3".parse::<Bbox>().unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Usage);
 /// assert_eq!(error.to_string(), "failed to read the box `1,2,3`");
-/// assert!(error.advice().is_some());
+/// assert!(error.hint().is_some());
 /// ```
 pub struct Error(Box<Inner>);
 
@@ -30,108 +29,115 @@ struct Inner {
     kind: ErrorKind,
     doing: Cow<'static, str>,
     subject: Option<String>,
-    part: Option<String>,
+    location: Option<String>,
     attempts: u32,
     elapsed: Duration,
     status: Option<u16>,
     retry_after: Option<Duration>,
-    told: bool,
+    reported: bool,
     hint: Option<Cow<'static, str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of failure it is; each kind is one that somebody treats differently.
+/// The kind of a failure. Each kind needs another reaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller asked for something that can't be: a box, a field, a table without the column.
+    /// Invalid input: a box, a field, a table without a required column.
     Usage,
-    /// The token is missing or was refused.
+    /// The token is missing or was rejected.
     Auth,
-    /// The host answers with a login page: this address is blocked there for about a day.
+    /// The host redirects to its login page: it blocks this IP address, usually for about a day.
     Blocked,
-    /// The host can't be reached from this machine as it is set up, and waiting does not help: an untrusted certificate,
-    /// a proxy that wants a password, a name that does not exist.
+    /// The host can't be reached with this configuration, and waiting does not help: an untrusted certificate, a proxy
+    /// that requires a password, a host name that does not exist.
     Unreachable,
-    /// Over a limit of the API; waiting helps.
-    Throttled,
-    /// The server or the network failed; trying again may help.
+    /// A rate limit of the API is exceeded. Waiting helps.
+    RateLimited,
+    /// The server or the network failed. A retry may help.
     Unavailable,
-    /// The server refuses to answer that much at once; asking for less helps.
-    TooMuch,
-    /// The server refuses this very request, and would again.
-    Refused,
-    /// It exists no longer at Mapillary: counted, no failure.
+    /// The response would be too large for the server. A smaller request helps.
+    TooLarge,
+    /// The server rejected this request. A retry does not help.
+    Rejected,
+    /// Deleted on Mapillary. Counted separately, not as a failure.
     Gone,
-    /// Bytes that are not what they should be: a tile, JSON, a JPEG, a row.
+    /// Malformed data: a tile, JSON, a JPEG, a table row.
     Malformed,
-    /// The disk or the output folder.
-    Output,
-    /// Somebody asked to stop.
+    /// Reading or writing files failed.
+    Io,
+    /// The run was stopped.
     Interrupted,
 }
 
 impl ErrorKind {
-    /// Whether nothing can go on after it, as against one record that failed.
+    /// Whether the error ends the flow, unlike the failure of one record.
     pub fn is_fatal(self) -> bool {
         matches!(
             self,
-            Self::Usage | Self::Auth | Self::Blocked | Self::Unreachable | Self::Output | Self::Interrupted
+            Self::Usage | Self::Auth | Self::Blocked | Self::Unreachable | Self::Io | Self::Interrupted
         )
     }
 }
 
-/// For sources and sinks of one's own; ours name the file.
+/// For your own sources and sinks. The errors of this crate name the file.
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::new(ErrorKind::Output, "read or write a file").because(error)
+        Self::new(ErrorKind::Io, "read or write a file").with_source(error)
     }
 }
 
 impl Error {
-    /// An error of a kind; `doing` completes "failed to …".
+    /// Creates an error of a kind; `doing` completes "failed to …".
     pub fn new(kind: ErrorKind, doing: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
             doing: doing.into(),
             subject: None,
-            part: None,
+            location: None,
             attempts: 0,
             elapsed: Duration::ZERO,
             status: None,
             retry_after: None,
-            told: false,
+            reported: false,
             hint: None,
             source: None,
         }))
     }
 
-    /// Names the thing: `sequence abc`, a file, a tile.
-    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+    /// Creates the error for a thread that the system refused to start; its hint names the limits to raise.
+    pub fn thread_refused(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, "start a thread").with_source(error).with_hint(
+            "the system allows no more threads for this user or container: raise the limit of processes (`ulimit -u`, `pids.max`, `docker run --pids-limit`) or of memory (`ulimit -v`), or end other programs",
+        )
+    }
+
+    /// Sets the subject: `sequence abc`, a file, a tile.
+    pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = Some(shown(subject.into()));
         self
     }
 
-    /// Says why: another error, or a sentence.
-    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    /// Sets the cause: another error or a sentence.
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Says what to do about it.
-    pub fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+    /// Sets the hint: what the user can do.
+    pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    pub(crate) fn tried(mut self, attempts: u32, elapsed: Duration) -> Self {
+    pub(crate) fn with_attempts(mut self, attempts: u32, elapsed: Duration) -> Self {
         self.0.attempts = attempts;
         self.0.elapsed = elapsed;
         self
     }
 
-    /// The same failure, said of what was being done: below, nobody knows that.
-    pub(crate) fn rename(mut self, doing: &'static str, subject: &str) -> Self {
+    /// Sets operation and subject if a lower layer left the operation empty.
+    pub(crate) fn with_context(mut self, doing: &'static str, subject: &str) -> Self {
         if self.0.doing.is_empty() {
             self.0.doing = Cow::Borrowed(doing);
             self.0.subject = Some(subject.to_owned());
@@ -139,9 +145,9 @@ impl Error {
         self
     }
 
-    /// The same failure, said of another thing that it befell.
-    pub(crate) fn again(&self, doing: &'static str, subject: &str) -> Self {
-        let mut error = Self::new(self.0.kind, doing).subject(subject).because(self.chain());
+    /// The same failure for another subject, with this error as the cause.
+    pub(crate) fn for_subject(&self, doing: &'static str, subject: &str) -> Self {
+        let mut error = Self::new(self.0.kind, doing).with_subject(subject).with_source(self.chain());
         error.0.attempts = self.0.attempts;
         error.0.elapsed = self.0.elapsed;
         error.0.status = self.0.status;
@@ -149,82 +155,82 @@ impl Error {
         error
     }
 
-    /// The same failure as another kind, where more is known than at the place where it arose.
-    pub(crate) fn turned(mut self, kind: ErrorKind) -> Self {
+    /// Changes the kind, for callers that know more.
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    pub(crate) fn answered(mut self, status: u16) -> Self {
+    /// Sets the HTTP status of the last response.
+    pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    pub(crate) fn retry_after(mut self, wait: Option<Duration>) -> Self {
+    pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
         self
     }
 
-    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Names the part of the thing: `row 5` of a table.
-    pub(crate) fn part(mut self, part: impl Into<String>) -> Self {
-        self.0.part = Some(part.into());
+    /// Sets the location within the subject, such as `row 5` of a table.
+    pub fn with_location(mut self, location: impl Into<String>) -> Self {
+        self.0.location = Some(location.into());
         self
     }
 
-    /// The thing it is about down to the part, as an id: a row has none of its own.
-    #[cfg(feature = "cli")]
-    pub(crate) fn id(&self) -> Cow<'_, str> {
-        let about = self.about().unwrap_or_default();
-        match &self.0.part {
-            Some(part) => format!("{about} {part}").into(),
-            None => about.into(),
+    /// The subject with its location, which identifies a record without an id of its own.
+    pub fn id(&self) -> Cow<'_, str> {
+        let subject = self.subject().unwrap_or_default();
+        match &self.0.location {
+            Some(location) => format!("{subject} {location}").into(),
+            None => subject.into(),
         }
     }
 
-    pub(crate) fn is_told(&self) -> bool {
-        self.0.told
+    pub(crate) fn is_reported(&self) -> bool {
+        self.0.reported
     }
 
-    /// Marks the error as told to an observer; true the first time.
-    pub(crate) fn tell_once(&mut self) -> bool {
-        !std::mem::replace(&mut self.0.told, true)
+    /// Marks the error as reported to an observer; returns true the first time.
+    pub(crate) fn mark_reported(&mut self) -> bool {
+        !std::mem::replace(&mut self.0.reported, true)
     }
 
-    /// The kind of failure.
+    /// The kind of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The thing it is about, if it is about one: `sequence abc`.
-    pub fn about(&self) -> Option<&str> {
+    /// What the failure is about, such as `sequence abc`.
+    pub fn subject(&self) -> Option<&str> {
         self.0.subject.as_deref()
     }
 
-    /// What to do about it, if there is something.
-    pub fn advice(&self) -> Option<&str> {
+    /// What the user can do.
+    pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// How many requests were made in vain; 0 where none was.
+    /// Number of failed attempts; 0 if no request was sent.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// The HTTP status of the last answer, if there was one.
+    /// HTTP status of the last response.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// Whether the flow ends with it.
+    /// Whether the error ends the flow.
     pub fn is_fatal(&self) -> bool {
         self.kind().is_fatal()
     }
 
-    /// The whole story in one line: the error and its causes, joined by `: `.
+    /// The error and all its causes in one line, joined by `: `.
     pub fn chain(&self) -> String {
         let mut line = self.to_string();
         let mut cause = StdError::source(self);
@@ -236,28 +242,13 @@ impl Error {
     }
 }
 
-/// The system refused a thread: where it may be told to grant more.
-pub(crate) fn thread_error(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Output, "start a thread").because(error).hint(
-        "the system grants this user or container no more: raise the limit of processes (`ulimit -u`, `pids.max`, `docker run --pids-limit`) or of memory (`ulimit -v`), or end other programs",
-    )
-}
-
-/// The longest cause or name that is shown, in characters.
-const LONGEST: usize = 2000;
-
-/// A text as it is shown: it may come from the network or from a file.
-pub(crate) fn shown(text: String) -> String {
-    if text.len() <= LONGEST && text.chars().all(is_shown) { text } else { printable(&text, LONGEST) }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "failed to {}", self.0.doing)?;
         if let Some(subject) = &self.0.subject {
             write!(f, " `{subject}`")?;
         }
-        // What is gone was gone before the first attempt.
+        // Attempts say nothing about an object that was deleted.
         if self.0.attempts > 1 && self.0.kind != ErrorKind::Gone {
             write!(f, " after {} attempts in {:.1} s", self.0.attempts, self.0.elapsed.as_secs_f64())?;
         }
@@ -282,17 +273,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_word() {
+    fn an_error_is_one_pointer_wide() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
     }
 
     #[test]
-    fn the_chain_tells_everything_once() {
+    fn the_chain_contains_each_part_once() {
         let error = Error::new(ErrorKind::Unavailable, "list the images of sequence")
-            .subject("abc")
-            .because("connection reset")
-            .tried(3, Duration::from_millis(1500));
+            .with_subject("abc")
+            .with_source("connection reset")
+            .with_attempts(3, Duration::from_millis(1500));
         assert_eq!(
             error.chain(),
             "failed to list the images of sequence `abc` after 3 attempts in 1.5 s: connection reset"

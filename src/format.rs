@@ -1,4 +1,4 @@
-//! The formats of tables, by name and by the ending of a file's name.
+//! Table formats, by name and by file extension.
 
 use std::fmt;
 use std::path::Path;
@@ -6,35 +6,35 @@ use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A format of tables.
+/// A table format.
 ///
 /// ```
 /// use std::path::Path;
 /// use streetflow::Format;
 ///
 /// assert_eq!("geojsonseq".parse::<Format>()?.extension(), "geojsonl");
-/// assert_eq!(Format::of(Path::new("outputs/img_dataset.csv"))?, Format::Csv);
+/// assert_eq!(Format::from_path(Path::new("outputs/img_dataset.csv"))?, Format::Csv);
 /// # Ok::<(), streetflow::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// Comma-separated, with a header.
+    /// Comma-separated values with a header.
     Csv,
-    /// Parquet; GeoParquet 1.1 where the records have a place.
+    /// Parquet; GeoParquet 1.1 if the records have a geometry.
     #[cfg(feature = "parquet")]
     Parquet,
-    /// GeoJSON (RFC 7946): one feature collection.
+    /// GeoJSON (RFC 7946): a feature collection.
     GeoJson,
-    /// Newline-delimited GeoJSON: a feature a line.
+    /// Newline-delimited GeoJSON: one feature per line.
     GeoJsonSeq,
 }
 
-/// What `--format` takes, whatever this build can write.
-const NAMES: &str = "csv, parquet, geojson and geojsonseq";
+/// The values of `--format`, independent of this build.
+const NAMES: &str = "csv, parquet, geojson, geojsonseq";
 
 impl Format {
-    /// All that this build can read and write.
+    /// The formats that this build supports.
     pub const ALL: &[Self] = &[
         Self::Csv,
         #[cfg(feature = "parquet")]
@@ -54,7 +54,7 @@ impl Format {
         }
     }
 
-    /// The ending of a file's name, without the dot.
+    /// The usual file extension, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::GeoJsonSeq => "geojsonl",
@@ -62,28 +62,27 @@ impl Format {
         }
     }
 
-    /// Whether it is Parquet, which not every build has.
-    #[cfg(feature = "cli")]
-    pub(crate) fn is_parquet(self) -> bool {
+    /// Whether it is Parquet, which not every build supports.
+    pub fn is_parquet(self) -> bool {
         self.name() == "parquet"
     }
 
-    /// Whether a table of images has a geometry in it.
+    /// Whether a table of images has a geometry.
     pub fn has_geometry(self) -> bool {
         self != Self::Csv
     }
 
-    /// The format that the ending of a file's name tells; none or an unknown one is a usage error.
-    pub fn of(path: &Path) -> Result<Self> {
+    /// The format of a file by its extension. A missing or unknown extension is an error of kind `Usage`.
+    pub fn from_path(path: &Path) -> Result<Self> {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         match ending.as_str() {
             "csv" => Ok(Self::Csv),
             "parquet" | "geoparquet" => "parquet".parse(),
             "geojson" | "json" => Ok(Self::GeoJson),
             "geojsonl" | "geojsons" | "geojsonseq" | "ndgeojson" | "ndjson" | "jsonl" => Ok(Self::GeoJsonSeq),
-            _ => Err(Error::new(ErrorKind::Usage, "tell the format of")
-                .subject(path.display().to_string())
-                .because("its name does not end in .csv, .parquet, .geojson or .geojsonl")),
+            _ => Err(Error::new(ErrorKind::Usage, "recognize the format of")
+                .with_subject(path.display().to_string())
+                .with_source("its name does not end in .csv, .parquet, .geojson or .geojsonl")),
         }
     }
 }
@@ -98,24 +97,24 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = |why: &str, hint: String| {
+        let invalid = |why: &str, hint: String| {
             Err(Error::new(ErrorKind::Usage, "use the format")
-                .subject(text)
-                .because(why.to_owned())
-                .hint(hint))
+                .with_subject(text)
+                .with_source(why.to_owned())
+                .with_hint(hint))
         };
         match text.trim().to_ascii_lowercase().as_str() {
             "csv" => Ok(Self::Csv),
             #[cfg(feature = "parquet")]
             "parquet" | "geoparquet" => Ok(Self::Parquet),
             #[cfg(not(feature = "parquet"))]
-            "parquet" | "geoparquet" => refuse(
-                "this streetflow was built without it",
-                "build it with its default features, or with `--features parquet`".to_owned(),
+            "parquet" | "geoparquet" => invalid(
+                "this build of streetflow does not support it",
+                "build with default features, or with `--features parquet`".to_owned(),
             ),
             "geojson" => Ok(Self::GeoJson),
             "geojsonseq" | "geojsonl" => Ok(Self::GeoJsonSeq),
-            _ => refuse("there is no such format", format!("the formats are {NAMES}")),
+            _ => invalid("unknown format", format!("use one of: {NAMES}")),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Turns any part of Mapillary into a dataset: sequences, images, metadata and pictures.
 //!
-//! A [`Flow`] carries records from a source through stages into a sink. Nothing
-//! runs before [`Flow::into_sink`], and nothing is asked for before the sink can
-//! take it, so no step holds the records of a whole crawl.
+//! A [`Flow`] sends records from a source through stages to a sink. It starts with [`Flow::into_sink`]. The sink pulls:
+//! a source sends a request only when the sink can take more records, so memory does not grow with the area.
 //!
 //! ```
-//! # #[cfg(feature = "sandbox")]
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use streetflow::sandbox::Sandbox;
+//! use streetflow_sandbox::Sandbox;
 //! use streetflow::{Bbox, CsvSink, FetchMetadata, Fields, Flow, ListImages, OnError, TileSource};
 //!
 //! // A small Mapillary on this machine; `Client::from_env()?` asks the real one, with the token of `MAPILLARY_TOKEN`.
@@ -26,81 +24,73 @@
 //!     .await?;
 //! assert_eq!((report.records, report.gone, report.failed), (611, 1, 0));
 //! # Ok(()) }
-//! # #[cfg(not(feature = "sandbox"))] fn main() {}
 //! ```
 //!
-//! # The parts
+//! # Parts
 //!
 //! | | |
 //! |---|---|
-//! | Sources | [`TileSource`] finds the sequences of a box or a [`geo::Area`], [`UserSource`] those of a user; [`TableSource`] reads tables of any [`Format`]; any stream of records is one, and so is a [`Source`] of your own |
-//! | Stages | [`ListImages`] and [`FetchMetadata`] ask Mapillary; [`stages::Filter`] leaves images out; closures from stream to stream and a [`Stage`] of your own do too |
-//! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`], [`GeoJsonSeqSink`] and [`ImageSink`]; [`Tee`] is two of them, [`Flow::tap`] one on the way; a [`Sink`] of your own has one method |
-//! | Records | [`Sequence`], [`Image`], [`Metadata`]; a [`Record`] of your own brings a table of columns and has all formats |
-//! | Asking | one [`Client`] paces, retries and classifies all requests; [`client::Store`] makes a killed run go on, [`client::TileCache`] spares tiles |
-//! | Watching | an [`Observer`] hears every [`Event`]; a [`Tally`] counts them |
-//! | Trying out | the module `sandbox`: a small Mapillary with faults on demand |
+//! | Sources | [`TileSource`] finds the sequences in a box or a [`geo::Area`], [`UserSource`] those of a user. [`TableSource`] reads tables of any [`Format`]. Any stream of records is a source; so is your own [`Source`]. |
+//! | Stages | [`ListImages`] and [`FetchMetadata`] send requests to Mapillary. [`stages::Filter`] drops images. Closures from stream to stream are stages; so is your own [`Stage`]. |
+//! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`] and [`GeoJsonSeqSink`] write tables, [`ImageSink`] downloads pictures. [`Flow::tap`] adds a second sink. Your own [`Sink`] has one method. |
+//! | Records | [`Sequence`], [`Image`] and [`Metadata`]. Your own [`Record`] defines a table of columns and works with all formats. |
+//! | Client | One [`Client`] limits the rate of all requests, retries them and classifies errors. A [`client::ResponseStore`] lets a killed run resume; a [`client::TileCache`] saves tile requests. |
+//! | Events | An [`Observer`] receives every [`Event`]; a [`Tally`] counts them. |
+//! | Tests | The package `streetflow-sandbox` is a mock server for Mapillary with mock data and faults on demand. |
 //!
-//! The module `guide` has ten tasks with their programs.
+//! The module `guide` has ten tasks with complete programs.
 //!
 //! # Features
 //!
-//! All are on by default; a library that only crawls takes `default-features = false`.
+//! - `parquet` (default): Parquet and GeoParquet. It takes two thirds of the time of a release build.
 //!
-//! - `parquet`: Parquet and GeoParquet; two thirds of the time of a release build
-//! - `sandbox`: the module of that name
-//! - `cli`: the command `streetflow`
+//! The command `streetflow` is the package `streetflow-cli`.
 
 #![forbid(unsafe_code)]
 
-mod calendar;
+pub mod atomic_file;
+pub mod calendar;
 pub mod client;
+mod dates;
 mod error;
-mod file_system;
+pub mod file_system;
 mod flow;
 mod format;
 pub mod geo;
-mod model;
+pub mod model;
+mod names;
 pub mod observe;
-mod printable;
 pub mod record;
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
 pub mod sinks;
 pub mod sources;
 pub mod stages;
+pub mod text;
 
-#[cfg(feature = "cli")]
-pub mod cli;
-
-// Only in the documentation; its programs and those of README.md are run with the other examples.
+// Only in the documentation. The tests run its programs and those of README.md with the other examples.
 #[cfg(doc)]
-#[cfg_attr(all(feature = "sandbox", feature = "parquet"), doc = include_str!("../docs/guide.md"))]
-#[cfg_attr(
-    not(all(feature = "sandbox", feature = "parquet")),
-    doc = "Ten tasks, for which see `docs/guide.md`."
-)]
+#[cfg_attr(feature = "parquet", doc = include_str!("../docs/guide.md"))]
+#[cfg_attr(not(feature = "parquet"), doc = "Ten tasks, for which see `docs/guide.md`.")]
 pub mod guide {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// For implementing [`Sink`] without naming the crate that it comes from.
+/// Implements [`Sink`] without a dependency on the crate `async-trait`.
 pub use async_trait::async_trait;
 
-pub use crate::client::{Class, Client, ClientBuilder, Pace, Token};
+pub use crate::client::{Class, Client, ClientBuilder, RateLimit, Token};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
-pub use crate::observe::{Event, Observer, Tally};
-pub use crate::record::{Column, Fields, Kind, Place, Record, Value};
+pub use crate::observe::{Event, Observer, Step, Tally};
+pub use crate::record::{Column, Fields, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;
 pub use crate::sinks::{
-    CsvSink, Encoder, FileSink, GeoJsonSeqSink, GeoJsonSink, ImageSink, Quality, Sink, Tee, Written,
+    CsvSink, Encoder, FileSink, GeoJsonSeqSink, GeoJsonSink, ImageSink, Quality, Sink, Written,
 };
 #[cfg(feature = "parquet")]
 pub use crate::sources::ParquetSource;

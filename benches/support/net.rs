@@ -1,8 +1,8 @@
 //! A sandbox and clients of it.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use streetflow::sandbox::{Sandbox, World};
 use streetflow::{Client, ClientBuilder, FetchMetadata, Image, ImageId, Metadata, SequenceId, Stage, Token};
+use streetflow_sandbox::{Sandbox, World};
 
 /// What a client of the sandbox is made of.
 pub(crate) fn client(sandbox: &Sandbox, concurrency: usize) -> ClientBuilder {

@@ -18,17 +18,17 @@ const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 pub(crate) fn records(count: usize) -> Vec<Metadata> {
     let mut dice = fastrand::Rng::with_seed(5);
     let mut records = Vec::with_capacity(count);
-    let mut drive = Drive::new(&mut dice);
+    let mut drive = MockSequence::new(&mut dice);
     for index in 0..count {
         if index % SEQUENCE == 0 {
-            drive = Drive::new(&mut dice);
+            drive = MockSequence::new(&mut dice);
         }
         records.push(drive.next(&mut dice));
     }
     records
 }
 
-struct Drive {
+struct MockSequence {
     id: SequenceId,
     place: LonLat,
     heading: f64,
@@ -37,7 +37,7 @@ struct Drive {
     camera: &'static str,
 }
 
-impl Drive {
+impl MockSequence {
     fn new(dice: &mut fastrand::Rng) -> Self {
         let (size, camera) = dice
             .choice([

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use streetflow::sandbox::Sandbox;
+use streetflow_sandbox::Sandbox;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
     Client, Fields, Format, Image, ImageId, LonLat, Metadata, OwnerId, Place, Record, Sequence, SequenceId,
@@ -77,7 +77,7 @@ async fn main() -> Result<()> {
 
 async fn tiles(sandbox: &Sandbox, client: &Client, place: LonLat) -> Result<()> {
     for z in 0..=14 {
-        let bytes = client.tile(TileId::of(place, z)).await?;
+        let bytes = client.tile(TileId::containing(place, z)).await?;
         let how = if z == 14 { 2 } else { 1 | 2 | z << 3 };
         // Large ones slow everything down and show nothing that small ones do not.
         if bytes.len() < 20_000 {
@@ -86,7 +86,7 @@ async fn tiles(sandbox: &Sandbox, client: &Client, place: LonLat) -> Result<()> 
     }
     for drive in sandbox.world().sequences().iter().take(40) {
         let Some(shot) = sandbox.world().images_of(drive).next() else { continue };
-        let bytes = client.tile(TileId::of(shot.place(), 14)).await?;
+        let bytes = client.tile(TileId::containing(shot.place(), 14)).await?;
         if bytes.len() < 4000 {
             seed("tile", drive.id(), Some(0), &bytes)?;
         }
@@ -158,7 +158,7 @@ fn all_tables(sandbox: &Sandbox, images: &[Image], found: &[Metadata], fields: &
     tables("sequences", &Layout::default(), &sequences)?;
     tables("images", &Layout::default(), images)?;
     tables("metadata", &Layout::default().fields(fields), &found[..2])?;
-    tables("best", &Layout::default().fields(fields).place(Place::Best), &found[..2])?;
+    tables("best", &Layout::default().fields(fields).place(GeometryChoice::Best), &found[..2])?;
     tables("few", &Layout::default().fields(&Fields::default()), found)?;
     tables("none", &Layout::default().fields(fields), &[] as &[Metadata])?;
     let mut odd = found[0].clone();

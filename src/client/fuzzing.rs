@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 
-use super::classify::Outside;
-use super::id_list::IdPage;
-use super::image_url::{ImageHosts, has_ended};
-use super::wire::{Batch, Single};
-use super::{Class, Client};
+use crate::client::endpoints::id_list::IdPage;
+use crate::client::transport::classify::Outside;
+use crate::client::transport::image_hosts::{ImageHosts, has_ended};
+use crate::client::wire::{Batch, Single};
+use crate::client::{Class, Client};
 use crate::error::{Error, Result};
 use crate::model::{Image, ImageId, Metadata};
 
 /// What is wrong with an answer, if something is.
 pub fn classify(class: Class, status: u16, content_type: &str, body: &[u8]) -> Option<Error> {
     let outside = Outside { status, content_type: content_type.to_owned(), ..Outside::default() };
-    super::classify::classify(class, &outside, body)
+    crate::client::transport::classify::classify(class, &outside, body)
 }
 
 /// The answer to a batch, if it is one.
@@ -40,12 +40,12 @@ pub fn next_page(client: &Client, next: &str) -> Option<String> {
 
 /// A path below a base URL.
 pub fn below(base: &str, path: &str) -> Option<String> {
-    super::below(&base.parse().ok()?, path).ok().map(String::from)
+    super::handle::below(&base.parse().ok()?, path).ok().map(String::from)
 }
 
 /// A server's words without tokens.
 pub fn redact(text: &str) -> String {
-    super::secret::redact(text)
+    crate::text::redact(text)
 }
 
 /// Whether a signed URL would not be tried any more.
@@ -61,5 +61,5 @@ pub fn image_url(url: &str) -> Option<String> {
 
 /// A tile's bytes, unpacked if they are packed.
 pub fn unzip(body: &[u8]) -> Result<Vec<u8>> {
-    super::tiles::unzip(Bytes::copy_from_slice(body)).map(Vec::from)
+    super::endpoints::tiles::unzip(Bytes::copy_from_slice(body)).map(Vec::from)
 }

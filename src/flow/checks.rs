@@ -1,5 +1,5 @@
-//! What looks at the records one by one, all of it in one layer of the stream: each layer would move every record
-//! once more, and a record of metadata has some 700 bytes.
+//! Checks on single records. All checks of a flow are one layer of its stream, because each layer moves every record,
+//! and a metadata record has about 700 bytes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,10 +9,10 @@ use futures::stream::{Stream, StreamExt};
 use crate::error::Result;
 use crate::sources::RecordStream;
 
-/// Looks at an item; false leaves it out.
+/// Inspects an item; returns false to drop it.
 type Check<T> = Box<dyn FnMut(&mut Result<T>) -> bool + Send>;
 
-/// The items of a stream that pass every check; a check sees only what those before it let pass.
+/// A stream of the items that pass all checks. A check sees only the items that passed the checks before it.
 pub(super) struct Checked<T> {
     records: RecordStream<T>,
     checks: Vec<Check<T>>,

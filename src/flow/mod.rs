@@ -1,4 +1,4 @@
-//! The flow: a source with stages, not yet running.
+//! The flow: a source with stages that has not started.
 
 mod checks;
 mod tap;
@@ -20,15 +20,15 @@ use futures::stream::{Stream, StreamExt};
 use self::checks::Checked;
 use self::tap::{Taps, tapped};
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Event, Observer, tell};
+use crate::observe::{Event, Observer, Step, report_failure};
 use crate::sinks::{Sink, Written};
 use crate::sources::{RecordStream, Source};
 use crate::stages::Stage;
 
-/// Records on their way: a source with the stages behind it.
+/// A source with the stages behind it.
 ///
-/// Nothing runs until [`Flow::into_sink`] (or until it is polled as a stream),
-/// and dropping it stops everything and abandons what it had begun to write.
+/// Nothing runs until [`Flow::into_sink`] is called or the flow is polled as a stream. Dropping a flow stops it and
+/// discards unfinished files.
 ///
 /// ```
 /// use streetflow::{CsvSink, Flow, Image, ImageId, Result, SequenceId};
@@ -50,11 +50,11 @@ pub struct Flow<T> {
     records: Checked<T>,
     run: Arc<Shared>,
     ending: Option<BoxFuture<'static, Result<()>>>,
-    /// A fatal error went by, so that the taps must not commit.
+    /// A fatal error has passed, so the taps must not commit.
     failed: bool,
 }
 
-/// What the parts of one flow share.
+/// State that the parts of a flow share.
 #[derive(Default)]
 struct Shared {
     gone: AtomicU64,
@@ -63,38 +63,38 @@ struct Shared {
     taps: Taps,
 }
 
-/// What happens to a record that failed.
+/// What to do with a record that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnError {
-    /// The flow stops with that error.
+    /// Stop the flow with the error.
     #[default]
     Stop,
-    /// The record is left out and counted; fatal errors still stop the flow.
+    /// Drop and count the record. Fatal errors still stop the flow.
     Skip,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Report {
     /// Records that reached the sink.
     pub records: u64,
-    /// Sequences and images that exist no longer at Mapillary.
+    /// Sequences and images that were deleted on Mapillary.
     pub gone: u64,
-    /// Records that failed and were left out.
+    /// Records that failed and were dropped.
     pub failed: u64,
-    /// Whether [`Flow::until`] or [`Client::stop`](crate::Client::stop) ended it early.
+    /// Whether [`Flow::until`] or [`Client::stop`](crate::Client::stop) ended the run early.
     pub stopped: bool,
     /// What the sink wrote.
     pub written: Written,
-    /// What the taps wrote, in the order they stand.
+    /// What the taps wrote, in the order of the flow.
     pub taps: Vec<Written>,
-    /// How long it took.
+    /// Duration of the run.
     pub elapsed: Duration,
 }
 
 impl<T: Send + 'static> Flow<T> {
-    /// A flow from a source.
+    /// Creates a flow from a source.
     pub fn from(source: impl Source<Item = T>) -> Self {
         Self { records: Checked::new(source.stream()), run: Arc::default(), ending: None, failed: false }
     }
@@ -112,17 +112,17 @@ impl<T: Send + 'static> Flow<T> {
         self
     }
 
-    /// Sends the records through a stage.
+    /// Adds a stage.
     pub fn then<S: Stage<T>>(self, stage: S) -> Flow<S::Out> {
         self.with(|records, _| stage.apply(records))
     }
 
-    /// Keeps only the records for which `keep` is true.
+    /// Passes only records for which `keep` returns true. Errors pass.
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
         self.check(move |item| item.as_ref().map_or(true, &mut keep))
     }
 
-    /// Ends well after `count` records.
+    /// Ends the flow successfully after `count` records.
     pub fn take(self, count: u64) -> Self {
         self.with(|records, _| {
             let cut = futures::stream::unfold((records, count), |(mut records, left)| async move {
@@ -137,17 +137,16 @@ impl<T: Send + 'static> Flow<T> {
         })
     }
 
-    /// Keeps the first record of each key; memory grows with the number of keys.
+    /// Passes only the first record of each key. Memory grows with the number of keys.
     pub fn dedup_by<K: Hash + Eq + Send + 'static>(self, key: impl Fn(&T) -> K + Send + 'static) -> Self {
         let mut seen = HashSet::new();
         self.filter(move |record| seen.insert(key(record)))
     }
 
-    /// Gives a copy of every record that passes here to a sink on the side.
+    /// Sends a copy of every record to a second sink.
     ///
-    /// The side sink commits when the whole flow has ended well, and aborts when
-    /// the flow fails or is dropped: the files of one flow belong together. If it
-    /// fails itself, the flow fails with its error.
+    /// The second sink commits after the flow has ended successfully. It aborts if the flow fails or is dropped, so the
+    /// files of one flow belong together. If the second sink fails, the flow fails with its error.
     pub fn tap(self, sink: impl Sink<T> + 'static) -> Self
     where
         T: Clone,
@@ -155,17 +154,17 @@ impl<T: Send + 'static> Flow<T> {
         self.with(|records, run| tapped(records, Box::new(sink), &run.taps))
     }
 
-    /// Says what happens to records that failed before this place; without it they stop the flow.
+    /// Sets what happens to records that failed before this point. Without it, they stop the flow.
     ///
-    /// What is gone at Mapillary never stops a flow: it is counted.
+    /// Deleted sequences and images never stop a flow; they are counted.
     pub fn on_error(self, policy: OnError) -> Self {
         let (run, skip) = (Arc::clone(&self.run), policy == OnError::Skip);
         self.check(move |item| run.lets_pass(item, skip))
     }
 
-    /// Ends the flow well, but early, when `signal` is ready: files become valid, shorter ones.
+    /// Ends the flow early, but successfully, when `signal` is ready. Files become valid with the records so far.
     ///
-    /// Put it last: what stands before it is dropped when the sink next asks, with its requests.
+    /// Call it last: the stream before it is dropped, with its requests, when the sink polls next.
     pub fn until(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         self.with(|records, run| {
             let stopped = {
@@ -176,40 +175,39 @@ impl<T: Send + 'static> Flow<T> {
         })
     }
 
-    /// Tells an observer of each record that passes here, and of each failure not told before.
+    /// Reports each record that passes as [`Event::Record`], and each failure that was not reported before.
     ///
-    /// `step` names what was done so far: `sequences`, `images`.
-    pub fn observe(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+    /// `step` is the step that ends here.
+    pub fn observe(self, step: Step, observer: Arc<dyn Observer>) -> Self {
         self.check(move |item| {
             match item {
                 Ok(_) => observer.on_event(&Event::Record { step }),
-                Err(error) => tell(&*observer, step, error),
+                Err(error) => report_failure(&*observer, step, error),
             }
             true
         })
     }
 
-    /// Tells an observer of each record that goes from here into a step.
+    /// Reports each record that passes as [`Event::InputStarted`] of `step`.
     ///
-    /// So it does of each failure not told before: a row that can't be read enters the step and fails there.
-    ///
-    /// It stands before the stage or the sink, as [`Flow::observe`] stands behind it.
-    pub fn entering(self, step: &'static str, observer: Arc<dyn Observer>) -> Self {
+    /// A failure that was not reported before counts as an input of the step that failed there, such as an unreadable row.
+    /// Call it before the stage or the sink of the step, and [`Flow::observe`] behind it.
+    pub fn observe_input(self, step: Step, observer: Arc<dyn Observer>) -> Self {
         self.check(move |item| {
-            let enters = item.as_ref().err().is_none_or(|error| !error.is_told() && !error.is_fatal());
+            let enters = item.as_ref().err().is_none_or(|error| !error.is_reported() && !error.is_fatal());
             if enters {
-                observer.on_event(&Event::Entered { step });
+                observer.on_event(&Event::InputStarted { step });
             }
             if let Err(error) = item {
-                tell(&*observer, step, error);
+                report_failure(&*observer, step, error);
             }
             true
         })
     }
 
-    /// Runs the flow into a sink, to the end.
+    /// Runs the flow into a sink until the end.
     ///
-    /// The sink sees no `Err` but the one that ends the flow.
+    /// The only `Err` that the sink sees is the one that ends the flow.
     pub async fn into_sink(self, sink: impl Sink<T>) -> Result<Report> {
         let started = Instant::now();
         let (count, shared) = (Arc::new(AtomicU64::new(0)), Arc::clone(&self.run));
@@ -239,7 +237,7 @@ impl<T: Send + 'static> Flow<T> {
 }
 
 impl Shared {
-    /// Counts what failed; false where it is left out with that.
+    /// Counts a failed item; returns false if it is dropped.
     fn lets_pass<T>(&self, item: &Result<T>, skip: bool) -> bool {
         let counter = match item.as_ref().err().map(Error::kind) {
             Some(ErrorKind::Gone) => &self.gone,
@@ -251,7 +249,7 @@ impl Shared {
     }
 }
 
-/// A flow is a stream, so all of `futures` is there too; at its end the taps commit.
+/// A flow is a stream, so all adapters of `futures` work. Its taps commit at the end of the stream.
 impl<T: Send + 'static> Stream for Flow<T> {
     type Item = Result<T>;
 

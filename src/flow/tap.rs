@@ -1,4 +1,4 @@
-//! Side sinks: each runs in a task, is fed in batches, and is told in words whether to commit.
+//! Taps: second sinks that run in a task of their own and commit with the flow.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +15,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sinks::{Sink, Written};
 use crate::sources::RecordStream;
 
-/// How many records go to the side sink's task at once.
-const BATCH: usize = 256;
+/// Records sent to the task of a tap at once.
+const BATCH_LEN: usize = 256;
 
-/// How many batches may wait for it.
-const BATCHES_AHEAD: usize = 4;
+/// Batches that may wait for the task.
+const PREFETCH: usize = 4;
 
-/// The taps of one flow, from the source on.
+/// The taps of a flow, from the source on.
 #[derive(Default)]
 pub(super) struct Taps(Mutex<Vec<Arc<Tap>>>);
 
 struct Tap {
-    /// Held until the end is known; dropped unsent, the side sink aborts.
+    /// Sends the commit. If it is dropped unsent, the sink aborts.
     commit: Mutex<Option<oneshot::Sender<()>>>,
     task: Mutex<Option<JoinHandle<Result<Written>>>>,
     written: Mutex<Option<Written>>,
@@ -41,7 +41,7 @@ impl Taps {
         lock(&self.0).clone()
     }
 
-    /// Lets every side sink commit, from the source on; after the first that fails, the rest abort.
+    /// Lets all sinks commit, from the source on. After the first failure, the others abort.
     pub(super) async fn commit(&self) -> Result<()> {
         let mut committed = Ok(());
         for tap in self.all() {
@@ -53,7 +53,7 @@ impl Taps {
         committed
     }
 
-    /// Makes every side sink that has not committed abort, and waits until it has.
+    /// Lets all sinks abort that have not committed, and waits for them.
     pub(super) async fn abort(&self) {
         for tap in self.all() {
             tap.end(false).await.ok();
@@ -67,58 +67,57 @@ impl Taps {
 
 impl Tap {
     async fn end(&self, well: bool) -> Result<()> {
-        let word = lock(&self.commit).take();
-        if let (Some(word), true) = (word, well) {
-            word.send(()).ok(); // A sink that has failed does not listen; its task tells why.
+        let commit = lock(&self.commit).take();
+        if let (Some(commit), true) = (commit, well) {
+            commit.send(()).ok(); // A failed sink does not receive it; its task returns the error.
         }
         let Some(task) = lock(&self.task).take() else { return Ok(()) };
         let written = task.await.unwrap_or_else(|panic| {
-            Err(Error::new(ErrorKind::Output, "write on the side").because(panic.to_string()))
+            Err(Error::new(ErrorKind::Io, "write to the tap").with_source(panic.to_string()))
         })?;
         *lock(&self.written) = Some(written);
         Ok(())
     }
 }
 
-/// What a stopped stream had not handed over yet; it belongs to what a good end commits.
-type Rest<T> = Arc<Mutex<Vec<T>>>;
+/// Records that were not sent when the stream was dropped. They are part of a commit.
+type Unsent<T> = Arc<Mutex<Vec<T>>>;
 
-/// Puts a side sink behind a stream; its task starts with the first poll.
+/// Adds a tap to a stream. Its task starts with the first poll.
 pub(super) fn tapped<T: Clone + Send + 'static>(
     records: RecordStream<T>,
     sink: Box<dyn Sink<T>>,
     taps: &Taps,
 ) -> RecordStream<T> {
-    let (word, heard) = oneshot::channel();
-    let (lane, inbox) = mpsc::channel(BATCHES_AHEAD);
-    let rest = Rest::default();
+    let (commit, committed) = oneshot::channel();
+    let (sender, receiver) = mpsc::channel(PREFETCH);
+    let unsent = Unsent::default();
     let tap =
-        Arc::new(Tap { commit: Mutex::new(Some(word)), task: Mutex::default(), written: Mutex::default() });
+        Arc::new(Tap { commit: Mutex::new(Some(commit)), task: Mutex::default(), written: Mutex::default() });
     lock(&taps.0).push(Arc::clone(&tap));
-    let side = Some((sink, receive(inbox, heard, Arc::clone(&rest))));
+    let side = Some((sink, receive(receiver, committed, Arc::clone(&unsent))));
     let records = Some(records);
-    let lane = PollSender::new(lane);
-    Tapped { records, lane, batch: Vec::new(), rest, side, tap, ending: None, ended: false }.boxed()
+    let sender = PollSender::new(sender);
+    Tapped { records, sender, batch: Vec::new(), unsent, side, tap, ending: None, ended: false }.boxed()
 }
 
-/// The side sink's records: what comes down the lane, then a good end if the word was given, else an error.
+/// The records for the sink: those of the channel, then the end if the flow commits, else an error.
 fn receive<T: Send + 'static>(
-    lane: mpsc::Receiver<Vec<T>>,
-    word: oneshot::Receiver<()>,
-    rest: Rest<T>,
+    receiver: mpsc::Receiver<Vec<T>>,
+    committed: oneshot::Receiver<()>,
+    unsent: Unsent<T>,
 ) -> RecordStream<T> {
-    let batches = futures::stream::unfold(Some((lane, word, rest)), |state| async {
-        let (mut lane, word, rest) = state?;
-        if let Some(batch) = lane.recv().await {
+    let batches = futures::stream::unfold(Some((receiver, committed, unsent)), |state| async {
+        let (mut receiver, committed, unsent) = state?;
+        if let Some(batch) = receiver.recv().await {
             let items: Vec<Result<T>> = batch.into_iter().map(Ok).collect();
-            return Some((items, Some((lane, word, rest))));
+            return Some((items, Some((receiver, committed, unsent))));
         }
-        let last = match word.await {
-            Ok(()) => std::mem::take(&mut *lock(&rest)).into_iter().map(Ok).collect(),
+        let last = match committed.await {
+            Ok(()) => std::mem::take(&mut *lock(&unsent)).into_iter().map(Ok).collect(),
             Err(_) => {
-                vec![Err(
-                    Error::new(ErrorKind::Interrupted, "write on the side").because("the flow was abandoned")
-                )]
+                vec![Err(Error::new(ErrorKind::Interrupted, "write to the tap")
+                    .with_source("the flow was abandoned"))]
             }
         };
         Some((last, None))
@@ -129,30 +128,31 @@ fn receive<T: Send + 'static>(
 struct Tapped<T> {
     /// `None` after its end.
     records: Option<RecordStream<T>>,
-    lane: PollSender<Vec<T>>,
+    sender: PollSender<Vec<T>>,
     batch: Vec<T>,
-    rest: Rest<T>,
+    unsent: Unsent<T>,
     side: Option<(Box<dyn Sink<T>>, RecordStream<T>)>,
     tap: Arc<Tap>,
     ending: Option<BoxFuture<'static, Result<()>>>,
-    /// The side sink has finished before the flow.
+    /// The sink has ended before the flow.
     ended: bool,
 }
 
-/// Nothing in it is pinned in place: records move through it.
+/// Records move through it; nothing is pinned.
 impl<T> Unpin for Tapped<T> {}
 
 impl<T: Clone + Send + 'static> Tapped<T> {
-    /// Hands the batch over, if the side sink still takes any.
-    fn poll_hand_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.batch.is_empty() && !self.lane.is_closed() && ready!(self.lane.poll_reserve(cx)).is_ok() {
-            self.lane.send_item(std::mem::take(&mut self.batch)).ok();
+    /// Sends the batch, if the sink still takes records.
+    fn poll_send_batch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.batch.is_empty() && !self.sender.is_closed() && ready!(self.sender.poll_reserve(cx)).is_ok()
+        {
+            self.sender.send_item(std::mem::take(&mut self.batch)).ok();
         }
         self.batch.clear();
         Poll::Ready(())
     }
 
-    /// Why the side sink takes no more: it has failed, or it has enough and the rest flows on without it.
+    /// Waits for a sink that has closed its channel: it has failed, or it has enough records.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let tap = &self.tap;
         let ending = self.ending.get_or_insert_with(|| {
@@ -174,11 +174,11 @@ impl<T: Clone + Send + 'static> Stream for Tapped<T> {
             *lock(&this.tap.task) = Some(tokio::spawn(sink.drain(records)));
         }
         loop {
-            if this.batch.len() >= BATCH || this.records.is_none() {
-                ready!(this.poll_hand_over(cx));
+            if this.batch.len() >= BATCH_LEN || this.records.is_none() {
+                ready!(this.poll_send_batch(cx));
             }
             if !this.ended
-                && this.lane.is_closed()
+                && this.sender.is_closed()
                 && let Err(error) = ready!(this.poll_closed(cx))
             {
                 this.records = None;
@@ -194,8 +194,8 @@ impl<T: Clone + Send + 'static> Stream for Tapped<T> {
                 }
                 Poll::Ready(None) => this.records = None,
                 Poll::Pending => {
-                    // A lull is the time to hand over what is there; a full lane wakes this task when it has room.
-                    let _handed = this.poll_hand_over(cx);
+                    // Sends what has accumulated during a pause. A full channel wakes this task when it has space.
+                    let _sent = this.poll_send_batch(cx);
                     return Poll::Pending;
                 }
             }
@@ -205,7 +205,7 @@ impl<T: Clone + Send + 'static> Stream for Tapped<T> {
 
 impl<T> Drop for Tapped<T> {
     fn drop(&mut self) {
-        // Whether the side sink commits is the flow's word; if it does, these belong to it.
-        lock(&self.rest).append(&mut self.batch);
+        // Whether the sink commits is decided later. If so, these records belong to it.
+        lock(&self.unsent).append(&mut self.batch);
     }
 }

@@ -1,4 +1,4 @@
-//! Ending a stream well when a signal comes.
+//! Ending a stream early, but successfully.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,7 +10,7 @@ use futures::stream::{Stream, StreamExt};
 use crate::error::{ErrorKind, Result};
 use crate::sources::RecordStream;
 
-/// The records until the signal is ready; `stopped` is called if that comes before their own end.
+/// The records until the signal is ready. `stopped` is called if that happens before the end of the stream.
 pub(super) fn stoppable<T: Send + 'static>(
     records: RecordStream<T>,
     signal: BoxFuture<'static, ()>,
@@ -27,7 +27,7 @@ struct Until<T> {
 }
 
 impl<T> Until<T> {
-    /// Whether the signal has come; then everything before this place is dropped.
+    /// Whether the signal is ready. If so, drops the stream.
     fn stop(&mut self, cx: &mut Context<'_>) -> bool {
         let stop = self.signal.poll_unpin(cx).is_ready();
         if stop {
@@ -48,7 +48,7 @@ impl<T> Stream for Until<T> {
         let Some(records) = &mut self.records else { return Poll::Ready(None) };
         let next = records.poll_next_unpin(cx);
         match &next {
-            // The signal came while this item was made: it is the signal's own echo, and no failure.
+            // The signal became ready while this item was made: the error is a consequence of it, not a failure.
             Poll::Ready(Some(Err(error))) if error.kind() == ErrorKind::Interrupted && self.stop(cx) => {
                 return Poll::Ready(None);
             }

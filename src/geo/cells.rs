@@ -77,7 +77,7 @@ impl Cells {
                 y: y + (bit / self.side) as u32,
             })
             .collect();
-        tiles.sort_unstable_by_key(|tile| tile.order());
+        tiles.sort_unstable_by_key(|tile| tile.z_order());
         tiles
     }
 }
@@ -85,7 +85,7 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geo::clip::passes;
+    use crate::geo::area::meets_box;
 
     const TILE: TileId = TileId { z: 10, x: 606, y: 405 };
 
@@ -96,11 +96,11 @@ mod tests {
         for (row, column) in (0..16_u32).flat_map(|row| (0..16_u32).map(move |column| (row, column))) {
             let least = (f64::from(column) * 256.0 - margin, f64::from(row) * 256.0 - margin);
             let greatest = (least.0 + 256.0 + 2.0 * margin, least.1 + 256.0 + 2.0 * margin);
-            if passes(least, greatest, real(from), real(to)) {
+            if meets_box(least, greatest, real(from), real(to)) {
                 tiles.push(TileId { z: 14, x: TILE.x * 16 + column, y: TILE.y * 16 + row });
             }
         }
-        tiles.sort_unstable_by_key(|tile| tile.order());
+        tiles.sort_unstable_by_key(|tile| tile.z_order());
         tiles
     }
 

@@ -1,13 +1,13 @@
-//! Coordinate reference systems that files name: which of them are longitude and latitude on WGS 84.
+//! Coordinate reference systems in files: which are longitude and latitude on WGS 84.
 
 use serde_json::Value as Json;
 
-/// What to do about coordinates of another system.
+/// Hint for coordinates in another system.
 pub(crate) const CONVERT: &str = "`ogr2ogr -t_srs EPSG:4326 new.geojson old.geojson` converts a file";
 
-/// Geographic systems of EPSG that differ from WGS 84 by two metres or so at most today, with longitude and latitude in
-/// degrees from Greenwich. The order of the axes by which EPSG lists them is of no concern: GeoJSON has longitude first.
-const NEAR: [u32; 53] = [
+/// Geographic systems of EPSG that differ from WGS 84 by at most about two metres today, with longitude and latitude in
+/// degrees from Greenwich. The axis order in EPSG does not matter, because GeoJSON has longitude first.
+const NEAR_WGS84: [u32; 53] = [
     // North America: NAD83 and its realizations, Mexico.
     4269, 4152, 4759, 6783, 6318, 8860, 4617, 4483, 6365,
     // Europe: ETRS89 and its national realizations.
@@ -24,36 +24,36 @@ const NEAR: [u32; 53] = [
     9000, 9990, 8999,
 ];
 
-/// WGS 84, with heights, and its realizations.
+/// WGS 84, its three-dimensional form and its realizations.
 const WGS84: [u32; 8] = [4326, 4979, 9053, 9054, 9055, 9056, 9057, 9755];
 
-/// How a system lies to WGS 84.
+/// A coordinate reference system, compared to WGS 84.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Crs {
-    /// It is WGS 84, or a file says nothing.
+    /// WGS 84, or not given.
     Wgs84,
-    /// Nearly the same; by this name.
+    /// A system that is nearly the same, with its name.
     Near(String),
-    /// Another one, by this name.
+    /// Another system, with its name.
     Other(String),
 }
 
 impl Crs {
-    /// Reads the member `crs` of older GeoJSON; RFC 7946 has none.
-    pub(crate) fn of_geojson(crs: &Json) -> Self {
+    /// Parses the member `crs` of older GeoJSON. RFC 7946 has none.
+    pub(crate) fn from_geojson(crs: &Json) -> Self {
         let properties = &crs["properties"];
         let code = || properties["code"].as_u64().map(|code| format!("EPSG:{code}"));
         let name = [crs, &properties["name"], &properties["href"]].into_iter().find_map(Json::as_str);
         match name.map(str::to_owned).or_else(code) {
             None if crs.is_null() => Self::Wgs84,
             None => Self::Other(crs.to_string()),
-            Some(name) => Self::of_name(name),
+            Some(name) => Self::from_name(name),
         }
     }
 
-    /// Takes a code such as `EPSG:4269`, `urn:ogc:def:crs:EPSG::4269` or `http://www.opengis.net/def/crs/EPSG/0/4269`,
-    /// or a plain name.
-    fn of_name(name: String) -> Self {
+    /// Parses a code such as `EPSG:4269`, `urn:ogc:def:crs:EPSG::4269` or
+    /// `http://www.opengis.net/def/crs/EPSG/0/4269`, or a plain name.
+    fn from_name(name: String) -> Self {
         let mut parts = name.split([':', '/', '#']).filter(|part| !part.is_empty());
         let code = parts.next_back().unwrap_or_default().to_ascii_lowercase();
         let is_authority = |part: &&str| ["epsg", "ogc", "crs"].contains(&part.to_ascii_lowercase().as_str());
@@ -63,7 +63,7 @@ impl Crs {
         let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
         match (number, plain.as_str()) {
             (Some(number), _) if WGS84.contains(&number) => Self::Wgs84,
-            (Some(number), _) if NEAR.contains(&number) => Self::Near(name),
+            (Some(number), _) if NEAR_WGS84.contains(&number) => Self::Near(name),
             (None, "crs84" | "crs84h" | "wgs84" | "gcswgs1984") => Self::Wgs84,
             (None, "84") if authority.is_some() => Self::Wgs84,
             (None, "83") if authority.is_some() => Self::Near(name),
@@ -77,8 +77,8 @@ impl Crs {
     }
 }
 
-/// Why coordinates of a system can't be used.
-pub(crate) fn foreign(name: &str) -> String {
+/// Reason for rejecting coordinates in another system.
+pub(crate) fn unsupported(name: &str) -> String {
     let shown: String = name.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect();
     format!("its coordinates are in `{shown}`, not in longitude and latitude on WGS 84")
 }
@@ -90,11 +90,11 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> Crs {
-        Crs::of_geojson(&json!({"type": "name", "properties": {"name": name}}))
+        Crs::from_geojson(&json!({"type": "name", "properties": {"name": name}}))
     }
 
     #[test]
-    fn systems_are_told_apart_however_they_are_named() {
+    fn systems_are_recognized_by_all_their_names() {
         for name in [
             "urn:ogc:def:crs:OGC:1.3:CRS84",
             "urn:ogc:def:crs:OGC::CRS84",
@@ -123,7 +123,7 @@ mod tests {
         ] {
             assert_eq!(named(name), Crs::Near(name.to_owned()));
         }
-        // Projected systems, old datums that lie a hundred metres off, and codes that only begin alike.
+        // Projected systems, old datums that differ by a hundred metres, and codes with the same beginning.
         for name in [
             "EPSG:3857",
             "urn:ogc:def:crs:EPSG::25832",
@@ -137,10 +137,10 @@ mod tests {
         ] {
             assert_eq!(named(name), Crs::Other(name.to_owned()));
         }
-        assert_eq!(Crs::of_geojson(&Json::Null), Crs::Wgs84);
-        assert_eq!(Crs::of_geojson(&json!({"type": "EPSG", "properties": {"code": 4326}})), Crs::Wgs84);
+        assert_eq!(Crs::from_geojson(&Json::Null), Crs::Wgs84);
+        assert_eq!(Crs::from_geojson(&json!({"type": "EPSG", "properties": {"code": 4326}})), Crs::Wgs84);
         let link = json!({"type": "link", "properties": {"href": "http://spatialreference.org/ref/epsg/3857/proj4/"}});
-        assert!(matches!(Crs::of_geojson(&link), Crs::Other(_)));
-        assert_eq!(Crs::of_geojson(&json!({})), Crs::Other("{}".to_owned()));
+        assert!(matches!(Crs::from_geojson(&link), Crs::Other(_)));
+        assert_eq!(Crs::from_geojson(&json!({})), Crs::Other("{}".to_owned()));
     }
 }

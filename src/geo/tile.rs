@@ -1,14 +1,17 @@
-//! Tiles of the web-mercator scheme.
+//! Web Mercator tiles.
 
 use std::f64::consts::PI;
 use std::fmt;
 
-use super::{LonLat, MAX_ZOOM};
+use super::lonlat::LonLat;
 
-/// A tile of the web-mercator scheme.
+/// Deepest zoom level of Mapillary's tiles.
+pub const MAX_ZOOM: u8 = 14;
+
+/// A Web Mercator tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TileId {
-    /// Zoom, 0 to [`MAX_ZOOM`].
+    /// Zoom level, 0 to [`MAX_ZOOM`].
     pub z: u8,
     /// Column, from the west.
     pub x: u32,
@@ -17,29 +20,29 @@ pub struct TileId {
 }
 
 impl TileId {
-    /// The one tile of zoom 0.
+    /// The tile of zoom 0.
     pub const WORLD: Self = Self { z: 0, x: 0, y: 0 };
 
-    /// The tile of a zoom in which a point lies; levels beyond [`MAX_ZOOM`] count as that.
+    /// The tile that contains a point. Zoom levels above [`MAX_ZOOM`] are clamped.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "brought into the range of tiles"
     )]
-    pub fn of(point: LonLat, zoom: u8) -> Self {
+    pub fn containing(point: LonLat, zoom: u8) -> Self {
         let ((x, y), zoom) = (point.mercator(), zoom.min(MAX_ZOOM));
         let scale = f64::from(1_u32 << zoom);
         let index = |at: f64| ((at * scale).max(0.0) as u32).min((1 << zoom) - 1);
         Self { z: zoom, x: index(x), y: index(y) }
     }
 
-    /// The four tiles of the next zoom, in quadkey order.
+    /// The four tiles of the next zoom level, in quadkey order.
     pub fn children(self) -> [Self; 4] {
         let (z, x, y) = (self.z + 1, self.x * 2, self.y * 2);
         [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| Self { z, x: x + dx, y: y + dy })
     }
 
-    /// The place on the globe of a point of the tile, in units of 1/`extent` of its side.
+    /// The coordinates of a point in the tile, in units of 1/`extent` of its side.
     pub fn lonlat(self, x: f64, y: f64, extent: f64) -> LonLat {
         let scale = f64::from(self.z).exp2();
         let lon = ((f64::from(self.x) + x / extent) / scale - 0.5) * 360.0;
@@ -47,8 +50,8 @@ impl TileId {
         LonLat { lon, lat }
     }
 
-    /// Where the tile begins in quadkey order: the quadkey of its first descendant at [`MAX_ZOOM`], as a number.
-    pub(crate) fn order(self) -> u32 {
+    /// Position in quadkey order: the quadkey of the first descendant at [`MAX_ZOOM`], as a number.
+    pub fn z_order(self) -> u32 {
         let spread = |v: u32| (0..u32::from(self.z)).fold(0, |acc, bit| acc | ((v >> bit) & 1) << (2 * bit));
         (spread(self.x) | spread(self.y) << 1) << (2 * u32::from(MAX_ZOOM - self.z))
     }

@@ -1,23 +1,23 @@
-//! Points as well-known binary, the encoding of GeoParquet and of Parquet's own GEOMETRY.
+//! Points as well-known binary (WKB), the encoding of GeoParquet and of Parquet's GEOMETRY.
 
 use super::LonLat;
 
-/// Byte order, type, two doubles.
+/// Byte order, type and two doubles.
 pub(crate) const POINT_SIZE: usize = 21;
 
-/// Little-endian, which is what everybody writes.
+/// Little-endian byte order.
 const LITTLE: u8 = 1;
 
-/// The number of the type Point.
+/// Geometry type Point.
 pub(crate) const POINT: u32 = 1;
 
-/// The flag in the type of PostGIS's extended form that a reference system follows.
+/// Flag of PostGIS's extended WKB for a spatial reference id.
 const HAS_SRID: u32 = 0x2000_0000;
 
-/// The number of that system for longitude and latitude.
+/// Spatial reference id of longitude and latitude on WGS 84.
 const DEGREES: u32 = 4326;
 
-/// Writes a point.
+/// Encodes a point.
 pub(crate) fn write(point: LonLat) -> [u8; POINT_SIZE] {
     let mut bytes = [0; POINT_SIZE];
     bytes[0] = LITTLE;
@@ -27,12 +27,12 @@ pub(crate) fn write(point: LonLat) -> [u8; POINT_SIZE] {
     bytes
 }
 
-/// Reads a point of any flavour: either byte order, with or without height, measure or PostGIS's reference system.
-/// The empty point is none.
+/// Decodes a point of any flavour: either byte order, with or without height, measure or spatial reference id. An empty
+/// point is `None`.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<LonLat>, &'static str> {
-    const SHORT: &str = "its geometry is cut short";
+    const TRUNCATED: &str = "its geometry is truncated";
     let (order, rest) = bytes.split_first().ok_or("its geometry is empty")?;
-    let (kind, mut rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+    let (kind, mut rest) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
     let little = match order {
         0 => false,
         1 => true,
@@ -40,20 +40,20 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<LonLat>, &'static str> {
     };
     let kind = if little { u32::from_le_bytes(*kind) } else { u32::from_be_bytes(*kind) };
     if kind & HAS_SRID != 0 {
-        let (srid, after) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+        let (srid, after) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
         let srid = if little { u32::from_le_bytes(*srid) } else { u32::from_be_bytes(*srid) };
         if ![0, DEGREES].contains(&srid) {
-            return Err("its geometry is not in degrees (another reference system than EPSG:4326)");
+            return Err("its geometry is not in degrees (another coordinate system than EPSG:4326)");
         }
         rest = after;
     }
-    // The flags of PostGIS stand in the highest bits; ISO counts in thousands instead: 1001, 2001, 3001.
+    // PostGIS uses the highest bits as flags; ISO adds thousands: 1001, 2001, 3001.
     if (kind & 0x0fff_ffff) % 1000 != POINT {
         return Err("its geometry is not a point");
     }
     let mut degrees = [0.0; 2];
     for half in &mut degrees {
-        let (number, after) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
+        let (number, after) = rest.split_first_chunk::<8>().ok_or(TRUNCATED)?;
         *half = if little { f64::from_le_bytes(*number) } else { f64::from_be_bytes(*number) };
         rest = after;
     }
@@ -68,12 +68,12 @@ mod tests {
     const HERE: LonLat = LonLat { lon: -33.5, lat: 35.123_456_789 };
 
     #[test]
-    fn a_point_comes_back_to_the_bit() {
+    fn a_point_round_trips_to_the_bit() {
         assert_eq!(read(&write(HERE)), Ok(Some(HERE)));
     }
 
     #[test]
-    fn other_flavours_are_understood() {
+    fn other_flavours_are_decoded() {
         let of = |order: u8, kind: u32, srid: bool, more: usize| {
             let put = |out: &mut Vec<u8>, little: &[u8]| {
                 let mut bytes = little.to_vec();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_are_too_odd() {
+    fn any_bytes_are_handled() {
         for end in 0..POINT_SIZE {
             assert!(read(&write(HERE)[..end]).is_err());
         }

@@ -1,15 +1,15 @@
-//! The column tables of the records: one line a column.
+//! The columns of the record types, one line per column.
 
 use std::borrow::Cow;
 
 use super::ids::{FLOAT_ID, is_float};
 use super::{Image, ImageId, Metadata, OwnerId, Reason, Sequence, SequenceId};
 use crate::geo::LonLat;
-use crate::record::{Column, Kind, Record, Value, is_absent};
+use crate::record::{Column, Kind, Record, Value, is_null_word};
 
 type Stored = std::result::Result<(), Reason>;
 
-/// The ways between a typed slot of a record and a [`Value`], one per slot type.
+/// Conversions between a field of a record and a [`Value`].
 trait Slot {
     fn value(&self) -> Value<'_>;
     fn store(&mut self, value: Value<'_>) -> Stored;
@@ -46,20 +46,20 @@ impl Slot for Option<OwnerId> {
     }
     fn store(&mut self, value: Value<'_>) -> Stored {
         *self = match value {
-            // Such ids are numbers, among which words for no value are none.
-            Value::Text(text) if !is_absent(&text) => Some(OwnerId::check(&text)?),
+            // These ids are numbers, so null words are missing values.
+            Value::Text(text) if !is_null_word(&text) => Some(OwnerId::check(&text)?),
             _ => None,
         };
         Ok(())
     }
 }
 
-/// Empty text is no value: CSV could not tell the two apart.
+/// Converts a text; an empty one is missing, because CSV can't distinguish them.
 fn text(text: &str) -> Value<'_> {
     if text.is_empty() { Value::Null } else { Value::Text(Cow::Borrowed(text)) }
 }
 
-/// `NaN` is how other tools write that there is no number.
+/// Converts a number; `NaN` is missing, as in other tools.
 fn number(number: f64) -> std::result::Result<Option<f64>, Reason> {
     if number.is_infinite() {
         return Err("it is not a finite number");
@@ -136,15 +136,15 @@ slot!(i64, Time, |number: &i64| *number, |number| number);
 slot!(bool, Bool, |truth: &bool| *truth, |truth| truth);
 slot!(Vec<String>, Texts, |texts| Cow::Borrowed(Vec::as_slice(texts)), Cow::into_owned);
 
-/// A point of which neither half is known yet.
+/// A point without known coordinates.
 const NOWHERE: LonLat = LonLat { lon: f64::NAN, lat: f64::NAN };
 
-/// Half a point is none: zero would be a place.
+/// A point with both coordinates. A missing coordinate must not become zero.
 fn whole(point: Option<LonLat>) -> Option<LonLat> {
     point.filter(|point| point.lon.is_finite() && point.lat.is_finite())
 }
 
-/// One half of a point; the other half is set by the column beside it.
+/// Stores one coordinate of a point. Another column stores the other one.
 fn store_degrees(point: &mut Option<LonLat>, value: &Value<'_>, half: fn(&mut LonLat) -> &mut f64) -> Stored {
     if let Value::Float(degrees) = value
         && let Some(degrees) = number(*degrees)?
@@ -154,7 +154,7 @@ fn store_degrees(point: &mut Option<LonLat>, value: &Value<'_>, half: fn(&mut Lo
     Ok(())
 }
 
-// The lines of a record's table: a key, a field of the API, one half of a point.
+// Macros for the columns of a record type: a key, an API field, a coordinate.
 
 macro_rules! key {
     ($name:ident, required: $required:literal, repeats: $repeats:literal) => {
@@ -201,7 +201,7 @@ macro_rules! degrees {
     };
 }
 
-/// An id that is text to us: nobody asks for it, but it loses digits as any other does.
+/// An id that is plain text in the record. It loses digits like other ids, so floats are rejected.
 macro_rules! other_id {
     ($name:ident from $field:expr, repeats: $repeats:literal) => {
         Column {
@@ -212,7 +212,7 @@ macro_rules! other_id {
             repeats: $repeats,
             get: |record| record.$name.value(),
             set: |record, value| match &value {
-                Value::Text(text) if is_absent(text) => record.$name.store(Value::Null),
+                Value::Text(text) if is_null_word(text) => record.$name.store(Value::Null),
                 Value::Text(text) if is_float(text) => Err(FLOAT_ID),
                 _ => record.$name.store(value),
             },
@@ -285,13 +285,15 @@ impl Record for Metadata {
         field!(page_url: Text, repeats: false),
     ];
 
-    fn settle(&self) -> std::result::Result<(), Reason> {
+    fn validate(&self) -> std::result::Result<(), Reason> {
         for point in [self.geometry, self.computed_geometry].into_iter().flatten() {
             if whole(Some(point)).is_none() {
-                return Err("it has one half of a place: longitude without latitude, or the reverse");
+                return Err("it has only one coordinate: longitude without latitude, or the reverse");
             }
-            if !point.is_on_the_globe() {
-                return Err("its place is not on the globe: longitudes are -180 to 180, latitudes -90 to 90");
+            if !point.is_valid() {
+                return Err(
+                    "its coordinates are invalid: longitude must be from -180 to 180, latitude from -90 to 90",
+                );
             }
         }
         Ok(())
@@ -303,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_column_gives_back_what_it_was_given() {
+    fn every_column_returns_the_value_that_was_stored() {
         for column in Metadata::COLUMNS {
             let text = match column.kind {
                 Kind::Text => "728019821979741",
@@ -314,7 +316,7 @@ mod tests {
                 Kind::Floats => "[0.85,-6.6499673206348e-05,0]",
                 Kind::Texts => r#"["1463368450678096"]"#,
             };
-            // Half a point would be none.
+            // A single coordinate is missing.
             let zero = Some(LonLat::default());
             let img_id = ImageId::new("728019821979741").expect("an id");
             let mut record =

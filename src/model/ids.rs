@@ -1,4 +1,4 @@
-//! Ids, checked: they come from the network and from files, and go into paths and queries.
+//! Validated ids. They come from the network and from files, and become parts of paths and queries.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use smol_str::SmolStr;
 use super::Reason;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The longest id that is taken; real ones have 22 characters at the most.
-const MAX_ID: usize = 64;
+/// Maximum length of a sequence id; real ones have up to 22 characters.
+const MAX_ID_LEN: usize = 64;
 
-/// Which bytes an id has.
+/// The bytes allowed in a sequence id.
 const LETTERS: [bool; 256] = {
     let mut letters = [false; 256];
     let mut byte = 0_u8;
@@ -21,12 +21,12 @@ const LETTERS: [bool; 256] = {
     letters
 };
 
-/// Letters, digits, `-` and `_`: safe in a path and in a query, whoever wrote it.
+/// Checks for letters, digits, `-` and `_`, which are safe in paths and queries.
 fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
     if text.is_empty() {
         return Err("the id is empty");
     }
-    if text.len() > MAX_ID {
+    if text.len() > MAX_ID_LEN {
         return Err("the id is longer than 64 characters");
     }
     if !text.bytes().all(|b| LETTERS[usize::from(b)]) {
@@ -35,11 +35,11 @@ fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
     Ok(SmolStr::new(text))
 }
 
-/// The longest decimal id that is taken; real ones have 17 digits at the most.
+/// Maximum length of a decimal id; real ones have up to 17 digits.
 const MAX_DIGITS: usize = 32;
 
-/// Image and owner ids are decimal, so no two differ by case alone, and none is a name that a system keeps for itself.
-/// A table that a spreadsheet or pandas wrote as floats has lost digits.
+/// Checks for decimal digits. So no two ids differ by case alone, and none is a reserved file name. Ids that a spreadsheet
+/// or pandas wrote as floats are rejected, because they have lost digits.
 fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
     if text.is_empty() {
         return Err("the id is empty");
@@ -53,10 +53,11 @@ fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
     Ok(SmolStr::new(text))
 }
 
-pub(crate) const FLOAT_ID: Reason =
+/// Reason for rejecting an id written as a floating-point number.
+pub const FLOAT_ID: Reason =
     "the id was written as a floating-point number, which loses digits; write ids as text";
 
-/// Whether a text is a number with more to it than digits; `NaN` and `inf` come the same way.
+/// Whether a text is a number, but not only digits; includes `NaN` and `inf`.
 pub(super) fn is_float(text: &str) -> bool {
     !text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<f64>().is_ok()
 }
@@ -72,8 +73,8 @@ macro_rules! id {
             pub fn new(text: &str) -> Result<Self> {
                 Self::check(text).map_err(|why| {
                     let shown: String =
-                        text.chars().take(MAX_ID).map(|c| if c.is_control() { '?' } else { c }).collect();
-                    Error::new(ErrorKind::Usage, concat!("read the ", $what)).subject(shown).because(why)
+                        text.chars().take(MAX_ID_LEN).map(|c| if c.is_control() { '?' } else { c }).collect();
+                    Error::new(ErrorKind::Usage, concat!("read the ", $what)).with_subject(shown).with_source(why)
                 })
             }
 
@@ -102,15 +103,15 @@ macro_rules! id {
 }
 
 id! {
-    /// The id of a sequence: 22 characters, case-sensitive, perhaps beginning with `-`.
+    /// The id of a sequence: 22 characters, case-sensitive; it may begin with `-`.
     SequenceId, "sequence id", check_id, "1 to 64 letters, digits, `-` or `_`"
 }
 id! {
-    /// The id of an image: decimal digits, today up to 17, kept as text for they exceed 2^53.
+    /// The id of an image: decimal digits, up to 17 today. It is text, because it exceeds 2^53.
     ImageId, "image id", check_number, "1 to 32 decimal digits"
 }
 id! {
-    /// The id of an organisation or a user: decimal digits, kept as text.
+    /// The id of an organization or a user: decimal digits as text.
     OwnerId, "owner id", check_number, "1 to 32 decimal digits"
 }
 
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_could_leave_the_folder_or_the_query_are_refused() {
+    fn ids_that_are_unsafe_in_paths_or_queries_are_rejected() {
         for bad in ["", "a/b", "..", "a b", "a&b", "a\n", "é", &"x".repeat(65)] {
             assert!(SequenceId::new(bad).is_err(), "{bad:?}");
             assert!(ImageId::new(bad).is_err(), "{bad:?}");
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn image_and_owner_ids_are_decimal_digits_and_nothing_else() {
+    fn image_and_owner_ids_are_decimal_digits_only() {
         for bad in [
             "abc",
             "CON",
@@ -144,9 +145,9 @@ mod tests {
             &"9".repeat(10_000),
         ] {
             for error in [ImageId::new(bad).map(drop), OwnerId::new(bad).map(drop)] {
-                let said = error.expect_err(bad).chain();
-                assert!(said.contains("digits") && !said.contains("loses"), "{said}");
-                assert!(said.len() < 200, "{said}");
+                let message = error.expect_err(bad).chain();
+                assert!(message.contains("digits") && !message.contains("loses"), "{message}");
+                assert!(message.len() < 200, "{message}");
             }
         }
         for good in ["0", "007", "26774514888887982", &"1".repeat(32)] {
@@ -155,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_id_is_shown_without_what_a_terminal_would_obey() {
+    fn a_rejected_id_is_shown_without_control_characters() {
         let error = SequenceId::new("...\u{1e}/\u{1b}[2J").expect_err("no id");
         assert!(error.to_string().contains("`...?/?[2J`"), "{error}");
     }
 
     #[test]
-    fn an_image_id_that_went_through_a_float_is_refused_with_the_reason() {
+    fn an_image_id_that_was_a_float_is_rejected_with_the_reason() {
         for bad in ["1.463e15", "1463097064038568.0", "1463e12", "1.2e+16", "NaN", "inf", "-7"] {
             let error = ImageId::new(bad).expect_err(bad);
             assert!(error.chain().contains("loses digits"), "{}", error.chain());

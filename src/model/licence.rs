@@ -1,24 +1,24 @@
-//! What the licence of a picture asks whoever shows it to say.
+//! Attribution of pictures, as their licence requires it.
 
 use super::{ImageId, Metadata};
-use crate::printable::is_shown;
 use crate::record::Fields;
+use crate::text::is_shown;
 
-/// A name has so many characters at the most; longer ones are cut.
-const LONGEST_NAME: usize = 100;
+/// Longest user name in an attribution, in characters.
+const MAX_NAME_LEN: usize = 100;
 
-/// The fields that are made of others, each with what it is made of.
-pub(crate) const MADE_OF: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
+/// Derived fields, each with the API field that it is derived from.
+pub const DERIVED_FROM: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
 
-/// A user's name as it is shown.
-pub(crate) fn shown_name(name: &str) -> Option<String> {
-    shown_line(name, LONGEST_NAME)
+/// Makes a user name safe to print; `None` if nothing is left.
+pub fn shown_name(name: &str) -> Option<String> {
+    shown_line(name, MAX_NAME_LEN)
 }
 
-/// A text as it is shown: on one line, of a bounded length, with nothing in it that can't be seen.
-pub(crate) fn shown_line(text: &str, most: usize) -> Option<String> {
+/// Makes a text safe to print: on one line, at most `most` characters, without invisible ones. `None` if nothing is left.
+pub fn shown_line(text: &str, most: usize) -> Option<String> {
     let visible = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_shown(*c));
-    // Cut before and after: what is endless must not cost endless memory.
+    // Also cuts before, so that a very long text needs little memory.
     let visible: String = visible.take(4 * most).collect();
     let mut shown = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = shown.char_indices().nth(most) {
@@ -28,24 +28,24 @@ pub(crate) fn shown_line(text: &str, most: usize) -> Option<String> {
     Some(shown).filter(|shown| !shown.is_empty())
 }
 
-/// `© <username> / Mapillary, CC BY-SA 4.0`.
-pub(crate) fn attribution(username: Option<&str>) -> String {
+/// The attribution of a picture: `© <username> / Mapillary, CC BY-SA 4.0`.
+pub fn attribution(username: Option<&str>) -> String {
     match username.and_then(shown_name) {
         Some(name) => format!("© {name} / Mapillary, CC BY-SA 4.0"),
         None => "Mapillary, CC BY-SA 4.0".to_owned(),
     }
 }
 
-/// Where Mapillary shows an image.
-pub(crate) fn page_url(id: &ImageId) -> String {
+/// The URL of an image's page on Mapillary.
+pub fn page_url(id: &ImageId) -> String {
     format!("https://www.mapillary.com/app/?pKey={id}")
 }
 
 impl Metadata {
-    /// Fills those of the fields that are made of others, `attribution` and `page_url`, where they are empty.
+    /// Sets the derived fields among `fields`, `attribution` and `page_url`, if they are empty.
     ///
-    /// [`FetchMetadata`](crate::FetchMetadata) does so for the fields that it is told. The attribution names the
-    /// author if [`Metadata::creator_username`] does, and is cut to a line of a bounded length.
+    /// [`FetchMetadata`](crate::FetchMetadata) calls it for its fields. The attribution contains
+    /// [`Metadata::creator_username`] if it is known, shortened to a bounded length.
     ///
     /// ```
     /// use streetflow::{ImageId, Metadata};
@@ -73,11 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_short_line_whatever_it_is_made_of() {
+    fn a_name_becomes_one_short_line() {
         assert_eq!(shown_name(" a\u{1b}[2J\r\n\0b\u{202e}  c\t").as_deref(), Some("a[2J b c"));
         assert_eq!(shown_name("Ünï 日本 🚲").as_deref(), Some("Ünï 日本 🚲"));
         let long = shown_name(&"é".repeat(10_000)).expect("a name");
-        assert!(long.ends_with('…') && long.chars().count() == LONGEST_NAME + 1, "{long}");
+        assert!(long.ends_with('…') && long.chars().count() == MAX_NAME_LEN + 1, "{long}");
         assert_eq!((shown_name(""), shown_name(" \u{200b}\0\n")), (None, None));
         assert_eq!(attribution(Some("\u{1}")), attribution(None), "no author is better than a wrong one");
     }

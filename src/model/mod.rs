@@ -1,57 +1,57 @@
-//! The records: sequences, images and their metadata.
+//! Record types: sequences, images and their metadata.
 
 mod columns;
 mod ids;
 mod licence;
 
-pub(crate) use self::ids::FLOAT_ID;
+pub use self::ids::FLOAT_ID;
 pub use self::ids::{ImageId, OwnerId, SequenceId};
-pub(crate) use self::licence::{MADE_OF, attribution, page_url, shown_line, shown_name};
+pub use self::licence::{DERIVED_FROM, attribution, page_url, shown_line, shown_name};
 use crate::geo::LonLat;
 
-/// Why a value is none for its slot.
+/// Why a value is invalid.
 type Reason = &'static str;
 
-/// A sequence of images, and whose it is.
+/// A sequence of images and its owner.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sequence {
-    /// The organisation or user asked for; if none was, the sequence's organisation, else its creator.
+    /// The requested organization or user; without a requested one, the sequence's organization, else its creator.
     pub org_id: Option<OwnerId>,
-    /// The sequence.
+    /// Id of the sequence.
     pub seq_id: SequenceId,
 }
 
 /// An image of a sequence.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Image {
-    /// The sequence.
+    /// Id of the sequence.
     pub seq_id: SequenceId,
-    /// The image.
+    /// Id of the image.
     pub img_id: ImageId,
 }
 
-/// What the API knows of an image; a value that was not asked for or does not exist is `None`.
+/// Metadata of an image. A value that was not requested or does not exist is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata {
-    /// The sequence.
+    /// Id of the sequence.
     pub seq_id: SequenceId,
-    /// The image.
+    /// Id of the image.
     pub img_id: ImageId,
-    /// The id of the sequence as the API gives it with the image.
+    /// Id of the sequence as the API returns it with the image.
     pub sequence: Option<String>,
-    /// Where the device says it was taken, WGS84.
+    /// Recorded coordinates of the device, WGS84.
     pub geometry: Option<LonLat>,
-    /// Where it was taken after reconstruction; may equal [`Metadata::geometry`].
+    /// Reconstructed coordinates; may equal [`Metadata::geometry`].
     pub computed_geometry: Option<LonLat>,
-    /// Capture time in milliseconds since 1970, UTC claimed; device clocks say strange things, such as the year 318857.
+    /// Capture time in milliseconds since 1970, nominally UTC. Device clocks may be wrong, up to the year 318857.
     pub captured_at: Option<i64>,
-    /// Heading in degrees clockwise from north, as recorded.
+    /// Recorded heading in degrees clockwise from north.
     pub compass_angle: Option<f64>,
-    /// Heading in degrees clockwise from north, after reconstruction.
+    /// Reconstructed heading in degrees clockwise from north.
     pub computed_compass_angle: Option<f64>,
-    /// Metres; negative ones come from the API wrapped to unsigned 32 bit and are kept as they come.
+    /// Recorded altitude in metres. The API returns negative altitudes wrapped to unsigned 32 bits; they stay so.
     pub altitude: Option<f64>,
-    /// Metres, after reconstruction.
+    /// Reconstructed altitude in metres.
     pub computed_altitude: Option<f64>,
     /// Angle-axis rotation in radians, world to camera.
     pub computed_rotation: Option<Vec<f64>>,
@@ -59,17 +59,17 @@ pub struct Metadata {
     pub atomic_scale: Option<f64>,
     /// `perspective`, `fisheye`, `equirectangular` or `spherical`.
     pub camera_type: Option<String>,
-    /// Focal length in units of the larger side, then k1, k2; none for panoramas.
+    /// Focal length in units of the larger side, then k1 and k2; `None` for panoramas.
     pub camera_parameters: Option<Vec<f64>>,
-    /// Maker of the camera.
+    /// Camera maker.
     pub make: Option<String>,
-    /// Model of the camera.
+    /// Camera model.
     pub model: Option<String>,
     /// EXIF orientation of the original, 1 to 8.
     pub exif_orientation: Option<i32>,
-    /// Pixels of the original, before orientation.
+    /// Width of the original in pixels, before orientation.
     pub width: Option<i32>,
-    /// Pixels of the original, before orientation.
+    /// Height of the original in pixels, before orientation.
     pub height: Option<i32>,
     /// Whether it is a panorama.
     pub is_pano: Option<bool>,
@@ -77,11 +77,11 @@ pub struct Metadata {
     pub quality_score: Option<f64>,
     /// Whether it was captured on foot.
     pub on_foot: Option<bool>,
-    /// The user who captured it.
+    /// Id of the user who captured the image.
     pub creator_id: Option<String>,
-    /// That user's name.
+    /// Name of the user who captured the image.
     pub creator_username: Option<String>,
-    /// The organisation it was captured for.
+    /// Id of the organization for which the image was captured.
     pub organization_id: Option<String>,
     /// Signed URL of the picture 256 pixels wide; it expires.
     pub thumb_256_url: Option<String>,
@@ -89,22 +89,22 @@ pub struct Metadata {
     pub thumb_1024_url: Option<String>,
     /// Signed URL of the picture 2048 pixels wide; it expires.
     pub thumb_2048_url: Option<String>,
-    /// Signed URL of the picture in full size; it expires.
+    /// Signed URL of the picture in original size; it expires.
     pub thumb_original_url: Option<String>,
-    /// Connected component of the reconstruction; the API prints this 64-bit number as a float.
+    /// Connected component of the reconstruction. The API returns this 64-bit number as a float.
     pub merge_cc: Option<f64>,
-    /// The mesh.
+    /// Id of the mesh.
     pub mesh_id: Option<String>,
     /// Signed URL of the mesh; it expires.
     pub mesh_url: Option<String>,
-    /// The reconstruction cluster.
+    /// Id of the reconstruction cluster.
     pub sfm_cluster_id: Option<String>,
     /// Signed URL of the cluster; it expires.
     pub sfm_cluster_url: Option<String>,
-    /// Ids of the objects detected in the image.
+    /// Ids of the detected objects.
     pub detections: Option<Vec<String>>,
-    /// What to say beside the picture, such as `© aliki / Mapillary, CC BY-SA 4.0`; see [`Metadata::fill`].
+    /// Attribution to show with the picture, such as `© aliki / Mapillary, CC BY-SA 4.0`; see [`Metadata::fill`].
     pub attribution: Option<String>,
-    /// Where Mapillary shows the image; see [`Metadata::fill`].
+    /// URL of the image's page on Mapillary; see [`Metadata::fill`].
     pub page_url: Option<String>,
 }

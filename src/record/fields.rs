@@ -1,4 +1,4 @@
-//! Which fields of images the API is asked for.
+//! The metadata fields to fetch.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::Record;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{MADE_OF, Metadata};
+use crate::model::{DERIVED_FROM, Metadata};
 
 static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
@@ -14,9 +14,9 @@ static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     names
 });
 
-/// The fields of images to ask the API for, in order.
+/// Metadata fields of images, in order.
 ///
-/// Two are not asked for but made of others: `attribution` of `creator`, and `page_url` of the id.
+/// The API does not have two of them: `attribution` is derived from `creator`, and `page_url` from the id.
 ///
 /// ```
 /// use streetflow::Fields;
@@ -30,10 +30,10 @@ static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 pub struct Fields(Vec<&'static str>);
 
 impl Fields {
-    /// The fields that the command asks for when it is not told: the Python toolset's.
+    /// The default fields of the command, which are those of the Python toolset.
     pub const DEFAULT: &'static str = "captured_at,compass_angle,thumb_256_url,width";
 
-    /// All fields that are known, in the order of the table.
+    /// All known fields, in the order of the columns.
     pub fn known() -> Vec<&'static str> {
         KNOWN.clone()
     }
@@ -43,21 +43,21 @@ impl Fields {
         &self.0
     }
 
-    /// The columns that the fields fill, in order, without the keys.
+    /// The columns of the fields, in order, without keys.
     pub fn columns(&self) -> Vec<&'static str> {
         let of = |field: &'static str| Metadata::COLUMNS.iter().filter(move |c| c.field == Some(field));
         self.0.iter().flat_map(|field| of(field)).map(|column| column.name).collect()
     }
 
-    /// The fields that fill columns of a table, in their order; names that no field fills are left out.
+    /// The fields of columns, in order. Columns without a field are ignored.
     ///
     /// ```
     /// use streetflow::Fields;
     ///
-    /// let fields = Fields::of_columns(["img_id", "creator_id", "note", "geometry"]);
+    /// let fields = Fields::from_columns(["img_id", "creator_id", "note", "geometry"]);
     /// assert_eq!(fields.names(), ["creator", "geometry"]);
     /// ```
-    pub fn of_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn from_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut fields = Vec::new();
         for name in names {
             let geometry = (name == "geometry").then_some("geometry");
@@ -71,41 +71,41 @@ impl Fields {
         Self(fields)
     }
 
-    /// The fields to ask the API for: those that are made of others are replaced by these.
-    pub(crate) fn asked(&self) -> Self {
-        let mut asked: Vec<&'static str> = Vec::new();
+    /// The fields to request: derived fields are replaced by the fields that they are derived from.
+    pub(crate) fn request_fields(&self) -> Self {
+        let mut request: Vec<&'static str> = Vec::new();
         for name in &self.0 {
-            let made_of = MADE_OF.iter().find(|(made, _)| made == name);
-            let source = made_of.map_or(Some(*name), |(_, source)| *source);
-            asked.extend(source.filter(|source| !asked.contains(source)));
+            let derivation = DERIVED_FROM.iter().find(|(derived, _)| derived == name);
+            let source = derivation.map_or(Some(*name), |(_, source)| *source);
+            request.extend(source.filter(|source| !request.contains(source)));
         }
-        Self(asked)
+        Self(request)
     }
 
-    /// The same by name, as a key that does not depend on the order.
+    /// The fields sorted by name, for keys that do not depend on the order.
     pub(crate) fn sorted(&self) -> Self {
         let mut names = self.0.clone();
         names.sort_unstable();
         Self(names)
     }
 
-    /// Only the fields for which `keep` is true.
-    pub(crate) fn only(&self, keep: impl Fn(&str) -> bool) -> Self {
+    /// The fields for which `keep` returns true.
+    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
         Self(self.0.iter().copied().filter(|name| keep(name)).collect())
     }
 
-    /// The fields as a set: a bit for each that is known.
-    pub(crate) fn bits(&self) -> u64 {
+    /// The fields as a bit set: one bit for each known field.
+    pub(crate) fn bit_set(&self) -> u64 {
         self.0.iter().map(|name| bit(name)).sum()
     }
 
-    /// The fields that are not in a set.
+    /// The fields that are not in a bit set.
     pub(crate) fn without(&self, bits: u64) -> Self {
-        self.only(|name| bit(name) & bits == 0)
+        self.retain(|name| bit(name) & bits == 0)
     }
 
-    /// The same with one more field, unless it is already there.
-    pub fn and(mut self, field: &str) -> Result<Self> {
+    /// Adds a field, unless it is already included. An unknown field is an error of kind `Usage`.
+    pub fn with(mut self, field: &str) -> Result<Self> {
         if !self.0.contains(&field) {
             self.0.push(lookup(field)?);
         }
@@ -126,8 +126,8 @@ impl FromStr for Fields {
         let mut names = Vec::new();
         if text.split(',').all(|name| name.trim().is_empty()) {
             return Err(Error::new(ErrorKind::Usage, "read the fields")
-                .because("the list is empty")
-                .hint(format!("the fields are {}", Fields::known().join(", "))));
+                .with_source("the list is empty")
+                .with_hint(format!("the fields are {}", Fields::known().join(", "))));
         }
         for name in text.split(',') {
             let name = lookup(name.trim())?;
@@ -153,9 +153,9 @@ fn lookup(name: &str) -> Result<&'static str> {
     let known = Fields::known();
     known.iter().find(|field| **field == name).copied().ok_or_else(|| {
         Error::new(ErrorKind::Usage, "find the field")
-            .subject(name)
-            .because("the API has no such field of an image")
-            .hint(format!("the fields are {}", known.join(", ")))
+            .with_subject(name)
+            .with_source("images have no such field")
+            .with_hint(format!("the fields are {}", known.join(", ")))
     })
 }
 
@@ -164,19 +164,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_keep_their_order_and_come_once() {
+    fn fields_keep_their_order_without_duplicates() {
         let fields: Fields = "width, captured_at,width".parse().expect("fields");
         assert_eq!(fields.names(), ["width", "captured_at"]);
         let error = "wdith".parse::<Fields>().expect_err("no such field");
-        assert!(error.advice().is_some_and(|hint| hint.contains("captured_at")));
+        assert!(error.hint().is_some_and(|hint| hint.contains("captured_at")));
         assert!("".parse::<Fields>().is_err() && "width,,height".parse::<Fields>().is_err());
         assert_eq!(Fields::default().to_string(), Fields::DEFAULT);
     }
 
     #[test]
-    fn fields_that_are_made_of_others_are_not_asked_for() {
-        let asked = |fields: &str| fields.parse::<Fields>().expect("fields").asked().to_string();
-        assert_eq!(asked("width,attribution,page_url,creator"), "width,creator");
-        assert_eq!(asked("page_url"), "");
+    fn derived_fields_are_not_requested() {
+        let requested = |fields: &str| fields.parse::<Fields>().expect("fields").request_fields().to_string();
+        assert_eq!(requested("width,attribution,page_url,creator"), "width,creator");
+        assert_eq!(requested("page_url"), "");
     }
 }

@@ -1,24 +1,22 @@
-//! Texts that a spreadsheet would run: how CSV keeps them texts.
+//! Protects CSV cells from being run as formulas.
 //!
-//! A program that opens CSV takes a cell beginning with `=` for a formula, and a
-//! name that anybody may choose could be one. Such a text is written with an
-//! apostrophe before it, and the reader takes that off again. A text that is
-//! like that but for apostrophes before it gets one more, so every text comes
-//! back as it was.
+//! Spreadsheets take a cell that begins with `=` for a formula, and user names may begin with it. Such a text is written
+//! with a leading apostrophe, which the reader removes. A text that already has apostrophes before a formula gets one
+//! more, so that every text reads back unchanged.
 
 use std::borrow::Cow;
 
-/// Makes a text one that no spreadsheet runs.
-pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
+/// Adds an apostrophe if a spreadsheet would run the text.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if is_risky(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
-/// The text that a cell was made of.
-pub(crate) fn unguarded(cell: &str) -> &str {
+/// Removes the apostrophe that [`escape`] has added.
+pub(crate) fn unescape(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| is_risky(text)).unwrap_or(cell)
 }
 
-/// Whether a text would be run, apostrophes before it left aside. Most are told by their first byte.
+/// Whether a text is a formula after any leading apostrophes. Most texts are decided by the first byte.
 fn is_risky(text: &str) -> bool {
     matches!(
         text.as_bytes().first(),
@@ -28,9 +26,9 @@ fn is_risky(text: &str) -> bool {
 
 fn begins_formula(text: &str) -> bool {
     match text.chars().next() {
-        // Some spreadsheets take the wide forms for the plain ones.
+        // Some spreadsheets also accept the fullwidth forms.
         Some('=' | '+' | '@' | '\t' | '\r' | '\n' | '\0' | '＝' | '＋' | '－' | '＠') => true,
-        // Sequence ids may begin so; without brackets, dots and marks nothing can be called.
+        // Sequence ids may begin with `-`. Without other punctuation it is no formula.
         Some('-') => !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'),
         _ => false,
     }
@@ -43,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formulas_get_an_apostrophe_and_ids_and_names_do_not() {
+    fn formulas_get_an_apostrophe_and_ids_and_names_get_none() {
         for text in [
             "=1+1",
             "+1",
@@ -58,7 +56,7 @@ mod tests {
             "'=1",
             "''-(1)",
         ] {
-            assert_eq!(guarded(text), format!("'{text}"));
+            assert_eq!(escape(text), format!("'{text}"));
         }
         for text in [
             "",
@@ -73,21 +71,21 @@ mod tests {
             "\u{feff}",
             "ﬁn",
         ] {
-            assert_eq!(guarded(text), text);
+            assert_eq!(escape(text), text);
         }
-        assert_eq!(unguarded("'Tis"), "'Tis", "an apostrophe of another tool stays");
-        assert_eq!(unguarded("=1"), "=1", "a formula of another tool is read as it stands");
+        assert_eq!(unescape("'Tis"), "'Tis", "an apostrophe of another tool stays");
+        assert_eq!(unescape("=1"), "=1", "a formula of another tool is read as it stands");
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn every_text_comes_back_and_none_is_a_formula(
+        fn every_text_reads_back_and_none_is_a_formula(
             text in prop_oneof![".*", "'{0,3}[-=+@\t\r\n\0＝＋－＠'a ]{0,3}.{0,3}", "'{0,2}-[A-Za-z0-9_-]{0,4}.?"],
         ) {
-            let cell = guarded(&text);
-            prop_assert_eq!(unguarded(&cell), &text);
+            let cell = escape(&text);
+            prop_assert_eq!(unescape(&cell), &text);
             prop_assert!(!begins_formula(&cell));
         }
     }

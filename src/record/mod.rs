@@ -1,11 +1,11 @@
-//! How a record describes itself, so that a file format is written once.
+//! Record types and their columns.
 //!
-//! Every record kind has one table of [`Column`]s. From it come headers, rows,
-//! schemas, readers, `--fields` and the `fields=` of the API.
+//! Each record type has one table of [`Column`]s. Headers, rows, schemas, readers, `--fields` and the API parameter
+//! `fields` are all derived from it, so that each format is written once.
 
 mod fields;
 pub(crate) mod formula;
-mod place;
+mod geometry;
 pub(crate) mod text;
 pub(crate) mod time;
 
@@ -13,10 +13,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use self::fields::Fields;
-pub use self::place::Place;
-pub(crate) use self::place::{Placing, Position, with_position};
+pub use self::geometry::GeometryChoice;
+pub(crate) use self::geometry::{GeometryColumn, GeometryReader, columns_with_geometry};
 
-/// One row of a table, described by its columns.
+/// A row of a table, described by its columns.
 ///
 /// ```
 /// use streetflow::{Image, Record};
@@ -25,34 +25,34 @@ pub(crate) use self::place::{Placing, Position, with_position};
 /// assert_eq!(names, ["seq_id", "img_id"]);
 /// ```
 pub trait Record: Default + Clone + Send + Sync + 'static {
-    /// What one such record is called in a message.
+    /// The name of a record in messages.
     const NAME: &'static str;
 
-    /// All columns that such a record can have, keys first.
+    /// All columns of the record type, keys first.
     const COLUMNS: &'static [Column<Self>];
 
-    /// Checks what its columns can't see one by one, or says why it is no record; readers call it when all are set.
-    fn settle(&self) -> std::result::Result<(), &'static str> {
+    /// Checks a record after all columns are set, for conditions on several columns. Returns the reason if it is invalid.
+    fn validate(&self) -> std::result::Result<(), &'static str> {
         Ok(())
     }
 }
 
-/// One column of a record's table: its name, its kind and the way to its value.
+/// A column of a record type: name, kind and access to its value.
 #[derive(Debug)]
 pub struct Column<R: 'static> {
-    /// Name in every file.
+    /// Name in all formats.
     pub name: &'static str,
-    /// The API's field that it comes from; `None` for a key, which every file carries.
+    /// The API field of the column; `None` for a key, which every table has.
     pub field: Option<&'static str>,
     /// Type and unit.
     pub kind: Kind,
-    /// Whether a file without this column is of no use.
+    /// Whether every table must have the column.
     pub required: bool,
-    /// Whether neighbouring rows often share a value, so that a format may store it once.
+    /// Whether neighbouring rows often have the same value, so that dictionary encoding pays off.
     pub repeats: bool,
-    /// Reads the value.
+    /// Returns the value.
     pub get: for<'a> fn(&'a R) -> Value<'a>,
-    /// Stores a value, or says why it can't be one.
+    /// Stores a value, or returns why it is invalid.
     pub set: fn(&mut R, Value<'_>) -> std::result::Result<(), &'static str>,
 }
 
@@ -60,46 +60,46 @@ pub struct Column<R: 'static> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Unicode text; ids too.
+    /// Unicode text, including ids.
     Text,
-    /// A whole number, 32 bits signed.
+    /// A signed 32-bit integer.
     Integer,
-    /// A finite double.
+    /// A finite 64-bit float.
     Float,
-    /// Degrees east; with the [`Kind::Latitude`] of the same field it makes a point.
+    /// Degrees east. Together with the [`Kind::Latitude`] of the same field it is a point.
     Longitude,
     /// Degrees north.
     Latitude,
-    /// True or false.
+    /// A boolean.
     Bool,
-    /// Milliseconds since 1970 in UTC, 64 bits signed.
+    /// Milliseconds since 1970, UTC, as a signed 64-bit integer.
     Time,
-    /// A list of finite doubles.
+    /// A list of finite 64-bit floats.
     Floats,
     /// A list of texts.
     Texts,
 }
 
-/// The milliseconds of the years 1 to 9999: what a timestamp is in Python, BigQuery and SQL. DuckDB gives a whole file
-/// up for one that is beyond the year 294246.
+/// Milliseconds of the years 1 to 9999, the range of timestamps in Python, BigQuery and SQL. DuckDB can't read a file
+/// with a timestamp after the year 294246.
 #[cfg(feature = "parquet")]
-pub(crate) const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+pub(crate) const TIMESTAMP_RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
-/// The ending of a column's name beside a column of times: the milliseconds that are no timestamp.
+/// Suffix of the column with times outside that range.
 #[cfg(feature = "parquet")]
-pub(crate) const RAW: &str = "_raw";
+pub(crate) const RAW_SUFFIX: &str = "_raw";
 
-/// The longest text that a table takes, and the longest cell of a CSV file, in bytes.
-pub(crate) const LONGEST_TEXT: usize = 1 << 20;
+/// Longest text in a table and longest cell of a CSV file, in bytes.
+pub(crate) const MAX_TEXT_LEN: usize = 1 << 20;
 
 /// A value of a column.
 ///
-/// Empty text and numbers that are not finite are no values in any format: the
-/// API has neither, and CSV and JSON could not keep them.
+/// Empty text and numbers that are not finite count as missing in all formats: the API has neither, and CSV and JSON
+/// can't represent them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// No value.
+    /// A missing value.
     Null,
     /// Of [`Kind::Text`].
     Text(Cow<'a, str>),
@@ -117,22 +117,22 @@ pub enum Value<'a> {
     Texts(Cow<'a, [String]>),
 }
 
-/// What is said of a number that lost digits to its exponent form.
+/// Reason for rejecting a number in exponent form that lost digits.
 pub(crate) const LOST_DIGITS: &str =
     "it is in exponent form without all of its digits, as a spreadsheet shows long numbers";
 
 impl Kind {
-    /// Reads a value from the text of a cell; an empty cell is no value.
+    /// Parses the text of a cell. An empty cell is a missing value.
     ///
-    /// Neither is a word by which other tools say so, such as `NA`, `NULL` or `NaN`, except among texts: a user may
-    /// be called so.
+    /// So are words of other tools, such as `NA`, `NULL` or `NaN`, except in text columns: a user may have such a name.
+    /// Returns the reason if the text is invalid.
     pub fn parse(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
         if text.is_empty() {
             return Ok(Value::Null);
         }
         match self.parse_present(text) {
             Ok(Value::Float(number)) if number.is_nan() => Ok(Value::Null),
-            Err(_) if is_absent(text) => Ok(Value::Null),
+            Err(_) if is_null_word(text) => Ok(Value::Null),
             parsed => parsed,
         }
     }
@@ -140,12 +140,12 @@ impl Kind {
     fn parse_present(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
         Ok(match self {
             Self::Text => Value::Text(Cow::Borrowed(text)),
-            Self::Integer => Value::Integer(self.whole(text)?.ok_or("it is not a whole number of 32 bits")?),
+            Self::Integer => Value::Integer(self.whole(text)?.ok_or("it is not a 32-bit integer")?),
             Self::Time => match self.whole(text)? {
                 Some(time) => Value::Time(time),
-                None => Value::Time(time::milliseconds(text).map_err(|why| match why {
-                    time::NotATime::Impossible => "there is no such day or time of day",
-                    time::NotATime::Form => {
+                None => Value::Time(time::parse_timestamp(text).map_err(|why| match why {
+                    time::TimeError::OutOfRange => "there is no such day or time of day",
+                    time::TimeError::Syntax => {
                         "it is neither milliseconds since 1970 nor a time such as `2023-12-10T11:43:46Z`"
                     }
                 })?),
@@ -171,7 +171,7 @@ impl Kind {
         })
     }
 
-    /// A whole number, also one that another tool's table turned into `2560.0` or `1.719594028E+12`.
+    /// Parses an integer, also in the forms of other tools: `2560.0` or `1.719594028E+12`.
     fn whole<N: std::str::FromStr>(self, text: &str) -> std::result::Result<Option<N>, &'static str> {
         if let Ok(number) = text.parse() {
             return Ok(Some(number));
@@ -190,11 +190,10 @@ impl Kind {
         Ok(whole.and_then(|(whole, _)| whole.parse().ok()))
     }
 
-    /// The power of ten up to which a number in exponent form must give its digits; none where any number of digits
-    /// is a measurement like others.
+    /// The power of ten of the last digit that a number in exponent form must have; `None` if any precision is valid.
     fn least_digit(self) -> Option<i32> {
         match self {
-            // A second, of which cameras' clocks often say no more.
+            // A second, the precision of many cameras.
             Self::Time => Some(3),
             Self::Integer => Some(0),
             // A metre.
@@ -203,8 +202,7 @@ impl Kind {
         }
     }
 
-    /// Whether a number is in exponent form and ends before its least digit: `1.71959E+12` is a time give or take
-    /// three hours.
+    /// Whether a number in exponent form lacks digits: `1.71959E+12` is a time with an error of hours.
     fn lacks_digits(self, text: &str) -> bool {
         let Some(least) = self.least_digit() else { return false };
         let Some(end) = memchr::memchr2(b'e', b'E', text.as_bytes()) else { return false };
@@ -216,15 +214,15 @@ impl Kind {
     }
 }
 
-/// Whether a text is a word by which other tools say that there is no value: those of R, pandas, SQL dumps and
-/// spreadsheets.
-pub(crate) fn is_absent(text: &str) -> bool {
+/// Whether a text is a word for missing values in R, pandas, SQL dumps or spreadsheets.
+pub(crate) fn is_null_word(text: &str) -> bool {
     const WORDS: [&str; 11] = ["NA", "N/A", "#N/A", "<NA>", "\\N", "NULL", "NaN", "NaT", "None", "nil", "-"];
     text.len() <= 4 && WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 impl fmt::Display for Value<'_> {
-    /// The text of a cell: empty for no value, JSON for a list, else the shortest that reads back to the same bits.
+    /// Writes the text of a cell: empty for a missing value, JSON for a list, else the shortest form that reads back to
+    /// the same bits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => Ok(()),
@@ -246,7 +244,7 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// The shortest digits that read back to the same bits, in the form that the API and the Python toolset use:
+/// Writes the shortest digits that read back to the same bits, formatted like the API and the Python toolset:
 /// `184.43365478516`, but `4.546427159383e+18` and `-3.30559e-05`.
 fn write_float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
     if text::is_plain(number) || !number.is_finite() {
@@ -258,7 +256,7 @@ fn write_float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
     write!(f, "{digits}e{sign}{exponent:0>2}")
 }
 
-/// The columns of a table: the keys, then those of the fields in their order.
+/// The columns of a table: keys, then the columns of the fields in order.
 ///
 /// ```
 /// use streetflow::{Fields, Metadata, record};
@@ -280,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_written_as_the_api_writes_it_and_reads_back_to_the_same_bits() {
+    fn a_number_is_written_like_the_api_does_and_reads_back_to_the_same_bits() {
         for text in [
             "184.43365478516",
             "180",
@@ -306,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn words_for_no_value_are_none_except_among_texts() {
+    fn null_words_are_missing_values_except_in_text_columns() {
         for word in [
             "NA", "N/A", "n/a", "\\N", "NULL", "null", "NaN", "nan", "-nan", "None", "NaT", "#N/A", "<NA>",
             "-",
@@ -333,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_lost_digits_to_its_exponent_form_is_refused_where_that_changes_what_it_says() {
+    fn a_number_in_exponent_form_is_rejected_if_it_lost_significant_digits() {
         for (kind, text) in [
             (Kind::Time, "1.71959E+12"),
             (Kind::Time, "1.7195940E12"),
@@ -366,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_does_not_exist_is_refused_with_the_reason() {
+    fn a_time_that_does_not_exist_is_rejected_with_the_reason() {
         for text in ["2023-02-31T00:00:00Z", "2023-13-01 00:00:00", "2023-12-10T25:00:00Z"] {
             assert_eq!(Kind::Time.parse(text), Err("there is no such day or time of day"), "{text}");
         }

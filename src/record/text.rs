@@ -1,12 +1,12 @@
-//! The text of numbers, written straight into bytes.
+//! Writes values as text without intermediate strings.
 //!
-//! JSON's writer has the fast digits already; what differs are whole doubles and those that are very small or large.
+//! JSON's number writer is fast; only whole, very small and very large floats need another form.
 
 use std::io::{self, Write as _};
 
 use super::Value;
 
-/// Appends what [`Value`] displays; a text is neither quoted nor guarded.
+/// Appends a value as `Display` writes it. Text is neither quoted nor escaped.
 pub(crate) fn append(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
     match value {
         Value::Null => Ok(()),
@@ -36,9 +36,8 @@ fn append_float(out: &mut Vec<u8>, number: f64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether two shortest texts may be equally near to a number: JSON's writer takes the even one then, and `Display`
-/// the upper one. Such a number has one digit more than seventeen behind the zeros that it may begin with, and as many
-/// digits behind the point as it has bits there.
+/// Whether two shortest forms may be equally near to a number: JSON's writer chooses the even one, `Display` the upper
+/// one. Such a number has 18 significant digits, and as many decimals as bits after the point.
 fn may_be_halfway(number: f64) -> bool {
     let bits = number.to_bits();
     let exponent = u32::try_from(bits >> 52 & 0x7ff).unwrap_or(0);
@@ -46,13 +45,13 @@ fn may_be_halfway(number: f64) -> bool {
     1075_u32.saturating_sub(exponent + zeros) <= 22
 }
 
-/// Whether a byte of a text gives zero.
+/// Whether `of` returns 0 for a byte of the text.
 ///
-/// Sixteen at a time and without a way out in between: the compiler makes a few instructions of that.
+/// Processes 16 bytes at a time without early exit, which the compiler vectorizes.
 #[inline]
-pub(crate) fn has(text: &[u8], of: impl Fn(u8) -> u8) -> bool {
+pub(crate) fn has_zero(text: &[u8], of: impl Fn(u8) -> u8) -> bool {
     let (pieces, _) = text.as_chunks::<16>();
-    // The last sixteen overlap those before.
+    // The last chunk overlaps the one before.
     let Some(end) = text.last_chunk::<16>() else { return text.iter().any(|byte| of(*byte) == 0) };
     let mut least = [u8::MAX; 16];
     for piece in pieces.iter().chain([end]) {
@@ -63,10 +62,10 @@ pub(crate) fn has(text: &[u8], of: impl Fn(u8) -> u8) -> bool {
     least.contains(&0)
 }
 
-/// Appends a text as JSON has it.
+/// Appends a text as a JSON string.
 pub(crate) fn append_json(out: &mut Vec<u8>, text: &str) -> io::Result<()> {
-    // Above the control characters, and neither a quote nor a backslash.
-    if has(text.as_bytes(), |byte| (byte ^ b'"').min(byte ^ b'\\').min(byte >> 5)) {
+    // A control character, a quote or a backslash needs escaping.
+    if has_zero(text.as_bytes(), |byte| (byte ^ b'"').min(byte ^ b'\\').min(byte >> 5)) {
         return Ok(serde_json::to_writer(out, text)?);
     }
     out.push(b'"');
@@ -75,7 +74,7 @@ pub(crate) fn append_json(out: &mut Vec<u8>, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a number is written without an exponent, by the API and by JSON's writer alike.
+/// Whether the API and JSON's writer write a number without an exponent.
 pub(super) fn is_plain(number: f64) -> bool {
     number == 0.0 || (1e-4..1e16).contains(&number.abs())
 }
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_at_the_edges_of_a_notation_are_appended_as_they_are_displayed() {
+    fn numbers_at_the_limits_of_a_notation_are_appended_as_displayed() {
         let edges = [0.0, 1.0, 1e-4, 1e-5, 1e15, 1e16, 1e17, f64::MIN_POSITIVE, f64::MAX, f64::NAN, 5e-324];
         for edge in edges {
             for number in [edge, edge.next_up(), edge.next_down(), 1.0 / edge] {
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_between_two_texts_is_appended_as_it_is_displayed() {
+    fn a_number_between_two_shortest_forms_is_appended_as_displayed() {
         for text in ["75335112551141.125", "180.000030517578125", "-0.000274658203125", "2251799813685248.25"]
         {
             let value = Value::Float(text.parse().expect("a number"));
@@ -120,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_is_found_wherever_it_stands() {
+    fn a_byte_is_found_at_any_position() {
         for len in 0..70 {
             let mut text = vec![b'x'; len];
-            assert!(!has(&text, |byte| byte ^ b','), "{len}");
+            assert!(!has_zero(&text, |byte| byte ^ b','), "{len}");
             for at in 0..len {
                 text[at] = b',';
-                assert!(has(&text, |byte| byte ^ b','), "{at} of {len}");
+                assert!(has_zero(&text, |byte| byte ^ b','), "{at} of {len}");
                 text[at] = b'x';
             }
         }
@@ -136,7 +135,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
         #[test]
-        fn a_text_is_json_as_the_library_writes_it(
+        fn a_text_is_the_json_that_the_library_writes(
             text in prop_oneof![".*", "[a-c\"\\\\\u{0}-\u{20}\u{7f}\u{80}é]{0,40}"],
         ) {
             let mut ours = Vec::new();
@@ -145,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn any_number_is_appended_as_it_is_displayed(
+        fn any_number_is_appended_as_displayed(
             bits: u64, short: f32, degrees in -180.0..180.0, (digits, places) in (-9_999_999_999_i64..9_999_999_999, 0..12),
         ) {
             let decimal: f64 = format!("{digits}e-{places}").parse().expect("a number");

@@ -1,60 +1,61 @@
-//! Times as other tools write them: ISO 8601, as far as it is used.
+//! Parses and formats times: the forms of ISO 8601 that other tools write.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime};
 
-/// A day in milliseconds.
-pub(crate) const DAY: i64 = 86_400_000;
+/// Milliseconds of a day.
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Why a text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotATime {
-    /// It is not written as a time is.
-    Form,
-    /// No calendar or clock has it, such as 30 February or 25 o'clock.
-    Impossible,
+pub(crate) enum TimeError {
+    /// Its syntax is invalid.
+    Syntax,
+    /// It does not exist, such as 30 February or 25:00.
+    OutOfRange,
 }
 
-/// Milliseconds since 1970 of `2023-12-10T11:43:46.123Z`, also with a space for the `T`, with an offset such as
-/// `+00:00`, `+0000` or `+00`, or with none, which counts as UTC. Digits finer than milliseconds are cut off.
+/// Parses a time such as `2023-12-10T11:43:46.123Z` as milliseconds since 1970.
 ///
-/// A leap second, `23:59:60` in UTC at the end of June or December, counts as the second after it, as in POSIX time.
-pub(crate) fn milliseconds(text: &str) -> Result<i64, NotATime> {
-    let (date, time) = text.split_at_checked(10).ok_or(NotATime::Form)?;
-    let (hms, milliseconds, east) = clock(time).ok_or(NotATime::Form)?;
+/// Accepts a space instead of the `T`, an offset such as `+00:00`, `+0000` or `+00`, or none, which means UTC. Digits
+/// after milliseconds are truncated. A leap second, `23:59:60` in UTC at the end of June or December, is the second after
+/// it, as in POSIX time.
+pub(crate) fn parse_timestamp(text: &str) -> Result<i64, TimeError> {
+    let (date, time) = text.split_at_checked(10).ok_or(TimeError::Syntax)?;
+    let (hms, milliseconds, east) = parse_clock(time).ok_or(TimeError::Syntax)?;
     let [hour, minute, second] = hms;
     let is_leap = second == 60;
     let second = if is_leap { 59 } else { second };
     let time = NaiveTime::from_hms_milli_opt(hour, minute, second, milliseconds);
-    let local = calendar_day(date)?.and_time(time.ok_or(NotATime::Impossible)?);
+    let local = parse_date(date)?.and_time(time.ok_or(TimeError::OutOfRange)?);
     let at = local.and_utc().timestamp_millis() - east * 60_000;
     match is_leap {
         false => Ok(at),
         true if has_leap_second(at) => Ok(at + 1000),
-        true => Err(NotATime::Impossible),
+        true => Err(TimeError::OutOfRange),
     }
 }
 
-/// The first millisecond since 1970 of a day in UTC, `2024-06-01`.
-pub(crate) fn day(text: &str) -> Result<i64, NotATime> {
-    calendar_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
+/// Parses a day such as `2024-06-01` as its first millisecond since 1970 in UTC.
+pub(crate) fn parse_day(text: &str) -> Result<i64, TimeError> {
+    parse_date(text).map(|day| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis())
 }
 
-/// Seconds of a time in milliseconds since 1970, as the API takes them: `2024-06-01T08:00:00Z`; none outside the
+/// Formats milliseconds since 1970 in seconds, as the API requires: `2024-06-01T08:00:00Z`. Returns `None` outside the
 /// years 1970 to 9999.
-pub(crate) fn iso(at: i64) -> Option<String> {
+pub(crate) fn format_timestamp(at: i64) -> Option<String> {
     let at = DateTime::from_timestamp(at.div_euclid(1000), 0)?;
     (1970..=9999).contains(&at.year()).then(|| format!("{}T{}Z", at.date_naive(), at.time()))
 }
 
-fn calendar_day(text: &str) -> Result<NaiveDate, NotATime> {
+fn parse_date(text: &str) -> Result<NaiveDate, TimeError> {
     let is_padded = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
-    let [year, month, day] = numbers(text, '-').filter(|_| is_padded).ok_or(NotATime::Form)?;
-    let year = i32::try_from(year).map_err(|_| NotATime::Form)?;
-    NaiveDate::from_ymd_opt(year, month, day).ok_or(NotATime::Impossible)
+    let [year, month, day] = parse_numbers(text, '-').filter(|_| is_padded).ok_or(TimeError::Syntax)?;
+    let year = i32::try_from(year).map_err(|_| TimeError::Syntax)?;
+    NaiveDate::from_ymd_opt(year, month, day).ok_or(TimeError::OutOfRange)
 }
 
-/// Hour, minute and second; milliseconds; minutes east of UTC.
-fn clock(text: &str) -> Option<([u32; 3], u32, i64)> {
+/// Returns hour, minute and second; milliseconds; minutes east of UTC.
+fn parse_clock(text: &str) -> Option<([u32; 3], u32, i64)> {
     let text = text.strip_prefix(['T', 't', ' '])?;
     let end = text.find(['Z', 'z', '+', '-']).unwrap_or(text.len());
     let (time, zone) = text.split_at(end);
@@ -63,16 +64,16 @@ fn clock(text: &str) -> Option<([u32; 3], u32, i64)> {
         return None;
     }
     let milliseconds = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    Some((numbers(time, ':')?, milliseconds, offset(zone)?))
+    Some((parse_numbers(time, ':')?, milliseconds, parse_offset(zone)?))
 }
 
-/// Whether a leap second may follow the second of a time: so far all came at the end of June or December.
+/// Whether a leap second may follow a time. So far, all were at the end of June or December.
 fn has_leap_second(at: i64) -> bool {
     let next = DateTime::from_timestamp(at.div_euclid(1000) + 1, 0);
     next.is_some_and(|next| next.time() == NaiveTime::MIN && next.day() == 1 && matches!(next.month(), 1 | 7))
 }
 
-fn numbers<const N: usize>(text: &str, between: char) -> Option<[u32; N]> {
+fn parse_numbers<const N: usize>(text: &str, between: char) -> Option<[u32; N]> {
     let mut parts = text.split(between);
     let mut numbers = [0; N];
     for number in &mut numbers {
@@ -82,8 +83,8 @@ fn numbers<const N: usize>(text: &str, between: char) -> Option<[u32; N]> {
     parts.next().is_none().then_some(numbers)
 }
 
-/// Minutes east of UTC.
-fn offset(zone: &str) -> Option<i64> {
+/// Returns minutes east of UTC.
+fn parse_offset(zone: &str) -> Option<i64> {
     let sign = match zone.chars().next() {
         None | Some('Z' | 'z') => return (zone.len() <= 1).then_some(0),
         Some('-') => -1,
@@ -95,7 +96,7 @@ fn offset(zone: &str) -> Option<i64> {
         4 => digits.split_at_checked(2)?,
         _ => return None,
     };
-    let ([hours], [minutes]) = (numbers(hours, ':')?, numbers(minutes, ':')?);
+    let ([hours], [minutes]) = (parse_numbers(hours, ':')?, parse_numbers(minutes, ':')?);
     (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 60 + minutes))
 }
 
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_other_tools_are_understood() {
+    fn times_of_other_tools_are_parsed() {
         for text in [
             "2023-12-10T11:43:46Z",
             "2023-12-10 11:43:46",
@@ -113,19 +114,19 @@ mod tests {
             "2023-12-10T13:43:46+0200",
             "2023-12-10T06:13:46-05:30",
         ] {
-            assert_eq!(milliseconds(text), Ok(1_702_208_626_000), "{text}");
+            assert_eq!(parse_timestamp(text), Ok(1_702_208_626_000), "{text}");
         }
-        assert_eq!(milliseconds("1970-01-01T00:00:00.1Z"), Ok(100));
-        assert_eq!(milliseconds("1969-12-31T23:59:59.999999Z"), Ok(-1));
-        assert_eq!(milliseconds("2024-02-29T00:00:00Z"), Ok(1_709_164_800_000));
-        assert_eq!(milliseconds("0001-01-01T00:00:00Z"), Ok(-62_135_596_800_000));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:00.1Z"), Ok(100));
+        assert_eq!(parse_timestamp("1969-12-31T23:59:59.999999Z"), Ok(-1));
+        assert_eq!(parse_timestamp("2024-02-29T00:00:00Z"), Ok(1_709_164_800_000));
+        assert_eq!(parse_timestamp("0001-01-01T00:00:00Z"), Ok(-62_135_596_800_000));
     }
 
     #[test]
-    fn days_begin_at_midnight_and_only_those_of_the_calendar() {
-        assert_eq!(day("1970-01-01"), Ok(0));
-        assert_eq!(day("2024-02-29"), Ok(1_709_164_800_000));
-        assert_eq!(day("2024-12-31").map(|ms| ms + DAY), day("2025-01-01"));
+    fn days_begin_at_midnight_and_must_exist() {
+        assert_eq!(parse_day("1970-01-01"), Ok(0));
+        assert_eq!(parse_day("2024-02-29"), Ok(1_709_164_800_000));
+        assert_eq!(parse_day("2024-12-31").map(|ms| ms + DAY_MS), parse_day("2025-01-01"));
         for text in [
             "2023-02-29",
             "2024-06-31",
@@ -137,23 +138,23 @@ mod tests {
             "2024-06",
             "",
         ] {
-            assert!(day(text).is_err(), "{text}");
+            assert!(parse_day(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_time_is_written_as_it_is_read() {
+    fn a_time_is_formatted_as_it_is_parsed() {
         for text in
             ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2024-12-31T12:34:56Z", "9999-12-31T23:59:59Z"]
         {
-            assert_eq!(milliseconds(text).ok().and_then(iso).as_deref(), Some(text));
+            assert_eq!(parse_timestamp(text).ok().and_then(format_timestamp).as_deref(), Some(text));
         }
-        assert_eq!((iso(-1), iso(i64::MAX)), (None, None));
-        assert_eq!(iso(1999).as_deref(), Some("1970-01-01T00:00:01Z"));
+        assert_eq!((format_timestamp(-1), format_timestamp(i64::MAX)), (None, None));
+        assert_eq!(format_timestamp(1999).as_deref(), Some("1970-01-01T00:00:01Z"));
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn invalid_times_are_syntax_errors() {
         for text in [
             "",
             "2023",
@@ -167,12 +168,12 @@ mod tests {
             "2023-12-10T11:43:46+0é1",
             "2023-12-10T11:43:46+24:00",
         ] {
-            assert_eq!(milliseconds(text), Err(NotATime::Form), "{text}");
+            assert_eq!(parse_timestamp(text), Err(TimeError::Syntax), "{text}");
         }
     }
 
     #[test]
-    fn days_and_hours_that_do_not_exist_are_told_apart_from_other_texts() {
+    fn days_and_hours_that_do_not_exist_have_their_own_error() {
         for text in [
             "2023-02-31T00:00:00Z",
             "2023-02-29 00:00:00",
@@ -191,20 +192,20 @@ mod tests {
             "2016-12-30T23:59:60Z",
             "2016-12-31T23:59:60+01:00",
         ] {
-            assert_eq!(milliseconds(text), Err(NotATime::Impossible), "{text}");
+            assert_eq!(parse_timestamp(text), Err(TimeError::OutOfRange), "{text}");
         }
         for text in ["2000-02-29T00:00:00Z", "2024-02-29T23:59:59.999Z", "2023-12-31T23:59:59Z"] {
-            assert!(milliseconds(text).is_ok(), "{text}");
+            assert!(parse_timestamp(text).is_ok(), "{text}");
         }
-        assert_eq!(day("2023-02-29"), Err(NotATime::Impossible));
-        assert_eq!(day("2024-6-01"), Err(NotATime::Form));
+        assert_eq!(parse_day("2023-02-29"), Err(TimeError::OutOfRange));
+        assert_eq!(parse_day("2024-6-01"), Err(TimeError::Syntax));
     }
 
     #[test]
-    fn a_leap_second_counts_as_the_second_after_it() {
-        let next = milliseconds("2017-01-01T00:00:00Z");
-        assert_eq!(milliseconds("2016-12-31T23:59:60Z"), next);
-        assert_eq!(milliseconds("2017-01-01T00:59:60+01:00"), next);
-        assert_eq!(milliseconds("2015-06-30T23:59:60.500Z"), milliseconds("2015-07-01T00:00:00.500Z"));
+    fn a_leap_second_is_the_second_after_it() {
+        let next = parse_timestamp("2017-01-01T00:00:00Z");
+        assert_eq!(parse_timestamp("2016-12-31T23:59:60Z"), next);
+        assert_eq!(parse_timestamp("2017-01-01T00:59:60+01:00"), next);
+        assert_eq!(parse_timestamp("2015-06-30T23:59:60.500Z"), parse_timestamp("2015-07-01T00:00:00.500Z"));
     }
 }

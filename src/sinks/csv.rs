@@ -1,80 +1,47 @@
-//! Comma-separated values, as the Python toolset writes them but with bare line feeds.
+//! CSV with LF line ends, otherwise as the Python toolset writes it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use async_trait::async_trait;
-
-use super::{Encoder, FileSink, Layout, Sink, Written};
-use crate::error::Result;
+use super::table::table_sink;
+use super::{Encoder, Layout};
 use crate::record::{Column, Fields, Record, Value, formula, select, text};
-use crate::sources::RecordStream;
 
-/// Writes a table as a CSV file: a header, then a row a record, absent values as empty cells.
-///
-/// A text that a spreadsheet would take for a formula, such as a user's name that begins with `=`, gets an
-/// apostrophe before it, which [`CsvSource`](crate::CsvSource) takes off again. Ids stay as they are.
-///
-/// ```
-/// use streetflow::{CsvSink, Flow, Image, Result};
-///
-/// # #[tokio::main] async fn main() -> Result<()> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("img_dataset.csv");
-/// let report = Flow::from(futures::stream::empty::<Result<Image>>()).into_sink(CsvSink::create(&path)).await?;
-/// assert_eq!(report.records, 0);
-/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "seq_id,img_id\n");
-/// # Ok(()) }
-/// ```
-pub struct CsvSink {
-    path: PathBuf,
-    fields: Fields,
+table_sink! {
+    /// Writes a table as a CSV file: a header, then one row per record. Missing values are empty cells.
+    ///
+    /// A text that a spreadsheet would run as a formula, such as a user name that begins with `=`, is written with a
+    /// leading apostrophe. [`CsvSource`](crate::CsvSource) removes it. Ids are never changed.
+    ///
+    /// ```
+    /// use streetflow::{CsvSink, Flow, Image, Result};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("img_dataset.csv");
+    /// let report = Flow::from(futures::stream::empty::<Result<Image>>()).into_sink(CsvSink::create(&path)).await?;
+    /// assert_eq!(report.records, 0);
+    /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "seq_id,img_id\n");
+    /// # Ok(()) }
+    /// ```
+    CsvSink, |out, layout: &Layout| CsvEncoder::new(out, &layout.fields)
 }
 
-impl CsvSink {
-    /// A CSV file at `path`; nothing is touched before records come.
-    pub fn create(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), fields: Fields::default() }
-    }
+/// Bytes per write. Larger chunks do not fit into the cache with the records.
+const CHUNK_SIZE: usize = 1 << 16;
 
-    /// The same as a layout says.
-    pub fn layout(self, layout: &Layout) -> Self {
-        self.fields(&layout.fields)
-    }
-
-    /// The fields of metadata that become columns, in order; other records have fixed columns.
-    pub fn fields(mut self, fields: &Fields) -> Self {
-        self.fields = fields.clone();
-        self
-    }
-}
-
-#[async_trait]
-impl<T: Record> Sink<T> for CsvSink {
-    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
-        let fields = self.fields;
-        let encoder =
-            move |out| -> io::Result<Box<dyn Encoder<T>>> { Ok(Box::new(CsvEncoder::new(out, &fields)?)) };
-        Box::new(FileSink::create(self.path, encoder)).drain(records).await
-    }
-}
-
-/// As much is handed on at once; more would not stay in the cache beside the records.
-const PIECE: usize = 1 << 16;
-
-/// Records to CSV bytes.
+/// Encodes records as CSV.
 pub struct CsvEncoder<T: 'static, W: Write> {
     columns: Vec<&'static Column<T>>,
-    /// Rows that were not handed on yet.
+    /// Rows that were not written yet.
     rows: Vec<u8>,
     out: W,
 }
 
 impl<T: Record, W: Write> CsvEncoder<T, W> {
-    /// An encoder that begins with a header; `fields` matter to metadata only.
+    /// Creates an encoder and writes the header. `fields` matter only for metadata.
     pub fn new(out: W, fields: &Fields) -> io::Result<Self> {
         let columns = select::<T>(Some(fields));
-        let mut rows = Vec::with_capacity(PIECE + PIECE / 8);
+        let mut rows = Vec::with_capacity(CHUNK_SIZE + CHUNK_SIZE / 8);
         row(&mut rows, &columns, |rows, column| {
             quoted(rows, column.name.as_bytes());
             Ok(())
@@ -82,7 +49,7 @@ impl<T: Record, W: Write> CsvEncoder<T, W> {
         Ok(Self { columns, rows, out })
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn flush_chunk(&mut self) -> io::Result<()> {
         self.out.write_all(&self.rows)?;
         self.rows.clear();
         Ok(())
@@ -93,20 +60,20 @@ impl<T: Record, W: Write + Send> Encoder<T> for CsvEncoder<T, W> {
     fn encode(&mut self, batch: &[T]) -> io::Result<()> {
         for record in batch {
             row(&mut self.rows, &self.columns, |rows, column| cell(rows, &(column.get)(record)))?;
-            if self.rows.len() >= PIECE {
-                self.hand_on()?;
+            if self.rows.len() >= CHUNK_SIZE {
+                self.flush_chunk()?;
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.hand_on()?;
+        self.flush_chunk()?;
         self.out.flush()
     }
 }
 
-/// Appends a cell for each column, commas between them, and the end of the line.
+/// Appends a row: a cell for each column, and the line end.
 fn row<C>(
     out: &mut Vec<u8>,
     columns: &[C],
@@ -119,7 +86,7 @@ fn row<C>(
         }
         cell(out, column)?;
     }
-    // An empty line would be no row.
+    // An empty line is not a row.
     if out.len() == begin {
         out.extend_from_slice(b"\"\"");
     }
@@ -129,15 +96,15 @@ fn row<C>(
 
 fn cell(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
     match value {
-        Value::Text(text) => quoted(out, formula::guarded(text).as_bytes()),
-        // JSON has commas and quotes.
+        Value::Text(text) => quoted(out, formula::escape(text).as_bytes()),
+        // JSON contains commas and quotes.
         Value::Floats(_) | Value::Texts(_) => quoted(out, value.to_string().as_bytes()),
         value => text::append(out, value)?,
     }
     Ok(())
 }
 
-/// Appends a cell, in quotes if it could be taken for more than one otherwise.
+/// Appends a cell, in quotes if necessary.
 fn quoted(out: &mut Vec<u8>, cell: &[u8]) {
     if !needs_quotes(cell) {
         out.extend_from_slice(cell);
@@ -154,8 +121,8 @@ fn quoted(out: &mut Vec<u8>, cell: &[u8]) {
 }
 
 fn needs_quotes(cell: &[u8]) -> bool {
-    // A byte that is one of the four leaves nothing of itself.
-    text::has(cell, |byte| (byte ^ b',').min(byte ^ b'"').min(byte ^ b'\n').min(byte ^ b'\r'))
+    // XOR gives 0 for each of the four special characters.
+    text::has_zero(cell, |byte| (byte ^ b',').min(byte ^ b'"').min(byte ^ b'\n').min(byte ^ b'\r'))
 }
 
 #[cfg(test)]
@@ -168,7 +135,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn rows_are_quoted_as_the_csv_library_does_it(
+        fn rows_are_quoted_like_the_csv_library_does(
             cells in prop::collection::vec(prop_oneof![".*", "[a-c,\"\r\n ]{0,40}"], 1..4),
         ) {
             let mut theirs = csv::Writer::from_writer(Vec::new());

@@ -1,18 +1,16 @@
-//! In which folder a picture goes, so that a million of them need not share one.
+//! Subfolders of pictures.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use super::Quality;
 use crate::calendar::Moment;
-use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Metadata, SequenceId};
+use crate::names::named_variants;
 
-/// How pictures are laid out in folders.
+/// The subfolders that pictures are written to.
 ///
 /// ```
 /// use streetflow::{ImageId, Metadata, sinks::PictureLayout};
@@ -26,37 +24,30 @@ use crate::model::{ImageId, Metadata, SequenceId};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PictureLayout {
-    /// All in one folder.
+    /// No subfolders.
     #[default]
     Flat,
-    /// A folder a sequence, `unknown-sequence` for images without one.
+    /// One folder per sequence, and `unknown-sequence` for images without one.
     ///
-    /// Where a file system takes two sequences for one, as those of macOS and Windows do if the ids differ by case
-    /// alone, they share a folder: pictures are named by their image, and no image is in two sequences.
+    /// On file systems that ignore case, as on macOS and Windows, two sequences may share a folder. Names of pictures
+    /// do not collide: they contain the image id, and an image belongs to one sequence.
     Sequence,
-    /// `YYYY/MM/DD` of the capture in UTC, `unknown-date` for images whose time is not known or can't be.
+    /// `YYYY/MM/DD` of the capture time in UTC, and `unknown-date` for images without a valid time.
     Date,
-    /// A thousand folders, by the last three digits of the image's id: ids ascend, so the first ones are all alike.
+    /// A thousand folders by the last three digits of the image id. First digits are too similar, because ids ascend.
     Prefix,
 }
 
+named_variants!(
+    PictureLayout,
+    "read the picture layout",
+    [Flat => "flat", Sequence => "sequence", Date => "date", Prefix => "prefix"]
+);
+
 impl PictureLayout {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Flat, Self::Sequence, Self::Date, Self::Prefix];
-
-    /// The name: `flat`, `sequence`, `date` or `prefix`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Flat => "flat",
-            Self::Sequence => "sequence",
-            Self::Date => "date",
-            Self::Prefix => "prefix",
-        }
-    }
-
-    /// The column of a table without which all pictures would share the folder of the unknown.
+    /// The column that the layout needs, so that not all pictures are in the folder of unknown ones.
     ///
-    /// It is that of the field of the same name; the sequence has no field, for it is a key.
+    /// It is also the name of the API field, except for `seq_id`, which is a key.
     pub fn needs(self) -> Option<&'static str> {
         match self {
             Self::Sequence => Some("seq_id"),
@@ -65,7 +56,7 @@ impl PictureLayout {
         }
     }
 
-    /// The folder of an image's picture, below that of all pictures.
+    /// The folder of an image's picture, relative to the target folder.
     pub fn folder(self, image: &Metadata) -> PathBuf {
         match self {
             Self::Flat => PathBuf::new(),
@@ -82,26 +73,7 @@ impl PictureLayout {
     }
 }
 
-impl fmt::Display for PictureLayout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for PictureLayout {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|layout| layout.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "choose the layout")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are flat, sequence, date and prefix")
-        })
-    }
-}
-
-/// An id has only letters, digits, `-` and `_`, so it leads nowhere; but some such names Windows keeps for itself.
+/// The folder of a sequence. An id can't contain a path separator, but some ids are reserved file names on Windows.
 fn sequence(id: &str) -> String {
     let upper = id.to_ascii_uppercase();
     let is_port = |name: &str| {
@@ -121,27 +93,27 @@ fn last_digits(id: &ImageId) -> String {
     format!("{:0>3}", id.get(id.len().saturating_sub(3)..).unwrap_or(id))
 }
 
-/// The quality of a picture of ours, by the name of its file: `<digits>_<quality>.jpg`.
+/// The quality in a picture's file name, `<digits>_<quality>.jpg`; `None` for other files.
 pub(super) fn picture_quality(name: &str) -> Option<Quality> {
     let (id, quality) = name.strip_suffix(".jpg")?.split_once('_')?;
     ImageId::check(id).ok()?;
-    // A million names are looked at: no error is made for those of others.
+    // Creates no errors, because a folder may have a million other files.
     Quality::ALL.into_iter().find(|known| known.name() == quality)
 }
 
-/// The folders in which a layout puts pictures, and folders beside them that can't be read.
+/// The folders that may contain pictures, and folders that can't be read.
 #[derive(Debug, Default)]
 pub(super) struct PictureFolders {
     pub(super) folders: Vec<PathBuf>,
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
-/// Looks for the folders of all layouts, for a folder may hold pictures of several. Links are not followed.
+/// Finds the folders of all layouts, because a folder may have been used with several. Does not follow links.
 pub(super) fn picture_folders(root: &Path) -> PictureFolders {
     folders_by(root, &subfolders)
 }
 
-/// The names of the folders in a folder.
+/// The names of subfolders.
 fn subfolders(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -157,7 +129,7 @@ fn folders_by(root: &Path, subfolders: &impl Fn(&Path) -> io::Result<Vec<String>
     let mut found = PictureFolders { folders: vec![root.to_owned()], unreadable: Vec::new() };
     let mut list = |folder: &Path| {
         subfolders(folder).unwrap_or_else(|error| {
-            // It may have gone, or become something else, since it was seen.
+            // Folders that were removed or replaced meanwhile are no error.
             if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
                 found.unreadable.push((folder.to_owned(), error));
             }
@@ -174,11 +146,11 @@ fn folders_by(root: &Path, subfolders: &impl Fn(&Path) -> io::Result<Vec<String>
                 folders.extend(days.map(|day| month.join(day)));
             }
         }
-        // The id of a sequence, the end of an image's, or one of the folders of the unknown.
+        // The id of a sequence, the last digits of an image id, or a folder for unknown values.
         if SequenceId::check(&name).is_ok() {
             folders.push(below);
         } else {
-            // Such as `lost+found`: not ours, but a person should know that we were not let in.
+            // Not a folder of pictures, such as `lost+found`, but reported if it is unreadable.
             list(&below);
         }
     }
@@ -191,9 +163,8 @@ fn is_number(name: &str, digits: usize, values: RangeInclusive<u16>) -> bool {
     is_decimal && name.parse::<u16>().is_ok_and(|value| values.contains(&value))
 }
 
-/// How many pictures of a quality lie in a folder, in whatever layout.
-#[cfg(feature = "cli")]
-pub(crate) fn pictures_in(root: &Path, quality: Quality) -> u64 {
+/// Counts the pictures of a quality in a folder, in all layouts.
+pub fn pictures_in(root: &Path, quality: Quality) -> u64 {
     let is_one = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(picture_quality) == Some(quality);
     let folders = picture_folders(root).folders.into_iter();
     let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
@@ -211,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_image_has_a_folder_and_it_lies_below_the_pictures() {
+    fn every_image_has_a_folder_below_the_target_folder() {
         let folder = |layout: PictureLayout, image: &Metadata| layout.folder(image).display().to_string();
         let known = image("-qe-JIXxphhaeodoDQNWvM", "26774514888887982", Some(951_782_399_999));
         assert_eq!(
@@ -228,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_with_the_name_of_a_device_has_a_folder_all_the_same() {
+    fn a_sequence_named_like_a_device_has_a_folder() {
         for id in ["con", "PRN", "Aux", "nul", "COM1", "lpt9", "com0"] {
             assert_eq!(sequence(id), format!("{id}_"));
         }
@@ -238,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_ours_is_digits_and_a_quality() {
+    fn a_picture_name_is_digits_and_a_quality() {
         for (name, quality) in [
             ("7_256.jpg", Quality::Q256),
             ("26774514888887982_1024.jpg", Quality::Q1024),
@@ -265,7 +236,7 @@ mod tests {
         }
     }
 
-    /// What is found below a folder, with `/` between names.
+    /// The folders found, with `/` as separator.
     fn found(root: &Path) -> Vec<String> {
         let folders = picture_folders(root).folders;
         let below = |path: &PathBuf| path.strip_prefix(root).expect("below").display().to_string();
@@ -275,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_found_where_layouts_put_them_and_links_are_left_alone() {
+    fn folders_of_all_layouts_are_found_and_links_are_ignored() {
         let root = tempfile::tempdir().expect("a folder");
         for folder in [
             "2023/12/10/deeper",
@@ -303,7 +274,6 @@ mod tests {
         for name in ["741/8_256.jpg", "741/8_1024.jpg", "741/holiday_256.jpg", "2023/12/8_256.jpg"] {
             fs::write(root.path().join(name), "").expect("written");
         }
-        #[cfg(feature = "cli")]
         assert_eq!(
             [Quality::Q256, Quality::Original].map(|quality| pictures_in(root.path(), quality)),
             [2, 0]
@@ -329,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_read_is_named_and_one_that_has_gone_is_not() {
+    fn an_unreadable_folder_is_reported_and_a_removed_one_is_not() {
         let root = Path::new("pictures");
         let list = |folder: &Path| match folder.strip_prefix(root).ok().and_then(Path::to_str) {
             Some("") => Ok(["lost+found", "2023", "2024", "gone now", "741"].map(str::to_owned).to_vec()),

@@ -1,107 +1,61 @@
-//! GeoJSON, as one feature collection or as a feature a line.
+//! GeoJSON as a feature collection or newline-delimited.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
-use async_trait::async_trait;
+use super::table::{geometry_option, table_sink};
+use super::{Encoder, Layout};
+use crate::record::{Column, GeometryColumn, Record, Value, columns_with_geometry, text};
 
-use super::{Encoder, FileSink, Layout, Sink, Written};
-use crate::error::Result;
-use crate::record::{Column, Fields, Place, Position, Record, Value, text, with_position};
-use crate::sources::RecordStream;
-
-/// Writes a table as one GeoJSON feature collection (RFC 7946).
-///
-/// A record is a feature: its id is the `id`, its place the `geometry` (`null`
-/// where it has none), its columns are the `properties`, with `null` for absent
-/// values. Lists stay lists, numbers keep their bits.
-///
-/// ```
-/// use streetflow::{Flow, GeoJsonSink, LonLat, Metadata, ImageId, Result};
-///
-/// # #[tokio::main] async fn main() -> Result<()> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("img_meta_dataset.geojson");
-/// let image = Metadata {
-///     img_id: ImageId::new("728019821979741")?,
-///     geometry: Some(LonLat { lon: 33.5, lat: 35.0 }),
-///     ..Metadata::default()
-/// };
-/// Flow::from(futures::stream::iter([Ok(image)])).into_sink(GeoJsonSink::create(&path)).await?;
-/// let text = std::fs::read_to_string(&path).unwrap();
-/// assert!(text.contains(r#""geometry":{"type":"Point","coordinates":[33.5,35.0]}"#));
-/// # Ok(()) }
-/// ```
-pub struct GeoJsonSink {
-    path: PathBuf,
-    layout: Layout,
+table_sink! {
+    /// Writes a table as one GeoJSON feature collection (RFC 7946).
+    ///
+    /// Each record is a feature. Its id becomes `id`, its point becomes `geometry` (`null` if it has none), and its
+    /// columns become `properties`, with `null` for missing values. Lists stay arrays; numbers read back to the same
+    /// bits.
+    ///
+    /// ```
+    /// use streetflow::{Flow, GeoJsonSink, ImageId, LonLat, Metadata, Result};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("img_meta_dataset.geojson");
+    /// let image = Metadata {
+    ///     img_id: ImageId::new("728019821979741")?,
+    ///     geometry: Some(LonLat { lon: 33.5, lat: 35.0 }),
+    ///     ..Metadata::default()
+    /// };
+    /// Flow::from(futures::stream::iter([Ok(image)])).into_sink(GeoJsonSink::create(&path)).await?;
+    /// let text = std::fs::read_to_string(&path).unwrap();
+    /// assert!(text.contains(r#""geometry":{"type":"Point","coordinates":[33.5,35.0]}"#));
+    /// # Ok(()) }
+    /// ```
+    GeoJsonSink, |out, layout: &Layout| GeoJsonEncoder::new(out, GeoJsonForm::Collection, layout)
 }
 
-/// Writes a table as newline-delimited GeoJSON: a feature a line, which tools can split and append.
-pub struct GeoJsonSeqSink {
-    path: PathBuf,
-    layout: Layout,
+table_sink! {
+    /// Writes a table as newline-delimited GeoJSON: one feature per line, which tools can split and append.
+    GeoJsonSeqSink, |out, layout: &Layout| GeoJsonEncoder::new(out, GeoJsonForm::sequence(layout), layout)
 }
 
-macro_rules! geojson_sink {
-    ($name:ident, $form:expr) => {
-        impl $name {
-            /// A file at `path`; nothing is touched before records come.
-            pub fn create(path: impl Into<PathBuf>) -> Self {
-                Self { path: path.into(), layout: Layout::default() }
-            }
-
-            /// The same as a layout says.
-            pub fn layout(mut self, layout: &Layout) -> Self {
-                self.layout = layout.clone();
-                self
-            }
-
-            /// The fields of metadata that become properties, in order; other records have fixed ones.
-            pub fn fields(mut self, fields: &Fields) -> Self {
-                self.layout = self.layout.fields(fields);
-                self
-            }
-
-            /// Which point of an image is the feature's geometry.
-            pub fn place(mut self, place: Place) -> Self {
-                self.layout = self.layout.place(place);
-                self
-            }
-        }
-
-        #[async_trait]
-        impl<T: Record> Sink<T> for $name {
-            async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
-                let Self { path, layout } = *self;
-                let encoder = move |out| -> io::Result<Box<dyn Encoder<T>>> {
-                    Ok(Box::new(GeoJsonEncoder::new(out, ($form)(&layout), &layout)?))
-                };
-                Box::new(FileSink::create(path, encoder)).drain(records).await
-            }
-        }
-    };
-}
-
-geojson_sink!(GeoJsonSink, |_: &Layout| GeoJsonForm::Collection);
-geojson_sink!(GeoJsonSeqSink, GeoJsonForm::sequence);
+geometry_option!(GeoJsonSink);
+geometry_option!(GeoJsonSeqSink);
 
 impl GeoJsonSeqSink {
-    /// Begins every feature with the control character RS, as RFC 8142 wants it and few tools do.
+    /// Begins every feature with the record separator of RFC 8142, which few tools support.
     pub fn record_separators(mut self) -> Self {
         self.layout = self.layout.record_separators();
         self
     }
 }
 
-/// What stands around the features.
+/// How features are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GeoJsonForm {
     /// One feature collection.
     Collection,
-    /// A feature a line.
+    /// One feature per line.
     Lines,
-    /// A feature a line, each begun by RS.
+    /// One feature per line with a leading record separator.
     Records,
 }
 
@@ -111,37 +65,37 @@ impl GeoJsonForm {
     }
 }
 
-/// As much is handed on at once; more would not stay in the cache beside the records.
-const PIECE: usize = 1 << 16;
+/// Bytes per write. Larger chunks do not fit into the cache with the records.
+const CHUNK_SIZE: usize = 1 << 16;
 
-/// Records to GeoJSON bytes.
+/// Encodes records as GeoJSON.
 pub struct GeoJsonEncoder<T: 'static, W> {
     columns: Vec<Member<T>>,
-    /// The last of the keys: what a feature is called.
+    /// The column for the id of features: the last key.
     id: Option<&'static Column<T>>,
-    position: Option<Position<T>>,
+    position: Option<GeometryColumn<T>>,
     form: GeoJsonForm,
     first: bool,
-    /// Features that were not handed on yet.
+    /// Features that were not written yet.
     text: Vec<u8>,
     out: W,
 }
 
-/// A property: its name is escaped once.
+/// A property with its escaped name.
 struct Member<T: 'static> {
-    /// With the brace or the comma before it, and the colon behind it.
+    /// Includes the leading brace or comma and the colon.
     name: Vec<u8>,
     column: &'static Column<T>,
 }
 
 impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
-    /// An encoder that begins with what stands before the first feature.
+    /// Creates an encoder and writes the start of the collection.
     pub fn new(out: W, form: GeoJsonForm, layout: &Layout) -> io::Result<Self> {
-        let mut text = Vec::with_capacity(PIECE + PIECE / 8);
+        let mut text = Vec::with_capacity(CHUNK_SIZE + CHUNK_SIZE / 8);
         if form == GeoJsonForm::Collection {
             text.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"features\":[");
         }
-        let (columns, position) = with_position::<T>(&layout.fields, layout.place);
+        let (columns, position) = columns_with_geometry::<T>(&layout.fields, layout.place);
         let id = columns.iter().rfind(|column| column.field.is_none()).copied();
         let columns = columns.into_iter().enumerate().map(Member::new).collect::<io::Result<_>>()?;
         Ok(Self { columns, id, position, form, first: true, text, out })
@@ -154,7 +108,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
             out.extend_from_slice(b",\"id\":");
             text::append_json(out, &id)?;
         }
-        match self.position.as_ref().and_then(|position| position.of(record)) {
+        match self.position.as_ref().and_then(|position| position.point(record)) {
             Some(point) => {
                 out.extend_from_slice(b",\"geometry\":{\"type\":\"Point\",\"coordinates\":");
                 serde_json::to_writer(&mut *out, &[point.lon, point.lat])?;
@@ -179,7 +133,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
         Ok(())
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn flush_chunk(&mut self) -> io::Result<()> {
         self.out.write_all(&self.text)?;
         self.text.clear();
         Ok(())
@@ -199,7 +153,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for GeoJsonEncoder<T, W> {
     fn encode(&mut self, batch: &[T]) -> io::Result<()> {
         for record in batch {
             match self.form {
-                // The comma stands before a feature, so that the last has none behind it.
+                // Before the feature, so that no comma follows the last one.
                 GeoJsonForm::Collection if self.first => self.text.push(b'\n'),
                 GeoJsonForm::Collection => self.text.extend_from_slice(b",\n"),
                 GeoJsonForm::Lines => {}
@@ -210,8 +164,8 @@ impl<T: Record, W: Write + Send> Encoder<T> for GeoJsonEncoder<T, W> {
             if self.form != GeoJsonForm::Collection {
                 self.text.push(b'\n');
             }
-            if self.text.len() >= PIECE {
-                self.hand_on()?;
+            if self.text.len() >= CHUNK_SIZE {
+                self.flush_chunk()?;
             }
         }
         Ok(())
@@ -221,7 +175,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for GeoJsonEncoder<T, W> {
         if self.form == GeoJsonForm::Collection {
             self.text.extend_from_slice(b"\n]}\n");
         }
-        self.hand_on()?;
+        self.flush_chunk()?;
         self.out.flush()
     }
 }

@@ -1,47 +1,46 @@
-//! Whether a JPEG is whole, told while its bytes pass by.
+//! Checks the structure of a JPEG while its bytes arrive.
 
-/// Follows the structure of a JPEG through pieces of any size, without decoding it.
+/// Checks that a JPEG is complete, from chunks of any size and without decoding it.
 ///
-/// A picture is whole when its end marker stands where the structure has its
-/// end. That a file ends in the same two bytes proves less: the thumbnail inside
-/// an EXIF block has an end marker too. Bytes after the end are padding, and
-/// bytes between segments that belong to none are skipped, as decoders do.
+/// A picture is complete if the end marker is at the end of its structure. It is not enough that the last two bytes are
+/// an end marker: the thumbnail inside EXIF has one too. Bytes after the end are padding. Stray bytes between segments
+/// are skipped, as decoders do.
 ///
 /// ```
 /// use streetflow::sinks::JpegCheck;
 ///
 /// let mut check = JpegCheck::default();
 /// check.push(b"<!doctype html>");
-/// assert_eq!(check.finish(), Err("it is a page, not a JPEG"));
+/// assert_eq!(check.finish(), Err("it is HTML, not a JPEG"));
 /// ```
 #[derive(Debug, Clone)]
 pub struct JpegCheck {
     at: At,
     any: bool,
-    /// A scan has begun: without one there is no picture.
+    /// Whether a scan has begun. Without a scan there is no picture.
     scanned: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum At {
-    /// The first three bytes, of which so many were right.
+    /// In the first three bytes, after this many correct ones.
     Start(u8),
-    /// Before a marker; decoders skip what stands there and is none.
+    /// Before a marker. Other bytes are skipped.
     Marker,
     /// After the `FF` of a marker.
     MarkerCode,
-    /// The high, then the low byte of a segment's length; whether a scan follows it.
+    /// In the length of a segment, high byte, then low byte. The flag tells whether a scan follows.
     LengthHigh(bool),
     LengthLow(bool, u8),
-    /// Inside a segment, with so many bytes to go.
+    /// Inside a segment with this many bytes left.
     Segment(bool, usize),
-    /// In the coded picture.
+    /// In entropy-coded data.
     Scan,
-    /// After an `FF` in it.
+    /// After an `FF` in entropy-coded data.
     ScanCode,
     End,
-    /// It can't be a JPEG.
-    Broken(&'static str),
+    /// Not a JPEG, or damaged.
+    Invalid(&'static str),
 }
 
 impl Default for JpegCheck {
@@ -51,7 +50,7 @@ impl Default for JpegCheck {
 }
 
 impl JpegCheck {
-    /// Takes the next piece.
+    /// Checks the next chunk.
     pub fn push(&mut self, mut bytes: &[u8]) {
         self.any |= !bytes.is_empty();
         while let Some((&first, rest)) = bytes.split_first() {
@@ -80,7 +79,7 @@ impl JpegCheck {
                     }
                     None => return,
                 },
-                At::End | At::Broken(_) => return,
+                At::End | At::Invalid(_) => return,
                 at => {
                     self.at = step(at, first);
                     bytes = rest;
@@ -89,14 +88,14 @@ impl JpegCheck {
         }
     }
 
-    /// Whether the picture is whole, or what is wrong with it.
+    /// Returns an error with the reason if the picture is incomplete.
     pub fn finish(&self) -> Result<(), &'static str> {
         match self.at {
             At::End if self.scanned => Ok(()),
-            At::End => Err("there is no picture in it"),
-            At::Broken(why) => Err(why),
-            _ if self.any => Err("the picture is cut short"),
-            _ => Err("the answer is empty"),
+            At::End => Err("it contains no picture"),
+            At::Invalid(why) => Err(why),
+            _ if self.any => Err("the picture is truncated"),
+            _ => Err("the response is empty"),
         }
     }
 }
@@ -104,26 +103,26 @@ impl JpegCheck {
 fn step(at: At, byte: u8) -> At {
     match (at, byte) {
         (At::Start(0), 0xff) => At::Start(1),
-        (At::Start(0), b'<') => At::Broken("it is a page, not a JPEG"),
+        (At::Start(0), b'<') => At::Invalid("it is HTML, not a JPEG"),
         (At::Start(1), 0xd8) => At::Start(2),
-        // Most programs tell a JPEG by three bytes, so here they skip nothing.
+        // Most programs recognize a JPEG by three bytes, so nothing is skipped between them.
         (At::Start(2), 0xff) => At::MarkerCode,
-        (At::Start(_), _) => At::Broken("it does not begin like a JPEG"),
+        (At::Start(_), _) => At::Invalid("it does not start like a JPEG"),
         // Fill bytes before a marker.
         (At::MarkerCode, 0xff) => At::MarkerCode,
         (At::MarkerCode | At::ScanCode, 0xd9) => At::End,
-        // Markers without a segment, and a stuffed zero, which is skipped like other bytes.
+        // Markers without a segment, and a stuffed zero, which counts as a stray byte.
         (At::MarkerCode, 0x00 | 0x01 | 0xd0..=0xd7) => At::Marker,
-        (At::MarkerCode, 0xd8) => At::Broken("it is no well-formed JPEG"),
+        (At::MarkerCode, 0xd8) => At::Invalid("it is not a well-formed JPEG"),
         (At::MarkerCode, code) => At::LengthHigh(code == 0xda),
         (At::LengthHigh(scan), high) => At::LengthLow(scan, high),
         (At::LengthLow(scan, high), low) => match usize::from(u16::from_be_bytes([high, low])) {
-            0 | 1 => At::Broken("it is no well-formed JPEG"),
+            0 | 1 => At::Invalid("it is not a well-formed JPEG"),
             2 if scan => At::Scan,
             2 => At::Marker,
             length => At::Segment(scan, length - 2),
         },
-        // A stuffed zero or a restart marker: the scan goes on. Another marker ends it, as in progressive pictures.
+        // A stuffed zero or a restart marker continues the scan. Another marker ends it, as in progressive JPEGs.
         (At::ScanCode, 0x00 | 0xd0..=0xd7) => At::Scan,
         (At::ScanCode, 0xff) => At::ScanCode,
         (At::ScanCode, code) => step(At::MarkerCode, code),
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_picture_passes_in_pieces_of_any_size() {
+    fn a_complete_picture_passes_in_chunks_of_any_size() {
         for piece in 1..=PICTURE.len() {
             assert_eq!(check(PICTURE, piece), Ok(()));
             assert_eq!(check(&[PICTURE, &[0; 100]].concat(), piece), Ok(()), "padding after the end");
@@ -156,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_cut_anywhere_fails() {
+    fn a_truncated_picture_fails() {
         for len in 0..PICTURE.len() {
             assert!(check(&PICTURE[..len], 7).is_err(), "{len} bytes");
         }
     }
 
-    /// What libjpeg and Pillow read, with a warning at the most: tried with `djpeg` 2.1 and Pillow 12.
+    /// libjpeg and Pillow read these, at most with a warning (tested with `djpeg` 2.1 and Pillow 12).
     #[test]
-    fn bytes_between_segments_that_belong_to_none_are_skipped() {
+    fn stray_bytes_between_segments_are_skipped() {
         let lots = vec![b'x'; 70_000];
-        // Behind the APP1, before the scan.
+        // After the APP1, before the scan.
         for stray in [&b"\xff\xff\xff"[..], b"\0", b"\0\0\0\0\0", b"text", b"\xff\0ab", &lots] {
             let picture = [&PICTURE[..10], stray, &PICTURE[10..]].concat();
             for piece in [1, 3, 1000, picture.len()] {
@@ -179,19 +178,19 @@ mod tests {
             }
         }
         assert_eq!(check(&[&PICTURE[..2], b"\xff\xff", &PICTURE[2..]].concat(), 2), Ok(()), "fill bytes");
-        // These do without it: Pillow and browsers look at three bytes.
-        let refused = Err("it does not begin like a JPEG");
+        // Pillow and browsers check three bytes.
+        let refused = Err("it does not start like a JPEG");
         assert_eq!(check(&[&PICTURE[..2], b"\0", &PICTURE[2..]].concat(), 2), refused);
-        // These no decoder reads.
-        assert_eq!(check(&[&PICTURE[..10], PICTURE].concat(), 9), Err("it is no well-formed JPEG"));
-        assert_eq!(check(&[&PICTURE[..10], b"\xff\xd9"].concat(), 9), Err("there is no picture in it"));
+        // No decoder reads these.
+        assert_eq!(check(&[&PICTURE[..10], PICTURE].concat(), 9), Err("it is not a well-formed JPEG"));
+        assert_eq!(check(&[&PICTURE[..10], b"\xff\xd9"].concat(), 9), Err("it contains no picture"));
     }
 
     #[test]
-    fn other_things_are_named() {
-        assert_eq!(check(&[0xff, 0xd8, 0xff, 0xd9], 1), Err("there is no picture in it"));
-        assert_eq!(check(b"", 1), Err("the answer is empty"));
-        assert_eq!(check(b"<!doctype html>", 4), Err("it is a page, not a JPEG"));
-        assert_eq!(check(b"\x89PNG", 4), Err("it does not begin like a JPEG"));
+    fn other_data_has_a_reason() {
+        assert_eq!(check(&[0xff, 0xd8, 0xff, 0xd9], 1), Err("it contains no picture"));
+        assert_eq!(check(b"", 1), Err("the response is empty"));
+        assert_eq!(check(b"<!doctype html>", 4), Err("it is HTML, not a JPEG"));
+        assert_eq!(check(b"\x89PNG", 4), Err("it does not start like a JPEG"));
     }
 }

@@ -1,17 +1,17 @@
-//! How a table is to be written.
+//! Options for writing tables.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Fields, Place};
+use crate::record::{Fields, GeometryChoice};
 
-/// How a table is to be written; each format takes of it what it knows.
+/// Options for writing a table. Each format uses those that apply to it.
 ///
 /// ```
-/// use streetflow::{Image, Format, Place, sinks::{Layout, sink_for}};
+/// use streetflow::{Image, Format, GeometryChoice, sinks::{Layout, sink_for}};
 ///
-/// let layout = Layout::default().fields(&"captured_at,width".parse()?).place(Place::Best);
+/// let layout = Layout::default().fields(&"captured_at,width".parse()?).geometry(GeometryChoice::Best);
 /// let sink = sink_for::<Image>("outputs/img_dataset.geojson".as_ref(), Format::GeoJson, &layout);
 /// # drop(sink);
 /// # Ok::<(), streetflow::Error>(())
@@ -19,7 +19,7 @@ use crate::record::{Fields, Place};
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
     pub(super) fields: Fields,
-    pub(super) place: Place,
+    pub(super) place: GeometryChoice,
     pub(super) record_separators: bool,
     pub(super) compression: Compression,
     pub(super) native_geometry: bool,
@@ -27,31 +27,31 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The fields of metadata that become columns, in order; other records have fixed columns.
+    /// Sets the metadata fields to write, in order. Other records have fixed columns.
     pub fn fields(mut self, fields: &Fields) -> Self {
         self.fields = fields.clone();
         self
     }
 
-    /// Which point of an image is its geometry; CSV has both as columns.
-    pub fn place(mut self, place: Place) -> Self {
+    /// Sets the point of an image that becomes the geometry. CSV has both points as columns.
+    pub fn geometry(mut self, place: GeometryChoice) -> Self {
         self.place = place;
         self
     }
 
-    /// Begins every feature of a sequence with the control character RS, as RFC 8142 wants it.
+    /// Begins every feature of newline-delimited GeoJSON with the record separator of RFC 8142.
     pub fn record_separators(mut self) -> Self {
         self.record_separators = true;
         self
     }
 
-    /// How Parquet pages are compressed.
+    /// Sets the compression of Parquet pages.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
         self
     }
 
-    /// Types the geometry of Parquet as GEOMETRY, beside the `geo` metadata.
+    /// Also gives the geometry column Parquet's logical type GEOMETRY.
     ///
     /// pyarrow before 20 and polars 2.1 can't open such a file.
     pub fn native_geometry(mut self) -> Self {
@@ -59,14 +59,14 @@ impl Layout {
         self
     }
 
-    /// A word about the file in its Parquet metadata, under `streetflow:<name>`.
+    /// Adds an entry `streetflow:<name>` to the Parquet metadata.
     pub fn note(mut self, name: &str, text: impl Into<String>) -> Self {
         self.notes.push((name.to_owned(), text.into()));
         self
     }
 }
 
-/// How the pages of a Parquet file are compressed.
+/// Compression of Parquet pages.
 ///
 /// ```
 /// use streetflow::sinks::Compression;
@@ -76,11 +76,11 @@ impl Layout {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Zstandard of a level, 1 to 22.
+    /// Zstandard with a level from 1 to 22.
     Zstd(u8),
-    /// Snappy: larger, and a little faster.
+    /// Snappy: larger files, slightly faster.
     Snappy,
-    /// Not at all.
+    /// No compression.
     None,
 }
 
@@ -112,10 +112,10 @@ impl FromStr for Compression {
             other => other.strip_prefix("zstd:").and_then(level).map(Self::Zstd),
         }
         .ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "choose the compression")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are zstd, zstd:1 to zstd:22, snappy and none")
+            Error::new(ErrorKind::Usage, "read the compression")
+                .with_subject(text)
+                .with_source("unknown value")
+                .with_hint("use one of: zstd, zstd:1 to zstd:22, snappy, none")
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Where records go.
+//! Sinks: where records go.
 
 mod csv;
 mod durable;
@@ -6,17 +6,14 @@ mod exif;
 pub(crate) mod file;
 mod file_time;
 mod folders;
-mod fresh;
 mod geojson;
 mod images;
-mod in_flight;
 mod jpeg;
 mod layout;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod picture_folder;
 mod quality;
-mod tee;
+mod table;
 mod warnings;
 
 use std::io::{self, Write};
@@ -29,8 +26,7 @@ pub use self::exif::Exif;
 pub use self::file::{FileSink, StreamSink};
 pub use self::file_time::FileTime;
 pub use self::folders::PictureLayout;
-#[cfg(feature = "cli")]
-pub(crate) use self::folders::pictures_in;
+pub use self::folders::pictures_in;
 pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
 pub use self::images::ImageSink;
 pub use self::jpeg::JpegCheck;
@@ -38,20 +34,18 @@ pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
-pub use self::tee::Tee;
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;
 use crate::sources::RecordStream;
 
-/// Something that takes a whole stream of records.
+/// Consumes a stream of records.
 ///
-/// - The first `Err` it sees is the end: it aborts, leaves nothing under the
-///   final name, and returns that error.
-/// - `Ok(Written)` means durable and visible under the final name, pictures included.
-/// - Dropping the future of `drain` abandons the output; dropping never commits.
-/// - An empty stream still gives a valid, empty file: the schema is fixed by the
-///   record's columns, never by the first record.
+/// - The first `Err` ends the sink: it aborts, leaves nothing under the final name, and returns the error.
+/// - `Ok(Written)` means that the output is on disk under its final name, pictures included.
+/// - Dropping the future of `drain` discards the output. A drop never commits.
+/// - An empty stream gives a valid, empty file. The columns of the record type determine the schema, not the first
+///   record.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -79,7 +73,7 @@ use crate::sources::RecordStream;
 /// ```
 #[async_trait]
 pub trait Sink<T>: Send {
-    /// Takes all records and says what became of them.
+    /// Writes all records; returns what was written.
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written>;
 }
 
@@ -90,54 +84,39 @@ impl<T: Send + 'static> Sink<T> for Box<dyn Sink<T>> {
     }
 }
 
-/// Turns batches of records into the bytes of one format.
+/// Encodes batches of records into the bytes of a format.
 ///
-/// An encoder is plain and synchronous: it is made over an [`io::Write`], gets
-/// the records in order, and ends with `finish`. Files, threads and commits are
-/// [`FileSink`]'s matter.
+/// An encoder is synchronous: it wraps an [`io::Write`], receives the records in order, and ends with `finish`.
+/// [`FileSink`] handles files, threads and commits.
 pub trait Encoder<T>: Send {
-    /// Writes a batch.
+    /// Encodes a batch.
     fn encode(&mut self, batch: &[T]) -> io::Result<()>;
 
-    /// Writes what belongs at the end and flushes.
+    /// Writes the end of the file and flushes.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// What a sink did.
+/// What a sink wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
-    /// Records written; pictures downloaded.
+    /// Records written, or pictures downloaded.
     pub records: u64,
-    /// Pictures that were already there.
-    pub present: u64,
-    /// Pictures that Mapillary does not have.
+    /// Pictures that already existed.
+    pub already_exists: u64,
+    /// Pictures that do not exist on Mapillary.
     pub gone: u64,
-    /// Pictures given up because the run was stopped.
+    /// Pictures not downloaded because the run was stopped.
     pub interrupted: u64,
-    /// Records that could not be written; pictures that could not be had.
+    /// Records that could not be written, or pictures that could not be downloaded.
     pub failed: u64,
     /// Bytes written.
     pub bytes: u64,
-    /// The files or folders written to.
+    /// Files or folders that were written.
     pub paths: Vec<PathBuf>,
 }
 
-impl Written {
-    /// What two sinks did that took the same records.
-    pub fn and(mut self, other: Self) -> Self {
-        self.records = self.records.max(other.records);
-        self.present += other.present;
-        self.gone += other.gone;
-        self.interrupted += other.interrupted;
-        self.failed += other.failed;
-        self.bytes += other.bytes;
-        self.paths.extend(other.paths);
-        self
-    }
-}
-
-/// A sink that writes a table of a format to a path.
+/// Creates a sink that writes a table to a file.
 pub fn sink_for<T: Record>(path: &Path, format: Format, layout: &Layout) -> Box<dyn Sink<T>> {
     match format {
         Format::Csv => Box::new(CsvSink::create(path).layout(layout)),
@@ -148,7 +127,7 @@ pub fn sink_for<T: Record>(path: &Path, format: Format, layout: &Layout) -> Box<
     }
 }
 
-/// An encoder of a format over any place to write to, such as standard output.
+/// Creates an encoder that writes a table to any writer, such as standard output.
 pub fn encoder_for<T: Record>(
     out: Box<dyn Write + Send>,
     format: Format,

@@ -1,38 +1,40 @@
-//! What a person should know of a folder of pictures.
+//! Warnings about a folder of pictures.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 
-/// So many files or folders are named in a warning.
-const NAMED: usize = 5;
+/// Paths named in a warning.
+const MAX_NAMES: usize = 5;
 
-/// Some paths by name, and how many more there are.
+/// Lists the first paths and the number of others.
 pub(super) fn names<'a>(paths: impl ExactSizeIterator<Item = &'a Path>) -> String {
-    let more = paths.len().saturating_sub(NAMED);
-    let names: Vec<_> = paths.take(NAMED).map(|path| format!("`{}`", path.display())).collect();
+    let more = paths.len().saturating_sub(MAX_NAMES);
+    let names: Vec<_> = paths.take(MAX_NAMES).map(|path| format!("`{}`", path.display())).collect();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", names.join(", "))
 }
 
-/// `1 picture`, `7 pictures`.
+/// A count with its noun: `1 picture`, `7 pictures`.
 pub(super) fn count(number: usize, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Folders that can't be read.
+/// Warns about folders that can't be read.
 pub(super) fn unreadable(folders: &[(PathBuf, io::Error)]) -> Option<Error> {
     let (_, first) = folders.first()?;
     let why = format!("{}: {first}", names(folders.iter().map(|(path, _)| path.as_path())));
     Some(
-        Error::new(ErrorKind::Output, format!("read {}", count(folders.len(), "folder")))
-            .because(why)
-            .hint("skipped: what killed runs left there stays, and pictures there are not checked"),
+        Error::new(ErrorKind::Io, format!("read {}", count(folders.len(), "folder")))
+            .with_source(why)
+            .with_hint(
+                "skipped: temporary files of killed runs stay there, and pictures there are not checked",
+            ),
     )
 }
 
-/// Files that were in the place of pictures and too small to be one.
+/// Files with a picture's name that are too small for a JPEG.
 #[derive(Debug, Default)]
 pub(super) struct TooSmall {
     count: usize,
@@ -40,7 +42,7 @@ pub(super) struct TooSmall {
 }
 
 impl TooSmall {
-    pub(super) fn note(&mut self, path: &Path) {
+    pub(super) fn add(&mut self, path: &Path) {
         self.count += 1;
         self.first.get_or_insert_with(|| path.to_owned());
     }
@@ -49,11 +51,11 @@ impl TooSmall {
         let first = self.first.as_ref()?.display();
         let which = if self.count == 1 { format!("`{first}`") } else { format!("`{first}` and others") };
         Some(
-            Error::new(ErrorKind::Output, format!("use {}", count(self.count, "picture file")))
-                .because(format!("too small for a JPEG, as a full disk or another tool leaves them: {which}"))
-                .hint(
-                    "they did not count as already there, and were downloaded again where that was possible",
-                ),
+            Error::new(ErrorKind::Io, format!("use {}", count(self.count, "picture file")))
+                .with_source(format!(
+                    "too small for a JPEG, maybe truncated by a full disk or another tool: {which}"
+                ))
+                .with_hint("they do not count as existing, and were downloaded again where possible"),
         )
     }
 }

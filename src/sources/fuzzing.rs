@@ -1,10 +1,10 @@
-//! The inside of the tile decoder for the fuzz targets in `fuzz/` and for `benches/`; no part of the interface.
+//! Access to the tile decoder for the fuzz targets in `fuzz/` and for `benches/`. Not a part of the API.
 
 use super::mvt::{self, Wanted};
 use crate::geo::{Area, Bbox, TileId};
 use crate::model::{OwnerId, Sequence};
 
-/// The sequences of a tile, or why it can't be read.
+/// The sequences of a tile, or why it can't be decoded.
 pub fn sequences(
     bytes: &[u8],
     tile: TileId,
@@ -14,7 +14,7 @@ pub fn sequences(
     mvt::sequences(bytes, tile, &Area::from(*bbox), &wanted(owner)).map(|shown| shown.sequences)
 }
 
-/// Whether a tile shows a sequence.
+/// Whether a tile has a sequence.
 pub fn shows(bytes: &[u8], owner: Option<&OwnerId>) -> Result<bool, &'static str> {
     mvt::shows(bytes, &wanted(owner))
 }

@@ -1,15 +1,18 @@
-//! Where records come from.
+//! Sources: where records come from.
 
+mod count;
 mod csv;
-#[cfg(any(fuzzing, feature = "sandbox"))]
+#[cfg(any(fuzzing, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod geojson;
 mod health;
-mod lane;
+mod id_check;
+mod messages;
 mod mvt;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod reader_channel;
 mod rounded_ids;
 mod table;
 mod tiles;
@@ -17,36 +20,32 @@ mod user;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 
+pub use self::count::{count_rows, has_rows};
 pub use self::csv::CsvSource;
 pub use self::geojson::GeoJsonSource;
+pub use self::id_check::IdCheck;
 pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
-#[cfg(all(feature = "cli", feature = "parquet"))]
-pub(crate) use self::parquet::rows as parquet_rows;
-pub use self::rounded_ids::IdCheck;
-pub use self::table::TableSource;
-#[cfg(feature = "cli")]
-pub(crate) use self::table::Unknown;
-#[cfg(feature = "cli")]
-pub(crate) use self::tiles::FIRST_LINES;
-pub use self::tiles::TileSource;
+
+pub use self::table::{HeaderOnly, TableSource};
+pub use self::tiles::{FIRST_LINES, TileSource};
 pub use self::user::UserSource;
 use crate::error::Result;
 
-/// The longest row or feature of a text file that is read, in bytes.
-const LONGEST_ROW: usize = 16 << 20;
+/// Longest row or feature of a text file, in bytes.
+const MAX_ROW_LEN: usize = 16 << 20;
 
-/// What flows: records, or the errors of records that failed.
+/// A stream of records.
 ///
-/// An `Err` is one record that failed and the stream may go on; a fatal one
+/// An `Err` is a record that failed; the stream may continue after it. A fatal error
 /// ([`Error::is_fatal`](crate::Error::is_fatal)) is the last item.
 pub type RecordStream<T> = BoxStream<'static, Result<T>>;
 
-/// Something that records come from.
+/// A source of records.
 ///
-/// Nothing happens before the stream is polled, and dropping it stops whatever
-/// it had begun. Any `Stream` of `Result<T>` is a source:
+/// Nothing happens before the stream is polled. Dropping the stream cancels its requests. Any `Stream` of `Result<T>`
+/// is a source:
 ///
 /// ```
 /// use streetflow::{Flow, Image, ImageId, SequenceId};
@@ -57,10 +56,10 @@ pub type RecordStream<T> = BoxStream<'static, Result<T>>;
 /// # let _ = flow; Ok(()) }
 /// ```
 pub trait Source {
-    /// The records.
+    /// The type of the records.
     type Item: Send + 'static;
 
-    /// Begins: gives the stream of records.
+    /// Returns the stream of records.
     fn stream(self) -> RecordStream<Self::Item>;
 }
 

@@ -1,96 +1,59 @@
-//! Image ids that a spreadsheet has rounded: it keeps 15 digits of a number and writes zeros for the others.
+//! Detects image ids that a spreadsheet has rounded. It stores 15 digits of a number and fills up with zeros.
 //!
-//! Such ids are those of other images, or of none. A table of them is refused before its first record is passed on;
-//! some honest ids end in zeros too, so a few among many are only worth a warning.
+//! Rounded ids belong to other images or to none. A table of them is rejected before its first record is passed on.
+//! Some correct ids end in zeros by chance, so a few among many only cause a warning.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::table::Table;
+use super::id_check::{IMPORT_AS_TEXT, IdCheck};
+use super::messages::TableInfo;
 use crate::error::Error;
 use crate::model::FLOAT_ID;
-use crate::record::{Column, Record, Value, is_absent};
+use crate::record::{Column, Record, Value, is_null_word};
 
-/// So many digits of a number a spreadsheet keeps.
-const KEPT_DIGITS: usize = 15;
+/// Digits of a number that a spreadsheet stores.
+const STORED_DIGITS: usize = 15;
 
-/// The table is passed on once this many of its rows were looked at,
+/// The records are passed on after this many rows,
 const MAX_ROWS: usize = 10_000;
 
-/// or this many ids that are long enough to be rounded,
+/// or after this many ids with more than 15 digits,
 const MAX_LONG_IDS: u64 = 1_000;
 
-/// or this many if most of them are whole,
-const ENOUGH_LONG_IDS: u64 = 100;
+/// or after this many such ids if most are not rounded,
+const MIN_LONG_IDS: u64 = 100;
 
-/// or if the rows come so slowly that somebody is waiting for the first ones.
+/// or if the rows arrive slowly.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// A table is refused if at least nine in ten of its long ids are rounded,
-const REFUSED_TENTHS: u64 = 9;
+/// A table is rejected if at least nine in ten of its long ids are rounded,
+const REJECTED_TENTHS: u64 = 9;
 
-/// there are at least two of them,
+/// if there are at least two,
 const MIN_ROUNDED: u64 = 2;
 
-/// and they have lost at least so many digits together: by chance, one table in a thousand looks so.
+/// and if they have lost at least this many digits together. By chance, one table in a thousand has that.
 const MIN_LOST_DIGITS: usize = 3;
 
-/// So many rounded ids are always worth a warning; more only where chance does not explain them.
-const FEW: u64 = 3;
+/// Up to this many rounded ids always cause a warning. More do if chance does not explain them.
+const MAX_FEW: u64 = 3;
 
-/// How many ids a message names.
-const NAMED: usize = 3;
+/// Ids named in a message.
+const MAX_EXAMPLES: usize = 3;
 
-/// What to do about ids that lost digits.
-pub(super) const IMPORT_AS_TEXT: &str = "get the ids from the original table again, and import their column as text: \
-in Excel with Data > From Text/CSV and the type Text, in LibreOffice with the column type Text, in pandas with `dtype=str`";
-
-type Warn = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// What to do where a spreadsheet seems to have rounded the image ids of a table.
-///
-/// Where nearly all ids of 16 digits and more end in zeros after the 15th digit, a table is refused with a usage error
-/// before its first record, unless [`IdCheck::keep`] says otherwise. A few such ids among others are told to whoever
-/// listens.
-#[derive(Clone, Default)]
-pub struct IdCheck {
-    keep: bool,
-    warn: Option<Warn>,
-}
-
-impl IdCheck {
-    /// Calls `warn` with a sentence about ids that may be rounded, at most once a table.
-    pub fn warn(warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { keep: false, warn: Some(Arc::new(warn)) }
-    }
-
-    /// Warns where a table would be refused, and passes its records on.
-    pub fn keep(mut self) -> Self {
-        self.keep = true;
-        self
-    }
-}
-
-impl fmt::Debug for IdCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdCheck").field("keep", &self.keep).finish_non_exhaustive()
-    }
-}
-
-/// Looks at the image ids of a table as its records pass.
+/// Checks the image ids of a table while its records pass.
 pub(super) struct RoundedIds<T: 'static> {
     column: Option<&'static Column<T>>,
     check: IdCheck,
-    /// Whether records wait for a verdict.
+    /// Whether records wait for the decision.
     is_holding: bool,
     since: Instant,
     rows: usize,
-    /// Ids of more digits than a spreadsheet keeps.
+    /// Ids with more digits than a spreadsheet stores.
     long: u64,
     rounded: u64,
     lost_digits: usize,
-    /// How many of the long ids would be taken for rounded by chance.
+    /// Expected number of long ids that end in zeros by chance.
     expected: f64,
     examples: Vec<String>,
     has_warned: bool,
@@ -114,13 +77,13 @@ impl<T: Record> RoundedIds<T> {
         }
     }
 
-    /// Counts a record.
+    /// Checks the id of a record.
     #[inline]
     pub(super) fn observe(&mut self, record: &T) {
         self.rows += 1;
         let Some(column) = self.column else { return };
         if let Value::Text(id) = (column.get)(record)
-            && id.len() > KEPT_DIGITS
+            && id.len() > STORED_DIGITS
         {
             self.observe_long(&id);
         }
@@ -128,9 +91,9 @@ impl<T: Record> RoundedIds<T> {
 
     fn observe_long(&mut self, id: &str) {
         self.long += 1;
-        let lost = id.len() - KEPT_DIGITS;
+        let lost = id.len() - STORED_DIGITS;
         self.expected += 0.1_f64.powi(i32::try_from(lost).unwrap_or(i32::MAX));
-        if id.as_bytes()[KEPT_DIGITS..].iter().all(|digit| *digit == b'0') {
+        if id.as_bytes()[STORED_DIGITS..].iter().all(|digit| *digit == b'0') {
             self.count_rounded(lost, id);
         }
     }
@@ -138,83 +101,83 @@ impl<T: Record> RoundedIds<T> {
     fn count_rounded(&mut self, lost: usize, id: &str) {
         self.rounded += 1;
         self.lost_digits = self.lost_digits.saturating_add(lost);
-        if self.examples.len() < NAMED {
+        if self.examples.len() < MAX_EXAMPLES {
             self.examples.push(format!("`{id}`"));
         }
     }
 
-    /// Counts a row that is no record; an id in exponent form has lost its digits for certain.
+    /// Counts a row that failed. An id in exponent form has certainly lost digits.
     pub(super) fn observe_error(&mut self, error: &Error) {
         self.rows += 1;
         let why = error.chain();
         if let Some((_, id)) = why.split_once(", column `img_id`: `")
             && let Some((id, why)) = id.split_once('`')
             && why.ends_with(FLOAT_ID)
-            && !is_absent(id)
+            && !is_null_word(id)
         {
             self.long += 1;
             self.count_rounded(MIN_LOST_DIGITS, id);
         }
     }
 
-    /// Whether records are to wait.
+    /// Whether records must wait.
     pub(super) fn is_holding(&self) -> bool {
         self.is_holding
     }
 
-    /// Judges the table if enough of it was seen; an error refuses it.
+    /// Decides if enough rows were seen; returns an error to reject the table.
     #[inline]
-    pub(super) fn judge(&mut self, table: &Table) -> Option<Error> {
+    pub(super) fn check_ids(&mut self, table: &TableInfo) -> Option<Error> {
         if self.is_holding && !self.has_seen_enough() {
             return None;
         }
         if self.is_holding {
             return self.release(table);
         }
-        // What comes later may still turn out to be rounded; by then some of it was passed on.
-        (self.rounded > 0 && !self.check.keep && self.are_nearly_all()).then(|| self.refusal(table))
+        // Later rows may still show that ids are rounded, after the first records were passed on.
+        (self.rounded > 0 && !self.check.keep && self.are_nearly_all_rounded()).then(|| self.rejection(table))
     }
 
-    /// Judges the table where it breaks off with an error, which is enough to say if the table is not refused.
-    pub(super) fn break_off(&mut self, table: &Table) -> Option<Error> {
+    /// Decides at an error that ends the table. Warnings are not needed then.
+    pub(super) fn stop(&mut self, table: &TableInfo) -> Option<Error> {
         self.is_holding = false;
-        (self.are_nearly_all() && !self.check.keep).then(|| self.refusal(table))
+        (self.are_nearly_all_rounded() && !self.check.keep).then(|| self.rejection(table))
     }
 
-    /// Judges the table at its end.
-    pub(super) fn finish(&mut self, table: &Table) -> Option<Error> {
+    /// Decides at the end of the table.
+    pub(super) fn finish(&mut self, table: &TableInfo) -> Option<Error> {
         self.release(table)
     }
 
-    fn release(&mut self, table: &Table) -> Option<Error> {
-        let refused = self.break_off(table);
-        if refused.is_none() {
+    fn release(&mut self, table: &TableInfo) -> Option<Error> {
+        let rejected = self.stop(table);
+        if rejected.is_none() {
             self.warn(table);
         }
-        refused
+        rejected
     }
 
     fn has_seen_enough(&self) -> bool {
         let is_whole = self.rounded * 2 <= self.long;
         self.rows >= MAX_ROWS
             || self.long >= MAX_LONG_IDS
-            || (self.long >= ENOUGH_LONG_IDS && is_whole)
+            || (self.long >= MIN_LONG_IDS && is_whole)
             || (is_whole && self.since.elapsed() > MAX_WAIT)
     }
 
-    fn are_nearly_all(&self) -> bool {
+    fn are_nearly_all_rounded(&self) -> bool {
         self.rounded >= MIN_ROUNDED
-            && self.rounded * 10 >= self.long * REFUSED_TENTHS
+            && self.rounded * 10 >= self.long * REJECTED_TENTHS
             && self.lost_digits >= MIN_LOST_DIGITS
     }
 
-    fn warn(&mut self, table: &Table) {
+    fn warn(&mut self, table: &TableInfo) {
         let more_than_chance = || {
             f64::from(u32::try_from(self.rounded).unwrap_or(u32::MAX))
                 > self.expected + 3.0 * self.expected.sqrt() + 1.0
         };
-        let is_worth_it = self.rounded > 0 && (self.rounded <= FEW || more_than_chance());
-        if self.has_warned || !is_worth_it {
+        let is_notable = self.rounded > 0 && (self.rounded <= MAX_FEW || more_than_chance());
+        if self.has_warned || !is_notable {
             return;
         }
         self.has_warned = true;
@@ -227,20 +190,20 @@ impl<T: Record> RoundedIds<T> {
         }
     }
 
-    /// What was found, as a sentence.
+    /// Describes the ids in one sentence.
     fn finding(&self) -> String {
         let more = if self.rounded > self.examples.len() as u64 { ", …" } else { "" };
         let verb = if self.rounded == 1 { "ends" } else { "end" };
         format!(
-            "of {} image ids with 16 digits or more, {} {verb} in zeros after the 15th digit or in an exponent ({}{more}), as ids do that a spreadsheet has rounded",
+            "of {} image ids with 16 digits or more, {} {verb} in zeros after the 15th digit or in an exponent ({}{more}), as if a spreadsheet had rounded them",
             self.long,
             self.rounded,
             self.examples.join(", ")
         )
     }
 
-    fn refusal(&self, table: &Table) -> Error {
-        let why = format!("{}: they are not the ids of these images any more", self.finding());
-        table.refuse(&why).hint(IMPORT_AS_TEXT)
+    fn rejection(&self, table: &TableInfo) -> Error {
+        let why = format!("{}: they are no longer the ids of these images", self.finding());
+        table.error(&why).with_hint(IMPORT_AS_TEXT)
     }
 }

@@ -1,4 +1,4 @@
-//! A user to their sequences, through the search by name.
+//! From a user name to sequences, through the image search.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::SystemTime;
@@ -8,37 +8,32 @@ use url::Url;
 
 use super::{RecordStream, Source};
 use crate::client::{Client, UserPage, unknown_user};
+use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Sequence, SequenceId};
-use crate::observe::Event;
-use crate::record::time::DAY;
-use crate::stages::Dates;
+use crate::observe::{Event, Step};
+use crate::record::time::DAY_MS;
 
-/// The step's name in events.
-const STEP: &str = "sequences";
+/// Enough for a hundred million images.
+const MAX_PAGES: usize = 100_000;
 
-/// A hundred million images.
-const MOST_PAGES: usize = 100_000;
-
-/// After so many empty pages in a row, each with a next one, the listing is given up.
+/// Empty pages in a row, each with a next page, before the listing fails.
 const MAX_EMPTY_PAGES: usize = 20;
 
-/// A window of time that is not split any more, in milliseconds.
-const SHORTEST: i64 = 60_000;
+/// Length of a time window that is not split further, in milliseconds.
+const MIN_WINDOW_MS: i64 = 60_000;
 
-/// Before it there was no Mapillary, and hardly a digital camera; in milliseconds since 1970.
-const YEAR_2004: i64 = 1_072_915_200_000;
+/// Start of the earliest closed window, before Mapillary existed; in milliseconds since 1970.
+const YEAR_2004_MS: i64 = 1_072_915_200_000;
 
-/// No clock that is only a little wrong tells a later time; in milliseconds since 1970.
-const YEAR_2200: i64 = 7_258_118_400_000;
+/// End of the latest closed window; only badly wrong clocks are later; in milliseconds since 1970.
+const YEAR_2200_MS: i64 = 7_258_118_400_000;
 
-/// The sequences of a user wherever they are, each once, those with the newest images first.
+/// Finds all sequences of a user, wherever they are. Those with the newest images come first.
 ///
-/// It asks for a page of a thousand images after the other, or for fewer where
-/// the API asks to reduce the amount of data, and for stretches of time where
-/// that is not enough. An empty page is asked for again before it is believed.
-/// A user without images is a usage error. Memory grows by some 50 bytes a
-/// sequence.
+/// Requests one page of 1,000 images after another. If the API asks for less data, it requests smaller pages and then
+/// splits the time into windows. An empty page is requested again before it counts. A user without images is an error
+/// of kind [`Usage`](crate::ErrorKind::Usage). Memory grows by about 50 bytes per sequence.
 ///
 /// ```no_run
 /// use streetflow::{Client, CsvSink, Flow, UserSource};
@@ -56,12 +51,12 @@ pub struct UserSource {
 }
 
 impl UserSource {
-    /// All sequences of the user of this name.
+    /// Finds the sequences of the user with this name.
     pub fn named(client: &Client, name: impl Into<String>) -> Self {
         Self { client: client.clone(), name: name.into(), dates: None }
     }
 
-    /// Only sequences with an image that was captured within these dates.
+    /// Only finds sequences with an image captured within these dates.
     pub fn captured(mut self, dates: Dates) -> Self {
         self.dates = Some(dates);
         self
@@ -78,11 +73,11 @@ impl Source for UserSource {
             window: Window { dates: self.dates },
             is_split: false,
             source: self,
-            asked: HashSet::new(),
+            requested: HashSet::new(),
             before: None,
             empty_in_a_row: 0,
             ready: VecDeque::new(),
-            giving: false,
+            passing_on: false,
             seen: HashSet::new(),
             without_sequence: HashSet::new(),
         };
@@ -92,23 +87,23 @@ impl Source for UserSource {
 
 struct Pages {
     source: UserSource,
-    /// None after the last page of a window.
+    /// `None` after the last page of a window.
     next: Option<Url>,
-    /// The windows of time that are still to be listed, the next one last.
+    /// Time windows still to list, the next one last.
     windows: Vec<Window>,
-    /// The window that is being listed.
+    /// The current window.
     window: Window,
-    /// There are several windows, which share their edges.
+    /// Whether there are several windows. Neighbours share their boundaries.
     is_split: bool,
-    asked: HashSet<Url>,
-    /// The last page that had images.
+    requested: HashSet<Url>,
+    /// The latest page with images.
     before: Option<Url>,
     empty_in_a_row: usize,
     ready: VecDeque<Sequence>,
-    /// What is ready is that of a page that has not been told of yet.
-    giving: bool,
+    /// Whether `ready` has the sequences of a page that is not reported as done.
+    passing_on: bool,
     seen: HashSet<SequenceId>,
-    /// Images without a sequence that were counted, where windows share them.
+    /// Images without a sequence that were counted, because windows overlap at their boundaries.
     without_sequence: HashSet<ImageId>,
 }
 
@@ -118,8 +113,8 @@ impl Pages {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(Ok(ready));
             }
-            if std::mem::take(&mut self.giving) {
-                self.source.client.tell(&Event::Listed { step: STEP });
+            if std::mem::take(&mut self.passing_on) {
+                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
             }
             let url = match self.next.take() {
                 Some(url) => url,
@@ -129,18 +124,18 @@ impl Pages {
                 },
             };
             let page = self.page(&url).await;
-            if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooMuch)
+            if page.as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge)
                 && let Some(smaller) = self.window.split(now())
             {
                 self.windows.extend(smaller);
                 self.is_split = true;
                 continue;
             }
-            // A name that is nobody's is a mistake in the words, and nothing has begun.
+            // A fatal error, such as an unknown user name, is not an input.
             if page.as_ref().err().is_none_or(|error| !error.is_fatal()) {
-                self.source.client.tell(&Event::Entered { step: STEP });
+                self.source.client.tell(&Event::InputStarted { step: Step::SEQUENCES });
             }
-            // Without an answer nobody knows where the next page is, so a failure is the end of its window.
+            // Only the response has the URL of the next page, so a failure ends the window.
             match page {
                 Ok(page) => self.take(url, page),
                 Err(error) => return Some(Err(error)),
@@ -155,19 +150,19 @@ impl Pages {
     }
 
     async fn page(&mut self, page: &Url) -> Result<UserPage> {
-        let is_first = self.asked.is_empty();
+        let is_first = self.requested.is_empty();
         let endless = || {
             let error =
-                Error::new(ErrorKind::Malformed, "list the images of user").subject(&self.source.name);
-            error.because("its pages never end")
+                Error::new(ErrorKind::Malformed, "list the images of user").with_subject(&self.source.name);
+            error.with_source("its pages never end")
         };
-        if self.asked.contains(page)
-            || self.asked.len() >= MOST_PAGES
+        if self.requested.contains(page)
+            || self.requested.len() >= MAX_PAGES
             || self.empty_in_a_row >= MAX_EMPTY_PAGES
         {
             return Err(endless());
         }
-        self.asked.insert(page.clone());
+        self.requested.insert(page.clone());
         let (client, before) = (&self.source.client, self.before.as_ref());
         let page = client.believed_user_page(&self.source.name, page.clone(), before).await?;
         if is_first && page.is_empty() && page.next.is_none() && self.source.dates.is_none() {
@@ -184,37 +179,37 @@ impl Pages {
         }
         let new = page.sequences.into_iter().filter(|one| self.seen.insert(one.seq_id.clone()));
         self.ready.extend(new);
-        self.giving = true;
+        self.passing_on = true;
         self.next = page.next;
-        // They are counted, for their sequences may come with another image, or not.
+        // Another image may name their sequence, so they are only counted.
         let mut without = page.unusable;
         for image in page.without_sequence {
             without += u64::from(!self.is_split || self.without_sequence.insert(image));
         }
         for _ in 0..without {
-            self.source.client.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
+            self.source.client.tell(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
         }
     }
 }
 
-/// A stretch of time that is listed by itself; open where there are no dates.
+/// A time window that is listed separately; open-ended without dates.
 #[derive(Clone, Copy)]
 struct Window {
     dates: Option<Dates>,
 }
 
 impl Window {
-    /// Smaller windows that cover this one, the newest last; none where it can't be split.
+    /// Splits the window into smaller ones, the newest last; `None` if it is too short.
     ///
-    /// They share their edges, for the API counts the end in, and rounds to seconds.
+    /// Neighbours share their boundary: the API includes the end, and rounds to seconds.
     fn split(self, now: i64) -> Option<Vec<Self>> {
         let (from, to) = (self.dates.and_then(|dates| dates.from()), self.dates.and_then(|dates| dates.to()));
         let is_open = from.is_none() || to.is_none();
-        // Clocks that are wrong tell any time, so what lies outside is asked for too.
+        // Wrong clocks have times outside, so the open ends stay windows.
         let later = |end: &i64| from.is_none_or(|from| from < *end);
-        let end = to.or_else(|| [now + DAY, YEAR_2200].into_iter().find(later))?;
+        let end = to.or_else(|| [now + DAY_MS, YEAR_2200_MS].into_iter().find(later))?;
         let earlier = |begin: &i64| *begin < end;
-        let begin = from.or_else(|| [YEAR_2004, 0].into_iter().find(earlier))?;
+        let begin = from.or_else(|| [YEAR_2004_MS, 0].into_iter().find(earlier))?;
         let window = |from, to| Dates::new(from, to).ok().map(|dates| Self { dates: Some(dates) });
         let mut windows = Vec::new();
         if is_open {
@@ -223,7 +218,7 @@ impl Window {
             windows.extend(if to.is_none() { window(Some(end), None) } else { None });
             return Some(windows);
         }
-        if end - begin <= SHORTEST {
+        if end - begin <= MIN_WINDOW_MS {
             return None;
         }
         let middle = begin + (end - begin) / 2;
@@ -243,7 +238,7 @@ fn now() -> i64 {
 mod tests {
     use super::*;
 
-    /// Splits a window and all that come of it until none can be split, and gives the edges of the smallest.
+    /// Splits a window recursively and returns the bounds of the smallest windows.
     fn all(window: Window, depth: usize, now: i64) -> Vec<(Option<i64>, Option<i64>)> {
         let edges = window.dates.map_or((None, None), |dates| (dates.from(), dates.to()));
         match window.split(now).filter(|_| depth > 0) {
@@ -253,15 +248,15 @@ mod tests {
     }
 
     #[test]
-    fn windows_cover_all_time_without_a_gap_and_come_to_an_end() {
+    fn windows_cover_all_time_without_a_gap_and_end() {
         let now = 1_790_000_000_000;
         for dates in [
             None,
-            Dates::new(Some(now - 3 * DAY), None).ok(),
+            Dates::new(Some(now - 3 * DAY_MS), None).ok(),
             Dates::new(None, Some(1_000)).ok(),
             Dates::new(None, Some(-5_000)).ok(),
-            Dates::new(Some(YEAR_2200 + DAY), None).ok(),
-            Dates::new(Some(0), Some(DAY)).ok(),
+            Dates::new(Some(YEAR_2200_MS + DAY_MS), None).ok(),
+            Dates::new(Some(0), Some(DAY_MS)).ok(),
         ] {
             let edges = all(Window { dates }, 9, now);
             let whole = dates.map_or((None, None), |dates| (dates.from(), dates.to()));
@@ -271,7 +266,7 @@ mod tests {
         let hour = Window { dates: Dates::new(Some(0), Some(3_600_000)).ok() };
         let edges = all(hour, 100, now);
         let is_short = |(from, to): &(Option<i64>, Option<i64>)| {
-            from.zip(*to).is_some_and(|(from, to)| to - from <= SHORTEST)
+            from.zip(*to).is_some_and(|(from, to)| to - from <= MIN_WINDOW_MS)
         };
         assert!(edges.len() > 10 && edges.iter().all(is_short));
     }

@@ -1,10 +1,8 @@
-//! Lists of images that are empty: asked again before their sequences count as gone.
+//! Requests empty image lists again before their sequences count as gone.
 //!
-//! An outage answers so for sequences that exist. Each is asked again after half
-//! a second. Those that are empty still are rare, so they wait until the end of
-//! the step, where time has passed. Then they are asked in rounds, with growing waits, beside sequences that had images a moment
-//! ago: while those are empty too it is an outage, and the round does not
-//! count.
+//! During an outage, the API returns empty lists for sequences that exist. Each empty list is requested again after half
+//! a second. The few that are still empty wait until the end of the step. Then they are requested in rounds, with growing
+//! pauses, together with sequences that had images a moment ago. A round in which those are empty too does not count.
 
 use std::collections::VecDeque;
 
@@ -19,102 +17,102 @@ use crate::sources::RecordStream;
 
 const DOING: &str = "list the images of sequence";
 
-/// Images of lists that may wait for an earlier list that is late.
+/// Images in lists that may wait for an earlier list.
 const MAX_WAITING: usize = 500_000;
 
-/// So many empty lists in a row are asked again at once; doubled each time that they are confirmed.
-const SUSPICIOUS: usize = 50;
+/// Empty lists in a row that start a recheck at once. Doubled each time that the recheck confirms them.
+const RECHECK_AFTER: usize = 50;
 
-/// How many empty lists among all are not suspicious, as long as others have images: three, or one in twenty.
-const FEW: usize = 3;
-const FEW_ONE_IN: u64 = 20;
+/// Empty lists that are not suspicious if others have images: three, or one in twenty.
+const MAX_FEW: usize = 3;
+const MAX_FEW_ONE_IN: u64 = 20;
 
-/// How often few are asked again.
+/// Rounds for few empty lists.
 const FEW_ROUNDS: usize = 2;
 
-/// After so many rounds, about two minutes, an outage is no longer waited for.
+/// Rounds, in about two minutes, before the run gives up waiting for the end of an outage.
 const MAX_ROUNDS: usize = 9;
 
-/// How many sequences that had images are remembered, to tell an outage.
-const WITNESSES: usize = 3;
+/// Sequences with images that are remembered, to detect an outage.
+const MAX_WITNESSES: usize = 3;
 
-/// A sequence that has images, or entries that can't be used.
+/// A sequence with images or invalid entries.
 pub(super) struct Listing {
     pub(super) sequence: SequenceId,
     pub(super) list: IdList,
 }
 
-/// The lists of sequences in their order; those of which the first answer was empty come later.
+/// Lists the images of sequences in order. Sequences with an empty list come later.
 pub(super) fn listings(
     client: Client,
-    ahead: usize,
+    max_in_flight: usize,
     sequences: RecordStream<Sequence>,
 ) -> BoxStream<'static, Result<Listing>> {
-    let asking = client.clone();
+    let requesting = client.clone();
     let start = move |sequence: Result<Sequence>, place| {
-        let client = asking.with_place(place);
+        let client = requesting.with_place(place);
         async move {
-            let listing = ask(&client, sequence?.seq_id).await?;
+            let listing = request_list(&client, sequence?.seq_id).await?;
             if !listing.list.is_empty() {
                 return Ok(listing);
             }
-            // A short fault need not change the order.
+            // A short fault does not change the order.
             tokio::time::sleep(client.wait_after_empty(0)).await;
-            ask(&client, listing.sequence).await
+            request_list(&client, listing.sequence).await
         }
     };
-    let bounds = Bounds::of(client.concurrency(), MAX_WAITING).at_most(ahead);
+    let bounds = Bounds::new(client.concurrency(), MAX_WAITING).at_most(max_in_flight);
     let images_in = |listed: &Result<Listing>| listed.as_ref().map_or(1, |listing| listing.list.ids.len());
-    let ahead = ahead.min(client.concurrency());
+    let max_in_flight = max_in_flight.min(client.concurrency());
     let lists = Lists {
-        answers: in_order(sequences, bounds, start, images_in).boxed(),
+        responses: in_order(sequences, bounds, start, images_in).boxed(),
         client,
-        ahead,
+        max_in_flight,
         ended: false,
         found: 0,
         witnesses: VecDeque::new(),
         empty: Vec::new(),
-        in_a_row: 0,
-        suspicious: SUSPICIOUS,
-        again: None,
+        empty_in_a_row: 0,
+        recheck_after: RECHECK_AFTER,
+        recheck: None,
     };
     stream::unfold(lists, |mut lists| async { Some((lists.next().await?, lists)) }).boxed()
 }
 
-async fn ask(client: &Client, sequence: SequenceId) -> Result<Listing> {
+async fn request_list(client: &Client, sequence: SequenceId) -> Result<Listing> {
     let list = client.id_list(&sequence).await?;
     Ok(Listing { sequence, list })
 }
 
 struct Lists {
     client: Client,
-    ahead: usize,
-    answers: BoxStream<'static, Result<Listing>>,
-    /// The answers came to their end.
+    max_in_flight: usize,
+    responses: BoxStream<'static, Result<Listing>>,
+    /// All first responses were received.
     ended: bool,
-    /// How many sequences had images.
+    /// Number of sequences with images.
     found: u64,
-    /// The latest of them.
+    /// The latest sequences with images.
     witnesses: VecDeque<SequenceId>,
-    /// Sequences with an empty list, to be asked again.
+    /// Sequences with an empty list, to recheck later.
     empty: Vec<SequenceId>,
-    /// How many of the latest answers were empty.
-    in_a_row: usize,
-    /// How many in a row are asked again at once.
-    suspicious: usize,
-    again: Option<Again>,
+    /// Empty lists in a row, up to the latest response.
+    empty_in_a_row: usize,
+    /// Empty lists in a row that start a recheck.
+    recheck_after: usize,
+    recheck: Option<Recheck>,
 }
 
-/// Empty lists that are being asked again.
-struct Again {
+/// A recheck of empty lists.
+struct Recheck {
     round: usize,
-    /// Rounds in which others had images.
+    /// Rounds in which the witnesses had images.
     confirmed: usize,
     needed: usize,
-    /// Those still empty after this round.
+    /// Sequences that are still empty after this round.
     empty: VecDeque<SequenceId>,
-    /// The answers of this round that are still to come.
-    answers: BoxStream<'static, Result<Listing>>,
+    /// Responses of this round that are still to come.
+    responses: BoxStream<'static, Result<Listing>>,
     /// Whether this round counts.
     healthy: bool,
 }
@@ -122,8 +120,8 @@ struct Again {
 impl Lists {
     async fn next(&mut self) -> Option<Result<Listing>> {
         loop {
-            if self.again.is_some() {
-                if let Some(item) = self.next_again().await {
+            if self.recheck.is_some() {
+                if let Some(item) = self.next_rechecked().await {
                     return Some(item);
                 }
                 continue;
@@ -131,18 +129,18 @@ impl Lists {
             if self.ended && self.empty.is_empty() {
                 return None;
             }
-            if self.ended || self.in_a_row >= self.suspicious {
-                self.ask_again();
+            if self.ended || self.empty_in_a_row >= self.recheck_after {
+                self.start_recheck();
                 continue;
             }
-            match self.answers.next().await {
+            match self.responses.next().await {
                 None => self.ended = true,
                 Some(Ok(listing)) if listing.list.is_empty() => {
-                    self.in_a_row += 1;
+                    self.empty_in_a_row += 1;
                     self.empty.push(listing.sequence);
                 }
                 Some(Ok(listing)) => {
-                    self.note_found(&listing);
+                    self.add_witness(&listing);
                     return Some(Ok(listing));
                 }
                 Some(Err(error)) => return Some(Err(error)),
@@ -150,50 +148,50 @@ impl Lists {
         }
     }
 
-    fn note_found(&mut self, listing: &Listing) {
-        self.in_a_row = 0;
+    fn add_witness(&mut self, listing: &Listing) {
+        self.empty_in_a_row = 0;
         self.found += 1;
         self.witnesses.push_back(listing.sequence.clone());
-        if self.witnesses.len() > WITNESSES {
+        if self.witnesses.len() > MAX_WITNESSES {
             self.witnesses.pop_front();
         }
     }
 
-    fn ask_again(&mut self) {
+    fn start_recheck(&mut self) {
         let empty = std::mem::take(&mut self.empty);
-        let many = empty.len() > FEW && empty.len() as u64 * FEW_ONE_IN > self.found;
+        let many = empty.len() > MAX_FEW && empty.len() as u64 * MAX_FEW_ONE_IN > self.found;
         let needed = if many || self.witnesses.is_empty() { EMPTY_ROUNDS } else { FEW_ROUNDS };
-        self.again = Some(Again {
+        self.recheck = Some(Recheck {
             round: 0,
             confirmed: 0,
             needed,
             empty: empty.into(),
-            answers: stream::empty().boxed(),
+            responses: stream::empty().boxed(),
             healthy: false,
         });
     }
 
-    /// The next of what is asked again; none when the round is over, and at the end.
-    async fn next_again(&mut self) -> Option<Result<Listing>> {
-        let again = self.again.as_mut()?;
-        while let Some(answer) = again.answers.next().await {
-            match answer {
-                Ok(listing) if listing.list.is_empty() => again.empty.push_back(listing.sequence),
+    /// The next item of the recheck; `None` after a round and at the end.
+    async fn next_rechecked(&mut self) -> Option<Result<Listing>> {
+        let recheck = self.recheck.as_mut()?;
+        while let Some(response) = recheck.responses.next().await {
+            match response {
+                Ok(listing) if listing.list.is_empty() => recheck.empty.push_back(listing.sequence),
                 Ok(listing) => {
-                    self.note_found(&listing);
+                    self.add_witness(&listing);
                     return Some(Ok(listing));
                 }
                 Err(error) => return Some(Err(error)),
             }
         }
-        again.confirmed += usize::from(std::mem::take(&mut again.healthy));
-        if again.empty.is_empty() {
-            self.settle();
+        recheck.confirmed += usize::from(std::mem::take(&mut recheck.healthy));
+        if recheck.empty.is_empty() {
+            self.end_recheck();
             return None;
         }
-        if again.confirmed >= again.needed || again.round == MAX_ROUNDS {
-            let gone = again.confirmed >= again.needed;
-            let sequence = again.empty.pop_front()?;
+        if recheck.confirmed >= recheck.needed || recheck.round == MAX_ROUNDS {
+            let gone = recheck.confirmed >= recheck.needed;
+            let sequence = recheck.empty.pop_front()?;
             return Some(Err(if gone {
                 self.client.gone_for_empty(&sequence).await
             } else {
@@ -203,53 +201,53 @@ impl Lists {
         self.begin_round().await.err().map(Err)
     }
 
-    /// Nothing is empty any more of what was asked again.
-    fn settle(&mut self) {
-        let confirmed = self.again.take().is_some_and(|again| again.confirmed >= again.needed);
-        self.in_a_row = 0;
+    /// Ends the recheck: no sequence is left in it.
+    fn end_recheck(&mut self) {
+        let confirmed = self.recheck.take().is_some_and(|recheck| recheck.confirmed >= recheck.needed);
+        self.empty_in_a_row = 0;
         if confirmed {
-            self.suspicious = self.suspicious.saturating_mul(2);
+            self.recheck_after = self.recheck_after.saturating_mul(2);
         }
     }
 
     async fn begin_round(&mut self) -> Result<()> {
-        let Some(again) = self.again.as_mut() else { return Ok(()) };
-        let what = match again.empty.len() {
-            1 => again.empty[0].to_string(),
-            many => format!("{} and {} more", again.empty[0], many - 1),
+        let Some(recheck) = self.recheck.as_mut() else { return Ok(()) };
+        let what = match recheck.empty.len() {
+            1 => recheck.empty[0].to_string(),
+            many => format!("{} and {} more", recheck.empty[0], many - 1),
         };
-        let round = again.round;
-        again.round += 1;
+        let round = recheck.round;
+        recheck.round += 1;
         self.client.pause_after_empty(round, DOING, what).await?;
-        // Few need one witness; where many are empty, all three must have images.
-        let asked = if again.needed == FEW_ROUNDS { 1 } else { WITNESSES };
-        let witnesses = self.witnesses.iter().rev().take(asked).cloned().collect::<Vec<_>>();
-        let asking: Vec<BoxFuture<'static, bool>> = witnesses
+        // For few sequences, one witness is enough; for many, all three must have images.
+        let requests = if recheck.needed == FEW_ROUNDS { 1 } else { MAX_WITNESSES };
+        let witnesses = self.witnesses.iter().rev().take(requests).cloned().collect::<Vec<_>>();
+        let requesting: Vec<BoxFuture<'static, bool>> = witnesses
             .into_iter()
             .map(|sequence| {
                 let client = self.client.clone();
                 Box::pin(async move { client.still_has_images(&sequence).await }) as _
             })
             .collect();
-        let had = futures::future::join_all(asking).await;
+        let had = futures::future::join_all(requesting).await;
         let is_outage = !had.is_empty() && !had.contains(&true);
-        again.healthy = !had.contains(&false);
+        recheck.healthy = !had.contains(&false);
         if is_outage {
             return Ok(());
         }
         let client = self.client.clone();
-        let asked = stream::iter(std::mem::take(&mut again.empty)).map(move |sequence| {
+        let requests = stream::iter(std::mem::take(&mut recheck.empty)).map(move |sequence| {
             let client = client.clone();
-            async move { ask(&client, sequence).await }
+            async move { request_list(&client, sequence).await }
         });
-        again.answers = asked.buffered(self.ahead).boxed();
+        recheck.responses = requests.buffered(self.max_in_flight).boxed();
         Ok(())
     }
 }
 
 fn outage(sequence: &SequenceId) -> Error {
     Error::new(ErrorKind::Unavailable, DOING)
-        .subject(sequence.as_str())
-        .because("the API gives empty lists, even for sequences that had images just now")
-        .hint("it looks like an outage at Mapillary: run the same command again later")
+        .with_subject(sequence.as_str())
+        .with_source("the API returns empty lists, even for sequences that had images just now")
+        .with_hint("this looks like an outage of Mapillary: run the same command again later")
 }

@@ -1,35 +1,30 @@
-//! Sequences to their images.
+//! From sequences to their images.
 
 use futures::StreamExt;
 use futures::stream;
 
 use super::empty_lists::{Listing, listings};
-use super::{Stage, end_in_doubt};
+use super::{Stage, stop_if_too_many_missing};
 use crate::client::{Class, Client, unusable};
 use crate::model::{Image, Sequence};
-use crate::observe::Event;
+use crate::observe::{Event, Step};
 use crate::sources::RecordStream;
 
-/// The step's name in events.
-const STEP: &str = "images";
-
-/// Lists the images of each sequence, in the order the API gives them: that of capture.
+/// Lists the images of each sequence, in the order of the API: by capture time.
 ///
-/// A sequence that exists no longer gives one error of kind [`Gone`](crate::ErrorKind::Gone)
-/// in its place; where nearly all are said to, the stream ends with an error of
-/// kind [`Auth`](crate::ErrorKind::Auth) instead. When all images of a sequence are passed on, the client's
-/// observer is told ([`Event::Listed`]). Ids that can't be used are one error of
-/// kind [`Malformed`](crate::ErrorKind::Malformed) behind the good ones.
-///
-/// A list without images may be an outage, so such sequences are asked again at
-/// the end, and where fifty follow each other. Their images come then, and only
-/// those that stay empty while others are not are gone.
+/// - When all images of a sequence are passed on, [`Event::InputDone`] is reported to the client's observer.
+/// - A sequence that was deleted on Mapillary yields one error of kind [`Gone`](crate::ErrorKind::Gone). If nearly all
+///   sequences are reported missing, the stream ends with an error of kind [`Auth`](crate::ErrorKind::Auth).
+/// - An empty list may be an outage, so it is requested again at the end of the stream, or after 50 empty lists in a row.
+///   The images of such a sequence come later than those of its neighbours. A sequence is gone only if its list stays
+///   empty while others are not.
+/// - Invalid ids in a list are one error of kind [`Malformed`](crate::ErrorKind::Malformed) after the valid ones.
 ///
 /// ```
-/// # #[cfg(feature = "sandbox")]
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use futures::{TryStreamExt, stream};
-/// use streetflow::{Flow, Image, ListImages, Sequence, SequenceId, sandbox::Sandbox};
+/// use streetflow::{Flow, Image, ListImages, Sequence, SequenceId};
+/// use streetflow_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::start().await?;
 /// let drive = &sandbox.world().sequences()[0];
@@ -40,24 +35,23 @@ const STEP: &str = "images";
 ///     .await?;
 /// assert_eq!(images.len(), drive.image_count() as usize);
 /// # Ok(()) }
-/// # #[cfg(not(feature = "sandbox"))] fn main() {}
 /// ```
 #[derive(Clone)]
 #[must_use]
 pub struct ListImages {
     client: Client,
-    ahead: usize,
+    max_in_flight: usize,
 }
 
 impl ListImages {
-    /// Asks through a client, as many sequences at a time as it allows.
+    /// Sends the requests through a client, as many at a time as it allows.
     pub fn new(client: &Client) -> Self {
-        Self { client: client.clone(), ahead: usize::MAX }
+        Self { client: client.clone(), max_in_flight: usize::MAX }
     }
 
-    /// Has no more than so many sequences under way, where fewer are wanted than the client allows.
-    pub fn ahead(mut self, sequences: usize) -> Self {
-        self.ahead = self.ahead.min(sequences.max(1));
+    /// Limits the number of sequences in flight to fewer than the client allows.
+    pub fn max_in_flight(mut self, sequences: usize) -> Self {
+        self.max_in_flight = self.max_in_flight.min(sequences.max(1));
         self
     }
 }
@@ -67,29 +61,30 @@ impl Stage<Sequence> for ListImages {
 
     fn apply(self, sequences: RecordStream<Sequence>) -> RecordStream<Image> {
         let (client, observed) = (self.client.clone(), self.client.clone());
-        let listed = listings(self.client, self.ahead, sequences).flat_map(move |listed| match listed {
-            Ok(Listing { sequence, list }) => {
-                let client = observed.clone();
-                for _ in 0..list.repeated {
-                    client.tell(&Event::LeftOut { step: STEP, by: "repeated" });
+        let listed =
+            listings(self.client, self.max_in_flight, sequences).flat_map(move |listed| match listed {
+                Ok(Listing { sequence, list }) => {
+                    let client = observed.clone();
+                    for _ in 0..list.repeated {
+                        client.tell(&Event::Filtered { step: Step::IMAGES, by: "repeated" });
+                    }
+                    // A list with invalid entries fails the sequence, after its valid images.
+                    let mut end = Some(unusable(&sequence, &list));
+                    let mut ids = list.ids.into_iter();
+                    let images = move || {
+                        if let Some(img_id) = ids.next() {
+                            return Some(Ok(Image { seq_id: sequence.clone(), img_id }));
+                        }
+                        let failure = end.take()?;
+                        if failure.is_none() {
+                            client.tell(&Event::InputDone { step: Step::IMAGES });
+                        }
+                        failure.map(Err)
+                    };
+                    stream::iter(std::iter::from_fn(images)).left_stream()
                 }
-                // With entries that are no ids, the sequence ends as a failure, behind its good images.
-                let mut end = Some(unusable(&sequence, &list));
-                let mut ids = list.ids.into_iter();
-                let images = move || {
-                    if let Some(img_id) = ids.next() {
-                        return Some(Ok(Image { seq_id: sequence.clone(), img_id }));
-                    }
-                    let failure = end.take()?;
-                    if failure.is_none() {
-                        client.tell(&Event::Listed { step: STEP });
-                    }
-                    failure.map(Err)
-                };
-                stream::iter(std::iter::from_fn(images)).left_stream()
-            }
-            Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
-        });
-        end_in_doubt(listed, client, Class::Search)
+                Err(error) => stream::once(std::future::ready(Err(error))).right_stream(),
+            });
+        stop_if_too_many_missing(listed, client, Class::Search)
     }
 }

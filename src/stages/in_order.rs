@@ -1,4 +1,4 @@
-//! Many items at once, with their results in order, so that one that is late holds up no other.
+//! Runs work on items concurrently and yields the results in order.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -10,37 +10,37 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Items that may be begun behind one that is late, for each that may be under way.
-const BEGUN: usize = 32;
+/// Items that may start behind a slow one, per slot.
+const STARTED_PER_SLOT: usize = 32;
 
-/// How far ahead items are begun.
+/// How far ahead items start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Items that have not failed yet and have not ended.
-    pub(super) under_way: usize,
+    /// Items that hold a slot: they have not failed and not ended.
+    pub(super) slots: usize,
     /// Items in all.
-    begun: usize,
-    /// The weight of results that wait for an earlier one.
+    started: usize,
+    /// Total weight of results that wait for an earlier one.
     waiting: usize,
 }
 
 impl Bounds {
-    /// As many under way as the client may have requests.
-    pub(super) fn of(concurrency: usize, waiting: usize) -> Self {
-        Self { under_way: concurrency, begun: concurrency.saturating_mul(BEGUN), waiting }
+    /// As many slots as the client allows requests.
+    pub(super) fn new(concurrency: usize, waiting: usize) -> Self {
+        Self { slots: concurrency, started: concurrency.saturating_mul(STARTED_PER_SLOT), waiting }
     }
 
-    /// No more than so many items in all.
+    /// Limits the number of items in all.
     pub(super) fn at_most(self, items: usize) -> Self {
-        Self { under_way: self.under_way.min(items), begun: self.begun.min(items), ..self }
+        Self { slots: self.slots.min(items), started: self.started.min(items), ..self }
     }
 }
 
-/// Begins items, many at once, and gives their results in the order of the items.
+/// Starts work on items concurrently, and yields the results in the order of the items.
 ///
-/// An item holds a place until it fails for the first time or ends, and no more items hold one than may be under way.
-/// While the next result is there, no more items are begun than that; only while it is late do others go ahead of it,
-/// within the bounds. So a slow consumer makes nobody read far ahead, and a late item holds up nobody behind it.
+/// An item holds a slot until it fails for the first time or ends. While the next result is ready, only as many items
+/// start as there are slots. While it is late, more items start, within the bounds. So a slow consumer does not cause
+/// reading far ahead, and a slow item does not block the items behind it.
 pub(super) fn in_order<S, T, Fut>(
     items: S,
     bounds: Bounds,
@@ -58,31 +58,31 @@ where
         bounds,
         start,
         weight,
-        places: Places { all: Arc::new(Semaphore::new(bounds.under_way)), next: None, waiting: None },
-        under_way: FuturesUnordered::new(),
+        slots: Slots { all: Arc::new(Semaphore::new(bounds.slots)), next: None, waiting: None },
+        in_flight: FuturesUnordered::new(),
         results: VecDeque::new(),
-        given: 0,
+        yielded: 0,
         waiting: 0,
     }
 }
 
 struct InOrder<S, T, Fut, Start, Weight> {
-    /// None after their end.
+    /// `None` after their end.
     items: Option<Pin<Box<S>>>,
     bounds: Bounds,
     start: Start,
     weight: Weight,
-    places: Places,
-    under_way: FuturesUnordered<Numbered<Fut>>,
-    /// A slot for each item begun and not given yet.
+    slots: Slots,
+    in_flight: FuturesUnordered<Numbered<Fut>>,
+    /// A slot for each item that was started and not yielded.
     results: VecDeque<Option<T>>,
-    /// The number of the item that is next.
-    given: usize,
-    /// The weight of all results.
+    /// Number of the next item to yield.
+    yielded: usize,
+    /// Total weight of all results.
     waiting: usize,
 }
 
-/// A future with the number of its item.
+/// Work with the number of its item.
 struct Numbered<Fut> {
     number: usize,
     work: Pin<Box<Fut>>,
@@ -97,14 +97,14 @@ impl<Fut: Future> Future for Numbered<Fut> {
     }
 }
 
-/// Places for items, one of them perhaps taken for an item that is not there yet.
-struct Places {
+/// Slots for items. One may be reserved for the next item.
+struct Slots {
     all: Arc<Semaphore>,
     next: Option<OwnedSemaphorePermit>,
     waiting: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
 }
 
-impl Places {
+impl Slots {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.next.is_some() {
             return Poll::Ready(());
@@ -120,7 +120,7 @@ impl Places {
     }
 }
 
-/// Nothing in it is pinned in place.
+/// Nothing is pinned.
 impl<S, T, Fut, Start, Weight> Unpin for InOrder<S, T, Fut, Start, Weight> {}
 
 impl<S, T, Fut, Start, Weight> InOrder<S, T, Fut, Start, Weight>
@@ -131,39 +131,39 @@ where
     Weight: Fn(&T) -> usize,
 {
     fn collect_results(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some((number, result))) = self.under_way.poll_next_unpin(cx) {
+        while let Poll::Ready(Some((number, result))) = self.in_flight.poll_next_unpin(cx) {
             self.waiting += (self.weight)(&result);
-            if let Some(slot) = self.results.get_mut(number - self.given) {
+            if let Some(slot) = self.results.get_mut(number - self.yielded) {
                 *slot = Some(result);
             }
         }
     }
 
-    fn next_is_there(&self) -> bool {
+    fn next_is_ready(&self) -> bool {
         self.results.front().is_some_and(Option::is_some)
     }
 
-    fn may_begin(&self) -> bool {
-        if self.next_is_there() {
-            return self.results.len() < self.bounds.under_way;
+    fn may_start(&self) -> bool {
+        if self.next_is_ready() {
+            return self.results.len() < self.bounds.slots;
         }
-        self.results.len() < self.bounds.begun && self.waiting < self.bounds.waiting
+        self.results.len() < self.bounds.started && self.waiting < self.bounds.waiting
     }
 
-    /// Begins one item, if one may begin and is there.
-    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.may_begin() {
+    /// Starts the next item, if it is there and may start.
+    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.may_start() {
             return Poll::Pending;
         }
         let Some(items) = &mut self.items else { return Poll::Pending };
-        ready!(self.places.poll_next(cx));
+        ready!(self.slots.poll_next(cx));
         let Some(item) = ready!(items.poll_next_unpin(cx)) else {
             self.items = None;
             return Poll::Pending;
         };
-        if let Some(place) = self.places.next.take() {
-            let work = Box::pin((self.start)(item, place));
-            self.under_way.push(Numbered { number: self.given + self.results.len(), work });
+        if let Some(permit) = self.slots.next.take() {
+            let work = Box::pin((self.start)(item, permit));
+            self.in_flight.push(Numbered { number: self.yielded + self.results.len(), work });
             self.results.push_back(None);
         }
         Poll::Ready(())
@@ -183,13 +183,13 @@ where
         let this = self.get_mut();
         loop {
             this.collect_results(cx);
-            if this.poll_begin(cx).is_pending() {
+            if this.poll_start(cx).is_pending() {
                 break;
             }
         }
         match this.results.pop_front() {
             Some(Some(result)) => {
-                this.given += 1;
+                this.yielded += 1;
                 this.waiting -= (this.weight)(&result);
                 Poll::Ready(Some(result))
             }
@@ -213,37 +213,37 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { under_way: 8, begun: 100, waiting: 50 };
+    const BOUNDS: Bounds = Bounds { slots: 8, started: 100, waiting: 50 };
 
-    /// Items that take a tenth of a second each, but for those that fail at first and take `late` seconds more.
+    /// Items that take 0.1 s each. Those for which `is_late` returns true fail first and take `late` seconds more.
     fn trial(
         items: usize,
         bounds: Bounds,
         is_late: fn(usize) -> bool,
         late: u64,
     ) -> (impl Stream<Item = usize> + Send, Arc<Mutex<Vec<usize>>>) {
-        let begun = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&begun);
-        let start = move |item: usize, place: OwnedSemaphorePermit| {
+        let started = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&started);
+        let start = move |item: usize, permit: OwnedSemaphorePermit| {
             log.lock().expect("no panic").push(item);
             async move {
                 sleep(Duration::from_millis(100)).await;
-                drop(place);
+                drop(permit);
                 if is_late(item) {
                     sleep(Duration::from_secs(late)).await;
                 }
                 item
             }
         };
-        (in_order(stream::iter(0..items), bounds, start, |_| 1), begun)
+        (in_order(stream::iter(0..items), bounds, start, |_| 1), started)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn results_come_in_order_and_late_ones_hold_up_nobody() {
+    async fn results_are_in_order_and_late_items_block_no_others() {
         let started = Instant::now();
-        // 400 items, 8 at once, a tenth of a second each: 5 s.
+        // 400 items, 8 at once, 0.1 s each: 5 s.
         let (stream, _) =
-            trial(400, Bounds { begun: 1000, waiting: 1000, ..BOUNDS }, |item| item % 7 == 0, 2);
+            trial(400, Bounds { started: 1000, waiting: 1000, ..BOUNDS }, |item| item % 7 == 0, 2);
         let results: Vec<usize> = stream.collect().await;
         assert!(results.into_iter().eq(0..400));
         let took = started.elapsed().as_secs_f64();
@@ -251,29 +251,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn behind_a_late_item_no_more_wait_than_may() {
+    async fn no_more_results_than_allowed_wait_for_a_late_item() {
         for (bounds, most) in [(BOUNDS, 1 + 50 + 8), (Bounds { waiting: 1000, ..BOUNDS }, 100)] {
-            let (stream, begun) = trial(400, bounds, |item| item == 0, 60);
+            let (stream, started) = trial(400, bounds, |item| item == 0, 60);
             let mut stream = Box::pin(stream);
             tokio::time::timeout(Duration::from_secs(50), stream.next())
                 .await
                 .expect_err("the first is late");
-            let begun = begun.lock().expect("no panic").len();
-            assert!((most - 8..=most).contains(&begun), "{begun} of {most}");
+            let started = started.lock().expect("no panic").len();
+            assert!((most - 8..=most).contains(&started), "{started} of {most}");
             let rest: Vec<usize> = stream.collect().await;
             assert!(rest.into_iter().eq(0..400));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_consumer_makes_nobody_read_far_ahead() {
-        let (stream, begun) = trial(400, BOUNDS, |_| false, 0);
+    async fn a_slow_consumer_does_not_cause_reading_far_ahead() {
+        let (stream, started) = trial(400, BOUNDS, |_| false, 0);
         let mut stream = Box::pin(stream);
         for taken in 1..20 {
             stream.next().await.expect("an item");
             sleep(Duration::from_secs(1)).await;
-            let begun = begun.lock().expect("no panic").len();
-            assert!(begun <= taken + 2 * BOUNDS.under_way, "{begun} begun when {taken} were taken");
+            let started = started.lock().expect("no panic").len();
+            assert!(started <= taken + 2 * BOUNDS.slots, "{started} started when {taken} were taken");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Images to what the API knows of them.
+//! From images to their metadata.
 
 use std::collections::HashMap;
 
@@ -7,47 +7,44 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::in_order::{Bounds, in_order};
-use super::{Stage, end_in_doubt};
+use super::{Stage, stop_if_too_many_missing};
 use crate::client::{BatchFound, Class, Client, MAX_BATCH, Patience};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
-use crate::observe::Event;
+use crate::observe::{Event, Step};
 use crate::record::Fields;
 use crate::sources::RecordStream;
 
-/// The step's name in events.
-const STEP: &str = "metadata";
-
 const DOING: &str = "fetch metadata of image";
 
-/// Fields that make batches fail with "service unavailable", and cost the server dearly: they are asked for singly.
+/// Fields that are expensive for the server and make batches fail. They are requested for one image at a time.
 const HEAVY: [&str; 3] = ["sfm_cluster", "mesh", "detections"];
 
-/// A batch that fails is split into so many parts. Three levels then lead from 50 images to one.
-const PARTS: usize = 4;
+/// Number of parts that a failed batch is split into. Three levels lead from 50 images to one.
+const SPLIT_PARTS: usize = 4;
 
-/// While the host answers, a batch that fails is split after so many attempts; a part of one after the first.
+/// Attempts before a batch is split, while the host responds to others. A part of a batch gets one.
 const BATCH_ATTEMPTS: u32 = 2;
 
-/// Attempts that an image gets alone at the least, however often it failed within batches.
-const LEAST_ALONE: u32 = 2;
+/// Minimum attempts for a single image, however often its batches failed.
+const MIN_SINGLE_ATTEMPTS: u32 = 2;
 
-/// Records that may wait for an earlier one that is late: some 50 MB.
-const MOST_WAITING: usize = 65_536;
+/// Records that may wait for a late one: about 50 MB.
+const MAX_WAITING: usize = 65_536;
 
-/// Fetches the metadata of images, in batches, and gives the records in the order of the images.
+/// Fetches the metadata of images in batches. Records keep the order of the images.
 ///
-/// An image that an answer lacks is asked for alone; a batch that fails is
-/// split until the image that spoils it is found. An image that exists no
-/// longer gives one error of kind [`ErrorKind::Gone`] in its place. Records are
-/// matched to images by id; where an answer holds images that were not requested,
-/// an error of kind [`ErrorKind::Malformed`] follows the records of that batch.
+/// - An image that is missing from a response is requested again on its own.
+/// - A batch that fails is split until the image that causes the failure is found.
+/// - An image that was deleted on Mapillary yields one error of kind [`ErrorKind::Gone`].
+/// - Records are matched to images by id. Images in a response that were not requested are errors of kind
+///   [`ErrorKind::Malformed`] after the records of the batch.
 ///
 /// ```
-/// # #[cfg(feature = "sandbox")]
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use futures::{TryStreamExt, stream};
-/// use streetflow::{FetchMetadata, Flow, ListImages, Metadata, Sequence, SequenceId, sandbox::Sandbox};
+/// use streetflow::{FetchMetadata, Flow, ListImages, Metadata, Sequence, SequenceId};
+/// use streetflow_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::start().await?;
 /// let client = sandbox.client()?;
@@ -61,7 +58,6 @@ const MOST_WAITING: usize = 65_536;
 /// assert!(images.iter().all(|image| image.captured_at.is_some() && image.width.is_none()));
 /// # assert_eq!(images.len(), 3);
 /// # Ok(()) }
-/// # #[cfg(not(feature = "sandbox"))] fn main() {}
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -72,18 +68,18 @@ pub struct FetchMetadata {
 }
 
 impl FetchMetadata {
-    /// Asks through a client for the default fields, 50 images at a time.
+    /// Fetches the default fields through a client, 50 images per request.
     pub fn new(client: &Client) -> Self {
         Self { client: client.clone(), fields: Fields::default(), batch_size: MAX_BATCH }
     }
 
-    /// The fields to ask for.
+    /// Sets the fields to fetch.
     pub fn fields(mut self, fields: &Fields) -> Self {
         self.fields = fields.clone();
         self
     }
 
-    /// How many images one request names, 1 to 50; other sizes are brought into that range.
+    /// Sets the number of images per request, clamped to 1 to 50.
     pub fn batch_size(mut self, images: usize) -> Self {
         self.batch_size = images.clamp(1, MAX_BATCH);
         self
@@ -96,47 +92,48 @@ impl Stage<Image> for FetchMetadata {
     fn apply(self, images: RecordStream<Image>) -> RecordStream<Metadata> {
         let heavy = self.fields.names().iter().any(|field| HEAVY.contains(field));
         let size = if heavy { 1 } else { self.batch_size };
-        let (ahead, client) = (self.client.concurrency(), self.client.clone());
-        let asked = self.fields.asked();
+        let (concurrency, client) = (self.client.concurrency(), self.client.clone());
+        let request_fields = self.fields.request_fields();
         let fields = self.fields;
         let observer = self.client.clone();
         let batches = batches(images, size, self.client.clone());
         let start = move |batch: Vec<Result<Image>>, place| {
-            // In a task of its own, a search for a spoilt image goes on while records before it are dealt with.
+            // A task of its own, so that the search for a bad image continues while earlier records are processed.
             let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
-            let task = tokio::spawn(fetch_rows(self.client.with_place(place), asked.clone(), batch));
+            let task = tokio::spawn(fetch_rows(self.client.with_place(place), request_fields.clone(), batch));
             let task = AbortOnDropHandle::new(task);
-            async move { task.await.unwrap_or_else(|panic| Rows::crashed(&ids, &panic)) }
+            async move { task.await.unwrap_or_else(|panic| Rows::panicked(&ids, &panic)) }
         };
-        let fetched = in_order(batches, Bounds::of(ahead, MOST_WAITING), start, |batch| batch.rows.len())
-            .map(move |mut batch| {
-                batch.rows.iter_mut().flatten().for_each(|record| record.fill(&fields));
-                // Nothing entered the step for it, so it enters now, and fails.
-                let observer = observer.clone();
-                let unrequested = batch.unrequested.into_iter().map(move |error| {
-                    observer.tell(&Event::Entered { step: STEP });
-                    Err(error)
-                });
-                stream::iter(batch.rows.into_iter().chain(unrequested))
-            })
-            .flatten();
-        end_in_doubt(fetched, client, Class::Entity)
+        let fetched =
+            in_order(batches, Bounds::new(concurrency, MAX_WAITING), start, |batch| batch.rows.len())
+                .map(move |mut batch| {
+                    batch.rows.iter_mut().flatten().for_each(|record| record.fill(&fields));
+                    // It belongs to no input, so it counts as one.
+                    let observer = observer.clone();
+                    let unrequested = batch.unrequested.into_iter().map(move |error| {
+                        observer.tell(&Event::InputStarted { step: Step::METADATA });
+                        Err(error)
+                    });
+                    stream::iter(batch.rows.into_iter().chain(unrequested))
+                })
+                .flatten();
+        stop_if_too_many_missing(fetched, client, Class::Entity)
     }
 }
 
-/// What is known now of some images, whatever the store has.
-pub(crate) async fn fetch_anew(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
-    Fetch::new(client.anew(), fields).all(images, 0).await
+/// Fetches the current metadata of images, without the response store.
+pub(crate) async fn refetch(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
+    Fetch::new(client.anew(), fields).fetch(images, 0).await
 }
 
 /// The results of some images, by id.
 #[derive(Default)]
 pub(crate) struct Fetched {
-    /// None for an image only if there is a fatal error.
+    /// `None` for an image only after a fatal error.
     pub(crate) results: HashMap<ImageId, Result<Metadata>>,
-    /// Ends the run.
+    /// The error that ends the run.
     pub(crate) fatal: Option<Error>,
-    /// Errors about images in answers that were not requested.
+    /// Errors about images in responses that were not requested.
     pub(crate) unrequested: Vec<Error>,
 }
 
@@ -159,12 +156,12 @@ impl Fetched {
         self
     }
 
-    /// The result for a row; `again` if another row names the same image.
+    /// Returns the result for a row. With `again`, another row needs the result of the same image.
     fn row(&mut self, row: &Image, again: bool) -> Option<Result<Metadata>> {
         let result = if again {
             match self.results.get(&row.img_id)? {
                 Ok(record) => Ok(record.clone()),
-                Err(error) => Err(error.again(DOING, row.img_id.as_str())),
+                Err(error) => Err(error.for_subject(DOING, row.img_id.as_str())),
             }
         } else {
             self.results.remove(&row.img_id)?
@@ -173,27 +170,27 @@ impl Fetched {
     }
 }
 
-/// What becomes of one batch of the stream.
+/// The results of one batch of the stream.
 struct Rows {
-    /// One item for each of the batch, in its order, up to a fatal error.
+    /// One item for each of the batch, in order, up to a fatal error.
     rows: Vec<Result<Metadata>>,
     unrequested: Vec<Error>,
 }
 
 impl Rows {
-    fn crashed(ids: &[ImageId], panic: &tokio::task::JoinError) -> Self {
-        let crashed = |id: &ImageId| {
-            let error = Error::new(ErrorKind::Unavailable, DOING).subject(id.as_str());
-            Err(error.because(panic.to_string()))
+    fn panicked(ids: &[ImageId], panic: &tokio::task::JoinError) -> Self {
+        let panicked = |id: &ImageId| {
+            let error = Error::new(ErrorKind::Unavailable, DOING).with_subject(id.as_str());
+            Err(error.with_source(panic.to_string()))
         };
-        Self { rows: ids.iter().map(crashed).collect(), unrequested: Vec::new() }
+        Self { rows: ids.iter().map(panicked).collect(), unrequested: Vec::new() }
     }
 }
 
-/// Cuts a stream into batches of so many images. Errors travel along in place and take no room in the request.
+/// Splits a stream into batches. Errors stay in place and do not count.
 ///
-/// Where an unfinished run began a batch, one begins again: else a sequence that failed then and is there now would
-/// put all batches behind it out of step with those that are kept.
+/// A batch of an unfinished run starts at the same image again. Otherwise, a sequence that failed in that run would shift
+/// all batches behind it, and their stored responses would not match.
 fn batches(
     images: RecordStream<Image>,
     size: usize,
@@ -223,18 +220,18 @@ fn batches(
     })
 }
 
-/// One batch being fetched.
+/// One batch in flight.
 struct Fetch {
     client: Client,
     fields: Fields,
-    /// Good answers of the host before the batch was sent: if there are more now, it answers others.
-    answers: u64,
+    /// Successful responses of the host before the batch was sent. If there are more later, the host responds to others.
+    responses: u64,
 }
 
-/// Fetches a batch and puts each result in the place of its image; errors stay in theirs.
+/// Fetches a batch and returns the results in the order of its rows. Errors of the stream stay in place.
 async fn fetch_rows(client: Client, fields: Fields, batch: Vec<Result<Image>>) -> Rows {
     let images: Vec<Image> = batch.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
-    let mut fetched = Fetch::new(client, fields).all(&images, 0).await;
+    let mut fetched = Fetch::new(client, fields).fetch(&images, 0).await;
     let mut rows = Vec::with_capacity(batch.len());
     let mut left = images.as_slice();
     for item in batch {
@@ -258,30 +255,30 @@ async fn fetch_rows(client: Client, fields: Fields, batch: Vec<Result<Image>>) -
 
 impl Fetch {
     fn new(client: Client, fields: Fields) -> Self {
-        let answers = client.answers(Class::Entity);
-        Self { client, fields, answers }
+        let responses = client.answers(Class::Entity);
+        Self { client, fields, responses }
     }
 
-    /// The result of each image; `depth` counts the batches they failed in.
-    fn all<'a>(&'a self, images: &'a [Image], depth: u32) -> BoxFuture<'a, Fetched> {
+    /// Fetches images; `depth` is the number of batches in which they failed.
+    fn fetch<'a>(&'a self, images: &'a [Image], depth: u32) -> BoxFuture<'a, Fetched> {
         let fetch = async move {
             let patience = match depth {
                 0 => Patience { attempts: Some(BATCH_ATTEMPTS), ..Patience::default() },
-                _ => Patience { attempts: Some(1), answers: Some(self.answers), ..Patience::default() },
+                _ => Patience { attempts: Some(1), answers: Some(self.responses), ..Patience::default() },
             };
             let found = match images {
                 [] => return Fetched::default(),
                 [_] => BatchFound::default(),
                 _ => match self.client.batch(images, &self.fields, patience).await {
                     Ok(found) => found,
-                    Err(error) if self.may_be_spoilt(&error, depth) => {
-                        let parts = images.chunks(images.len().div_ceil(PARTS));
-                        let parts = parts.map(|part| self.all(part, depth + 1));
+                    Err(error) if self.may_have_bad_image(&error, depth) => {
+                        let parts = images.chunks(images.len().div_ceil(SPLIT_PARTS));
+                        let parts = parts.map(|part| self.fetch(part, depth + 1));
                         let parts = futures::future::join_all(parts).await.into_iter();
                         return parts.reduce(Fetched::merge).unwrap_or_default();
                     }
                     Err(error) if error.is_fatal() => return Fetched::fatal(error),
-                    Err(error) => return failed(images, &error),
+                    Err(error) => return fail_all(images, &error),
                 },
             };
             self.complete(images, found, depth).await
@@ -289,10 +286,10 @@ impl Fetch {
         fetch.boxed()
     }
 
-    /// Asks alone for each image that the answer lacks.
+    /// Fetches single images that the response lacks.
     async fn complete(&self, images: &[Image], found: BatchFound, depth: u32) -> Fetched {
         let missing = images.iter().filter(|image| !found.records.contains_key(&image.img_id));
-        let alone = missing.map(async |image| (&image.img_id, self.one(image, depth).await));
+        let alone = missing.map(async |image| (&image.img_id, self.fetch_single(image, depth).await));
         let alone = futures::future::join_all(alone).await;
         let results = found.records.into_iter().map(|(id, record)| (id, Ok(record))).collect();
         let mut fetched = Fetched { results, fatal: None, unrequested: found.unrequested };
@@ -302,42 +299,47 @@ impl Fetch {
         fetched
     }
 
-    async fn one(&self, image: &Image, depth: u32) -> Result<Metadata> {
-        // The batches it failed in count as attempts, if the host answers others meanwhile.
+    async fn fetch_single(&self, image: &Image, depth: u32) -> Result<Metadata> {
+        // Attempts within failed batches count, if the host responds to others meanwhile.
         let failed = if depth == 0 { 0 } else { BATCH_ATTEMPTS + depth - 1 };
-        let attempts = self.client.max_attempts().saturating_sub(failed).max(LEAST_ALONE);
+        let attempts = self.client.max_attempts().saturating_sub(failed).max(MIN_SINGLE_ATTEMPTS);
         let patience =
-            Patience { attempts: Some(attempts), answers: Some(self.answers), ..Patience::default() };
+            Patience { attempts: Some(attempts), answers: Some(self.responses), ..Patience::default() };
         let found = self.client.single(image, &self.fields, patience).await;
         found.map_err(|error| match error.kind() {
-            // Where a gone image was is worth more than its id.
-            ErrorKind::Gone => error.subject(format!("{} of sequence {}", image.img_id, image.seq_id)),
+            // The sequence is more useful than the id of a deleted image.
+            ErrorKind::Gone => error.with_subject(format!("{} of sequence {}", image.img_id, image.seq_id)),
             _ => error,
         })
     }
 
-    /// Whether one image may spoil the batch. A server in trouble looks the same, so a part is split only while the
-    /// host answers others; what has to be split has three levels at the most.
-    fn may_be_spoilt(&self, error: &Error, depth: u32) -> bool {
+    /// Whether a single image may cause the failure. An overloaded server looks the same, so a part is split only while
+    /// the host responds to others, or if the error requires it. There are at most three levels.
+    fn may_have_bad_image(&self, error: &Error, depth: u32) -> bool {
         match error.kind() {
-            ErrorKind::Gone | ErrorKind::Refused | ErrorKind::TooMuch => true,
+            ErrorKind::Gone | ErrorKind::Rejected | ErrorKind::TooLarge => true,
             ErrorKind::Unavailable | ErrorKind::Malformed => {
                 let gave_up_early = error.attempts() < self.client.max_attempts();
-                let answers_others = self.client.answers(Class::Entity) > self.answers;
-                gave_up_early || depth == 0 || (answers_others && self.client.is_host_healthy(Class::Entity))
+                let responds_to_others = self.client.answers(Class::Entity) > self.responses;
+                gave_up_early
+                    || depth == 0
+                    || (responds_to_others && self.client.is_host_healthy(Class::Entity))
             }
             _ => false,
         }
     }
 }
 
-/// The error of a batch, said of each of its images.
-fn failed(images: &[Image], error: &Error) -> Fetched {
-    let of_image = |image: &Image| (image.img_id.clone(), Err(error.again(DOING, image.img_id.as_str())));
+/// The error of a batch, for each of its images.
+fn fail_all(images: &[Image], error: &Error) -> Fetched {
+    let of_image =
+        |image: &Image| (image.img_id.clone(), Err(error.for_subject(DOING, image.img_id.as_str())));
     Fetched { results: images.iter().map(of_image).collect(), ..Fetched::default() }
 }
 
-/// Guards against a row that would vanish without a word.
+/// An error for a row that would be lost otherwise.
 fn no_result(image: &Image) -> Error {
-    Error::new(ErrorKind::Malformed, DOING).subject(image.img_id.as_str()).because("no answer was about it")
+    Error::new(ErrorKind::Malformed, DOING)
+        .with_subject(image.img_id.as_str())
+        .with_source("no response contains it")
 }

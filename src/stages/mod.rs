@@ -1,4 +1,4 @@
-//! What happens to records on their way.
+//! Stages: what happens to records between source and sink.
 
 mod empty_lists;
 mod filter;
@@ -8,22 +8,21 @@ mod metadata;
 
 use std::task::Poll;
 
-pub use self::filter::{Dates, Filter, Heading};
+pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
-pub(crate) use self::metadata::fetch_anew;
+pub(crate) use self::metadata::refetch;
+pub use crate::dates::Dates;
 use futures::{Stream, StreamExt, stream};
 
 use crate::client::{Class, Client};
 use crate::error::{Error, Result};
 use crate::sources::RecordStream;
 
-/// Something that turns a stream of records into another.
+/// Turns a stream of records into another stream.
 ///
-/// A stage passes `Err` items on unchanged and in place, keeps the order of
-/// records, and never buffers without a bound ([`ListImages`] says which
-/// sequences it puts off). Closures from stream to stream
-/// are stages:
+/// A stage passes `Err` items unchanged and in place, keeps the order of records (except as [`ListImages`] documents),
+/// and has bounded buffers. Closures from stream to stream are stages:
 ///
 /// ```
 /// use futures::StreamExt;
@@ -37,10 +36,10 @@ use crate::sources::RecordStream;
 /// # let _ = flow;
 /// ```
 pub trait Stage<In> {
-    /// The records that come out.
+    /// The type of the records that come out.
     type Out: Send + 'static;
 
-    /// Puts itself behind a stream.
+    /// Adds the stage to a stream.
     fn apply(self, records: RecordStream<In>) -> RecordStream<Self::Out>;
 }
 
@@ -56,9 +55,8 @@ where
     }
 }
 
-/// Ends a stream with its first fatal error, and with that what is still under way for it; or with the one that what
-/// was said to be gone is not believed.
-fn end_in_doubt<T: Send + 'static>(
+/// Ends the stream at the first fatal error. If nearly all items were reported missing, ends with an `Auth` error.
+fn stop_if_too_many_missing<T: Send + 'static>(
     records: impl Stream<Item = Result<T>> + Send + 'static,
     client: Client,
     class: Class,

@@ -1,9 +1,9 @@
-//! One polygon with its holes, ready for many questions.
+//! Polygons with holes, prepared for many tests.
 
-use crate::geo::LonLat;
-use crate::geo::clip::passes;
+use super::segment::meets_box;
+use crate::geo::lonlat::LonLat;
 
-/// Corners of a tile, or of another box, in degrees.
+/// A rectangle in degrees.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rect {
     pub(super) west: f64,
@@ -24,27 +24,27 @@ impl Rect {
             && other.south <= self.north
     }
 
-    /// Whether a stretch of the edge lies in the box.
+    /// Whether a part of the edge is inside the rectangle.
     fn meets_edge(self, edge: &Edge) -> bool {
         let corner = |corner: LonLat| (corner.lon, corner.lat);
-        passes((self.west, self.south), (self.east, self.north), corner(edge.a), corner(edge.b))
+        meets_box((self.west, self.south), (self.east, self.north), corner(edge.a), corner(edge.b))
     }
 }
 
-/// A straight line between two corners, in degrees; it may lie beyond 180.
+/// A line segment between two corners in degrees. Longitudes may be beyond 180.
 #[derive(Debug, Clone, Copy)]
 struct Edge {
     a: LonLat,
     b: LonLat,
 }
 
-/// So many edges share a band, about.
-const EDGES_A_BAND: usize = 8;
+/// Average number of edges per band.
+const EDGES_PER_BAND: usize = 8;
 
-/// No more bands than this.
-const MOST_BANDS: usize = 1 << 14;
+/// Maximum number of bands.
+const MAX_BANDS: usize = 1 << 14;
 
-/// A polygon with holes. Its edges are sorted into bands of latitude, so that a question looks at few of them.
+/// A polygon with holes. Edges are sorted into bands of latitude, so that a test looks at few of them.
 #[derive(Debug)]
 pub(super) struct Polygon {
     edges: Vec<Edge>,
@@ -53,7 +53,7 @@ pub(super) struct Polygon {
 }
 
 impl Polygon {
-    /// From rings of at least three corners, the outer one first; a ring need not end where it begins.
+    /// Creates a polygon from rings of at least three corners, the outer ring first. Rings may be open or closed.
     pub(super) fn new(rings: &[Vec<LonLat>]) -> Self {
         let mut edges = Vec::new();
         for ring in rings {
@@ -74,18 +74,18 @@ impl Polygon {
         polygon
     }
 
-    /// Where long edges would stand in too many bands, there are fewer.
+    /// Sorts the edges into bands, into fewer if long edges would be in too many.
     fn sort_into_bands(&mut self) {
-        let mut count = (self.edges.len() / EDGES_A_BAND).clamp(1, MOST_BANDS);
+        let mut count = (self.edges.len() / EDGES_PER_BAND).clamp(1, MAX_BANDS);
         loop {
             self.bands = vec![Vec::new(); count];
-            let mut room = self.edges.len() * EDGES_A_BAND;
+            let mut room = self.edges.len() * EDGES_PER_BAND;
             let fits = (0..self.edges.len()).all(|index| {
                 let edge = self.edges[index];
                 let bands = self.bands_of(edge.a.lat.min(edge.b.lat), edge.a.lat.max(edge.b.lat));
                 let Some(left) = room.checked_sub(bands.len()) else { return false };
                 room = left;
-                // There are fewer edges than bytes in a file.
+                // A file has more bytes than edges.
                 self.bands[bands]
                     .iter_mut()
                     .for_each(|band| band.push(u32::try_from(index).unwrap_or(u32::MAX)));
@@ -118,7 +118,7 @@ impl Polygon {
         self.bands[self.bands_of(south, north)].iter().flatten().map(|index| &self.edges[*index as usize])
     }
 
-    /// Whether a point lies inside and in no hole: a way to the west crosses the border an odd number of times.
+    /// Whether a point is inside and not in a hole: a ray to the west crosses an odd number of edges.
     pub(super) fn contains(&self, point: LonLat) -> bool {
         let Rect { west, south, east, north } = self.bounds;
         if !(west..=east).contains(&point.lon) || !(south..=north).contains(&point.lat) {
@@ -132,20 +132,20 @@ impl Polygon {
         self.near(point.lat, point.lat).filter(crossed).count() % 2 == 1
     }
 
-    /// Whether a line between two points crosses the border.
+    /// Whether a line segment crosses the border.
     pub(super) fn crosses(&self, from: LonLat, to: LonLat) -> bool {
         let (south, north) = (from.lat.min(to.lat), from.lat.max(to.lat));
         let along = Rect { west: from.lon.min(to.lon), south, east: from.lon.max(to.lon), north };
         along.meets(self.bounds) && self.near(south, north).any(|edge| edge.crosses(from, to))
     }
 
-    /// Whether the polygon and a box share more than an edge of `sliver` degrees.
+    /// Whether the polygon and a rectangle share more than a margin of `sliver` degrees.
     pub(super) fn meets(&self, rect: Rect, sliver: f64) -> bool {
         let rect = rect.shrunk(sliver);
         rect.meets(self.bounds) && (self.has_edge_in(rect) || self.contains(middle(rect)))
     }
 
-    /// Whether a box lies inside altogether.
+    /// Whether a rectangle is entirely inside.
     pub(super) fn covers(&self, rect: Rect) -> bool {
         self.contains(middle(rect)) && !self.has_edge_in(rect)
     }
@@ -158,16 +158,16 @@ impl Polygon {
         self.edges.iter().map(|edge| edge.a)
     }
 
-    /// Whether all corners lie on one line, so that nothing lies inside.
+    /// Whether all corners are on one line, so that the polygon is empty.
     pub(super) fn is_flat(&self) -> bool {
         let Some(Edge { a, b }) = self.edges.first() else { return true };
-        // In square degrees, which are 12,000 square kilometres at most.
+        // In square degrees; one is at most 12,000 square kilometres.
         self.corners().all(|corner| side(*a, *b, corner).abs() < 1e-17)
     }
 }
 
 impl Edge {
-    /// Whether two stretches have a point in common; the ends count.
+    /// Whether two line segments share a point; end points count.
     fn crosses(&self, from: LonLat, to: LonLat) -> bool {
         let apart = |x: f64, y: f64| x > 0.0 && y > 0.0 || x < 0.0 && y < 0.0;
         let beside = |a: f64, b: f64, from: f64, to: f64| a.max(b) < from.min(to) || from.max(to) < a.min(b);
@@ -178,7 +178,7 @@ impl Edge {
     }
 }
 
-/// On which side of a line a point lies: above 0 on the left.
+/// The side of a line on which a point lies: positive on the left.
 fn side(a: LonLat, b: LonLat, point: LonLat) -> f64 {
     (b.lon - a.lon) * (point.lat - a.lat) - (b.lat - a.lat) * (point.lon - a.lon)
 }
@@ -199,7 +199,7 @@ mod tests {
         LonLat { lon, lat }
     }
 
-    /// A square of ten degrees with a hole of two in its middle.
+    /// A square of ten degrees with a hole of two degrees in its middle.
     fn holed() -> Polygon {
         Polygon::new(&[
             ring(&[(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0)]),
@@ -231,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn bands_change_no_answer() {
-        // A comb of long teeth stands in every band, a circle of many corners in few.
+    fn bands_do_not_change_results() {
+        // The long teeth of a comb are in every band, the corners of a circle in few.
         let comb = (0..4000).map(|n| (f64::from(n) * 1e-3, if n % 2 == 0 { 0.0 } else { 5.0 }));
         let comb: Vec<_> = comb.chain([(4.0, -1.0), (0.0, -1.0)]).collect();
         let circle = (0..4000).map(|n| f64::from(n) / 4000.0 * std::f64::consts::TAU);
@@ -242,7 +242,7 @@ mod tests {
             let mut plain = Polygon::new(&[ring(&corners)]);
             plain.bands = vec![(0..u32::try_from(plain.edges.len()).expect("few")).collect()];
             let places: usize = banded.bands.iter().map(Vec::len).sum();
-            assert!(places <= banded.edges.len() * EDGES_A_BAND);
+            assert!(places <= banded.edges.len() * EDGES_PER_BAND);
             for n in 0..2000 {
                 let point = at(f64::from(n % 45) * 0.1 - 0.2, f64::from(n / 45) * 0.15 - 1.2);
                 assert_eq!(banded.contains(point), plain.contains(point), "{point:?}");

@@ -1,4 +1,4 @@
-//! How files get to the disk.
+//! Syncs pictures to disk.
 
 #[cfg(target_os = "linux")]
 use std::fs::File;
@@ -7,31 +7,31 @@ use std::io;
 #[cfg(target_os = "linux")]
 use std::path::Path;
 
-/// What to bring to the disk: here one call does it for all files.
+/// The files to sync. On Linux, one call syncs the whole file system.
 #[cfg(target_os = "linux")]
 pub(super) struct Disk(File);
 
 #[cfg(target_os = "linux")]
 impl Disk {
-    /// The same handle for the whole run: the system tells each of its failures to a handle once.
+    /// Opens a handle for the whole run, because the system reports each error once per handle.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         File::open(folder).map(Self)
     }
 
     #[expect(clippy::unused_self, reason = "other systems want to know")]
-    pub(super) fn note(&self, _: &Path) {}
+    pub(super) fn add(&self, _: &Path) {}
 
     pub(super) fn sync(&self, _: &Path) -> io::Result<()> {
         crate::file_system::sync_all(&self.0)
     }
 }
 
-/// What to bring to the disk: file by file, for elsewhere the call for all of them does not wait for the disk.
+/// The files to sync, one by one: on other systems, the call for the whole file system does not wait for the disk.
 #[cfg(not(target_os = "linux"))]
-pub(super) use self::each::Each as Disk;
+pub(super) use self::per_file::PerFile as Disk;
 
 #[cfg(any(test, not(target_os = "linux")))]
-pub(super) mod each {
+pub(super) mod per_file {
     use std::collections::BTreeSet;
     use std::fs::File;
     use std::io;
@@ -41,15 +41,15 @@ pub(super) mod each {
     use crate::file_system::{sync_file, sync_folder};
 
     #[derive(Default)]
-    pub(in crate::sinks::durable) struct Each(Mutex<Vec<PathBuf>>);
+    pub(in crate::sinks::durable) struct PerFile(Mutex<Vec<PathBuf>>);
 
-    impl Each {
+    impl PerFile {
         #[expect(clippy::unnecessary_wraps, reason = "the other way to do it can fail")]
         pub(in crate::sinks::durable) fn open(_: &Path) -> io::Result<Self> {
             Ok(Self::default())
         }
 
-        pub(in crate::sinks::durable) fn note(&self, picture: &Path) {
+        pub(in crate::sinks::durable) fn add(&self, picture: &Path) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(picture.to_owned());
         }
 
@@ -57,7 +57,7 @@ pub(super) mod each {
             let written = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
             let mut folders = BTreeSet::from([folder]);
             for picture in &written {
-                // A folder that was made for it has a name above it, too.
+                // A new folder also has an entry in its parent.
                 folders.extend(picture.ancestors().skip(1).take_while(|above| above.starts_with(folder)));
                 match File::options().write(true).open(picture) {
                     Ok(file) => sync_file(&file, picture)?,

@@ -1,22 +1,22 @@
-//! Whether blocks of a file were never written.
+//! Detects blocks of a file that were never written.
 
-/// File systems write in blocks of so many bytes, or of a multiple.
+/// File systems write blocks of this size or a multiple of it.
 pub(super) const BLOCK: usize = 4096;
 
-/// Looks for blocks that never reached the disk while the bytes of a file pass by: they read as zeros.
+/// Detects blocks that never reached the disk and read as zeros, while the bytes of a file pass by.
 ///
-/// A picture may hold long runs of zeros itself, such as a progressive panorama with black areas. So a run counts only
-/// if it begins exactly at the edge of a block and ends exactly at the edge of another one.
+/// A picture may contain long runs of zeros, such as a progressive panorama with black areas. So a run counts only if it
+/// begins and ends exactly at block boundaries.
 #[derive(Debug, Default)]
 pub(super) struct HoleCheck {
     at: u64,
-    /// Where the zeros begin that go up to `at`.
+    /// Start of the zeros before `at`.
     zeros_from: Option<u64>,
     found: bool,
 }
 
 impl HoleCheck {
-    /// Takes the next bytes: whole blocks, but for the last ones.
+    /// Checks the next bytes: whole blocks, except for the last ones.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         for block in bytes.chunks(BLOCK) {
             let (from, to) = (self.at, self.at + block.len() as u64);
@@ -25,7 +25,7 @@ impl HoleCheck {
                 self.zeros_from.get_or_insert(from);
                 continue;
             };
-            // Not zero at its first byte: what came before ended at this edge.
+            // The first byte is not zero: the zeros before it end at a block boundary.
             if block[0] != 0 {
                 self.found |= self.zeros_from.is_some_and(is_edge);
             }
@@ -34,7 +34,7 @@ impl HoleCheck {
         }
     }
 
-    /// Whether there was such a block before the last bytes that are not zero.
+    /// Whether there is such a block before the last non-zero byte.
     pub(super) fn found(&self) -> bool {
         self.found
     }
@@ -48,7 +48,7 @@ fn is_edge(at: u64) -> bool {
 mod tests {
     use super::*;
 
-    /// Ones, with zeros in such places.
+    /// Ones, with zeros in these ranges.
     fn has_hole(len: usize, zeros: &[(usize, usize)]) -> bool {
         let mut bytes = vec![1; len];
         for (from, to) in zeros {
@@ -82,7 +82,7 @@ mod tests {
             [(100, 3 * BLOCK + 5), (4 * BLOCK - 3, 30 * BLOCK), (31 * BLOCK, 31 * BLOCK + 4000)];
         assert!(!has_hole(LEN, &long_black_areas));
         assert!(has_hole(LEN, &[long_black_areas.as_slice(), &[(36 * BLOCK, 37 * BLOCK)]].concat()));
-        // Padding behind the end of a picture is no hole in it, and a picture without its end is not whole.
+        // Padding after the end of a picture is no hole, and a picture without an end is incomplete anyway.
         assert!(!has_hole(LEN, &[(40 * BLOCK, LEN)]));
     }
 }

@@ -1,4 +1,4 @@
-//! The mark that a run leaves in a folder while its pictures may not be on the disk.
+//! Marker files: a run has one in its folder while pictures may not be on disk.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,21 +9,21 @@ use crate::file_system::{Lock, lock, sync_file, sync_folder, try_lock};
 
 const MARKER: &str = ".unsynced.";
 
-/// The marker's only line: these words, the time in milliseconds since 1970, and the id of the system's boot.
-/// Always equally long within a run.
-pub(super) const WORDS: &str = "pictures since then may not be on the disk: ";
+/// Start of the marker's only line, before the time in milliseconds since 1970 and the system's boot id. The line has
+/// the same length during a run.
+pub(super) const PREFIX: &str = "pictures since then may not be on the disk: ";
 
-/// A clock that goes back by less is within the slack.
-pub(super) const TOLERANCE: u64 = 5_000;
+/// Backward steps of the clock within the slack.
+pub(super) const TOLERANCE_MS: u64 = 5_000;
 
-/// In the place of the boot's id where the system has none.
+/// Boot id on systems without one.
 const NO_BOOT: &str = "unknown";
 
-/// A file with a time in it, locked while its run lives.
+/// A marker file, locked while its run lives.
 pub(super) struct Marker {
     path: PathBuf,
     file: File,
-    /// How much the clock of the file system is behind ours, in milliseconds.
+    /// Lag of the file system's clock in milliseconds.
     behind: u64,
 }
 
@@ -39,12 +39,12 @@ impl Marker {
             let mut marker = Self { path, file, behind: 0 };
             marker.write(since)?;
             let clock = marker.file.metadata().map_or(0, |found| modified(&found));
-            let behind = milliseconds().saturating_sub(clock);
-            if behind > TOLERANCE {
+            let behind = now_ms().saturating_sub(clock);
+            if behind > TOLERANCE_MS {
                 marker.behind = behind;
                 marker.write(since)?;
             }
-            // Between being made and being locked, it may have been taken for a dead one's.
+            // Another run may have removed it as orphaned before it was locked.
             if marker.path.exists() {
                 sync_folder(folder)?;
                 return Ok(marker);
@@ -57,18 +57,18 @@ impl Marker {
         let boot = boot_id();
         let boot = boot.as_deref().unwrap_or(NO_BOOT);
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(format!("{WORDS}{since:020} {boot}\n").as_bytes())?;
+        self.file.write_all(format!("{PREFIX}{since:020} {boot}\n").as_bytes())?;
         sync_file(&self.file, &self.path)
     }
 
-    /// The time since which pictures may not be on the disk; none if the system has not been restarted since, for then
-    /// whatever was written is there or still on its way.
+    /// The time since which pictures may not be on disk; `None` if the system was not restarted, because then all
+    /// writes are on disk or still in the system's cache.
     ///
-    /// A marker that can't be read means the beginning of all time, and one without the id of a boot a restart.
+    /// An unreadable marker counts as time 0. A marker without a boot id counts as a restart.
     pub(super) fn since(&mut self) -> Option<u64> {
         let mut text = String::new();
         let read = (&mut self.file).take(1024).read_to_string(&mut text);
-        let line = read.ok().and_then(|_| text.strip_prefix(WORDS)?.strip_suffix('\n')).unwrap_or_default();
+        let line = read.ok().and_then(|_| text.strip_prefix(PREFIX)?.strip_suffix('\n')).unwrap_or_default();
         let (time, boot) = line.split_once(' ').unwrap_or((line, NO_BOOT));
         let since = Some(time).filter(|time| time.len() == 20).and_then(|time| time.parse().ok());
         match since {
@@ -77,13 +77,13 @@ impl Marker {
         }
     }
 
-    /// Should it come back after a power cut, that costs a look.
+    /// Removes the marker. If a power cut undoes that, pictures are checked once more.
     pub(super) fn remove(self) {
         fs::remove_file(self.path).ok();
     }
 }
 
-/// A name that differs after each start of the system.
+/// An id that differs after each start of the system.
 #[cfg(target_os = "linux")]
 pub(super) fn boot_id() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -91,20 +91,20 @@ pub(super) fn boot_id() -> Option<String> {
     (id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')).then(|| id.to_owned())
 }
 
-/// Elsewhere there is none that a file tells: each dead run counts as one that a power cut has ended.
+/// There is none on other systems, so each killed run counts as ended by a power cut.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn boot_id() -> Option<String> {
     None
 }
 
-/// Whether a file has the name of a marker.
+/// Whether a file name is that of a marker.
 fn is_marker(name: &str) -> bool {
     let random = name.strip_prefix(MARKER).unwrap_or_default();
     random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The markers of dead runs, locked.
-pub(super) fn left(folder: &Path) -> io::Result<Vec<Marker>> {
+/// Finds and locks the markers of dead runs.
+pub(super) fn orphaned(folder: &Path) -> io::Result<Vec<Marker>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -113,9 +113,9 @@ pub(super) fn left(folder: &Path) -> io::Result<Vec<Marker>> {
             continue;
         }
         let path = entry.path();
-        // Its run has ended meanwhile, or it is of somebody else, who will see to it.
+        // Its run has ended meanwhile, or it belongs to another user.
         let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
-        // Where there are no locks, a run that lives may lose its marker to this one.
+        // Without locks, a live run may lose its marker here.
         if try_lock(&file, &path)? != Lock::Busy && path.exists() {
             found.push(Marker { path, file, behind: 0 });
         }
@@ -123,8 +123,8 @@ pub(super) fn left(folder: &Path) -> io::Result<Vec<Marker>> {
     Ok(found)
 }
 
-/// Now, in milliseconds since 1970.
-pub(in crate::sinks) fn milliseconds() -> u64 {
+/// The current time in milliseconds since 1970.
+pub(in crate::sinks) fn now_ms() -> u64 {
     since_1970(SystemTime::now())
 }
 
@@ -133,15 +133,15 @@ fn since_1970(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// When a file was last changed, by the clock of its file system; where nobody knows, at the end of all time.
+/// Modification time; the maximum if it is unknown.
 fn modified(found: &Metadata) -> u64 {
     found.modified().map_or(u64::MAX, since_1970)
 }
 
-/// When a picture was written, though its file may have the time of its capture: the latest of all times that its file
-/// system tells, for a picture too many costs but a look. Unix notes each change of a file where nobody can set it;
-/// FAT and exFAT on Linux forget that and keep the time of creation; elsewhere we set that one.
-pub(super) fn written(found: &Metadata) -> u64 {
+/// When a picture was written, even if its modification time is the capture time: the latest time in its metadata. A
+/// time that is too late only costs a check. On Unix, nobody can set the change time. FAT and exFAT on Linux lack it and
+/// have the creation time. On other systems this crate sets the creation time.
+pub(super) fn write_time(found: &Metadata) -> u64 {
     modified(found).max(changed(found)).max(created(found).unwrap_or(0))
 }
 
@@ -162,8 +162,8 @@ fn changed(found: &Metadata) -> u64 {
     created(found).unwrap_or(u64::MAX)
 }
 
-/// Whether a file that was written just now, and has an old time of modification, still shows when it was written.
-pub(in crate::sinks) fn shows_writing(found: &Metadata) -> bool {
+/// Whether a file that was written just now, with an old modification time, shows when it was written.
+pub(in crate::sinks) fn shows_write_time(found: &Metadata) -> bool {
     const HOUR: u64 = 3_600_000;
-    written(found).saturating_add(HOUR) >= milliseconds()
+    write_time(found).saturating_add(HOUR) >= now_ms()
 }

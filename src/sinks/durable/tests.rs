@@ -1,11 +1,11 @@
 use std::fs::{self, File};
 
-use super::disk::each::Each;
+use super::disk::per_file::PerFile;
 use super::holes::BLOCK;
 use super::marker::boot_id;
 use super::*;
 
-/// The smallest thing that passes for a JPEG.
+/// The smallest data that passes as a JPEG.
 const WHOLE: &[u8] = b"\xff\xd8\xff\xda\x00\x02picture\xff\xd9";
 
 const HOUR: u64 = 3_600_000;
@@ -14,7 +14,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// The markers in a folder, and what they say.
+/// The contents of the markers in a folder.
 fn markers(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let markers = entries.filter(|path| path.to_string_lossy().contains(".unsynced."));
@@ -22,15 +22,15 @@ fn markers(folder: &Path) -> Vec<String> {
 }
 
 fn time(marker: &str) -> u64 {
-    let words = marker.strip_prefix(marker::WORDS).expect("our words");
+    let words = marker.strip_prefix(marker::PREFIX).expect("our words");
     words.split(' ').next().expect("a word").parse().expect("a time")
 }
 
-fn write(durable: &Durable, name: &str) -> PathBuf {
+fn write(durable: &DurableFolder, name: &str) -> PathBuf {
     let path = durable.folder.join(name);
-    let naming = durable.announce(milliseconds()).expect("announced");
+    let rename = durable.begin_rename(now_ms()).expect("announced");
     fs::write(&path, WHOLE).expect("written");
-    naming.done(&path);
+    rename.finish(&path);
     path
 }
 
@@ -46,7 +46,7 @@ fn marker_paths(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.to_string_lossy().contains(".unsynced.")).collect()
 }
 
-/// Makes the markers in a folder those of runs before the last start of the system.
+/// Changes the markers in a folder to those of an earlier boot.
 fn restart(folder: &Path) {
     for path in marker_paths(folder) {
         let text = fs::read_to_string(&path).expect("a marker");
@@ -55,17 +55,17 @@ fn restart(folder: &Path) {
     }
 }
 
-/// A folder as a run leaves it that a power cut ends after some pictures.
+/// A folder after a power cut during a run.
 fn died(names: &[&str]) -> tempfile::TempDir {
     let folder = killed(names);
     restart(folder.path());
     folder
 }
 
-/// A folder as a run leaves it that is killed after some pictures.
+/// A folder after a killed run.
 fn killed(names: &[&str]) -> tempfile::TempDir {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     for name in names {
         write(&durable, name);
     }
@@ -75,13 +75,13 @@ fn killed(names: &[&str]) -> tempfile::TempDir {
 }
 
 #[test]
-fn the_marker_is_there_as_long_as_a_picture_may_not_be_on_the_disk() {
+fn the_marker_exists_while_a_picture_may_not_be_on_disk() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty(), "nothing was written");
-    let durable = Durable::open(folder.path()).expect("open");
-    let begun = milliseconds();
+    let durable = DurableFolder::open(folder.path()).expect("open");
+    let begun = now_ms();
     write(&durable, "1_256.jpg");
     let first = markers(folder.path());
     assert!(first.len() == 1 && time(&first[0]) <= begun, "{first:?}");
@@ -96,13 +96,13 @@ fn the_marker_is_there_as_long_as_a_picture_may_not_be_on_the_disk() {
     assert!(markers(folder.path()).is_empty());
 }
 
-/// Whole by its structure, but two blocks in the middle never got to the disk.
+/// Complete structure, with two unwritten blocks in the middle.
 fn holed() -> Vec<u8> {
     [&WHOLE[..6], &[1; BLOCK - 6], &[0; 2 * BLOCK], &[1; 50], &WHOLE[6..]].concat()
 }
 
 #[test]
-fn pictures_of_a_dead_run_that_are_not_whole_are_removed_and_suspicious_ones_set_aside() {
+fn incomplete_pictures_of_a_dead_run_are_removed_and_suspicious_ones_set_aside() {
     let folder =
         died(&["1_256.jpg", "2_256.jpg", "3_original.jpg", "4_2048.jpg", "5_1024.jpg", "6_1024.jpg"]);
     let path = |name: &str| folder.path().join(name);
@@ -110,22 +110,22 @@ fn pictures_of_a_dead_run_that_are_not_whole_are_removed_and_suspicious_ones_set
     fs::write(path("3_original.jpg"), &WHOLE[..WHOLE.len() - 1]).expect("cut");
     fs::write(path("4_2048.jpg"), vec![0; 9000]).expect("zeroed");
     fs::write(path("5_1024.jpg"), holed()).expect("holed");
-    // As many zeros, but not from block to block.
+    // As many zeros, but not at block boundaries.
     let black = [&WHOLE[..6], &[1; 5000], &[0; 3 * BLOCK], &[1; 50], &WHOLE[6..]].concat();
     fs::write(path("6_1024.jpg"), &black).expect("written");
     fs::write(path("5_1024.jpg.aside"), "of an earlier run").expect("written");
     let others = ["notes.txt", "2.jpg", "2_512.jpg", "holiday_1024.jpg"];
     for name in others {
-        fs::write(path(name), "").expect("somebody else's");
+        fs::write(path(name), "").expect("another file");
     }
     fs::create_dir_all(path("a/b/c")).expect("made");
     fs::create_dir_all(path("mine")).expect("made");
     for name in ["a/b/c/7_256.jpg", "a/b/7_256.jpg", "mine/holiday_1024.jpg"] {
-        fs::write(path(name), "").expect("somebody else's");
+        fs::write(path(name), "").expect("another file");
     }
     #[cfg(unix)]
     std::os::unix::fs::symlink(path("2.jpg"), path("8_256.jpg")).expect("linked");
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     let mut left = crate_names(&folder);
     left.retain(|name| name != "8_256.jpg");
     let whole = ["1_256.jpg", "2.jpg", "2_512.jpg", "5_1024.jpg.aside", "5_1024.jpg.aside-2", "6_1024.jpg"];
@@ -136,51 +136,56 @@ fn pictures_of_a_dead_run_that_are_not_whole_are_removed_and_suspicious_ones_set
     }
     #[cfg(unix)]
     assert!(path("8_256.jpg").is_symlink());
-    let told: Vec<_> = durable.warnings.iter().map(Error::chain).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("failed to keep 3 pictures: ") && told[0].contains("2_256.jpg"), "{told:?}");
-    assert!(told[1].starts_with("failed to trust 1 picture: ") && told[1].contains("5_1024.jpg"), "{told:?}");
+    let warnings: Vec<_> = durable.warnings.iter().map(Error::chain).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("failed to keep 3 pictures: ") && warnings[0].contains("2_256.jpg"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].starts_with("failed to trust 1 picture: ") && warnings[1].contains("5_1024.jpg"),
+        "{warnings:?}"
+    );
     assert_eq!(markers(folder.path()).len(), 1, "until all is on the disk");
     durable.finish().expect("finished");
     assert!(markers(folder.path()).is_empty());
-    let again = Durable::open(folder.path()).expect("open");
+    let again = DurableFolder::open(folder.path()).expect("open");
     assert!(again.warnings.is_empty() && path("5_1024.jpg.aside-2").exists());
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn after_a_kill_without_a_restart_nothing_is_looked_into() {
+fn after_a_kill_without_a_restart_nothing_is_checked() {
     let folder = killed(&["1_256.jpg", "2_256.jpg"]);
     fs::write(folder.path().join("2_256.jpg"), "").expect("emptied");
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg", "2_256.jpg"]);
     assert!(durable.warnings.is_empty());
-    // Beside a marker of an earlier boot, all of them count.
+    // With a marker of an earlier boot, both are checked.
     let (first, second) = (marker_paths(folder.path()).remove(0), folder.path().join(".unsynced.00000001"));
     let text = fs::read_to_string(first).expect("a marker");
     fs::write(second, text.replace(&boot_id().expect("an id"), "unknown")).expect("written");
     drop(durable);
-    Durable::open(folder.path()).expect("open").finish().expect("finished");
+    DurableFolder::open(folder.path()).expect("open").finish().expect("finished");
     assert_eq!(crate_names(&folder), ["1_256.jpg"]);
     assert!(markers(folder.path()).is_empty());
 }
 
 #[test]
-fn files_that_only_begin_like_a_marker_are_not_ours() {
+fn files_that_only_begin_like_a_marker_are_ignored() {
     let folder = folder();
     let names = [".unsynced.list", ".unsynced.1", ".unsynced.0000000g", ".unsynced.00000001.bak"];
     for name in names {
         fs::write(folder.path().join(name), "mine").expect("written");
     }
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     write(&durable, "1_256.jpg");
     durable.finish().expect("finished");
     assert!(names.iter().all(|name| folder.path().join(name).exists()));
     assert_eq!(markers(folder.path()).len(), names.len());
 }
 
-/// What Mapillary serves for panoramas: a progressive JPEG, with black areas where the ground is left out.
-#[cfg(feature = "sandbox")]
+/// Mapillary serves progressive JPEGs for panoramas, with black areas for the ground.
 #[test]
 fn a_progressive_picture_with_long_runs_of_zeros_stays() {
     use jpeg_encoder::{ColorType, Encoder};
@@ -199,16 +204,16 @@ fn a_progressive_picture_with_long_runs_of_zeros_stays() {
     let folder = died(&["1_256.jpg"]);
     let path = folder.path().join("2_original.jpg");
     fs::write(&path, &picture).expect("written");
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg", "2_original.jpg"]);
     assert!(durable.warnings.is_empty() && fs::read(&path).expect("a file") == picture);
 }
 
 #[test]
-fn the_end_waits_for_pictures_that_get_their_names_and_none_does_after_it() {
+fn the_end_waits_for_renames_and_rejects_later_ones() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
-    let naming = durable.announce(milliseconds()).expect("announced");
+    let durable = DurableFolder::open(folder.path()).expect("open");
+    let rename = durable.begin_rename(now_ms()).expect("announced");
     std::thread::scope(|scope| {
         let ending = scope.spawn(|| durable.finish());
         std::thread::sleep(Duration::from_millis(100));
@@ -216,36 +221,36 @@ fn the_end_waits_for_pictures_that_get_their_names_and_none_does_after_it() {
         assert_eq!(markers(folder.path()).len(), 1, "the picture is not on the disk");
         let path = folder.path().join("1_256.jpg");
         fs::write(&path, WHOLE).expect("written");
-        naming.done(&path);
+        rename.finish(&path);
         ending.join().expect("no panic").expect("finished");
     });
     assert!(markers(folder.path()).is_empty());
-    assert!(durable.announce(milliseconds()).is_err(), "nothing would bring it to the disk");
+    assert!(durable.begin_rename(now_ms()).is_err(), "nothing would bring it to the disk");
     assert!(markers(folder.path()).is_empty());
 }
 
 #[test]
-fn where_files_do_not_show_when_they_were_written_all_are_looked_into() {
+fn if_files_do_not_show_when_they_were_written_all_are_checked() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open").timeless();
+    let durable = DurableFolder::open(folder.path()).expect("open").without_write_times();
     write(&durable, "1_256.jpg");
     durable.sync().expect("synced");
     write(&durable, "2_256.jpg");
     assert_eq!(time(&markers(folder.path())[0]), 0);
-    // Others show it, whatever their time of modification is.
+    // Other files show it, whatever their modification time is.
     let path = folder.path().join("1_256.jpg");
     set_time(&path, 1_000_000_000_000);
-    assert!(shows_writing(&fs::metadata(&path).expect("a file")));
+    assert!(shows_write_time(&fs::metadata(&path).expect("a file")));
 }
 
 #[test]
-fn a_picture_that_took_long_sets_the_marker_back_to_its_begin() {
+fn a_slow_download_moves_the_marker_back_to_its_start() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     write(&durable, "1_256.jpg");
     durable.sync().expect("synced");
-    let begun = milliseconds() - 4 * SLACK;
-    drop(durable.announce(begun).expect("announced"));
+    let begun = now_ms() - 4 * SLACK_MS;
+    drop(durable.begin_rename(begun).expect("announced"));
     assert_eq!(time(&markers(folder.path())[0]), begun);
 }
 
@@ -257,30 +262,30 @@ fn crate_names(folder: &tempfile::TempDir) -> Vec<String> {
     names
 }
 
-/// Sets the marker of a dead run to a time.
+/// Writes a time into the marker of a dead run.
 fn set_marker(folder: &Path, time: u64) {
     let marker = &marker_paths(folder)[0];
-    fs::write(marker, format!("{}{time:020} unknown\n", marker::WORDS)).expect("written");
+    fs::write(marker, format!("{}{time:020} unknown\n", marker::PREFIX)).expect("written");
 }
 
 #[test]
-fn only_pictures_since_the_markers_time_are_looked_into_and_those_of_the_future() {
+fn only_pictures_since_the_markers_time_and_of_the_future_are_checked() {
     let names = ["1_256.jpg", "2_256.jpg", "3_256.jpg", "4_256.jpg"];
     let folder = died(&names);
-    // Nobody can set the time at which a file was changed; so it is the marker that is an hour ahead.
-    let since = milliseconds() + HOUR;
+    // The change time of a file can't be set, so the marker is an hour ahead.
+    let since = now_ms() + HOUR;
     set_marker(folder.path(), since);
-    for (name, at) in names.iter().zip([since - HOUR, since - SLACK / 2, since + 5, since + 1000 * HOUR]) {
+    for (name, at) in names.iter().zip([since - HOUR, since - SLACK_MS / 2, since + 5, since + 1000 * HOUR]) {
         let path = folder.path().join(name);
         fs::write(&path, "").expect("emptied");
         set_time(&path, at);
     }
-    Durable::open(folder.path()).expect("open");
+    DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["1_256.jpg"]);
 }
 
 #[test]
-fn a_picture_with_the_time_of_its_capture_is_as_young_as_it_is() {
+fn a_picture_with_its_capture_time_counts_by_its_write_time() {
     let folder = died(&["1_256.jpg", "2_256.jpg"]);
     let below = folder.path().join("2001/09/09");
     fs::create_dir_all(&below).expect("made");
@@ -294,78 +299,78 @@ fn a_picture_with_the_time_of_its_capture_is_as_young_as_it_is() {
         );
         assert_eq!(fs::metadata(&path).and_then(|found| found.modified()).expect("a time"), captured);
     }
-    Durable::open(folder.path()).expect("open");
+    DurableFolder::open(folder.path()).expect("open");
     assert_eq!(crate_names(&folder), ["2001", "2_256.jpg"]);
     assert_eq!(fs::read_dir(below).expect("a folder").count(), 0);
 }
 
 #[test]
-fn a_marker_with_nonsense_in_it_means_every_picture() {
+fn an_unreadable_marker_means_every_picture() {
     for nonsense in
-        ["", "nonsense\n", &format!("{}99999999999999999999\n", marker::WORDS), "\0".repeat(65).as_str()]
+        ["", "nonsense\n", &format!("{}99999999999999999999\n", marker::PREFIX), "\0".repeat(65).as_str()]
     {
         let folder = died(&["1_256.jpg", "2_256.jpg"]);
         let path = folder.path().join("1_256.jpg");
         fs::write(&path, "").expect("emptied");
         set_time(&path, 1000);
         fs::write(&marker_paths(folder.path())[0], nonsense).expect("written");
-        Durable::open(folder.path()).expect("open");
+        DurableFolder::open(folder.path()).expect("open");
         assert_eq!(crate_names(&folder), ["2_256.jpg"], "{nonsense:?}");
     }
 }
 
 #[test]
-fn a_clock_that_is_set_back_sets_the_marker_back() {
+fn a_clock_that_is_set_back_moves_the_marker_back() {
     let folder = folder();
-    let durable = Durable::open(folder.path()).expect("open");
+    let durable = DurableFolder::open(folder.path()).expect("open");
     write(&durable, "1_256.jpg");
-    let now = milliseconds();
-    durable.mark(now - 1000).expect("marked");
+    let now = now_ms();
+    durable.move_marker_back(now - 1000).expect("marked");
     assert!(time(&markers(folder.path())[0]) >= now - 1000, "within the slack");
-    durable.mark(now - HOUR).expect("marked");
+    durable.move_marker_back(now - HOUR).expect("marked");
     assert_eq!(time(&markers(folder.path())[0]), now - HOUR);
-    // The clock is right again: the time moves on when all is on the disk, not before.
+    // The clock is right again: the time moves with the next sync, not before.
     write(&durable, "2_256.jpg");
     assert_eq!(time(&markers(folder.path())[0]), now - HOUR);
     durable.sync().expect("synced");
     assert!(time(&markers(folder.path())[0]) >= now);
-    // The clock was wrong before, and far ahead.
+    // The clock was far ahead before.
     durable.since.store(now + HOUR, Ordering::Release);
     write(&durable, "3_256.jpg");
     assert!(time(&markers(folder.path())[0]) < now + HOUR / 2);
 }
 
 #[test]
-fn runs_on_one_folder_leave_each_others_markers_alone() {
+fn runs_on_one_folder_ignore_each_others_markers() {
     let folder = folder();
-    let one = Durable::open(folder.path()).expect("open");
+    let one = DurableFolder::open(folder.path()).expect("open");
     write(&one, "1_256.jpg");
-    let spoilt = write(&one, "2_256.jpg");
-    fs::write(&spoilt, "").expect("emptied");
-    let two = Durable::open(folder.path()).expect("open");
-    assert!(spoilt.exists(), "the first is alive: its pictures are its own matter");
+    let damaged = write(&one, "2_256.jpg");
+    fs::write(&damaged, "").expect("emptied");
+    let two = DurableFolder::open(folder.path()).expect("open");
+    assert!(damaged.exists(), "the first is alive: its pictures are its own matter");
     write(&two, "1_1024.jpg");
     assert_eq!(markers(folder.path()).len(), 2);
     two.finish().expect("finished");
     assert_eq!(markers(folder.path()).len(), 1);
     drop(one);
     restart(folder.path());
-    Durable::open(folder.path()).expect("open").finish().expect("finished");
-    assert!(!spoilt.exists() && markers(folder.path()).is_empty());
+    DurableFolder::open(folder.path()).expect("open").finish().expect("finished");
+    assert!(!damaged.exists() && markers(folder.path()).is_empty());
 }
 
 #[test]
-fn where_files_are_synced_one_by_one_those_that_are_gone_do_not_matter() {
+fn files_removed_before_a_sync_one_by_one_do_not_matter() {
     let folder = folder();
-    let each = Each::open(folder.path()).expect("open");
+    let each = PerFile::open(folder.path()).expect("open");
     for name in ["1_256.jpg", "2_256.jpg"] {
         let path = folder.path().join(name);
         fs::write(&path, WHOLE).expect("written");
-        each.note(&path);
+        each.add(&path);
     }
     fs::remove_file(folder.path().join("1_256.jpg")).expect("removed");
     each.sync(folder.path()).expect("synced");
     fs::create_dir(folder.path().join("3_256.jpg")).expect("made");
-    each.note(&folder.path().join("3_256.jpg"));
+    each.add(&folder.path().join("3_256.jpg"));
     each.sync(folder.path()).expect_err("a folder can't be written to");
 }

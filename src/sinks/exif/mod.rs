@@ -1,21 +1,18 @@
-//! Pictures that carry their place: EXIF and XMP made of metadata, put into a JPEG as its bytes pass by.
+//! EXIF and XMP metadata, written into a JPEG while its bytes pass by.
 
 mod head;
 mod tags;
 mod tiff;
 mod xmp;
 
-use std::fmt;
-use std::str::FromStr;
-
-pub(super) use self::head::Stamper;
+pub(super) use self::head::HeadRewriter;
 use super::Quality;
 use crate::calendar::Moment;
-use crate::error::{Error, ErrorKind, Result};
 use crate::geo::LonLat;
 use crate::model::{Metadata, attribution, page_url, shown_line, shown_name};
+use crate::names::named_variants;
 
-/// Whether pictures get place, time, camera, author and licence into themselves.
+/// Which pictures get EXIF and XMP metadata: coordinates, time, camera, author and licence.
 ///
 /// ```
 /// use streetflow::{Quality, sinks::Exif};
@@ -25,20 +22,19 @@ use crate::model::{Metadata, attribution, page_url, shown_line, shown_name};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exif {
-    /// Originals do, for they are what maps and reconstructions are made of; thumbs stay the bytes that came.
+    /// Originals, which are used for maps and reconstructions. Thumbnails keep the bytes of the response.
     Auto,
-    /// All do.
+    /// All pictures.
     Always,
-    /// None does: pictures stay the bytes that came.
+    /// No pictures: all keep the bytes of the response.
     #[default]
     Never,
 }
 
-impl Exif {
-    /// All choices.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Always, Self::Never];
+named_variants!(Exif, "read the EXIF choice", [Auto => "auto", Always => "always", Never => "never"]);
 
-    /// The fields of metadata that are written, as far as a record has them.
+impl Exif {
+    /// The metadata fields that are written, as far as a record has them.
     pub const FIELDS: [&'static str; 12] = [
         "geometry",
         "altitude",
@@ -54,16 +50,7 @@ impl Exif {
         "height",
     ];
 
-    /// The name: `auto`, `always` or `never`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-
-    /// Whether pictures of a size get it.
+    /// Whether pictures of a quality get metadata.
     pub fn applies_to(self, quality: Quality) -> bool {
         match self {
             Self::Auto => quality == Quality::Original,
@@ -73,34 +60,15 @@ impl Exif {
     }
 }
 
-impl fmt::Display for Exif {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Exif {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|choice| choice.name() == text).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "choose what goes into pictures")
-                .subject(text)
-                .because("there is no such choice")
-                .hint("the choices are auto, always and never")
-        })
-    }
-}
-
-/// Metres above or below the sea where somebody may stand; Mapillary has others, wrapped around 2^32 for one.
+/// Plausible altitudes in metres. Mapillary also has others, such as negative ones wrapped to unsigned 32 bits.
 const ALTITUDES: std::ops::RangeInclusive<f64> = -1000.0..=15_000.0;
 
-/// A line of attribution that a table brings has so many characters at the most: a long name, and the licence.
-const LONGEST_LINE: usize = 300;
+/// Longest attribution in characters: a long name and the licence.
+const MAX_ATTRIBUTION_LEN: usize = 300;
 
-/// What is written into a picture, each value checked; what is absent or absurd is left out.
+/// The metadata of a picture. All values are valid; missing and implausible ones are `None`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Facts {
+pub(super) struct PictureMetadata {
     image: String,
     sequence: Option<String>,
     place: Option<LonLat>,
@@ -121,8 +89,8 @@ pub(super) struct Facts {
     page: String,
 }
 
-impl Facts {
-    pub(super) fn of(image: &Metadata, quality: Quality) -> Self {
+impl PictureMetadata {
+    pub(super) fn new(image: &Metadata, quality: Quality) -> Self {
         let text = |text: &Option<String>| text.as_deref().and_then(shown_name);
         let side =
             |side: Option<i32>| side.and_then(|side| u32::try_from(side).ok()).filter(|side| *side > 0);
@@ -130,7 +98,7 @@ impl Facts {
         Self {
             image: image.img_id.to_string(),
             sequence: Some(image.seq_id.to_string()).filter(|id| !id.is_empty()),
-            place: image.geometry.filter(|place| place.is_on_the_globe()),
+            place: image.geometry.filter(|place| place.is_valid()),
             altitude: image.altitude.filter(|altitude| ALTITUDES.contains(altitude)),
             heading: image
                 .compass_angle
@@ -144,7 +112,7 @@ impl Facts {
                 .and_then(|number| u16::try_from(number).ok())
                 .filter(|number| (1..=8).contains(number)),
             size: side(image.width).zip(side(image.height)),
-            // Where both are known, a picture of another camera is none, whatever the flag says.
+            // If both are known, both must say panorama.
             is_pano: image.camera_type.as_deref().map_or(image.is_pano == Some(true), is_sphere)
                 && image.is_pano != Some(false),
             is_original: quality == Quality::Original,
@@ -152,13 +120,13 @@ impl Facts {
             attribution: image
                 .attribution
                 .as_deref()
-                .and_then(|line| shown_line(line, LONGEST_LINE))
+                .and_then(|line| shown_line(line, MAX_ATTRIBUTION_LEN))
                 .unwrap_or_else(|| attribution(image.creator_username.as_deref())),
             page: page_url(&image.img_id),
         }
     }
 
-    /// The id of the image.
+    /// The image id.
     pub(super) fn image(&self) -> &str {
         &self.image
     }
@@ -170,10 +138,10 @@ impl Facts {
         }
     }
 
-    /// How a picture of a size is to be turned; none where nobody can tell.
+    /// The orientation of a picture with this frame size; `None` if it is unknown.
     ///
-    /// Thumbs say nothing of it themselves. One whose sides are exchanged was turned when it was made; one that is as
-    /// the original was not; and where both have the same shape, only the original's is known.
+    /// Thumbnails have no orientation of their own. If width and height are swapped compared to the original, the
+    /// thumbnail was rotated when it was made; if not, it was not. For squares only the original's is known.
     fn orientation_of(&self, frame: Option<(u32, u32)>) -> Option<u16> {
         let orientation = self.orientation?;
         let is_wide = |(width, height): (u32, u32)| width > height;

@@ -1,6 +1,6 @@
-//! What is known of a picture, as EXIF tags.
+//! Metadata as EXIF tags.
 
-use super::Facts;
+use super::PictureMetadata;
 use super::tiff::Directory::{self, Exif, Gps, Image};
 use super::tiff::{Tag, Value};
 use crate::geo::LonLat;
@@ -38,45 +38,44 @@ const DIRECTION: u16 = 17;
 const DATUM: u16 = 18;
 const GPS_DATE: u16 = 29;
 
-/// Parts of a second of arc: 3 micrometres.
+/// Precision of arc seconds: 3 micrometres.
 const ARC_PARTS: u32 = 10_000_000;
 
-/// The tags of a picture with a frame of so many pixels.
+/// The tags for a picture with this frame size.
 ///
-/// Place, time and id are what the tables say, whatever a picture brings. What the author wrote into it himself is
-/// left alone, a notice of copyright above all, and so is how the camera was held: the picture's own word is of the
-/// picture as it is.
-pub(super) fn of(facts: &Facts, frame: Option<(u32, u32)>) -> Vec<Tag> {
+/// Coordinates, time and id always come from the record. Values that the author wrote, above all a copyright notice,
+/// stay, and so does the orientation, because the picture's own is about its pixels.
+pub(super) fn from_metadata(metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Vec<Tag> {
     let mut tags = Tags::default();
-    tags.yielding(Image, DESCRIPTION, Value::Text(facts.description()));
-    tags.texts(Image, MAKE, facts.make.as_deref());
-    tags.texts(Image, MODEL, facts.model.as_deref());
-    if let Some(orientation) = facts.orientation_of(frame) {
-        tags.yielding(Image, ORIENTATION, Value::Short(orientation));
+    tags.set_if_missing(Image, DESCRIPTION, Value::Text(metadata.description()));
+    tags.texts(Image, MAKE, metadata.make.as_deref());
+    tags.texts(Image, MODEL, metadata.model.as_deref());
+    if let Some(orientation) = metadata.orientation_of(frame) {
+        tags.set_if_missing(Image, ORIENTATION, Value::Short(orientation));
     }
-    tags.texts(Image, ARTIST, facts.author.as_deref());
-    tags.texts(Image, COPYRIGHT, Some(&facts.attribution));
-    tags.set(Exif, UNIQUE_ID, Value::Text(facts.image.clone()));
-    time(&mut tags, facts);
-    gps(&mut tags, facts);
+    tags.texts(Image, ARTIST, metadata.author.as_deref());
+    tags.texts(Image, COPYRIGHT, Some(&metadata.attribution));
+    tags.set(Exif, UNIQUE_ID, Value::Text(metadata.image.clone()));
+    time(&mut tags, metadata);
+    gps(&mut tags, metadata);
     required(&mut tags, frame);
     tags.0
 }
 
-/// What the standard wants in every picture, in the words that mean nothing in particular.
+/// Tags that the standard requires in every picture, with neutral values.
 fn required(tags: &mut Tags, frame: Option<(u32, u32)>) {
     for axis in RESOLUTIONS {
-        tags.yielding(Image, axis, Value::Rationals(vec![(72, 1)]));
+        tags.set_if_missing(Image, axis, Value::Rationals(vec![(72, 1)]));
     }
-    tags.yielding(Image, RESOLUTION_UNIT, Value::Short(2));
-    tags.yielding(Image, CHROMA_POSITION, Value::Short(1));
-    tags.yielding(Exif, VERSION, Value::Undefined(b"0232".to_vec()));
-    tags.yielding(Exif, COMPONENTS, Value::Undefined(vec![1, 2, 3, 0]));
-    tags.yielding(Exif, FLASHPIX, Value::Undefined(b"0100".to_vec()));
-    tags.yielding(Exif, COLOR_SPACE, Value::Short(1));
+    tags.set_if_missing(Image, RESOLUTION_UNIT, Value::Short(2));
+    tags.set_if_missing(Image, CHROMA_POSITION, Value::Short(1));
+    tags.set_if_missing(Exif, VERSION, Value::Undefined(b"0232".to_vec()));
+    tags.set_if_missing(Exif, COMPONENTS, Value::Undefined(vec![1, 2, 3, 0]));
+    tags.set_if_missing(Exif, FLASHPIX, Value::Undefined(b"0100".to_vec()));
+    tags.set_if_missing(Exif, COLOR_SPACE, Value::Short(1));
     if let Some((width, height)) = frame {
-        tags.yielding(Exif, WIDTH, Value::Long(width));
-        tags.yielding(Exif, HEIGHT, Value::Long(height));
+        tags.set_if_missing(Exif, WIDTH, Value::Long(width));
+        tags.set_if_missing(Exif, HEIGHT, Value::Long(height));
     }
 }
 
@@ -85,22 +84,22 @@ struct Tags(Vec<Tag>);
 
 impl Tags {
     fn set(&mut self, directory: Directory, number: u16, value: Value) {
-        self.0.push(Tag { directory, number, value, yields: false });
+        self.0.push(Tag { directory, number, value, keeps_existing: false });
     }
 
-    fn yielding(&mut self, directory: Directory, number: u16, value: Value) {
-        self.0.push(Tag { directory, number, value, yields: true });
+    fn set_if_missing(&mut self, directory: Directory, number: u16, value: Value) {
+        self.0.push(Tag { directory, number, value, keeps_existing: true });
     }
 
     fn texts(&mut self, directory: Directory, number: u16, text: Option<&str>) {
         if let Some(text) = text {
-            self.yielding(directory, number, Value::Text(text.to_owned()));
+            self.set_if_missing(directory, number, Value::Text(text.to_owned()));
         }
     }
 }
 
-fn time(tags: &mut Tags, facts: &Facts) {
-    let Some(moment) = facts.moment else { return };
+fn time(tags: &mut Tags, metadata: &PictureMetadata) {
+    let Some(moment) = metadata.moment else { return };
     let ((year, month, day), (hour, minute, milliseconds)) = (moment.date(), moment.time());
     let seconds = milliseconds / 1000;
     let time = format!("{year:04}:{month:02}:{day:02} {hour:02}:{minute:02}:{seconds:02}");
@@ -112,40 +111,40 @@ fn time(tags: &mut Tags, facts: &Facts) {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "checked when the facts were made"
+    reason = "checked when the metadata were made"
 )]
-fn gps(tags: &mut Tags, facts: &Facts) {
+fn gps(tags: &mut Tags, metadata: &PictureMetadata) {
     let before = tags.0.len();
-    if let Some(LonLat { lon, lat }) = facts.place {
+    if let Some(LonLat { lon, lat }) = metadata.place {
         for (number, degrees, [below, above]) in [(LATITUDE, lat, ["S", "N"]), (LONGITUDE, lon, ["W", "E"])] {
             let side = if degrees.is_sign_negative() { below } else { above };
             tags.set(Gps, number - 1, Value::Text(side.to_owned()));
             tags.set(Gps, number, Value::Rationals(arc(degrees.abs())));
         }
         tags.set(Gps, DATUM, Value::Text("WGS-84".to_owned()));
-        if let Some(moment) = facts.moment {
+        if let Some(moment) = metadata.moment {
             let ((year, month, day), (hour, minute, milliseconds)) = (moment.date(), moment.time());
             let time = [(hour as u32, 1), (minute as u32, 1), (milliseconds as u32, 1000)];
             tags.set(Gps, GPS_DATE, Value::Text(format!("{year:04}:{month:02}:{day:02}")));
             tags.set(Gps, GPS_TIME, Value::Rationals(time.to_vec()));
         }
     }
-    if let Some(altitude) = facts.altitude {
+    if let Some(altitude) = metadata.altitude {
         let millimetres = (altitude.abs() * 1000.0).round() as u32;
         tags.set(Gps, ALTITUDE_REF, Value::Bytes(vec![u8::from(altitude < 0.0)]));
         tags.set(Gps, ALTITUDE, Value::Rationals(vec![(millimetres, 1000)]));
     }
-    if let Some(heading) = facts.heading {
+    if let Some(heading) = metadata.heading {
         let millionths = (heading * 1e6).round() as u32 % 360_000_000;
         tags.set(Gps, DIRECTION_REF, Value::Text("T".to_owned()));
         tags.set(Gps, DIRECTION, Value::Rationals(vec![(millionths, 1_000_000)]));
     }
     if tags.0.len() > before {
-        tags.yielding(Gps, GPS_VERSION, Value::Bytes(vec![2, 3, 0, 0]));
+        tags.set_if_missing(Gps, GPS_VERSION, Value::Bytes(vec![2, 3, 0, 0]));
     }
 }
 
-/// Degrees, minutes and seconds.
+/// Degrees, minutes and seconds as fractions.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no angle is over 180 degrees")]
 fn arc(degrees: f64) -> Vec<(u32, u32)> {
     let minute = 60 * u64::from(ARC_PARTS);

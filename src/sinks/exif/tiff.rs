@@ -1,13 +1,11 @@
 //! The directories of an EXIF block, which is a small TIFF file.
 //!
-//! A block that is there is added to and never moved: maker's notes and
-//! thumbnails are found by their distance from its beginning, and nobody but
-//! the maker knows what else points where. So the new directories come behind
-//! it, with the old entries in them, and the header leads to them.
+//! An existing block is extended, never moved: maker notes and thumbnails are found by their offset, and only the maker
+//! knows which other offsets a block contains. So new directories with old and new entries are appended, and the header
+//! points to them.
 //!
-//! A block has to fit into one segment. Where it does not, the thumbnail makes
-//! room; and where that is not enough, only what would contradict us is
-//! changed, where it stands.
+//! A block has to fit into one segment. If it does not, the thumbnail is removed. If that is not enough, conflicting
+//! values are overwritten in place or removed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,38 +13,38 @@ use std::ops::Range;
 /// A directory of an EXIF block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Directory {
-    /// The first one, about the picture.
+    /// IFD0, about the picture.
     Image,
-    /// Of the camera's settings and the time.
+    /// The Exif IFD: camera settings and time.
     Exif,
-    /// Of the place.
+    /// The GPS IFD.
     Gps,
 }
 
-/// What stands under a tag.
+/// The value of a tag.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
-    /// Text. Nominally ASCII; readers take it for UTF-8.
+    /// Text. The standard says ASCII; readers accept UTF-8.
     Text(String),
     Bytes(Vec<u8>),
     Short(u16),
     Long(u32),
-    /// Numerators and denominators.
+    /// Pairs of numerator and denominator.
     Rationals(Vec<(u32, u32)>),
     Undefined(Vec<u8>),
 }
 
-/// A tag to be written.
+/// A tag to write.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tag {
     pub(super) directory: Directory,
     pub(super) number: u16,
     pub(super) value: Value,
-    /// Whether one that is there is left alone.
-    pub(super) yields: bool,
+    /// Whether an existing value stays.
+    pub(super) keeps_existing: bool,
 }
 
-/// Where the header leads, and where the first directory leads.
+/// Offset of the header field with the offset of IFD0.
 const FIRST: usize = 4;
 const EXIF_POINTER: u16 = 0x8769;
 const GPS_POINTER: u16 = 0x8825;
@@ -58,7 +56,7 @@ const TEXT: u16 = 2;
 const LONG: u16 = 4;
 const POINTER: u16 = 13;
 
-/// An entry without its tag: type, count, and the value or where it is.
+/// A directory entry without its tag: type, count, and the value or its offset.
 type Entry = [u8; 10];
 
 #[derive(Default)]
@@ -68,14 +66,14 @@ struct Block {
     image: BTreeMap<u16, Entry>,
     exif: BTreeMap<u16, Entry>,
     gps: BTreeMap<u16, Entry>,
-    /// Where the directory of the thumbnail is, if there is one.
+    /// Offset of the thumbnail's directory; 0 if there is none.
     thumbnail: u32,
-    /// What may be written over.
+    /// Range that may be overwritten.
     free: Range<usize>,
 }
 
-/// A block with the tags in it, on top of the one that is there if that can be read; none if it has no room for them
-/// within so many bytes.
+/// Adds tags to an existing block, or to an empty one if it can't be parsed; `None` if the result is longer than
+/// `room`.
 pub(super) fn with_tags(found: Option<&[u8]>, tags: &[Tag], room: usize) -> Option<Vec<u8>> {
     let put = |mut block: Block| {
         for tag in tags {
@@ -87,11 +85,11 @@ pub(super) fn with_tags(found: Option<&[u8]>, tags: &[Tag], room: usize) -> Opti
     put(there().unwrap_or_else(Block::empty)).or_else(|| put(there()?.without_thumbnail()?))
 }
 
-/// The block that is there, equally long and with nothing in it that contradicts the tags: entries of tags that do
-/// not yield are overwritten where they stand, or removed. None if it can't be read.
+/// An existing block of the same length without values that conflict with the tags: they are overwritten in place or
+/// removed. `None` if the block can't be parsed.
 pub(super) fn corrected(found: &[u8], tags: &[Tag]) -> Option<Vec<u8>> {
     let mut block = Block::read(found)?;
-    // A position without its side is a wrong one, so these are all overwritten or all removed.
+    // A coordinate without its hemisphere is wrong, so these are all overwritten or all removed.
     let group = |tag: &Tag| match (tag.directory, tag.number) {
         (Directory::Gps, 1..=4) => 1,
         (Directory::Gps, 5 | 6) => 5,
@@ -99,7 +97,7 @@ pub(super) fn corrected(found: &[u8], tags: &[Tag]) -> Option<Vec<u8>> {
         (Directory::Gps, 16 | 17) => 16,
         (_, number) => number,
     };
-    let tags: Vec<&Tag> = tags.iter().filter(|tag| !tag.yields).collect();
+    let tags: Vec<&Tag> = tags.iter().filter(|tag| !tag.keeps_existing).collect();
     for tag in &tags {
         let fits = |other: &&Tag| block.place_for(other).is_some();
         let same = |other: &&&Tag| other.directory == tag.directory && group(other) == group(tag);
@@ -135,7 +133,7 @@ impl Block {
         Some(block)
     }
 
-    /// The entries of a directory, and where the next one is; none if it is not whole.
+    /// The entries of a directory, and the offset of the next one; `None` if it is truncated.
     fn directory(&self, at: u32) -> Option<(BTreeMap<u16, Entry>, u32)> {
         let from = self.bytes.get(usize::try_from(at).ok()?..)?;
         let count = usize::from(self.short(from.get(..2)?));
@@ -159,16 +157,16 @@ impl Block {
         if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
 
-    fn of_short(&self, number: u16) -> [u8; 2] {
+    fn short_bytes(&self, number: u16) -> [u8; 2] {
         if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
     }
 
-    fn of_long(&self, number: u32) -> [u8; 4] {
+    fn long_bytes(&self, number: u32) -> [u8; 4] {
         if self.big_endian { number.to_be_bytes() } else { number.to_le_bytes() }
     }
 
     fn set(&mut self, tag: &Tag) {
-        if tag.yields && self.says(tag) {
+        if tag.keeps_existing && self.has_value(tag) {
             return;
         }
         let (kind, count, bytes) = self.encoded(&tag.value);
@@ -184,8 +182,8 @@ impl Block {
         }
     }
 
-    /// Whether the tag is there and more than blanks, which cameras write where their owner has said nothing.
-    fn says(&mut self, tag: &Tag) -> bool {
+    /// Whether the tag exists with a value. Cameras write blanks if their owner has set nothing.
+    fn has_value(&mut self, tag: &Tag) -> bool {
         let Some(entry) = self.entries(tag.directory).get(&tag.number).copied() else { return false };
         if self.short(&entry[..2]) != TEXT {
             return true;
@@ -205,17 +203,17 @@ impl Block {
         match value {
             Value::Text(text) => (TEXT, text.len() + 1, [text.as_bytes(), b"\0"].concat()),
             Value::Bytes(bytes) => (1, bytes.len(), bytes.clone()),
-            Value::Short(number) => (3, 1, self.of_short(*number).to_vec()),
-            Value::Long(number) => (LONG, 1, self.of_long(*number).to_vec()),
+            Value::Short(number) => (3, 1, self.short_bytes(*number).to_vec()),
+            Value::Long(number) => (LONG, 1, self.long_bytes(*number).to_vec()),
             Value::Undefined(bytes) => (7, bytes.len(), bytes.clone()),
             Value::Rationals(numbers) => {
                 let each = numbers.iter().flat_map(|(above, below)| [*above, *below]);
-                (5, numbers.len(), each.flat_map(|number| self.of_long(number)).collect())
+                (5, numbers.len(), each.flat_map(|number| self.long_bytes(number)).collect())
             }
         }
     }
 
-    /// The block without its thumbnail, where tags and directories may be written over that; none if there is none.
+    /// Removes the thumbnail and frees its bytes; `None` if there is none.
     fn without_thumbnail(mut self) -> Option<Self> {
         let (entries, _) = self.directory(self.thumbnail).filter(|_| self.thumbnail > 0)?;
         let number = |tag: u16| {
@@ -237,7 +235,7 @@ impl Block {
         Some(self)
     }
 
-    /// Where in the block the directory of a tag begins; none within the header.
+    /// Offset of the directory of a tag; `None` if it points into the header.
     fn directory_at(&self, directory: Directory) -> Option<usize> {
         let at = match directory {
             Directory::Image => self.long(self.bytes.get(FIRST..FIRST + 4)?),
@@ -247,7 +245,7 @@ impl Block {
         usize::try_from(at).ok().filter(|at| *at >= FIRST + 4)
     }
 
-    /// Where in the block the entry of a tag begins, behind the tag itself.
+    /// Offset of the entry of a tag, after the tag number.
     fn entry_at(&self, tag: &Tag) -> Option<usize> {
         let at = self.directory_at(tag.directory)?;
         let count = usize::from(self.short(self.bytes.get(at..at.checked_add(2)?)?));
@@ -256,7 +254,7 @@ impl Block {
         Some(at + 2 + 12 * row + 2)
     }
 
-    /// Where the value of a tag may be written over the one that is there, which has the same type and is as long.
+    /// The range of an existing value that the tag can overwrite, because type and length are the same.
     fn place_for(&self, tag: &Tag) -> Option<Range<usize>> {
         let at = self.entry_at(tag)?;
         let entry = self.bytes.get(at..at + 10)?;
@@ -265,7 +263,7 @@ impl Block {
             return None;
         }
         let from = if bytes.len() <= 4 { at + 6 } else { self.long(&entry[6..]) as usize };
-        // The header is nobody's value.
+        // No value is inside the header.
         let place = from..from.checked_add(bytes.len())?;
         (from >= FIRST + 4 && place.end <= self.bytes.len()).then_some(place)
     }
@@ -277,28 +275,28 @@ impl Block {
         }
     }
 
-    /// Takes a tag out of its directory, where it is there; those behind it move up.
+    /// Removes a tag from its directory; later entries move up.
     fn remove(&mut self, tag: &Tag) {
         while let (Some(entry), Some(at)) = (self.entry_at(tag), self.directory_at(tag.directory)) {
             let count = self.short(&self.bytes[at..]);
-            // The place of the next directory stands behind the last entry.
+            // The offset of the next directory follows the last entry.
             let end = (at + 2 + 12 * usize::from(count) + 4).min(self.bytes.len());
             self.bytes.copy_within(entry - 2 + 12..end, entry - 2);
-            let count = self.of_short(count - 1);
+            let count = self.short_bytes(count - 1);
             self.bytes[at..at + 2].copy_from_slice(&count);
         }
     }
 
-    /// What is longer than four bytes goes behind everything, at an even place.
+    /// Creates an entry. A value longer than four bytes is appended at an even offset.
     fn entry(&mut self, kind: u16, count: usize, value: &[u8]) -> Entry {
         let mut entry = [0; 10];
-        entry[..2].copy_from_slice(&self.of_short(kind));
-        entry[2..6].copy_from_slice(&self.of_long(u32::try_from(count).unwrap_or(u32::MAX)));
+        entry[..2].copy_from_slice(&self.short_bytes(kind));
+        entry[2..6].copy_from_slice(&self.long_bytes(u32::try_from(count).unwrap_or(u32::MAX)));
         if value.len() <= 4 {
             entry[6..6 + value.len()].copy_from_slice(value);
         } else {
             let at = self.append(value);
-            entry[6..].copy_from_slice(&self.of_long(at));
+            entry[6..].copy_from_slice(&self.long_bytes(at));
         }
         entry
     }
@@ -317,12 +315,12 @@ impl Block {
     }
 
     fn append_directory(&mut self, entries: &BTreeMap<u16, Entry>, next: u32) -> u32 {
-        let mut bytes = self.of_short(u16::try_from(entries.len()).unwrap_or(u16::MAX)).to_vec();
+        let mut bytes = self.short_bytes(u16::try_from(entries.len()).unwrap_or(u16::MAX)).to_vec();
         for (number, entry) in entries {
-            bytes.extend(self.of_short(*number));
+            bytes.extend(self.short_bytes(*number));
             bytes.extend(entry);
         }
-        bytes.extend(self.of_long(next));
+        bytes.extend(self.long_bytes(next));
         self.append(&bytes)
     }
 
@@ -332,12 +330,12 @@ impl Block {
             let entries = std::mem::take(self.entries(directory));
             if !entries.is_empty() {
                 let at = self.append_directory(&entries, 0);
-                let at = self.of_long(at);
+                let at = self.long_bytes(at);
                 image.insert(pointer, self.entry(LONG, 1, &at));
             }
         }
         let at = self.append_directory(&image, self.thumbnail);
-        let at = self.of_long(at);
+        let at = self.long_bytes(at);
         self.bytes[FIRST..FIRST + 4].copy_from_slice(&at);
         self.bytes
     }

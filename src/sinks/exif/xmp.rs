@@ -1,19 +1,19 @@
-//! The same in XMP, which also says that a picture is a panorama.
+//! Metadata as an XMP packet, which also marks panoramas.
 //!
-//! A packet that is there is added to, for two must not be: it keeps what it
-//! says, except for place and time, which are ours as they are in EXIF.
+//! An existing packet is extended, because a picture may have only one. Its values stay, except for coordinates and
+//! time, which come from the record as in EXIF.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use super::Facts;
+use super::PictureMetadata;
 
 const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
 const GPANO: &str = "http://ns.google.com/photos/1.0/panorama/";
 
-/// The prefixes of our properties and their namespaces.
+/// Prefixes and namespaces of the properties that are written.
 const NAMESPACES: [(&str, &str); 5] = [
     ("dc", "http://purl.org/dc/elements/1.1/"),
     ("exif", "http://ns.adobe.com/exif/1.0/"),
@@ -24,18 +24,18 @@ const NAMESPACES: [(&str, &str); 5] = [
 
 const LICENCE: &str = "https://creativecommons.org/licenses/by-sa/4.0/";
 
-/// How a packet ends, behind the space that some writers leave for later changes.
+/// The end of a packet, after the padding that some writers leave for later changes.
 const PACKET_END: &str = "<?xpacket end";
 
-/// A property that is written into a packet.
+/// A property to write.
 struct Property {
-    /// With its prefix, one of [`NAMESPACES`].
+    /// The name with its prefix, one of [`NAMESPACES`].
     name: &'static str,
-    /// The element; empty if the property is only taken away.
+    /// The element.
     xml: String,
-    /// What it says, where that is a plain text.
+    /// The value, if it is plain text.
     value: Option<String>,
-    /// Whether it takes the place of one that is there.
+    /// Whether it replaces an existing value.
     replaces: bool,
 }
 
@@ -50,34 +50,35 @@ impl Property {
     }
 }
 
-/// A packet for a picture with a frame of so many pixels.
-pub(super) fn packet(facts: &Facts, frame: Option<(u32, u32)>) -> Vec<u8> {
+/// Creates a packet for a picture with this frame size.
+pub(super) fn packet(metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Vec<u8> {
     let mut text = String::from(
         "<?xpacket begin=\"\u{feff}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n\
          <x:xmpmeta xmlns:x=\"adobe:ns:meta/\">\n\
          <rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\n",
     );
-    let properties = properties(facts);
+    let properties = properties(metadata);
     text.push_str(&description("", properties.iter().map(|property| property.xml.as_str())));
-    text.extend(panorama("", facts, frame));
+    text.extend(panorama("", metadata, frame));
     text.push_str("</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end=\"w\"?>");
     text.into_bytes()
 }
 
-/// How much of ours goes into a packet that is there.
+/// What is written into an existing packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Everything.
+    /// All properties.
     All,
-    /// Nothing; what would contradict us is taken out.
+    /// Nothing; conflicting values are removed.
     Corrections,
 }
 
-/// A packet that was there, with ours in it and at most `room` bytes long if leaving out its padding is enough for
-/// that; none if it can't be read.
+/// Merges the metadata into an existing packet; `None` if it can't be parsed.
+///
+/// Removes the padding if the packet is longer than `room` bytes.
 pub(super) fn merged(
     found: &[u8],
-    facts: &Facts,
+    metadata: &PictureMetadata,
     frame: Option<(u32, u32)>,
     extent: Extent,
     room: usize,
@@ -88,10 +89,10 @@ pub(super) fn merged(
     let descriptions: Vec<Node<'_, '_>> =
         rdf.children().filter(|node| node.has_tag_name((RDF, "Description"))).collect();
     let (mut cuts, mut added) = (Vec::new(), Vec::new());
-    for property in properties(facts) {
+    for property in properties(metadata) {
         let there = occurrences(&descriptions, &property);
-        let says_the_same = matches!(&there[..], [only] if Some(&only.value) == property.value.as_ref());
-        let stays = if property.replaces { says_the_same } else { there.iter().any(|it| it.says_something) };
+        let is_same = matches!(&there[..], [only] if Some(&only.value) == property.value.as_ref());
+        let stays = if property.replaces { is_same } else { there.iter().any(|it| it.has_value) };
         if !stays {
             cuts.extend(there.into_iter().map(|occurrence| occurrence.range));
             added.push(property.xml);
@@ -104,14 +105,14 @@ pub(super) fn merged(
         addition.push_str(&description(about, added.iter().map(String::as_str)));
     }
     if extent == Extent::All && !descriptions.iter().any(is_about_panoramas) {
-        addition.extend(panorama(about, facts, frame));
+        addition.extend(panorama(about, metadata, frame));
     }
     let end = rdf.range().start + text[rdf.range()].rfind("</")?;
     cuts.push(end..end);
     cuts.sort_by_key(|cut| cut.start);
     let (mut result, mut from) = (String::with_capacity(text.len() + addition.len()), 0);
     for cut in cuts {
-        // Elements do not overlap, but one may lie in another that goes as well.
+        // Elements do not overlap, but one may be inside another that is also removed.
         result.push_str(text.get(from..cut.start).unwrap_or_default());
         if cut == (end..end) {
             result.push_str(&addition);
@@ -127,14 +128,14 @@ pub(super) fn merged(
     Some(result.into_bytes())
 }
 
-/// A property that is there.
+/// An existing property.
 struct Occurrence {
     range: Range<usize>,
     value: String,
-    says_something: bool,
+    has_value: bool,
 }
 
-/// Where a packet has a property: as an attribute or as an element of a description.
+/// Finds a property of a packet: as an attribute or an element of a description.
 fn occurrences(descriptions: &[Node<'_, '_>], property: &Property) -> Vec<Occurrence> {
     let (namespace, name) = (property.namespace(), property.local_name());
     let mut found = Vec::new();
@@ -142,17 +143,17 @@ fn occurrences(descriptions: &[Node<'_, '_>], property: &Property) -> Vec<Occurr
         for attribute in description.attributes() {
             if attribute.namespace() == Some(namespace) && attribute.name() == name {
                 let value = attribute.value().trim().to_owned();
-                let says_something = !value.is_empty();
-                found.push(Occurrence { range: attribute.range(), value, says_something });
+                let has_value = !value.is_empty();
+                found.push(Occurrence { range: attribute.range(), value, has_value });
             }
         }
         for element in description.children().filter(|node| node.has_tag_name((namespace, name))) {
-            // An element has the text of its first child as well.
+            // `Node::text` of an element is the text of its first child.
             let texts = element.descendants().filter(Node::is_text);
             let value: String = texts.filter_map(|node| node.text()).collect();
             let value = value.trim().to_owned();
-            let says_something = !value.is_empty() || element.attribute((RDF, "resource")).is_some();
-            found.push(Occurrence { range: element.range(), value, says_something });
+            let has_value = !value.is_empty() || element.attribute((RDF, "resource")).is_some();
+            found.push(Occurrence { range: element.range(), value, has_value });
         }
     }
     found
@@ -163,7 +164,7 @@ fn is_about_panoramas(description: &Node<'_, '_>) -> bool {
         || description.children().any(|node| node.tag_name().namespace() == Some(GPANO))
 }
 
-/// Elements as a description of the picture.
+/// A description with these elements.
 fn description<'a>(about: &str, elements: impl Iterator<Item = &'a str>) -> String {
     let mut text = format!("<rdf:Description rdf:about=\"{}\" xmlns:rdf=\"{RDF}\"", escaped(about));
     for (prefix, uri) in NAMESPACES {
@@ -175,46 +176,46 @@ fn description<'a>(about: &str, elements: impl Iterator<Item = &'a str>) -> Stri
     text
 }
 
-fn properties(facts: &Facts) -> Vec<Property> {
+fn properties(metadata: &PictureMetadata) -> Vec<Property> {
     let mut found = Vec::new();
-    // Place and time are those of the record, as in EXIF; the rest is the author's, if there is any.
+    // Coordinates and time come from the record, as in EXIF. Existing values of the author stay.
     let mut line = |name: &'static str, value: &str, replaces: bool| {
         let xml = format!("<{name}>{}</{name}>\n", escaped(value));
         found.push(Property { name, xml, value: Some(value.to_owned()), replaces });
     };
-    line("dc:identifier", &facts.image, false);
-    line("dc:source", &facts.page, false);
+    line("dc:identifier", &metadata.image, false);
+    line("dc:source", &metadata.page, false);
     line("xmpRights:Marked", "True", false);
     line("xmpRights:WebStatement", LICENCE, false);
-    line("cc:attributionName", &facts.attribution, false);
-    if let Some(moment) = facts.moment {
+    line("cc:attributionName", &metadata.attribution, false);
+    if let Some(moment) = metadata.moment {
         let ((year, month, day), (hour, minute, milliseconds)) = (moment.date(), moment.time());
         let (second, fraction) = (milliseconds / 1000, milliseconds % 1000);
         let time = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z");
         line("exif:DateTimeOriginal", &time, true);
-        if facts.place.is_some() {
+        if metadata.place.is_some() {
             line("exif:GPSTimeStamp", &time, true);
         }
     }
-    if let Some(place) = facts.place {
+    if let Some(place) = metadata.place {
         line("exif:GPSLatitude", &arc(place.lat, ['S', 'N']), true);
         line("exif:GPSLongitude", &arc(place.lon, ['W', 'E']), true);
         line("exif:GPSMapDatum", "WGS-84", true);
     }
-    if let Some(altitude) = facts.altitude {
+    if let Some(altitude) = metadata.altitude {
         line("exif:GPSAltitudeRef", if altitude < 0.0 { "1" } else { "0" }, true);
         line("exif:GPSAltitude", &format!("{:.0}/1000", altitude.abs() * 1000.0), true);
     }
-    if let Some(heading) = facts.heading {
+    if let Some(heading) = metadata.heading {
         line("exif:GPSImgDirectionRef", "T", true);
         line("exif:GPSImgDirection", &format!("{:.0}/1000000", heading * 1e6), true);
     }
-    for (name, value) in [("tiff:Make", &facts.make), ("tiff:Model", &facts.model)] {
+    for (name, value) in [("tiff:Make", &metadata.make), ("tiff:Model", &metadata.model)] {
         if let Some(value) = value {
             line(name, value, false);
         }
     }
-    for (name, resource) in [("cc:license", LICENCE), ("cc:attributionURL", &facts.page)] {
+    for (name, resource) in [("cc:license", LICENCE), ("cc:attributionURL", &metadata.page)] {
         let xml = format!("<{name} rdf:resource=\"{}\"/>\n", escaped(resource));
         found.push(Property { name, xml, value: None, replaces: false });
     }
@@ -223,20 +224,20 @@ fn properties(facts: &Facts) -> Vec<Property> {
         let xml = format!("<{name}>{item}</{name}>\n");
         found.push(Property { name, xml, value: None, replaces: false });
     };
-    list("dc:description", "Alt", " xml:lang=\"x-default\"", &facts.description());
-    list("dc:rights", "Alt", " xml:lang=\"x-default\"", &facts.attribution);
-    if let Some(author) = &facts.author {
+    list("dc:description", "Alt", " xml:lang=\"x-default\"", &metadata.description());
+    list("dc:rights", "Alt", " xml:lang=\"x-default\"", &metadata.attribution);
+    if let Some(author) = &metadata.author {
         list("dc:creator", "Seq", "", author);
     }
-    if let Some(sequence) = &facts.sequence {
+    if let Some(sequence) = &metadata.sequence {
         list("dc:relation", "Bag", "", sequence);
     }
     found
 }
 
-/// What viewers need to show a whole sphere; Mapillary's panoramas have no sides cut off.
-fn panorama(about: &str, facts: &Facts, frame: Option<(u32, u32)>) -> Option<String> {
-    let (width, height) = frame.or(facts.size).filter(|_| facts.is_pano)?;
+/// The properties that viewers need for a full sphere. Mapillary's panoramas are not cropped.
+fn panorama(about: &str, metadata: &PictureMetadata, frame: Option<(u32, u32)>) -> Option<String> {
+    let (width, height) = frame.or(metadata.size).filter(|_| metadata.is_pano)?;
     let about = escaped(about);
     let mut text = format!(
         "<rdf:Description rdf:about=\"{about}\" xmlns:rdf=\"{RDF}\" xmlns:GPano=\"{GPANO}\">\n\
@@ -249,7 +250,7 @@ fn panorama(about: &str, facts: &Facts, frame: Option<(u32, u32)>) -> Option<Str
          <GPano:CroppedAreaLeftPixels>0</GPano:CroppedAreaLeftPixels>\n\
          <GPano:CroppedAreaTopPixels>0</GPano:CroppedAreaTopPixels>\n"
     );
-    if let Some(heading) = facts.heading {
+    if let Some(heading) = metadata.heading {
         writeln!(text, "<GPano:PoseHeadingDegrees>{heading:.6}</GPano:PoseHeadingDegrees>")
             .unwrap_or_default();
     }
@@ -257,15 +258,15 @@ fn panorama(about: &str, facts: &Facts, frame: Option<(u32, u32)>) -> Option<Str
     Some(text)
 }
 
-/// Degrees, and minutes to the ninth digit: `35,9.123456789N`.
+/// Degrees and minutes with nine decimals: `35,9.123456789N`.
 fn arc(degrees: f64, [below, above]: [char; 2]) -> String {
     let side = if degrees.is_sign_negative() { below } else { above };
-    // In whole parts, so that no minute is rounded up to sixty.
+    // In whole units, so that minutes are never rounded up to 60.
     let parts = (degrees.abs() * 60e9).round();
     format!("{:.0},{:.9}{side}", (parts / 60e9).floor(), parts % 60e9 / 1e9)
 }
 
-/// Text that XML may hold; what it may not hold at all was taken out when the facts were made.
+/// Escapes text for XML. Control characters were removed before.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

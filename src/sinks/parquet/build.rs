@@ -1,4 +1,4 @@
-//! Records into the columns of a record batch.
+//! Builds record batches from records.
 
 use std::sync::Arc;
 
@@ -11,24 +11,26 @@ use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeU
 
 use super::geo::{BBOX, EDGES, GEOMETRY, outward};
 use crate::geo::{LonLat, wkb};
-use crate::record::{Column, Kind, Position, RAW, Record, TIMESTAMPS, Value, with_position};
+use crate::record::{
+    Column, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value, columns_with_geometry,
+};
 use crate::sinks::Layout;
 
-/// The columns that are being filled.
+/// Builders for the columns of a batch.
 pub(super) struct Batch<T: 'static> {
     schema: SchemaRef,
     columns: Vec<(&'static Column<T>, Builder)>,
-    place: Option<(Position<T>, BinaryBuilder, StructBuilder)>,
+    place: Option<(GeometryColumn<T>, BinaryBuilder, StructBuilder)>,
 }
 
 impl<T: Record> Batch<T> {
     pub(super) fn new(layout: &Layout) -> Self {
-        let (columns, position) = with_position::<T>(&layout.fields, layout.place);
+        let (columns, position) = columns_with_geometry::<T>(&layout.fields, layout.place);
         let mut fields = Vec::new();
         for column in &columns {
             fields.push(Field::new(column.name, data_type(column.kind), true));
             if column.kind == Kind::Time {
-                fields.push(Field::new(format!("{}{RAW}", column.name), DataType::Int64, true));
+                fields.push(Field::new(format!("{}{RAW_SUFFIX}", column.name), DataType::Int64, true));
             }
         }
         let place = position.map(|position| {
@@ -49,13 +51,13 @@ impl<T: Record> Batch<T> {
         self.place.is_some()
     }
 
-    /// Adds a record, and gives its place.
+    /// Adds a record; returns its point.
     pub(super) fn push(&mut self, record: &T) -> Option<LonLat> {
         for (column, builder) in &mut self.columns {
             builder.push(&(column.get)(record));
         }
         let (position, geometry, boxes) = self.place.as_mut()?;
-        let point = position.of(record);
+        let point = position.point(record);
         geometry.append_option(point.map(wkb::write));
         let edges = point.map(outward).unwrap_or_default();
         for (index, edge) in edges.into_iter().enumerate() {
@@ -67,7 +69,7 @@ impl<T: Record> Batch<T> {
         point
     }
 
-    /// The batch of what was added, in the order of the schema.
+    /// Returns the batch of the records added, with columns in the order of the schema.
     pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays = Vec::with_capacity(self.schema.fields().len());
         for (_, builder) in &mut self.columns {
@@ -94,18 +96,18 @@ fn data_type(kind: Kind) -> DataType {
     }
 }
 
-/// What a list holds, by the name that the Parquet specification gives it; Arrow's own is `item`.
+/// The field of list elements, with the name that the Parquet specification requires; Arrow's name is `item`.
 fn element(of: DataType) -> Field {
     Field::new("element", of, true)
 }
 
-/// The builder of a column's array.
+/// The array builder of a column.
 enum Builder {
     Text(StringBuilder),
     Integer(Int32Builder),
     Float(Float64Builder),
     Bool(BooleanBuilder),
-    /// Timestamps, and beside them the numbers that readers can't take for one.
+    /// Timestamps, and in a second column the values outside their range.
     Time(TimestampMillisecondBuilder, Int64Builder),
     Floats(ListBuilder<Float64Builder>),
     Texts(ListBuilder<StringBuilder>),
@@ -131,7 +133,7 @@ impl Builder {
         }
     }
 
-    /// Adds a value; one that is not of the column's kind is none.
+    /// Adds a value; a value of another kind becomes null.
     fn push(&mut self, value: &Value<'_>) {
         match (self, value) {
             (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
@@ -144,7 +146,7 @@ impl Builder {
             (Self::Bool(builder), _) => builder.append_null(),
             (Self::Time(timestamps, raw), value) => {
                 let number = if let Value::Time(number) = value { Some(*number) } else { None };
-                let fits = number.is_some_and(|number| TIMESTAMPS.contains(&number));
+                let fits = number.is_some_and(|number| TIMESTAMP_RANGE.contains(&number));
                 timestamps.append_option(number.filter(|_| fits));
                 raw.append_option(number.filter(|_| !fits));
             }
@@ -161,7 +163,7 @@ impl Builder {
         }
     }
 
-    /// Appends the arrays of what was added, and begins anew.
+    /// Appends the arrays of the values added, and starts new ones.
     fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
         let array: ArrayRef = match self {
             Self::Text(builder) => Arc::new(builder.finish()),

@@ -1,4 +1,4 @@
-//! What makes a Parquet file GeoParquet 1.1, and its geometry a native one.
+//! GeoParquet 1.1 metadata, and statistics of native geometries.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use serde_json::json;
 
 use crate::geo::{LonLat, wkb};
 
-/// The key of the metadata.
+/// The metadata key of GeoParquet.
 pub(super) const KEY: &str = "geo";
 
-/// The column of points.
+/// The column with points.
 pub(super) const GEOMETRY: &str = "geometry";
 
-/// The column of the box around each point.
+/// The column with the bounding box of each point.
 pub(super) const BBOX: &str = "bbox";
 
-/// The parts of [`BBOX`].
+/// The fields of [`BBOX`].
 pub(super) const EDGES: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
 
-/// The box around a point in 32 bits: rounded outwards, so that a search by it misses nothing.
+/// The bounding box of a point in 32 bits, rounded outwards so that a search by box misses no point.
 pub(super) fn outward(point: LonLat) -> [f32; 4] {
     [below(point.lon), below(point.lat), above(point.lon), above(point.lat)]
 }
@@ -41,7 +41,7 @@ fn above(degrees: f64) -> f32 {
     if f64::from(nearest) < degrees { nearest.next_up() } else { nearest }
 }
 
-/// The box around all points that were added.
+/// The bounding box of all points added.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Extent(Option<[f64; 4]>);
 
@@ -51,7 +51,7 @@ impl Extent {
         self.0 = Some([west.min(lon), south.min(lat), east.max(lon), north.max(lat)]);
     }
 
-    /// The value of the key `geo`. No `crs` means longitude and latitude on WGS84 (OGC:CRS84).
+    /// The value of the key `geo`. Without `crs`, coordinates are longitude and latitude on WGS84 (OGC:CRS84).
     pub(super) fn metadata(&self) -> String {
         let edge = |edge| json!([BBOX, edge]);
         let [xmin, ymin, xmax, ymax] = EDGES.map(edge);
@@ -67,11 +67,11 @@ impl Extent {
     }
 }
 
-/// Lets the writer of native geometries note the box of each row group.
+/// Registers statistics of native geometries: the bounding box of each row group.
 ///
-/// The Parquet library brings its own for this, with fifteen crates behind it; ours knows points. It is one for the
-/// process: if the program has chosen another, that one serves.
-pub(super) fn note_boxes() {
+/// The `parquet` crate has its own, with fifteen more dependencies. Registration is global; if the program has
+/// registered another implementation, that one is used.
+pub(super) fn register_box_statistics() {
     init_geo_stats_accumulator_factory(Arc::new(Boxes)).ok();
 }
 
@@ -85,7 +85,7 @@ impl GeoStatsAccumulatorFactory for Boxes {
 
 struct PointBox {
     extent: Extent,
-    /// False once something else than a point came, of which nothing is known.
+    /// False after a value that is not a point, so that no box is known.
     valid: bool,
 }
 
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_small_box_holds_the_point_and_nothing_much_besides() {
+    fn the_bounding_box_contains_the_point_and_is_tight() {
         for degrees in [33.1, -33.1, 0.0, -0.0, 1e-300, -1e-300, 179.999_999_999, f64::MAX, 35.0] {
             let (low, high) = (below(degrees), above(degrees));
             assert!(f64::from(low) <= degrees && degrees <= f64::from(high), "{degrees}");

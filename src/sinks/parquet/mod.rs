@@ -1,11 +1,10 @@
-//! Parquet, and GeoParquet where the records have a place.
+//! Parquet, and GeoParquet for records with a geometry.
 
 mod build;
 mod geo;
 mod plan;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -13,116 +12,86 @@ use ::parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
 use arrow_schema::SchemaRef;
-use async_trait::async_trait;
 
 use self::build::Batch;
 use self::geo::Extent;
-use super::{Compression, Encoder, FileSink, Layout, Sink, Written};
-use crate::error::Result;
-use crate::record::{Fields, Place, Record};
-use crate::sources::RecordStream;
+use super::table::{geometry_option, table_sink};
+use super::{Compression, Encoder, Layout};
+use crate::record::Record;
 
-/// Writes a table as a Parquet file; as GeoParquet 1.1 if its records have a place.
-///
-/// Ids are text, times are timestamps of milliseconds in UTC, angles and
-/// metres are doubles, sizes are 32-bit integers, lists are lists; absent values
-/// are nulls. Of a place come the column `geometry` (WKB points in degrees,
-/// longitude first, OGC:CRS84) and its covering `bbox`, four 32-bit floats
-/// rounded outwards, by which readers skip row groups and pages. The notes of the footer, `geo` among them, stand in
-/// the metadata of the embedded Arrow schema too, where pyarrow's `read_schema` looks.
-///
-/// Odd values that Mapillary serves are kept and fail no reader: an altitude that
-/// went through 32 bits unsigned is a double like any other; a capture time
-/// outside the years 1 to 9999, which many readers refuse together with the
-/// whole file, is null in `captured_at` and stands in `captured_at_raw` as
-/// milliseconds.
-///
-/// ```
-/// use streetflow::{Flow, Metadata, ParquetSink, Place, Result, sinks::Compression};
-///
-/// # #[tokio::main] async fn main() -> Result<()> {
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("img_meta_dataset.parquet");
-/// let sink = ParquetSink::create(&path)
-///     .fields(&"captured_at,computed_geometry".parse()?)
-///     .place(Place::Best)
-///     .compression(Compression::Zstd(3));
-/// Flow::from(futures::stream::empty::<Result<Metadata>>()).into_sink(sink).await?;
-/// assert!(std::fs::read(&path).unwrap().ends_with(b"PAR1"));
-/// # Ok(()) }
-/// ```
-pub struct ParquetSink {
-    path: PathBuf,
-    layout: Layout,
+table_sink! {
+    /// Writes a table as a Parquet file, as GeoParquet 1.1 if the records have a geometry.
+    ///
+    /// | Values | Parquet type |
+    /// |---|---|
+    /// | ids and other texts | string |
+    /// | times | timestamp in milliseconds, UTC |
+    /// | angles, metres and degrees | double |
+    /// | sizes | 32-bit integer |
+    /// | lists | list |
+    /// | missing values | null |
+    ///
+    /// The column `geometry` has WKB points in degrees, longitude first (OGC:CRS84). The column `bbox`, four 32-bit
+    /// floats rounded outwards, covers it, so that readers can skip row groups and pages. All key-value metadata,
+    /// including `geo`, is also in the embedded Arrow schema, where pyarrow's `read_schema` finds it.
+    ///
+    /// Odd values from Mapillary are preserved. A capture time outside the years 1 to 9999, which makes many readers
+    /// reject the whole file, is null in `captured_at`; `captured_at_raw` has its milliseconds.
+    ///
+    /// ```
+    /// use streetflow::{Flow, GeometryChoice, Metadata, ParquetSink, Result, sinks::Compression};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("img_meta_dataset.parquet");
+    /// let sink = ParquetSink::create(&path)
+    ///     .fields(&"captured_at,computed_geometry".parse()?)
+    ///     .geometry(GeometryChoice::Best)
+    ///     .compression(Compression::Zstd(3));
+    /// Flow::from(futures::stream::empty::<Result<Metadata>>()).into_sink(sink).await?;
+    /// assert!(std::fs::read(&path).unwrap().ends_with(b"PAR1"));
+    /// # Ok(()) }
+    /// ```
+    ParquetSink, ParquetEncoder::new
 }
 
+geometry_option!(ParquetSink);
+
 impl ParquetSink {
-    /// A Parquet file at `path`; nothing is touched before records come.
-    pub fn create(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), layout: Layout::default() }
-    }
-
-    /// The same as a layout says.
-    pub fn layout(mut self, layout: &Layout) -> Self {
-        self.layout = layout.clone();
-        self
-    }
-
-    /// The fields of metadata that become columns, in order; other records have fixed columns.
-    pub fn fields(mut self, fields: &Fields) -> Self {
-        self.layout = self.layout.fields(fields);
-        self
-    }
-
-    /// Which point of an image is its geometry.
-    pub fn place(mut self, place: Place) -> Self {
-        self.layout = self.layout.place(place);
-        self
-    }
-
-    /// How pages are compressed: Zstandard of level 1 unless told.
+    /// Sets the compression of pages. The default is Zstandard level 1.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.layout = self.layout.compression(compression);
         self
     }
 
-    /// Types the geometry as Parquet's own GEOMETRY besides; pyarrow before 20 and polars 2.1 can't open such a file.
+    /// Also gives the geometry column Parquet's logical type GEOMETRY.
+    ///
+    /// pyarrow before 20 and polars 2.1 can't open such a file.
     pub fn native_geometry(mut self) -> Self {
         self.layout = self.layout.native_geometry();
         self
     }
 
-    /// A word about the file in its metadata, under `streetflow:<name>`.
+    /// Adds an entry `streetflow:<name>` to the key-value metadata of the file.
     pub fn note(mut self, name: &str, text: impl Into<String>) -> Self {
         self.layout = self.layout.note(name, text);
         self
     }
 }
 
-#[async_trait]
-impl<T: Record> Sink<T> for ParquetSink {
-    async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
-        let Self { path, layout } = *self;
-        let encoder = move |out| -> io::Result<Box<dyn Encoder<T>>> {
-            Ok(Box::new(ParquetEncoder::new(out, &layout)?))
-        };
-        Box::new(FileSink::create(path, encoder)).drain(records).await
-    }
-}
-
-/// Records to Parquet bytes.
+/// Encodes records as Parquet.
 pub struct ParquetEncoder<T: 'static, W: Write + Send> {
     writer: ArrowWriter<W>,
     batch: Batch<T>,
     schema: SchemaRef,
-    /// What the file says of itself, in its footer and again in the schema that is embedded there for Arrow.
+    /// Key-value metadata of the file, repeated in the embedded Arrow schema.
     notes: Vec<(String, String)>,
-    /// The box around all places; none where records have no place.
+    /// Bounding box of all points; `None` for records without a geometry.
     extent: Option<Extent>,
 }
 
 impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
-    /// An encoder whose schema is the record's columns.
+    /// Creates an encoder with a schema of the record's columns.
     pub fn new(out: W, layout: &Layout) -> io::Result<Self> {
         let batch = Batch::<T>::new(layout);
         let schema = batch.schema();
@@ -132,7 +101,7 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
             .with_parquet_schema(parquet_schema)
-            // It is written at the end, when all that goes into it is known.
+            // Written at the end, when all metadata is known.
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options).map_err(plain)?;
         let extent = batch.has_position().then(Extent::default);
@@ -157,7 +126,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         let geo = self.extent.as_ref().map(|extent| (geo::KEY.to_owned(), extent.metadata()));
-        // Readers that look at the embedded schema see its metadata only, and not the footer's.
+        // Readers of the embedded schema do not see the metadata of the footer.
         let notes = self.notes.iter().cloned().chain(geo.clone()).collect();
         let schema = self.schema.as_ref().clone().with_metadata(notes);
         let schema = (ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&schema));
@@ -169,7 +138,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
     }
 }
 
-/// What the disk said, without the wrapping that would hide it: a full disk gets other advice than a missing right.
+/// Unwraps the I/O error, because hints depend on its kind, such as a full disk.
 fn plain(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {

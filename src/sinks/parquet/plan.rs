@@ -1,4 +1,4 @@
-//! How a file is laid out: its schema, the encoding of each column, row groups and notes.
+//! The layout of a file: schema, encodings, row groups and metadata.
 
 use std::sync::Arc;
 
@@ -14,34 +14,34 @@ use super::geo::{self, GEOMETRY};
 use crate::record::{Kind, Record};
 use crate::sinks::{Compression, Layout};
 
-/// Rows of a row group: what one thread of a reader takes, and what a search by place skips. Engines ask for 65,536
-/// to 122,880; the least of it holds the least memory while it is written.
+/// Rows per row group: the unit that a reader thread processes and a search by box skips. Engines recommend 65,536 to
+/// 122,880; the smallest value needs the least memory for writing.
 const GROUP_ROWS: usize = 65_536;
 
-/// Bytes of a row group at the most, encoded: it is held in memory until it is whole.
+/// Maximum encoded bytes of a row group, which is held in memory until it is complete.
 const GROUP_BYTES: usize = 256 << 20;
 
-/// Rows of a page at the most, so that a search by place reads little of a row group.
+/// Maximum rows of a page, so that a search by box reads little of a row group.
 const PAGE_ROWS: usize = 8192;
 
-/// Bytes of a page at the most. Pages are copied and compressed as one: so small, that is done in the cache and in
-/// memory that is at hand, which saves a quarter of all time and costs 0.2 % of the file.
+/// Maximum bytes of a page. Small pages are compressed in the cache, which saves a quarter of the time and makes the
+/// file 0.2 % larger.
 const PAGE_BYTES: usize = 128 << 10;
 
-/// The schema as Parquet has it; a native geometry differs from a binary column in its logical type.
+/// The Parquet schema. A native geometry is a binary column with a logical type.
 pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<SchemaDescriptor> {
     let plain = ArrowSchemaConverter::new().convert(schema)?;
     if !native_geometry || schema.column_with_name(GEOMETRY).is_none() {
         return Ok(plain);
     }
-    geo::note_boxes();
+    geo::register_box_statistics();
     let native = |field: &Arc<Type>| {
         if field.name() != GEOMETRY {
             return Ok(Arc::clone(field));
         }
         Type::primitive_type_builder(field.name(), field.get_physical_type())
             .with_repetition(field.get_basic_info().repetition())
-            // The default, said all the same: DuckDB 2.0 knows no system otherwise.
+            // The default, set explicitly because DuckDB 2.0 detects no system otherwise.
             .with_logical_type(Some(LogicalType::geometry(Some("OGC:CRS84".to_owned()))))
             .build()
             .map(Arc::new)
@@ -52,7 +52,7 @@ pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<S
     Ok(SchemaDescriptor::new(Arc::new(root)))
 }
 
-/// What the file says of itself, by key; what is known at its end only comes later.
+/// Key-value metadata that is known at the start of the file.
 pub(super) fn notes(has_geometry: bool, layout: &Layout) -> Vec<(String, String)> {
     let mut notes = vec![("streetflow:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
     if has_geometry {
@@ -73,14 +73,14 @@ pub(super) fn properties<T: Record>(
         .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_data_page_size_limit(PAGE_BYTES)
-        // The limit of rows is looked at between such batches only.
+        // The row limit of pages is only checked between such batches.
         .set_write_batch_size(1024)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_compression(codec(layout.compression)?)
         .set_key_value_metadata(Some(notes));
     for leaf in schema.columns() {
         let path = leaf.path();
-        // A path has parts: `bbox.xmin` as one word would name nothing.
+        // `bbox.xmin` must be a path of two parts.
         let column =
             T::COLUMNS.iter().find(|column| path.parts().first().is_some_and(|part| part == column.name));
         let path = ColumnPath::new(path.parts().to_vec());
@@ -93,12 +93,12 @@ pub(super) fn properties<T: Record>(
     Ok(properties.build())
 }
 
-/// A dictionary where values come again, differences where times follow each other, else plain values: every reader
-/// knows these. The geometry and its box are columns of no record.
+/// Dictionary for repeated values, delta for times, else plain. All readers support these. The geometry and its
+/// bounding box are no columns of the record.
 fn encoding(column: Option<(Kind, bool)>) -> (bool, Option<Encoding>) {
     match column {
         Some((Kind::Time, _)) => (false, Some(Encoding::DELTA_BINARY_PACKED)),
-        // The library packs truths by itself.
+        // The library packs booleans itself.
         Some((Kind::Bool, _)) => (false, None),
         Some((_, repeats)) => (repeats, None),
         None => (false, None),

@@ -1,4 +1,4 @@
-//! Records from GeoJSON: feature collections and features a line.
+//! Records from GeoJSON: feature collections and newline-delimited features.
 
 mod split;
 
@@ -11,15 +11,15 @@ use ::geojson::{Geometry, GeometryValue, JsonObject, JsonValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use self::split::{Broken, Split};
-use super::lane::{self, Lane};
-use super::table::{self, Row, Table};
+use self::split::{SplitError, Splitter};
+use super::messages::{self, Row, TableInfo};
+use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::{Error, Result};
 use crate::geo::LonLat;
-use crate::record::{Column, Kind, Placing, Record, Value};
+use crate::record::{Column, GeometryReader, Kind, Record, Value};
 
-/// A feature without what we have no use for: the library's own type keeps foreign members too, at half the speed.
+/// A feature without foreign members. The type of the `geojson` crate includes them, at half the speed.
 #[derive(Deserialize)]
 struct Feature {
     r#type: FeatureType,
@@ -28,13 +28,13 @@ struct Feature {
     properties: Option<JsonObject>,
 }
 
-/// A feature of more values than this would take hundreds of times its length in memory.
-const MOST_VALUES: usize = 1_000_000;
+/// Limit of values in a feature, because each takes hundreds of times its length in memory.
+const MAX_VALUES: usize = 1_000_000;
 
 impl Feature {
     fn read(text: &[u8]) -> std::result::Result<Self, String> {
-        if text.len() > MOST_VALUES && memchr::memchr_iter(b',', text).count() > MOST_VALUES {
-            return Err("it has more than a million values".to_owned());
+        if text.len() > MAX_VALUES && memchr::memchr_iter(b',', text).count() > MAX_VALUES {
+            return Err("it has more than 1,000,000 values".to_owned());
         }
         serde_json::from_slice(text).map_err(|fault| fault.to_string())
     }
@@ -45,20 +45,19 @@ enum FeatureType {
     Feature,
 }
 
-/// The features that tell which properties there are.
-const FIRST_FEATURES: usize = 1000;
+/// Features that are read to collect the property names.
+const MAX_HEADER_FEATURES: usize = 1000;
 
-/// No more of them than this many bytes.
-const FIRST_BYTES: usize = 4 << 20;
+/// Limit of bytes of these features.
+const MAX_HEADER_BYTES: usize = 4 << 20;
 
-/// Records from the features of a GeoJSON file, one at a time.
+/// Reads records from the features of a GeoJSON file, one at a time.
 ///
-/// Properties become columns by their names; others are left alone. The
-/// geometry, a point, fills `lon` and `lat` unless the properties have them, or
-/// it is a copy of the computed place. A feature without its id among the properties has it from `id`. A feature that
-/// can't be read is an error of kind [`ErrorKind::Malformed`](crate::ErrorKind)
-/// and the next one follows; if it is the first one, or the file ends in the
-/// middle, the error is one of usage.
+/// - Properties become columns by name. Other properties are ignored.
+/// - The geometry, a point, fills `lon` and `lat`, unless properties have them or it is a copy of the computed point.
+/// - A feature without its id in the properties takes it from `id`.
+/// - An invalid feature is an error of kind [`Malformed`](crate::ErrorKind::Malformed), and the next feature follows. If
+///   it is the first feature, or the file is truncated, the error is of kind [`Usage`](crate::ErrorKind::Usage).
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -71,15 +70,15 @@ const FIRST_BYTES: usize = 4 << 20;
 /// # Ok(()) }
 /// ```
 pub struct GeoJsonSource<T: 'static> {
-    table: Table,
-    split: Split<BufReader<Box<dyn Read + Send>>>,
-    /// What was read to know the header.
+    table: TableInfo,
+    split: Splitter<BufReader<Box<dyn Read + Send>>>,
+    /// Features that were read to collect the property names.
     first: VecDeque<Vec<u8>>,
     columns: HashMap<&'static str, &'static Column<T>>,
-    /// The key that a feature's `id` is.
+    /// The column that `id` fills.
     id: Option<&'static Column<T>>,
-    position: Option<Placing<T>>,
-    /// Whether one of the first features has a geometry, or the id of an image.
+    geometry_reader: Option<GeometryReader<T>>,
+    /// What the first features have.
     seen: Seen,
 }
 
@@ -93,51 +92,57 @@ impl<T: Record> GeoJsonSource<T> {
     /// Opens a feature collection and reads its first features.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::new(path.display().to_string(), table::open(path)?)
+        Self::new(path.display().to_string(), messages::open_file(path)?)
     }
 
-    /// Opens a file with a feature a line, or with RFC 8142's separators.
+    /// Opens newline-delimited GeoJSON, with or without the record separators of RFC 8142.
     pub fn open_lines(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::lines(path.display().to_string(), table::open(path)?)
+        Self::lines(path.display().to_string(), messages::open_file(path)?)
     }
 
-    /// Reads a feature collection from anything; `name` is how messages call it.
+    /// Reads a feature collection from any reader. `name` is its name in error messages.
     pub fn new(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        Self::of(name.into(), Split::collection(buffered(from)), VecDeque::new())
+        Self::from_split(name.into(), Splitter::collection(buffered(from)), VecDeque::new())
     }
 
-    /// Reads a feature a line from anything; `name` is how messages call it.
+    /// Reads newline-delimited GeoJSON from any reader. `name` is its name in error messages.
     pub fn lines(name: impl Into<String>, from: impl Read + Send + 'static) -> Result<Self> {
-        Self::of(name.into(), Split::sequence(buffered(from)), VecDeque::new())
+        Self::from_split(name.into(), Splitter::sequence(buffered(from)), VecDeque::new())
     }
 
-    #[cfg(feature = "cli")]
     pub(super) fn retype<U: Record>(self) -> Result<GeoJsonSource<U>> {
-        GeoJsonSource::of(self.table.name, self.split, self.first)
+        GeoJsonSource::from_split(self.table.name, self.split, self.first)
     }
 
-    fn of(
+    fn from_split(
         name: String,
-        split: Split<BufReader<Box<dyn Read + Send>>>,
+        split: Splitter<BufReader<Box<dyn Read + Send>>>,
         first: VecDeque<Vec<u8>>,
     ) -> Result<Self> {
         let columns = T::COLUMNS.iter().map(|column| (column.name, column)).collect();
         let id = T::COLUMNS.iter().rfind(|column| column.field.is_none());
-        let table = Table::new(name, "feature");
-        let mut source =
-            Self { table, split, first, columns, id, position: Placing::new(), seen: Seen::default() };
-        source.read_ahead()?;
+        let table = TableInfo::new(name, "feature");
+        let mut source = Self {
+            table,
+            split,
+            first,
+            columns,
+            id,
+            geometry_reader: GeometryReader::new(),
+            seen: Seen::default(),
+        };
+        source.prefetch()?;
         source.read_header()?;
-        source.table.check::<T>()?;
+        source.table.check_header::<T>()?;
         Ok(source)
     }
 
-    /// Features need not have the same properties, so the first thousand are asked.
-    fn read_ahead(&mut self) -> Result<()> {
+    /// Reads the first features, because features may have different properties.
+    fn prefetch(&mut self) -> Result<()> {
         let mut size: usize = self.first.iter().map(Vec::len).sum();
-        while self.first.len() < FIRST_FEATURES && size < FIRST_BYTES {
-            let next = self.split.next().map_err(|why| self.broken(self.first.len(), why))?;
+        while self.first.len() < MAX_HEADER_FEATURES && size < MAX_HEADER_BYTES {
+            let next = self.split.next().map_err(|why| self.split_error(self.first.len(), why))?;
             let Some(text) = next else { break };
             size += text.len();
             self.first.push_back(text);
@@ -173,22 +178,24 @@ impl<T: Record> GeoJsonSource<T> {
                 }
             }
         }
-        // Without a single feature there is nothing to name, and nothing to miss.
+        // Without features there are no property names, and none is missing.
         if self.first.is_empty() {
             self.table.header.extend(T::COLUMNS.iter().map(|column| column.name.to_owned()));
         }
         match first_fault {
-            Some(fault) if known.is_empty() => Err(self.no_feature(&Row { number: 1, first: true }, &fault)),
+            Some(fault) if known.is_empty() => {
+                Err(self.not_a_feature(&Row { number: 1, first: true }, &fault))
+            }
             _ => Ok(()),
         }
     }
 
-    fn no_feature(&self, row: &Row, fault: &str) -> Error {
-        let why = format!(" is not one: {}", table::printable(fault, 200));
-        let error = self.table.refuse_row(row, &why);
+    fn not_a_feature(&self, row: &Row, fault: &str) -> Error {
+        let why = format!(" is invalid: {}", messages::printable(fault, 200));
+        let error = self.table.row_error(row, &why);
         if row.first {
-            error.hint(
-                "`--input-format geojsonseq` wants one feature a line, `geojson` one feature collection",
+            error.with_hint(
+                "`--input-format geojsonseq` expects one feature per line, `geojson` one feature collection",
             )
         } else {
             error
@@ -196,55 +203,54 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     /// Whether one of the first features has a geometry.
-    #[cfg(feature = "cli")]
     pub(super) fn has_geometry(&self) -> bool {
         self.seen.geometry
     }
 
-    /// Whether one of the first features has an id that is not its sequence's.
-    #[cfg(feature = "cli")]
+    /// Whether one of the first features has an `id` that is not its sequence id.
     pub(super) fn has_image_id(&self) -> bool {
         self.seen.image
     }
 
-    /// The properties that fill nothing.
-    #[cfg(feature = "cli")]
+    /// The properties that fill no column of the record.
     pub(super) fn unread(&self) -> Vec<String> {
         let fills = |name: &String| self.columns.contains_key(name.as_str()) || name == "geometry";
         self.table.header.iter().filter(|name| !fills(name)).cloned().collect()
     }
 
-    /// The names of the properties of the first thousand features, and `geometry` if one of them has any.
+    /// The property names of the first 1,000 features, and `geometry` if one of them has one.
     pub fn header(&self) -> &[String] {
         &self.table.header
     }
 
-    /// Reads these properties only, besides those without which there is no record: what else is wrong in a feature
-    /// does not matter. The geometry of an image is in `lon` and `lat`.
+    /// Reads only these properties and the required ones. Invalid values in other properties are ignored. The geometry
+    /// belongs to `lon` and `lat`.
     pub fn only(mut self, names: &[&str]) -> Self {
         self.columns.retain(|_, column| column.required || names.contains(&column.name));
-        self.position = self.position.filter(|position| names.iter().any(|name| position.is_half(name)));
+        self.geometry_reader = self
+            .geometry_reader
+            .filter(|geometry_reader| names.iter().any(|name| geometry_reader.is_coordinate(name)));
         self
     }
 
-    pub(super) fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &TableInfo {
         &self.table
     }
 
-    pub(super) fn table_mut(&mut self) -> &mut Table {
+    pub(super) fn table_mut(&mut self) -> &mut TableInfo {
         &mut self.table
     }
 
-    fn broken(&self, features: usize, why: Broken) -> Error {
+    fn split_error(&self, features: usize, why: SplitError) -> Error {
         let why = match why {
-            Broken::Io(error) => error.to_string(),
-            Broken::Text(why) => table::printable(&why, 300),
+            SplitError::Io(error) => error.to_string(),
+            SplitError::Text(why) => messages::printable(&why, 300),
         };
-        self.table.refuse(&format!("after {features} features: {why}"))
+        self.table.error(&format!("after {features} features: {why}"))
     }
 
-    /// Reads features until the end.
-    fn pump(mut self, lane: &mut Lane<T>) {
+    /// Sends all features.
+    fn send_records(mut self, sender: &mut BatchSender<T>) {
         for number in 1.. {
             let text = match self.first.pop_front() {
                 Some(text) => Ok(Some(text)),
@@ -253,11 +259,11 @@ impl<T: Record> GeoJsonSource<T> {
             let more = match text {
                 Ok(Some(text)) => {
                     let row = Row { number, first: number == 1 };
-                    lane.fill(|record| self.read(record, &text, &row))
+                    sender.fill(|record| self.read(record, &text, &row))
                 }
                 Ok(None) => return,
                 Err(why) => {
-                    lane.push(Err(self.broken(usize::try_from(number - 1).unwrap_or(usize::MAX), why)))
+                    sender.push(Err(self.split_error(usize::try_from(number - 1).unwrap_or(usize::MAX), why)))
                 }
             };
             if !more {
@@ -267,7 +273,7 @@ impl<T: Record> GeoJsonSource<T> {
     }
 
     fn read(&self, record: &mut T, text: &[u8], row: &Row) -> Result<()> {
-        let feature = Feature::read(text).map_err(|fault| self.no_feature(row, &fault))?;
+        let feature = Feature::read(text).map_err(|fault| self.not_a_feature(row, &fault))?;
         let FeatureType::Feature = feature.r#type;
         let properties = feature.properties.unwrap_or_default();
         let mut has_id = None;
@@ -285,44 +291,43 @@ impl<T: Record> GeoJsonSource<T> {
             column.required && has_id != Some(column.name) && !properties.contains_key(column.name)
         };
         if let Some(lacking) = T::COLUMNS.iter().find(lacks) {
-            return Err(self.table.refuse_row(row, &format!(": it has no property `{}`", lacking.name)));
+            return Err(self.table.row_error(row, &format!(": it has no property `{}`", lacking.name)));
         }
         for (name, value) in &properties {
             let Some(column) = self.columns.get(name.as_str()) else { continue };
-            // The double that was made of a number does not tell how many digits stood there.
+            // A double does not show how many digits the number has in the file.
             let exact = (value.is_f64() && matches!(column.kind, Kind::Integer | Kind::Time))
-                .then(|| as_written(text, name))
+                .then(|| original_text(text, name))
                 .flatten();
             self.set(record, column, exact.as_ref().unwrap_or(value), row)?;
         }
-        if let (Some(position), Some(geometry)) = (&self.position, feature.geometry) {
+        if let (Some(geometry_reader), Some(geometry)) = (&self.geometry_reader, feature.geometry) {
             let GeometryValue::Point { coordinates } = &geometry.value else {
-                let why =
-                    format!(": its geometry is a {}, and an image's is a Point", geometry.value.type_name());
-                return Err(self.table.refuse_row(row, &why));
+                let why = format!(": its geometry is a {}, expected a Point", geometry.value.type_name());
+                return Err(self.table.row_error(row, &why));
             };
             if let [lon, lat, ..] = *coordinates.as_slice() {
-                let has_columns = properties.keys().any(|name| position.is_half(name));
-                position
+                let has_columns = properties.keys().any(|name| geometry_reader.is_coordinate(name));
+                geometry_reader
                     .fill(record, LonLat { lon, lat }, has_columns)
-                    .map_err(|why| self.refuse(row, why))?;
+                    .map_err(|why| self.row_error(row, why))?;
             }
         }
-        record.settle().map_err(|why| self.refuse(row, why))
+        record.validate().map_err(|why| self.row_error(row, why))
     }
 
-    fn refuse(&self, row: &Row, why: &str) -> Error {
-        self.table.refuse_row(row, &format!(": {why}"))
+    fn row_error(&self, row: &Row, why: &str) -> Error {
+        self.table.row_error(row, &format!(": {why}"))
     }
 
     fn set(&self, record: &mut T, column: &Column<T>, value: &JsonValue, row: &Row) -> Result<()> {
         let shown = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        self.table.set(record, column, value_of(column.kind, value), row, shown)
+        self.table.set_value(record, column, value_of(column.kind, value), row, shown)
     }
 }
 
-/// A property's number as the text that stands in the file.
-fn as_written(feature: &[u8], name: &str) -> Option<JsonValue> {
+/// A number of a feature's properties as it is written in the file.
+fn original_text(feature: &[u8], name: &str) -> Option<JsonValue> {
     #[derive(Deserialize)]
     struct Written<'a> {
         #[serde(borrow)]
@@ -336,12 +341,12 @@ fn buffered(from: impl Read + Send + 'static) -> BufReader<Box<dyn Read + Send>>
     BufReader::with_capacity(1 << 16, Box::new(from))
 }
 
-/// A property as a value of a kind; text is read as a CSV cell is, for some tools write everything as text.
+/// Converts a property to a value. Strings are parsed like CSV cells, because some tools write all values as strings.
 fn value_of(kind: Kind, value: &JsonValue) -> std::result::Result<Value<'_>, &'static str> {
     Ok(match (kind, value) {
         (_, JsonValue::Null) => Value::Null,
         (kind, JsonValue::String(text)) => return kind.parse(text),
-        // An id that is a number is fine if it is whole; one with a point says so and is refused.
+        // A whole number is a valid id. A number with a decimal point is rejected later, with the reason.
         (Kind::Text, JsonValue::Number(number)) => Value::Text(number.to_string().into()),
         (Kind::Integer | Kind::Time, JsonValue::Number(number)) => {
             return Ok(match kind.parse(&number.to_string())? {
@@ -380,6 +385,6 @@ impl<T: Record> Source for GeoJsonSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        reader_channel::from_thread(self.table.clone(), move |sender| self.send_records(sender))
     }
 }

@@ -1,50 +1,50 @@
-//! Cuts a GeoJSON file into its features, each as the bytes that it is written in.
+//! Splits a GeoJSON file into the bytes of its features.
 //!
-//! Only brackets and strings are understood here, so that a feature that is no
-//! good costs itself and nothing else, and memory holds one at a time.
+//! Only brackets and strings are parsed here, so that an invalid feature affects no other, and memory holds one feature
+//! at a time.
 
 use std::io::{self, BufRead};
 
-use super::super::LONGEST_ROW;
-use crate::geo::crs::{CONVERT, Crs, foreign};
+use super::super::MAX_ROW_LEN;
+use crate::geo::crs::{CONVERT, Crs, unsupported};
 
 /// The record separator of RFC 8142.
 const RS: u8 = 0x1e;
 
-/// Why there is no next feature.
+/// Why the next feature can't be read.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(super) enum SplitError {
     /// Reading failed.
     Io(io::Error),
-    /// The text is not what it should be.
+    /// The text is invalid.
     Text(String),
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for SplitError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-fn broken(why: impl Into<String>) -> Broken {
-    Broken::Text(why.into())
+fn split_error(why: impl Into<String>) -> SplitError {
+    SplitError::Text(why.into())
 }
 
-/// The features of a feature collection or of a sequence, one after the other.
-pub(super) struct Split<R> {
+/// The features of a feature collection or of a sequence, one after another.
+pub(super) struct Splitter<R> {
     bytes: Bytes<R>,
     form: Form,
 }
 
 enum Form {
     Collection(Part),
-    /// A feature a line; with RS before the first, from RS to RS.
+    /// One feature per line; after a leading RS, features separated by RS.
     Sequence {
         separator: Option<u8>,
     },
 }
 
-/// Where in a collection the next byte is.
+/// The position in a collection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Start,
@@ -53,7 +53,7 @@ enum Part {
     End,
 }
 
-impl<R: BufRead> Split<R> {
+impl<R: BufRead> Splitter<R> {
     pub(super) fn collection(from: R) -> Self {
         Self { bytes: Bytes(from), form: Form::Collection(Part::Start) }
     }
@@ -62,8 +62,8 @@ impl<R: BufRead> Split<R> {
         Self { bytes: Bytes(from), form: Form::Sequence { separator: None } }
     }
 
-    /// The next feature's text, or whatever stands in its place; `None` at a good end.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Broken> {
+    /// The text of the next feature, even if it is invalid; `None` at the regular end.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, SplitError> {
         match &mut self.form {
             Form::Collection(part) => in_collection(&mut self.bytes, part),
             Form::Sequence { separator } => in_sequence(&mut self.bytes, separator),
@@ -74,7 +74,7 @@ impl<R: BufRead> Split<R> {
 fn in_sequence<R: BufRead>(
     bytes: &mut Bytes<R>,
     separator: &mut Option<u8>,
-) -> Result<Option<Vec<u8>>, Broken> {
+) -> Result<Option<Vec<u8>>, SplitError> {
     loop {
         let Some(first) = bytes.begin()? else { return Ok(None) };
         let separator = *separator.get_or_insert(if first == RS { RS } else { b'\n' });
@@ -88,15 +88,15 @@ fn in_sequence<R: BufRead>(
     }
 }
 
-fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Option<Vec<u8>>, Broken> {
+fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Option<Vec<u8>>, SplitError> {
     if *part == Part::Start {
         match bytes.begin()? {
-            None => return Err(broken("it is empty")),
+            None => return Err(split_error("it is empty")),
             Some(b'{') => bytes.take(),
-            Some(_) => return Err(broken("it does not begin with `{`, as a feature collection does")),
+            Some(_) => return Err(split_error("it does not begin with `{`, as a feature collection does")),
         }
         if !to_features(bytes)? {
-            return Err(broken("it has no list of `features`"));
+            return Err(split_error("it has no list of `features`"));
         }
         *part = Part::FirstFeature;
     }
@@ -109,13 +109,13 @@ fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Op
             *part = Part::End;
             while let Some(name) = member(bytes)? {
                 if name == b"\"features\"" {
-                    return Err(broken("it has two lists of `features`"));
+                    return Err(split_error("it has two lists of `features`"));
                 }
                 other_member(bytes, &name)?;
             }
             if bytes.begin()?.is_some() {
-                return Err(broken(
-                    "something follows after the end of the collection: is it two files in one?",
+                return Err(split_error(
+                    "there is more text after the end of the collection: is it two files in one?",
                 ));
             }
             return Ok(None);
@@ -123,7 +123,7 @@ fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Op
         (b',', Part::NextFeature) => bytes.take(),
         (_, Part::FirstFeature) => {}
         (other, _) => {
-            return Err(broken(format!("`{}` stands where a comma or `]` should", char::from(other))));
+            return Err(split_error(format!("expected a comma or `]`, found `{}`", char::from(other))));
         }
     }
     *part = Part::NextFeature;
@@ -131,18 +131,18 @@ fn in_collection<R: BufRead>(bytes: &mut Bytes<R>, part: &mut Part) -> Result<Op
     let mut text = Vec::new();
     bytes.value(Some(&mut text))?;
     if text.is_empty() {
-        return Err(broken("a feature is lacking between two commas"));
+        return Err(split_error("a feature is missing between two commas"));
     }
     Ok(Some(text))
 }
 
-/// Goes through the members of a collection up to the first feature; false if there is no such list.
-fn to_features<R: BufRead>(bytes: &mut Bytes<R>) -> Result<bool, Broken> {
+/// Skips the members before the first feature; returns false if there is no list of features.
+fn to_features<R: BufRead>(bytes: &mut Bytes<R>) -> Result<bool, SplitError> {
     while let Some(name) = member(bytes)? {
         match name.as_slice() {
             b"\"features\"" => {
                 if bytes.need()? != b'[' {
-                    return Err(broken("its `features` are no list"));
+                    return Err(split_error("its `features` are not a list"));
                 }
                 bytes.take();
                 return Ok(true);
@@ -151,8 +151,8 @@ fn to_features<R: BufRead>(bytes: &mut Bytes<R>) -> Result<bool, Broken> {
                 let mut kind = Vec::new();
                 bytes.value(Some(&mut kind))?;
                 if kind == b"\"Feature\"" {
-                    return Err(broken(
-                        "it begins with a single feature: if it has one a line, say `--input-format geojsonseq`",
+                    return Err(split_error(
+                        "it begins with a single feature: for one feature per line, use `--input-format geojsonseq`",
                     ));
                 }
             }
@@ -162,24 +162,24 @@ fn to_features<R: BufRead>(bytes: &mut Bytes<R>) -> Result<bool, Broken> {
     Ok(false)
 }
 
-/// A member of a collection that is not its features: only `crs` says something.
-fn other_member<R: BufRead>(bytes: &mut Bytes<R>, name: &[u8]) -> Result<(), Broken> {
+/// Skips a member of a collection; checks it if it is `crs`.
+fn other_member<R: BufRead>(bytes: &mut Bytes<R>, name: &[u8]) -> Result<(), SplitError> {
     if name != b"\"crs\"" {
         return bytes.value(None);
     }
     let mut crs = Vec::new();
     bytes.value(Some(&mut crs))?;
-    // Text that is no JSON is in no system that is known.
+    // Invalid JSON counts as an unknown system.
     let crs =
         serde_json::from_slice(&crs).unwrap_or_else(|_| String::from_utf8_lossy(&crs).into_owned().into());
-    match Crs::of_geojson(&crs) {
+    match Crs::from_geojson(&crs) {
         Crs::Wgs84 => Ok(()),
-        Crs::Near(name) | Crs::Other(name) => Err(broken(format!("{}: {CONVERT}", foreign(&name)))),
+        Crs::Near(name) | Crs::Other(name) => Err(split_error(format!("{}: {CONVERT}", unsupported(&name)))),
     }
 }
 
-/// Reads a member's name and the colon behind it; `None` at the end of the object.
-fn member<R: BufRead>(bytes: &mut Bytes<R>) -> Result<Option<Vec<u8>>, Broken> {
+/// Reads a member's name and the colon; `None` at the end of the object.
+fn member<R: BufRead>(bytes: &mut Bytes<R>) -> Result<Option<Vec<u8>>, SplitError> {
     if bytes.need()? == b',' {
         bytes.take();
     }
@@ -189,24 +189,24 @@ fn member<R: BufRead>(bytes: &mut Bytes<R>) -> Result<Option<Vec<u8>>, Broken> {
             return Ok(None);
         }
         b'"' => {}
-        other => return Err(broken(format!("`{}` stands where a member's name should", char::from(other)))),
+        other => return Err(split_error(format!("expected a member name, found `{}`", char::from(other)))),
     }
     let mut name = Vec::new();
     bytes.value(Some(&mut name))?;
     if bytes.need()? != b':' {
-        return Err(broken("a member has no value"));
+        return Err(split_error("a member has no value"));
     }
     bytes.take();
     bytes.need()?;
     Ok(Some(name))
 }
 
-/// What is left to read.
+/// The bytes left to read.
 struct Bytes<R>(R);
 
 impl<R: BufRead> Bytes<R> {
-    /// The next byte that is no white space or byte order mark; it stays. `None` at the end.
-    fn begin(&mut self) -> Result<Option<u8>, Broken> {
+    /// Peeks at the next byte that is not white space or a byte order mark; `None` at the end.
+    fn begin(&mut self) -> Result<Option<u8>, SplitError> {
         loop {
             let buffer = self.0.fill_buf()?;
             let Some(first) = buffer.first() else { return Ok(None) };
@@ -221,17 +221,17 @@ impl<R: BufRead> Bytes<R> {
         }
     }
 
-    /// The same inside a collection, which has an end of its own.
-    fn need(&mut self) -> Result<u8, Broken> {
-        self.begin()?.ok_or_else(|| broken("it ends in the middle: the file is not whole"))
+    /// Like `begin`, where the end of the file is an error.
+    fn need(&mut self) -> Result<u8, SplitError> {
+        self.begin()?.ok_or_else(|| split_error("the file is truncated"))
     }
 
     fn take(&mut self) {
         self.0.consume(1);
     }
 
-    /// Reads up to a separator or the end, and leaves the separator behind.
-    fn until(&mut self, separator: u8, text: &mut Vec<u8>) -> Result<(), Broken> {
+    /// Reads up to a separator, which is skipped, or to the end.
+    fn until(&mut self, separator: u8, text: &mut Vec<u8>) -> Result<(), SplitError> {
         loop {
             let buffer = self.0.fill_buf()?;
             if buffer.is_empty() {
@@ -247,15 +247,15 @@ impl<R: BufRead> Bytes<R> {
         }
     }
 
-    /// Reads one JSON value by its brackets and quotes, and keeps its text if asked to.
-    fn value(&mut self, mut text: Option<&mut Vec<u8>>) -> Result<(), Broken> {
+    /// Skips one JSON value by its brackets and quotes; appends its text to `text`.
+    fn value(&mut self, mut text: Option<&mut Vec<u8>>) -> Result<(), SplitError> {
         let (mut depth, mut quoted, mut escaped, mut begun) = (0_usize, false, false, false);
         loop {
             let buffer = self.0.fill_buf()?;
             if buffer.is_empty() {
-                return Err(broken("it ends in the middle: the file is not whole"));
+                return Err(split_error("the file is truncated"));
             }
-            // How much of the buffer belongs to the value, and whether the value ends there.
+            // Length of the value in this buffer, and whether it ends there.
             let (mut part, mut whole) = (buffer.len(), false);
             for (index, byte) in buffer.iter().enumerate() {
                 if quoted {
@@ -281,7 +281,7 @@ impl<R: BufRead> Bytes<R> {
                             break;
                         }
                     }
-                    // The end of a number or a word, which does not belong to it.
+                    // A delimiter ends a number or a literal and is not a part of it.
                     b'}' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => {
                         (part, whole) = (index, true);
                         break;
@@ -302,9 +302,9 @@ impl<R: BufRead> Bytes<R> {
     }
 }
 
-fn keep(text: &mut Vec<u8>, part: &[u8]) -> Result<(), Broken> {
-    if text.len() + part.len() > LONGEST_ROW {
-        return Err(broken("a feature is longer than 16 MiB"));
+fn keep(text: &mut Vec<u8>, part: &[u8]) -> Result<(), SplitError> {
+    if text.len() + part.len() > MAX_ROW_LEN {
+        return Err(split_error("a feature is longer than 16 MiB"));
     }
     text.extend_from_slice(part);
     Ok(())
@@ -314,10 +314,10 @@ fn keep(text: &mut Vec<u8>, part: &[u8]) -> Result<(), Broken> {
 mod tests {
     use super::*;
 
-    /// Reads a few bytes at a time, so that every seam of the buffer is met.
-    fn split(text: &str, buffer: usize, sequence: bool) -> Result<Vec<String>, Broken> {
+    /// Uses a small buffer, so that values cross its boundary at every byte.
+    fn split(text: &str, buffer: usize, sequence: bool) -> Result<Vec<String>, SplitError> {
         let reader = io::BufReader::with_capacity(buffer, text.as_bytes());
-        let mut split = if sequence { Split::sequence(reader) } else { Split::collection(reader) };
+        let mut split = if sequence { Splitter::sequence(reader) } else { Splitter::collection(reader) };
         let mut features = Vec::new();
         while let Some(feature) = split.next()? {
             features.push(String::from_utf8(feature).expect("UTF-8"));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collection_is_cut_at_its_features_wherever_the_buffer_ends() {
+    fn a_collection_is_split_at_its_features_wherever_the_buffer_ends() {
         let text = "\u{feff}{ \"bbox\":[1,2,3,4], \"name\" : \"a\\\"],[\", \"features\": [ {\"a\":\"}]\\\\\"} , 5,{\"b\":[{}]}\n], \"x\":{\"features\":[1]} }\n";
         for buffer in 1..40 {
             let features = split(text, buffer, false).expect("a collection");
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_is_cut_at_its_lines_or_at_rs() {
+    fn a_sequence_is_split_at_lines_or_at_rs() {
         for buffer in 1..20 {
             assert_eq!(
                 split("{\"a\":1}\n\r\n {\"b\"\n", buffer, true).expect("lines"),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_cut_short_is_told_at_every_byte() {
+    fn a_truncated_file_is_reported_at_every_byte() {
         let text = r#"{"type":"FeatureCollection","features":[{"a":1},{"b":[2]}],"x":1}"#;
         assert_eq!(split(text, 64, false).expect("whole").len(), 2);
         for end in 1..text.len() {
@@ -358,18 +358,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_collection_is_refused_with_the_reason() {
+    fn an_invalid_collection_is_rejected_with_the_reason() {
         let why = |text: &str| match split(text, 64, false) {
-            Err(Broken::Text(why)) => why,
+            Err(SplitError::Text(why)) => why,
             other => panic!("{text}: {other:?}"),
         };
         assert!(why("").contains("empty") && why(" \n").contains("empty"));
         assert!(why("[]").contains("does not begin"));
         assert!(why("{}").contains("no list of `features`"));
-        assert!(why(r#"{"features":{}}"#).contains("no list"));
+        assert!(why(r#"{"features":{}}"#).contains("not a list"));
         assert!(why(r#"{"type":"Feature","id":1}"#).contains("--input-format geojsonseq"));
         assert!(why(r#"{"features":[{} {}]}"#).contains("comma"));
-        assert!(why(r#"{"features":[,{}]}"#).contains("lacking"));
+        assert!(why(r#"{"features":[,{}]}"#).contains("missing"));
         assert!(why(r#"{"features":[]} {"features":[{}]}"#).contains("two files"));
         assert!(why(r#"{"features":[],"features":[{}]}"#).contains("two lists"));
         let crs =
@@ -379,7 +379,7 @@ mod tests {
         assert!(split(&crs.replace("EPSG::3857", "OGC:1.3:CRS84"), 64, false).is_ok());
         let behind = r#"{"features":[],"crs":{"type":"name","properties":{"name":"EPSG:2154"}}}"#;
         assert!(why(behind).contains("EPSG:2154"));
-        let endless = format!(r#"{{"features":["{}"#, "x".repeat(LONGEST_ROW + 1));
+        let endless = format!(r#"{{"features":["{}"#, "x".repeat(MAX_ROW_LEN + 1));
         assert!(why(&endless).contains("16 MiB"));
     }
 }

@@ -27,7 +27,7 @@ pub struct TileLayer {
 /// ```
 pub fn tile_layers(bytes: &[u8]) -> crate::Result<Vec<TileLayer>> {
     let counted = layers(bytes).map(|layer| count(&layer?)).collect::<Result<_, Fault>>();
-    counted.map_err(|fault| Error::new(ErrorKind::Malformed, "read the tile").because(fault))
+    counted.map_err(|fault| Error::new(ErrorKind::Malformed, "read the tile").with_source(fault))
 }
 
 fn count(layer: &Layer<'_>) -> Result<TileLayer, Fault> {

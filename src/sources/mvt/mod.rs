@@ -19,10 +19,10 @@ pub(super) use self::lines::{Lines, hints, lines};
 use self::wanted::Word;
 pub(super) use self::wanted::{Owner, Wanted};
 use self::wire::{Feature, Layer, Value, Varints, layers};
-use crate::client::redact;
 use crate::geo::{Area, Clip, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
-use crate::printable::printable;
+use crate::text::printable;
+use crate::text::redact;
 
 /// Ten times what has been seen in a tile of many countries.
 const MOST_SEQUENCES: usize = 2_000_000;

@@ -1,9 +1,9 @@
 //! Small tiles made by hand.
 
 use super::*;
+use crate::dates::Dates;
 use crate::geo::Bbox;
 use crate::model::OwnerId;
-use crate::stages::Dates;
 
 const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 

@@ -9,9 +9,9 @@
 
 use super::Tags;
 use super::wire::{EXACT, Value};
+use crate::dates::Dates;
 use crate::model::OwnerId;
-use crate::record::time::DAY;
-use crate::stages::Dates;
+use crate::record::time::DAY_MS;
 
 /// 2000 and 2100, in milliseconds since 1970: clocks that were never set tell 1970, 1980 or 1999, or the far future.
 const PLAUSIBLE: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
@@ -29,11 +29,11 @@ pub(in crate::sources) struct Wanted {
 
 impl Wanted {
     pub(in crate::sources) fn captured(&mut self, dates: Dates) {
-        self.dates = Some(dates.wider(DAY));
+        self.dates = Some(dates.wider(DAY_MS));
     }
 
     /// Of one of some owners only.
-    #[cfg(any(test, fuzzing, feature = "sandbox"))]
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub(in crate::sources) fn of(owners: impl IntoIterator<Item = OwnerId>) -> Self {
         Self { owners: owners.into_iter().map(Owner::new).collect(), ..Self::default() }
     }

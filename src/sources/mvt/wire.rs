@@ -11,7 +11,7 @@ pub(super) const EXACT: f64 = 9_007_199_254_740_991.0;
 const MOST_KEYS: usize = 10_000;
 
 /// Three for each of five million images, which no tile of 64 MiB can hold.
-const MOST_VALUES: usize = 16_000_000;
+const MAX_VALUES: usize = 16_000_000;
 
 /// Four times what has been seen.
 const MOST_FEATURES: usize = 8_000_000;
@@ -37,7 +37,7 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     fn push(&mut self, begin: usize) -> Result<(), Fault> {
-        if self.begins.len() == MOST_VALUES {
+        if self.begins.len() == MAX_VALUES {
             return Err("a layer has more than 16 million values");
         }
         self.begins.push(u32::try_from(begin).map_err(|_| "a layer is larger than 4 GiB")?);

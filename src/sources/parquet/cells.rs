@@ -1,4 +1,4 @@
-//! A value of an Arrow array, whatever its type, as a value of a column.
+//! Converts values of Arrow arrays of any type to column values.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::record::{Kind, Value};
 
 type Reason = &'static str;
 
-/// From here on, a float of 32 bits skips whole numbers.
-const WHOLE_BELOW: f32 = 16_777_216.0;
+/// From this number on, a 32-bit float can't represent all whole numbers.
+const MAX_EXACT_F32: f32 = 16_777_216.0;
 
 const OTHER_TYPE: Reason = "it is of another type";
-const DAY: i64 = 24 * 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The values of an array, of which the usual types are looked up once and not for every value.
+/// The values of an array. Common array types are downcast once, not for every value.
 pub(super) struct Cells<'a> {
     array: &'a dyn Array,
     known: Known<'a>,
@@ -41,7 +41,7 @@ enum Known<'a> {
 }
 
 impl<'a> Cells<'a> {
-    pub(super) fn of(array: &'a dyn Array) -> Self {
+    pub(super) fn new(array: &'a dyn Array) -> Self {
         let known = match array.data_type() {
             DataType::Utf8 => Known::Text(array.as_string()),
             DataType::Binary => Known::Bytes(array.as_binary()),
@@ -53,12 +53,12 @@ impl<'a> Cells<'a> {
         Self { array, known }
     }
 
-    /// The array if each of its values has parts.
+    /// The array as a struct array, for points stored as pairs.
     pub(super) fn pairs(&self) -> Option<&'a StructArray> {
         self.array.as_struct_opt()
     }
 
-    /// The value of a row that is of a kind's own type, which nearly all are.
+    /// The value of a row if the array has the native type of the kind, as nearly all have.
     #[inline]
     pub(super) fn value(&self, row: usize, kind: Kind) -> Option<Value<'a>> {
         match (&self.known, kind) {
@@ -84,13 +84,13 @@ impl<'a> Cells<'a> {
             Known::Integer(array) if array.is_valid(row) => Cell::Whole(array.value(row).into()),
             Known::Float(array) if array.is_valid(row) => Cell::Float(array.value(row)),
             Known::Time(array) if array.is_valid(row) => Cell::Time(array.value(row)),
-            Known::Other => Cell::of(self.array, row),
+            Known::Other => Cell::read(self.array, row),
             _ => Cell::Null,
         }
     }
 }
 
-/// A value as Parquet has it.
+/// A value in Parquet.
 #[derive(Debug)]
 pub(super) enum Cell<'a> {
     Null,
@@ -100,14 +100,14 @@ pub(super) enum Cell<'a> {
     Float(f64),
     Float32(f32),
     Bool(bool),
-    /// Milliseconds since 1970; finer digits are cut off.
+    /// Milliseconds since 1970. Smaller units are truncated.
     Time(i64),
     List(ArrayRef),
     Other(String),
 }
 
 impl<'a> Cell<'a> {
-    pub(super) fn of(array: &'a dyn Array, row: usize) -> Self {
+    pub(super) fn read(array: &'a dyn Array, row: usize) -> Self {
         if array.is_null(row) {
             return Self::Null;
         }
@@ -153,7 +153,7 @@ impl<'a> Cell<'a> {
             DataType::Timestamp(TimeUnit::Nanosecond, _) => {
                 time!(TimestampNanosecondType, |ticks: i64| Some(ticks.div_euclid(1_000_000)))
             }
-            DataType::Date32 => time!(Date32Type, |days| Some(i64::from(days) * DAY)),
+            DataType::Date32 => time!(Date32Type, |days| Some(i64::from(days) * DAY_MS)),
             DataType::Date64 => time!(Date64Type, Some),
             DataType::List(_) => Self::List(array.as_list::<i32>().value(row)),
             DataType::LargeList(_) => Self::List(array.as_list::<i64>().value(row)),
@@ -162,17 +162,17 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The value that a column of a kind takes; text is read as a CSV cell is.
+    /// The value for a column of a kind. Text is parsed like a CSV cell.
     pub(super) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
         Ok(match (self, kind) {
             (Self::Null, _) => Value::Null,
-            (Self::Float32(number), Kind::Integer | Kind::Time) if number.abs() >= WHOLE_BELOW => {
-                return Err("it is a float of 32 bits, which has only seven digits");
+            (Self::Float32(number), Kind::Integer | Kind::Time) if number.abs() >= MAX_EXACT_F32 => {
+                return Err("it is a 32-bit float, which has only seven digits");
             }
             (Self::Float32(number), _) => return float(f64::from(*number), kind),
             (Self::Float(number), _) => return float(*number, kind),
             (Self::Text(text), kind) => return kind.parse(text),
-            // How older writers store text.
+            // Older writers store text as binary.
             (Self::Bytes(bytes), kind) => {
                 return kind.parse(std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text")?);
             }
@@ -195,11 +195,11 @@ impl<'a> Cell<'a> {
 
 fn float(number: f64, kind: Kind) -> Result<Value<'static>, Reason> {
     Ok(match kind {
-        // A column of floats has no other way to say that there is nothing.
+        // Columns of floats use NaN for missing values.
         _ if number.is_nan() => Value::Null,
-        // An id says itself that it went through a float.
+        // Keeps the decimal point, so that the id is rejected with the right reason.
         Kind::Text => Value::Text(format!("{number:?}").into()),
-        // How pandas stores whole numbers with gaps.
+        // pandas stores whole numbers with missing values as floats.
         Kind::Integer | Kind::Time => whole(without_fraction(number)?, kind)?,
         Kind::Float | Kind::Longitude | Kind::Latitude => Value::Float(number),
         _ => return Err(OTHER_TYPE),
@@ -225,7 +225,7 @@ fn without_fraction(number: f64) -> Result<i128, Reason> {
 }
 
 fn floats(list: &dyn Array) -> Result<Vec<f64>, Reason> {
-    let float = |row| match Cell::of(list, row).value(Kind::Float)? {
+    let float = |row| match Cell::read(list, row).value(Kind::Float)? {
         Value::Float(number) => Ok(number),
         _ => Err("one of its numbers is null"),
     };
@@ -233,7 +233,7 @@ fn floats(list: &dyn Array) -> Result<Vec<f64>, Reason> {
 }
 
 fn texts(list: &dyn Array) -> Result<Vec<String>, Reason> {
-    let text = |row| match Cell::of(list, row) {
+    let text = |row| match Cell::read(list, row) {
         Cell::Text(text) => Ok(text.to_owned()),
         Cell::Whole(number) => Ok(number.to_string()),
         Cell::Null => Err("one of its texts is null"),

@@ -1,34 +1,34 @@
-//! A look at a footer before the decoder has one.
+//! Checks a footer before the decoder reads it.
 //!
-//! A list of truths takes no bytes where the decoder skips it, so a few bytes can claim two billion of them, each of
-//! which it counts: half a second for every such list. Nothing that a writer of tables writes has one.
+//! A list of booleans takes no bytes where the decoder skips it, so a few bytes can claim two billion values. The
+//! decoder counts them all, which takes half a second per list. No table writer writes such a list.
 //!
-//! Source: the compact protocol of Apache Thrift, and `skip` of the parquet crate 59.
+//! Source: the compact protocol of Apache Thrift, and `skip` of the `parquet` crate 59.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// Where the decoder gives up too.
-const DEEPEST: u8 = 64;
+/// Nesting limit of the decoder.
+const MAX_DEPTH: u8 = 64;
 
-/// What a byte of a footer may stand for, at most: more of what takes no bytes is a trap.
-const VALUES_A_BYTE: u64 = 16;
+/// Values per byte of a footer that are plausible.
+const VALUES_PER_BYTE: u64 = 16;
 
-/// Refuses a footer that claims far more values than it has bytes; whatever else is wrong is the decoder's to tell.
+/// Rejects a footer that claims far more values than it has bytes. Other errors are left to the decoder.
 pub(super) fn check(mut file: &File) -> Result<(), String> {
     let footer = read(&mut file);
     file.rewind().map_err(|error| error.to_string())?;
     let Ok(Some(footer)) = footer else { return Ok(()) };
-    let values_left = VALUES_A_BYTE * footer.len() as u64 + 1024;
-    match (Skim { rest: &footer, values_left }).fields(DEEPEST) {
+    let values_left = VALUES_PER_BYTE * footer.len() as u64 + 1024;
+    match (Scanner { rest: &footer, values_left }).fields(MAX_DEPTH) {
         Err(Stop::Trap) => {
             Err("the file is damaged: its footer claims more values than it can hold".to_owned())
         }
-        Ok(()) | Err(Stop::Odd) => Ok(()),
+        Ok(()) | Err(Stop::Invalid) => Ok(()),
     }
 }
 
-/// The footer, if the file says where it is.
+/// Reads the footer; `None` if the file does not end like Parquet.
 fn read(file: &mut &File) -> io::Result<Option<Vec<u8>>> {
     let mut tail = [0; 8];
     let len = file.seek(SeekFrom::End(0))?;
@@ -48,21 +48,21 @@ fn read(file: &mut &File) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(footer))
 }
 
-/// Why skimming ends early.
+/// Why the scan stops early.
 enum Stop {
     /// Too many values.
     Trap,
-    /// Bytes that are none of the protocol.
-    Odd,
+    /// Bytes outside the protocol.
+    Invalid,
 }
 
-struct Skim<'a> {
+struct Scanner<'a> {
     rest: &'a [u8],
     values_left: u64,
 }
 
-impl Skim<'_> {
-    /// The fields of a struct.
+impl Scanner<'_> {
+    /// Skips the fields of a struct.
     fn fields(&mut self, depth: u8) -> Result<(), Stop> {
         loop {
             let head = self.byte()?;
@@ -70,7 +70,7 @@ impl Skim<'_> {
             if kind == 0 {
                 return Ok(());
             }
-            // No difference to the field before: its number stands here.
+            // A delta of zero: the field number follows.
             if head >> 4 == 0 {
                 self.number()?;
             }
@@ -80,7 +80,7 @@ impl Skim<'_> {
 
     fn value(&mut self, kind: u8, depth: u8) -> Result<(), Stop> {
         self.values_left = self.values_left.checked_sub(1).ok_or(Stop::Trap)?;
-        let below = depth.checked_sub(1).ok_or(Stop::Odd)?;
+        let below = depth.checked_sub(1).ok_or(Stop::Invalid)?;
         match kind {
             1 | 2 => Ok(()),
             3 => self.bytes(1),
@@ -88,7 +88,7 @@ impl Skim<'_> {
             7 => self.bytes(8),
             8 => {
                 let len = self.number()?;
-                self.bytes(usize::try_from(len).map_err(|_| Stop::Odd)?)
+                self.bytes(usize::try_from(len).map_err(|_| Stop::Invalid)?)
             }
             9 | 10 => {
                 let head = self.byte()?;
@@ -105,11 +105,11 @@ impl Skim<'_> {
             }
             12 => self.fields(below),
             13 => self.bytes(16),
-            _ => Err(Stop::Odd),
+            _ => Err(Stop::Invalid),
         }
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// Reads a number: seven bits per byte, the lowest first.
     fn number(&mut self) -> Result<u64, Stop> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -119,17 +119,17 @@ impl Skim<'_> {
                 return Ok(number);
             }
         }
-        Err(Stop::Odd)
+        Err(Stop::Invalid)
     }
 
     fn byte(&mut self) -> Result<u8, Stop> {
-        let (byte, rest) = self.rest.split_first().ok_or(Stop::Odd)?;
+        let (byte, rest) = self.rest.split_first().ok_or(Stop::Invalid)?;
         self.rest = rest;
         Ok(*byte)
     }
 
     fn bytes(&mut self, count: usize) -> Result<(), Stop> {
-        self.rest = self.rest.get(count..).ok_or(Stop::Odd)?;
+        self.rest = self.rest.get(count..).ok_or(Stop::Invalid)?;
         Ok(())
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn two_billion_truths_in_seven_bytes_are_a_trap_also_within_others() {
+    fn two_billion_booleans_in_seven_bytes_are_rejected_also_when_nested() {
         let truths = [0x19, 0xf2, 0xff, 0xff, 0xff, 0xff, 0x07];
         let map = [0x1b, 0xff, 0xff, 0xff, 0xff, 0x07, 0x11];
         for trap in [
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_trap_is_left_to_the_decoder() {
+    fn other_footers_are_left_to_the_decoder() {
         let nested = [0x1c; 200];
         let fields = [0x15, 0x02, 0x18, 0x02, b'h', b'i', 0x29, 0x32, 0x1c, 0x11, 0x00, 0x00];
         for footer in

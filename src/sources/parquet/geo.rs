@@ -1,4 +1,4 @@
-//! Which column of a Parquet file is the geometry, and the points in it.
+//! The geometry column of a Parquet file and its points.
 
 use std::fs::File;
 
@@ -6,24 +6,23 @@ use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::basic::LogicalType;
 use arrow_array::Array;
 use arrow_schema::DataType;
-#[cfg(feature = "cli")]
 use arrow_schema::Field;
 use serde_json::Value as Json;
 
-use super::super::table;
+use super::super::messages;
 use super::cells::{Cell, Cells};
 use crate::geo::{LonLat, wkb};
-use crate::record::{Kind, LONGEST_TEXT, Value};
+use crate::record::{Kind, MAX_TEXT_LEN, Value};
 
-/// The column of points: the primary one of GeoParquet, else one that is called `geometry`.
+/// Finds the geometry column: the primary column of GeoParquet, else a column named `geometry`.
 ///
-/// Coordinates of another system than degrees are an error: they would pass for places in the Gulf of Guinea.
+/// Coordinates in another system than degrees are an error, because they would be read as degrees.
 pub(super) fn column(rows: &ParquetRecordBatchReaderBuilder<File>) -> Result<Option<String>, String> {
     let notes = rows.metadata().file_metadata().key_value_metadata();
     let geo =
         notes.into_iter().flatten().find(|note| note.key == "geo").and_then(|note| note.value.as_deref());
-    if geo.is_some_and(|text| text.len() > LONGEST_TEXT) {
-        return Err("its note `geo` is longer than 1 MiB".to_owned());
+    if geo.is_some_and(|text| text.len() > MAX_TEXT_LEN) {
+        return Err("its metadata `geo` is longer than 1 MiB".to_owned());
     }
     let geo: Json = geo.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let name = geo["primary_column"].as_str().unwrap_or("geometry");
@@ -35,7 +34,7 @@ pub(super) fn column(rows: &ParquetRecordBatchReaderBuilder<File>) -> Result<Opt
     if !may_be_points {
         return Ok(None);
     }
-    // Without a word about it, and with `null`, which stands for an unknown system, WGS 84 is taken for granted.
+    // A missing `crs` means WGS 84, and so does `null`, the unknown system.
     let crs = &geo["columns"][name]["crs"];
     let foreign = if !crs.is_null() && !is_wgs84(crs) {
         Some(crs["name"].as_str().unwrap_or("another system").to_owned())
@@ -47,12 +46,12 @@ pub(super) fn column(rows: &ParquetRecordBatchReaderBuilder<File>) -> Result<Opt
         None => Ok(Some(name.to_owned())),
         Some(crs) => Err(format!(
             "its coordinates are in `{}`, not in WGS 84: convert it to OGC:CRS84 first",
-            table::printable(&crs, 60)
+            messages::printable(&crs, 60)
         )),
     }
 }
 
-/// The system that Parquet's own type names.
+/// The coordinate system of Parquet's logical type.
 fn native_crs(rows: &ParquetRecordBatchReaderBuilder<File>, name: &str) -> Option<String> {
     let leaf = rows.parquet_schema().columns().iter().find(|leaf| leaf.path().parts() == [name])?;
     match leaf.logical_type_ref()? {
@@ -62,7 +61,7 @@ fn native_crs(rows: &ParquetRecordBatchReaderBuilder<File>, name: &str) -> Optio
     }
 }
 
-/// GeoParquet always has longitude first, so both codes mean the same.
+/// Whether a PROJJSON object is WGS 84. GeoParquet always has longitude first, so both codes mean the same.
 fn is_wgs84(crs: &Json) -> bool {
     let code = &crs["id"]["code"];
     let code = code.as_str().map_or_else(|| code.to_string(), str::to_owned);
@@ -72,14 +71,13 @@ fn is_wgs84(crs: &Json) -> bool {
     )
 }
 
-/// Whether a column is the box around each point.
-#[cfg(feature = "cli")]
+/// Whether a column is a bounding box column.
 pub(super) fn is_box(field: &Field) -> bool {
     let DataType::Struct(edges) = field.data_type() else { return false };
     ["xmin", "ymin", "xmax", "ymax"].iter().all(|edge| edges.find(edge).is_some())
 }
 
-/// The point of a row: well-known binary, or a pair of doubles.
+/// The point of a row: WKB, or a pair of doubles.
 pub(super) fn point(cells: &Cells<'_>, row: usize) -> Result<Option<LonLat>, &'static str> {
     if let Some(pair) = cells.pairs() {
         if pair.is_null(row) {
@@ -87,7 +85,7 @@ pub(super) fn point(cells: &Cells<'_>, row: usize) -> Result<Option<LonLat>, &'s
         }
         let half = |name| -> Result<Option<f64>, &'static str> {
             let halves = pair.column_by_name(name).ok_or("its geometry is not a point")?;
-            match Cell::of(halves.as_ref(), row).value(Kind::Float)? {
+            match Cell::read(halves.as_ref(), row).value(Kind::Float)? {
                 Value::Float(degrees) if !degrees.is_nan() => Ok(Some(degrees)),
                 _ => Ok(None),
             }

@@ -1,4 +1,4 @@
-//! Records from Parquet files: ours, and anybody's with the right columns.
+//! Records from Parquet files.
 
 mod cells;
 mod footer;
@@ -14,24 +14,23 @@ use ::parquet::file::metadata::RowGroupMetaData;
 use arrow_array::RecordBatch;
 
 use self::cells::{Cell, Cells};
-use super::lane::{self, Lane};
-use super::table::{self, Row, Table};
+use super::messages::{self, Row, TableInfo};
+use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Kind, Placing, RAW, Record};
+use crate::record::{Column, GeometryReader, Kind, RAW_SUFFIX, Record};
 
-/// Rows that are decoded at once.
-const BATCH: usize = 1024;
+/// Rows decoded at once.
+const BATCH_ROWS: usize = 1024;
 
-/// Records from a Parquet file, a page at a time.
+/// Reads records from a Parquet file, one page at a time.
 ///
-/// Columns are found by name, in any order; others are not even read. Text may
-/// be of any kind, dictionaries too; ids may be whole numbers; times may be
-/// timestamps of any unit or milliseconds as numbers. A GeoParquet geometry (points as WKB or
-/// as pairs of doubles, in degrees) fills `lon` and `lat` unless the row has them, or it is a
-/// copy of the computed place. A row that can't be a record is an error of kind
-/// [`ErrorKind::Malformed`](crate::ErrorKind) and the next row follows; if it is
-/// the first one, or the file is damaged, the error is one of usage.
+/// - Columns are found by name, in any order. Other columns are not read.
+/// - Text may be of any string type, ids may be integers, times may be timestamps of any unit or milliseconds.
+/// - A GeoParquet geometry (points as WKB or pairs of doubles, in degrees) fills `lon` and `lat`, unless the row has
+///   them or it is a copy of the computed point.
+/// - An invalid row is an error of kind [`Malformed`](crate::ErrorKind::Malformed), and the next row follows. If it is
+///   the first row, or the file is damaged, the error is of kind [`Usage`](crate::ErrorKind::Usage).
 ///
 /// ```no_run
 /// use futures::TryStreamExt;
@@ -45,68 +44,55 @@ const BATCH: usize = 1024;
 /// # Ok(()) }
 /// ```
 pub struct ParquetSource<T: 'static> {
-    table: Table,
+    table: TableInfo,
     rows: ParquetRecordBatchReaderBuilder<File>,
     columns: Vec<(String, &'static Column<T>)>,
-    /// The column of points, or why there is none that could be used.
-    #[cfg(feature = "cli")]
+    /// The geometry column, or why it can't be used.
     geometry: std::result::Result<Option<String>, String>,
-    /// The column of points, and its way into the record.
-    position: Option<(String, Placing<T>)>,
+    /// The geometry column and its reader.
+    position: Option<(String, GeometryReader<T>)>,
 }
 
 impl<T: Record> ParquetSource<T> {
-    /// Opens a file and reads its schema; a column that is lacking is a usage error.
+    /// Opens a file and reads its schema. A missing required column is an error of kind `Usage`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = table::open(path)?;
-        let mut table = Table::new(path.display().to_string(), "row");
+        let file = messages::open_file(path)?;
+        let mut table = TableInfo::new(path.display().to_string(), "row");
         let rows = builder(file).map_err(|why| {
-            table.refuse(&format!(
-                "it is not a Parquet file, or not a whole one: {}",
-                table::printable(&why, 200)
-            ))
+            table.error(&format!("it is not a complete Parquet file: {}", messages::printable(&why, 200)))
         })?;
-        check_chunks(&rows).map_err(|why| table.refuse(&why))?;
+        check_chunks(&rows).map_err(|why| table.error(&why))?;
         table.header = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
-        Self::of(table, rows)
+        Self::from_builder(table, rows)
     }
 
-    fn of(table: Table, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
-        table.check::<T>()?;
-        // Times that are no timestamps stand in a column beside, after theirs.
+    fn from_builder(table: TableInfo, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
+        table.check_header::<T>()?;
+        // Times outside the range of timestamps are in a second column.
         let column = |name: &str| {
-            let time = name.strip_suffix(RAW);
+            let time = name.strip_suffix(RAW_SUFFIX);
             let is_raw = |column: &Column<T>| column.kind == Kind::Time && Some(column.name) == time;
             T::COLUMNS.iter().find(|column| column.name == name || is_raw(column))
         };
         let columns = table.header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
         let geometry = geo::column(&rows);
-        let position = match Placing::new() {
-            Some(placing) => {
-                let name = geometry.clone().map_err(|why| table.refuse(&why))?;
-                name.map(|name| (name, placing))
+        let position = match GeometryReader::new() {
+            Some(reader) => {
+                let name = geometry.clone().map_err(|why| table.error(&why))?;
+                name.map(|name| (name, reader))
             }
             None => None,
         };
-        Ok(Self {
-            table,
-            rows,
-            columns,
-            #[cfg(feature = "cli")]
-            geometry,
-            position,
-        })
+        Ok(Self { table, rows, columns, geometry, position })
     }
 
-    /// The column that is the geometry.
-    #[cfg(feature = "cli")]
+    /// The name of the geometry column.
     pub(super) fn geometry(&self) -> Option<&str> {
         self.geometry.as_ref().ok()?.as_deref()
     }
 
-    /// The columns that fill nothing; the boxes around the points are no news.
-    #[cfg(feature = "cli")]
+    /// The columns that fill no column of the record, without bounding boxes.
     pub(super) fn unread(&self) -> Vec<String> {
         let fills = |name: &str| {
             self.columns.iter().any(|(read, _)| read == name)
@@ -117,17 +103,16 @@ impl<T: Record> ParquetSource<T> {
         unread.map(|field| field.name().clone()).collect()
     }
 
-    #[cfg(feature = "cli")]
     pub(super) fn retype<U: Record>(self) -> Result<ParquetSource<U>> {
-        ParquetSource::of(self.table, self.rows)
+        ParquetSource::from_builder(self.table, self.rows)
     }
 
-    /// The names of the columns, as they stand in the file.
+    /// The column names in the file.
     pub fn header(&self) -> &[String] {
         &self.table.header
     }
 
-    /// What the file says of itself under `streetflow:<name>`.
+    /// The entries of the file's metadata under `streetflow:<name>`.
     pub fn notes(&self) -> Vec<(String, String)> {
         let notes = self.rows.metadata().file_metadata().key_value_metadata().into_iter().flatten();
         let ours =
@@ -135,24 +120,25 @@ impl<T: Record> ParquetSource<T> {
         ours.map(|(name, text)| (name.to_owned(), text.clone())).collect()
     }
 
-    /// Reads these columns only, besides those without which there is no record: what else is wrong in a row does not
-    /// matter. The place of an image is in `lon` and `lat`, whatever the file calls its geometry.
+    /// Reads only these columns and the required ones. Invalid values in other columns are ignored. The geometry belongs
+    /// to `lon` and `lat`, whatever the name of its column is.
     pub fn only(mut self, names: &[&str]) -> Self {
         self.columns.retain(|(_, column)| column.required || names.contains(&column.name));
-        self.position = self.position.filter(|(_, placing)| names.iter().any(|name| placing.is_half(name)));
+        self.position =
+            self.position.filter(|(_, reader)| names.iter().any(|name| reader.is_coordinate(name)));
         self
     }
 
-    pub(super) fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &TableInfo {
         &self.table
     }
 
-    pub(super) fn table_mut(&mut self) -> &mut Table {
+    pub(super) fn table_mut(&mut self) -> &mut TableInfo {
         &mut self.table
     }
 
-    /// Reads rows until the end.
-    fn pump(self, lane: &mut Lane<T>) {
+    /// Sends all rows.
+    fn send_records(self, sender: &mut BatchSender<T>) {
         let Self { table, rows, columns, position, .. } = self;
         let wanted = |name: &str| {
             columns.iter().any(|(wanted, _)| wanted == name)
@@ -162,12 +148,12 @@ impl<T: Record> ParquetSource<T> {
         let roots: Vec<_> = roots.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
         let projection = ProjectionMask::roots(rows.parquet_schema(), roots);
         let damaged = |row: u64, why: &str| {
-            table.refuse(&format!("after {row} rows: the file is damaged: {}", table::printable(why, 200)))
+            table.error(&format!("after {row} rows: the file is damaged: {}", messages::printable(why, 200)))
         };
-        let batches = match rows.with_batch_size(BATCH).with_projection(projection).build() {
+        let batches = match rows.with_batch_size(BATCH_ROWS).with_projection(projection).build() {
             Ok(batches) => batches,
             Err(why) => {
-                lane.push(Err(damaged(0, &why.to_string())));
+                sender.push(Err(damaged(0, &why.to_string())));
                 return;
             }
         };
@@ -176,15 +162,15 @@ impl<T: Record> ParquetSource<T> {
             let batch = match batch {
                 Ok(batch) => batch,
                 Err(why) => {
-                    lane.push(Err(damaged(number, &why.to_string())));
+                    sender.push(Err(damaged(number, &why.to_string())));
                     return;
                 }
             };
-            let batch = Filled::new(&table, &batch, &columns, position.as_ref());
+            let batch = BatchReader::new(&table, &batch, &columns, position.as_ref());
             for index in 0..batch.rows {
                 number += 1;
                 let row = Row { number, first: number == 1 };
-                if !lane.fill(|record| batch.read(record, index, &row)) {
+                if !sender.fill(|record| batch.read(record, index, &row)) {
                     return;
                 }
             }
@@ -192,64 +178,64 @@ impl<T: Record> ParquetSource<T> {
     }
 }
 
-/// A batch with its arrays beside the columns that they fill.
-struct Filled<'a, T: 'static> {
-    table: &'a Table,
+/// A batch: its arrays with the columns that they fill.
+struct BatchReader<'a, T: 'static> {
+    table: &'a TableInfo,
     rows: usize,
     cells: Vec<(Cells<'a>, &'static Column<T>)>,
-    points: Option<(Cells<'a>, &'a Placing<T>)>,
-    /// Whether the file has the points in columns of their own, too.
+    points: Option<(Cells<'a>, &'a GeometryReader<T>)>,
+    /// Whether the file also has coordinates in columns.
     has_columns: bool,
 }
 
-impl<'a, T: Record> Filled<'a, T> {
+impl<'a, T: Record> BatchReader<'a, T> {
     fn new(
-        table: &'a Table,
+        table: &'a TableInfo,
         batch: &'a RecordBatch,
         columns: &[(String, &'static Column<T>)],
-        position: Option<&'a (String, Placing<T>)>,
+        position: Option<&'a (String, GeometryReader<T>)>,
     ) -> Self {
-        let array = |name: &str| batch.column_by_name(name).map(|array| Cells::of(array));
+        let array = |name: &str| batch.column_by_name(name).map(|array| Cells::new(array));
         let cells = columns.iter().filter_map(|(name, column)| Some((array(name)?, *column))).collect();
-        let points = position.and_then(|(name, placing)| Some((array(name)?, placing)));
+        let points = position.and_then(|(name, reader)| Some((array(name)?, reader)));
         let has_columns =
-            position.is_some_and(|(_, placing)| table.header.iter().any(|name| placing.is_half(name)));
+            position.is_some_and(|(_, reader)| table.header.iter().any(|name| reader.is_coordinate(name)));
         Self { table, rows: batch.num_rows(), cells, points, has_columns }
     }
 
     fn read(&self, record: &mut T, index: usize, row: &Row) -> Result<()> {
         for (cells, column) in &self.cells {
             if let Some(value) = cells.value(index, column.kind) {
-                self.table.set(record, column, Ok(value), row, || cells.at(index).to_string())?;
+                self.table.set_value(record, column, Ok(value), row, || cells.at(index).to_string())?;
                 continue;
             }
             let cell = cells.at(index);
-            // A record begins with nothing set, and the second column of a time must not undo the first.
+            // The fields of a record start empty, and the second column of a time must not reset the first.
             if matches!(cell, Cell::Null) && !column.required {
                 continue;
             }
             let shown = || cell.to_string();
-            self.table.set(record, column, cell.value(column.kind), row, shown)?;
+            self.table.set_value(record, column, cell.value(column.kind), row, shown)?;
         }
-        let refuse = |why: &str| self.table.refuse_row(row, &format!(": {why}"));
-        if let Some((cells, placing)) = &self.points
+        let refuse = |why: &str| self.table.row_error(row, &format!(": {why}"));
+        if let Some((cells, reader)) = &self.points
             && let Some(point) = geo::point(cells, index).map_err(refuse)?
         {
-            placing.fill(record, point, self.has_columns).map_err(refuse)?;
+            reader.fill(record, point, self.has_columns).map_err(refuse)?;
         }
-        record.settle().map_err(refuse)
+        record.validate().map_err(refuse)
     }
 }
 
-/// The schema that another Arrow library noted (dictionaries, large texts, views) is left alone: what Parquet itself
-/// says is the same values in fewer types.
+/// Ignores the Arrow schema of other libraries (dictionaries, large strings, views): Parquet's own schema describes the
+/// same values with fewer types.
 fn builder(file: File) -> std::result::Result<ParquetRecordBatchReaderBuilder<File>, String> {
     footer::check(&file)?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|error| error.to_string())
 }
 
-/// What the decoder would stumble over: places before the beginning of the file, and codecs that it lacks.
+/// Checks for offsets before the start of the file and unsupported codecs, which the decoder does not handle.
 fn check_chunks(rows: &ParquetRecordBatchReaderBuilder<File>) -> std::result::Result<(), String> {
     let chunks = rows.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
     for chunk in chunks {
@@ -269,9 +255,8 @@ fn check_chunks(rows: &ParquetRecordBatchReaderBuilder<File>) -> std::result::Re
     Ok(())
 }
 
-/// How many rows a file has.
-#[cfg(feature = "cli")]
-pub(crate) fn rows(path: &Path) -> Option<u64> {
+/// Number of rows of a file.
+pub(super) fn rows(path: &Path) -> Option<u64> {
     let rows = builder(File::open(path).ok()?).ok()?.metadata().file_metadata().num_rows();
     u64::try_from(rows).ok()
 }
@@ -280,6 +265,6 @@ impl<T: Record> Source for ParquetSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        lane::from_thread(self.table.clone(), move |lane| self.pump(lane))
+        reader_channel::from_thread(self.table.clone(), move |sender| self.send_records(sender))
     }
 }

@@ -58,7 +58,7 @@ impl TileSource {
     }
 
     fn read(&self, tile: TileId, is_scout: bool, bytes: &[u8]) -> Result<Look> {
-        let malformed = |fault| Error::new(ErrorKind::Malformed, "").because(fault);
+        let malformed = |fault| Error::new(ErrorKind::Malformed, "").with_source(fault);
         let (area, wanted) = (&self.area, &self.wanted);
         if is_scout {
             return mvt::hints(bytes, tile, area, wanted, self.max_zoom).map(Look::Hints).map_err(malformed);
@@ -89,7 +89,7 @@ pub(super) fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!shown.unusable.is_empty()).then(|| {
         Error::new(ErrorKind::Malformed, "use all of the tile")
-            .subject(tile.to_string())
-            .because(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
+            .with_subject(tile.to_string())
+            .with_source(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
     })
 }

@@ -31,13 +31,13 @@ use self::walk::Walk;
 use super::mvt::{Owner, Wanted};
 use super::{RecordStream, Source};
 use crate::client::Client;
+use crate::dates::Dates;
 use crate::error::Error;
 use crate::geo::{Area, Bbox, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence};
-use crate::stages::Dates;
 
 /// The coarsest level with lines; above there is only a sample.
-pub(crate) const FIRST_LINES: u8 = 6;
+pub const FIRST_LINES: u8 = 6;
 
 /// From this level on, lines are complete enough to go by.
 pub(crate) const ALL_LINES: u8 = 10;
@@ -135,7 +135,7 @@ impl TileSource {
     }
 
     /// Has no more than so many tiles under way, where few sequences are wanted.
-    pub fn ahead(mut self, tiles: usize) -> Self {
+    pub fn max_in_flight(mut self, tiles: usize) -> Self {
         self.ahead = tiles.clamp(1, AHEAD);
         self
     }

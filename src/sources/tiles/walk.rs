@@ -12,12 +12,9 @@ use super::tree::{Node, Place, Tree};
 use crate::error::{Error, Result};
 use crate::geo::TileId;
 use crate::model::{Sequence, SequenceId};
-use crate::observe::Event;
+use crate::observe::{Event, Step};
 use crate::sources::health::Health;
 use crate::sources::mvt::Shown;
-
-/// The step's name in events.
-const STEP: &str = "sequences";
 
 /// How many tiles may be in flight; the client may allow fewer.
 const IN_FLIGHT: usize = 32;
@@ -100,13 +97,13 @@ impl Walk {
                 if let Some(error) = self.unusable.take() {
                     return Some(Err(error));
                 }
-                self.tell(&Event::Listed { step: STEP });
+                self.tell(&Event::InputDone { step: Step::SEQUENCES });
             }
             if let Some(read) = self.tree.pop_read() {
                 match read {
                     Ok((tile, shown)) => {
                         for _ in 0..shown.without_sequence {
-                            self.tell(&Event::LeftOut { step: STEP, by: "no_sequence" });
+                            self.tell(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
                         }
                         (self.giving, self.unusable) = (true, unusable(tile, &shown));
                         self.ready.extend(shown.sequences);
@@ -203,7 +200,7 @@ impl Walk {
                     let tile = *tile;
                     self.has_turn = false;
                     self.in_flight += 1;
-                    self.tell(&Event::Entered { step: STEP });
+                    self.tell(&Event::InputStarted { step: Step::SEQUENCES });
                     self.tree.set(place.clone(), Node::Asked(tile));
                     let (source, health) = (self.source.clone(), Arc::clone(&self.health));
                     let is_scout = self.is_scouting;
@@ -237,7 +234,7 @@ impl Walk {
                 let tile = *tile;
                 match kept.transpose() {
                     Some(look) => {
-                        self.tell(&Event::Entered { step: STEP });
+                        self.tell(&Event::InputStarted { step: Step::SEQUENCES });
                         self.put(&place, tile, look)
                     }
                     None => {
@@ -261,16 +258,16 @@ impl Walk {
         match look {
             Ok(Look::Hints(tiles)) => {
                 self.hints.extend(tiles);
-                self.tell(&Event::Listed { step: STEP });
+                self.tell(&Event::InputDone { step: Step::SEQUENCES });
                 self.tree.remove(place);
             }
             Ok(Look::Descend) => {
-                self.tell(&Event::Listed { step: STEP });
+                self.tell(&Event::InputDone { step: Step::SEQUENCES });
                 self.tree.replace(place, None, self.source.below([tile]));
             }
             Ok(Look::Failed(error)) => {
                 self.tell(&Event::TileSplit { tile, error: &error });
-                self.tell(&Event::Listed { step: STEP });
+                self.tell(&Event::InputDone { step: Step::SEQUENCES });
                 // The tiles below a scout are read in any case.
                 let below = if self.is_scouting { Vec::new() } else { self.source.below([tile]) };
                 self.tree.replace(place, None, below);
@@ -286,7 +283,7 @@ impl Walk {
             }
             Ok(Look::RuledOut) => self.rule_out(place, tile),
             Ok(Look::Sequences(shown)) => {
-                self.tell(&Event::TileShows { tile, images: shown.images });
+                self.tell(&Event::TileImages { tile, images: shown.images });
                 self.tree.set(place.clone(), Node::Read(Ok((tile, shown))));
             }
             Err(error) if error.is_fatal() => return Err(error),
@@ -296,7 +293,7 @@ impl Walk {
     }
 
     fn rule_out(&mut self, place: &Place, tile: TileId) {
-        self.tell(&Event::RuledOut { tile });
+        self.tell(&Event::TilePruned { tile });
         self.tree.remove(place);
     }
 }
@@ -305,7 +302,7 @@ impl Walk {
 impl Drop for Walk {
     fn drop(&mut self) {
         for by in self.left_out.values() {
-            self.tell(&Event::LeftOut { step: STEP, by });
+            self.tell(&Event::Filtered { step: Step::SEQUENCES, by });
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A range of directions.
+//! Ranges of headings.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which way an image may look: clockwise from one heading to another, both included.
+/// A range of headings in degrees clockwise from north, from one to another, both included.
 ///
 /// ```
 /// use streetflow::stages::Heading;
@@ -22,19 +22,19 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// From one heading clockwise to another, in degrees from north, 0 to 360.
+    /// Creates the range clockwise from one heading to another, in degrees from 0 to 360.
     pub fn new(from: f64, to: f64) -> Result<Self> {
         let heading = Self { from, to };
         if [from, to].iter().all(|degrees| (0.0..=360.0).contains(degrees)) {
             return Ok(heading);
         }
-        Err(refuse(&heading.to_string(), "headings are degrees clockwise from north, 0 to 360"))
+        Err(invalid(&heading.to_string(), "headings are degrees clockwise from north, 0 to 360"))
     }
 
-    /// Whether a heading lies in the range; those of cameras that count below 0 or beyond 360 are turned into it.
+    /// Whether a heading is in the range. Values below 0 or above 360 are normalized.
     pub fn contains(&self, degrees: f64) -> bool {
         let degrees = degrees.rem_euclid(360.0);
-        // North is both ends of the circle.
+        // North is 0 and 360.
         let within = |degrees: f64| {
             if self.from <= self.to {
                 (self.from..=self.to).contains(&degrees)
@@ -50,9 +50,9 @@ impl FromStr for Heading {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let ends = text.split_once("..").ok_or_else(|| refuse(text, "it has no `..`"))?;
+        let ends = text.split_once("..").ok_or_else(|| invalid(text, "it has no `..`"))?;
         let number = |end: &str| {
-            end.trim().parse::<f64>().map_err(|_| refuse(text, &format!("`{}` is not a number", end.trim())))
+            end.trim().parse::<f64>().map_err(|_| invalid(text, &format!("`{}` is not a number", end.trim())))
         };
         Self::new(number(ends.0)?, number(ends.1)?)
     }
@@ -64,11 +64,11 @@ impl fmt::Display for Heading {
     }
 }
 
-fn refuse(text: &str, why: &str) -> Error {
+fn invalid(text: &str, why: &str) -> Error {
     Error::new(ErrorKind::Usage, "read the headings")
-        .subject(text)
-        .because(why.to_owned())
-        .hint("write two headings and `..` between them, such as `315..45` for all that looks north")
+        .with_subject(text)
+        .with_source(why.to_owned())
+        .with_hint("write two headings with `..` between them, such as `315..45` for images facing north")
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_wraps_over_north_where_it_ends_before_it_begins() {
+    fn a_range_may_include_north() {
         let over: Heading = "350..10".parse().expect("a range");
         for (degrees, inside) in
             [(350.0, true), (0.0, true), (360.0, true), (10.0, true), (11.0, false), (349.9, false)]
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused_with_the_reason() {
+    fn an_invalid_range_is_rejected_with_the_reason() {
         for (text, why) in [
             ("90", "no `..`"),
             ("a..b", "`a` is not a number"),

@@ -1,0 +1,27 @@
+//! Flag groups that several commands share, and the parsers of their values.
+//!
+//! A group is a struct that commands flatten into their arguments; the methods of a group are beside it. A new flag is a
+//! field of its group. `to_cli_args()` gives the flags of a group back as text, for messages, for files and for the key
+//! of the response store.
+
+#![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
+
+mod area;
+mod display;
+mod fetch;
+mod files;
+mod filters;
+mod network;
+mod pictures;
+mod tables;
+mod values;
+
+pub(crate) use self::area::{AreaArgs, missing_area};
+pub(crate) use self::display::{DisplayArgs, ProgressArg};
+pub(crate) use self::fetch::FetchArgs;
+pub(crate) use self::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
+pub(crate) use self::filters::FilterArgs;
+pub(crate) use self::network::NetworkArgs;
+pub(crate) use self::pictures::PictureArgs;
+pub(crate) use self::tables::{EncodingArgs, GeometryArgs, TableArgs};
+pub(crate) use self::values::{CacheAge, parsed};

@@ -1,0 +1,342 @@
+//! `convert`: converts a table to another format. The output is complete or absent.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Args;
+use futures::{StreamExt, TryStreamExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{DisplayArgs, EncodingArgs, GeometryArgs, parsed};
+use crate::exit_code::Exit;
+use crate::job::{Input, Signals, layout};
+use crate::terminal::format::{grouped, path_text, plural};
+use crate::terminal::printer::{Printer, Severity};
+use streetflow::file_system::tell_refusals;
+use streetflow::model::DERIVED_FROM;
+use streetflow::record::select;
+use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_for};
+use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
+use streetflow::text::printable;
+use streetflow::{
+    Column, Error, ErrorKind, Event, Fields, Flow, Format, GeometryChoice, Image, Kind, Metadata, Record,
+    Report, Result, Sequence, TableSource, Value,
+};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  streetflow convert outputs/img_meta_dataset.csv images.parquet
+  streetflow convert images.parquet places.csv --fields geometry
+  streetflow convert images.parquet - --format geojsonseq | head";
+
+/// Maximum number of dropped columns that the message lists.
+const MAX_LISTED_COLUMNS: usize = 40;
+
+/// Maximum length of a column name in that message.
+const MAX_COLUMN_NAME_LEN: usize = 60;
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Table to read; `-` is standard input
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// Table to write; `-` is standard output
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Format of IN, if its file name does not tell [default for `-`: csv]
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
+    input_format: Option<Format>,
+    /// Format of OUT, if its file name does not tell [default for `-`: csv]
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
+    format: Option<Format>,
+    /// Fields to keep, in column order [default: all fields of IN]
+    #[arg(long, value_name = "FIELD,…", value_parser = parsed::<Fields>)]
+    fields: Option<Fields>,
+    #[command(flatten)]
+    encoding: EncodingArgs,
+    #[command(flatten)]
+    geometry: GeometryArgs,
+}
+
+/// Converts a table and prints the result.
+pub(crate) async fn run(args: &ConvertArgs, screen: &DisplayArgs) -> Exit {
+    let mut signals = Signals::listen();
+    let ended = tokio::select! {
+        ended = convert(args) => ended,
+        _ = signals.next() => {
+            Err(Error::new(ErrorKind::Interrupted, "finish").with_source("the run was abandoned; no file was written"))
+        }
+    };
+    let printer = screen.printer();
+    tell_refusals(&|event: &Event<'_>| {
+        if let Event::Warning { error } = event {
+            let hint = error.hint().unwrap_or_default();
+            printer.warn(&format!("{}; {hint}", error.chain()));
+        }
+    });
+    let exit = print_result(&printer, ended);
+    printer.end(exit as u8, None, None);
+    exit
+}
+
+fn print_result(printer: &Printer, ended: Result<Vec<(Severity, String)>>) -> Exit {
+    match ended {
+        Ok(lines) => {
+            for (severity, line) in &lines {
+                printer.say(*severity, line);
+            }
+            Exit::Done
+        }
+        // The reader of the pipe has closed it.
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
+        Err(error) => {
+            printer.error(&error);
+            match error.kind() {
+                // The input is invalid, in whichever row.
+                ErrorKind::Malformed => Exit::Usage,
+                _ => Exit::from(&error),
+            }
+        }
+    }
+}
+
+/// Converts a table. Returns the messages to print.
+async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
+    let format = output_format(&args.output, args.format)?;
+    let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
+    let input = Input::named(&args.input, args.input_format)?;
+    // The columns decide the record type, so the header is read first.
+    let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
+    // The query of the records is copied; the other notes are written anew.
+    let query = table.notes().into_iter().find(|(name, _)| name == "query");
+    let layout = query.iter().fold(layout, |layout, (name, text)| layout.note(name, text));
+    let found = Found::new(&table, &args.input);
+    let needs_metadata = args.fields.is_some() || args.geometry.geometry.is_some();
+    match found.kind {
+        Sequence::NAME if !needs_metadata => {
+            Conversion::new(args, format, layout, &found).run(table, |_: &mut Sequence| ()).await
+        }
+        Image::NAME if !needs_metadata => {
+            Conversion::new(args, format, layout, &found).run(table, |_: &mut Image| ()).await
+        }
+        Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
+            .with_source("a table of sequences has no fields and no geometry")),
+        _ => {
+            found.check_geometry(args)?;
+            let fill = found.fields_to_derive(args)?;
+            let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
+            Conversion::new(args, format, layout, &found).run(table, fill).await
+        }
+    }
+}
+
+/// The content of a table, by its header.
+struct Found {
+    /// The name of the record type.
+    kind: &'static str,
+    /// The fields of its columns.
+    fields: Fields,
+    has_computed: bool,
+}
+
+impl Found {
+    fn new(table: &TableSource<HeaderOnly>, path: &Path) -> Self {
+        let header = table.header();
+        let has = |name: &str| header.iter().any(|column| column == name);
+        let geometry = table.geometry();
+        // The geometry column may have any name; a column that is only named `geometry` is none.
+        let names = header.iter().filter_map(|name| match name.as_str() {
+            name if Some(name) == geometry => Some("geometry"),
+            "geometry" => None,
+            name => Some(name),
+        });
+        let fields = Fields::from_columns(names);
+        let has_no_fields = fields.names().is_empty();
+        let has_image = has("img_id") || table.has_image_id();
+        let kind = if header.is_empty() {
+            // GeoJSON without features has no columns; the file name may tell.
+            match path.file_stem().and_then(|stem| stem.to_str()) {
+                Some("seq_dataset") => Sequence::NAME,
+                Some("img_dataset") => Image::NAME,
+                _ => Metadata::NAME,
+            }
+        } else if has_no_fields && has("seq_id") && !has_image && geometry.is_none() {
+            Sequence::NAME
+        } else if has_no_fields && has("seq_id") {
+            Image::NAME
+        } else {
+            Metadata::NAME
+        };
+        let has_computed = has("computed_lon") && has("computed_lat");
+        Self { kind, fields, has_computed }
+    }
+
+    /// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
+    fn fields_to_derive(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
+        let wants = args.fields.as_ref().map(Fields::names).unwrap_or_default();
+        let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
+        let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
+        if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
+    }
+
+    /// Rejects a geometry that the table does not contain: every row would be without one.
+    fn check_geometry(&self, args: &ConvertArgs) -> Result<()> {
+        match args.geometry.geometry {
+            Some(choice @ (GeometryChoice::Computed | GeometryChoice::Best)) if !self.has_computed => {
+                Err(Error::new(ErrorKind::Usage, "choose the geometry")
+                    .with_subject(choice.name())
+                    .with_source("the table has no columns `computed_lon` and `computed_lat`")
+                    .with_hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn output_format(path: &Path, format: Option<Format>) -> Result<Format> {
+    let stdout = path == Path::new("-");
+    let by_name = (!stdout).then(|| Format::from_path(path));
+    let format = match (format, by_name) {
+        (Some(format), Some(Ok(other))) if format != other => {
+            return Err(Error::new(ErrorKind::Usage, "write the table")
+                .with_subject(path.display().to_string())
+                .with_source(format!("the file name means {other}, `--format` is {format}")));
+        }
+        (Some(format), _) => format,
+        (None, None) => Format::Csv,
+        (None, Some(by_name)) => by_name
+            .map_err(|error| error.with_hint("set it with `--format` csv, parquet, geojson or geojsonseq"))?,
+    };
+    if stdout && format.is_parquet() {
+        return Err(Error::new(ErrorKind::Usage, "write Parquet to standard output")
+            .with_source("Parquet files are read from the end, so a pipe cannot carry them")
+            .with_hint(
+                "set a file, such as `table.parquet`, or choose `--format csv` or `--format geojsonseq`",
+            ));
+    }
+    Ok(format)
+}
+
+struct Conversion<'a> {
+    args: &'a ConvertArgs,
+    format: Format,
+    layout: Layout,
+    fields: Fields,
+}
+
+impl<'a> Conversion<'a> {
+    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, found: &Found) -> Self {
+        let fields = args.fields.clone().unwrap_or_else(|| found.fields.clone());
+        Self { args, format, layout: layout.fields(&fields), fields }
+    }
+
+    async fn run<T: Record>(
+        self,
+        table: TableSource<HeaderOnly>,
+        fill: impl Fn(&mut T) + Send + 'static,
+    ) -> Result<Vec<(Severity, String)>> {
+        // No requests are sent here, so rounded ids are only a warning.
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let warn = Arc::clone(&warnings);
+        let check = IdCheck::warn(move |text| {
+            warn.lock().unwrap_or_else(PoisonError::into_inner).push((Severity::Warning, text.to_owned()));
+        });
+        let table = table.retype::<T>()?.on_rounded_ids(check.keep());
+        let unread: Vec<_> = table
+            .unread()
+            .iter()
+            .take(MAX_LISTED_COLUMNS)
+            .map(|name| format!("`{}`", printable(name, MAX_COLUMN_NAME_LEN)))
+            .collect();
+        let more = table.unread().len() - unread.len();
+        let filled = move |mut record| {
+            fill(&mut record);
+            record
+        };
+        let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
+        if self.args.fields.is_none() {
+            flow = flow.then(reject_new_columns(&select::<T>(Some(&self.fields)), self.format));
+        }
+        let report = self.write(flow).await?;
+        let mut lines = std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        if !unread.is_empty() {
+            let what = plural((unread.len() + more) as u64, "column", "columns");
+            let more = if more > 0 { format!(" and {} more", grouped(more as u64)) } else { String::new() };
+            lines.push((Severity::Note, format!("dropped: {what} {}{more}", unread.join(", "))));
+        }
+        if self.args.output != Path::new("-") {
+            let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
+            let converted = format!("converted {count} {what} into {}", path_text(&self.args.output));
+            lines.push((Severity::Note, converted));
+        }
+        Ok(lines)
+    }
+
+    /// Writes the output: a file is committed at the end, a pipe or device receives the bytes at once.
+    async fn write<T: Record>(&self, flow: Flow<T>) -> Result<Report> {
+        let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
+        let encoder = move |out| encoder_for::<T>(out, format, &layout);
+        if path == Path::new("-") {
+            return flow.into_sink(StreamSink::new(io::stdout(), encoder)).await;
+        }
+        let is_other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        if is_other {
+            let out = File::options().write(true).open(path).map_err(|error| {
+                Error::new(ErrorKind::Io, "write to")
+                    .with_subject(path.display().to_string())
+                    .with_source(error)
+            })?;
+            return flow.into_sink(StreamSink::new(out, encoder)).await;
+        }
+        flow.into_sink(sink_for::<T>(path, format, &self.layout)).await
+    }
+}
+
+/// Rejects a record with a value that has no column in the output: it appeared after the header was decided.
+fn reject_new_columns<T: Record>(
+    chosen: &[&'static Column<T>],
+    format: Format,
+) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
+    let has_column = |column: &Column<T>| {
+        // `id` is another name of the image id, and a format with a geometry always contains the coordinates.
+        let is_written_elsewhere = column.name == "id"
+            || (format.has_geometry() && ["lon", "lat"].contains(&column.name))
+            || column.field.is_none();
+        is_written_elsewhere || chosen.iter().any(|chosen| chosen.name == column.name)
+    };
+    let rest: Vec<&Column<T>> = T::COLUMNS.iter().filter(|column| !has_column(column)).collect();
+    let mut row = 0_u64;
+    move |records| {
+        let checked = records.map(move |record| {
+            row += 1;
+            let record = record?;
+            match rest.iter().find(|column| (column.get)(&record) != Value::Null) {
+                None => Ok(record),
+                Some(stray) => Err(Error::new(ErrorKind::Usage, "convert")
+                    .with_source(format!(
+                        "record {row} has {}, which earlier records do not have",
+                        if stray.kind == Kind::Longitude {
+                            "coordinates".to_owned()
+                        } else {
+                            format!("`{}`", stray.name)
+                        }
+                    ))
+                    .with_hint("list all fields with `--fields`")),
+            }
+        });
+        checked.boxed()
+    }
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}

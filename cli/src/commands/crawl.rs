@@ -1,0 +1,301 @@
+//! `crawl`: all steps in one flow.
+
+use clap::Args;
+
+use super::{estimate, next_command};
+use crate::args::{
+    AreaArgs, DisplayArgs, FetchArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs, ONE_RUN, OutputArgs,
+    PictureArgs, TableArgs,
+};
+use crate::exit_code::Exit;
+use crate::job::{
+    self, CountEstimate, IdList, ImageSelection, Job, JobInput, PicturePlan, RunContext, SequenceSource,
+    TableOutputs, prefetch, table_path,
+};
+use crate::terminal::shell::quoted;
+use streetflow::geo::MAX_ZOOM;
+use streetflow::{
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, ListImages, Quality, Report, Result,
+    Sequence, Step,
+};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  streetflow crawl --sandbox
+  streetflow crawl --area town.geojson --clip --pano --quality 2048
+  streetflow crawl --user maria_streets --from 2024-06-01 --limit 1000
+  streetflow crawl --sequences ids.txt --no-download --format parquet
+
+Run the same command again to resume a killed or stopped crawl.";
+
+/// Sequences that are read ahead of their images: a few megabytes, enough for all of a country.
+const PREFETCH: usize = 50_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct CrawlArgs {
+    #[command(flatten)]
+    pub(super) area: AreaArgs,
+    /// Only images inside the area
+    ///
+    /// Without it, sequences that intersect the area are complete.
+    #[arg(long, help_heading = "Area")]
+    pub(super) clip: bool,
+    /// Start from these sequences instead of an area
+    ///
+    /// A file with one id per line, a table, ids separated by commas, or - for standard input.
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, allow_hyphen_values = true, conflicts_with_all = ["place", "org_id", "user", "images", "clip", "exhaustive"])]
+    sequences: Option<String>,
+    /// Start from these images, given in the same ways
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["place", "org_id", "user", "clip", "exhaustive"])]
+    images: Option<String>,
+    /// Estimate the crawl instead of running it
+    ///
+    /// Reads only the tiles of the area, which the crawl then finds in the cache. Counts sequences, images and
+    /// requests; time and disk space are guesses and marked as such.
+    #[arg(long, help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["sequences", "images"])]
+    estimate: bool,
+    #[command(flatten)]
+    pub(super) filters: FilterArgs,
+    #[command(flatten)]
+    pub(super) fetch: FetchArgs,
+    #[command(flatten)]
+    pub(super) pictures: PictureArgs,
+    /// Stop after the metadata: no pictures
+    #[arg(long, help_heading = "Pictures")]
+    pub(super) no_download: bool,
+    #[command(flatten)]
+    tables: TableArgs,
+    #[command(flatten)]
+    geometry: GeometryArgs,
+    #[command(flatten)]
+    pub(super) files: OutputArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+}
+
+pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
+    if args.estimate {
+        return estimate::run(args, display).await;
+    }
+    let plan = match CrawlPlan::resolve(args) {
+        Ok(plan) => plan,
+        Err(error) => return job::reject(display, &error),
+    };
+    let job = Job {
+        network: &args.network,
+        files: &args.files,
+        steps: plan.steps(),
+        formats: args.tables.formats(),
+        input: match plan.source {
+            CrawlSource::Area { .. } => JobInput::Area(&args.area),
+            CrawlSource::Ids(ids) => JobInput::Ids(ids),
+        },
+        filters: args.filters.to_cli_args(),
+        clip: args.clip,
+        next: next_command(args),
+    };
+    job.run(display, async |run| flow(run, plan).await).await
+}
+
+/// The flags of a crawl, resolved. The flow reads nothing else.
+struct CrawlPlan<'a> {
+    source: CrawlSource<'a>,
+    selection: ImageSelection,
+    /// The columns of the table of metadata.
+    columns: Fields,
+    /// The fields to request: the columns, and those that filters, formats and pictures need.
+    request_fields: Fields,
+    batch_size: usize,
+    outputs: TableOutputs<'a>,
+    names: &'a NameArgs,
+    /// `None` stops after the metadata.
+    pictures: Option<PicturePlan<'a>>,
+}
+
+/// Where a crawl starts.
+enum CrawlSource<'a> {
+    Area {
+        sequences: SequenceSource<'a>,
+        /// Reads sequences ahead, to know the number of pictures early.
+        prefetch: bool,
+    },
+    Ids(IdList<'a>),
+}
+
+impl<'a> CrawlPlan<'a> {
+    /// Resolves the flags. Flags that contradict each other are usage errors.
+    fn resolve(args: &'a CrawlArgs) -> Result<Self> {
+        let source = CrawlSource::resolve(args)?;
+        let outputs = TableOutputs::new(&args.files.output, &args.tables, Some(&args.geometry))?;
+        let columns = columns(args)?;
+        let selection = source.selection(args)?;
+        let mut request_fields = selection.request_fields(outputs.request_fields(&columns)?)?;
+        if !args.no_download {
+            request_fields =
+                args.pictures.required_fields().into_iter().try_fold(request_fields, Fields::with)?;
+        }
+        let count = source.count_estimate(args);
+        Ok(Self {
+            outputs: outputs.query(&source.query_text(args, &columns)),
+            source,
+            selection,
+            columns,
+            request_fields,
+            batch_size: args.fetch.batch_size.into(),
+            names: &args.files.names,
+            pictures: (!args.no_download).then_some(PicturePlan {
+                args: &args.pictures,
+                files: &args.files,
+                count,
+            }),
+        })
+    }
+
+    /// The steps, in order. A crawl from ids starts at the step that reads them.
+    fn steps(&self) -> &'static [Step] {
+        let first = match self.source {
+            CrawlSource::Area { .. } => 0,
+            CrawlSource::Ids(IdList::Sequences(_)) => 1,
+            CrawlSource::Ids(IdList::Images(_)) => 2,
+        };
+        &Step::ALL[first..Step::ALL.len() - usize::from(self.pictures.is_none())]
+    }
+}
+
+/// The columns of the table of metadata. They include the picture URL for a download now, or with `--quality` later.
+fn columns(args: &CrawlArgs) -> Result<Fields> {
+    let fields = args.fetch.fields.clone();
+    let needs_url = !args.no_download || args.pictures.quality != Quality::default();
+    if needs_url { fields.with(args.pictures.quality.field()) } else { Ok(fields) }
+}
+
+impl<'a> CrawlSource<'a> {
+    fn resolve(args: &'a CrawlArgs) -> Result<Self> {
+        if let Some(text) = &args.sequences {
+            return Ok(Self::Ids(IdList::Sequences(text)));
+        }
+        if let Some(text) = &args.images {
+            return Ok(Self::Ids(IdList::Images(text)));
+        }
+        let sequences = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
+        let prefetch = sequences.reads_tiles() && !args.no_download && args.filters.limit.is_none();
+        Ok(Self::Area { sequences, prefetch })
+    }
+
+    fn reads_tiles(&self) -> bool {
+        matches!(self, Self::Area { sequences, .. } if sequences.reads_tiles())
+    }
+
+    fn selection(&self, args: &CrawlArgs) -> Result<ImageSelection> {
+        let owners = args.area.owners_to_filter(self.reads_tiles());
+        let selection = ImageSelection::new(&args.filters)?.without_owners(owners);
+        match self {
+            Self::Area { sequences, .. } if args.clip => match sequences.area() {
+                Some(area) => Ok(selection.inside(Some(area.clone()))),
+                None => Err(Error::new(ErrorKind::Usage, "use the flag")
+                    .with_subject("--clip")
+                    .with_source("it applies only to an area, and none was given")
+                    .with_hint("add an area with `--bbox`, `--area` or `--around`")),
+            },
+            _ => Ok(selection),
+        }
+    }
+
+    /// What the tiles tell about the number of pictures.
+    fn count_estimate(&self, args: &CrawlArgs) -> CountEstimate {
+        let is_exact = !args.clip && !args.filters.needs_metadata() && args.area.max_zoom == MAX_ZOOM;
+        if self.reads_tiles() && is_exact {
+            CountEstimate::Tiles { max: args.filters.limit.unwrap_or(u64::MAX) }
+        } else {
+            CountEstimate::Unknown
+        }
+    }
+
+    fn query_text(&self, args: &CrawlArgs, columns: &Fields) -> String {
+        let query = |area| job::query_text("crawl", &args.network, area, Some(&args.filters), Some(columns));
+        match self {
+            Self::Area { .. } => query(Some(&args.area)),
+            Self::Ids(ids) => format!("{} {}", query(None), ids.to_cli_args()),
+        }
+    }
+}
+
+async fn flow(run: &RunContext, mut plan: CrawlPlan<'_>) -> Result<Report> {
+    let images = match &plan.source {
+        CrawlSource::Area { sequences, prefetch: reads_ahead } => {
+            let flow = sequences.open(run).await?;
+            let flow = if *reads_ahead { flow.then(|records| prefetch(records, PREFETCH)) } else { flow };
+            let flow = flow.observe(Step::SEQUENCES, run.observer());
+            list_images(run, &plan, plan.outputs.tap(flow, &plan.names.seq_out_file, &plan.columns))
+        }
+        CrawlSource::Ids(IdList::Sequences(text)) => {
+            let source = job::open_sequences(text, &run.stop).await?.only(&["seq_id"]);
+            list_images(run, &plan, Flow::from(source))
+        }
+        CrawlSource::Ids(IdList::Images(text)) => {
+            let source = job::open_images(text, &run.stop).await?;
+            if !source.header().iter().any(|name| name == "seq_id") {
+                plan.request_fields = plan.request_fields.with("sequence")?;
+            }
+            let source = source.only(&["seq_id"]).on_rounded_ids(run.id_check());
+            let flow = Flow::from(source).then(job::map_records(job::to_image));
+            plan.selection.apply_before_metadata(flow, run)
+        }
+    };
+    let fetch = FetchMetadata::new(&run.client).fields(&plan.request_fields).batch_size(plan.batch_size);
+    let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
+    let flow = match plan.source {
+        CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(job::fill_sequence)),
+        _ => flow,
+    };
+    let flow = plan.selection.apply_after_metadata(flow, run).observe(Step::METADATA, run.observer());
+    let table = &plan.names.img_meta_out_file;
+    if let Some(pictures) = &plan.pictures {
+        let flow = plan.outputs.tap(flow, table, &plan.columns);
+        job::download_pictures(run, flow, pictures).await
+    } else {
+        let (flow, sink) = plan.outputs.end(flow, table, &plan.columns);
+        job::finish(run, flow, sink).await
+    }
+}
+
+/// Lists the images of sequences and writes their table.
+fn list_images(run: &RunContext, plan: &CrawlPlan<'_>, sequences: Flow<Sequence>) -> Flow<Image> {
+    let list = ListImages::new(&run.client);
+    let list = match plan.selection.max_sequences_in_flight() {
+        Some(max) => list.max_in_flight(max),
+        None => list,
+    };
+    let flow = sequences.observe_input(Step::IMAGES, run.observer()).then(list);
+    let flow = plan.selection.apply_before_metadata(flow, run).observe(Step::IMAGES, run.observer());
+    plan.outputs.tap(flow, &plan.names.img_out_file, &plan.columns)
+}
+
+/// The download if the crawl stopped before it, else a table for a map.
+fn next_command(args: &CrawlArgs) -> Option<String> {
+    if !args.no_download {
+        return convert_command(args);
+    }
+    let quality = args.pictures.quality;
+    let fields = if quality == Quality::default() {
+        args.fetch.fields.clone()
+    } else {
+        quality.field().parse().unwrap_or_default()
+    };
+    next_command::download(&args.files, &args.network, &args.tables, &fields)
+}
+
+/// The conversion to GeoJSON, unless a table has a geometry already or the coordinates are missing.
+fn convert_command(args: &CrawlArgs) -> Option<String> {
+    if !args.tables.format.contains(&Format::Csv)
+        || args.tables.format.iter().any(|format| format.has_geometry())
+        || !args.fetch.fields.names().contains(&"geometry")
+    {
+        return None;
+    }
+    let [table, map] = [Format::Csv, Format::GeoJson].map(|format| {
+        let path = table_path(&args.files.output, &args.files.names.img_meta_out_file, format);
+        quoted(&path.display().to_string())
+    });
+    Some(format!("streetflow convert {table} {map}"))
+}

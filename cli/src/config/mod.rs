@@ -1,0 +1,363 @@
+//! Settings: a flag overrides the environment, which overrides `streetflow.toml`, which overrides the default.
+//!
+//! The settings are appended to the command line as flags, unless it sets them itself. So values are parsed and checked
+//! in one place, and conflicts are reported as for flags. A command takes the settings that it has flags for.
+
+mod file;
+mod template;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, Parser};
+
+pub(crate) use self::template::template;
+use crate::args::ONE_RUN;
+use crate::terminal::format::path_text;
+use streetflow::{Error, ErrorKind, Result};
+
+/// The settings file in the current directory.
+pub(crate) const SETTINGS_FILE: &str = "streetflow.toml";
+
+/// The prefix of environment variables that are settings.
+const ENV_PREFIX: &str = "STREETFLOW_";
+
+/// The command that has all settings as flags.
+const REFERENCE_COMMAND: &str = "crawl";
+
+/// The flag of commands that take settings: those that write an output directory.
+const SETTINGS_MARKER: &str = "output";
+
+/// Global flags that are no settings.
+const GLOBAL_FLAGS: [&str; 3] = ["help", "version", "config"];
+
+/// Names of settings in the Python toolset, and ours.
+const TOOLSET_NAMES: [(&str, &str); 5] = [
+    ("output_folder", "output"),
+    ("img_request_batch_size", "batch_size"),
+    ("image_metadata_fields", "fields"),
+    ("img_download_quality", "quality"),
+    ("graph_endpoint", "graph_url"),
+];
+
+/// Settings that exclude each other: one on the command line disables the others.
+const EXCLUSIVE: [&[&str]; 7] = [
+    &["bbox", "area", "around", "radius", "sequences", "images"],
+    &["user", "org_id", "sequences", "images"],
+    &["clip", "sequences", "images"],
+    &["exhaustive", "sequences", "images"],
+    &["pano", "flat"],
+    &["quiet", "verbose"],
+    &["exhaustive", "min_zoom"],
+];
+
+/// A setting in effect, and its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The name, which is that of the flag.
+    pub(crate) name: String,
+    pub(crate) values: Vec<String>,
+    /// Where it is set, for messages.
+    pub(crate) origin: String,
+}
+
+/// The command line with all settings.
+pub(crate) struct Parsed<C> {
+    pub(crate) cli: C,
+    pub(crate) matches: ArgMatches,
+    pub(crate) settings: Vec<Setting>,
+    /// The settings file that was read.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl<C> Parsed<C> {
+    /// A note about the settings file. A file of someone else may decide where the token is sent, so the note is always
+    /// printed.
+    pub(crate) fn file_note(&self) -> Option<String> {
+        let path = self.file.as_ref().filter(|_| !self.settings.is_empty())?;
+        Some(format!("settings from {}", path_text(path)))
+    }
+}
+
+/// Why the command line or the settings are invalid.
+pub(crate) enum ParseError {
+    /// The error of clap, and where the setting with the invalid value is set.
+    Arguments(clap::Error, Option<String>),
+    Settings(Error),
+}
+
+/// The names of settings, and the flags that are none.
+struct SettingNames {
+    /// In the order of the help.
+    names: Vec<String>,
+    /// Flags that apply to one run: as settings they would be traps.
+    one_run: Vec<String>,
+}
+
+impl SettingNames {
+    /// Reads the flags of a built command.
+    fn new(command: &Command) -> Self {
+        let groups = command.get_subcommands().flat_map(Command::get_groups);
+        let one_run = groups.filter(|group| *group.get_id() == ONE_RUN).flat_map(|group| group.get_args());
+        let mut one_run: Vec<_> = one_run.map(ToString::to_string).collect();
+        one_run.extend(GLOBAL_FLAGS.map(str::to_owned));
+        let reference = command.find_subcommand(REFERENCE_COMMAND);
+        let flags = reference.into_iter().flat_map(Command::get_arguments);
+        let names = flags.filter(|flag| flag.get_long().is_some()).map(|flag| flag.get_id().to_string());
+        let names = names.filter(|name| !one_run.contains(name)).collect();
+        Self { names, one_run }
+    }
+}
+
+/// The names of all settings, in the order of the help. `command` must be built.
+pub(crate) fn setting_names(command: &Command) -> Vec<String> {
+    SettingNames::new(command).names
+}
+
+/// Parses the command line, the environment and the settings file.
+pub(crate) fn parse<C: Parser>(
+    args: impl IntoIterator<Item = OsString>,
+) -> std::result::Result<Parsed<C>, ParseError> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let reject = |error| ParseError::Arguments(error, None);
+    let matches = C::command().try_get_matches_from(&args).map_err(reject)?;
+    let mut command = C::command();
+    command.build();
+    let subcommand = matches
+        .subcommand()
+        .and_then(|(name, of)| Some((command.find_subcommand(name)?, of)))
+        .filter(|(flags, _)| takes_settings(flags));
+    let Some((flags, given)) = subcommand else {
+        let cli = C::from_arg_matches(&matches).map_err(reject)?;
+        return Ok(Parsed { cli, matches, settings: Vec::new(), file: None });
+    };
+    let (file, found) =
+        find_settings(&SettingNames::new(&command), &matches).map_err(ParseError::Settings)?;
+    let settings: Vec<Setting> =
+        found.into_iter().filter(|setting| is_in_effect(setting, flags, given)).collect();
+    let settings = without_unused(settings, given);
+    let appended = settings.iter().flat_map(|setting| to_flags(setting, flags));
+    let all: Vec<OsString> = args.into_iter().chain(appended).collect();
+    let matches = C::command().try_get_matches_from(all).map_err(|error| {
+        let origin = origin_of(&error, &settings);
+        ParseError::Arguments(error, origin)
+    })?;
+    let cli = C::from_arg_matches(&matches).map_err(reject)?;
+    Ok(Parsed { cli, matches, settings, file })
+}
+
+fn takes_settings(command: &Command) -> bool {
+    command.get_arguments().any(|arg| arg.get_long() == Some(SETTINGS_MARKER))
+}
+
+/// The settings file, and the settings of the environment and the file. The environment overrides the file.
+fn find_settings(names: &SettingNames, matches: &ArgMatches) -> Result<(Option<PathBuf>, Vec<Setting>)> {
+    let named = matches.get_one::<PathBuf>("config").cloned();
+    let file = named.or_else(|| Some(PathBuf::from(SETTINGS_FILE)).filter(|path| path.is_file()));
+    let mut settings = from_environment(names, |name| std::env::var_os(name))?;
+    if let Some(path) = &file {
+        let is_new = |one: &Setting| settings.iter().all(|other| other.name != one.name);
+        let new: Vec<_> = file::read(path, names)?.into_iter().filter(is_new).collect();
+        settings.extend(new);
+    }
+    Ok((file, settings))
+}
+
+fn from_environment(
+    names: &SettingNames,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+    for name in &names.names {
+        let origin = format!("{ENV_PREFIX}{}", name.to_uppercase());
+        let Some(value) = variable(&origin).filter(|value| !value.is_empty()) else { continue };
+        let value = value.into_string().map_err(|_| {
+            Error::new(ErrorKind::Usage, "read the setting")
+                .with_subject(&origin)
+                .with_source("it is not valid UTF-8")
+        })?;
+        settings.push(Setting { name: name.clone(), values: vec![value], origin });
+    }
+    Ok(settings)
+}
+
+/// Whether the command has the flag, and the command line sets neither it nor a flag that excludes it.
+fn is_in_effect(setting: &Setting, flags: &Command, given: &ArgMatches) -> bool {
+    let has = |name: &str| flags.get_arguments().any(|arg| arg.get_id() == name);
+    let is_given = |name: &str| {
+        let source = has(name).then(|| given.value_source(name)).flatten();
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    };
+    let is_excluded = EXCLUSIVE
+        .iter()
+        .filter(|names| names.contains(&setting.name.as_str()))
+        .any(|names| names.iter().any(|name| is_given(name)));
+    has(&setting.name) && !is_given(&setting.name) && !is_excluded
+}
+
+/// Drops settings of formats that the run does not write. As flags they would be errors.
+fn without_unused(mut settings: Vec<Setting>, given: &ArgMatches) -> Vec<Setting> {
+    let given = given
+        .try_get_raw("format")
+        .ok()
+        .flatten()
+        .filter(|_| matches!(given.value_source("format"), Some(ValueSource::CommandLine)));
+    let formats: Vec<String> = if let Some(values) = given {
+        values.map(|value| value.to_string_lossy().into_owned()).collect()
+    } else {
+        let set = settings.iter().find(|setting| setting.name == "format");
+        set.map_or_else(|| vec!["csv".to_owned()], |setting| setting.values.clone())
+    };
+    let any = |is: &dyn Fn(&str) -> bool| formats.iter().flat_map(|list| list.split(',')).any(is);
+    settings.retain(|setting| match setting.name.as_str() {
+        "compression" | "native_geometry" => any(&|format| format == "parquet"),
+        "rs" => any(&|format| format == "geojsonseq"),
+        "geometry" => any(&|format| format != "csv"),
+        _ => true,
+    });
+    settings
+}
+
+/// A setting as command line arguments.
+fn to_flags(setting: &Setting, flags: &Command) -> Vec<OsString> {
+    let long = setting.name.replace('_', "-");
+    let takes_value = flags
+        .get_arguments()
+        .find(|arg| *arg.get_id() == setting.name)
+        .is_some_and(|arg| arg.get_action().takes_values());
+    let with_value = |value: &String| OsString::from(format!("--{long}={value}"));
+    if takes_value {
+        return setting.values.iter().map(with_value).collect();
+    }
+    match setting.values.first().map(|value| value.to_ascii_lowercase()).as_deref() {
+        Some("true" | "1" | "yes") => vec![OsString::from(format!("--{long}"))],
+        Some("false" | "0" | "no") => Vec::new(),
+        // The parser reports the unexpected value.
+        _ => setting.values.iter().map(with_value).collect(),
+    }
+}
+
+/// Where the value that the parser rejects is set, if not on the command line.
+fn origin_of(error: &clap::Error, settings: &[Setting]) -> Option<String> {
+    let mut flags = error.context().filter_map(|(kind, value)| match (kind, value) {
+        (ContextKind::InvalidArg | ContextKind::PriorArg, ContextValue::String(flag)) => {
+            Some(vec![flag.clone()])
+        }
+        (ContextKind::InvalidArg | ContextKind::PriorArg, ContextValue::Strings(flags)) => {
+            Some(flags.clone())
+        }
+        _ => None,
+    });
+    let origin = |flag: &String| {
+        let name = flag.trim_start_matches('-').split([' ', '=']).next()?.replace('-', "_");
+        let setting = settings.iter().find(|setting| setting.name == name)?;
+        Some(format!("`{}` is set by {}", setting.name, setting.origin))
+    };
+    flags.find_map(|flags| flags.iter().find_map(origin))
+}
+
+/// The value of a flag in effect, if it has one.
+pub(crate) fn value(matches: &ArgMatches, name: &str) -> Option<String> {
+    let values = matches.try_get_raw(name).ok().flatten()?;
+    let values: Vec<_> = values.map(OsStr::to_string_lossy).collect();
+    Some(values.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    use crate::cli::Cli;
+
+    pub(super) fn command() -> Command {
+        let mut command = Cli::command();
+        command.build();
+        command
+    }
+
+    fn setting(name: &str, value: &str) -> Setting {
+        Setting { name: name.to_owned(), values: vec![value.to_owned()], origin: SETTINGS_FILE.to_owned() }
+    }
+
+    #[test]
+    fn all_flags_of_a_crawl_are_settings_but_those_of_one_run() {
+        let SettingNames { names, mut one_run } = SettingNames::new(&command());
+        let is_setting = |name: &str| names.iter().any(|one| one == name);
+        for name in
+            ["bbox", "org_id", "concurrency", "format", "quiet", "token_file", "seq_out_file", "limit"]
+        {
+            assert!(is_setting(name), "{name} of {names:?}");
+        }
+        one_run.sort();
+        one_run.dedup();
+        let expected = [
+            "config",
+            "estimate",
+            "help",
+            "images",
+            "input",
+            "input_format",
+            "restart",
+            "sequences",
+            "version",
+            "yes",
+        ];
+        assert_eq!(one_run, expected);
+        for (_, ours) in TOOLSET_NAMES {
+            assert!(is_setting(ours), "{ours}");
+        }
+        for name in EXCLUSIVE.into_iter().flatten() {
+            assert!(is_setting(name) || expected.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_with_an_output_directory_take_settings() {
+        let command = command();
+        let with_settings = command.get_subcommands().filter(|command| takes_settings(command));
+        let names: Vec<_> = with_settings.map(Command::get_name).collect();
+        assert_eq!(names, ["crawl", "sequences", "images", "metadata", "download", "config"]);
+    }
+
+    #[test]
+    fn flags_of_one_run_may_be_combined() {
+        let args = ["streetflow", "images", "--input=a.csv", "--input-format=csv", "--restart", "--yes"];
+        assert!(Cli::command().try_get_matches_from(args).is_ok());
+    }
+
+    #[test]
+    fn environment_variables_have_the_names_of_flags() {
+        let names = SettingNames::new(&command());
+        let read = |set: &str, value: &str| {
+            let settings = from_environment(&names, |name| (name == set).then(|| OsString::from(value)));
+            settings.expect("settings").into_iter().map(|one| (one.name, one.values)).collect::<Vec<_>>()
+        };
+        let rate = ("tile_rate".to_owned(), vec!["10".to_owned()]);
+        assert_eq!(read("STREETFLOW_TILE_RATE", "10"), [rate]);
+        assert_eq!(read("STREETFLOW_TILE_RATE", ""), []);
+        assert_eq!(read("STREETFLOW_CACHE_DIR", "x"), [], "not a setting");
+    }
+
+    #[test]
+    fn flags_disable_the_settings_that_they_exclude() {
+        let command = command();
+        let is_in_effect = |args: &[&str], setting: &Setting| {
+            let args = ["streetflow"].iter().chain(args);
+            let matches = Cli::command().try_get_matches_from(args).expect("arguments");
+            let (name, given) = matches.subcommand().expect("a command");
+            is_in_effect(setting, command.find_subcommand(name).expect("a command"), given)
+        };
+        let bbox = setting("bbox", "1,2,3,4");
+        assert!(is_in_effect(&["crawl"], &bbox) && !is_in_effect(&["crawl", "--bbox=5,6,7,8"], &bbox));
+        assert!(!is_in_effect(&["crawl", "--around=5,6", "--radius=7"], &bbox));
+        assert!(
+            !is_in_effect(&["crawl", "--images=7"], &bbox) && is_in_effect(&["crawl", "--user=me"], &bbox)
+        );
+        assert!(!is_in_effect(&["images"], &bbox), "the command has no such flag");
+        assert!(!is_in_effect(&["crawl", "--flat"], &setting("pano", "true")));
+        assert!(!is_in_effect(&["crawl", "--user=me"], &setting("org_id", "7")));
+    }
+}

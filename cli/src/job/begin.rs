@@ -1,0 +1,198 @@
+//! The begin of a run: checks the output directory, and opens the response store and the client.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::context::{RunContext, client_builder};
+use super::empty_result::EmptyResultGuard;
+use super::monitor::Monitor;
+use super::outputs::table_path;
+use super::spec::{Job, JobInput};
+use super::state_dir::StateDir;
+use super::table_queries::{PreparedTables, RowSource, TablePlan, TableQueries, merge_repeated_flags};
+use super::tile_cache;
+use crate::args::{AreaArgs, NetworkArgs};
+use crate::artifacts::attribution::Attribution;
+use crate::artifacts::failure_log::FailureLog;
+use crate::artifacts::owned_file::MOVE_HINT;
+use crate::artifacts::report::ReportFile;
+use crate::terminal::format::{grouped, human_time, path_text, plural};
+use streetflow::atomic_file::{is_file, output_error, sweep};
+use streetflow::client::without_credentials;
+use streetflow::{ClientBuilder, Format, Result, Step};
+
+/// A run that is ready for its flow.
+pub(super) struct Begun {
+    pub(super) run: RunContext,
+    pub(super) state: StateDir,
+    pub(super) tables: PreparedTables,
+}
+
+/// Configures the client: hosts, limits, token and tile cache. Prints the warnings about the file of the area.
+pub(crate) fn configure_client(
+    network: &NetworkArgs,
+    area: Option<&AreaArgs>,
+    needs_token: bool,
+    monitor: &Arc<Monitor>,
+) -> Result<ClientBuilder> {
+    if let Some(file) = area.and_then(|area| area.area.as_ref()) {
+        for note in &file.notes {
+            monitor.printer.warn(&format!("the area {}: {note}", path_text(&file.path)));
+        }
+    }
+    let builder = client_builder(network, needs_token, monitor)?;
+    let cache = area.map(|area| tile_cache::open(area, network)).transpose()?.flatten();
+    Ok(match cache {
+        Some(cache) => builder.tile_cache(&cache),
+        None => builder,
+    })
+}
+
+impl Job<'_> {
+    pub(super) async fn begin(&self, monitor: &Arc<Monitor>) -> Result<Begun> {
+        self.files.names.check()?;
+        let builder = configure_client(self.network, self.input.area(), self.needs_token(), monitor)?;
+        let mut state = StateDir::lock(&self.files.output)?;
+        match self.prepare(monitor, &mut state, builder).await {
+            Ok((run, tables)) => Ok(Begun { run, state, tables }),
+            Err(error) => {
+                state.close_store(false).ok();
+                state.release();
+                Err(error)
+            }
+        }
+    }
+
+    /// Checks the existing files, asks for confirmation if tables of another query would be replaced, and opens the
+    /// response store and the client.
+    async fn prepare(
+        &self,
+        monitor: &Arc<Monitor>,
+        state: &mut StateDir,
+        builder: ClientBuilder,
+    ) -> Result<(RunContext, PreparedTables)> {
+        self.remove_temporary_files(&monitor.failure_log);
+        let replaces = self.check_files(&monitor.failure_log)?;
+        let (plan, copy) = (self.table_plan()?, state.table_queries());
+        let known = TableQueries::read(ReportFile::new(&self.files.output).path(), &copy);
+        let with_rows = plan.tables_with_rows();
+        plan.confirm(&known, &with_rows, monitor).await?;
+        let builder = self.open_store(monitor, state, builder)?;
+        known
+            .save_copy(&copy)
+            .map_err(|error| output_error("write the queries of the tables to", &copy, error))?;
+        // `--trust-gone` accepts tables without rows.
+        let protected = if self.network.trust_gone { Vec::new() } else { with_rows };
+        let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query()));
+        let run =
+            RunContext::new(self.network, builder, Arc::clone(monitor), replaces, Arc::clone(&guard)).await?;
+        Ok((run, PreparedTables { plan, known, guard }))
+    }
+
+    /// The tables of this run and their query.
+    fn table_plan(&self) -> Result<TablePlan> {
+        let mut filters = self.filters.clone();
+        filters.extend(self.clip.then(|| "--clip".to_owned()));
+        let names = self.steps.iter().filter_map(|step| self.files.names.table(*step));
+        let tables = names.flat_map(|table| {
+            self.formats.iter().map(move |format| (table_path(&self.files.output, table, *format), *format))
+        });
+        Ok(TablePlan {
+            source: RowSource::resolve(self.input, &self.files.output)?,
+            filters: merge_repeated_flags(filters),
+            sandbox: self.network.sandbox,
+            tables: tables.collect(),
+            yes: self.files.yes,
+        })
+    }
+
+    /// Removes temporary files of a run that was killed at its end: the next flow may not write the same files.
+    fn remove_temporary_files(&self, log: &FailureLog) {
+        let output = &self.files.output;
+        let mut paths: Vec<PathBuf> =
+            vec![ReportFile::new(output).path().to_owned(), Attribution::new(output).path().to_owned()];
+        paths.extend([&log.failures, &log.gone].map(|list| list.path().to_owned()));
+        for table in Step::ALL.into_iter().filter_map(|step| self.files.names.table(step)) {
+            paths.extend(Format::ALL.iter().map(|&format| table_path(output, table, format)));
+        }
+        for name in paths.iter().filter_map(|path| path.file_name()) {
+            // An unreadable directory is reported by the code that needs it.
+            sweep(output, |found| found == name.to_string_lossy()).ok();
+        }
+    }
+
+    /// Checks that each file of the run can be created or replaced. Returns whether a table already exists.
+    fn check_files(&self, log: &FailureLog) -> Result<bool> {
+        ReportFile::new(&self.files.output).check()?;
+        log.check()?;
+        if self.steps.contains(&Step::DOWNLOAD) {
+            Attribution::new(&self.files.output).check()?;
+        }
+        let mut replaces = false;
+        for table in self.steps.iter().filter_map(|step| self.files.names.table(*step)) {
+            for format in &self.formats {
+                let path = table_path(&self.files.output, table, *format);
+                replaces |= is_file(&path)
+                    .map_err(|error| output_error("write the table", &path, error).with_hint(MOVE_HINT))?;
+            }
+        }
+        Ok(replaces)
+    }
+
+    /// Opens the responses of an unfinished run. A download needs none: existing pictures are its state.
+    fn open_store(
+        &self,
+        monitor: &Monitor,
+        state: &mut StateDir,
+        builder: ClientBuilder,
+    ) -> Result<ClientBuilder> {
+        if !self.needs_token() {
+            return Ok(builder);
+        }
+        let (command, key) = (self.command_name(), self.store_key()?);
+        let others = if self.files.restart { Vec::new() } else { state.other_queries(command, &key) };
+        let store = state.open_store(command, &key, self.files.restart)?;
+        if let Some(why) = store.set_aside() {
+            monitor.printer.note(&format!("cannot use the responses of an unfinished run: {why}"));
+        }
+        for other in others {
+            monitor.printer.note(&format!(
+                "`{}` contains responses of another unfinished `{command}`; run its command again to resume, or remove the directory",
+                other.display()
+            ));
+        }
+        if !store.is_empty() {
+            let responses = plural(store.len(), "response", "responses");
+            let age = store.started_at().and_then(|started| started.elapsed().ok()).unwrap_or_default();
+            monitor.printer.note(&format!(
+                "resuming with {} {responses} of the run that started {} ago; `--restart` starts over",
+                grouped(store.len()),
+                human_time(age.as_secs_f64())
+            ));
+        }
+        Ok(builder.response_store(store))
+    }
+
+    /// The command that owns the responses. A crawl from ids may have a single step.
+    fn command_name(&self) -> &'static str {
+        match (self.input, self.steps) {
+            (JobInput::Area(_) | JobInput::Table { .. }, [only]) => only.name(),
+            _ => "crawl",
+        }
+    }
+
+    /// The key of the responses. Responses to another query must not be reused.
+    fn store_key(&self) -> Result<String> {
+        let input = match self.input {
+            JobInput::Area(area) => area.key()?,
+            JobInput::Ids(ids) => ids.to_cli_args(),
+            JobInput::Table { .. } => String::new(),
+        };
+        // The key is written to disk, so it must not contain a password.
+        let [graph, tiles] =
+            [&self.network.graph_url, &self.network.tiles_url].map(|url| without_credentials(url));
+        let (command, filters) = (self.command_name(), self.filters.join(" "));
+        let sandbox = if self.network.sandbox { " sandbox" } else { "" };
+        Ok(format!("{command} {input} {graph} {tiles} {filters}{sandbox}"))
+    }
+}

@@ -1,0 +1,94 @@
+//! The end of a run: outcome, report, summary and exit code.
+
+use super::begin::Begun;
+use super::monitor::Monitor;
+use super::spec::Job;
+use super::supervise::Ended;
+use super::table_queries::PreparedTables;
+use super::{summary, tile_cache};
+use crate::artifacts::report::{End, Outcome, ReportFile};
+use crate::exit_code::Exit;
+use streetflow::file_system::tell_refusals;
+use streetflow::text::shown;
+use streetflow::{ErrorKind, Report};
+
+impl Job<'_> {
+    /// Writes the failure log, closes the response store, and prints how the run ended.
+    pub(super) fn close(&self, monitor: &Monitor, begun: Begun, ended: Ended<Report>) -> Exit {
+        let Begun { mut state, tables, .. } = begun;
+        let (report, mut error) = match ended.result {
+            Ok(report) => (Some(report), None),
+            Err(error) => (None, Some(error)),
+        };
+        // A missing confirmation ended the run, whatever error followed from that.
+        let refused = monitor.take_refusal();
+        let was_refused = refused.is_some();
+        error = refused.or(error);
+        let is_complete = report.as_ref().is_some_and(|report| !report.stopped);
+        let logged = monitor.failure_log.finish(is_complete);
+        // The responses are the state of a run with failures: the next run requests only what failed.
+        let is_finished =
+            (is_complete || tables.guard.found_nothing()) && logged.is_ok() && monitor.stats.failed() == 0;
+        for failure in [logged.err(), state.close_store(is_finished).err()].into_iter().flatten() {
+            match error {
+                None => error = Some(failure),
+                Some(_) => monitor.printer.error(&failure),
+            }
+        }
+        let (outcome, exit) = match (&report, &error) {
+            (_, Some(error)) if ended.abandoned => (Outcome::Abandoned, Exit::from(error)),
+            (_, Some(error)) if was_refused || error.kind() == ErrorKind::Interrupted => {
+                (Outcome::Stopped, Exit::from(error))
+            }
+            (_, Some(error)) => (Outcome::Failed, Exit::from(error)),
+            (Some(report), None) if report.stopped => (Outcome::Stopped, Exit::Interrupted),
+            (_, None) if monitor.stats.failed() > 0 => (Outcome::FinishedWithFailures, Exit::SomeFailed),
+            (_, None) => (Outcome::Finished, Exit::Done),
+        };
+        let end = End { outcome, exit, error: error.as_ref(), report: report.as_ref() };
+        let exit = self.print_end(monitor, &tables, &end);
+        state.release();
+        exit
+    }
+
+    /// Writes the report and prints the summary. Returns the exit code.
+    fn print_end(&self, monitor: &Monitor, tables: &PreparedTables, end: &End<'_>) -> Exit {
+        // A usage error leaves no report.
+        if end.report.is_none() && !monitor.stats.has_begun() {
+            tell_refusals(monitor);
+            end.error.iter().for_each(|error| monitor.printer.error(error));
+            monitor.printer.end(end.exit as u8, None, None);
+            return end.exit;
+        }
+        let file = ReportFile::new(&self.files.output);
+        let queries = tables.plan.queries_after(&tables.known, end.report);
+        let report = file.compose(&monitor.stats, &monitor.failure_log, self.network, &queries.json(), end);
+        let written = file.write(&report);
+        tell_refusals(monitor);
+        summary::print_counts(monitor);
+        let cache_note = self.input.area().and_then(|area| {
+            tile_cache::hits_note(monitor.stats.tally.tile_cache_hits(), area, self.network)
+        });
+        if let Some(note) = cache_note {
+            monitor.printer.note(&note);
+        }
+        if let Some(report) = end.report {
+            summary::print_files(monitor, &self.files.output, report);
+        }
+        summary::print_notes(monitor, end);
+        summary::check_counts(monitor, end.outcome);
+        for error in end.error.into_iter().chain(written.as_ref().err()) {
+            monitor.printer.error(error);
+        }
+        let exit = match written {
+            Err(_) if matches!(end.exit, Exit::Done | Exit::SomeFailed) => Exit::Failed,
+            _ => end.exit,
+        };
+        let next = summary::next_command(end, self.next.as_deref());
+        monitor.printer.end(exit as u8, next.as_deref(), Some(&report));
+        if let Some(next) = next.filter(|_| !monitor.printer.is_json()) {
+            monitor.printer.note(&format!("next: {}", shown(next)));
+        }
+        exit
+    }
+}

@@ -1,0 +1,47 @@
+//! The frame of a command that writes an output directory: begin, flow, close.
+//!
+//! - `begin` locks the directory, checks what is in it, and opens the response store and the client
+//! - the command composes its flow from `pipeline`, `selection`, `input`, `outputs` and `download_guard`
+//! - `close` writes the report, prints the summary and decides the exit code
+
+mod begin;
+mod close;
+mod context;
+mod download_guard;
+mod empty_result;
+mod id_list;
+mod input;
+mod monitor;
+mod outputs;
+mod picture_size;
+mod pipeline;
+mod prefetch;
+mod run;
+mod selection;
+mod sequence_source;
+mod signals;
+mod spec;
+mod state_dir;
+mod summary;
+mod supervise;
+mod table_queries;
+mod tile_cache;
+
+pub(crate) use self::begin::configure_client;
+pub(crate) use self::context::RunContext;
+pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
+pub(crate) use self::id_list::{IdList, fill_sequence, open_images, open_sequences, to_image};
+pub(crate) use self::input::Input;
+pub(crate) use self::monitor::Monitor;
+pub(crate) use self::outputs::{TableOutputs, layout, table_path};
+pub(crate) use self::picture_size::picture_size;
+pub(crate) use self::pipeline::{
+    PicturePlan, append_query, download_pictures, finish, map_records, query_text,
+};
+pub(crate) use self::prefetch::prefetch;
+pub(crate) use self::run::reject;
+pub(crate) use self::selection::ImageSelection;
+pub(crate) use self::sequence_source::SequenceSource;
+pub(crate) use self::signals::Signals;
+pub(crate) use self::spec::{Job, JobInput};
+pub(crate) use self::supervise::supervise;

@@ -1,0 +1,130 @@
+//! The tables that a run writes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::args::{EncodingArgs, GeometryArgs, TableArgs};
+use streetflow::sinks::{Layout, sink_for};
+use streetflow::{Error, ErrorKind, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink};
+
+/// The licence note in the files.
+const LICENCE: &str =
+    "CC BY-SA 4.0 (Mapillary's default, not stated per image); name Mapillary and link to it";
+
+/// The tables that a run writes: directory, formats and layout.
+pub(crate) struct TableOutputs<'a> {
+    output: &'a Path,
+    formats: Vec<Format>,
+    /// The format at the end of the flow. Parquet, because it writes most at its end: if the disk is full then, the
+    /// files of the other formats are not committed yet.
+    end: Format,
+    geometry: GeometryChoice,
+    layout: Layout,
+}
+
+impl<'a> TableOutputs<'a> {
+    /// Resolves the flags. A flag that applies to none of the formats is a usage error.
+    pub(crate) fn new(output: &'a Path, args: &TableArgs, geometry: Option<&GeometryArgs>) -> Result<Self> {
+        let formats = args.formats();
+        let layout = layout(&formats, &args.encoding, geometry)?;
+        let geometry = geometry.and_then(|args| args.geometry).unwrap_or_default();
+        let end = formats.iter().find(|format| format.is_parquet()).or(formats.first());
+        let end = end.copied().unwrap_or(Format::Csv);
+        Ok(Self { output, formats, end, geometry, layout })
+    }
+
+    /// Sets the query that is written into the files.
+    pub(crate) fn query(mut self, query: &str) -> Self {
+        self.layout = self.layout.note("query", query);
+        self
+    }
+
+    /// The fields to request: the columns, and those that the formats need.
+    pub(crate) fn request_fields(&self, columns: &Fields) -> Result<Fields> {
+        let has_geometry = self.formats.iter().any(|format| format.has_geometry());
+        let more = if has_geometry { self.geometry.fields() } else { &[] };
+        more.iter().try_fold(columns.clone(), |fields, field| fields.with(field))
+    }
+
+    fn sink<T: Record>(&self, format: Format, table: &str, fields: &Fields) -> Box<dyn Sink<T>> {
+        sink_for(&table_path(self.output, table, format), format, &self.layout.clone().fields(fields))
+    }
+
+    /// Writes a table in all formats and passes the records on.
+    pub(crate) fn tap<T: Record>(&self, flow: Flow<T>, table: &str, fields: &Fields) -> Flow<T> {
+        self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)))
+    }
+
+    /// Writes a table in all formats but one, and returns the sink of that one, which ends the flow.
+    pub(crate) fn end<T: Record>(
+        &self,
+        flow: Flow<T>,
+        table: &str,
+        fields: &Fields,
+    ) -> (Flow<T>, Box<dyn Sink<T>>) {
+        let taps = self.formats.iter().filter(|format| **format != self.end);
+        let flow = taps.fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)));
+        (flow, self.sink(self.end, table, fields))
+    }
+}
+
+/// Resolves how tables are written. A flag that applies to none of the formats is a usage error.
+pub(crate) fn layout(
+    formats: &[Format],
+    encoding: &EncodingArgs,
+    geometry: Option<&GeometryArgs>,
+) -> Result<Layout> {
+    let has_parquet = formats.iter().any(|format| format.is_parquet());
+    let unused = |flag: &'static str, needs: &'static str| {
+        Err(Error::new(ErrorKind::Usage, "use the flag")
+            .with_subject(flag)
+            .with_source(format!("it applies only to {needs}")))
+    };
+    let mut layout = Layout::default().note("licence", LICENCE);
+    if let Some(compression) = encoding.compression {
+        if !has_parquet {
+            return unused("--compression", "`--format parquet`");
+        }
+        layout = layout.compression(compression);
+    }
+    if encoding.rs {
+        if !formats.contains(&Format::GeoJsonSeq) {
+            return unused("--rs", "`--format geojsonseq`");
+        }
+        layout = layout.record_separators();
+    }
+    let Some(geometry) = geometry else { return Ok(layout) };
+    if let Some(choice) = geometry.geometry {
+        if !formats.iter().any(|format| format.has_geometry()) {
+            return unused(
+                "--geometry",
+                "`--format` parquet, geojson and geojsonseq; csv has both geometries as columns",
+            );
+        }
+        layout = layout.geometry(choice);
+    }
+    if geometry.native_geometry {
+        if !has_parquet {
+            return unused("--native-geometry", "`--format parquet`");
+        }
+        layout = layout.native_geometry();
+    }
+    Ok(layout)
+}
+
+pub(crate) fn table_path(output: &Path, table: &str, format: Format) -> PathBuf {
+    output.join(format!("{table}.{}", format.extension()))
+}
+
+/// Sets the same modification time on all files of a run: the next step compares it to detect files of other runs.
+pub(super) fn set_same_time(report: &Report) {
+    let now = SystemTime::now();
+    let all = report.written.paths.iter().chain(report.taps.iter().flat_map(|written| &written.paths));
+    for path in all.filter(|path| path.is_file()) {
+        // If this fails, the next step asks for `--input`.
+        if let Ok(file) = File::options().append(true).open(path) {
+            file.set_modified(now).ok();
+        }
+    }
+}

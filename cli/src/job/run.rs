@@ -1,0 +1,45 @@
+//! Runs a command from begin to close.
+
+use super::context::RunContext;
+use super::monitor::Monitor;
+use super::spec::Job;
+use super::supervise::supervise;
+use crate::args::{AreaArgs, DisplayArgs};
+use crate::artifacts::report::ReportFile;
+use crate::exit_code::Exit;
+use streetflow::{Error, Report, Result};
+
+impl Job<'_> {
+    /// Runs the flow of a command, from the lock of the output directory to the summary.
+    pub(crate) async fn run(
+        self,
+        display: &DisplayArgs,
+        flow: impl AsyncFnOnce(&RunContext) -> Result<Report>,
+    ) -> Exit {
+        let monitor = Monitor::new(display, self.steps, &self.files.output);
+        let begun = match self.begin(&monitor).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                monitor.progress.finish();
+                monitor.printer.error(&error);
+                monitor.printer.end(Exit::from(&error) as u8, None, None);
+                return Exit::from(&error);
+            }
+        };
+        if self.input.area().is_some_and(AreaArgs::is_user_alone) {
+            monitor.stats.count_pages();
+        }
+        let report = ReportFile::new(&self.files.output);
+        monitor.on_first_input(move || report.remove());
+        let ended = supervise(&begun.run, flow(&begun.run)).await;
+        self.close(&monitor, begun, ended)
+    }
+}
+
+/// Ends a command because of its flags, before anything is read or written.
+pub(crate) fn reject(display: &DisplayArgs, error: &Error) -> Exit {
+    let printer = display.printer();
+    printer.error(error);
+    printer.end(Exit::from(error) as u8, None, None);
+    Exit::from(error)
+}

@@ -1,0 +1,49 @@
+//! What a run is: flags, steps, input and filters.
+
+use super::id_list::IdList;
+use crate::args::{AreaArgs, InputArgs, NetworkArgs, OutputArgs};
+use streetflow::{Format, Step};
+
+/// A run of a command that writes an output directory.
+pub(crate) struct Job<'a> {
+    pub(crate) network: &'a NetworkArgs,
+    pub(crate) files: &'a OutputArgs,
+    /// The steps of the run, in order.
+    pub(crate) steps: &'a [Step],
+    pub(crate) formats: Vec<Format>,
+    pub(crate) input: JobInput<'a>,
+    /// The filters as command line arguments.
+    pub(crate) filters: Vec<String>,
+    pub(crate) clip: bool,
+    /// The command to suggest after a complete run.
+    pub(crate) next: Option<String>,
+}
+
+/// Where the records of a run come from.
+#[derive(Clone, Copy)]
+pub(crate) enum JobInput<'a> {
+    /// An area, or a user.
+    Area(&'a AreaArgs),
+    Ids(IdList<'a>),
+    /// The table that the flags name, else the table `previous` of the output directory.
+    Table {
+        args: &'a InputArgs,
+        previous: &'a str,
+    },
+}
+
+impl<'a> JobInput<'a> {
+    pub(super) fn area(self) -> Option<&'a AreaArgs> {
+        match self {
+            Self::Area(area) => Some(area),
+            Self::Ids(_) | Self::Table { .. } => None,
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Whether requests need a token. Pictures come from another host, without one.
+    pub(super) fn needs_token(&self) -> bool {
+        self.steps != [Step::DOWNLOAD]
+    }
+}

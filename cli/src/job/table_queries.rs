@@ -1,0 +1,316 @@
+//! The queries of the tables in an output directory. A run must not replace the tables of another query without
+//! confirmation.
+//!
+//! `report.json` contains the queries under `tables`. The report is removed while a run is in progress, so a copy is in
+//! the state directory until then, in case the run is killed. Tables without a known query are replaced without
+//! confirmation.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::empty_result::EmptyResultGuard;
+use super::input::Input;
+use super::monitor::Monitor;
+use super::spec::JobInput;
+use crate::terminal::format::path_text;
+use crate::terminal::question::read_yes_or_no;
+use streetflow::atomic_file::{commit, temporary_beside};
+use streetflow::client::redact;
+use streetflow::{Error, ErrorKind, Format, Report, Result};
+
+/// Maximum size of a report that is read, in bytes.
+const MAX_REPORT: u64 = 64 << 20;
+
+/// The prefix of a source that is a table named on the command line.
+const NAMED_PREFIX: &str = "--input ";
+
+/// The query that decides the rows of a table. Fields and formats do not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct TableQuery {
+    /// The area and the owners, the list of ids, or the table that was named.
+    source: String,
+    /// The filters, with each flag once.
+    filters: Vec<String>,
+    /// Whether the rows come from the built-in sandbox.
+    #[serde(default)]
+    sandbox: bool,
+}
+
+/// Where the rows of a run come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RowSource {
+    /// An area, a user, or a list of ids.
+    Query(String),
+    /// A table that is named on the command line.
+    Named(String),
+    /// A table of the same directory, such as that of the previous step. The new table has the same query.
+    SameDirectory(PathBuf),
+    /// Standard input.
+    Unknown,
+}
+
+impl RowSource {
+    pub(super) fn resolve(input: JobInput<'_>, output: &Path) -> Result<Self> {
+        Ok(match input {
+            JobInput::Ids(ids) => Self::Query(ids.to_cli_args()),
+            JobInput::Area(area) => Self::Query(area.key()?.trim().to_owned()),
+            JobInput::Table { args, previous } => match &args.input {
+                Some(path) if path == Path::new("-") => Self::Unknown,
+                Some(path) if is_in(path, output) => Self::SameDirectory(path.clone()),
+                Some(path) => Self::Named(path.display().to_string()),
+                None => match Input::find(args, output, previous) {
+                    Ok(Input::File(path, _)) => Self::SameDirectory(path),
+                    _ => Self::Unknown,
+                },
+            },
+        })
+    }
+}
+
+/// Whether a file is directly in the output directory.
+fn is_in(path: &Path, output: &Path) -> bool {
+    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    parent.is_some() && parent == fs::canonicalize(output).ok()
+}
+
+impl TableQuery {
+    /// The query of a run. `None` if the query of the table that it reads is unknown.
+    fn of_run(source: &RowSource, filters: &[String], sandbox: bool, known: &TableQueries) -> Option<Self> {
+        let source = match source {
+            RowSource::Query(query) => query.clone(),
+            RowSource::Named(path) => format!("{NAMED_PREFIX}{path}"),
+            RowSource::SameDirectory(path) => known.get(path)?.source.clone(),
+            RowSource::Unknown => return None,
+        };
+        Some(Self { source, filters: filters.to_owned(), sandbox })
+    }
+
+    fn to_cli_args(&self) -> String {
+        let sandbox = if self.sandbox { "--sandbox" } else { "" };
+        let filters = self.filters.iter().map(String::as_str);
+        let args = [self.source.as_str()].into_iter().chain(filters).chain([sandbox]);
+        args.filter(|arg| !arg.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The queries of the tables of a directory, by file name.
+#[derive(Debug, Default, Clone)]
+pub(super) struct TableQueries(BTreeMap<String, TableQuery>);
+
+#[derive(Deserialize)]
+struct ReportTables {
+    #[serde(default)]
+    tables: BTreeMap<String, TableQuery>,
+}
+
+impl TableQueries {
+    /// Reads the report of the last run, else the copy that a killed run left.
+    pub(super) fn read(report: &Path, copy: &Path) -> Self {
+        let read = |path: &Path| {
+            let mut text = String::new();
+            File::open(path).ok()?.take(MAX_REPORT).read_to_string(&mut text).ok()?;
+            Some(serde_json::from_str::<ReportTables>(&text).ok()?.tables)
+        };
+        Self(read(report).or_else(|| read(copy)).unwrap_or_default())
+    }
+
+    /// Writes the copy for the case that the run is killed.
+    pub(super) fn save_copy(&self, copy: &Path) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut file = temporary_beside(copy)?;
+        file.write_all(redact(&format!("{:#}\n", serde_json::json!({ "tables": self.0 }))).as_bytes())?;
+        commit(file, copy)
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!(self.0)
+    }
+
+    fn get(&self, table: &Path) -> Option<&TableQuery> {
+        self.0.get(table.file_name()?.to_str()?)
+    }
+}
+
+/// The tables of a run after its begin.
+pub(super) struct PreparedTables {
+    pub(super) plan: TablePlan,
+    /// The queries before the run.
+    pub(super) known: TableQueries,
+    pub(super) guard: Arc<EmptyResultGuard>,
+}
+
+/// The tables that a run writes, and their query.
+pub(super) struct TablePlan {
+    pub(super) source: RowSource,
+    pub(super) filters: Vec<String>,
+    pub(super) sandbox: bool,
+    /// The tables with their formats, whether they exist or not.
+    pub(super) tables: Vec<(PathBuf, Format)>,
+    /// Replaces tables without confirmation.
+    pub(super) yes: bool,
+}
+
+impl TablePlan {
+    /// Whether the rows come from an area, a user or a list of ids, and not from a table.
+    pub(super) fn is_query(&self) -> bool {
+        matches!(self.source, RowSource::Query(_))
+    }
+
+    /// The existing tables with rows.
+    pub(super) fn tables_with_rows(&self) -> Vec<PathBuf> {
+        let with_rows = self
+            .tables
+            .iter()
+            .filter(|(path, format)| streetflow::sources::has_rows(path, *format).unwrap_or(false));
+        with_rows.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Asks for confirmation if the run would replace tables of another query. A denial is a usage error.
+    pub(super) async fn confirm(
+        &self,
+        known: &TableQueries,
+        with_rows: &[PathBuf],
+        monitor: &Monitor,
+    ) -> Result<()> {
+        let conflict = with_rows.iter().find_map(|path| Some((path, self.conflict(known, path)?)));
+        let Some((table, theirs)) = conflict else { return Ok(()) };
+        let theirs = theirs.to_cli_args();
+        if self.yes {
+            monitor.printer.note(&format!("replacing the tables of another query: `{theirs}`"));
+            return Ok(());
+        }
+        let ours = self
+            .query(known)
+            .map_or_else(|| "another one".to_owned(), |ours| format!("`{}`", ours.to_cli_args()));
+        let why = format!("it has rows of another query, `{theirs}`; the query of this run is {ours}");
+        let deny = |why: String| {
+            Error::new(ErrorKind::Usage, "replace the table")
+                .with_subject(table.display().to_string())
+                .with_source(why)
+                .with_hint(
+                    "check the area (longitude comes first), the owner and the filters; set another directory with \
+                     `--output`, or pass `--yes` to replace the tables",
+                )
+        };
+        if !monitor.printer.can_confirm() {
+            return Err(deny(why));
+        }
+        monitor.printer.print(&format!("{}: {why}\nreplace the tables? [y/N] ", path_text(table)));
+        let answer = read_yes_or_no()
+            .map_err(|_| deny(format!("{why}; the system refused a thread for the question")))?;
+        if answer.await.unwrap_or_default() {
+            return Ok(());
+        }
+        Err(deny(format!("{why}; the answer was no")))
+    }
+
+    fn query(&self, known: &TableQueries) -> Option<TableQuery> {
+        TableQuery::of_run(&self.source, &self.filters, self.sandbox, known)
+    }
+
+    /// The query of an existing table, if it is known to differ from that of this run.
+    fn conflict<'a>(&self, known: &'a TableQueries, table: &Path) -> Option<&'a TableQuery> {
+        let theirs = known.get(table)?;
+        // Rows of the sandbox are mock data.
+        if theirs.sandbox && !self.sandbox {
+            return None;
+        }
+        // A table made from the previous step can be made again, unless it comes from elsewhere.
+        if let RowSource::SameDirectory(_) = self.source {
+            return theirs.source.starts_with(NAMED_PREFIX).then_some(theirs);
+        }
+        let ours = self.query(known)?;
+        // Without one of the filters, no row is lost.
+        let has_new_filter =
+            self.is_query() && ours.filters.iter().any(|filter| !theirs.filters.contains(filter));
+        let differs = ours.source != theirs.source || ours.sandbox != theirs.sandbox || has_new_filter;
+        differs.then_some(theirs)
+    }
+
+    /// The queries after the run: that of this run for the tables it wrote, the known ones for the others.
+    pub(super) fn queries_after(&self, known: &TableQueries, report: Option<&Report>) -> TableQueries {
+        let mut after = known.clone();
+        let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        let written = report.into_iter().flat_map(|report| report.taps.iter().chain([&report.written]));
+        let ours = self.query(known);
+        for path in written.flat_map(|written| &written.paths) {
+            let is_table = self.tables.iter().any(|(table, _)| table == path);
+            let Some(name) = name(path).filter(|_| is_table) else { continue };
+            match &ours {
+                Some(ours) => after.0.insert(name, ours.clone()),
+                None => after.0.remove(&name),
+            };
+        }
+        after
+    }
+}
+
+/// Joins the arguments of a repeated flag into one filter: two makers together are a filter of their own.
+pub(super) fn merge_repeated_flags(args: Vec<String>) -> Vec<String> {
+    let mut merged: Vec<String> = Vec::new();
+    let flag = |arg: &str| arg.split(' ').next().unwrap_or_default().to_owned();
+    for arg in args {
+        match merged.iter_mut().find(|known| flag(known) == flag(&arg)) {
+            Some(known) => *known = format!("{known} {arg}"),
+            None => merged.push(arg),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(filters: &str) -> Vec<String> {
+        filters.split(';').filter(|arg| !arg.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn plan(source: RowSource, filters: &str) -> TablePlan {
+        TablePlan { source, filters: list(filters), sandbox: false, tables: Vec::new(), yes: false }
+    }
+
+    fn known(source: &str, filters: &str, sandbox: bool) -> TableQueries {
+        let query = TableQuery { source: source.to_owned(), filters: list(filters), sandbox };
+        TableQueries([("a.csv".to_owned(), query)].into())
+    }
+
+    #[test]
+    fn another_area_or_filter_is_another_query_and_a_next_step_is_not() {
+        let query = |text: &str| RowSource::Query(text.to_owned());
+        let named = |text: &str| RowSource::Named(text.to_owned());
+        let same_directory = || RowSource::SameDirectory("x/b.csv".into());
+        for (tables, plan, differs) in [
+            (known("1,2,3,4", "", false), plan(query("1,2,3,4"), ""), false),
+            (known("1,2,3,4", "", false), plan(query("1,2,3,5"), ""), true),
+            (known("1,2,3,4", "", false), plan(query("1,2,3,4"), "--pano"), true),
+            (known("1,2,3,4", "", true), plan(query("1,2,3,5"), ""), false),
+            (known("1,2,3,4", "", false), plan(same_directory(), ""), false),
+            (known("1,2,3,4", "--pano", false), plan(query("1,2,3,4"), ""), false),
+            (known("1,2,3,4", "--pano", false), plan(query("1,2,3,4"), "--pano;--limit 5"), true),
+            (known("1,2,3,4", "--limit 6", false), plan(query("1,2,3,4"), "--limit 5"), true),
+            (known("1,2,3,4", "", false), plan(same_directory(), "--every 50"), false),
+            (known("--input c.csv", "", false), plan(same_directory(), ""), true),
+            (known("--input c.csv", "", false), plan(named("c.csv"), ""), false),
+            (known("--input c.csv", "", false), plan(named("d.csv"), ""), true),
+            (known("--input c.csv", "", false), plan(RowSource::Unknown, ""), false),
+            (TableQueries::default(), plan(query("1,2,3,4"), ""), false),
+        ] {
+            let found = plan.conflict(&tables, Path::new("x/a.csv")).is_some();
+            assert_eq!(found, differs, "{tables:?} {:?} {:?}", plan.source, plan.filters);
+        }
+    }
+
+    #[test]
+    fn repeated_flags_are_one_filter() {
+        let args = ["--make 'a'", "--pano", "--make 'b'"].map(str::to_owned).to_vec();
+        assert_eq!(merge_repeated_flags(args), ["--make 'a' --make 'b'", "--pano"]);
+    }
+}

@@ -1,0 +1,122 @@
+//! The command `streetflow`: parses the command line, starts the runtime, and dispatches to a command.
+//!
+//! Modules import only from those above them in this list:
+//!
+//! - `exit_code`, `step`: exit codes, and what steps read and give
+//! - `args`: flag groups and value parsers
+//! - `terminal`: standard output and error, and how values are formatted
+//! - `progress`: counts, rates and the live lines
+//! - `artifacts`: the files besides tables and pictures
+//! - `job`: the frame of a run: begin, flow, close
+//! - `config`: the settings file and the environment
+//! - `commands`: one file per command
+//! - `cli`: the command line as a whole
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod artifacts;
+mod cli;
+mod commands;
+mod config;
+mod exit_code;
+mod job;
+mod progress;
+mod runtime;
+mod step;
+mod terminal;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::CommandFactory;
+
+use crate::args::DisplayArgs;
+use crate::cli::{Cli, Command};
+use crate::commands::{
+    completions, convert, crawl, download, images, init, man, metadata, sandbox, sequences,
+};
+use crate::config::{ParseError, Parsed};
+use crate::exit_code::Exit;
+use crate::terminal::format::error_text;
+use streetflow::{Error, Result};
+
+/// How long threads may still run after an abandoned run.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    match config::parse::<Cli>(std::env::args_os()) {
+        Ok(parsed) => dispatch(&parsed).into(),
+        Err(ParseError::Arguments(error, origin)) => print_argument_error(&error, origin),
+        Err(ParseError::Settings(error)) => print_early_error(&error).into(),
+    }
+}
+
+fn dispatch(parsed: &Parsed<Cli>) -> Exit {
+    let display = &parsed.cli.display;
+    let mut command = Cli::command();
+    command.build();
+    let is_config = matches!(parsed.cli.command, Command::Config(_));
+    if let Some(note) = parsed.file_note().filter(|_| !is_config) {
+        display.printer().note(&note);
+    }
+    match &parsed.cli.command {
+        Command::Crawl(args) => block_on(display, crawl::run(args, display)),
+        Command::Sequences(args) => block_on(display, sequences::run(args, display)),
+        Command::Images(args) => block_on(display, images::run(args, display)),
+        Command::Metadata(args) => block_on(display, metadata::run(args, display)),
+        Command::Download(args) => block_on(display, download::run(args, display)),
+        Command::Convert(args) => block_on(display, convert::run(args, display)),
+        Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
+        Command::Init(args) => exit_of(display, init::run(args, &command, display)),
+        Command::Config(_) => exit_of(display, commands::config::run(parsed, &command)),
+        Command::Completions(args) => exit_of(display, completions::run(args, Cli::command())),
+        Command::Man(args) => exit_of(display, man::run(args, Cli::command())),
+    }
+}
+
+/// Runs a command on a runtime with all its threads started.
+fn block_on(display: &DisplayArgs, command: impl Future<Output = Exit>) -> Exit {
+    let runtime = match runtime::start() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit_of(display, Err(error)),
+    };
+    let exit = runtime::block_on(&runtime, command).unwrap_or_else(|error| exit_of(display, Err(error)));
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    exit
+}
+
+/// Prints the error of a command, and gives its exit code.
+fn exit_of(display: &DisplayArgs, result: Result<()>) -> Exit {
+    match result {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            display.printer().error(&error);
+            Exit::from(&error)
+        }
+    }
+}
+
+/// Prints the help or the error of clap, and where the setting with the invalid value is set.
+fn print_argument_error(error: &clap::Error, origin: Option<String>) -> ExitCode {
+    let printed = error.print().and_then(|()| io::stdout().flush());
+    if let Err(error) = terminal::stdout::ignore_closed_pipe(printed) {
+        return print_early_error(&error).into();
+    }
+    if let Some(origin) = origin {
+        writeln!(stderr(), "\n{origin}").ok();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Prints an error before the display flags are known.
+fn print_early_error(error: &Error) -> Exit {
+    writeln!(stderr(), "{}", error_text(error)).ok();
+    Exit::from(error)
+}
+
+fn stderr() -> AutoStream<io::Stderr> {
+    AutoStream::new(io::stderr(), ColorChoice::Auto)
+}

@@ -1,0 +1,367 @@
+//! The counts of a run, filled from its events.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::progress::stall::StallDetector;
+use crate::progress::waits::Waits;
+use crate::step::{gives_many, unit};
+use crate::terminal::format::grouped;
+use streetflow::{Class, Client, Event, Observer, RateLimit, Step, Tally};
+
+/// How many deleted items of a step the summary names.
+const MAX_GONE_NAMES: usize = 3;
+
+/// The counts of a run.
+pub(crate) struct RunStats {
+    pub(crate) started: Instant,
+    pub(crate) steps: Vec<StepStats>,
+    pub(crate) tally: Tally,
+    pub(crate) waits: Waits,
+    stall: StallDetector,
+    /// Maximum number of requests in flight.
+    concurrency: AtomicUsize,
+    /// Rate limit of tiles per minute, as the bits of an `f64`; 0 means no limit.
+    tiles_per_minute: AtomicU64,
+    /// Hint of the first failure that has one.
+    failure_hint: OnceLock<String>,
+}
+
+impl RunStats {
+    pub(crate) fn new(steps: &[Step]) -> Self {
+        Self {
+            started: Instant::now(),
+            steps: steps.iter().map(|&step| StepStats::new(step)).collect(),
+            tally: Tally::default(),
+            waits: Waits::default(),
+            stall: StallDetector::default(),
+            concurrency: AtomicUsize::new(0),
+            tiles_per_minute: AtomicU64::new(0),
+            failure_hint: OnceLock::new(),
+        }
+    }
+
+    /// Takes over the limits of the client, which the progress lines show.
+    pub(crate) fn set_limits(&self, client: &Client) {
+        self.concurrency.store(client.concurrency(), Ordering::Relaxed);
+        let tiles = client.rate_limit(Class::Tile).map_or(0.0, RateLimit::requests_per_minute);
+        self.tiles_per_minute.store(tiles.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency.load(Ordering::Relaxed)
+    }
+
+    /// Rate limit of tiles per minute, if there is one.
+    pub(crate) fn tiles_per_minute(&self) -> Option<f64> {
+        Some(f64::from_bits(self.tiles_per_minute.load(Ordering::Relaxed))).filter(|rate| *rate > 0.0)
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How long requests have been in flight without any response.
+    pub(crate) fn stalled_for(&self) -> Duration {
+        self.stall.elapsed(self.elapsed())
+    }
+
+    pub(crate) fn step(&self, step: Step) -> Option<&StepStats> {
+        self.steps.iter().find(|stats| stats.step == step)
+    }
+
+    /// Whether an item entered a step or failed.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.steps.iter().any(|step| step.inputs.get() > 0 || step.failed.get() > 0)
+    }
+
+    /// Failures of all steps.
+    pub(crate) fn failed(&self) -> u64 {
+        self.steps.iter().map(|step| step.failed.get()).sum()
+    }
+
+    /// Whether a filter removed anything.
+    pub(crate) fn has_filtered(&self) -> bool {
+        self.steps.iter().any(|step| !step.filtered_by().is_empty())
+    }
+
+    /// Counts the inputs of `sequences` as pages: a search by user name reads pages instead of tiles.
+    pub(crate) fn count_pages(&self) {
+        self.step(Step::SEQUENCES).iter().for_each(|step| step.reads_pages.store(true, Ordering::Relaxed));
+    }
+
+    /// Marks that `--limit` was reached after a step: open inputs of this and earlier steps are over the limit.
+    pub(crate) fn mark_limit_reached(&self, after: Step) {
+        let place = |step| Step::ALL.iter().position(|known| *known == step);
+        for step in self.steps.iter().filter(|stats| place(stats.step) <= place(after)) {
+            step.limit_reached.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The hint of the first failure that has one.
+    pub(crate) fn failure_hint(&self) -> Option<&str> {
+        self.failure_hint.get().map(String::as_str)
+    }
+}
+
+impl Observer for RunStats {
+    fn on_event(&self, event: &Event<'_>) {
+        self.tally.on_event(event);
+        self.stall.observe(event, self.started);
+        self.waits.observe(event, self.started);
+        if let Event::Failed { error, .. } = event
+            && let Some(hint) = error.hint()
+        {
+            self.failure_hint.get_or_init(|| hint.to_owned());
+        }
+        let step = match event {
+            Event::TilePruned { .. } => Step::SEQUENCES,
+            Event::InputStarted { step }
+            | Event::InputDone { step }
+            | Event::Record { step }
+            | Event::AlreadyExists { step }
+            | Event::Filtered { step, .. }
+            | Event::Gone { step, .. }
+            | Event::Failed { step, .. } => *step,
+            _ => return,
+        };
+        let Some(step) = self.step(step) else { return };
+        match event {
+            Event::InputStarted { .. } => step.inputs.increment(),
+            Event::InputDone { .. } => step.inputs_done.increment(),
+            Event::TilePruned { .. } => step.pruned.increment(),
+            Event::Record { .. } => step.rows.increment(),
+            Event::AlreadyExists { .. } => step.already_exists.increment(),
+            Event::Filtered { by, .. } => step.count_filtered(by),
+            Event::Gone { error, .. } => step.count_gone(error.subject().unwrap_or_default()),
+            Event::Failed { .. } => step.failed.increment(),
+            _ => {}
+        }
+    }
+}
+
+/// The counts of a step.
+pub(crate) struct StepStats {
+    pub(crate) step: Step,
+    /// Rows of the input table; 0 if unknown.
+    total: AtomicU64,
+    /// Items that entered the step.
+    pub(crate) inputs: Counter,
+    /// Tiles and sequences that gave all their records.
+    inputs_done: Counter,
+    /// Tiles that were skipped.
+    pub(crate) pruned: Counter,
+    /// Records that the step produced.
+    pub(crate) rows: Counter,
+    /// Pictures that already exist.
+    pub(crate) already_exists: Counter,
+    failed: Counter,
+    gone: Counter,
+    /// The first deleted items.
+    gone_names: Mutex<Vec<String>>,
+    /// Rows that each filter removed, by its name.
+    filtered_by: Mutex<Vec<(&'static str, u64)>>,
+    /// The inputs are pages of a search instead of tiles.
+    reads_pages: AtomicBool,
+    /// `--limit` was reached after this step.
+    limit_reached: AtomicBool,
+}
+
+/// The counts of a step at one moment, all in the unit of its inputs except `rows`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StepCounts {
+    /// Items that entered the step. The counts from `done` to `not_reached` add up to it.
+    pub(crate) inputs: u64,
+    /// Tiles read, sequences listed, metadata fetched, pictures downloaded.
+    pub(crate) done: u64,
+    pub(crate) already_exists: u64,
+    pub(crate) pruned: u64,
+    /// Removed by a filter.
+    pub(crate) filtered: u64,
+    /// Started, then dropped because `--limit` was reached.
+    pub(crate) over_limit: u64,
+    /// Deleted at Mapillary.
+    pub(crate) gone: u64,
+    pub(crate) failed: u64,
+    /// Still open.
+    pub(crate) not_reached: u64,
+    /// Records that the step produced; equals `done` where an input gives one record.
+    pub(crate) rows: u64,
+}
+
+impl StepStats {
+    fn new(step: Step) -> Self {
+        Self {
+            step,
+            total: AtomicU64::default(),
+            inputs: Counter::default(),
+            inputs_done: Counter::default(),
+            pruned: Counter::default(),
+            rows: Counter::default(),
+            already_exists: Counter::default(),
+            failed: Counter::default(),
+            gone: Counter::default(),
+            gone_names: Mutex::default(),
+            filtered_by: Mutex::default(),
+            reads_pages: AtomicBool::default(),
+            limit_reached: AtomicBool::default(),
+        }
+    }
+
+    /// The counts of now.
+    pub(crate) fn counts(&self) -> StepCounts {
+        let rows = self.rows.get();
+        let inputs = self.inputs.get();
+        let (already_exists, pruned) = (self.already_exists.get(), self.pruned.get());
+        let (gone, failed) = (self.gone.get(), self.failed.get());
+        let (done, filtered) = if gives_many(self.step) {
+            // A filter removes records of a tile: the tile itself is done.
+            (self.inputs_done.get(), 0)
+        } else {
+            (rows, self.filtered_rows())
+        };
+        let open = inputs.saturating_sub(done + already_exists + pruned + filtered + gone + failed);
+        let over_limit = if self.limit_reached.load(Ordering::Relaxed) { open } else { 0 };
+        let not_reached = open - over_limit;
+        StepCounts {
+            inputs,
+            done,
+            already_exists,
+            pruned,
+            filtered,
+            over_limit,
+            gone,
+            failed,
+            not_reached,
+            rows,
+        }
+    }
+
+    /// The unit of the inputs, singular and plural.
+    pub(crate) fn unit(&self) -> (&'static str, &'static str) {
+        if self.reads_pages.load(Ordering::Relaxed) { ("page", "pages") } else { unit(self.step) }
+    }
+
+    /// Sets how many rows the input table has.
+    pub(crate) fn set_total(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// Rows of the input table, if known.
+    pub(crate) fn total(&self) -> Option<u64> {
+        Some(self.total.load(Ordering::Relaxed)).filter(|total| *total > 0)
+    }
+
+    pub(crate) fn gone(&self) -> u64 {
+        self.gone.get()
+    }
+
+    /// Names the first deleted items, and how many there are besides.
+    pub(crate) fn gone_names(&self) -> String {
+        let names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = self.gone().saturating_sub(names.len() as u64);
+        let listed = names.join(", ");
+        if more > 0 { format!("{listed} and {} more", grouped(more)) } else { listed }
+    }
+
+    /// Rows that each filter removed, sorted by the filter's name.
+    pub(crate) fn filtered_by(&self) -> Vec<(&'static str, u64)> {
+        let mut filtered_by = self.filtered_by.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        filtered_by.sort_unstable();
+        filtered_by
+    }
+
+    /// Rows that all filters removed.
+    pub(crate) fn filtered_rows(&self) -> u64 {
+        self.filtered_by().iter().map(|(_, count)| count).sum()
+    }
+
+    fn count_filtered(&self, filter: &'static str) {
+        let mut filtered_by = self.filtered_by.lock().unwrap_or_else(PoisonError::into_inner);
+        match filtered_by.iter_mut().find(|(name, _)| *name == filter) {
+            Some((_, count)) => *count += 1,
+            None => filtered_by.push((filter, 1)),
+        }
+    }
+
+    /// Counts a deleted item, named like `7` or `7 of sequence x`.
+    fn count_gone(&self, subject: &str) {
+        self.gone.increment();
+        let name = subject.split_once(" of sequence ").map_or(subject, |(id, _)| id);
+        let mut names = self.gone_names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < MAX_GONE_NAMES {
+            names.push(name.to_owned());
+        }
+    }
+}
+
+impl StepCounts {
+    /// Whether every input left the step in one of the ways. False while inputs are open.
+    pub(crate) fn adds_up(&self) -> bool {
+        let successful = self.done + self.already_exists + self.pruned + self.filtered + self.over_limit;
+        self.inputs == successful + self.gone + self.failed
+    }
+}
+
+/// A number that several threads increment.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn increment(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use streetflow::{Error, ErrorKind, TileId};
+
+    #[test]
+    fn every_input_leaves_its_step_in_one_way() {
+        let stats = RunStats::new(&[Step::SEQUENCES, Step::DOWNLOAD]);
+        let (step, tile) = (Step::DOWNLOAD, TileId::WORLD);
+        let gone = Error::new(ErrorKind::Gone, "fetch").with_subject("7 of sequence x");
+        let failed = Error::new(ErrorKind::Unavailable, "fetch").with_hint("wait");
+        for _ in 0..7 {
+            stats.on_event(&Event::InputStarted { step });
+        }
+        for event in [
+            Event::Record { step },
+            Event::Record { step },
+            Event::AlreadyExists { step },
+            Event::Filtered { step, by: "dates" },
+            Event::Gone { step, error: &gone },
+            Event::Failed { step, error: &failed },
+            Event::TilePruned { tile },
+        ] {
+            stats.on_event(&event);
+        }
+        let download = stats.step(step).expect("the step");
+        let expected = StepCounts {
+            inputs: 7,
+            done: 2,
+            already_exists: 1,
+            pruned: 0,
+            filtered: 1,
+            over_limit: 0,
+            gone: 1,
+            failed: 1,
+            not_reached: 1,
+            rows: 2,
+        };
+        assert_eq!(download.counts(), expected);
+        assert!(!download.counts().adds_up(), "one is open");
+        stats.mark_limit_reached(step);
+        assert_eq!(download.counts(), StepCounts { over_limit: 1, not_reached: 0, ..expected });
+        assert!(download.counts().adds_up());
+        assert_eq!((download.gone_names(), stats.failure_hint()), ("7".to_owned(), Some("wait")));
+        assert_eq!(stats.step(Step::SEQUENCES).map(|step| step.pruned.get()), Some(1));
+    }
+}

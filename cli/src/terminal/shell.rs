@@ -1,0 +1,81 @@
+//! Command lines as a shell reads them, without credentials.
+
+use streetflow::client::without_credentials;
+
+/// The flags that take a URL.
+const URL_FLAGS: [&str; 2] = ["--graph-url", "--tiles-url"];
+
+/// Quotes a word for a POSIX shell, if it needs quotes.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:=@%+".contains(&b);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Removes user name and password from a URL in a command-line word, such as `URL` or `--flag=URL`.
+pub(crate) fn strip_credentials(word: &str) -> String {
+    let (flag, value) = match word.split_once('=') {
+        Some((flag, value)) if flag.starts_with("--") => (Some(flag), value),
+        _ => (None, word),
+    };
+    // Only in URLs: an `@` is legitimate in other words.
+    if !value.contains("://") {
+        return word.to_owned();
+    }
+    let value = without_credentials(value);
+    flag.map_or_else(|| value.clone(), |flag| format!("{flag}={value}"))
+}
+
+/// The command line of this process as a shell reads it, without `--restart` and without credentials.
+pub(crate) fn this_command() -> String {
+    command(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
+}
+
+fn command(words: impl Iterator<Item = String>) -> String {
+    let mut is_url = false;
+    let words = words.filter(|word| word != "--restart").map(|word| {
+        let (flag, value) = word.split_once('=').unwrap_or((&word, ""));
+        let shown = match (std::mem::replace(&mut is_url, URL_FLAGS.contains(&&*word)), flag) {
+            // The value of a URL flag may lack the scheme and still hold credentials.
+            (true, _) => without_credentials(&word),
+            (_, flag) if URL_FLAGS.contains(&flag) && !value.is_empty() => {
+                format!("{flag}={}", without_credentials(value))
+            }
+            _ => strip_credentials(&word),
+        };
+        quoted(&shown)
+    });
+    std::iter::once("streetflow".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_quoted_for_a_shell_and_has_no_credentials() {
+        let words =
+            ["crawl", "--bbox", "33.3,35.1,33.4,35.2", "--restart", "-o", "it's mine", "--token-file=t"];
+        assert_eq!(
+            command(words.into_iter().map(str::to_owned)),
+            r"streetflow crawl --bbox 33.3,35.1,33.4,35.2 -o 'it'\''s mine' --token-file=t"
+        );
+        for (word, expected) in [
+            ("https://me:secret@mirror.test/x", "https://mirror.test/x"),
+            ("--graph-url=http://me:secret@mirror.test/x", "--graph-url=http://mirror.test/x"),
+            ("http://me:sec/ret@mirror.test", "http://mirror.test"),
+            ("--user=me@home", "--user=me@home"),
+            ("http://mirror.test", "http://mirror.test"),
+            ("a=b", "a=b"),
+        ] {
+            assert_eq!(strip_credentials(word), expected);
+        }
+        let words = ["crawl", "--graph-url", "me:secret@mirror.test", "--tiles-url=me:secret@mirror.test"];
+        assert_eq!(
+            command(words.into_iter().map(str::to_owned)),
+            "streetflow crawl --graph-url mirror.test --tiles-url=mirror.test"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! End-to-end tests of the built command, in one binary to link once.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests panic to fail")]
+
+mod commands {
+    #[cfg(feature = "parquet")]
+    mod convert;
+    mod crawl;
+    mod download_guard;
+    mod estimate;
+    #[cfg(all(unix, feature = "parquet"))]
+    mod guide;
+    mod help;
+    #[cfg(target_os = "linux")]
+    mod stdout;
+    mod usage_errors;
+}
+mod faults {
+    mod bad_values;
+    mod durable;
+    mod empty_lists;
+    mod end_to_end_faults;
+    #[cfg(target_os = "linux")]
+    mod file_system;
+    mod hostile_input;
+    mod missing_guard;
+    mod passwords;
+    mod token;
+    #[cfg(unix)]
+    mod unreachable;
+}
+mod formats {
+    #[cfg(feature = "parquet")]
+    mod foreign_parquet;
+    mod spreadsheets;
+}
+mod pictures {
+    mod attribution;
+    mod duplicates;
+    mod picture_files;
+    mod pictures;
+    #[cfg(target_os = "linux")]
+    mod sizes;
+}
+mod report {
+    mod failure_log;
+    mod progress;
+}
+mod resources {
+    #[cfg(target_os = "linux")]
+    mod sandbox_memory;
+    #[cfg(target_os = "linux")]
+    mod syscalls;
+    #[cfg(target_os = "linux")]
+    mod threads;
+}
+mod runs {
+    mod coarse_tiles;
+    mod filters;
+    mod other_query;
+    mod output_folder;
+    mod resume;
+    mod retry_failed;
+    mod settings;
+    #[cfg(unix)]
+    mod signals;
+    mod start_from_ids;
+    mod steady_speed;
+    mod tile_cache;
+}
+mod support;

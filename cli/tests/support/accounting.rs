@@ -1,0 +1,197 @@
+//! What the tests of the ledger share: a run's report, tables, ledgers and requests must tell the same.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
+
+use crate::support::{command_on, names, output};
+
+pub(crate) const CRAWL: &str =
+    "crawl --bbox=33.33,35.15,33.39,35.19 --fields=captured_at,thumb_256_url --attempts=2";
+
+pub(crate) async fn sandbox() -> Sandbox {
+    // One picture for all: drawing hundreds would take longer than all else.
+    Sandbox::builder().picture_bytes(900).start().await.unwrap()
+}
+
+pub(crate) async fn run(sandbox: &Sandbox, folder: &Path, words: &str) -> (i32, String) {
+    let mut command = command_on(sandbox, folder);
+    command.args(words.split(' '));
+    output(command).await
+}
+
+pub(crate) fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
+
+pub(crate) fn report(outputs: &Path) -> Value {
+    serde_json::from_str(&read(outputs, "report.json")).unwrap()
+}
+
+pub(crate) fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+/// One column of a table; none where the table is not there.
+pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
+    let text = read(outputs, table);
+    let mut rows = csv::Reader::from_reader(text.as_bytes());
+    let Some(at) = rows.headers().unwrap().iter().position(|column| column == name) else {
+        return Vec::new();
+    };
+    rows.records().map(|row| row.unwrap()[at].to_owned()).collect()
+}
+
+/// The ids that a ledger names for a step.
+pub(crate) fn named(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
+    let ids = column(outputs, ledger, "id");
+    let steps = column(outputs, ledger, "step");
+    steps.into_iter().zip(ids).filter(|(of, _)| of == step).map(|(_, id)| id).collect()
+}
+
+/// Asserts that a run's report, tables, ledgers and requests tell the same, and gives the report.
+pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) -> Value {
+    let report = report(outputs);
+    assert_eq!(report["exit_code"], exit, "{what}: {report:#}");
+    let outcome = report["outcome"].as_str().unwrap();
+    let ended = ["finished", "finished_with_failures"].contains(&outcome);
+    let mut came: Option<u64> = None;
+    for (step, counts) in report["steps"].as_object().unwrap() {
+        let count = |name: &str| number(&counts[name]);
+        let ways =
+            ["done", "already_exists", "pruned", "filtered", "over_limit", "gone", "failed", "not_reached"];
+        let out = ways.map(count);
+        assert_eq!(count("inputs"), out.iter().sum::<u64>(), "{what}: {step}: {counts:#}");
+        assert!(!ended || count("not_reached") == 0, "{what}: {step}: {counts:#}");
+        if let Some(came) = came {
+            let limited = count("over_limit") > 0;
+            assert!(
+                count("inputs") == came || (!ended || limited) && count("inputs") < came,
+                "{what}: {step} {came}"
+            );
+        }
+        came = Some(count("rows"));
+        for (ledger, count) in [("failures.csv", count("failed")), ("gone.csv", count("gone"))] {
+            let named = named(outputs, ledger, step);
+            assert_eq!(named.len() as u64, count, "{what}: {step}: {ledger}: {named:?}");
+            assert_eq!(named.iter().collect::<BTreeSet<_>>().len(), named.len(), "{what}: each once");
+            assert!(named.iter().all(|id| !id.is_empty() && !id.contains(' ')), "{what}: {named:?}");
+        }
+    }
+    let beyond = |step: &Value| number(&step["over_limit"]) > 0;
+    let limited = report["steps"].as_object().unwrap().values().any(beyond);
+    rows_agree(what, &report, outputs, ended);
+    if ended {
+        each_id_has_left(what, &report, outputs);
+    }
+    for (host, classes) in
+        [(Host::Tiles, &["tile"][..]), (Host::Graph, &["entity", "search"]), (Host::Images, &["bytes"])]
+    {
+        let sent: u64 = classes.iter().map(|class| number(&report["requests"][class]["sent"])).sum();
+        let came = sandbox.requests_to(host).len() as u64;
+        // One that is cut off on its way may never arrive.
+        assert!(
+            sent == came || (!ended || limited) && sent > came,
+            "{what}: {host:?}: {sent} sent, {came} came"
+        );
+    }
+    let secret = Sandbox::TOKEN.rsplit('|').next().unwrap();
+    for name in ["report.json", "failures.csv", "gone.csv"] {
+        assert!(!read(outputs, name).contains(secret), "{what}: the token in {name}");
+    }
+    report
+}
+
+/// The tables have as many rows as the counts say, and the files are as large.
+fn rows_agree(what: &str, report: &Value, outputs: &Path, ended: bool) {
+    let steps = &report["steps"];
+    let written = ended || report["outcome"] == "stopped";
+    for (step, table) in [
+        ("sequences", "seq_dataset.csv"),
+        ("images", "img_dataset.csv"),
+        ("metadata", "img_meta_dataset.csv"),
+    ] {
+        let rows = if written { number(&steps[step]["rows"]) } else { 0 };
+        assert_eq!(column(outputs, table, "seq_id").len() as u64, rows, "{what}: {table}");
+    }
+    let pictures = names(&outputs.join("downloaded_images")).len() as u64;
+    if ended && steps["download"].is_object() {
+        let counts = &steps["download"];
+        assert_eq!(pictures, number(&counts["done"]) + number(&counts["already_exists"]), "{what}");
+    }
+    let files = report["files"].as_array().unwrap();
+    let listed: BTreeSet<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    for file in files.iter().filter(|file| file["path"] != "downloaded_images") {
+        let (name, found) = (file["path"].as_str().unwrap(), number(&file["rows"]));
+        assert_eq!(number(&file["bytes"]), outputs.join(name).metadata().unwrap().len(), "{what}: {name}");
+        let column = if name.ends_with("_dataset.csv") { "seq_id" } else { "id" };
+        assert_eq!(found, self::column(outputs, name, column).len() as u64, "{what}: {name}");
+    }
+    for name in names(outputs).iter().filter(|name| name.contains(".csv")) {
+        assert!(listed.contains(name.as_str()), "{what}: {name} is not listed");
+    }
+}
+
+/// Every id of a table is in the next one, or named as failed or gone, and in one of these only.
+fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
+    let pictures: Vec<_> = names(&outputs.join("downloaded_images"))
+        .iter()
+        .map(|name| name.strip_suffix("_256.jpg").unwrap().to_owned())
+        .collect();
+    for (step, from, column_of, out) in [
+        ("images", "seq_dataset.csv", "seq_id", column(outputs, "img_dataset.csv", "seq_id")),
+        ("metadata", "img_dataset.csv", "img_id", column(outputs, "img_meta_dataset.csv", "img_id")),
+        ("download", "img_meta_dataset.csv", "img_id", pictures),
+    ] {
+        if !report["steps"][step].is_object() {
+            continue;
+        }
+        let entered: BTreeSet<_> = column(outputs, from, column_of).into_iter().collect();
+        let out: BTreeSet<_> = out.into_iter().collect();
+        let missing = ["failures.csv", "gone.csv"].map(|ledger| named(outputs, ledger, step));
+        let missing: Vec<_> = missing.into_iter().flatten().collect();
+        assert!(missing.iter().all(|id| !out.contains(id)), "{what}: {step}: both there and missing");
+        let left: BTreeSet<_> = out.into_iter().chain(missing).collect();
+        let count = |way: &str| number(&report["steps"][step][way]);
+        if count("filtered") + count("over_limit") == 0 {
+            assert!(left == entered, "{what}: {step}: {:?}", left.symmetric_difference(&entered));
+        }
+        // Of a sequence that was cut by the limit, some images are out.
+        let lost = (entered.len() - left.len()) as u64;
+        assert!(
+            left.is_subset(&entered) && (step == "images" || lost == count("filtered") + count("over_limit"))
+        );
+    }
+}
+
+/// Always the same third of the requests, whatever is asked before or after; a retry meets the same fate.
+pub(crate) fn unlucky(asked: &RecordedRequest) -> bool {
+    let host = if asked.host == Host::Tiles { "" } else { &asked.query };
+    let text = format!("{}{host}", asked.path);
+    let hash = text.bytes().fold(0xcbf2_9ce4_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    (hash >> 8).is_multiple_of(3)
+}
+
+/// A rule for a third of a host's requests, and how many it has met.
+pub(crate) fn third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<AtomicU64>) {
+    let met = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&met);
+    let rule = Rule::when(move |asked| {
+        let hit = asked.host == host && unlucky(asked);
+        count.fetch_add(u64::from(hit), Ordering::Relaxed);
+        hit
+    });
+    (rule.times(times).fault(fault), met)
+}
+
+/// The paths of requests, sorted.
+pub(crate) fn paths(asked: &[RecordedRequest]) -> Vec<String> {
+    let mut paths: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
+    paths.sort();
+    paths
+}

@@ -1,0 +1,7 @@
+//! Responses on disk: the response store of an unfinished run, and the tile cache of all runs.
+
+pub(crate) mod response_cache;
+pub(crate) mod response_store;
+pub(crate) mod tile_cache;
+mod tile_file;
+mod tile_names;

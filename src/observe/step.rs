@@ -1,0 +1,47 @@
+//! Names of the steps of a run.
+
+use std::fmt;
+
+/// The name of a step: what an event, a count or a progress bar belongs to.
+///
+/// A crawl has the four steps below. A program with stages of its own adds steps with [`Step::new`].
+///
+/// ```
+/// use streetflow::Step;
+///
+/// const BLUR: Step = Step::new("blur");
+/// assert_eq!(BLUR.name(), "blur");
+/// assert_eq!(Step::METADATA.to_string(), "metadata");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Step(&'static str);
+
+impl Step {
+    /// Finding sequences, by [`TileSource`](crate::TileSource) and [`UserSource`](crate::UserSource).
+    pub const SEQUENCES: Self = Self("sequences");
+    /// Listing the images of sequences, by [`ListImages`](crate::ListImages).
+    pub const IMAGES: Self = Self("images");
+    /// Fetching metadata of images, by [`FetchMetadata`](crate::FetchMetadata).
+    pub const METADATA: Self = Self("metadata");
+    /// Downloading pictures, by [`ImageSink`](crate::ImageSink).
+    pub const DOWNLOAD: Self = Self("download");
+
+    /// The steps of a crawl, in their order.
+    pub const ALL: [Self; 4] = [Self::SEQUENCES, Self::IMAGES, Self::METADATA, Self::DOWNLOAD];
+
+    /// Names a step of your own.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The name.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}

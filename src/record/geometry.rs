@@ -1,0 +1,171 @@
+//! The geometry of records, for formats with one geometry per record.
+
+use super::{Column, Fields, Kind, Record, Value, select};
+use crate::geo::LonLat;
+use crate::names::named_variants;
+
+/// The point of an image that becomes the geometry of a file.
+///
+/// With [`GeometryChoice::Original`] the geometry replaces the columns `lon` and `lat`. With the others it is a copy, and
+/// both points are also in columns, so that a reader does not need to know the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GeometryChoice {
+    /// `geometry`: the coordinates that the device recorded.
+    #[default]
+    Original,
+    /// `computed_geometry`: the reconstructed coordinates. Images outside a reconstruction have none.
+    Computed,
+    /// `computed_geometry` if it exists, else `geometry`.
+    Best,
+}
+
+named_variants!(
+    GeometryChoice,
+    "read the geometry choice",
+    [Original => "original", Computed => "computed", Best => "best"]
+);
+
+impl GeometryChoice {
+    /// The API fields that the choice needs.
+    pub fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Original => &["geometry"],
+            Self::Computed | Self::Best => &["geometry", "computed_geometry"],
+        }
+    }
+}
+
+/// Two columns that form a point.
+struct Point<R: 'static> {
+    lon: &'static Column<R>,
+    lat: &'static Column<R>,
+}
+
+impl<R: Record> Point<R> {
+    fn get(&self, record: &R) -> Option<LonLat> {
+        match ((self.lon.get)(record), (self.lat.get)(record)) {
+            (Value::Float(lon), Value::Float(lat)) => Some(LonLat { lon, lat }),
+            _ => None,
+        }
+    }
+}
+
+/// The points of a record type, the original first.
+fn points<R: Record>() -> Vec<Point<R>> {
+    let of = |kind| R::COLUMNS.iter().filter(move |column| column.kind == kind);
+    of(Kind::Longitude).zip(of(Kind::Latitude)).map(|(lon, lat)| Point { lon, lat }).collect()
+}
+
+/// The geometry column of a file.
+pub(crate) struct GeometryColumn<R: 'static> {
+    points: Vec<Point<R>>,
+    place: GeometryChoice,
+}
+
+impl<R: Record> GeometryColumn<R> {
+    /// The point of a record.
+    pub(crate) fn point(&self, record: &R) -> Option<LonLat> {
+        let point = |index: usize| self.points.get(index)?.get(record);
+        match self.place {
+            GeometryChoice::Original => point(0),
+            GeometryChoice::Computed => point(1),
+            GeometryChoice::Best => point(1).or_else(|| point(0)),
+        }
+    }
+}
+
+/// The columns of a table with a geometry, and its geometry column; `None` for record types without a point.
+pub(crate) fn columns_with_geometry<R: Record>(
+    fields: &Fields,
+    place: GeometryChoice,
+) -> (Vec<&'static Column<R>>, Option<GeometryColumn<R>>) {
+    let mut columns = select::<R>(Some(fields));
+    let points = points::<R>();
+    let Some(original) = points.first() else { return (columns, None) };
+    if place == GeometryChoice::Original {
+        columns.retain(|column| column.name != original.lon.name && column.name != original.lat.name);
+    } else {
+        for column in points.iter().flat_map(|point| [point.lon, point.lat]) {
+            if !columns.iter().any(|chosen| chosen.name == column.name) {
+                columns.push(column);
+            }
+        }
+    }
+    (columns, Some(GeometryColumn { points, place }))
+}
+
+/// Reads a file's geometry into a record.
+pub(crate) struct GeometryReader<R: 'static> {
+    original: Point<R>,
+    computed: Option<Point<R>>,
+}
+
+impl<R: Record> GeometryReader<R> {
+    /// Creates a reader; `None` for record types without a point.
+    pub(crate) fn new() -> Option<Self> {
+        let mut points = points::<R>().into_iter();
+        Some(Self { original: points.next()?, computed: points.next() })
+    }
+
+    /// Whether a column is a coordinate of the original point.
+    pub(crate) fn is_coordinate(&self, name: &str) -> bool {
+        [self.original.lon.name, self.original.lat.name].contains(&name)
+    }
+
+    /// Stores a geometry as the original point.
+    ///
+    /// If the file also has columns for that point, the geometry is used only if they are empty and it is not a copy of
+    /// the computed point.
+    pub(crate) fn fill(
+        &self,
+        record: &mut R,
+        point: LonLat,
+        has_columns: bool,
+    ) -> std::result::Result<(), &'static str> {
+        let computed = self.computed.as_ref().and_then(|computed| computed.get(record));
+        if has_columns && (self.original.get(record).is_some() || computed == Some(point)) {
+            return Ok(());
+        }
+        (self.original.lon.set)(record, Value::Float(point.lon))?;
+        (self.original.lat.set)(record, Value::Float(point.lat))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Image, Metadata};
+
+    const HERE: LonLat = LonLat { lon: 33.5, lat: 35.0 };
+    const THERE: LonLat = LonLat { lon: 33.6, lat: 35.1 };
+
+    #[test]
+    fn the_geometry_replaces_the_original_point_and_copies_the_others() {
+        let fields: Fields = "width,geometry".parse().expect("fields");
+        let names = |place| {
+            let (columns, position) = columns_with_geometry::<Metadata>(&fields, place);
+            assert!(position.is_some());
+            columns.iter().map(|column| column.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(GeometryChoice::Original), ["seq_id", "img_id", "width"]);
+        let both = ["seq_id", "img_id", "width", "lon", "lat", "computed_lon", "computed_lat"];
+        assert_eq!(
+            (names(GeometryChoice::Computed), names(GeometryChoice::Best)),
+            (both.to_vec(), both.to_vec())
+        );
+        assert!(columns_with_geometry::<Image>(&fields, GeometryChoice::Best).1.is_none());
+    }
+
+    #[test]
+    fn best_is_the_computed_point_if_it_exists() {
+        let of = |place, geometry, computed_geometry| {
+            let record = Metadata { geometry, computed_geometry, ..Metadata::default() };
+            columns_with_geometry::<Metadata>(&Fields::default(), place).1.expect("a position").point(&record)
+        };
+        assert_eq!(of(GeometryChoice::Original, Some(HERE), Some(THERE)), Some(HERE));
+        assert_eq!(of(GeometryChoice::Computed, Some(HERE), Some(THERE)), Some(THERE));
+        assert_eq!(of(GeometryChoice::Computed, Some(HERE), None), None);
+        assert_eq!(of(GeometryChoice::Best, Some(HERE), Some(THERE)), Some(THERE));
+        assert_eq!(of(GeometryChoice::Best, Some(HERE), None), Some(HERE));
+    }
+}

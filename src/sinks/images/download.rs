@@ -1,0 +1,161 @@
+//! One download: requests a picture, checks it and gives it its final name.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempfile::{NamedTempFile, PersistError};
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::Picture;
+use super::run::Run;
+use super::target_folder::MIN_JPEG_LEN;
+use crate::atomic_file::{output_error, temporary};
+use crate::client::{Answer, Class, Client, has_ended};
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_system::{parent, set_time};
+use crate::model::Metadata;
+use crate::observe::{Event, Step};
+use crate::sinks::JpegCheck;
+use crate::sinks::durable::now_ms;
+use crate::sinks::exif::HeadRewriter;
+
+/// A larger picture is written to disk in chunks, so that many downloads do not fill the memory.
+const CHUNK_SIZE: usize = 1 << 20;
+
+const DOING: &str = "download image";
+
+impl Run {
+    /// Downloads the picture of an image to its target; returns the length of the response.
+    ///
+    /// Requests a new URL, once, if the URL of the record has expired or is rejected.
+    pub(super) async fn fetch(
+        self: Arc<Self>,
+        image: Metadata,
+        target: PathBuf,
+        client: Client,
+    ) -> Result<u64> {
+        let quality = self.sink.quality;
+        let picture = Arc::new(self.sink.picture(&image, target));
+        let url = quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
+        let rejected = if has_ended(url) {
+            let error = Error::new(ErrorKind::Rejected, DOING).with_subject(image.img_id.as_str());
+            error.with_source("its URL has expired")
+        } else {
+            match self.request(&client, url, &image, &picture).await {
+                Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => error,
+                result => return result,
+            }
+        };
+        let Some(fresh_urls) = &self.fresh_urls else {
+            return Err(rejected.with_hint("set MAPILLARY_TOKEN, so that new URLs can be requested"));
+        };
+        let url = fresh_urls.request(&image).await?.ok_or_else(|| self.no_picture(&image))?;
+        self.request(&client, &url, &image, &picture).await
+    }
+
+    fn no_picture(&self, image: &Metadata) -> Error {
+        let why = format!("Mapillary has no such picture: its `{}` is empty", self.sink.quality.field());
+        Error::new(ErrorKind::Gone, DOING).with_subject(image.img_id.as_str()).with_source(why)
+    }
+
+    async fn request(
+        self: &Arc<Self>,
+        client: &Client,
+        url: &str,
+        image: &Metadata,
+        picture: &Arc<Picture>,
+    ) -> Result<u64> {
+        let (run, picture) = (Arc::clone(self), Arc::clone(picture));
+        let receive = move |answer| {
+            let (run, picture) = (Arc::clone(&run), Arc::clone(&picture));
+            async move { run.receive(answer, picture).await }
+        };
+        client.picture(url, image.img_id.to_string(), receive).await
+    }
+
+    /// Writes the body of one response to the target, if it is a complete picture.
+    async fn receive(&self, mut answer: Answer, picture: Arc<Picture>) -> Result<u64> {
+        let (started, declared) = (now_ms(), answer.declared_len());
+        let mut rewriter = HeadRewriter::new(picture.metadata.clone());
+        // Checks the rewritten bytes, which are complete only if the response was.
+        let mut check = JpegCheck::default();
+        let (mut length, mut buffered) = (0, 0);
+        let mut chunks = Vec::new();
+        let mut file = None;
+        while let Some(chunk) = answer.chunk().await? {
+            length += chunk.len() as u64;
+            let Some(chunk) = rewriter.push(chunk) else { continue };
+            check.push(&chunk);
+            buffered += chunk.len();
+            chunks.push(chunk);
+            if buffered >= CHUNK_SIZE {
+                let (picture, chunks) = (Arc::clone(&picture), std::mem::take(&mut chunks));
+                let append = move || append(file, &picture.target, &chunks);
+                file = Some(spawn_blocking(append).await.map_err(panicked)??);
+                buffered = 0;
+            }
+        }
+        if let Some(rest) = rewriter.finish() {
+            check.push(&rest);
+            chunks.push(rest);
+        }
+        let malformed = |why: String| Error::new(ErrorKind::Malformed, "").with_source(why);
+        if let Some(declared) = declared.filter(|declared| *declared != length) {
+            return Err(malformed(format!("{length} bytes came, {declared} were declared")));
+        }
+        check.finish().map_err(|why| malformed(why.to_owned()))?;
+        if length < MIN_JPEG_LEN {
+            return Err(malformed(format!("{length} bytes are too few for a JPEG")));
+        }
+        let durable = Arc::clone(&self.durable);
+        let image = picture.metadata.as_ref().map(|metadata| metadata.image().to_owned());
+        let finish = move || -> Result<()> {
+            let target = &picture.target;
+            let failed = |error| output_error("write the picture", target, error);
+            let rename = durable.begin_rename(started).map_err(failed)?;
+            let file = append(file, target, &chunks)?;
+            if let Some(modified) = picture.modified {
+                set_time(file.as_file(), target, modified);
+            }
+            file.persist(target).map_err(|PersistError { error, .. }| failed(error))?;
+            rename.finish(target);
+            Ok(())
+        };
+        spawn_blocking(finish).await.map_err(panicked)??;
+        let client = &self.sink.client;
+        if let Some(image) = image.filter(|_| rewriter.is_incomplete()) {
+            let error = Error::new(ErrorKind::Io, "write all metadata into the picture").with_subject(image);
+            let error = error.with_source("its EXIF and XMP segments of 64 KB have no space left");
+            client.observer().on_event(&Event::ExifIncomplete { step: Step::DOWNLOAD, error: &error });
+        }
+        client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
+        Ok(length)
+    }
+}
+
+/// Appends chunks to the temporary file of a picture, which is created with the first ones.
+fn append(file: Option<NamedTempFile>, target: &Path, chunks: &[Bytes]) -> Result<NamedTempFile> {
+    let write = || {
+        let (folder, name) = (parent(target), target.file_name().unwrap_or_default());
+        let create = || temporary(folder, &name.to_string_lossy());
+        let mut file = match file {
+            Some(file) => file,
+            // The folder usually exists.
+            None => create().or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => fs::create_dir_all(folder).and_then(|()| create()),
+                _ => Err(error),
+            })?,
+        };
+        chunks.iter().try_for_each(|chunk| file.write_all(chunk))?;
+        Ok(file)
+    };
+    write().map_err(|error| output_error("write the picture", target, error))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used with `map_err`")]
+pub(super) fn panicked(panic: JoinError) -> Error {
+    Error::new(ErrorKind::Io, "write the picture").with_source(panic.to_string())
+}

@@ -1,0 +1,191 @@
+//! The download loop: checks which pictures exist, and downloads the others concurrently.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt;
+use futures::stream::{self, FuturesUnordered};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+
+use super::ImageSink;
+use super::download::panicked;
+use super::fresh_urls::FreshUrls;
+use super::in_flight::{Claim, InFlight};
+use super::target_folder;
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_system::report_unsupported;
+use crate::model::Metadata;
+use crate::observe::{Event, Step, report_failure};
+use crate::sinks::Written;
+use crate::sinks::durable::DurableFolder;
+use crate::sinks::warnings::TooSmall;
+use crate::sources::RecordStream;
+
+/// Existing pictures are looked up in batches: passing work to a thread costs more than a lookup.
+const LOOKUP_BATCH: usize = 32;
+
+/// Lookup batches in flight.
+const LOOKUP_PREFETCH: usize = 2;
+
+/// Downloads started for each request that the client allows, without those that failed once.
+const DOWNLOADS_PER_REQUEST: usize = 2;
+
+/// Downloads started in all, including those that wait for a retry. Each takes about 5 kB.
+const MAX_STARTED: usize = 8192;
+
+/// One run of the sink.
+pub(super) struct Run {
+    pub(super) sink: ImageSink,
+    pub(super) durable: Arc<DurableFolder>,
+    /// `None` if the client has no token.
+    pub(super) fresh_urls: Option<FreshUrls>,
+    too_small: Mutex<TooSmall>,
+}
+
+/// An image, and whether its picture exists.
+struct Candidate {
+    image: Metadata,
+    target: PathBuf,
+    exists: Result<bool>,
+}
+
+impl Run {
+    /// Opens the target folder.
+    pub(super) async fn start(sink: ImageSink) -> Result<Arc<Self>> {
+        let (folder, file_time) = (sink.folder.clone(), sink.file_time);
+        let opening = spawn_blocking(move || target_folder::open(&folder, file_time));
+        let mut durable = opening.await.map_err(panicked)??;
+        warn(&sink.client, &std::mem::take(&mut durable.warnings));
+        let fresh_urls = FreshUrls::start(&sink.client, sink.quality);
+        Ok(Arc::new(Self { sink, durable: Arc::new(durable), fresh_urls, too_small: Mutex::default() }))
+    }
+
+    /// Downloads the pictures of all images.
+    pub(super) async fn drain(self: Arc<Self>, images: RecordStream<Metadata>) -> Result<Written> {
+        let _syncing = self.durable.sync_periodically();
+        let mut written = Written { paths: vec![self.sink.folder.clone()], ..Written::default() };
+        let client = &self.sink.client;
+        let slots = client.concurrency().saturating_mul(DOWNLOADS_PER_REQUEST).min(MAX_STARTED);
+        let slots = Arc::new(Semaphore::new(slots));
+        let mut candidates = self.look_up(images);
+        // A picture written after its lookup was either in flight at that time or among the latest candidates.
+        let mut in_flight = InFlight::new(MAX_STARTED + (LOOKUP_PREFETCH + 2) * LOOKUP_BATCH);
+        // Every request runs in a task of its own, so these futures need none.
+        let mut downloads = FuturesUnordered::new();
+        let mut more = true;
+        while more || !downloads.is_empty() {
+            tokio::select! {
+                biased;
+                Some((target, result)) = downloads.next() => {
+                    let target: PathBuf = target;
+                    let result: Result<u64> = result;
+                    // Several rows may name the image of one file.
+                    if result.is_ok() {
+                        for _ in 0..in_flight.finish(&target) {
+                            self.count(&mut written, Ok(None))?;
+                        }
+                    } else if let Some(next) = in_flight.retry_next(&target) {
+                        // The first row of this image has failed, so the next one needs no slot.
+                        downloads.push(Arc::clone(&self).download(next, target, client.clone()));
+                    }
+                    self.count(&mut written, result.map(Some))?;
+                }
+                (slot, candidate) = with_slot(&slots, &mut candidates),
+                    if more && downloads.len() + in_flight.queued() < MAX_STARTED => match candidate.transpose()? {
+                    Some(Candidate { exists: Ok(true), .. }) => self.count(&mut written, Ok(None))?,
+                    Some(Candidate { exists: Err(error), .. }) => self.count(&mut written, Err(error))?,
+                    Some(Candidate { image, target, .. }) => match in_flight.claim(&target, image) {
+                        Claim::Download(image) => {
+                            let client = slot.map_or_else(|| client.clone(), |slot| client.with_place(slot));
+                            downloads.push(Arc::clone(&self).download(image, target, client));
+                        }
+                        Claim::Exists => self.count(&mut written, Ok(None))?,
+                        Claim::Queued => {}
+                    },
+                    None => more = false,
+                },
+            }
+        }
+        let durable = Arc::clone(&self.durable);
+        spawn_blocking(move || durable.finish()).await.map_err(panicked)??;
+        let too_small = std::mem::take(&mut *self.too_small.lock().unwrap_or_else(PoisonError::into_inner));
+        warn(client, too_small.warning().as_slice());
+        Ok(written)
+    }
+
+    /// Looks up which pictures exist, in the order of the images.
+    fn look_up(self: &Arc<Self>, images: RecordStream<Metadata>) -> RecordStream<Candidate> {
+        let run = Arc::clone(self);
+        let batches = images.ready_chunks(LOOKUP_BATCH).map(move |images| {
+            let run = Arc::clone(&run);
+            async move {
+                let look_up = move || images.into_iter().map(|image| Ok(run.candidate(image?))).collect();
+                spawn_blocking(look_up).await.unwrap_or_else(|panic| vec![Err(panicked(panic))])
+            }
+        });
+        batches.buffered(LOOKUP_PREFETCH).flat_map(stream::iter).boxed()
+    }
+
+    fn candidate(&self, image: Metadata) -> Candidate {
+        let target = self.sink.target(&image);
+        let exists = target_folder::exists(&target, self.sink.check_existing, &self.too_small);
+        let exists = exists.map_err(|error| error.with_subject(image.img_id.as_str()));
+        Candidate { image, target, exists }
+    }
+
+    /// Downloads a picture; returns its file and length. A client with a slot holds it until a request fails.
+    async fn download(
+        self: Arc<Self>,
+        image: Metadata,
+        target: PathBuf,
+        client: Client,
+    ) -> (PathBuf, Result<u64>) {
+        (target.clone(), self.fetch(image, target, client).await)
+    }
+
+    /// Counts and reports the result for an image: its length, `None` if it exists. Returns fatal errors.
+    fn count(&self, written: &mut Written, result: Result<Option<u64>>) -> Result<()> {
+        let observer = self.sink.client.observer();
+        match result {
+            Ok(Some(bytes)) => {
+                observer.on_event(&Event::Record { step: Step::DOWNLOAD });
+                written.records += 1;
+                written.bytes += bytes;
+            }
+            Ok(None) => {
+                observer.on_event(&Event::AlreadyExists { step: Step::DOWNLOAD });
+                written.already_exists += 1;
+            }
+            // The run was stopped. The next run will download the picture.
+            Err(error) if error.kind() == ErrorKind::Interrupted => written.interrupted += 1,
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(mut error) => {
+                report_failure(observer, Step::DOWNLOAD, &mut error);
+                match error.kind() {
+                    ErrorKind::Gone => written.gone += 1,
+                    _ => written.failed += 1,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next candidate, once a slot is free. Cancel-safe: no candidate is lost if the future is dropped.
+async fn with_slot(
+    slots: &Arc<Semaphore>,
+    candidates: &mut RecordStream<Candidate>,
+) -> (Option<OwnedSemaphorePermit>, Option<Result<Candidate>>) {
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    (slot, candidates.next().await)
+}
+
+fn warn(client: &Client, warnings: &[Error]) {
+    let observer = client.observer();
+    for error in warnings {
+        observer.on_event(&Event::Warning { error });
+    }
+    report_unsupported(observer);
+}

@@ -1,0 +1,63 @@
+//! What the sinks of all table formats have in common.
+
+/// Defines a sink that writes a table to a file through the encoder of its format.
+///
+/// The encoder is an expression over the place to write to and the [`Layout`](super::Layout).
+macro_rules! table_sink {
+    ($(#[$doc:meta])* $name:ident, $encoder:expr) => {
+        $(#[$doc])*
+        #[must_use]
+        pub struct $name {
+            path: std::path::PathBuf,
+            layout: $crate::sinks::Layout,
+        }
+
+        impl $name {
+            /// Writes to a file at `path`. The file is not touched before the flow runs.
+            pub fn create(path: impl Into<std::path::PathBuf>) -> Self {
+                Self { path: path.into(), layout: $crate::sinks::Layout::default() }
+            }
+
+            /// Sets all options from a layout.
+            pub fn layout(mut self, layout: &$crate::sinks::Layout) -> Self {
+                self.layout = layout.clone();
+                self
+            }
+
+            /// Sets the metadata fields to write, in order. Other records have fixed columns.
+            pub fn fields(mut self, fields: &$crate::record::Fields) -> Self {
+                self.layout = self.layout.fields(fields);
+                self
+            }
+        }
+
+        #[async_trait::async_trait]
+        impl<T: $crate::record::Record> $crate::sinks::Sink<T> for $name {
+            async fn drain(
+                self: Box<Self>,
+                records: $crate::sources::RecordStream<T>,
+            ) -> $crate::error::Result<$crate::sinks::Written> {
+                let Self { path, layout } = *self;
+                let encoder = move |out| -> std::io::Result<Box<dyn $crate::sinks::Encoder<T>>> {
+                    Ok(Box::new(($encoder)(out, &layout)?))
+                };
+                Box::new($crate::sinks::FileSink::create(path, encoder)).drain(records).await
+            }
+        }
+    };
+}
+
+/// Adds the choice of the geometry to a sink defined with [`table_sink`].
+macro_rules! geometry_option {
+    ($name:ident) => {
+        impl $name {
+            /// Sets the point of an image that becomes the geometry.
+            pub fn geometry(mut self, choice: $crate::record::GeometryChoice) -> Self {
+                self.layout = self.layout.geometry(choice);
+                self
+            }
+        }
+    };
+}
+
+pub(super) use {geometry_option, table_sink};

@@ -1,0 +1,28 @@
+//! Integration tests of the library, in one binary to link once.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests panic to fail")]
+
+mod client {
+    mod client_requests;
+    mod matched_by_id;
+    mod slow_pictures;
+    mod users;
+}
+mod faults {
+    mod api_errors;
+}
+mod flow {
+    mod crawl;
+    mod flow;
+    mod sinks;
+    mod sources;
+    mod stages;
+    mod tile_walk;
+}
+mod formats {
+    #[cfg(feature = "parquet")]
+    mod geoparquet;
+    mod round_trip;
+}
+mod examples;
+mod recorded_api;
+mod support;

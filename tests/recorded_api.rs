@@ -1,0 +1,220 @@
+//! Real recordings, where they are beside the checkout; elsewhere these tests say that they ran on nothing.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+use streetflow::sinks::JpegCheck;
+use streetflow::sources::tile_layers;
+use streetflow::{
+    CsvSource, ErrorKind, Fields, GeoJsonSource, Image, Metadata, Result, Sequence, SequenceId, Source,
+};
+use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
+
+use crate::support::tables::every_format_keeps;
+use crate::support::{builder, image};
+
+fn real(path: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
+    if !folder.is_dir() {
+        // Past the capture of passing tests: somebody should read it.
+        let words = format!("no recordings at `{}`: this test ran on nothing\n", folder.display());
+        std::io::stderr().write_all(words.as_bytes()).unwrap();
+        return None;
+    }
+    Some(folder.join(path))
+}
+
+fn files(folder: &PathBuf, ending: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(self::files(&path, ending));
+        } else if path.to_string_lossy().ends_with(ending) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn both_tiles_decode_to_their_known_counts() {
+    let Some(tiles) = real("tiles") else { return };
+    let counts = |name: &str| {
+        let layers = tile_layers(&fs::read(tiles.join(name)).unwrap()).unwrap();
+        let of = |name| {
+            layers.iter().find(|layer| layer.name == name).map(|layer| (layer.features, layer.sequences))
+        };
+        (of("sequence").unwrap(), of("image").unwrap())
+    };
+    assert_eq!(counts("14-3251-6257.mvt"), ((331, 331), (31_261, 383)));
+    let (sequence, image) = counts("14-3252-6257.mvt");
+    assert_eq!((sequence.0, image.0), (89, 8_695));
+}
+
+/// Answers one request with a body, and says what the client makes of it.
+async fn judged(status: u16, body: &str) -> Result<Metadata> {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(status, body)));
+    let client = builder(&sandbox).max_attempts(1).build().unwrap();
+    let said: Value = serde_json::from_str(body).unwrap();
+    client.image(&image(said["id"].as_str().unwrap_or("1")), &Fields::default()).await
+}
+
+#[tokio::test]
+async fn every_error_envelope_is_classified_by_its_code() {
+    let Some(path) = real("answers/error_envelopes.jsonl") else { return };
+    let text = fs::read_to_string(path).unwrap();
+    for line in text.lines() {
+        let recorded: Value = serde_json::from_str(line).unwrap();
+        let status = recorded["http_status"].as_u64().unwrap_or(400);
+        let error = &recorded["body"]["error"];
+        let expected = match (error["code"].as_i64().unwrap(), error["error_subcode"].as_i64()) {
+            (190, _) => ErrorKind::Auth,
+            (100, Some(33)) => ErrorKind::Gone,
+            (100, _) if error["message"].as_str().unwrap().contains("does not exist") => {
+                // An excerpt that lost its subcode can't be told from a wrong request.
+                ErrorKind::Rejected
+            }
+            (100, _) => ErrorKind::Rejected,
+            (4, _) => ErrorKind::RateLimited,
+            (-2 | 2, _) => ErrorKind::Unavailable,
+            (368, _) => ErrorKind::Blocked,
+            other => panic!("a code that nobody expects: {other:?}"),
+        };
+        // A limit would be waited for; the judgement is the same in the unit tests.
+        if expected == ErrorKind::RateLimited {
+            continue;
+        }
+        let body = recorded["body"].to_string();
+        let kind = judged(u16::try_from(status).unwrap(), &body).await.unwrap_err().kind();
+        assert_eq!(kind, expected, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn every_good_answer_decodes_and_every_format_keeps_it() {
+    let Some(folder) = real("answers") else { return };
+    let (mut bodies, mut records): (Vec<Value>, Vec<Metadata>) = Default::default();
+    for line in fs::read_to_string(folder.join("ok_bodies.jsonl")).unwrap().lines() {
+        let recorded: Value = serde_json::from_str(line).unwrap();
+        let raw = recorded["body_raw"].as_str().map(|raw| serde_json::from_str(raw).unwrap());
+        bodies.push(raw.unwrap_or_else(|| recorded["body"].clone()));
+    }
+    for name in ["02_image_ids_thumb256.json", "05_tail_excerpt.json"] {
+        let list: Value = serde_json::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap();
+        let list = list.get("data").unwrap_or(&list);
+        bodies.extend(list.as_array().unwrap().iter().cloned());
+    }
+    for path in files(&real("graph").unwrap(), ".json") {
+        bodies.push(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap());
+    }
+    assert!(bodies.len() > 15);
+    // Over a limit, the client would wait for minutes; unit tests have that case.
+    for body in bodies.into_iter().filter(|body| body["error"]["code"] != 4) {
+        let judged = judged(200, &body.to_string()).await;
+        match judged {
+            Ok(record) => {
+                let same = |field: &str, got: Option<f64>| {
+                    assert_eq!(got, body[field].as_f64(), "{field} of {body}");
+                };
+                same("compass_angle", record.compass_angle);
+                same("merge_cc", record.merge_cc);
+                assert_eq!(record.thumb_256_url.as_deref(), body["thumb_256_url"].as_str());
+                assert_eq!(record.captured_at, body["captured_at"].as_i64());
+                records.push(record);
+            }
+            Err(error) => {
+                assert!(body.get("error").is_some() || body.get("id").is_none(), "{error:?}: {body}");
+            }
+        }
+    }
+    assert!(records.len() > 8, "{}", records.len());
+    every_format_keeps(&records);
+}
+
+/// The metadata of a real fisheye sequence, under the names that its collector gave the fields.
+#[test]
+fn a_real_sequence_goes_through_every_format_and_comes_back_equal() {
+    let Some(path) = real("fisheye-sequence/metadata.json") else { return };
+    let said: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let images = said["l27kwlcx3fjh7t6w9ccvic"].as_array().unwrap();
+    let features = images.iter().map(|image| {
+        let mut properties = image.clone();
+        for (theirs, ours) in
+            [("image_id", "img_id"), ("captured_at_ms", "captured_at"), ("thumbnail_url", "thumb_1024_url")]
+        {
+            properties[ours] = properties[theirs].take();
+        }
+        json!({"type": "Feature", "geometry": null, "properties": properties}).to_string() + "\n"
+    });
+    let features: String = features.collect();
+    let source = GeoJsonSource::<Metadata>::lines("a sequence", std::io::Cursor::new(features)).unwrap();
+    let records: Vec<Metadata> = futures::executor::block_on(source.stream().try_collect()).unwrap();
+    assert_eq!(records.len(), images.len());
+    for (record, image) in records.iter().zip(images) {
+        let place = record.geometry.unwrap();
+        assert_eq!((Some(place.lon), Some(place.lat)), (image["lon"].as_f64(), image["lat"].as_f64()));
+        assert_eq!(record.altitude, image["altitude"].as_f64());
+        assert_eq!(record.captured_at, image["captured_at_ms"].as_i64());
+        let rotation = image["computed_rotation"].as_array().unwrap();
+        let rotation: Vec<f64> = rotation.iter().map(|number| number.as_f64().unwrap()).collect();
+        assert_eq!(record.computed_rotation, Some(rotation));
+    }
+    every_format_keeps(&records);
+}
+
+#[tokio::test]
+async fn a_real_list_of_images_keeps_its_order() {
+    let Some(path) = real("graph/image_ids/7nfcwfvjdtphz7yj6zat6a.json") else { return };
+    let text = fs::read_to_string(path).unwrap();
+    let said: Value = serde_json::from_str(&text).unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &text)));
+    let client = builder(&sandbox).build().unwrap();
+    let ids = client.image_ids(&SequenceId::new("7nfcwfvjdtphz7yj6zat6a").unwrap()).await.unwrap();
+    let expected: Vec<_> =
+        said["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.iter().map(streetflow::ImageId::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn the_toolsets_own_tables_are_read_and_its_faulty_header_is_told() {
+    let Some(folder) = real("demo-outputs") else { return };
+    let sequences: Vec<Sequence> =
+        CsvSource::open(folder.join("seq_dataset.csv")).unwrap().stream().try_collect().await.unwrap();
+    assert_eq!(sequences[0].org_id.as_ref().unwrap().as_str(), "803468386961584");
+    let images: Vec<Image> =
+        CsvSource::open(folder.join("img_dataset.csv")).unwrap().stream().try_collect().await.unwrap();
+    assert_eq!((images.len(), images[0].img_id.as_str()), (5, "728019821979741"));
+    let table = CsvSource::<Metadata>::open(folder.join("img_meta_dataset.csv")).unwrap();
+    let error = table.stream().try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.chain().contains("line 2 has 7 cells, the header names 9"), "{}", error.chain());
+    let foreign = real("answers/tile_image_rows_singapore.csv").unwrap();
+    let error = CsvSource::<Metadata>::open(foreign).err().unwrap();
+    assert!(error.chain().contains("no column `img_id`"), "{}", error.chain());
+}
+
+#[test]
+fn the_real_pictures_pass_and_each_of_them_cut_short_fails() {
+    let Some(folder) = real("") else { return };
+    let pictures = files(&folder, ".jpg");
+    assert!(pictures.len() >= 6);
+    for path in pictures {
+        let bytes = fs::read(&path).unwrap();
+        let whole = |bytes: &[u8]| {
+            let mut check = JpegCheck::default();
+            bytes.chunks(1000).for_each(|piece| check.push(piece));
+            check.finish()
+        };
+        assert_eq!(whole(&bytes), Ok(()), "{}", path.display());
+        for len in (0..bytes.len()).step_by(97).chain(bytes.len() - 64..bytes.len()) {
+            assert!(whole(&bytes[..len]).is_err(), "{} cut to {len}", path.display());
+        }
+    }
+}

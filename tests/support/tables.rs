@@ -1,0 +1,44 @@
+//! Tables written and read back in any format.
+
+use std::fs::File;
+use std::path::Path;
+
+use futures::TryStreamExt;
+use streetflow::sinks::{Layout, encoder_for};
+use streetflow::{Fields, Format, Record, Source, TableSource};
+
+pub(crate) fn all() -> Layout {
+    Layout::default().fields(&Fields::known().join(",").parse().unwrap())
+}
+
+pub(crate) fn write<T: Record>(path: &Path, format: Format, layout: &Layout, records: &[T]) {
+    let mut encoder = encoder_for(Box::new(File::create(path).unwrap()), format, layout).unwrap();
+    encoder.encode(records).unwrap();
+    encoder.finish().unwrap();
+}
+
+pub(crate) fn read<T: Record>(path: &Path, format: Format) -> Vec<T> {
+    let source = TableSource::open_as(path, format).unwrap();
+    futures::executor::block_on(source.stream().try_collect()).unwrap()
+}
+
+/// The bits of all values: two zeros that differ in their sign are equal, but not the same.
+pub(crate) fn bits<T: Record>(record: &T) -> Vec<String> {
+    T::COLUMNS.iter().map(|column| format!("{:?}", (column.get)(record))).collect()
+}
+
+/// Writes records in every format, and reads them back equal and to the bit.
+pub(crate) fn every_format_keeps<T: Record + PartialEq + std::fmt::Debug>(records: &[T]) {
+    let folder = tempfile::tempdir().unwrap();
+    for format in Format::ALL {
+        let path = folder.path().join("table");
+        write(&path, *format, &all(), records);
+        let back: Vec<T> = read(&path, *format);
+        assert_eq!(back, records, "{format}");
+        assert_eq!(
+            back.iter().map(bits).collect::<Vec<_>>(),
+            records.iter().map(bits).collect::<Vec<_>>(),
+            "{format}"
+        );
+    }
+}
