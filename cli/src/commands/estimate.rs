@@ -17,7 +17,6 @@ use crate::terminal::format::{grouped, human_bytes, human_time};
 use crate::terminal::stdout;
 use streetflow::client::{ENTITIES_PER_MINUTE, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 use streetflow::file_system::free_space;
-use streetflow::geo::MAX_ZOOM;
 use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result, Step};
 
 /// Images per sequence, if the tiles show none: a typical number.
@@ -111,7 +110,7 @@ type Row = [String; 3];
 impl<'a> Estimate<'a> {
     fn new(run: &RunContext, args: &'a CrawlArgs, sequences: u64) -> Self {
         let tally = &run.monitor.stats.tally;
-        let images_guessed = args.area.max_zoom < MAX_ZOOM;
+        let images_guessed = !args.area.reads_images();
         let images = if images_guessed { sequences * IMAGES_PER_SEQUENCE } else { tally.tile_images() };
         Self {
             args,

@@ -26,6 +26,26 @@ pub(crate) struct RunStats {
     tiles_per_minute: AtomicU64,
     /// Hint of the first failure that has one.
     failure_hint: OnceLock<String>,
+    walk: OnceLock<WalkInfo>,
+}
+
+/// What the walk over tiles finds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WalkInfo {
+    /// Lines of this length in metres are surely found; 0 if all sequences are.
+    pub(crate) sure_length: f64,
+    pub(crate) mode: WalkMode,
+}
+
+/// How tiles are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WalkMode {
+    /// The lines of level 10, then tiles of level 14 near them.
+    Default,
+    /// The lines of level 10 alone.
+    LinesOnly,
+    /// All levels, one by one.
+    Thorough,
 }
 
 impl RunStats {
@@ -39,6 +59,7 @@ impl RunStats {
             concurrency: AtomicUsize::new(0),
             tiles_per_minute: AtomicU64::new(0),
             failure_hint: OnceLock::new(),
+            walk: OnceLock::new(),
         }
     }
 
@@ -97,6 +118,16 @@ impl RunStats {
         for step in self.steps.iter().filter(|stats| place(stats.step) <= place(after)) {
             step.limit_reached.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Stores what the walk over tiles finds.
+    pub(crate) fn set_walk(&self, walk: WalkInfo) {
+        self.walk.get_or_init(|| walk);
+    }
+
+    /// What the walk over tiles finds, if tiles are read.
+    pub(crate) fn walk(&self) -> Option<WalkInfo> {
+        self.walk.get().copied()
     }
 
     /// The hint of the first failure that has one.

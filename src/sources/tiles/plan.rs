@@ -92,7 +92,7 @@ impl TileSource {
         Some(cover)
     }
 
-    /// The length in metres from which on a line in the area is sure to be found; 0 if all sequences are.
+    /// The length in metres from which a line in the area is surely found, or 0 if all sequences are.
     ///
     /// The length is that of a line along a parallel or a meridian; one that winds counts by how far it reaches. It is
     /// four units of 1/4096 of the side of a tile at the level where the walk begins, which is level 10 but for small
