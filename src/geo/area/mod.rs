@@ -175,9 +175,12 @@ impl Area {
         }
     }
 
-    /// Whether the area is one box.
-    pub(crate) fn is_box(&self) -> bool {
-        matches!(self.0, Shape::Box(_))
+    /// The box, if the area is one.
+    pub(crate) fn bbox(&self) -> Option<&Bbox> {
+        match &self.0 {
+            Shape::Box(bbox) => Some(bbox),
+            Shape::Polygons(_) => None,
+        }
     }
 
     /// A short text that identifies the area.

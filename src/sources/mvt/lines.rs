@@ -185,7 +185,7 @@ fn is_within(
         return true;
     }
     // A box that does not hold the bounds does not hold the line; in a polygon, pieces may fit where the whole does not.
-    if area.is_box() {
+    if area.bbox().is_some() {
         return false;
     }
     let mut is_inside = true;

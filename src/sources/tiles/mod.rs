@@ -20,6 +20,7 @@
 //! finished before new ground is opened. Sequences come in the order of the tree, which only the contents of tiles
 //! decide, so it is the same every time, however responses arrive.
 
+mod forecast;
 mod look;
 mod plan;
 mod tree;

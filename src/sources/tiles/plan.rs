@@ -92,6 +92,21 @@ impl TileSource {
         Some(cover)
     }
 
+    /// How many tiles of a level touch the area; an estimate if they are many and the area is no box.
+    pub(super) fn count(&self, zoom: u8) -> u64 {
+        if let Some(bbox) = self.area.bbox() {
+            return bbox.cover_len(zoom);
+        }
+        let mut cover = vec![TileId::WORLD];
+        for level in 0..zoom {
+            if cover.len() > WIDE_COVER {
+                return (cover.len() as u64) << (2 * u32::from(zoom - level));
+            }
+            cover = self.below(cover);
+        }
+        cover.len() as u64
+    }
+
     /// The length in metres from which a line in the area is surely found, or 0 if all sequences are.
     ///
     /// The length is that of a line along a parallel or a meridian; one that winds counts by how far it reaches. It is

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::TileSource;
+use super::forecast::Forecast;
 use super::look::{Look, unusable};
 use super::tree::{Node, Place, Tree};
 use crate::error::{Error, Result};
@@ -37,8 +38,11 @@ pub(super) struct Walk {
     first_zoom: u8,
     /// The tree holds scouts, and where the walk begins is not known yet.
     is_scouting: bool,
-    /// Tiles of the level of collection where scouts show lines.
-    hints: HashSet<TileId>,
+    /// How many tiles of the level of collection have lines as scouts show them, by the tile of the first level above.
+    hints: HashMap<TileId, u32>,
+    forecast: Forecast,
+    /// How many tiles the walk will read, at least and at most; told before the first one.
+    bounds: Option<(u64, u64)>,
     tree: Tree,
     waits: FuturesUnordered<BoxFuture<'static, Got>>,
     /// How many requests are in flight, how many may be, and how many tiles are looked for where they may be kept.
@@ -63,12 +67,15 @@ impl Walk {
     pub(super) fn new(source: TileSource) -> Self {
         let plan = source.plan();
         let is_scouting = !plan.scouts.is_empty();
+        let (forecast, bounds) = (Forecast::new(&source, &plan), source.bounds(&plan));
         let tree = if is_scouting { Tree::of(plan.scouts) } else { Tree::of([TileId::WORLD]) };
         Self {
             source,
             first_zoom: plan.first_zoom,
             is_scouting,
-            hints: HashSet::new(),
+            hints: HashMap::new(),
+            forecast,
+            bounds: Some(bounds),
             tree,
             waits: FuturesUnordered::new(),
             in_flight: 0,
@@ -86,6 +93,9 @@ impl Walk {
     }
 
     pub(super) async fn next(&mut self) -> Option<Result<Sequence>> {
+        if let Some((min, max)) = self.bounds.take() {
+            self.tell(&Event::TilesPlanned { min, max });
+        }
         loop {
             while let Some(sequence) = self.ready.pop_front() {
                 if self.seen.insert(sequence.seq_id.clone()) {
@@ -136,14 +146,19 @@ impl Walk {
     /// Begins with the tiles in which scouts show lines, for the rest may be sea.
     fn open(&mut self) {
         self.is_scouting = false;
-        let above = |tile: TileId, zoom: u8| {
-            let up = tile.z.saturating_sub(zoom);
-            TileId { z: tile.z - up, x: tile.x >> up, y: tile.y >> up }
-        };
-        let hinted: HashSet<_> = self.hints.drain().map(|tile| above(tile, self.first_zoom)).collect();
         let Some(cover) = self.source.cover(self.first_zoom, usize::MAX) else { return };
-        let (first, rest): (Vec<_>, Vec<_>) = cover.into_iter().partition(|tile| hinted.contains(tile));
+        let (first, rest): (Vec<_>, Vec<_>) =
+            cover.into_iter().partition(|tile| self.hints.contains_key(tile));
         self.tree = Tree::of(first.into_iter().chain(rest));
+        self.forecast.hint(std::mem::take(&mut self.hints));
+    }
+
+    fn hint(&mut self, tiles: Vec<TileId>) {
+        for tile in tiles {
+            let up = tile.z - self.first_zoom;
+            let above = TileId { z: self.first_zoom, x: tile.x >> up, y: tile.y >> up };
+            *self.hints.entry(above).or_default() += 1;
+        }
     }
 
     /// Looks for the next tiles where they may be kept, and asks for the first one that is not, when its turn comes.
@@ -255,33 +270,38 @@ impl Walk {
 
     /// Puts down what a tile said.
     fn put(&mut self, place: &Place, tile: TileId, look: Result<Look>) -> Result<()> {
+        let mut following = Vec::new();
         match look {
             Ok(Look::Hints(tiles)) => {
-                self.hints.extend(tiles);
+                self.hint(tiles);
                 self.tell(&Event::InputDone { step: Step::SEQUENCES });
                 self.tree.remove(place);
             }
             Ok(Look::Descend) => {
                 self.tell(&Event::InputDone { step: Step::SEQUENCES });
-                self.tree.replace(place, None, self.source.below([tile]));
+                following = self.source.below([tile]);
+                self.tree.replace(place, None, following.iter().copied());
             }
             Ok(Look::Failed(error)) => {
                 self.tell(&Event::TileSplit { tile, error: &error });
                 self.tell(&Event::InputDone { step: Step::SEQUENCES });
                 // The tiles below a scout are read in any case.
-                let below = if self.is_scouting { Vec::new() } else { self.source.below([tile]) };
-                self.tree.replace(place, None, below);
-            }
-            Ok(Look::Lines(lines)) if !lines.near.is_empty() || !lines.certain.is_empty() => {
-                self.leave_out(lines.left_out);
-                let shown = Shown { sequences: lines.certain, ..Shown::default() };
-                self.tree.replace(place, Some((tile, shown)), lines.near);
+                if !self.is_scouting {
+                    following = self.source.below([tile]);
+                }
+                self.tree.replace(place, None, following.iter().copied());
             }
             Ok(Look::Lines(lines)) => {
                 self.leave_out(lines.left_out);
-                self.rule_out(place, tile);
+                following = lines.near;
+                if following.is_empty() && lines.certain.is_empty() {
+                    self.prune(place, tile);
+                } else {
+                    let shown = Shown { sequences: lines.certain, ..Shown::default() };
+                    self.tree.replace(place, Some((tile, shown)), following.iter().copied());
+                }
             }
-            Ok(Look::RuledOut) => self.rule_out(place, tile),
+            Ok(Look::RuledOut) => self.prune(place, tile),
             Ok(Look::Sequences(shown)) => {
                 self.tell(&Event::TileImages { tile, images: shown.images });
                 self.tree.set(place.clone(), Node::Read(Ok((tile, shown))));
@@ -289,10 +309,17 @@ impl Walk {
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => self.tree.set(place.clone(), Node::Read(Err(error))),
         }
+        if self.is_scouting {
+            self.forecast.scout_read();
+        } else {
+            self.forecast.tile_read(tile, &following);
+            let (read, expected) = (self.forecast.read(), self.forecast.expected());
+            self.tell(&Event::TilesExpected { read, expected });
+        }
         Ok(())
     }
 
-    fn rule_out(&mut self, place: &Place, tile: TileId) {
+    fn prune(&mut self, place: &Place, tile: TileId) {
         self.tell(&Event::TilePruned { tile });
         self.tree.remove(place);
     }

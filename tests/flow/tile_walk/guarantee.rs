@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use streetflow::geo::Area;
-use streetflow::{Bbox, Dates, LonLat, OwnerId, Source, TileId, TileSource};
+use streetflow::stages::Dates;
+use streetflow::{Bbox, LonLat, OwnerId, Source, TileId, TileSource};
 
 use super::server::Server;
 use super::tiles::{Line, Maker, lonlat, mercator};
