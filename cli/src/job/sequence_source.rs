@@ -2,7 +2,7 @@
 
 use super::context::RunContext;
 use crate::args::{AreaArgs, FilterArgs, NetworkArgs, missing_area};
-use crate::progress::stats::{WalkInfo, WalkMode};
+use crate::progress::forecast::{WalkInfo, WalkMode};
 use streetflow::geo::Area;
 use streetflow::stages::Dates;
 use streetflow::{Flow, Result, Sequence, TileSource, UserSource};

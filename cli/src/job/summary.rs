@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::artifacts::report::{End, Outcome, ReportFile, size};
 use crate::job::monitor::Monitor;
-use crate::progress::stats::{RunStats, StepCounts, StepStats, WalkInfo, WalkMode};
+use crate::progress::forecast::{WalkInfo, WalkMode};
+use crate::progress::stats::{RunStats, StepCounts, StepStats};
 use crate::step::gives_many;
 use crate::terminal::format::{grouped, human_bytes, human_time, path_text, plural};
 use crate::terminal::printer::Severity;

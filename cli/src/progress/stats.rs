@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::progress::forecast::{TileForecast, WalkInfo};
 use crate::progress::stall::StallDetector;
 use crate::progress::waits::Waits;
 use crate::step::{gives_many, unit};
@@ -19,6 +20,7 @@ pub(crate) struct RunStats {
     pub(crate) steps: Vec<StepStats>,
     pub(crate) tally: Tally,
     pub(crate) waits: Waits,
+    pub(crate) tiles: TileForecast,
     stall: StallDetector,
     /// Maximum number of requests in flight.
     concurrency: AtomicUsize,
@@ -29,25 +31,6 @@ pub(crate) struct RunStats {
     walk: OnceLock<WalkInfo>,
 }
 
-/// What the walk over tiles finds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WalkInfo {
-    /// Lines of this length in metres are surely found; 0 if all sequences are.
-    pub(crate) sure_length: f64,
-    pub(crate) mode: WalkMode,
-}
-
-/// How tiles are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WalkMode {
-    /// The lines of level 10, then tiles of level 14 near them.
-    Default,
-    /// The lines of level 10 alone.
-    LinesOnly,
-    /// All levels, one by one.
-    Thorough,
-}
-
 impl RunStats {
     pub(crate) fn new(steps: &[Step]) -> Self {
         Self {
@@ -55,6 +38,7 @@ impl RunStats {
             steps: steps.iter().map(|&step| StepStats::new(step)).collect(),
             tally: Tally::default(),
             waits: Waits::default(),
+            tiles: TileForecast::default(),
             stall: StallDetector::default(),
             concurrency: AtomicUsize::new(0),
             tiles_per_minute: AtomicU64::new(0),
@@ -141,6 +125,7 @@ impl Observer for RunStats {
         self.tally.on_event(event);
         self.stall.observe(event, self.started);
         self.waits.observe(event, self.started);
+        self.tiles.observe(event);
         if let Event::Failed { error, .. } = event
             && let Some(hint) = error.hint()
         {
