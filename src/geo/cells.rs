@@ -1,28 +1,28 @@
-//! Which of the tiles below a tile its lines touch.
+//! Tiles below a tile that lines touch.
 
 use super::TileId;
 
-/// A grid of the tiles of one deeper level below a tile, in which those that a line touches are marked.
+/// A grid of the tiles of one deeper level below a tile, to mark those that a line touches.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cells {
     tile: TileId,
     zoom: u8,
     /// Cells along a side of the tile.
     side: usize,
-    /// Row by row, a bit a cell.
+    /// One bit per cell, row by row.
     bits: Vec<u64>,
 }
 
 impl Cells {
-    /// An empty grid of the tiles of level `zoom` below a tile, at most eight levels below it.
+    /// Creates an empty grid of level `zoom`, at most eight levels below the tile.
     pub(crate) fn new(tile: TileId, zoom: u8) -> Self {
         let side = 1_usize << zoom.saturating_sub(tile.z).min(8);
         Self { tile, zoom: zoom.min(tile.z + 8).max(tile.z), side, bits: vec![0; (side * side).div_ceil(64)] }
     }
 
-    /// Marks the cells that are nearer than `margin` to a piece of a line, east-west and north-south.
+    /// Marks the cells within `margin` of a line segment, measured east–west and north–south.
     ///
-    /// The piece is in units of 1/`extent` of the tile's side, the margin in units of 1/4096, whatever the extent.
+    /// The segment is in units of 1/`extent` of the tile's side. The margin is always in units of 1/4096.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -36,7 +36,7 @@ impl Cells {
         let ((ax, ay), (bx, by)) = (cells(from), cells(to));
         let Some(rows) = self.range(ay.min(by) - margin, ay.max(by) + margin) else { return };
         for row in rows {
-            // The stretch of the piece in this row, the margin included.
+            // The part of the segment in this row, with the margin.
             let (north, south) = (row as f64 - margin, row as f64 + 1.0 + margin);
             let at = |y: f64| if ay == by { None } else { Some(((y - ay) / (by - ay)).clamp(0.0, 1.0)) };
             let (enter, leave) = (at(north).unwrap_or(0.0), at(south).unwrap_or(1.0));
@@ -51,7 +51,7 @@ impl Cells {
         }
     }
 
-    /// The rows or columns between two places, if any are in the grid.
+    /// The rows or columns between two coordinates, if any are in the grid.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -64,7 +64,7 @@ impl Cells {
         (high >= 0.0 && low <= self.side as f64).then(|| index(low)..=index(high))
     }
 
-    /// The tiles that are marked, in quadkey order.
+    /// The marked tiles, in quadkey order.
     #[expect(clippy::cast_possible_truncation, reason = "at most 256 cells a side")]
     pub(crate) fn tiles(&self) -> Vec<TileId> {
         let depth = u32::from(self.zoom - self.tile.z);

@@ -14,20 +14,20 @@ use crate::geo::TileId;
 pub(super) struct Health {
     /// How many tiles were read.
     successes: AtomicU64,
-    /// When the samples below a failed tile were asked last, and what came of it.
+    /// The last samples below a failed tile.
     sampled: Mutex<Option<Sampled>>,
 }
 
 #[derive(Clone, Copy)]
 struct Sampled {
     at: Instant,
-    /// One of them was read.
+    /// Whether one of them was read.
     well: bool,
-    /// How many tiles had been read by then.
+    /// Number of tiles read by then.
     successes: u64,
 }
 
-/// For so long a host that was down counts as down for tiles asked later too, unless one is read meanwhile.
+/// A host that was down counts as down for this time, unless a tile is read meanwhile.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
 /// The state when a tile was asked for.

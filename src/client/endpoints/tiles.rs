@@ -36,12 +36,12 @@ impl Client {
         }
     }
 
-    /// Whether tiles may be in a store or a cache.
+    /// Whether the client has a response store or a tile cache.
     pub(crate) fn keeps_tiles(&self) -> bool {
         self.0.kept.is_some() || self.0.tile_cache.is_some()
     }
 
-    /// A tile from the store of an unfinished run, or from the cache of earlier ones.
+    /// Returns a tile from the response store of an unfinished run or from the tile cache.
     pub(crate) async fn tile_kept<T: Send + 'static>(
         &self,
         tile: TileId,
@@ -74,10 +74,10 @@ impl Client {
         .await
     }
 
-    /// Waits until the rate limit lets a tile be asked for, so that it can be chosen then.
+    /// Waits until the rate limit allows a tile request. The caller chooses the tile afterwards.
     pub(crate) async fn tile_turn(&self) -> Result<()> {
         let client = self.clone();
-        // In a task of its own, for whoever waits holds the others up, and a slow consumer must not.
+        // In a separate task: the wait holds a lock, which a slow consumer must not prolong.
         in_task(async move {
             let class = Class::Tile;
             let turn = client.lane(class).turn(|wait| client.tell(&Event::RateLimitWait { class, wait }));
@@ -90,7 +90,7 @@ impl Client {
         .await
     }
 
-    /// A tile from the network; `has_turn` says that [`Client::tile_turn`] was waited for.
+    /// Requests a tile. `has_turn` means that the caller has waited for [`Client::tile_turn`].
     pub(crate) async fn tile_sent<T: Send + 'static>(
         &self,
         tile: TileId,

@@ -24,7 +24,7 @@ pub(crate) struct Patience {
     pub(crate) answers: Option<u64>,
     /// It can't be split: a demand for less data is a failure that may pass.
     pub(crate) is_single: bool,
-    /// Its first attempt has waited for the rate limit already.
+    /// The first attempt has already waited for the rate limit.
     pub(crate) has_turn: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the lines of a coarse tile say of the tiles below it.
+//! Which tiles below a coarse tile are near lines of matching sequences.
 
 use super::wanted::Word;
 use super::wire::{Feature, layers};
@@ -6,27 +6,25 @@ use super::{Fault, Id, MOST_SEQUENCES, Tagged, Tags, Wanted, org_id};
 use crate::geo::{Area, Cells, TileId};
 use crate::model::{Sequence, SequenceId};
 
-/// How far a line of a coarse tile may lie from the true one, in units of 1/4096 of the tile's side.
+/// Assumed maximum distance of a line in a coarse tile from the true line, in units of 1/4096 of the tile's side.
 ///
-/// A line is rounded to whole units and may be simplified. Common tile makers drop points that are less than one to
-/// four units off the line (tippecanoe 1, geojson-vt 3, mapnik-vector-tile 4 in its usual set-ups), and rounding moves
-/// both ends by less than one. Eight units leave room for another such step. At level 10 they are 76 m at the equator,
-/// a thirty-second of the side of a tile of level 14, so few more of these are read for it.
+/// Lines are rounded to whole units and may be simplified. Common tools drop points less than one to four units from the
+/// line, and rounding moves a line by less than one unit. Eight units allow for a second such step. At level 10 they are
+/// 76 m at the equator, 1/32 of the side of a tile of level 14, so the margin adds few tiles.
 pub(in crate::sources) const MARGIN: f64 = 8.0;
 
-/// What a tile between level 10 and the level of collection shows.
+/// The lines of a tile between level 10 and the last level.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::sources) struct Lines {
-    /// Wanted sequences that lie in the area for certain, by id.
+    /// Matching sequences that are certainly in the area, sorted by id.
     pub(in crate::sources) certain: Vec<Sequence>,
-    /// The tiles of the level of collection that lines of wanted sequences come near to, in quadkey order.
+    /// The tiles of the last level near lines of matching sequences, in quadkey order.
     pub(in crate::sources) near: Vec<TileId>,
-    /// Sequences in the area that a filter leaves out, and its name.
+    /// Sequences in the area that do not match, with the name of the filter.
     pub(in crate::sources) left_out: Vec<(SequenceId, &'static str)>,
 }
 
-/// The lines of a tile that may be wanted, as tiles of level `zoom` that touch the area; none if a line can't be read
-/// and nobody knows where it lies.
+/// Reads the lines of a tile. `zoom` is the last level. `None` if a line can't be read, so that its place is unknown.
 pub(in crate::sources) fn lines(
     bytes: &[u8],
     tile: TileId,
@@ -92,8 +90,8 @@ pub(in crate::sources) fn lines(
     Ok(Some(found))
 }
 
-/// The tiles of level `zoom` in the area that wanted lines of a tile of any level with lines touch: a guess, for such
-/// lines may be simplified by much and short ones lost.
+/// The tiles of level `zoom` in the area that touch lines of matching sequences. A hint: at coarse levels lines are
+/// strongly simplified and short ones are missing.
 pub(in crate::sources) fn hints(
     bytes: &[u8],
     tile: TileId,
@@ -121,14 +119,14 @@ pub(in crate::sources) fn hints(
 enum Judged {
     Unwanted,
     LeftOut(&'static str),
-    /// Settled if no tile below can say anything against it.
+    /// Settled if no tile below can exclude it.
     Wanted {
         is_settled: bool,
     },
 }
 
 fn judged(tags: &Tags<'_>, wanted: &Wanted) -> Judged {
-    // What is damaged may be wanted: the tiles below say it again.
+    // Damaged tags may match: the tiles below contain them again.
     if tags.is_broken {
         return Judged::Wanted { is_settled: false };
     }
@@ -143,7 +141,7 @@ fn judged(tags: &Tags<'_>, wanted: &Wanted) -> Judged {
     }
 }
 
-/// The least and the greatest coordinates of a line.
+/// The bounding box of a line.
 struct Bounds {
     least: (i32, i32),
     greatest: (i32, i32),
@@ -172,7 +170,7 @@ impl Bounds {
     }
 }
 
-/// Whether a line lies in the area with all that is nearer to it than the margin.
+/// Whether a line with a margin around it is inside the area.
 fn is_within(
     feature: &Feature<'_>,
     bounds: &Bounds,
@@ -184,7 +182,7 @@ fn is_within(
     if bounds.lie_in(area, tile, extent, margin) {
         return true;
     }
-    // A box that does not hold the bounds does not hold the line; in a polygon, pieces may fit where the whole does not.
+    // A box that does not contain the bounds does not contain the line. A polygon may contain each segment.
     if area.bbox().is_some() {
         return false;
     }

@@ -246,7 +246,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What stands in the column of owners: whom it was asked for, else the organisation, else the creator.
+/// The owner for the table: the requested owner that matches, else the organisation, else the creator.
 fn org_id(word: Word, organization: Value<'_>, creator: Value<'_>, wanted: &Wanted) -> Option<OwnerId> {
     match word.owner(wanted) {
         Some(owner) => Some(owner.clone()),

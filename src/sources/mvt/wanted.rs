@@ -125,7 +125,7 @@ impl Word {
         wanted.owners.get(place).map(|owner| &owner.id)
     }
 
-    /// Whether the line of a sequence has said all that there is to ask, so that no tile below it can object.
+    /// Whether the tags of a line decide all filters, so that no tile below can exclude the sequence.
     pub(super) fn is_settled(self, tags: &Tags<'_>, wanted: &Wanted) -> bool {
         let has_owner = tags.organization != Value::None || tags.creator != Value::None;
         (wanted.dates.is_none() || self.in_time)

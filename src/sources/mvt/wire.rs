@@ -198,8 +198,7 @@ impl<'a> Feature<'a> {
         Ok(feature)
     }
 
-    /// Calls `visit` with each piece of its lines, and with each first point as a piece without length; gives how many
-    /// there are.
+    /// Calls `visit` with each segment, and with each first point as a segment without length. Returns their number.
     pub(super) fn pieces(&self, mut visit: impl FnMut((i32, i32), (i32, i32))) -> Result<u64, Fault> {
         let mut numbers = Varints(self.geometry);
         let (mut at, mut count) = ((0_i32, 0_i32), 0);

@@ -1,4 +1,4 @@
-//! How many tiles a walk will read in all.
+//! Estimates how many tiles a walk reads in all.
 
 use std::collections::HashMap;
 
@@ -6,32 +6,31 @@ use super::plan::Plan;
 use super::{ALL_LINES, TileSource};
 use crate::geo::{MAX_ZOOM, TileId};
 
-/// How many tiles are assumed to have been read before the first one, so that it does not decide alone.
+/// Weight of the prior of a mean, in tiles, so that the first tile alone does not determine the mean.
 const PRIOR: f64 = 2.0;
 
-/// How many tiles follow from a tile before anything is known: from one with lines, and from one that is pruned or
-/// split.
+/// Prior number of tiles that follow a tile that is read for its lines, and one that is pruned or split.
 const NEAR: f64 = 4.0;
 const CHILDREN: f64 = 2.0;
-/// And from a tile in which scouts show no lines.
+/// The same for a tile without lines according to scouts.
 const NEAR_UNHINTED: f64 = 0.1;
 
-/// The tiles read so far and those to come.
+/// The tiles read so far, and an estimate of those left.
 ///
-/// A tile of the last level is one request. A coarser one is one request and those that follow from it: as many as
-/// scouts show lines in, else as many as followed from others of its level on average.
+/// A tile of the last level counts 1. A coarser tile counts 1 and the tiles that follow it: as many as have lines
+/// according to scouts, else the mean of its level.
 pub(super) struct Forecast {
     first_zoom: u8,
     last_zoom: u8,
     is_thorough: bool,
-    /// Tiles of the first level that are not read yet, and those of the levels below it that are known.
+    /// Unread tiles of the first level, and known unread tiles of the levels below it.
     first_left: u64,
     open: [u64; MAX_ZOOM as usize + 1],
     followers: [Mean; MAX_ZOOM as usize + 1],
-    /// Of tiles of the first level that are not read yet: how many tiles follow from them as scouts have it.
+    /// For unread tiles of the first level: the number of tiles that follow according to scouts.
     hints: HashMap<TileId, u32>,
     hinted: u64,
-    /// What became of the hints.
+    /// Tiles that followed per tile that scouts predicted.
     hinted_read: Mean,
     read: u64,
 }
@@ -82,7 +81,7 @@ impl Forecast {
         }
     }
 
-    /// Takes what scouts show: how many tiles of the last level have lines, by the tile of the first level above them.
+    /// Sets the results of scouts: the number of tiles of the last level with lines, by ancestor of the first level.
     pub(super) fn hint(&mut self, hints: HashMap<TileId, u32>) {
         self.hinted = hints.values().map(|count| u64::from(*count)).sum();
         self.hints = hints;
@@ -93,7 +92,7 @@ impl Forecast {
         self.read += 1;
     }
 
-    /// Counts a tile that was read, and the tiles that follow from it.
+    /// Counts a tile, and the tiles that follow it.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn tile_read(&mut self, tile: TileId, following: &[TileId]) {
         self.read += 1;
@@ -120,7 +119,7 @@ impl Forecast {
         self.read
     }
 
-    /// Tiles read so far and those to come, as far as can be told.
+    /// Tiles read so far plus the estimate of those left.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -145,7 +144,7 @@ impl Forecast {
 }
 
 impl TileSource {
-    /// How many tiles the walk reads, at least and at most, before anything is known.
+    /// Minimum and maximum number of tiles of the walk, before the first one is read.
     pub(super) fn bounds(&self, plan: &Plan) -> (u64, u64) {
         let least = plan.scouts.len() as u64 + self.count(plan.first_zoom);
         if plan.first_zoom == self.max_zoom {

@@ -1,4 +1,4 @@
-//! Reading one tile: which question its bytes answer, and what its failure means.
+//! Reads one tile, and decides what a failure means.
 
 use std::sync::Arc;
 
@@ -8,39 +8,39 @@ use crate::geo::TileId;
 use crate::sources::health::Health;
 use crate::sources::mvt::{self, Lines, Shown, Wanted};
 
-/// How many unusable things of a tile an error names.
+/// Maximum number of unusable parts of a tile that an error names.
 const NAMED: usize = 5;
 
-/// What a tile said.
+/// The content of a tile, as far as the walk needs it.
 pub(in crate::sources) enum Look {
-    /// Where lines may lie: tiles of the level of collection.
+    /// Tiles of the last level with lines, according to a scout.
     Hints(Vec<TileId>),
-    /// All tiles of the next level matter.
+    /// All tiles of the next level must be read.
     Descend,
-    /// No tile below it matters.
+    /// No tile below must be read.
     RuledOut,
-    /// Some tiles of the level of collection matter.
+    /// Some tiles of the last level must be read.
     Lines(Lines),
-    /// What is collected there.
+    /// The sequences of a tile of the last level.
     Sequences(Shown),
-    /// It can't be had, and tiles below it can.
+    /// The tile can't be fetched, but tiles below it can.
     Failed(Error),
 }
 
 impl TileSource {
-    /// Reads a tile, whatever is kept of it.
+    /// Reads a tile from store, cache or network.
     pub(in crate::sources) async fn look(&self, tile: TileId) -> Result<Look> {
         let source = self.clone();
         self.client.tile_as(tile, move |bytes| source.read(tile, false, bytes), is_whole).await
     }
 
-    /// Reads a tile from the store or the cache, if it is there.
+    /// Reads a tile from store or cache, if it is there.
     pub(super) async fn look_kept(&self, tile: TileId, is_scout: bool) -> Result<Option<Look>> {
         let source = self.clone();
         self.client.tile_kept(tile, move |bytes| source.read(tile, is_scout, bytes), is_whole).await
     }
 
-    /// Asks for a tile for which the rate limit was waited for.
+    /// Requests a tile. The caller has waited for the rate limit.
     pub(super) async fn look_sent(&self, health: Arc<Health>, tile: TileId, is_scout: bool) -> Result<Look> {
         let (source, began) = (self.clone(), health.begin());
         let read = move |bytes: &[u8]| source.read(tile, is_scout, bytes);
@@ -77,12 +77,12 @@ impl TileSource {
     }
 }
 
-/// Whether all of a tile could be used, so that it is worth keeping.
+/// Whether all parts of a tile are usable, so that it can be stored.
 fn is_whole(look: &Look) -> bool {
     !matches!(look, Look::Sequences(shown) if !shown.unusable.is_empty())
 }
 
-/// The failure of a tile of which something can't be used, if there is any.
+/// The error for the unusable parts of a tile, if there are any.
 pub(super) fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
     let named = shown.unusable.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = shown.unusable.len().saturating_sub(NAMED);

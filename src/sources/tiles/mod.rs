@@ -1,24 +1,24 @@
-//! An area to the sequences in it, through vector tiles.
+//! The sequences of an area, from vector tiles.
 //!
-//! Tile requests are the scarcest thing there is: the host blocks addresses. So the walk reads as few tiles as find
-//! every sequence that is not tiny (`plan.rs` says how small that is):
+//! Tile requests are scarce: the host blocks IP addresses. So the walk reads only the tiles that it needs to find every
+//! sequence above a small length (see `plan.rs`):
 //!
-//! | Levels | Show | What the walk does with them |
+//! | Levels | Content | Use |
 //! |---|---|---|
-//! | 0–5 | a sample of images | never asks for them |
-//! | 6–9 | simplified lines | one to four of them say where to begin; they rule a tile out only in huge areas, where they show no sequence of anyone |
-//! | 10–13 | all lines | the first of these levels says which tiles of level 14 lines of wanted sequences come near to; the others are skipped |
-//! | 14 | lines and images | read where such a line comes near; decides on sequences at the border of the area |
+//! | 0–5 | a sample of images | never requested |
+//! | 6–9 | simplified lines | a few scouts show where to begin; in huge areas, empty tiles are pruned with their subtree |
+//! | 10–13 | all lines | one of these levels shows which tiles of level 14 are near lines of matching sequences; the others are skipped |
+//! | 14 | lines and images | read near such lines; decides which sequences at the edge are inside the area |
 //!
-//! A line that lies inside the area at level 10 with a margin is a sequence in the area, and is given at once.
-//! [`TileSource::thorough`] reads levels 10 to 13 one after the other instead.
+//! A line that is inside the area at level 10, with a margin, is yielded at once. [`TileSource::thorough`] reads levels
+//! 10 to 13 one by one instead.
 //!
-//! A tile above the level where sequences are collected only saves requests, so one that can't be had is split like one
-//! that shows something (`health` says when that is no use because the whole host fails).
+//! Tiles above the level of collection only save requests. So one that can't be fetched is replaced by the tiles below
+//! it, unless the whole host fails (`health.rs`).
 //!
-//! Tiles form a tree, which is read depth first, and a tile is chosen when its request may go: what was found is
-//! finished before new ground is opened. Sequences come in the order of the tree, which only the contents of tiles
-//! decide, so it is the same every time, however responses arrive.
+//! The tiles form a tree, which is read depth first. A tile is chosen when the rate limit allows its request, so the
+//! walk finishes what it found before it reads new areas. Sequences are yielded in the order of the tree. Only the
+//! contents of tiles determine that order, so it does not depend on the order of responses.
 
 mod forecast;
 mod look;
@@ -37,25 +37,25 @@ use crate::error::Error;
 use crate::geo::{Area, Bbox, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence};
 
-/// The coarsest level with lines; above there is only a sample.
+/// Coarsest level with lines; the levels above contain a sample of images.
 pub const FIRST_LINES: u8 = 6;
 
-/// From this level on, lines are complete enough to go by.
+/// Coarsest level that contains the lines of all sequences.
 pub(crate) const ALL_LINES: u8 = 10;
 
-/// How many tiles may be in flight or read already, behind one that is slow.
+/// Maximum number of tiles that are in flight or read while an earlier one is in flight.
 const AHEAD: usize = 128;
 
-/// The sequences in an area, each once, in an order that does not change.
+/// The sequences of an area, each once, in a deterministic order.
 ///
-/// A sequence counts when its line or, at level 14, one of its images lies in the area itself. Memory grows by some 50
-/// bytes a sequence found or left out.
+/// A sequence is in the area if its line or, at level 14, one of its images is. Memory grows by about 50 bytes per
+/// sequence.
 ///
 /// # What is found
 ///
-/// Every sequence whose line in the area is longer than [`TileSource::sure_length`], some 40 m, is found. Shorter ones
-/// are found where a tile of level 14 is read anyway. [`TileSource::thorough`] finds more of these, with more requests,
-/// and [`TileSource::exhaustive`] all of them, with a request for each tile of level 14.
+/// All sequences with a line in the area longer than [`TileSource::sure_length`], at most 40 m in most areas, are found.
+/// Shorter ones are found in tiles of level 14 that are read anyway. [`TileSource::thorough`] finds more of them with
+/// more requests. [`TileSource::exhaustive`] finds all of them and requests every tile of level 14.
 ///
 /// ```no_run
 /// use streetflow::{Client, CsvSink, Flow, OwnerId, TileSource, Token};
@@ -150,17 +150,17 @@ impl TileSource {
         self
     }
 
-    /// Goes by the lines of level 10 alone: a quick first look, or a huge area. Say it after [`TileSource::zooms`].
+    /// Reads level 10 alone, for a first look or a huge area. Call it after [`TileSource::zooms`].
     ///
-    /// Sequences that draw no line there are not found, and one near the border of the area may lie beside it.
+    /// Sequences without a line at that level are not found, and a sequence near the edge of the area may be outside.
     pub fn lines_only(mut self) -> Self {
         self.max_zoom = self.max_zoom.min(ALL_LINES);
         self.min_zoom = self.min_zoom.min(self.max_zoom);
         self
     }
 
-    /// Reads levels 10 to 13 one after the other instead of level 10 alone: more requests, and more of the sequences
-    /// that draw no line, such as those of a single image.
+    /// Reads levels 10 to 13 one by one instead of level 10 alone. Needs more requests, and finds more of the sequences
+    /// without a line, such as those of a single image.
     pub fn thorough(mut self) -> Self {
         self.is_thorough = true;
         self

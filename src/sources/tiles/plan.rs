@@ -1,39 +1,39 @@
-//! Where a walk begins, and what it is sure to find.
+//! The levels that a walk reads, and what it certainly finds.
 
 use super::{ALL_LINES, FIRST_LINES, TileSource};
 use crate::geo::{MAX_ZOOM, TileId};
 
-/// A level that covers the area with so few tiles is read without looking at a coarser one; a thorough walk starts at
-/// the deepest such level.
+/// The last level is read directly if it covers the area with at most this many tiles. A thorough walk begins at the
+/// deepest level with such a cover.
 const FIRST_COVER: usize = 32;
 
-/// A level from 10 to 13 that covers the area with so few tiles is read for its lines rather than a coarser one, for it
-/// shows them finer.
+/// The deepest of levels 10 to 13 that covers the area with at most this many tiles is read for its lines, because
+/// deeper levels have finer lines.
 const FINE_COVER: usize = 8;
 
-/// Up to so many tiles of level 10 are read without ruling any of them out above, which is an hour at 40 a minute.
+/// If level 10 covers the area with at most this many tiles, an hour at 40 per minute, coarser levels prune nothing.
 const WIDE_COVER: usize = 2048;
 
-/// One scout for so many tiles of level 10, but four are always worth it.
-const TILES_A_SCOUT: usize = 24;
+/// Number of tiles of level 10 that are worth one scout, and the number of scouts that are always worth it.
+const TILES_PER_SCOUT: usize = 24;
 const FEW_SCOUTS: usize = 4;
 
-/// A line that spans so many units of 1/4096 of a tile's side, east-west or north-south, is drawn in that tile or in one
-/// beside it.
+/// A line that spans this many units, 1/4096 of a tile's side, east–west or north–south, has a line in that tile or in a
+/// neighbour of it.
 ///
-/// A piece of a line that spans a unit never collapses into a point by rounding. Where four tiles meet they cut a line
-/// into three pieces, the longest of which spans a third of the whole at least: more than one unit of four.
+/// A part of a line that spans one unit does not collapse into a point by rounding. Where four tiles meet, they cut a
+/// line into three parts, and the longest spans at least a third of the whole: more than one of four units.
 const SURE_UNITS: f64 = 4.0;
 
 /// The Earth's circumference in web mercator, in metres.
 const EQUATOR: f64 = 40_075_016.685_578_5;
 
-/// How a walk begins.
+/// The beginning of a walk.
 #[derive(Debug, PartialEq)]
 pub(super) struct Plan {
-    /// Coarse tiles that only say where to look first; none if that is not worth a request.
+    /// Coarse tiles that only show where to begin; empty if that is not worth a request.
     pub(super) scouts: Vec<TileId>,
-    /// The first level that is read for its own sake.
+    /// The first level that must be read completely.
     pub(super) first_zoom: u8,
 }
 
@@ -47,13 +47,12 @@ impl TileSource {
         let Some(cover) = self.cover(ALL_LINES, WIDE_COVER).filter(|cover| cover.len() > FINE_COVER) else {
             return plan(Vec::new());
         };
-        let most = (cover.len() / TILES_A_SCOUT).max(FEW_SCOUTS);
+        let most = (cover.len() / TILES_PER_SCOUT).max(FEW_SCOUTS);
         let levels = self.min_zoom.max(FIRST_LINES)..ALL_LINES;
         plan(levels.rev().find_map(|zoom| self.cover(zoom, most)).unwrap_or_default())
     }
 
     fn first_zoom(&self) -> u8 {
-        // Where a level with few tiles is the last one, or none would be skipped, nothing can be saved.
         let narrow = self.deepest(FIRST_COVER, self.max_zoom);
         let first = if self.is_thorough || narrow == self.max_zoom || self.max_zoom < ALL_LINES {
             narrow
@@ -68,7 +67,7 @@ impl TileSource {
         first.max(FIRST_LINES).max(self.min_zoom).min(self.max_zoom)
     }
 
-    /// The deepest level that covers the area with so many tiles at most, down to a last one.
+    /// The deepest level, up to `last`, that covers the area with at most `most` tiles.
     fn deepest(&self, most: usize, last: u8) -> u8 {
         let mut cover = vec![TileId::WORLD];
         for zoom in 0..last {
@@ -80,7 +79,7 @@ impl TileSource {
         last
     }
 
-    /// The tiles of a level that touch the area, if there are no more than so many.
+    /// The tiles of a level that touch the area, if there are at most `most`.
     pub(super) fn cover(&self, zoom: u8, most: usize) -> Option<Vec<TileId>> {
         let mut cover = vec![TileId::WORLD];
         for _ in 0..zoom {
@@ -92,7 +91,7 @@ impl TileSource {
         Some(cover)
     }
 
-    /// How many tiles of a level touch the area; an estimate if they are many and the area is no box.
+    /// Number of tiles of a level that touch the area; an upper bound for large areas that are not boxes.
     pub(super) fn count(&self, zoom: u8) -> u64 {
         if let Some(bbox) = self.area.bbox() {
             return bbox.cover_len(zoom);
@@ -107,11 +106,12 @@ impl TileSource {
         cover.len() as u64
     }
 
-    /// The length in metres from which a line in the area is surely found, or 0 if all sequences are.
+    /// Returns the length in metres from which every line in the area is found, or 0 if all sequences are found.
     ///
-    /// The length is that of a line along a parallel or a meridian; one that winds counts by how far it reaches. It is
-    /// four units of 1/4096 of the side of a tile at the level where the walk begins, which is level 10 but for small
-    /// areas and for such as have more than 2,048 tiles there: 38 m at the equator, less towards the poles.
+    /// It counts how far a line extends east–west or north–south. It is four units of 1/4096 of a tile's side at the
+    /// level where the walk begins: 38 m at level 10 at the equator, and less towards the poles. Small areas begin at a
+    /// deeper level. Areas with more than 2,048 tiles of level 10 begin at a coarser one, unless
+    /// [`TileSource::zooms`] says otherwise.
     pub fn sure_length(&self) -> f64 {
         let zoom = self.first_zoom();
         if zoom == MAX_ZOOM {

@@ -1,4 +1,4 @@
-//! The tiles of a walk, in the order in which their sequences come.
+//! The open tiles of a walk, in the order of their sequences.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,30 @@ use crate::error::Result;
 use crate::geo::TileId;
 use crate::sources::mvt::Shown;
 
-/// Where a tile stands: the way to it from the root, a number a level. What replaces a tile stands at ways that go on
-/// from its own, so all of it comes before whatever came after the tile.
+/// The position of a tile: the path from the root, one number per level. The tiles that replace a tile extend its path,
+/// so they precede everything after that tile.
 pub(super) type Place = Vec<u32>;
 
-/// A tile of the tree; the tree never holds a tile and its descendant.
+/// The state of a tile. The tree never contains a tile and its descendant.
 pub(super) enum Node {
-    /// Nothing was done for it yet.
+    /// Not started.
     Waiting(TileId),
-    /// It is looked for in the store and in the cache.
+    /// The lookup in store and cache is in progress.
     Looking(TileId),
-    /// It is neither there nor there, and is asked for when its turn comes.
+    /// In neither of them; waits for its request.
     Missing(TileId),
-    /// Its request is in flight.
+    /// The request is in flight.
     Asked(TileId),
-    /// It was read, or failed, and its sequences wait for those before it.
+    /// Read or failed; waits for the tiles before it.
     Read(Result<(TileId, Shown)>),
 }
 
-/// The tiles that are not finished.
+/// The open tiles.
 #[derive(Default)]
 pub(super) struct Tree(BTreeMap<Place, Node>);
 
 impl Tree {
-    /// A tree of some tiles, in this order.
+    /// Creates a tree of tiles in the given order.
     pub(super) fn of(tiles: impl IntoIterator<Item = TileId>) -> Self {
         Self((0..).zip(tiles).map(|(number, tile)| (vec![number], Node::Waiting(tile))).collect())
     }
@@ -50,7 +50,7 @@ impl Tree {
         self.0.remove(place);
     }
 
-    /// Puts what was read of a tile, and tiles that follow from it, in its place.
+    /// Replaces a tile by its own sequences, if any, and by the tiles to read below it.
     pub(super) fn replace(
         &mut self,
         place: &Place,
@@ -66,7 +66,7 @@ impl Tree {
         }
     }
 
-    /// Takes the first tile out, if it was read.
+    /// Removes the first tile if it was read.
     pub(super) fn pop_read(&mut self) -> Option<Result<(TileId, Shown)>> {
         let first = self.0.first_entry()?;
         if !matches!(first.get(), Node::Read(_)) {
@@ -82,7 +82,7 @@ impl Tree {
         self.0.iter()
     }
 
-    /// The first tile that was neither read nor asked for.
+    /// The first tile without a request.
     pub(super) fn first_open(&self) -> Option<(&Place, &Node)> {
         self.0.iter().find(|(_, node)| !matches!(node, Node::Asked(_) | Node::Read(_)))
     }

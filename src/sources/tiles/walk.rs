@@ -17,17 +17,18 @@ use crate::observe::{Event, Step};
 use crate::sources::health::Health;
 use crate::sources::mvt::Shown;
 
-/// How many tiles may be in flight; the client may allow fewer.
+/// Maximum number of requests in flight; the client may allow fewer.
 const IN_FLIGHT: usize = 32;
 
-/// How many at first. Each response allows one more: before anything is found, many at once would only open new ground.
+/// Initial maximum, which grows by one with each response. Before the first sequence is found, more requests would only
+/// read new areas earlier than what was found.
 const IN_FLIGHT_AT_FIRST: usize = 4;
 
-/// Something that the walk waited for.
+/// A result that the walk waits for.
 enum Got {
-    /// What the store or the cache has of a tile.
+    /// A tile from the response store or the tile cache, if it is there.
     Kept(Place, Result<Option<Look>>),
-    /// The rate limit lets a request go.
+    /// The rate limit allows a request.
     Turn(Result<()>),
     /// A tile from the network.
     Sent(Place, Result<Look>),
@@ -36,29 +37,29 @@ enum Got {
 pub(super) struct Walk {
     source: TileSource,
     first_zoom: u8,
-    /// The tree holds scouts, and where the walk begins is not known yet.
+    /// Whether the tree consists of scouts.
     is_scouting: bool,
-    /// How many tiles of the level of collection have lines as scouts show them, by the tile of the first level above.
+    /// Number of tiles of the last level with lines according to scouts, by their ancestor of the first level.
     hints: HashMap<TileId, u32>,
     forecast: Forecast,
-    /// How many tiles the walk will read, at least and at most; told before the first one.
+    /// Minimum and maximum number of tiles, until they are reported.
     bounds: Option<(u64, u64)>,
     tree: Tree,
     waits: FuturesUnordered<BoxFuture<'static, Got>>,
-    /// How many requests are in flight, how many may be, and how many tiles are looked for where they may be kept.
+    /// Requests in flight and their maximum, and lookups in store and cache in progress.
     in_flight: usize,
     most_in_flight: usize,
     looking: usize,
-    /// A turn is waited for, or was got and not used yet.
+    /// A turn under the rate limit is awaited, or was granted and is unused.
     waits_for_turn: bool,
     has_turn: bool,
     ready: VecDeque<Sequence>,
-    /// The sequences that are ready are those of a tile that has not been told of yet.
+    /// Whether `ready` comes from a tile that is not reported as done yet.
     giving: bool,
-    /// What of that tile can't be used.
+    /// The unusable parts of that tile.
     unusable: Option<Error>,
     seen: HashSet<SequenceId>,
-    /// What tiles said does not fit, and by which filter: another tile may know better.
+    /// Sequences that do not match according to a tile, with the name of the filter. Another tile may differ.
     left_out: HashMap<SequenceId, &'static str>,
     health: Arc<Health>,
 }
@@ -143,7 +144,7 @@ impl Walk {
         self.left_out.extend(new);
     }
 
-    /// Begins with the tiles in which scouts show lines, for the rest may be sea.
+    /// Replaces the scouts by the tiles of the first level: those with lines first, because the others may be sea.
     fn open(&mut self) {
         self.is_scouting = false;
         let Some(cover) = self.source.cover(self.first_zoom, usize::MAX) else { return };
@@ -161,11 +162,11 @@ impl Walk {
         }
     }
 
-    /// Looks for the next tiles where they may be kept, and asks for the first one that is not, when its turn comes.
+    /// Starts lookups of the next tiles, and the request of the first tile that was not found if the rate limit allows it.
     fn go_on(&mut self) {
         while let Some((place, tile)) = self.next_waiting() {
             if tile.z < self.first_zoom && !self.is_scouting {
-                // Nobody asks for it: all below it are covered.
+                // A level above the first one is not read.
                 self.tree.replace(&place, None, self.source.below([tile]));
             } else if !self.source.client.keeps_tiles() {
                 self.tree.set(place, Node::Missing(tile));
@@ -182,13 +183,13 @@ impl Walk {
         self.ask();
     }
 
-    /// How many requests may be in flight by now.
+    /// The current maximum number of requests in flight.
     fn window(&self) -> usize {
         let most = self.source.ahead.min(self.source.client.concurrency()).min(IN_FLIGHT);
         self.most_in_flight.min(most).max(1)
     }
 
-    /// The first tile of the tree for which nothing was done, unless enough was begun before it.
+    /// The first waiting tile, unless enough tiles before it are open.
     fn next_waiting(&self) -> Option<(Place, TileId)> {
         let (mut begun, mut missing) = (0, 0);
         for (place, node) in self.tree.iter() {
@@ -205,7 +206,7 @@ impl Walk {
         None
     }
 
-    /// Asks for the first tile that is not kept if it has its turn, else waits for a turn.
+    /// Requests the first missing tile if the rate limit has granted a turn, else waits for a turn.
     fn ask(&mut self) {
         while self.in_flight < self.window() {
             let Some((place, node)) = self.tree.first_open() else { return };
@@ -229,13 +230,13 @@ impl Walk {
                     self.waits.push(Box::pin(async move { Got::Turn(client.tile_turn().await) }));
                     return;
                 }
-                // It may be kept, and then needs no turn.
+                // The lookup may find it, and then it needs no turn.
                 _ => return,
             }
         }
     }
 
-    /// Puts down what came; a fatal error goes ahead of everything that waits.
+    /// Takes a result. A fatal error overtakes everything else.
     fn take(&mut self, got: Got) -> Result<()> {
         match got {
             Got::Turn(turn) => {
@@ -268,7 +269,7 @@ impl Walk {
         }
     }
 
-    /// Puts down what a tile said.
+    /// Replaces a tile by what it contains.
     fn put(&mut self, place: &Place, tile: TileId, look: Result<Look>) -> Result<()> {
         let mut following = Vec::new();
         match look {
@@ -285,7 +286,7 @@ impl Walk {
             Ok(Look::Failed(error)) => {
                 self.tell(&Event::TileSplit { tile, error: &error });
                 self.tell(&Event::InputDone { step: Step::SEQUENCES });
-                // The tiles below a scout are read in any case.
+                // All tiles below a scout are in the tree later.
                 if !self.is_scouting {
                     following = self.source.below([tile]);
                 }
@@ -325,7 +326,7 @@ impl Walk {
     }
 }
 
-/// At its end, however it comes, the walk tells what tiles left out, and no tile took back.
+/// The end of the walk reports the sequences that did not match in any tile.
 impl Drop for Walk {
     fn drop(&mut self) {
         for by in self.left_out.values() {
