@@ -1,23 +1,23 @@
-# What CI runs.
+# All checks of CI.
 ci:
     .ci/run
 
-# The tests alone.
+# Only the tests.
 test:
     cargo test --locked
 
-# Pictures a second against concurrency.
+# Pictures per second by concurrency.
 bench:
     cargo bench --bench download
 
-# Rows a second into and out of each format.
+# Rows per second into and out of each format.
 bench-formats:
     cargo bench --bench encode --bench decode
 
-# Streetflow beside curl, polars, duckdb and others; makes a Python environment.
+# Streetflow compared with curl, polars, duckdb and others. Creates a Python environment.
 compare:
     benches/compare
 
-# Our files against readers that are not ours; makes a Python environment.
+# Reads the written files with other programs. Creates a Python environment.
 readers:
     tests/readers/run

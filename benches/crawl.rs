@@ -1,6 +1,6 @@
-//! A whole crawl with answers that take 100 ms, beside one that asks one thing at a time.
+//! A complete crawl with responses that take 100 ms, compared with a crawl without concurrency.
 //!
-//! Also how long after the first sequence the first picture is on the disk. See README.md beside this file.
+//! Also the time from the first sequence to the first picture on disk. See README.md in this folder.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
 
 mod support;
@@ -15,13 +15,13 @@ use streetflow::{
     Bbox, CsvSink, FetchMetadata, Fields, Flow, ImageSink, ListImages, LonLat, OnError, Result, SequenceId,
     TileSource,
 };
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, net};
 
 const LATENCY: Duration = Duration::from_millis(100);
 const PICTURE: usize = 40_000;
 
-/// What one crawl took.
+/// The measurements of a crawl.
 struct Crawl {
     requests: u64,
     wall: Duration,
@@ -29,44 +29,44 @@ struct Crawl {
     first_picture: Duration,
 }
 
-/// Crawls a world of so many images, and ends after some of them.
-async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
-    let sandbox = Sandbox::builder().world(World::of_size(images, 1)).picture_bytes(PICTURE);
-    let sandbox = sandbox.latency(LATENCY).record(false).start().await.unwrap();
+/// Crawls mock data of `images` images and stops after `limit` of them.
+async fn crawl(images: u64, limit: u64, concurrency: usize) -> Crawl {
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(images, 1)).picture_bytes(PICTURE);
+    let sandbox = sandbox.latency(LATENCY).record_requests(false).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let requests = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&requests);
+    let counter = Arc::clone(&requests);
     let count = move |event: &Event<'_>| {
         if matches!(event, Event::Request { .. }) {
-            counted.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     };
     let client = net::client(&sandbox, concurrency).observer(Arc::new(count)).build().unwrap();
     let first_sequence = Arc::new(AtomicU64::new(u64::MAX));
     let started = Instant::now();
-    let noted = Arc::clone(&first_sequence);
-    let note = move |event: &Event<'_>| {
+    let recorded = Arc::clone(&first_sequence);
+    let on_record = move |event: &Event<'_>| {
         if matches!(event, Event::Record { .. }) {
-            noted.fetch_min(millis(started), Ordering::Relaxed);
+            recorded.fetch_min(millis(started), Ordering::Relaxed);
         }
     };
     let pictures = folder.path().join("pictures");
     let first_picture = tokio::spawn(first_file(pictures.clone(), started));
     let fields: Fields = "captured_at,compass_angle,thumb_256_url,width".parse().unwrap();
-    // Alone, the whole island would take half an hour of tiles.
+    // Without concurrency, the tiles of the whole island would take half an hour.
     let area = if concurrency == 1 {
-        around_a_drive(sandbox.world())
+        around_a_sequence(sandbox.mock_data())
     } else {
         Bbox::new(-180.0, -85.0, 180.0, 85.0)
     };
     let table = CsvSink::create(folder.path().join("table.csv")).fields(&fields);
     let report = Flow::from(TileSource::within(&client, area.unwrap()))
-        .observe(Step::SEQUENCES, Arc::new(note))
+        .observe(Step::SEQUENCES, Arc::new(on_record))
         .dedup_by(|sequence| -> SequenceId { sequence.seq_id.clone() })
         .then(ListImages::new(&client))
         .then(FetchMetadata::new(&client).fields(&fields))
         .on_error(OnError::Skip)
-        .take(most)
+        .take(limit)
         .tap(table)
         .into_sink(ImageSink::new(&client, &pictures))
         .await
@@ -82,19 +82,19 @@ async fn crawl(images: u64, most: u64, concurrency: usize) -> Crawl {
     }
 }
 
-/// A box of two kilometres around a drive that is there.
-fn around_a_drive(world: &World) -> Result<Bbox> {
-    let drive = world.sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    let LonLat { lon, lat } = world.images_of(drive).next().unwrap().place();
+/// Returns a box of two kilometres around an existing sequence.
+fn around_a_sequence(data: &MockData) -> Result<Bbox> {
+    let sequence = data.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    let LonLat { lon, lat } = sequence.images().next().unwrap().coordinates();
     Bbox::new(lon - 0.01, lat - 0.01, lon + 0.01, lat + 0.01)
 }
 
-/// When the first picture stands in a folder under its name.
+/// Returns the time until the first complete picture is in a folder.
 async fn first_file(folder: impl AsRef<Path>, started: Instant) -> Duration {
     let is_picture = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with("_256.jpg");
     loop {
-        let there = std::fs::read_dir(folder.as_ref()).into_iter().flatten().flatten();
-        if there.into_iter().any(|file| is_picture(&file.file_name())) {
+        let files = std::fs::read_dir(folder.as_ref()).into_iter().flatten().flatten();
+        if files.into_iter().any(|file| is_picture(&file.file_name())) {
             return started.elapsed();
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -108,9 +108,9 @@ fn millis(since: Instant) -> u64 {
 #[tokio::main]
 async fn main() {
     let args = Args::read();
-    println!("answers take {} ms, pictures have {} kB", LATENCY.as_millis(), PICTURE / 1000);
+    println!("response time {} ms, pictures of {} kB", LATENCY.as_millis(), PICTURE / 1000);
     println!(
-        "| Concurrency | Images | Requests | Wall s | Requests a second | Speed-up | First picture, after the first sequence |"
+        "| Concurrency | Images | Requests | Wall s | Requests per second | Speed-up | First picture, after the first sequence ||"
     );
     println!("|--:|--:|--:|--:|--:|--:|--:|");
     let mut alone = None;

@@ -1,6 +1,6 @@
-//! Tables, tiles and answers back into records.
+//! Decoding of tables, tiles and responses into records.
 //!
-//! Tables are read from files in the page cache, tiles and answers from memory. See README.md beside this file.
+//! Tables are read from files in the page cache, tiles and responses from memory. See README.md in this folder.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
@@ -16,14 +16,14 @@ use futures::executor::block_on;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::sources::fuzzing::sequences;
 use streetflow::{Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, Cost, best, table, tile};
 
-/// A real tile of level 14, if one is to be read.
+/// Environment variable with the path of a real tile of zoom 14.
 const REAL_TILE: &str = "STREETFLOW_BENCH_TILE";
 
-/// How often an answer is read in one turn.
-const TIMES: usize = 200;
+/// Number of times that a response is decoded per round.
+const REPEATS: usize = 200;
 
 fn main() {
     let args = Args::read();
@@ -32,11 +32,11 @@ fn main() {
     }
     let scratch = tempfile::tempdir().unwrap();
     let folder = args.folder.clone().unwrap_or_else(|| scratch.path().to_owned());
-    args.head("items");
+    args.print_header("items");
     tables(&args, &folder);
     tiles(&args, &folder);
-    if args.wants("decode answer") {
-        tokio::runtime::Runtime::new().unwrap().block_on(answers(&args, &folder));
+    if args.selects("decode response") {
+        tokio::runtime::Runtime::new().unwrap().block_on(responses(&args, &folder));
     }
 }
 
@@ -44,7 +44,7 @@ fn tables(args: &Args, folder: &Path) {
     for (shape, rows, fields) in [("500k x 10", 500_000, table::WIDE), ("200k x 4", 200_000, table::NARROW)] {
         let formats: Vec<_> =
             Format::ALL.iter().map(|format| (*format, format!("decode {} {shape}", format.name()))).collect();
-        let wanted: Vec<_> = formats.into_iter().filter(|(_, work)| args.wants(work)).collect();
+        let wanted: Vec<_> = formats.into_iter().filter(|(_, work)| args.selects(work)).collect();
         if wanted.is_empty() {
             continue;
         }
@@ -62,7 +62,7 @@ fn tables(args: &Args, folder: &Path) {
                     block_on(source.stream().try_fold(0, |count, _| async move { Ok(count + 1) })).unwrap();
                 assert_eq!(count, records.len());
             });
-            args.tell(&work, records.len(), cost, Some(path.metadata().unwrap().len()));
+            args.print(&work, records.len(), cost, Some(path.metadata().unwrap().len()));
         }
     }
 }
@@ -74,7 +74,7 @@ fn tiles(args: &Args, folder: &Path) {
     }
     let everywhere = "-180,-85,180,85".parse().unwrap();
     for (work, bytes) in all {
-        if !args.wants(work) {
+        if !args.selects(work) {
             continue;
         }
         let path = folder.join(work.replace(' ', "-")).with_extension("mvt");
@@ -82,7 +82,7 @@ fn tiles(args: &Args, folder: &Path) {
         let features =
             streetflow::sources::tile_layers(&bytes).unwrap().iter().map(|layer| layer.features).sum();
         let cost = best(args, || sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
-        args.tell(work, features, cost, Some(bytes.len() as u64));
+        args.print(work, features, cost, Some(bytes.len() as u64));
         if !args.json {
             let itself = std::env::current_exe().unwrap();
             let peak = Command::new(itself).arg("--peak").arg(&path).output().unwrap();
@@ -91,20 +91,23 @@ fn tiles(args: &Args, folder: &Path) {
     }
 }
 
-/// What decoding a tile takes of memory besides the tile, in a process that did nothing before.
+/// Prints the peak memory of decoding a tile, without the tile itself, in a fresh process.
 fn peak(args: &Args, path: &Path) {
     let bytes = std::fs::read(path).unwrap();
     let everywhere = "-180,-85,180,85".parse().unwrap();
-    let peak = most_memory(|| sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
+    let peak = peak_memory(|| sequences(&bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap());
     match peak {
         Some(peak) if args.json => println!("{{\"bytes\":{},\"peak\":{peak}}}", bytes.len()),
-        Some(peak) => println!("  with {:.2} times the tile besides it", peak as f64 / bytes.len() as f64),
-        None => println!("  the system does not tell how much memory that took"),
+        Some(peak) => println!(
+            "  peak memory {:.2} times the size of the tile, without the tile",
+            peak as f64 / bytes.len() as f64
+        ),
+        None => println!("  peak memory is not available on this system"),
     }
 }
 
-/// By how many bytes the process grew at most during a work, where the system can tell.
-fn most_memory<T>(work: impl FnOnce() -> T) -> Option<u64> {
+/// Returns the growth of the process during the work in bytes. `None` if the system does not report it.
+fn peak_memory<T>(work: impl FnOnce() -> T) -> Option<u64> {
     std::fs::write("/proc/self/clear_refs", "5").ok()?;
     let before = memory("VmRSS:")?;
     drop(work());
@@ -117,28 +120,31 @@ fn memory(line: &str) -> Option<u64> {
     Some(kilobytes.parse::<u64>().ok()? * 1024)
 }
 
-/// Answers about fifty images with the fields that a crawl asks by default, into records.
-async fn answers(args: &Args, folder: &Path) {
-    let sandbox = Sandbox::builder().world(World::of_size(2000, 1)).start().await.unwrap();
-    let world = sandbox.world();
+/// Decodes a response of fifty images with the default fields of a crawl.
+async fn responses(args: &Args, folder: &Path) {
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(2000, 1)).start().await.unwrap();
+    let data = sandbox.mock_data();
     let fields = "id,captured_at,compass_angle,thumb_256_url,width";
-    let shots =
-        world.sequences().iter().flat_map(|drive| world.images_of(drive).map(move |shot| (drive, shot)));
-    let known = shots.filter_map(|(drive, shot)| {
-        let seq_id = SequenceId::new(drive.id()).unwrap();
-        Some((Image { seq_id, img_id: ImageId::new(&shot.id()).unwrap() }, sandbox.json(&shot.id(), fields)?))
+    let images =
+        data.sequences().iter().flat_map(|sequence| sequence.images().map(move |image| (sequence, image)));
+    let known = images.filter_map(|(sequence, image)| {
+        let seq_id = SequenceId::new(sequence.id()).unwrap();
+        Some((
+            Image { seq_id, img_id: ImageId::new(&image.id()).unwrap() },
+            sandbox.image_json(&image.id(), fields)?,
+        ))
     });
     let known: Vec<_> = known.take(50).collect();
     let (images, each): (Vec<_>, Vec<_>) = known.into_iter().unzip();
     let entries: Vec<_> =
         images.iter().zip(&each).map(|(image, json)| format!("\"{}\":{json}", image.img_id)).collect();
     let body = format!("{{{}}}", entries.join(","));
-    std::fs::write(folder.join("decode-answer.json"), &body).unwrap();
+    std::fs::write(folder.join("decode-response.json"), &body).unwrap();
     let cost: Cost = best(args, || {
-        for _ in 0..TIMES {
+        for _ in 0..REPEATS {
             let found = streetflow::client::fuzzing::batch(&images, body.as_bytes()).unwrap();
             assert!(found.len() == 50 && found[49].as_ref().is_some_and(|found| found.width.is_some()));
         }
     });
-    args.tell("decode answer", 50 * TIMES, cost, Some((body.len() * TIMES) as u64));
+    args.print("decode response", 50 * REPEATS, cost, Some((body.len() * REPEATS) as u64));
 }

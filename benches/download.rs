@@ -1,6 +1,6 @@
-//! Pictures a second against concurrency, with answers that take 0, 20 and 100 ms.
+//! Pictures per second by concurrency, with response times of 0, 20 and 100 ms.
 //!
-//! Client and sandbox share the machine, so read the ratios. See README.md beside this file.
+//! Client and mock server share the machine, so only the ratios are meaningful. See README.md in this folder.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
 
 mod support;
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use streetflow::{ImageSink, Metadata, Sink};
-use streetflow_sandbox::{Host, Sandbox, World};
+use streetflow_sandbox::{Host, MockData, Sandbox};
 use support::plot::{Line, svg};
 use support::{Args, net};
 
 const LATENCIES: [u64; 3] = [0, 20, 100];
 const PICTURE: usize = 40_000;
 
-/// The most pictures of one point of the curve.
-const MOST: usize = 6000;
+/// Maximum number of pictures of one point of the curve.
+const MAX_PICTURES: usize = 6000;
 
 struct Round {
     rate: f64,
@@ -42,21 +42,21 @@ async fn round(sandbox: &Sandbox, images: &[Metadata], concurrency: usize) -> Ro
 #[tokio::main]
 async fn main() {
     let args = Args::read();
-    let world = || World::of_size(if args.quick { 200 } else { 2 * MOST as u64 }, 1);
+    let data = || MockData::with_image_count(if args.quick { 200 } else { 2 * MAX_PICTURES as u64 }, 1);
     println!("pictures of {} kB", PICTURE / 1000);
     println!(
-        "| Answers take | Concurrency | Pictures a second | Speed-up | Most in flight |\n|--:|--:|--:|--:|--:|"
+        "| Response time | Concurrency | Pictures per second | Speed-up | Max in flight ||\n|--:|--:|--:|--:|--:|"
     );
     let mut lines = Vec::new();
     for latency in LATENCIES {
-        let sandbox = Sandbox::builder().world(world()).latency(Duration::from_millis(latency));
-        let sandbox = sandbox.picture_bytes(PICTURE).record(false).start().await.unwrap();
-        let images = net::metadata(&sandbox, args.size(MOST)).await;
+        let sandbox = Sandbox::builder().mock_data(data()).latency(Duration::from_millis(latency));
+        let sandbox = sandbox.picture_bytes(PICTURE).record_requests(false).start().await.unwrap();
+        let images = net::metadata(&sandbox, args.size(MAX_PICTURES)).await;
         let mut points = Vec::new();
         for concurrency in (0..=8).map(|power| 1_usize << power) {
-            // Two seconds' worth.
+            // Pictures for two seconds.
             let count = 2000_usize.checked_div(usize::try_from(latency).unwrap());
-            let count = count.map_or(MOST, |each| each * concurrency).min(images.len());
+            let count = count.map_or(MAX_PICTURES, |each| each * concurrency).min(images.len());
             let Round { rate, max_in_flight } = round(&sandbox, &images[..count], concurrency).await;
             points.push((concurrency as f64, rate));
             let speed_up = rate / points[0].1;
@@ -65,12 +65,7 @@ async fn main() {
         lines.push(Line { name: format!("{latency} ms"), points });
     }
     if let Some(folder) = &args.folder {
-        let plot = svg(
-            "Pictures of 40 kB a second, by how long an answer takes",
-            "concurrency",
-            "pictures/s",
-            &lines,
-        );
+        let plot = svg("Pictures of 40 kB per second, by response time", "concurrency", "pictures/s", &lines);
         std::fs::write(folder.join("download.svg"), plot).unwrap();
     }
 }

@@ -1,6 +1,6 @@
-//! What a flow costs a record, and what each thing that one can put into it adds.
+//! Cost of a flow per record, and the additional cost of each part.
 //!
-//! Records come from memory and go nowhere. See README.md beside this file.
+//! Records are in memory and are discarded. See README.md in this folder.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
 
 mod support;
@@ -13,14 +13,14 @@ use streetflow::observe::{Event, Step};
 use streetflow::{Flow, Image, OnError, RecordStream, Result, Sink, Written, async_trait};
 use support::{Args, best, net};
 
-/// How many of a thing stand behind one another.
+/// Number of copies of a part in a flow.
 const DEPTH: usize = 4;
 
-/// Takes records and forgets them.
-struct Nowhere;
+/// A sink that discards all records.
+struct Discard;
 
 #[async_trait]
-impl Sink<Image> for Nowhere {
+impl Sink<Image> for Discard {
     async fn drain(self: Box<Self>, mut records: RecordStream<Image>) -> Result<Written> {
         let mut written = Written::default();
         while let Some(record) = records.next().await {
@@ -31,7 +31,7 @@ impl Sink<Image> for Nowhere {
     }
 }
 
-fn watch(event: &Event<'_>) {
+fn on_event(event: &Event<'_>) {
     black_box(event);
 }
 
@@ -39,34 +39,34 @@ type Add = fn(Flow<Image>) -> Flow<Image>;
 
 const PARTS: &[(&str, Add)] = &[
     ("filter", |flow| flow.filter(|image| !image.img_id.as_str().is_empty())),
-    ("observe", |flow| flow.observe(Step::IMAGES, Arc::new(watch))),
+    ("observe", |flow| flow.observe(Step::IMAGES, Arc::new(on_event))),
     ("on_error", |flow| flow.on_error(OnError::Skip)),
     ("dedup_by", |flow| flow.dedup_by(|image| image.img_id.clone())),
-    ("stage of one's own", |flow| {
+    ("custom stage", |flow| {
         flow.then(|records: RecordStream<Image>| -> RecordStream<Image> {
             records.map(|record| record).boxed()
         })
     }),
-    ("tap", |flow| flow.tap(Nowhere)),
+    ("tap", |flow| flow.tap(Discard)),
 ];
 
 fn main() {
     let args = Args::read();
-    let world = streetflow_sandbox::World::of_size(args.size(200_000) as u64, 1);
-    let images = net::images(&world, args.size(200_000));
+    let data = streetflow_sandbox::MockData::with_image_count(args.size(200_000) as u64, 1);
+    let images = net::images(&data, args.size(200_000));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // The copy that every turn needs is part of all of them, so it is no part of a difference.
+    // Every round copies the records, so the copy cancels out in differences.
     let cost = |add: &dyn Fn(Flow<Image>) -> Flow<Image>| {
         let cost = best(&args, || {
             let records: Vec<_> = images.iter().cloned().map(Ok).collect();
             let flow = add(Flow::from(stream::iter(records)));
-            let report = runtime.block_on(flow.into_sink(Nowhere)).unwrap();
+            let report = runtime.block_on(flow.into_sink(Discard)).unwrap();
             assert_eq!(report.records, images.len() as u64);
         });
         cost.cpu.as_nanos() as f64 / images.len() as f64
     };
     let bare = cost(&|flow| flow);
-    println!("| Part | CPU ns a record |\n|---|--:|\n| source and sink alone | {bare:.0} |");
+    println!("| Part | CPU ns per record |\n|---|--:|\n| source and sink only | {bare:.0} |");
     for (name, add) in PARTS {
         let more = cost(&|flow| (0..DEPTH).fold(flow, |flow, _| add(flow))) - bare;
         println!("| each {name} | {:.0} |", more / DEPTH as f64);

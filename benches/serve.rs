@@ -1,12 +1,12 @@
-//! The sandbox with pictures of one size for `compare`, until its standard input ends.
+//! The mock server with pictures of one size for `compare`. Runs until its standard input ends.
 //!
-//! `cargo bench --bench serve -- --images 1300 --picture-bytes 217000 --latency 0` prints what to set.
+//! `cargo bench --bench serve -- --images 1300 --picture-bytes 217000 --latency 0` prints the environment to set.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
 
 use std::io::Read;
 use std::time::Duration;
 
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 
 fn number(name: &str, default: u64) -> u64 {
     let args: Vec<String> = std::env::args().collect();
@@ -16,15 +16,15 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` only wants to know that it runs.
+    // `cargo test --benches` only checks that the bench starts.
     if !std::env::args().any(|arg| arg == "--images") {
         return;
     }
     let sandbox = Sandbox::builder()
-        .world(World::of_size(number("--images", 1300), 1))
+        .mock_data(MockData::with_image_count(number("--images", 1300), 1))
         .picture_bytes(usize::try_from(number("--picture-bytes", 217_000)).unwrap())
         .latency(Duration::from_millis(number("--latency", 0)))
-        .record(false)
+        .record_requests(false)
         .start()
         .await
         .unwrap();

@@ -1,6 +1,6 @@
-//! What the answer store costs and saves: metadata without it, into it, and out of it, and opening a full one.
+//! The response store: metadata without it, written to it and read from it, and opening a full store.
 //!
-//! Seen through a client; the sandbox runs in the same process, so read the differences. See README.md beside this file.
+//! The mock server runs in the same process, so only differences are meaningful. See README.md in this folder.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::unwrap_used, reason = "a bench")]
 
 mod support;
@@ -10,7 +10,7 @@ use std::path::Path;
 use futures::{StreamExt, TryStreamExt, stream};
 use streetflow::client::ResponseStore;
 use streetflow::{Client, FetchMetadata, Image, Stage};
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, Cost, best, net};
 
 fn open(folder: &Path) -> ResponseStore {
@@ -21,11 +21,12 @@ fn main() {
     let args = Args::read();
     let count = args.size(100_000);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let world = World::of_size(count as u64 + 1000, 1);
-    let sandbox = runtime.block_on(Sandbox::builder().world(world).record(false).start()).unwrap();
-    let images = net::images(sandbox.world(), count);
+    let data = MockData::with_image_count(count as u64 + 1000, 1);
+    let sandbox =
+        runtime.block_on(Sandbox::builder().mock_data(data).record_requests(false).start()).unwrap();
+    let images = net::images(sandbox.mock_data(), count);
     let fetch = |client: &Client| runtime.block_on(fetch(client, &images));
-    println!("| What, {count} images | CPU µs an image | Wall µs an image |\n|---|--:|--:|");
+    println!("| {count} images | CPU µs per image | Wall µs per image |\n|---|--:|--:|");
     let tell = |what: &str, cost: Cost| {
         let each = |time: std::time::Duration| time.as_secs_f64() * 1e6 / count as f64;
         println!("| {what} | {:.3} | {:.3} |", each(cost.cpu), each(cost.wall));
@@ -39,7 +40,7 @@ fn main() {
         store.close().unwrap();
         found
     });
-    tell("into a store", cost);
+    tell("written to a store", cost);
     let folder = tempfile::tempdir().unwrap();
     let full = open(folder.path());
     let found = fetch(&net::client(&sandbox, 64).response_store(&full).build().unwrap());
@@ -49,18 +50,18 @@ fn main() {
     sandbox.clear_requests();
     let cost = best(&args, || {
         let store = open(folder.path());
-        let again = fetch(&net::client(&sandbox, 64).response_store(&store).build().unwrap());
-        assert_eq!(again, found);
+        let stored = fetch(&net::client(&sandbox, 64).response_store(&store).build().unwrap());
+        assert_eq!(stored, found);
     });
-    tell("out of a store", cost);
-    tell("opening it", best(&args, || open(folder.path())));
-    println!("{} answers, {:.0} bytes an image", open(folder.path()).len(), bytes as f64 / count as f64);
+    tell("read from a store", cost);
+    tell("open the store", best(&args, || open(folder.path())));
+    println!("{} responses, {:.0} bytes per image", open(folder.path()).len(), bytes as f64 / count as f64);
 }
 
 async fn fetch(client: &Client, images: &[Image]) -> usize {
     let images: Vec<_> = images.iter().cloned().map(Ok).collect();
     let found = FetchMetadata::new(client).apply(stream::iter(images).boxed());
-    // Some are gone in every world.
+    // Some images of the mock data are deleted.
     found
         .filter(|found| std::future::ready(found.is_ok()))
         .try_fold(0, |count, _| async move { Ok(count + 1) })

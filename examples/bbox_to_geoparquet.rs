@@ -1,4 +1,4 @@
-//! From a box to one GeoParquet file, with a line-delimited GeoJSON of the panoramas beside it.
+//! From a box to a GeoParquet file, and a line-delimited GeoJSON file of the panoramas.
 //!
 //! Needs `MAPILLARY_TOKEN` in the environment.
 
@@ -24,7 +24,7 @@ async fn main() -> Result<()> {
         .await?;
     println!("{} images in outputs/images.parquet, {} failed", report.records, report.failed);
 
-    // What is written can be read again, by us and by everybody.
+    // Streetflow and other programs can read the file.
     let panoramas = Flow::from(TableSource::<Metadata>::open("outputs/images.parquet")?)
         .filter(|image: &Metadata| image.is_pano == Some(true))
         .into_sink(GeoJsonSeqSink::create("outputs/panoramas.geojsonl").fields(&fields))

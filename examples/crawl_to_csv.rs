@@ -1,4 +1,4 @@
-//! From a box to tables: the sequences of an organisation, their images and what is known of them.
+//! From a box to tables: the sequences of an organization, their images and metadata.
 //!
 //! Needs `MAPILLARY_TOKEN` in the environment.
 

@@ -1,4 +1,4 @@
-//! From a metadata table to pictures: those of summer days, 1024 pixels wide.
+//! From a metadata table to pictures: images taken in summer, 1024 pixels wide.
 //!
 //! Reads `outputs/img_meta_dataset.csv` with the columns `captured_at` and `thumb_1024_url`.
 
@@ -24,7 +24,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Whether a time in milliseconds since 1970 lies in June, July or August, give or take a day.
+/// Returns whether a time in milliseconds since 1970 is in June, July or August, accurate to a day.
 fn in_summer(captured_at: i64) -> bool {
     const DAY: f64 = 86_400_000.0;
     let day_of_year = (captured_at as f64 / DAY).rem_euclid(365.2425);

@@ -1,4 +1,4 @@
-//! A sink of one's own: how many images look each way.
+//! A custom sink: counts the images by compass direction.
 //!
 //! Needs `MAPILLARY_TOKEN` in the environment.
 

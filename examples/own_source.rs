@@ -1,4 +1,4 @@
-//! A source of one's own: sequences whose ids stand in a text file, one a line.
+//! A custom source: the sequences of a text file with one id per line.
 //!
 //! Reads sequences.txt; needs `MAPILLARY_TOKEN` in the environment.
 

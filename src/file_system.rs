@@ -9,11 +9,12 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Observer};
+use crate::sync;
 
 /// A call that a file system may not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +133,7 @@ impl UnsupportedCalls {
     }
 
     fn record(&self, call: Call, path: &Path, error: &io::Error) {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = sync::lock(&self.0);
         if calls.iter().all(|known| known.call != call) {
             calls.push(UnsupportedCall {
                 call,
@@ -144,7 +145,7 @@ impl UnsupportedCalls {
     }
 
     fn report(&self, observer: &dyn Observer) {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = sync::lock(&self.0);
         let new: Vec<_> = calls.iter().filter(|call| !call.reported).map(UnsupportedCall::error).collect();
         calls.iter_mut().for_each(|call| call.reported = true);
         // The observer may write files itself.

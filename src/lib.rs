@@ -64,6 +64,7 @@ pub mod record;
 pub mod sinks;
 pub mod sources;
 pub mod stages;
+mod sync;
 pub mod text;
 
 // Only in the documentation. The tests run its programs and those of README.md with the other examples.

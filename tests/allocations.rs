@@ -1,13 +1,10 @@
-//! How often the hot paths ask for memory: counted, for time depends on the machine.
+//! Allocations of the hot paths, counted because times depend on the machine.
 //!
-//! A binary of its own, for an allocator is one for the process. Bounds have room for what is asked once in many
-//! records, and none for one time more a record.
-#![allow(
-    unsafe_code,
-    reason = "an allocator that counts can't be written without; it hands all on to the system's"
-)]
+//! A separate binary, because a process has one global allocator. The bounds allow allocations shared by many
+//! records, but not one more per record.
+#![allow(unsafe_code, reason = "a counting allocator needs it; all calls go to the system allocator")]
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-#![allow(clippy::print_stdout, reason = "figures for whoever asks with --nocapture")]
+#![allow(clippy::print_stdout, reason = "figures, visible with --nocapture")]
 
 #[path = "../benches/support/table.rs"]
 #[allow(dead_code, reason = "benches use the rest")]
@@ -15,7 +12,7 @@ mod table;
 #[path = "../benches/support/tile.rs"]
 mod tile;
 
-use std::alloc::{GlobalAlloc, Layout as Piece, System};
+use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,47 +25,47 @@ use streetflow::sources::fuzzing::sequences;
 use streetflow::{Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
 
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: Counting = Counting;
 
-static ASKED: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: every call goes on to the system's allocator as it came.
+// SAFETY: every call is passed unchanged to the system allocator.
 unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, piece: Piece) -> *mut u8 {
-        ASKED.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(piece) }
+    unsafe fn alloc(&self, layout: AllocLayout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller upholds the contract.
+        unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, place: *mut u8, piece: Piece) {
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(place, piece) }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: AllocLayout) {
+        // SAFETY: the caller upholds the contract.
+        unsafe { System.dealloc(pointer, layout) }
     }
 
-    unsafe fn realloc(&self, place: *mut u8, piece: Piece, size: usize) -> *mut u8 {
-        ASKED.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as promised by the caller.
-        unsafe { System.realloc(place, piece, size) }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: AllocLayout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller upholds the contract.
+        unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// Held by a test from its beginning on: what others make ready would be counted too.
-fn alone() -> MutexGuard<'static, ()> {
+/// Locks out other tests: their allocations would be counted too.
+fn lock() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often memory is asked for an item more, by all threads of a work.
-fn an_item(few: usize, work: impl Fn(usize)) -> f64 {
-    let asked = |items| {
-        let before = ASKED.load(Ordering::Relaxed);
+/// Returns the number of allocations per item, by all threads.
+fn per_item(few: usize, work: impl Fn(usize)) -> f64 {
+    let allocations = |items| {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
         work(items);
-        (ASKED.load(Ordering::Relaxed) - before) as f64
+        (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64
     };
-    asked(few); // What a process makes ready once.
-    (asked(3 * few) - asked(few)) / (2 * few) as f64
+    allocations(few); // Allocations at the first use.
+    (allocations(3 * few) - allocations(few)) / (2 * few) as f64
 }
 
 fn layout() -> Layout {
@@ -84,11 +81,11 @@ fn encoded(records: &[Metadata], format: Format) -> Vec<u8> {
 }
 
 #[test]
-fn to_write_a_record_takes_no_memory() {
-    let _alone = alone();
+fn writing_a_record_allocates_nothing() {
+    let _alone = lock();
     let records = table::records(6000);
     for format in Format::ALL {
-        let each = an_item(2000, |count| {
+        let each = per_item(2000, |count| {
             let mut encoder = encoder_for(Box::new(std::io::sink()), *format, &layout()).unwrap();
             records[..count].chunks(1024).for_each(|batch| encoder.encode(batch).unwrap());
             encoder.finish().unwrap();
@@ -99,12 +96,12 @@ fn to_write_a_record_takes_no_memory() {
 }
 
 #[test]
-fn to_read_a_record_takes_memory_for_its_long_texts_and_no_more() {
-    let _alone = alone();
+fn reading_a_record_allocates_only_its_long_texts() {
+    let _alone = lock();
     let records = table::records(6000);
     for format in Format::ALL {
-        // Two texts; GeoJSON is read into values first.
-        let most = match format.name() {
+        // Two texts per record. GeoJSON is parsed into values first.
+        let max = match format.name() {
             "geojson" | "geojsonseq" => 25.5,
             _ => 2.5,
         };
@@ -113,23 +110,23 @@ fn to_read_a_record_takes_memory_for_its_long_texts_and_no_more() {
             file.write_all(&encoded(&records[..count], *format)).unwrap();
             (count, file)
         });
-        let each = an_item(2000, |count| {
+        let each = per_item(2000, |count| {
             let (_, file) = files.iter().find(|(records, _)| *records == count).unwrap();
             let source = TableSource::<Metadata>::open_as(file.path(), *format).unwrap();
             let read = block_on(source.stream().try_fold(0, |read, _| async move { Ok(read + 1) })).unwrap();
             assert_eq!(read, count);
         });
         println!("decode {}: {each:.3} a record", format.name());
-        assert!(each < most, "{}: {each}", format.name());
+        assert!(each < max, "{}: {each}", format.name());
     }
 }
 
 #[test]
-fn to_read_a_feature_of_a_tile_takes_no_memory() {
-    let _alone = alone();
+fn reading_a_feature_of_a_tile_allocates_nothing() {
+    let _alone = lock();
     let everywhere = "-180,-85,180,85".parse().unwrap();
     let tiles = [2000, 6000].map(|count| (count, tile::tile(count as u64)));
-    let each = an_item(2000, |count| {
+    let each = per_item(2000, |count| {
         let (_, bytes) = tiles.iter().find(|(features, _)| *features == count).unwrap();
         let found = sequences(bytes, tile::TILE, &everywhere, Some(&tile::owner())).unwrap();
         assert!(!found.is_empty());
@@ -139,8 +136,8 @@ fn to_read_a_feature_of_a_tile_takes_no_memory() {
 }
 
 #[test]
-fn to_read_an_image_of_an_answer_takes_memory_for_its_texts_and_little_more() {
-    let _alone = alone();
+fn reading_an_image_of_a_response_allocates_little_more_than_its_texts() {
+    let _alone = lock();
     let answer = |count: usize| {
         let (mut images, mut body) = (Vec::new(), String::new());
         for (index, record) in table::records(count).iter().enumerate() {
@@ -159,7 +156,7 @@ fn to_read_an_image_of_an_answer_takes_memory_for_its_texts_and_little_more() {
         (count, images, format!("{{{body}}}"))
     };
     let answers = [16, 48].map(answer);
-    let each = an_item(16, |count| {
+    let each = per_item(16, |count| {
         let (_, images, body) = answers.iter().find(|(images, ..)| *images == count).unwrap();
         let found = streetflow::client::fuzzing::batch(images, body.as_bytes()).unwrap();
         assert!(found.iter().flatten().all(|image| image.thumb_256_url.is_some()));

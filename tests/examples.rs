@@ -1,4 +1,4 @@
-//! The examples run, and README shows the first of them word for word.
+//! The examples run, and the README contains the first of them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use streetflow_sandbox::Sandbox;
 
 use crate::support::names;
 
-/// Where cargo puts examples: beside the folder of this test.
+/// Returns the path of a built example, beside the folder of this test.
 fn example(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let built = here.parent().and_then(Path::parent).unwrap().join("examples").join(name);
@@ -30,35 +30,36 @@ async fn run(sandbox: &Sandbox, folder: &Path, name: &str) -> String {
 async fn every_example_runs() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let said = run(&sandbox, folder.path(), "crawl_to_csv").await;
-    assert!(said.contains(" images, ") && said.contains(" gone, 0 failed"), "{said}");
+    let stdout = run(&sandbox, folder.path(), "crawl_to_csv").await;
+    assert!(stdout.contains(" images, ") && stdout.contains(" gone, 0 failed"), "{stdout}");
     assert_eq!(
         names(&folder.path().join("outputs")),
         ["img_dataset.csv", "img_meta_dataset.csv", "seq_dataset.csv"]
     );
 
-    let said = run(&sandbox, folder.path(), "csv_to_images").await;
+    let stdout = run(&sandbox, folder.path(), "csv_to_images").await;
     let pictures = names(&folder.path().join("outputs/downloaded_images")).len();
-    assert!(said.starts_with(&format!("{pictures} downloaded")), "{said}");
+    assert!(stdout.starts_with(&format!("{pictures} downloaded")), "{stdout}");
 
     #[cfg(feature = "parquet")]
     {
-        let said = run(&sandbox, folder.path(), "bbox_to_geoparquet").await;
-        assert!(said.contains("images in outputs/images.parquet, 0 failed"), "{said}");
-        assert!(!said.contains("\n0 of them"), "{said}");
+        let stdout = run(&sandbox, folder.path(), "bbox_to_geoparquet").await;
+        assert!(stdout.contains("images in outputs/images.parquet, 0 failed"), "{stdout}");
+        assert!(!stdout.contains("\n0 of them"), "{stdout}");
     }
 
-    let said = run(&sandbox, folder.path(), "own_sink").await;
-    assert!(said.contains("north: ") && said.contains("south: "), "{said}");
+    let stdout = run(&sandbox, folder.path(), "own_sink").await;
+    assert!(stdout.contains("north: ") && stdout.contains("south: "), "{stdout}");
 
-    let ids: Vec<_> = sandbox.world().sequences().iter().take(3).map(|drive| drive.id().to_owned()).collect();
+    let ids: Vec<_> =
+        sandbox.mock_data().sequences().iter().take(3).map(|sequence| sequence.id().to_owned()).collect();
     std::fs::write(folder.path().join("sequences.txt"), ids.join("\n")).unwrap();
-    let said = run(&sandbox, folder.path(), "own_source").await;
-    assert!(said.contains("images of the listed sequences"), "{said}");
+    let stdout = run(&sandbox, folder.path(), "own_source").await;
+    assert!(stdout.contains("images of the listed sequences"), "{stdout}");
 }
 
 #[test]
-fn readme_shows_the_first_example_word_for_word() {
+fn readme_contains_the_first_example() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let example = std::fs::read_to_string(root.join("examples/crawl_to_csv.rs")).unwrap();
     let program = example.split_once("\nuse ").map(|(_, rest)| format!("use {rest}")).unwrap();

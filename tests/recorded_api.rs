@@ -1,4 +1,4 @@
-//! Real recordings, where they are beside the checkout; elsewhere these tests say that they ran on nothing.
+//! Tests on recorded responses of the real API. Without the recordings beside the checkout, the tests print that they are skipped.
 
 use std::fs;
 use std::io::Write;
@@ -13,13 +13,13 @@ use streetflow::{
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::tables::every_format_keeps;
-use crate::support::{builder, image};
+use crate::support::tables::check_every_format;
+use crate::support::{builder, image_record};
 
-fn real(path: &str) -> Option<PathBuf> {
+fn recording(path: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/real");
     if !folder.is_dir() {
-        // Past the capture of passing tests: somebody should read it.
+        // Not captured by the test harness, so that it is visible.
         let words = format!("no recordings at `{}`: this test ran on nothing\n", folder.display());
         std::io::stderr().write_all(words.as_bytes()).unwrap();
         return None;
@@ -42,8 +42,8 @@ fn files(folder: &PathBuf, ending: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn both_tiles_decode_to_their_known_counts() {
-    let Some(tiles) = real("tiles") else { return };
+fn recorded_tiles_decode_to_their_known_counts() {
+    let Some(tiles) = recording("tiles") else { return };
     let counts = |name: &str| {
         let layers = tile_layers(&fs::read(tiles.join(name)).unwrap()).unwrap();
         let of = |name| {
@@ -56,18 +56,18 @@ fn both_tiles_decode_to_their_known_counts() {
     assert_eq!((sequence.0, image.0), (89, 8_695));
 }
 
-/// Answers one request with a body, and says what the client makes of it.
-async fn judged(status: u16, body: &str) -> Result<Metadata> {
+/// Returns the client's result for a response with this status and body.
+async fn classify(status: u16, body: &str) -> Result<Metadata> {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(status, body)));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(status, body)));
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
-    let said: Value = serde_json::from_str(body).unwrap();
-    client.image(&image(said["id"].as_str().unwrap_or("1")), &Fields::default()).await
+    let stderr: Value = serde_json::from_str(body).unwrap();
+    client.image(&image_record(stderr["id"].as_str().unwrap_or("1")), &Fields::default()).await
 }
 
 #[tokio::test]
 async fn every_error_envelope_is_classified_by_its_code() {
-    let Some(path) = real("answers/error_envelopes.jsonl") else { return };
+    let Some(path) = recording("answers/error_envelopes.jsonl") else { return };
     let text = fs::read_to_string(path).unwrap();
     for line in text.lines() {
         let recorded: Value = serde_json::from_str(line).unwrap();
@@ -77,7 +77,7 @@ async fn every_error_envelope_is_classified_by_its_code() {
             (190, _) => ErrorKind::Auth,
             (100, Some(33)) => ErrorKind::Gone,
             (100, _) if error["message"].as_str().unwrap().contains("does not exist") => {
-                // An excerpt that lost its subcode can't be told from a wrong request.
+                // An excerpt without its subcode looks like a bad request.
                 ErrorKind::Rejected
             }
             (100, _) => ErrorKind::Rejected,
@@ -86,19 +86,19 @@ async fn every_error_envelope_is_classified_by_its_code() {
             (368, _) => ErrorKind::Blocked,
             other => panic!("a code that nobody expects: {other:?}"),
         };
-        // A limit would be waited for; the judgement is the same in the unit tests.
+        // The client would wait for the rate limit; unit tests cover this case.
         if expected == ErrorKind::RateLimited {
             continue;
         }
         let body = recorded["body"].to_string();
-        let kind = judged(u16::try_from(status).unwrap(), &body).await.unwrap_err().kind();
+        let kind = classify(u16::try_from(status).unwrap(), &body).await.unwrap_err().kind();
         assert_eq!(kind, expected, "{line}");
     }
 }
 
 #[tokio::test]
-async fn every_good_answer_decodes_and_every_format_keeps_it() {
-    let Some(folder) = real("answers") else { return };
+async fn every_valid_response_decodes_and_round_trips_in_every_format() {
+    let Some(folder) = recording("answers") else { return };
     let (mut bodies, mut records): (Vec<Value>, Vec<Metadata>) = Default::default();
     for line in fs::read_to_string(folder.join("ok_bodies.jsonl")).unwrap().lines() {
         let recorded: Value = serde_json::from_str(line).unwrap();
@@ -110,17 +110,17 @@ async fn every_good_answer_decodes_and_every_format_keeps_it() {
         let list = list.get("data").unwrap_or(&list);
         bodies.extend(list.as_array().unwrap().iter().cloned());
     }
-    for path in files(&real("graph").unwrap(), ".json") {
+    for path in files(&recording("graph").unwrap(), ".json") {
         bodies.push(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap());
     }
     assert!(bodies.len() > 15);
-    // Over a limit, the client would wait for minutes; unit tests have that case.
+    // The client would wait for minutes; unit tests cover this case.
     for body in bodies.into_iter().filter(|body| body["error"]["code"] != 4) {
-        let judged = judged(200, &body.to_string()).await;
-        match judged {
+        let classify = classify(200, &body.to_string()).await;
+        match classify {
             Ok(record) => {
-                let same = |field: &str, got: Option<f64>| {
-                    assert_eq!(got, body[field].as_f64(), "{field} of {body}");
+                let same = |field: &str, actual: Option<f64>| {
+                    assert_eq!(actual, body[field].as_f64(), "{field} of {body}");
                 };
                 same("compass_angle", record.compass_angle);
                 same("merge_cc", record.merge_cc);
@@ -134,15 +134,15 @@ async fn every_good_answer_decodes_and_every_format_keeps_it() {
         }
     }
     assert!(records.len() > 8, "{}", records.len());
-    every_format_keeps(&records);
+    check_every_format(&records);
 }
 
-/// The metadata of a real fisheye sequence, under the names that its collector gave the fields.
+/// The metadata of a recorded fisheye sequence, with the field names of the recording.
 #[test]
-fn a_real_sequence_goes_through_every_format_and_comes_back_equal() {
-    let Some(path) = real("fisheye-sequence/metadata.json") else { return };
-    let said: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let images = said["l27kwlcx3fjh7t6w9ccvic"].as_array().unwrap();
+fn a_recorded_sequence_round_trips_in_every_format() {
+    let Some(path) = recording("fisheye-sequence/metadata.json") else { return };
+    let stderr: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let images = stderr["l27kwlcx3fjh7t6w9ccvic"].as_array().unwrap();
     let features = images.iter().map(|image| {
         let mut properties = image.clone();
         for (theirs, ours) in
@@ -165,26 +165,26 @@ fn a_real_sequence_goes_through_every_format_and_comes_back_equal() {
         let rotation: Vec<f64> = rotation.iter().map(|number| number.as_f64().unwrap()).collect();
         assert_eq!(record.computed_rotation, Some(rotation));
     }
-    every_format_keeps(&records);
+    check_every_format(&records);
 }
 
 #[tokio::test]
-async fn a_real_list_of_images_keeps_its_order() {
-    let Some(path) = real("graph/image_ids/7nfcwfvjdtphz7yj6zat6a.json") else { return };
+async fn a_recorded_list_of_images_keeps_its_order() {
+    let Some(path) = recording("graph/image_ids/7nfcwfvjdtphz7yj6zat6a.json") else { return };
     let text = fs::read_to_string(path).unwrap();
-    let said: Value = serde_json::from_str(&text).unwrap();
+    let stderr: Value = serde_json::from_str(&text).unwrap();
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &text)));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &text)));
     let client = builder(&sandbox).build().unwrap();
     let ids = client.image_ids(&SequenceId::new("7nfcwfvjdtphz7yj6zat6a").unwrap()).await.unwrap();
     let expected: Vec<_> =
-        said["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+        stderr["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert_eq!(ids.iter().map(streetflow::ImageId::as_str).collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
-async fn the_toolsets_own_tables_are_read_and_its_faulty_header_is_told() {
-    let Some(folder) = real("demo-outputs") else { return };
+async fn tables_of_the_python_toolset_are_read_and_its_faulty_header_is_reported() {
+    let Some(folder) = recording("demo-outputs") else { return };
     let sequences: Vec<Sequence> =
         CsvSource::open(folder.join("seq_dataset.csv")).unwrap().stream().try_collect().await.unwrap();
     assert_eq!(sequences[0].org_id.as_ref().unwrap().as_str(), "803468386961584");
@@ -195,14 +195,14 @@ async fn the_toolsets_own_tables_are_read_and_its_faulty_header_is_told() {
     let error = table.stream().try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.chain().contains("line 2 has 7 cells, the header names 9"), "{}", error.chain());
-    let foreign = real("answers/tile_image_rows_singapore.csv").unwrap();
+    let foreign = recording("answers/tile_image_rows_singapore.csv").unwrap();
     let error = CsvSource::<Metadata>::open(foreign).err().unwrap();
     assert!(error.chain().contains("no column `img_id`"), "{}", error.chain());
 }
 
 #[test]
-fn the_real_pictures_pass_and_each_of_them_cut_short_fails() {
-    let Some(folder) = real("") else { return };
+fn recorded_pictures_are_complete_and_truncated_ones_are_not() {
+    let Some(folder) = recording("") else { return };
     let pictures = files(&folder, ".jpg");
     assert!(pictures.len() >= 6);
     for path in pictures {

@@ -1,4 +1,4 @@
-"""Peers that write and read tables, and decode tiles and answers: `tables.py WORK PEER FOLDER` prints one figure.
+"""Peers that write and read tables, and decode tiles and responses: `tables.py WORK PEER FOLDER` prints one figure.
 
 The data is what `cargo bench --bench encode` left in FOLDER. What a peer needs in memory before it can begin (a data
 frame, a table with a geometry) is made outside the clock. CPU is of all threads of this process.
@@ -250,17 +250,17 @@ def decode_tile(path):
     return work
 
 
-def decode_answer(folder):
+def decode_response(folder):
     import orjson
 
-    with open(os.path.join(folder, "decode-answer.json"), "rb") as file:
+    with open(os.path.join(folder, "decode-response.json"), "rb") as file:
         body = file.read()
     keys = ("id", "captured_at", "compass_angle", "thumb_256_url", "width")
 
     def work():
         for _ in range(2000):
-            answer = orjson.loads(body)
-            _ = [tuple(image.get(key) for key in keys) for image in answer.values()]
+            response = orjson.loads(body)
+            _ = [tuple(image.get(key) for key in keys) for image in response.values()]
 
     return work
 
@@ -270,15 +270,15 @@ def main():
     way, what, *shape = work.split(" ", 2)
     if what == "tile":
         ready = decode_tile(os.path.join(folder, f"decode-tile-{shape[0]}.mvt"))
-    elif what == "answer":
-        ready = decode_answer(folder)
+    elif what == "response":
+        ready = decode_response(folder)
     else:
         source = os.path.join(folder, SHAPES[shape[0]])
         verb = {"encode": "write", "decode": "read"}[way]
         ending = {"geojsonseq": "geojsonl"}.get(what, what)
         make = globals()[f"{verb}_{what}_{peer}"]
         ready = make(source, os.path.join(folder, f"peer-{peer}.{ending}"))
-    print(json.dumps(best(ready) | {"items": 100_000 if what == "answer" else None}))
+    print(json.dumps(best(ready) | {"items": 100_000 if what == "response" else None}))
 
 
 main()

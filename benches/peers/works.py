@@ -36,7 +36,7 @@ TABLES = [
 RATES = [
     ("decode tile real", "mapbox-vector-tile", 10.0),
     ("decode tile synthetic", "mapbox-vector-tile", 10.0),
-    ("decode answer", "orjson", 1.0),
+    ("decode response", "orjson", 1.0),
 ]
 
 
@@ -142,7 +142,7 @@ class Comparison:
         for work, peer, target in RATES:
             if not self.wants(work) or (work.endswith("real") and not self.args.tile):
                 continue
-            # It leaves the tile or the answer that the peer reads.
+            # It leaves the tile or the response that the peer reads.
             items = self.ours(work)()["items"]
             least = by_turns(self.args.rounds, {"ours": self.ours(work), peer: self.theirs(work, peer)})
             rate = items / least["ours"]["cpu"] / 1e6

@@ -1,4 +1,4 @@
-//! What the benches share: words of the command line, clocks, and how a figure is printed.
+//! Shared parts of the benches: arguments, clocks, and the output of figures.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
@@ -12,24 +12,24 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What the command line says.
+/// The command-line arguments.
 pub(crate) struct Args {
-    /// `cargo test --benches` only wants to know that it runs; `cargo bench` says `--bench`.
+    /// Small sizes, for `cargo test --benches`. `cargo bench` passes `--bench`.
     pub(crate) quick: bool,
-    /// One turn of each, for the files that it leaves.
+    /// One round of each work, to write its files.
     once: bool,
-    /// One JSON object a figure, for a script.
+    /// One JSON object per figure, for scripts.
     pub(crate) json: bool,
-    /// Only works whose name has this in it.
+    /// Only works with this text in their name.
     only: Option<String>,
-    /// A tile whose memory is asked for, and nothing else.
+    /// Only the peak memory of decoding this tile.
     pub(crate) peak: Option<PathBuf>,
-    /// Where files go that others read too.
+    /// Folder for files that other programs read too.
     pub(crate) folder: Option<PathBuf>,
 }
 
 impl Args {
-    /// Reads `--json`, `--once`, `--peak FILE`, `--only TEXT` and `--folder DIR`; the rest is Cargo's.
+    /// Parses `--json`, `--once`, `--peak FILE`, `--only TEXT` and `--folder DIR`. Ignores the arguments of Cargo.
     pub(crate) fn read() -> Self {
         let args: Vec<String> = std::env::args().collect();
         let after = |name| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1).cloned());
@@ -44,18 +44,18 @@ impl Args {
         }
     }
 
-    /// Whether a work is asked for.
-    pub(crate) fn wants(&self, work: &str) -> bool {
+    /// Returns whether a work is selected.
+    pub(crate) fn selects(&self, work: &str) -> bool {
         self.only.as_ref().is_none_or(|only| work.contains(only.as_str()))
     }
 
-    /// So many, or few if it is only to run.
+    /// Returns the full size, or a small one for a quick run.
     pub(crate) fn size(&self, full: usize) -> usize {
         if self.quick { full.min(300) } else { full }
     }
 
-    /// Prints what a work took for so many items.
-    pub(crate) fn tell(&self, work: &str, items: usize, cost: Cost, bytes: Option<u64>) {
+    /// Prints the cost of a work for a number of items.
+    pub(crate) fn print(&self, work: &str, items: usize, cost: Cost, bytes: Option<u64>) {
         let (cpu, wall) = (cost.cpu.as_secs_f64(), cost.wall.as_secs_f64());
         if self.json {
             let bytes = bytes.map_or_else(|| "null".to_owned(), |bytes| bytes.to_string());
@@ -69,8 +69,8 @@ impl Args {
         }
     }
 
-    /// The head of what `tell` prints for people.
-    pub(crate) fn head(&self, items: &str) {
+    /// Prints the header of the table of [`Args::print`].
+    pub(crate) fn print_header(&self, items: &str) {
         if !self.json {
             let (by_cpu, by_wall) = (format!("M {items}/CPU-s"), format!("M {items}/s"));
             println!("{:<34} {by_cpu:>12} {by_wall:>12} {:>12}", "work", "bytes each");
@@ -78,30 +78,30 @@ impl Args {
     }
 }
 
-/// What one turn of a work took, in processor time of all threads and by the clock.
+/// The cost of one round of a work: CPU time of all threads, and wall time.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
 }
 
-/// The least of several turns: until they took two seconds, and three at least.
+/// Returns the minimum cost of at least three rounds and two seconds.
 pub(crate) fn best<T>(args: &Args, mut work: impl FnMut() -> T) -> Cost {
-    let (least, enough) = if args.quick || args.once { (1, 0) } else { (3, 2) };
-    let begun = Instant::now();
+    let (min_rounds, min_seconds) = if args.quick || args.once { (1, 0) } else { (3, 2) };
+    let started = Instant::now();
     let mut best = Cost { cpu: Duration::MAX, wall: Duration::MAX };
-    let mut turns = 0;
-    while turns < least || (begun.elapsed().as_secs() < enough && turns < 2000) {
+    let mut rounds = 0;
+    while rounds < min_rounds || (started.elapsed().as_secs() < min_seconds && rounds < 2000) {
         let (cpu, wall) = (cpu(), Instant::now());
         black_box(work());
         best.wall = best.wall.min(wall.elapsed());
         best.cpu = best.cpu.min(self::cpu().saturating_sub(cpu));
-        turns += 1;
+        rounds += 1;
     }
     best
 }
 
-/// Processor time of this process so far, threads that ended included.
+/// Returns the CPU time of this process, including ended threads.
 #[cfg(unix)]
 pub(crate) fn cpu() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -110,7 +110,7 @@ pub(crate) fn cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
 }
 
-/// Elsewhere the time on the wall since the first call.
+/// Returns the wall time since the first call, because CPU time is not available.
 #[cfg(not(unix))]
 pub(crate) fn cpu() -> Duration {
     static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();

@@ -16,15 +16,15 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// The plot, with a step of two along x and of ten along y.
+/// Draws the plot, with a base of two on the x axis and ten on the y axis.
 pub(crate) fn svg(title: &str, x: &str, y: &str, lines: &[Line]) -> String {
     let all = || lines.iter().flat_map(|line| &line.points);
-    let most = |of: fn(&(f64, f64)) -> f64| all().map(of).fold(1.0, f64::max);
-    let (x_most, y_most) = (most(|point| point.0), most(|point| point.1));
-    let y_least = 10_f64.powf(all().map(|point| point.1).fold(y_most, f64::min).log10().floor());
-    let across = |x: f64| LEFT + x.log2() / x_most.log2() * (WIDTH - LEFT - RIGHT);
+    let max = |of: fn(&(f64, f64)) -> f64| all().map(of).fold(1.0, f64::max);
+    let (x_max, y_max) = (max(|point| point.0), max(|point| point.1));
+    let y_min = 10_f64.powf(all().map(|point| point.1).fold(y_max, f64::min).log10().floor());
+    let across = |x: f64| LEFT + x.log2() / x_max.log2() * (WIDTH - LEFT - RIGHT);
     let down = |y: f64| {
-        let (span, part) = ((y_most / y_least).log10().max(1.0), (y / y_least).log10());
+        let (span, part) = ((y_max / y_min).log10().max(1.0), (y / y_min).log10());
         HEIGHT - BOTTOM - part / span * (HEIGHT - TOP - BOTTOM)
     };
     let mut out = format!(
@@ -34,15 +34,15 @@ pub(crate) fn svg(title: &str, x: &str, y: &str, lines: &[Line]) -> String {
     );
     let (floor, end) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
     let mut mark = 1.0;
-    while mark <= x_most {
+    while mark <= x_max {
         let at = across(mark);
         writeln!(out, "<path d=\"M{at:.1} {TOP}V{floor}\" stroke=\"#ddd\"/>").unwrap();
         writeln!(out, "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{mark}</text>", floor + 18.0)
             .unwrap();
         mark *= 2.0;
     }
-    let mut mark = y_least;
-    while mark <= y_most {
+    let mut mark = y_min;
+    while mark <= y_max {
         let at = down(mark);
         writeln!(out, "<path d=\"M{LEFT} {at:.1}H{end}\" stroke=\"#ddd\"/>").unwrap();
         writeln!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>", LEFT - 6.0, at + 4.0)

@@ -1,20 +1,20 @@
-//! Tables of made-up images, the same in every run.
+//! Tables of synthetic images, the same in every run.
 
 use streetflow::{ImageId, LonLat, Metadata, SequenceId};
 
-/// Ten columns: two ids, a time, an angle, a place, two sizes, a text that repeats, a URL of 200 bytes.
+/// Ten columns: two ids, a time, an angle, coordinates, two sizes, a repeated text, a URL of 200 bytes.
 pub(crate) const WIDE: &str = "captured_at,compass_angle,geometry,width,height,camera_type,thumb_256_url";
 
-/// Four columns where the place is one of them, as in Parquet and GeoJSON.
-#[allow(dead_code, reason = "not all who read tables here want both")]
+/// Four columns, counting the geometry as one, as in Parquet and GeoJSON.
+#[allow(dead_code, reason = "not used by every user of this module")]
 pub(crate) const NARROW: &str = "captured_at,geometry";
 
-/// The images of a sequence.
+/// Number of images of a sequence.
 const SEQUENCE: usize = 200;
 
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Drives of two hundred images, one every eight metres and two seconds.
+/// Returns images of sequences of two hundred images, one every eight metres and two seconds.
 pub(crate) fn records(count: usize) -> Vec<Metadata> {
     let mut dice = fastrand::Rng::with_seed(5);
     let mut records = Vec::with_capacity(count);
@@ -77,7 +77,7 @@ impl MockSequence {
     }
 }
 
-/// A signed URL: most of it is as random as Mapillary's are.
+/// Returns a signed URL, about as random as Mapillary's.
 fn url(dice: &mut fastrand::Rng) -> String {
     let mut url = format!("https://scontent-vie1-1.xx.fbcdn.net/m1/v/t6/An{}", letters(dice, 84));
     url += "?stp=s256x192&ccb=10-5&oh=00_Af";

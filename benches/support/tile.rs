@@ -1,16 +1,16 @@
-//! A vector tile of level 14 with as many images as are wanted, and properties as Mapillary's tiles have them.
+//! A vector tile of zoom 14 with any number of images, and the properties of Mapillary's tiles.
 
 use streetflow::{OwnerId, TileId};
 
-/// Where the tile lies.
+/// The position of the tile.
 pub(crate) const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 
 const ORGANIZATIONS: u64 = 50;
 
-/// The images of a sequence.
+/// Number of images of a sequence.
 const SEQUENCE: u64 = 80;
 
-/// One of the fifty that own sequences in it.
+/// Returns one of the fifty owners of sequences in the tile.
 pub(crate) fn owner() -> OwnerId {
     OwnerId::new(&organization(7).to_string()).unwrap()
 }
@@ -19,7 +19,7 @@ fn organization(index: u64) -> u64 {
     100_000_000_000_000 + index
 }
 
-/// The bytes of a tile with one layer of so many images.
+/// Encodes a tile with one layer of images.
 pub(crate) fn tile(images: u64) -> Vec<u8> {
     let mut dice = fastrand::Rng::with_seed(5);
     let mut values = Values::default();

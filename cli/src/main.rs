@@ -9,14 +9,12 @@
 //! - `artifacts`: the files besides tables and pictures
 //! - `job`: the frame of a run: begin, flow, close
 //! - `config`: the settings file and the environment
-//! - `commands`: one file per command
-//! - `cli`: the command line as a whole
+//! - `commands`: one file per command, and the command line as a whole
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod artifacts;
-mod cli;
 mod commands;
 mod config;
 mod exit_code;
@@ -34,9 +32,9 @@ use anstream::{AutoStream, ColorChoice};
 use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
-use crate::cli::{Cli, Command};
 use crate::commands::{
-    completions, convert, crawl, download, images, init, man, metadata, sandbox, sequences,
+    Cli, Command, completions, convert, crawl, download, estimate, images, init, man, metadata, sandbox,
+    sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -63,6 +61,7 @@ fn dispatch(parsed: &Parsed<Cli>) -> Exit {
         display.printer().note(&note);
     }
     match &parsed.cli.command {
+        Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
         Command::Crawl(args) => block_on(display, crawl::run(args, display)),
         Command::Sequences(args) => block_on(display, sequences::run(args, display)),
         Command::Images(args) => block_on(display, images::run(args, display)),

@@ -1,7 +1,7 @@
-//! The threads of a run: all that it needs for long are started before its work begins, so that a limit of the system is
-//! met then, with a word on it, and not in the middle of a crawl.
+//! The runtime of the command. It starts all threads before the command, so that a thread limit of the system is an error
+//! at the start and not in the middle of a crawl.
 //!
-//! The runtime starts threads when it needs them, and panics, or waits for ever, where the system refuses one.
+//! Tokio starts blocking threads on demand; if the system refuses one, it panics or waits forever.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -14,22 +14,22 @@ use tokio::runtime::{Builder, Runtime};
 
 use streetflow::{Error, ErrorKind, Result};
 
-/// So many threads for work that blocks, such as writing and naming files: one for each request by default.
-const MOST_BLOCKING: usize = 64;
+/// Maximum number of blocking threads, for example for writing files: one per request by default.
+const MAX_BLOCKING: usize = 64;
 
-/// With fewer, the writers of all tables could keep the pool from everything else.
-const LEAST_BLOCKING: usize = 16;
+/// Minimum number of blocking threads. With fewer, the writers of all tables could occupy the pool.
+const MIN_BLOCKING: usize = 16;
 
-/// So many are left for threads of their own: those that read tables, and the one that syncs the store.
-const OTHERS: usize = 6;
+/// Threads outside the pools: for reading tables and for syncing the response store.
+const OTHER_THREADS: usize = 6;
 
-/// Started threads are there within microseconds; on a machine that is overloaded it may take longer.
-const LONGEST_START: Duration = Duration::from_secs(5);
+/// How long all threads may take to start: microseconds, or more on an overloaded machine.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// No thread of the pool ends before the process.
-const FOREVER: Duration = Duration::from_hours(365 * 24);
+/// Idle blocking threads stay alive for the whole run.
+const KEEP_ALIVE: Duration = Duration::from_hours(365 * 24);
 
-/// How many threads there are of each sort.
+/// The number of threads of each pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Plan {
     workers: usize,
@@ -37,12 +37,12 @@ struct Plan {
 }
 
 impl Plan {
-    /// As many as there can be; none where that is too few.
+    /// The largest pools within a number of threads, or `None` if that is too few.
     fn within(threads: usize, cores: usize) -> Option<Self> {
-        let for_runtime = threads.checked_sub(OTHERS)?;
+        let for_runtime = threads.checked_sub(OTHER_THREADS)?;
         let workers = cores.min((for_runtime / 4).max(1));
-        let blocking = for_runtime.saturating_sub(workers).min(MOST_BLOCKING);
-        (blocking >= LEAST_BLOCKING).then_some(Self { workers, blocking })
+        let blocking = for_runtime.saturating_sub(workers).min(MAX_BLOCKING);
+        (blocking >= MIN_BLOCKING).then_some(Self { workers, blocking })
     }
 
     fn threads(self) -> usize {
@@ -50,13 +50,13 @@ impl Plan {
     }
 }
 
-/// A runtime with all of its threads running; an error that names the limit where the system refuses them.
+/// Starts a runtime with all its threads. If the system refuses them, the error contains the limit.
 pub(crate) fn start() -> Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let wanted = cores + MOST_BLOCKING + OTHERS;
+    let wanted = cores + MAX_BLOCKING + OTHER_THREADS;
     let mut refusal = None;
     for attempt in 0..3 {
-        let (granted, refused) = granted(wanted);
+        let (granted, refused) = count_granted(wanted);
         let Some(plan) = Plan::within(granted, cores) else {
             return Err(refused.map_or_else(
                 || too_few(granted),
@@ -64,13 +64,13 @@ pub(crate) fn start() -> Result<Runtime> {
                     Error::thread_refused(error).with_location(format!(
                         "{} of {}",
                         granted + 1,
-                        LEAST_BLOCKING + OTHERS + 1
+                        MIN_BLOCKING + OTHER_THREADS + 1
                     ))
                 },
             ));
         };
         if refused.is_some() {
-            // A thread that has been joined may count for a moment longer.
+            // A joined thread may count towards the limit for a moment.
             thread::sleep(Duration::from_millis(10 << attempt));
         }
         match start_plan(plan) {
@@ -85,8 +85,8 @@ fn too_few(granted: usize) -> Error {
     Error::thread_refused(io::Error::other(format!("only {granted} could be started")))
 }
 
-/// How many threads the system grants, up to so many, and why no more.
-fn granted(wanted: usize) -> (usize, Option<io::Error>) {
+/// Starts up to `wanted` threads at once and ends them. Returns how many started, and the error of the next one.
+fn count_granted(wanted: usize) -> (usize, Option<io::Error>) {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut threads, mut refused) = (Vec::with_capacity(wanted), None);
@@ -109,9 +109,9 @@ fn granted(wanted: usize) -> (usize, Option<io::Error>) {
     (granted, refused)
 }
 
-/// Makes a runtime and waits until all of its threads run.
+/// Starts a runtime and waits until all its threads run.
 fn start_plan(plan: Plan) -> Result<Runtime> {
-    let refuse = |error: io::Error| Error::thread_refused(error);
+    let to_error = |error: io::Error| Error::thread_refused(error);
     let started = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&started);
     let mut builder = Builder::new_multi_thread();
@@ -119,11 +119,11 @@ fn start_plan(plan: Plan) -> Result<Runtime> {
         .enable_all()
         .worker_threads(plan.workers)
         .max_blocking_threads(plan.blocking)
-        .thread_keep_alive(FOREVER)
+        .thread_keep_alive(KEEP_ALIVE)
         .on_thread_start(move || {
             counting.fetch_add(1, Ordering::Relaxed);
         });
-    // It panics where a first thread is refused.
+    // Tokio panics if the system refuses the first thread.
     let warm = || -> io::Result<Runtime> {
         let runtime = builder.build()?;
         let gate = Arc::new(Mutex::new(()));
@@ -132,9 +132,9 @@ fn start_plan(plan: Plan) -> Result<Runtime> {
             let gate = Arc::clone(&gate);
             drop(runtime.spawn_blocking(move || drop(gate.lock())));
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         while started.load(Ordering::Relaxed) < plan.threads() {
-            if begun.elapsed() > LONGEST_START {
+            if start.elapsed() > START_TIMEOUT {
                 drop(closed);
                 runtime.shutdown_background();
                 return Err(io::Error::other(format!(
@@ -149,16 +149,16 @@ fn start_plan(plan: Plan) -> Result<Runtime> {
         Ok(runtime)
     };
     panic::catch_unwind(AssertUnwindSafe(warm))
-        .unwrap_or_else(|_| Err(io::Error::other("the system refused one")))
-        .map_err(refuse)
+        .unwrap_or_else(|_| Err(io::Error::other("the system refused a thread")))
+        .map_err(to_error)
 }
 
-/// Runs what a command does; a panic ends it with an error instead of leaving threads that wait for one another.
+/// Runs a future. A panic becomes an error, instead of a deadlock of the other threads.
 pub(crate) fn block_on<T>(runtime: &Runtime, work: impl Future<Output = T>) -> Result<T> {
     panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work))).map_err(|_| {
-        Error::new(ErrorKind::Io, "go on").with_source("a part of the program gave up, as told above").with_hint(
-            "this is a fault of streetflow: please report it; the same command goes on from what was done",
-        )
+        Error::new(ErrorKind::Io, "continue")
+            .with_source("a thread panicked, see the message above")
+            .with_hint("this is a bug in streetflow, please report it; run the same command again to resume")
     })
 }
 
@@ -167,23 +167,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_keeps_within_what_is_granted() {
+    fn a_plan_needs_no_more_threads_than_granted() {
         for cores in [1, 2, 8, 256] {
             for threads in 0..500 {
                 let Some(plan) = Plan::within(threads, cores) else {
                     assert!(threads < 29, "{threads} threads are enough");
                     continue;
                 };
-                assert!(plan.threads() + OTHERS <= threads, "{plan:?} of {threads}");
-                assert!((1..=cores).contains(&plan.workers) && plan.blocking >= LEAST_BLOCKING, "{plan:?}");
+                assert!(plan.threads() + OTHER_THREADS <= threads, "{plan:?} of {threads}");
+                assert!((1..=cores).contains(&plan.workers) && plan.blocking >= MIN_BLOCKING, "{plan:?}");
             }
         }
-        assert_eq!(Plan::within(1000, 8), Some(Plan { workers: 8, blocking: MOST_BLOCKING }));
+        assert_eq!(Plan::within(1000, 8), Some(Plan { workers: 8, blocking: MAX_BLOCKING }));
     }
 
     #[test]
-    fn more_work_than_threads_is_done_all_the_same() {
-        let plan = Plan { workers: 1, blocking: LEAST_BLOCKING };
+    fn more_work_than_threads_is_finished() {
+        let plan = Plan { workers: 1, blocking: MIN_BLOCKING };
         let runtime = start_plan(plan).expect("threads");
         let done = runtime.block_on(async {
             let works: Vec<_> = (0..200).map(|_| tokio::task::spawn_blocking(|| ())).collect();
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error() {
-        let runtime = start_plan(Plan { workers: 1, blocking: LEAST_BLOCKING }).expect("threads");
+        let runtime = start_plan(Plan { workers: 1, blocking: MIN_BLOCKING }).expect("threads");
         let error = block_on(&runtime, async { panic!("on purpose") }).expect_err("a panic");
         assert_eq!(error.kind(), ErrorKind::Io);
     }

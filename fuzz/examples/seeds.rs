@@ -1,35 +1,35 @@
-//! Writes seeds for every target into `corpus/`: what the sandbox serves, and tables made of it.
+//! Writes seeds of every target into `corpus/`: responses of the mock server, and tables made of them.
 
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use streetflow_sandbox::Sandbox;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
-    Client, Fields, Format, Image, ImageId, LonLat, Metadata, OwnerId, Place, Record, Sequence, SequenceId,
-    TileId, Token,
+    Client, Fields, Format, GeometryChoice, Image, ImageId, LonLat, Metadata, OwnerId, Record, Sequence,
+    SequenceId, TileId, Token,
 };
+use streetflow_sandbox::Sandbox;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-fn seed(target: &str, name: &str, how: Option<u8>, bytes: &[u8]) -> io::Result<()> {
+fn seed(target: &str, name: &str, selector: Option<u8>, bytes: &[u8]) -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join(name), [how.as_slice(), bytes].concat())
+    fs::write(folder.join(name), [selector.as_slice(), bytes].concat())
 }
 
-/// A request as plain as can be: the answer's body is all that follows the headers.
+/// Sends an HTTP/1.0 request and returns the body of the response.
 fn get(url: &str) -> Result<Vec<u8>> {
     let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap_or((url, ""));
     let mut stream = TcpStream::connect(host)?;
     let token = Sandbox::TOKEN;
     write!(stream, "GET /{path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: OAuth {token}\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or("an answer without headers")?;
-    Ok(answer.split_off(end + 4))
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n").ok_or("a response without headers")?;
+    Ok(response.split_off(end + 4))
 }
 
 fn encoded<T: Record>(format: Format, layout: &Layout, records: &[T]) -> Result<Vec<u8>> {
@@ -67,57 +67,57 @@ async fn main() -> Result<()> {
     for image in &images {
         found.push(client.image(image, &fields).await?);
     }
-    tiles(&sandbox, &client, found[0].geometry.ok_or("an image without a place")?).await?;
-    answers(&sandbox, &images, &fields)?;
+    tiles(&sandbox, &client, found[0].geometry.ok_or("an image without coordinates")?).await?;
+    responses(&sandbox, &images, &fields)?;
     pictures(&found)?;
     all_tables(&sandbox, &images, &found, &fields)?;
     texts(&found)?;
     Ok(())
 }
 
-async fn tiles(sandbox: &Sandbox, client: &Client, place: LonLat) -> Result<()> {
+async fn tiles(sandbox: &Sandbox, client: &Client, location: LonLat) -> Result<()> {
     for z in 0..=14 {
-        let bytes = client.tile(TileId::containing(place, z)).await?;
-        let how = if z == 14 { 2 } else { 1 | 2 | z << 3 };
-        // Large ones slow everything down and show nothing that small ones do not.
+        let bytes = client.tile(TileId::containing(location, z)).await?;
+        let selector = if z == 14 { 2 } else { 1 | 2 | z << 3 };
+        // Large tiles slow down the fuzzer and add nothing.
         if bytes.len() < 20_000 {
-            seed("tile", &format!("{z}"), Some(how), &bytes)?;
+            seed("tile", &format!("{z}"), Some(selector), &bytes)?;
         }
     }
-    for drive in sandbox.world().sequences().iter().take(40) {
-        let Some(shot) = sandbox.world().images_of(drive).next() else { continue };
-        let bytes = client.tile(TileId::containing(shot.place(), 14)).await?;
+    for sequence in sandbox.mock_data().sequences().iter().take(40) {
+        let Some(image) = sequence.images().next() else { continue };
+        let bytes = client.tile(TileId::containing(image.coordinates(), 14)).await?;
         if bytes.len() < 4000 {
-            seed("tile", drive.id(), Some(0), &bytes)?;
+            seed("tile", sequence.id(), Some(0), &bytes)?;
         }
     }
     seed("tile", "empty", Some(0), &[]).map_err(Into::into)
 }
 
-fn answers(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
+fn responses(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
     let graph = sandbox.graph_url();
     let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
-    let drive = sandbox.world().sequences()[0].id();
-    // Batches with these fail, here as at Mapillary.
-    let slow = ["mesh", "sfm_cluster", "detections"];
-    let quick =
-        fields.names().iter().filter(|name| !slow.contains(name)).copied().collect::<Vec<_>>().join(",");
-    for (name, how, path) in [
-        ("batch", 0x10, format!("/?ids={}&fields={quick}", ids.join(","))),
+    let sequence = sandbox.mock_data().sequences()[0].id();
+    // Batches with these fields fail, as at Mapillary.
+    let excluded = ["mesh", "sfm_cluster", "detections"];
+    let batch_fields =
+        fields.names().iter().filter(|name| !excluded.contains(name)).copied().collect::<Vec<_>>().join(",");
+    for (name, selector, path) in [
+        ("batch", 0x10, format!("/?ids={}&fields={batch_fields}", ids.join(","))),
         ("few-fields", 0x10, format!("/?ids={}&fields=captured_at,geometry", ids.join(","))),
         ("image", 0x10, format!("/{}?fields={fields}", ids[0])),
         ("bare", 0x10, format!("/{}", ids[0])),
-        ("page", 0x20, format!("/image_ids?sequence_id={drive}")),
+        ("page", 0x20, format!("/image_ids?sequence_id={sequence}")),
         ("no-page", 0x20, "/image_ids?sequence_id=nothing".to_owned()),
         ("gone", 0x17, "/1?fields=id".to_owned()),
         ("no-field", 0x1d, format!("/{}?fields=colour", ids[0])),
         ("no-sequence", 0x27, "/image_ids".to_owned()),
     ] {
-        seed("answers", name, Some(how), &get(&format!("{graph}{path}"))?)?;
+        seed("responses", name, Some(selector), &get(&format!("{graph}{path}"))?)?;
     }
     let next = r#"{"data":[{"id":"1"},{"id":2}],"paging":{"cursors":{"after":"x"},"next":"https://graph.mapillary.com/image_ids?access_token=MLY%7C1%7Cab&after=x"}}"#;
-    seed("answers", "next-page", Some(0x20), next.as_bytes())?;
-    for (name, how, body) in [
+    seed("responses", "next-page", Some(0x20), next.as_bytes())?;
+    for (name, selector, body) in [
         ("html", 0x40, "<!doctype html><title>Log in</title>"),
         (
             "limit",
@@ -131,14 +131,14 @@ fn answers(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {
         ),
         ("expired", 0x39, "URL signature expired"),
     ] {
-        seed("answers", name, Some(how), body.as_bytes())?;
+        seed("responses", name, Some(selector), body.as_bytes())?;
     }
     Ok(())
 }
 
 fn pictures(found: &[Metadata]) -> Result<()> {
     let picture = get(found[0].thumb_256_url.as_deref().ok_or("an image without a picture")?)?;
-    // The target takes its pieces from the end of the input, as the fuzzer's own way of cutting it has it.
+    // The target takes the chunk sizes from the end of the input, like the fuzzer's input splitting.
     seed("jpeg", "whole", None, &[picture.as_slice(), &[7; 16]].concat())?;
     seed("jpeg", "cut", None, &picture[..picture.len() / 2])?;
     let small = [
@@ -151,22 +151,22 @@ fn pictures(found: &[Metadata]) -> Result<()> {
 
 fn all_tables(sandbox: &Sandbox, images: &[Image], found: &[Metadata], fields: &Fields) -> Result<()> {
     let org_id = Some(OwnerId::new("227409318565107")?);
-    let drives = sandbox.world().sequences().iter().take(5);
-    let sequences: Vec<Sequence> = drives
-        .map(|drive| Ok(Sequence { org_id: org_id.clone(), seq_id: SequenceId::new(drive.id())? }))
+    let sequences = sandbox.mock_data().sequences().iter().take(5);
+    let sequences: Vec<Sequence> = sequences
+        .map(|sequence| Ok(Sequence { org_id: org_id.clone(), seq_id: SequenceId::new(sequence.id())? }))
         .collect::<Result<_>>()?;
     tables("sequences", &Layout::default(), &sequences)?;
     tables("images", &Layout::default(), images)?;
     tables("metadata", &Layout::default().fields(fields), &found[..2])?;
-    tables("best", &Layout::default().fields(fields).place(GeometryChoice::Best), &found[..2])?;
+    tables("best", &Layout::default().fields(fields).geometry(GeometryChoice::Best), &found[..2])?;
     tables("few", &Layout::default().fields(&Fields::default()), found)?;
     tables("none", &Layout::default().fields(fields), &[] as &[Metadata])?;
-    let mut odd = found[0].clone();
-    odd.captured_at = Some(i64::MAX / 2);
-    odd.make = Some("a \"quoted\"\r\nname, with =1".to_owned());
-    odd.camera_parameters = Some(vec![]);
-    odd.geometry = None;
-    tables("odd", &Layout::default().fields(fields).record_separators().native_geometry(), &[odd])?;
+    let mut unusual = found[0].clone();
+    unusual.captured_at = Some(i64::MAX / 2);
+    unusual.make = Some("a \"quoted\"\r\nname, with =1".to_owned());
+    unusual.camera_parameters = Some(vec![]);
+    unusual.geometry = None;
+    tables("odd", &Layout::default().fields(fields).record_separators().native_geometry(), &[unusual])?;
     let foreign = "\u{feff}img_id,captured_at,is_pano,lon,lat,computed_rotation,detections\r\n\
         1,2023-12-10T11:43:46.123+02:00,True,33.5,35.0,\"[1,2.5e-3]\",\"[\"\"7\"\"]\"\r\n2,1.7e12,0,,,,\r\n";
     seed("csv", "foreign", Some(3), foreign.as_bytes())?;

@@ -1,17 +1,17 @@
-//! Whatever is taken for an id is safe as a part of a path and in a query, and stays what it is.
+//! Ids, boxes and lists of fields: accepted ids are safe in paths and queries, and unchanged.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use streetflow::client::fuzzing::below;
 use streetflow::{Bbox, Fields, ImageId, OwnerId, SequenceId};
-use streetflow_fuzz::{is_safe, shown};
+use streetflow_fuzz::{assert_safe_id, printable};
 use url::Url;
 
 const BASE: &str = "http://127.0.0.1:8000/some/path/";
 
-fn in_a_query(id: &str) {
-    is_safe(id);
+fn check_in_query(id: &str) {
+    assert_safe_id(id);
     let url = below(BASE, &format!("/image_ids?sequence_id={id}&a=b")).expect("a URL");
     let url = Url::parse(&url).expect("a URL");
     let pairs: Vec<_> = url.query_pairs().into_owned().collect();
@@ -19,8 +19,8 @@ fn in_a_query(id: &str) {
     assert_eq!((url.path(), url.fragment()), ("/some/path/image_ids", None));
 }
 
-fn in_a_path(id: &str) {
-    is_safe(id);
+fn check_in_path(id: &str) {
+    assert_safe_id(id);
     let url = below(BASE, &format!("/{id}?fields=id")).expect("a URL");
     let url = Url::parse(&url).expect("a URL");
     assert_eq!((url.path(), url.query()), (format!("/some/path/{id}").as_str(), Some("fields=id")));
@@ -30,25 +30,25 @@ fuzz_target!(|text: &str| {
     match SequenceId::new(text) {
         Ok(id) => {
             assert_eq!((id.as_str(), id.to_string().as_str()), (text, text));
-            in_a_query(text);
+            check_in_query(text);
         }
-        Err(error) => drop(shown(&error)),
+        Err(error) => drop(printable(&error)),
     }
     match ImageId::new(text) {
         Ok(id) => {
             assert_eq!(id.as_str(), text);
             assert!(text.bytes().all(|b| b.is_ascii_digit()) || text.parse::<f64>().is_err(), "a float");
-            in_a_query(text);
-            in_a_path(text);
+            check_in_query(text);
+            check_in_path(text);
         }
-        Err(error) => drop(shown(&error)),
+        Err(error) => drop(printable(&error)),
     }
     match OwnerId::new(text) {
         Ok(id) => {
             assert_eq!(id.as_str(), text);
-            in_a_query(text);
+            check_in_query(text);
         }
-        Err(error) => drop(shown(&error)),
+        Err(error) => drop(printable(&error)),
     }
     if let Ok(bbox) = text.parse::<Bbox>() {
         assert!(bbox.south() < bbox.north() && bbox.south().abs() <= 90.0 && bbox.north().abs() <= 90.0);

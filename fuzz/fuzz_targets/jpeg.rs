@@ -1,4 +1,4 @@
-//! Bytes of a picture: the verdict does not depend on the pieces they come in, and a cut picture never passes.
+//! JPEG check: the result does not depend on the chunks, and a truncated picture never passes.
 
 #![no_main]
 
@@ -11,16 +11,16 @@ fuzz_target!(|input: (&[u8], &[u8])| {
     whole.push(picture);
     let verdict = whole.finish();
 
-    let (mut in_pieces, mut rest) = (JpegCheck::default(), picture);
+    let (mut in_chunks, mut rest) = (JpegCheck::default(), picture);
     for size in sizes {
-        let (piece, after) = rest.split_at(rest.len().min(usize::from(*size)));
-        in_pieces.push(piece);
+        let (chunk, after) = rest.split_at(rest.len().min(usize::from(*size)));
+        in_chunks.push(chunk);
         rest = after;
     }
-    in_pieces.push(rest);
-    assert_eq!(in_pieces.finish(), verdict);
+    in_chunks.push(rest);
+    assert_eq!(in_chunks.finish(), verdict);
 
-    // Byte by byte: no beginning passes until the end marker is there, and padding after it changes nothing.
+    // Byte by byte: no prefix passes before the end marker, and padding after it changes nothing.
     let mut bytewise = JpegCheck::default();
     assert!(bytewise.finish().is_err());
     let mut end = None;
@@ -28,7 +28,7 @@ fuzz_target!(|input: (&[u8], &[u8])| {
         bytewise.push(&[*byte]);
         match (end, bytewise.finish()) {
             (None, Ok(())) => end = Some(index),
-            (Some(_), Err(why)) => panic!("a whole picture is none any more: {why}"),
+            (Some(_), Err(why)) => panic!("a complete picture is not complete any more: {why}"),
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
-//! A Parquet file, read as each kind of record.
+//! Parquet files, read as each record type.
 //!
-//! The decoder is not ours and gives up on damaged files with a panic here and there; while rows are read that
-//! becomes an error by design. A panic of ours, or one while the file is opened, is a finding.
+//! The external decoder panics on some damaged files; while rows are read, that becomes an error by design. A panic
+//! in our code, or while the file is opened, is a finding.
 
 #![no_main]
 
@@ -13,11 +13,11 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use streetflow::{Image, Metadata, ParquetSource, Record, Sequence};
-use streetflow_fuzz::{csv_keeps, is_safe, read};
+use streetflow_fuzz::{assert_safe_id, check_csv, read};
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     panic::set_hook(Box::new(|panic| {
-        if panic.location().is_none_or(|place| !place.file().contains("/registry/")) {
+        if panic.location().is_none_or(|location| !location.file().contains("/registry/")) {
             eprintln!("{panic}");
             std::process::abort();
         }
@@ -28,7 +28,7 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 fn table<T: Record + std::fmt::Debug>() -> Vec<T> {
     let source = panic::catch_unwind(AssertUnwindSafe(|| ParquetSource::<T>::open(&*FILE)));
     let Ok(source) = source else {
-        eprintln!("a panic while the file was opened");
+        eprintln!("a panic during the opening of the file");
         std::process::abort();
     };
     read(source).0
@@ -37,14 +37,14 @@ fn table<T: Record + std::fmt::Debug>() -> Vec<T> {
 fuzz_target!(|bytes: &[u8]| {
     File::create(&*FILE).and_then(|mut file| file.write_all(bytes)).expect("a temporary file");
     for Sequence { org_id, seq_id } in table::<Sequence>() {
-        is_safe(seq_id.as_str());
-        org_id.iter().for_each(|id| is_safe(id.as_str()));
+        assert_safe_id(seq_id.as_str());
+        org_id.iter().for_each(|id| assert_safe_id(id.as_str()));
     }
     for Image { seq_id, img_id } in table::<Image>() {
-        is_safe(seq_id.as_str());
-        is_safe(img_id.as_str());
+        assert_safe_id(seq_id.as_str());
+        assert_safe_id(img_id.as_str());
     }
     let images = table::<Metadata>();
-    images.iter().for_each(|image| is_safe(image.img_id.as_str()));
-    csv_keeps(&images);
+    images.iter().for_each(|image| assert_safe_id(image.img_id.as_str()));
+    check_csv(&images);
 });

@@ -1,21 +1,28 @@
-//! A small Mapillary on loopback: vector tiles, the Graph and the image host of a made-up world.
+//! A mock server for the Mapillary API v4, on loopback, with faults on demand.
 //!
-//! The world is the same on every machine and every run. Faults come on
-//! demand ([`Rule`]), and every request is on record ([`Sandbox::requests`]).
-//! It needs no token of yours: [`Sandbox::TOKEN`] is the one it takes.
+//! It serves vector tiles, the Graph API and the image host from deterministic
+//! mock data ([`MockData`]). Rules ([`Rule`]) make chosen requests fail with a
+//! [`Fault`]. All requests are recorded ([`Sandbox::requests`]), so that tests
+//! can check them. The server needs no network and no Mapillary account: it
+//! accepts one token, [`Sandbox::TOKEN`].
+//!
+//! The tests, examples and benchmarks of `streetflow` use it, and
+//! `streetflow crawl --sandbox` starts it.
 //!
 //! ```
-//! use streetflow_sandbox::{Fault, Host, Rule, Sandbox, World};
+//! use streetflow_sandbox::{Fault, Host, MockData, Rule, Sandbox};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> std::io::Result<()> {
 //! let sandbox = Sandbox::start().await?;
-//! println!("the Graph is at {}, tiles at {}", sandbox.graph_url(), sandbox.tiles_url());
+//! println!("Graph API: {}, tiles: {}", sandbox.graph_url(), sandbox.tiles_url());
 //!
-//! let drives = sandbox.world().sequences().iter();
-//! assert_eq!(drives.filter(|drive| drive.organization() == Some(World::ORGANIZATION)).count(), 26);
+//! let sequences = sandbox.mock_data().sequences().iter();
+//! let owned = sequences.filter(|sequence| sequence.organization() == Some(MockData::ORGANIZATION));
+//! assert_eq!(owned.count(), 26);
 //!
-//! sandbox.script(Rule::on(Host::Tiles).skip(10).times(1).fault(Fault::Redirect));
+//! // The eleventh tile request is redirected to the login page.
+//! sandbox.add_rule(Rule::on(Host::Tiles).skip(10).times(1).fault(Fault::Redirect));
 //! assert!(sandbox.requests().is_empty());
 //! # Ok(())
 //! # }
@@ -34,52 +41,42 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-mod body;
-mod fields;
-mod graph;
-mod ids;
-mod json;
-mod links;
-mod mvt;
-mod pictures;
-mod places;
-mod record;
-mod script;
+mod api;
+mod fault;
+mod mock_data;
+mod request_log;
+mod rules;
 mod server;
-mod tiles;
-mod town;
-mod world;
-
-use links::Links;
-use record::{Recorder, locked};
-use server::State;
 
 use streetflow::{Client, Token};
 
-pub use record::{Host, RecordedRequest};
-pub use script::{Fault, Rule};
-pub use world::{MockImage, MockSequence, World};
+use api::picture_urls::PictureUrls;
+use api::pictures;
+use request_log::{RequestLog, lock};
+use server::State;
 
-/// Where its tiles are, before zoom, column and row.
-const TILES_PATH: &str = "/maps/vtp/mly1_public/2/";
+pub use fault::Fault;
+pub use mock_data::{MockData, MockImage, MockSequence};
+pub use request_log::{Host, RecordedRequest};
+pub use rules::Rule;
 
-/// A Mapillary of one's own, on loopback, until it is dropped.
+/// A running mock server. Dropping it stops the server.
 pub struct Sandbox {
     state: Arc<State>,
     images_url: String,
-    listening: [AbortHandle; 2],
+    listeners: [AbortHandle; 2],
 }
 
 impl Sandbox {
-    /// The one token that it takes.
+    /// The only token that the server accepts.
     pub const TOKEN: &str = "MLY|1234567890123456|0123456789abcdef0123456789abcdef";
 
-    /// Starts one with [`World::cyprus`] on free ports.
+    /// Starts a server with [`MockData::cyprus`] on free ports.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
     }
 
-    /// A client that asks it and has its token.
+    /// Returns a client that sends its requests to this server, with its token.
     ///
     /// ```
     /// # #[tokio::main]
@@ -101,154 +98,152 @@ impl Sandbox {
         Client::builder().token(token).graph_url(self.graph_url()).tiles_url(self.tiles_url()).build()
     }
 
-    /// Starts one with other settings.
+    /// Returns a builder to start a server with other settings.
     pub fn builder() -> Builder {
         Builder {
-            world: None,
+            data: None,
             port: 0,
             image_base: None,
             latency: Duration::ZERO,
-            record: true,
+            record_requests: true,
             picture_bytes: None,
             gone_fails_batch: false,
         }
     }
 
-    /// The base of the Graph's URLs.
+    /// Returns the base URL of the Graph API.
     pub fn graph_url(&self) -> &str {
         &self.state.url
     }
 
-    /// The base of the tiles' URLs.
+    /// Returns the base URL of the tiles.
     pub fn tiles_url(&self) -> &str {
         &self.state.url
     }
 
-    /// The base of the image host, which is another listener.
+    /// Returns the base URL of the image host, which has its own port.
     pub fn images_url(&self) -> &str {
         &self.images_url
     }
 
-    /// The world that it serves.
-    pub fn world(&self) -> &World {
-        &self.state.world
+    /// Returns the data that the server serves.
+    pub fn mock_data(&self) -> &MockData {
+        &self.state.data
     }
 
-    /// What the Graph answers for an image with these fields, or none if there is no such image.
-    pub fn json(&self, image_id: &str, fields: &str) -> Option<String> {
-        let shot = self.state.world.image(image_id).filter(|shot| !shot.is_gone())?;
-        let mut out = String::new();
-        fields::image(&mut out, &shot, &fields::parse(fields), &locked(&self.state.links));
-        Some(out)
+    /// Returns the Graph API's JSON of an image with these fields, or `None` if the image does not exist.
+    pub fn image_json(&self, image_id: &str, fields: &str) -> Option<String> {
+        let image = self.state.data.image(image_id).filter(|image| !image.is_gone())?;
+        Some(api::image_json(&image, fields, &lock(&self.state.picture_urls)))
     }
 
-    /// Adds a rule; the first rule that holds for a request decides.
-    pub fn script(&self, rule: Rule) {
-        self.state.script.add(rule);
+    /// Adds a rule. The first rule that matches a request decides.
+    pub fn add_rule(&self, rule: Rule) {
+        self.state.rules.add(rule);
     }
 
     /// Removes all rules.
-    pub fn clear_script(&self) {
-        self.state.script.clear();
+    pub fn clear_rules(&self) {
+        self.state.rules.clear();
     }
 
-    /// From now on, image URLs end at this time (Unix seconds); those given out before keep theirs.
+    /// Makes new picture URLs expire at this time (Unix seconds). URLs already served keep their expiry time.
     pub fn expire_urls_at(&self, unix_seconds: u32) {
-        locked(&self.state.links).expiry = unix_seconds;
+        lock(&self.state.picture_urls).expiry = unix_seconds;
     }
 
-    /// What was asked so far, in the order of arrival.
+    /// Returns the requests so far, in order of arrival.
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.state.recorder.all()
+        self.state.requests.all()
     }
 
-    /// What was asked of one host so far.
+    /// Returns the requests to one host so far, in order of arrival.
     pub fn requests_to(&self, host: Host) -> Vec<RecordedRequest> {
         let mut requests = self.requests();
-        requests.retain(|asked| asked.host == host);
+        requests.retain(|request| request.host == host);
         requests
     }
 
-    /// The most requests that were ever under way on a host at once.
+    /// Returns the maximum number of requests in flight on a host at once.
     pub fn max_in_flight(&self, host: Host) -> usize {
-        self.state.recorder.max_in_flight(host)
+        self.state.requests.max_in_flight(host)
     }
 
-    /// Over how many connections requests for a host came since the start.
+    /// Returns the number of connections to a host since the start.
     pub fn connections(&self, host: Host) -> usize {
-        self.state.recorder.connections(host)
+        self.state.requests.connections(host)
     }
 
-    /// Forgets what was asked, and the most in flight.
+    /// Clears the recorded requests and [`Sandbox::max_in_flight`].
     pub fn clear_requests(&self) {
-        self.state.recorder.clear();
+        self.state.requests.clear();
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        self.listening.iter().for_each(AbortHandle::abort);
+        self.listeners.iter().for_each(AbortHandle::abort);
     }
 }
 
-/// Settings of a [`Sandbox`] that is not started yet.
+/// Builder of a [`Sandbox`].
 #[must_use]
 pub struct Builder {
-    world: Option<World>,
+    data: Option<MockData>,
     port: u16,
     image_base: Option<String>,
     latency: Duration,
-    record: bool,
+    record_requests: bool,
     picture_bytes: Option<usize>,
     gone_fails_batch: bool,
 }
 
 impl Builder {
-    /// Serves another world than [`World::cyprus`].
-    pub fn world(mut self, world: World) -> Self {
-        self.world = Some(world);
+    /// Sets the data to serve. The default is [`MockData::cyprus`].
+    pub fn mock_data(mut self, data: MockData) -> Self {
+        self.data = Some(data);
         self
     }
 
-    /// The port of tiles and Graph; the image host takes the next one if it is free.
+    /// Sets the port of tiles and Graph API. The image host uses the next port if it is free.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// What image URLs begin with, if the client reaches the image host by another name or through a proxy.
+    /// Sets the base of the picture URLs, for a client that reaches the image host under another name or by a proxy.
     pub fn image_base(mut self, url: impl Into<String>) -> Self {
         self.image_base = Some(url.into());
         self
     }
 
-    /// How long every answer takes at least.
+    /// Sets the minimum response time.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Whether requests are kept on record; for long benches, better not.
-    pub fn record(mut self, record: bool) -> Self {
-        self.record = record;
+    /// Sets whether requests are recorded, which needs memory for each. The default is true.
+    pub fn record_requests(mut self, record: bool) -> Self {
+        self.record_requests = record;
         self
     }
 
-    /// Serves one picture of so many bytes for every image, which costs no drawing.
+    /// Serves the same picture of this many bytes for every image, to save the time for drawing.
     pub fn picture_bytes(mut self, bytes: usize) -> Self {
         self.picture_bytes = Some(bytes);
         self
     }
 
-    /// Whether one gone image makes its whole batch fail, rather than be missing from the answer.
+    /// Sets whether a deleted image makes its batch fail. By default, it is missing from the response.
     pub fn gone_fails_batch(mut self, fails: bool) -> Self {
         self.gone_fails_batch = fails;
         self
     }
 
-    /// Binds the ports and begins to serve.
+    /// Binds the ports and starts the server.
     pub async fn start(self) -> io::Result<Sandbox> {
-        let world = self.world.unwrap_or_else(World::cyprus);
+        let data = self.data.unwrap_or_else(MockData::cyprus);
         let main = TcpListener::bind(("127.0.0.1", self.port)).await?;
         let images = match self.port.checked_add(1).filter(|next| *next > 1) {
             Some(next) => TcpListener::bind(("127.0.0.1", next)).await.ok(),
@@ -260,25 +255,30 @@ impl Builder {
         };
         let images_url = format!("http://{}", images.local_addr()?);
         let base = self.image_base.map(|base| base.trim_end_matches('/').to_owned());
-        let links = Links { base: base.unwrap_or_else(|| images_url.clone()), expiry: 0x7FFF_FFFF };
+        let picture_urls =
+            PictureUrls { base: base.unwrap_or_else(|| images_url.clone()), expiry: 0x7FFF_FFFF };
         let state = Arc::new(State {
-            one_picture: self.picture_bytes.map(|bytes| pictures::padded(&world, bytes)),
-            world: Arc::new(world),
+            only_picture: self.picture_bytes.map(|bytes| pictures::draw_padded(&data, bytes)),
+            data: Arc::new(data),
             url: format!("http://{}", main.local_addr()?),
-            links: links.into(),
+            picture_urls: picture_urls.into(),
             latency: self.latency,
-            recorder: Arc::new(Recorder::new(self.record)),
-            script: script::Script::default(),
+            requests: Arc::new(RequestLog::new(self.record_requests)),
+            rules: rules::Rules::default(),
             gone_fails_batch: self.gone_fails_batch,
             connections: 0.into(),
-            drawing: server::drawing(),
+            drawing: server::drawing_permits(),
         });
-        let listening = [(main, false), (images, true)].map(|(listener, is_images)| {
+        let listeners = [(main, false), (images, true)].map(|(listener, is_images)| {
             tokio::spawn(server::listen(listener, is_images, Arc::clone(&state))).abort_handle()
         });
-        Ok(Sandbox { state, images_url, listening })
+        Ok(Sandbox { state, images_url, listeners })
     }
 }
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

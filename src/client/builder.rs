@@ -1,4 +1,4 @@
-//! Making a client: hosts, paces, limits.
+//! Creates a client: hosts, limits, timeouts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +8,36 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
-use crate::client::cache::response_cache::Kept;
+use crate::client::cache::response_cache::ResponseCache;
 use crate::client::cache::response_store::ResponseStore;
 use crate::client::cache::tile_cache::TileCache;
-use crate::client::class::Class;
-use crate::client::handle::{Client, Inner};
-use crate::client::missing_guard::Gone;
+use crate::client::handle::{Client, Shared};
+use crate::client::missing_guard::MissingRateGuard;
 use crate::client::token::Token;
-use crate::client::transport::concurrency::Gate;
-use crate::client::transport::image_hosts::{Allowed, ImageHosts};
-use crate::client::transport::network_error::RedirectRefused;
+use crate::client::transport::body::MAX_LARGE_BODIES;
+use crate::client::transport::concurrency::ConcurrencyLimiter;
+use crate::client::transport::core::Transport;
+use crate::client::transport::image_hosts::{AllowedHost, ImageHosts};
 use crate::client::transport::proxy;
-use crate::client::transport::rate_limit::{Quota, RateLimit};
-use crate::client::transport::retry::Retry;
-use crate::client::transport::send::{LARGE_ANSWERS, Timeouts};
+use crate::client::transport::rate_limit::{RateLimit, RateLimiter};
+use crate::client::transport::redirect::redirect_policy;
+use crate::client::transport::request::Timeouts;
+use crate::client::transport::retry::RetryPolicy;
 use crate::client::transport::tls::Tls;
-use crate::client::{DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL};
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Event, Observer};
-use crate::text::redact;
-use crate::text::without_credentials;
+use crate::observe::{Class, Event, Observer};
+use crate::text::{redact, without_credentials};
 
-/// What makes a [`Client`].
+/// The base URL of the Graph API.
+pub const GRAPH_URL: &str = "https://graph.mapillary.com";
+
+/// The base URL of the tile host.
+pub const TILES_URL: &str = "https://tiles.mapillary.com";
+
+/// The default number of requests in flight.
+pub const DEFAULT_CONCURRENCY: usize = 64;
+
+/// Builder for a [`Client`].
 ///
 /// ```
 /// use streetflow::{Client, RateLimit, Token};
@@ -48,14 +56,14 @@ pub struct ClientBuilder {
     token: Option<Token>,
     graph_url: String,
     tiles_url: String,
-    proxy: Option<String>,
+    image_proxy: Option<String>,
     concurrency: usize,
-    retry: Retry,
+    retry: RetryPolicy,
     timeouts: Timeouts,
     tile_rate_limit: Option<RateLimit>,
-    prior_http2: bool,
+    http2_prior_knowledge: bool,
     observer: Arc<dyn Observer>,
-    store: Option<ResponseStore>,
+    response_store: Option<ResponseStore>,
     allowed_hosts: Vec<String>,
     trust_gone: bool,
     tile_cache: Option<TileCache>,
@@ -67,18 +75,18 @@ impl Default for ClientBuilder {
             token: None,
             graph_url: GRAPH_URL.to_owned(),
             tiles_url: TILES_URL.to_owned(),
-            proxy: None,
+            image_proxy: None,
             concurrency: DEFAULT_CONCURRENCY,
-            retry: Retry {
-                attempts: 6,
+            retry: RetryPolicy {
+                max_attempts: 6,
                 initial_backoff: Duration::from_millis(500),
-                retries_too_much: false,
+                retry_too_large: false,
             },
             timeouts: Timeouts::default(),
             tile_rate_limit: None,
-            prior_http2: false,
+            http2_prior_knowledge: false,
             observer: Arc::new(|_: &Event<'_>| ()),
-            store: None,
+            response_store: None,
             allowed_hosts: Vec::new(),
             trust_gone: false,
             tile_cache: None,
@@ -86,200 +94,237 @@ impl Default for ClientBuilder {
     }
 }
 
-impl ClientBuilder {
-    /// A builder with what the environment says.
+impl Client {
+    /// Creates a client for Mapillary with the default limits.
+    pub fn new(token: Token) -> Result<Self> {
+        Self::builder().token(token).build()
+    }
+
+    /// Creates a client from environment variables: `MAPILLARY_TOKEN`, `MAPILLARY_GRAPH_URL`, `MAPILLARY_TILES_URL`.
     ///
-    /// That is the token as in [`Token::from_env`], and `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL` where they are set.
+    /// See [`ClientBuilder::from_env`].
     pub fn from_env() -> Result<Self> {
-        let set = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        ClientBuilder::from_env()?.build()
+    }
+
+    /// Returns a builder with the default hosts and limits.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+}
+
+impl ClientBuilder {
+    /// Creates a builder from environment variables.
+    ///
+    /// The token is read as in [`Token::from_env`], the base URLs from `MAPILLARY_GRAPH_URL` and `MAPILLARY_TILES_URL`.
+    /// Empty variables count as unset. A malformed token is an error of kind [`ErrorKind::Usage`].
+    pub fn from_env() -> Result<Self> {
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         let default = Self::default();
         Ok(Self {
             token: Token::from_env()?,
-            graph_url: set("MAPILLARY_GRAPH_URL").unwrap_or(default.graph_url),
-            tiles_url: set("MAPILLARY_TILES_URL").unwrap_or(default.tiles_url),
+            graph_url: variable("MAPILLARY_GRAPH_URL").unwrap_or(default.graph_url),
+            tiles_url: variable("MAPILLARY_TILES_URL").unwrap_or(default.tiles_url),
             ..Self::default()
         })
     }
 
-    /// The access token; without it only pictures can be fetched.
+    /// Sets the access token. Without a token, only pictures can be downloaded.
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// Another Graph than `https://graph.mapillary.com`: a mirror, the sandbox.
+    /// Sets the base URL of the Graph API; default [`GRAPH_URL`].
+    ///
+    /// It may have a path, a user name and a password, but no query.
     pub fn graph_url(mut self, url: impl Into<String>) -> Self {
         self.graph_url = url.into();
         self
     }
 
-    /// Another tile host than `https://tiles.mapillary.com`.
+    /// Sets the base URL of the tile host; default [`TILES_URL`].
     pub fn tiles_url(mut self, url: impl Into<String>) -> Self {
         self.tiles_url = url.into();
         self
     }
 
-    /// The HTTP proxy for pictures, as a URL; otherwise the environment's settings hold.
+    /// Sets the URL of a proxy for pictures. By default the proxy variables of the environment apply.
     pub fn image_proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(url.into());
+        self.image_proxy = Some(url.into());
         self
     }
 
-    /// Lets pictures come from another host: `host`, `host:port` or `*.host`.
+    /// Allows downloads of pictures from another host: `host`, `host:port` or `*.host`.
     ///
-    /// `*.fbcdn.net`, `*.fbsbx.com` and the API's own need no word.
-    ///
-    /// The URLs of pictures stand in tables and answers, so without this they could lead a crawler anywhere, into
-    /// the network that it runs in too.
+    /// By default `*.fbcdn.net`, `*.fbsbx.com` and the API's own hosts are allowed. The URLs of pictures come from
+    /// tables and responses. Without this check they could make the client send requests to any host, also in its own
+    /// network.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());
         self
     }
 
-    /// Believes that images and sequences are gone even where nearly all are said to be.
+    /// Accepts that nearly all images or sequences are gone.
     ///
-    /// Without it such a run ends with an error of kind [`ErrorKind::Auth`], for a token that may not see the images
-    /// hears the same.
+    /// Without this such a run ends with an error of kind [`ErrorKind::Auth`], because a token without permission gets
+    /// the same responses.
     pub fn trust_gone(mut self) -> Self {
         self.trust_gone = true;
         self
     }
 
-    /// How many requests may be under way at once, of all classes together; at least 1.
+    /// Sets the highest number of requests in flight, of all classes together; at least 1, default
+    /// [`DEFAULT_CONCURRENCY`].
     ///
-    /// That is a ceiling: where a host pushes back there are fewer, and more again when it does not.
+    /// If most requests to a host fail, fewer are in flight there until it recovers.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// The pace of tiles; by default [`RateLimit::TILES`] on Mapillary's own host and none elsewhere.
-    pub fn tile_rate_limit(mut self, pace: RateLimit) -> Self {
-        self.tile_rate_limit = Some(pace);
+    /// Sets the rate limit of tiles; default [`RateLimit::TILES`] for Mapillary's host and no limit for other hosts.
+    pub fn tile_rate_limit(mut self, limit: RateLimit) -> Self {
+        self.tile_rate_limit = Some(limit);
         self
     }
 
-    /// How often a request is sent at the most, the first time included; default 6.
+    /// Sets the highest number of attempts per request, including the first one; at least 1, default 6.
     ///
-    /// Being over a limit of the API passes with time alone and is waited out up to 30 times.
+    /// A rate limited request has at least 30 attempts, because waiting is enough to get below the limit.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.retry.attempts = attempts.max(1);
+        self.retry.max_attempts = attempts.max(1);
         self
     }
 
-    /// The pause after the first failure of a request; it doubles with each. Default half a second.
+    /// Sets the pause after the first failure of a request; default 0.5 s. It doubles with each failure, up to a minute.
     pub fn initial_backoff(mut self, wait: Duration) -> Self {
         self.retry.initial_backoff = wait;
         self
     }
 
-    /// How long an answer may go without a byte; default a minute.
+    /// Sets the longest time without a byte of a response; default one minute.
     ///
-    /// Tiles and pictures that come steadily may take as long as they need: they fail if they bring less than 1 KiB a
-    /// second on average over that time.
+    /// Tiles and pictures have no limit for the whole download, but must arrive at 1 KiB per second on average over this
+    /// time.
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.stall = timeout;
         self
     }
 
-    /// Speaks HTTP/2 to Graph and tile host without asking, also over plain `http:`; over `https:` it is agreed anyway.
+    /// Uses HTTP/2 without negotiation for the Graph API and the tile host, also over `http:`.
+    ///
+    /// Over `https:` the client negotiates HTTP/2 anyway.
     pub fn http2_prior_knowledge(mut self) -> Self {
-        self.prior_http2 = true;
+        self.http2_prior_knowledge = true;
         self
     }
 
-    /// Who is told of requests, retries and waits.
+    /// Sets the observer of requests, retries and waits.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Asks a store before the network, and gives it every answer but pictures.
+    /// Looks up requests in a store before they are sent, and stores all responses except pictures.
     pub fn response_store(mut self, store: &ResponseStore) -> Self {
-        self.store = Some(store.clone());
+        self.response_store = Some(store.clone());
         self
     }
 
-    /// Asks a cache for tiles before the network, and gives it every tile that could be read.
+    /// Looks up tiles in a cache before they are requested, and stores each tile that could be read.
     pub fn tile_cache(mut self, cache: &TileCache) -> Self {
         self.tile_cache = Some(cache.clone());
         self
     }
 
-    /// Makes the client; a URL that is none is a usage error.
+    /// Creates the client. No request is sent.
+    ///
+    /// An invalid URL, host or proxy is an error of kind [`ErrorKind::Usage`].
     pub fn build(self) -> Result<Client> {
-        let graph_url = base(&self.graph_url, "Graph")?;
-        let tiles_url = base(&self.tiles_url, "tile")?;
-        // Base URLs stand in messages, and in what is kept of a run.
+        let graph_url = parse_base_url(&self.graph_url, "Graph")?;
+        let tiles_url = parse_base_url(&self.tiles_url, "tile")?;
+        // Base URLs occur in messages and in files.
         let holds_token =
             |url: &Url| self.token.as_ref().is_some_and(|token| token.is_in(url.as_str().as_bytes()));
         if holds_token(&graph_url) || holds_token(&tiles_url) {
-            return Err(Error::new(ErrorKind::Usage, "use the URL").with_source("the token stands in it"));
+            return Err(Error::new(ErrorKind::Usage, "use the URL").with_source("it contains the token"));
         }
-        let environment_counts = self.proxy.is_none() || !is_loopback(&graph_url) || !is_loopback(&tiles_url);
-        if environment_counts {
+        let needs_environment =
+            self.image_proxy.is_none() || !is_loopback(&graph_url) || !is_loopback(&tiles_url);
+        if needs_environment {
             proxy::check_environment()?;
         }
         let tls = Tls::new();
-        let api = |url: &Url| {
-            let protocols: &[_] = if self.prior_http2 { &["h2"] } else { &["h2", "http/1.1"] };
-            let client = plain(&tls, protocols)?;
-            // A proxy in the environment is for the world outside, not for a mirror on this machine.
-            let client = if is_loopback(url) { client.no_proxy() } else { client };
-            let client = client.redirect(Policy::none()).connect_timeout(self.timeouts.connect);
-            made(if self.prior_http2 { client.http2_prior_knowledge() } else { client })
-        };
-        let allowed = self.allowed_hosts.iter().map(|text| allowed(text)).collect::<Result<_>>()?;
+        let allowed = self.allowed_hosts.iter().map(|text| parse_allowed(text)).collect::<Result<_>>()?;
         let image_hosts = ImageHosts::new([&graph_url, &tiles_url], allowed);
-        // HTTP/2 would put all pictures on one connection, with one congestion window.
-        let mut images = plain(&tls, &["http/1.1"])?.http1_only().no_gzip();
-        images = images.redirect(few_hops(image_hosts.clone()));
-        images = images.connect_timeout(self.timeouts.connect);
-        if let Some(proxy) = &self.proxy {
-            let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
-                Error::new(ErrorKind::Usage, "use the proxy").with_source(error.without_url())
-            })?;
-            images = images.proxy(proxy);
-        }
-        let paced = |url: &Url, pace| is_mapillary(url).then_some(pace);
-        let lane = |class| {
-            let pace = match class {
-                Class::Tile => self.tile_rate_limit.or(paced(&tiles_url, RateLimit::TILES)),
-                Class::Entity => paced(&graph_url, RateLimit::ENTITIES),
-                Class::Search => paced(&graph_url, RateLimit::SEARCHES),
-                Class::Bytes => None,
-            };
-            Quota::new(pace)
-        };
-        let inner = Inner {
-            gate: Gate::new(self.concurrency),
-            image_hosts,
-            gone_sequences: Gone::new("sequences"),
-            gone_images: Gone::new("images"),
-            trust_gone: self.trust_gone,
-            large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
-            lanes: Class::ALL.map(lane),
-            graph: api(&graph_url)?,
-            tiles: api(&tiles_url)?,
-            images: made(images)?,
-            proxied: self.proxy.is_some() || !proxy::variables_set().is_empty(),
+        let rate_limiter = |class| RateLimiter::new(self.rate_limit(class, &graph_url, &tiles_url));
+        let transport = Transport {
+            graph: self.api_client(&tls, &graph_url)?,
+            tiles: self.api_client(&tls, &tiles_url)?,
+            images: self.image_client(&tls, &image_hosts)?,
+            concurrency: ConcurrencyLimiter::new(self.concurrency),
+            large_bodies: Arc::new(Semaphore::new(MAX_LARGE_BODIES)),
+            rate_limiters: Class::ALL.map(rate_limiter),
+            hosts: Default::default(),
+            uses_proxy: self.image_proxy.is_some() || !proxy::variables_set().is_empty(),
             token: self.token,
-            graph_url,
-            tiles_url,
-            concurrency: self.concurrency,
-            reaches: Default::default(),
             retry: self.retry,
             timeouts: self.timeouts,
             observer: self.observer,
-            kept: self.store.as_ref().map(|store| Arc::new(Kept::new(store))),
-            tile_cache: self.tile_cache,
             stop: CancellationToken::new(),
         };
-        Ok(Client(Arc::new(inner), false, None))
+        Ok(Client::from_shared(Shared {
+            transport: Arc::new(transport),
+            graph_url,
+            tiles_url,
+            image_hosts,
+            concurrency: self.concurrency,
+            response_cache: self.response_store.as_ref().map(|store| Arc::new(ResponseCache::new(store))),
+            tile_cache: self.tile_cache,
+            missing_sequences: MissingRateGuard::new("sequences"),
+            missing_images: MissingRateGuard::new("images"),
+            trust_gone: self.trust_gone,
+        }))
+    }
+
+    fn rate_limit(&self, class: Class, graph_url: &Url, tiles_url: &Url) -> Option<RateLimit> {
+        let on_mapillary = |url: &Url, limit| is_mapillary(url).then_some(limit);
+        match class {
+            Class::Tile => self.tile_rate_limit.or(on_mapillary(tiles_url, RateLimit::TILES)),
+            Class::Entity => on_mapillary(graph_url, RateLimit::ENTITIES),
+            Class::Search => on_mapillary(graph_url, RateLimit::SEARCHES),
+            Class::Picture => None,
+        }
+    }
+
+    /// Creates the HTTP client for the Graph API or the tile host.
+    fn api_client(&self, tls: &Tls, url: &Url) -> Result<reqwest::Client> {
+        let protocols: &[_] = if self.http2_prior_knowledge { &["h2"] } else { &["h2", "http/1.1"] };
+        let builder = http_client(tls, protocols)?;
+        // The proxy of the environment is not for a server on this machine.
+        let builder = if is_loopback(url) { builder.no_proxy() } else { builder };
+        let builder = builder.redirect(Policy::none()).connect_timeout(self.timeouts.connect);
+        finish(if self.http2_prior_knowledge { builder.http2_prior_knowledge() } else { builder })
+    }
+
+    /// Creates the HTTP client for pictures.
+    fn image_client(&self, tls: &Tls, hosts: &ImageHosts) -> Result<reqwest::Client> {
+        // HTTP/2 would send all pictures over one connection with one congestion window.
+        let mut builder = http_client(tls, &["http/1.1"])?.http1_only().no_gzip();
+        builder = builder.redirect(redirect_policy(hosts.clone()));
+        builder = builder.connect_timeout(self.timeouts.connect);
+        if let Some(proxy) = &self.image_proxy {
+            let proxy = reqwest::Proxy::all(proxy).map_err(|error| {
+                Error::new(ErrorKind::Usage, "use the proxy").with_source(error.without_url())
+            })?;
+            builder = builder.proxy(proxy);
+        }
+        finish(builder)
     }
 }
 
-/// Whether a URL is of Mapillary's own hosts, where requests are scarce.
+/// Whether a URL belongs to Mapillary, where requests are limited.
 pub fn is_mapillary(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host == "mapillary.com" || host.ends_with(".mapillary.com"))
 }
@@ -293,65 +338,41 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn allowed(text: &str) -> Result<Allowed> {
-    Allowed::read(text).ok_or_else(|| {
+fn parse_allowed(text: &str) -> Result<AllowedHost> {
+    AllowedHost::parse(text).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "allow the host")
             .with_subject(without_credentials(text).chars().take(80).collect::<String>())
-            .with_source("it is not the name of a host, nor all below a name such as `pictures.example`")
+            .with_source("it is not the name of a host or a pattern for subdomains")
             .with_hint("write `pictures.example`, `pictures.example:8080` or `*.pictures.example`")
     })
 }
 
-/// A redirect leads to a host that may be asked, and not round in circles.
-fn few_hops(hosts: ImageHosts) -> Policy {
-    Policy::custom(move |hop| {
-        let refuse = |why: &str| RedirectRefused { why: format!("it is redirected {why}"), hint: None };
-        if hop.previous().contains(hop.url()) {
-            return hop.error(refuse("in a circle"));
-        }
-        if hop.previous().len() > 3 {
-            return hop.error(refuse("too often"));
-        }
-        let was_secure = hop.previous().last().is_some_and(|url| url.scheme() == "https");
-        match hosts.check_url(hop.url()) {
-            Ok(()) if was_secure && hop.url().scheme() == "http" => {
-                hop.error(refuse("from `https:` to `http:`, where anybody on the way could change it"))
-            }
-            Ok(()) => hop.follow(),
-            Err(not) => {
-                let hint = not.hint();
-                hop.error(RedirectRefused { hint, ..refuse(&format!("to another host, but {}", not.why)) })
-            }
-        }
-    })
-}
-
-fn plain(tls: &Tls, protocols: &[&str]) -> Result<reqwest::ClientBuilder> {
-    let config = tls.config(protocols).map_err(|error| set_up(error.into()))?;
+fn http_client(tls: &Tls, protocols: &[&str]) -> Result<reqwest::ClientBuilder> {
+    let config = tls.config(protocols).map_err(|error| setup_error(error.into()))?;
     let builder = reqwest::Client::builder().tls_backend_preconfigured(config);
     Ok(builder.user_agent(concat!("streetflow/", env!("CARGO_PKG_VERSION"))))
 }
 
-fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
-    builder.build().map_err(|error| set_up(error.without_url().into()))
+fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    builder.build().map_err(|error| setup_error(error.without_url().into()))
 }
 
-fn set_up(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::new(ErrorKind::Usage, "set up the network client").with_source(error)
+fn setup_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::new(ErrorKind::Usage, "set up the HTTP client").with_source(error)
 }
 
-fn base(text: &str, what: &str) -> Result<Url> {
-    let refuse = |why: String| {
+fn parse_base_url(text: &str, what: &str) -> Result<Url> {
+    let invalid = |why: String| {
         Error::new(ErrorKind::Usage, format!("use the {what} URL"))
             .with_subject(redact(&without_credentials(text)))
             .with_source(why)
     };
-    let url = Url::parse(text.trim()).map_err(|error| refuse(error.to_string()))?;
+    let url = Url::parse(text.trim()).map_err(|error| invalid(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(refuse("it must begin with `https://` or `http://` and name a host".into()));
+        return Err(invalid("it must begin with `https://` or `http://` and name a host".into()));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(refuse("it must end with the host or a path".into()));
+        return Err(invalid("it must end with the host or a path".into()));
     }
     Ok(url)
 }

@@ -1,65 +1,71 @@
-//! The client's reading of answers for the fuzz targets in `fuzz/` and for `benches/`; no part of the interface.
+//! Parsers of the client for the fuzz targets in `fuzz/` and for `benches/`. Not part of the public API.
 
 use bytes::Bytes;
+use url::Url;
 
-use crate::client::endpoints::id_list::IdPage;
-use crate::client::transport::classify::Outside;
-use crate::client::transport::image_hosts::{ImageHosts, has_ended};
-use crate::client::wire::{Batch, Single};
-use crate::client::{Class, Client};
+use super::Client;
+use super::builder::GRAPH_URL;
+use super::endpoints::id_list::IdPage;
+use super::endpoints::tiles::gunzip;
+use super::endpoints::url::endpoint_url;
+use super::transport::classify::ResponseHead;
+use super::transport::image_hosts::ImageHosts;
+use super::wire::batch::{Batch, Single};
+use super::wire::signed_url::is_expired;
 use crate::error::{Error, Result};
 use crate::model::{Image, ImageId, Metadata};
+use crate::observe::Class;
 
-/// What is wrong with an answer, if something is.
+/// Returns the error in a response, if there is one.
 pub fn classify(class: Class, status: u16, content_type: &str, body: &[u8]) -> Option<Error> {
-    let outside = Outside { status, content_type: content_type.to_owned(), ..Outside::default() };
-    crate::client::transport::classify::classify(class, &outside, body)
+    let head = ResponseHead { status, content_type: content_type.to_owned(), ..ResponseHead::default() };
+    super::transport::classify::classify(class, &head, body)
 }
 
-/// The answer to a batch, if it is one.
+/// Parses the response to a batch request.
 pub fn batch(images: &[Image], body: &[u8]) -> Option<Vec<Option<Metadata>>> {
     let mut batch: Batch = serde_json::from_slice(body).ok()?;
     Some(images.iter().map(|image| batch.take(image)).collect())
 }
 
-/// The answer about one image, if it is one.
+/// Parses the response to a request for one image.
 pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
-    serde_json::from_slice::<Single>(body).ok()?.record(image)
+    serde_json::from_slice::<Single>(body).ok()?.into_record(image)
 }
 
-/// A page of ids: the ids, how many entries are none, and the address of the next page.
+/// Parses a page of ids. Returns the ids, the number of invalid entries, and the link to the next page.
 pub fn id_page(body: &[u8]) -> Option<(Vec<ImageId>, usize, Option<String>)> {
-    let IdPage { list, next } = IdPage::read(body).ok()?;
-    Some((list.ids, list.refused.len(), next))
+    let IdPage { list, next } = IdPage::parse(body).ok()?;
+    Some((list.ids, list.invalid.len(), next))
 }
 
-/// The next page, if the client would follow it.
-pub fn next_page(client: &Client, next: &str) -> Option<String> {
-    client.same_host(next).map(String::from)
+/// Returns the URL of the next page, if the client would follow the link.
+pub fn next_page(client: &Client, link: &str) -> Option<String> {
+    client.next_page(link).map(String::from)
 }
 
-/// A path below a base URL.
+/// Appends a path to a base URL.
 pub fn below(base: &str, path: &str) -> Option<String> {
-    super::handle::below(&base.parse().ok()?, path).ok().map(String::from)
+    endpoint_url(&base.parse().ok()?, path).ok().map(String::from)
 }
 
-/// A server's words without tokens.
+/// Removes tokens from a text.
 pub fn redact(text: &str) -> String {
     crate::text::redact(text)
 }
 
-/// Whether a signed URL would not be tried any more.
+/// Whether a signed URL counts as expired.
 pub fn url_has_ended(url: &str) -> bool {
-    has_ended(url)
+    is_expired(url)
 }
 
-/// The URL of a picture as it would be asked for, with the API at its own address.
+/// Returns the URL of a picture, if the client would request it with the default API hosts.
 pub fn image_url(url: &str) -> Option<String> {
-    let api = super::GRAPH_URL.parse().ok()?;
+    let api: Url = GRAPH_URL.parse().ok()?;
     ImageHosts::new([&api, &api], Vec::new()).check(url).ok().map(String::from)
 }
 
-/// A tile's bytes, unpacked if they are packed.
+/// Decompresses a tile if necessary.
 pub fn unzip(body: &[u8]) -> Result<Vec<u8>> {
-    super::endpoints::tiles::unzip(Bytes::copy_from_slice(body)).map(Vec::from)
+    gunzip(Bytes::copy_from_slice(body)).map(Vec::from)
 }

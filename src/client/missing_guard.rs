@@ -1,93 +1,90 @@
-//! When the word that images or sequences are gone is believed.
+//! Detects runs in which nearly everything is reported missing.
 //!
-//! "Does not exist" is also what a token hears that may not see them, and an
-//! operator once lost 161 of 182 images to that. So where nearly all are said
-//! to be gone the run stops, and what was said of them is not kept.
+//! A token without permission gets the same response as a deleted image: it does not exist. An operator lost 161 of 182
+//! images in this way. So if nearly all images or sequences are reported missing, the run ends with an error, and these
+//! reports are not stored.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use crate::error::{Error, ErrorKind};
+use crate::sync::lock;
 
-/// So many of the latest answers are looked at: more than the images of one user that went away together.
-const LATEST: usize = 2000;
+/// The number of latest results that are counted. It exceeds the number of images of one user who left.
+const MAX_RESULTS: usize = 2000;
 
-/// Fewer say nothing while the run goes on.
-const ENOUGH: usize = 50;
+/// The lowest number of results for an error during the run.
+const MIN_RESULTS: usize = 50;
 
-/// At the end of a small run, fewer say something.
-const ENOUGH_AT_THE_END: usize = 10;
+/// The lowest number of results for an error at the end of a run.
+const MIN_RESULTS_AT_END: usize = 10;
 
-/// One found among so many is too few.
-const TOO_FEW: usize = 20;
+/// The error occurs if fewer than one in this many exists.
+const MIN_EXISTING_SHARE: usize = 20;
 
-/// What the Graph said of the latest things of one kind.
-pub(crate) struct Gone {
-    /// What they are, in words.
-    things: &'static str,
-    latest: Mutex<Latest>,
+/// Counts how many of the latest images or sequences exist.
+pub(crate) struct MissingRateGuard {
+    /// `images` or `sequences`.
+    items: &'static str,
+    latest: Mutex<LatestResults>,
 }
 
 #[derive(Default)]
-struct Latest {
-    /// True for each that was found.
-    answers: VecDeque<bool>,
-    found: usize,
+struct LatestResults {
+    /// Whether each item exists, the oldest first.
+    exists: VecDeque<bool>,
+    existing: usize,
 }
 
-impl Gone {
-    pub(crate) fn new(things: &'static str) -> Self {
-        Self { things, latest: Mutex::default() }
+impl MissingRateGuard {
+    pub(crate) fn new(items: &'static str) -> Self {
+        Self { items, latest: Mutex::default() }
     }
 
-    /// Takes note of some that were found.
-    pub(crate) fn found(&self, count: usize) {
-        let mut latest = self.latest();
-        (0..count).for_each(|_| latest.note(true));
+    /// Counts items that exist.
+    pub(crate) fn record_existing(&self, count: usize) {
+        let mut latest = lock(&self.latest);
+        (0..count).for_each(|_| latest.push(true));
     }
 
-    /// Takes note of one that is said to be gone; an error where nearly all are.
-    pub(crate) fn gone(&self) -> Result<(), Error> {
-        self.latest().note(false);
-        self.judge(ENOUGH)
+    /// Counts an item that is reported missing. Returns an error if nearly all are.
+    pub(crate) fn record_missing(&self) -> Result<(), Error> {
+        lock(&self.latest).push(false);
+        self.check(MIN_RESULTS)
     }
 
-    /// At the end of a run: an error where nearly all were said to be gone, and they were more than a handful.
-    pub(crate) fn end(&self) -> Result<(), Error> {
-        self.judge(ENOUGH_AT_THE_END)
+    /// Returns an error if nearly all items of a run were reported missing, also for a small run.
+    pub(crate) fn check_at_end(&self) -> Result<(), Error> {
+        self.check(MIN_RESULTS_AT_END)
     }
 
-    fn latest(&self) -> MutexGuard<'_, Latest> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn judge(&self, enough: usize) -> Result<(), Error> {
-        let (all, found) = {
-            let latest = self.latest();
-            (latest.answers.len(), latest.found)
+    fn check(&self, min_results: usize) -> Result<(), Error> {
+        let (all, existing) = {
+            let latest = lock(&self.latest);
+            (latest.exists.len(), latest.existing)
         };
-        if all < enough || found * TOO_FEW >= all {
+        if all < min_results || existing * MIN_EXISTING_SHARE >= all {
             return Ok(());
         }
-        let things = self.things;
-        let there = if found == 0 { "not one of them".to_owned() } else { format!("{found} of them") };
-        Err(Error::new(ErrorKind::Auth, format!("believe that the {things} are gone"))
-            .with_source(format!("of the latest {all} {things}, Mapillary knows {there}"))
+        let items = self.items;
+        let found = if existing == 0 { "none".to_owned() } else { format!("only {existing}") };
+        Err(Error::new(ErrorKind::Auth, format!("believe that the {items} are gone"))
+            .with_source(format!("{found} of the latest {all} {items} exist at Mapillary"))
             .with_hint(
-                "the token may lack the right to see them: try another, or look at one of them in the browser; \
-                 if they are gone indeed, say `--trust-gone`",
+                "the token may lack permission to see them: try another token, or open one of them in the browser; \
+                 if they are really gone, pass `--trust-gone`",
             ))
     }
 }
 
-impl Latest {
-    fn note(&mut self, found: bool) {
-        self.answers.push_back(found);
-        self.found += usize::from(found);
-        if self.answers.len() > LATEST
-            && let Some(first) = self.answers.pop_front()
+impl LatestResults {
+    fn push(&mut self, exists: bool) {
+        self.exists.push_back(exists);
+        self.existing += usize::from(exists);
+        if self.exists.len() > MAX_RESULTS
+            && let Some(first) = self.exists.pop_front()
         {
-            self.found -= usize::from(first);
+            self.existing -= usize::from(first);
         }
     }
 }
@@ -97,36 +94,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_away_among_others_is_believed() {
-        let gone = Gone::new("images");
+    fn missing_items_among_existing_ones_are_accepted() {
+        let guard = MissingRateGuard::new("images");
         for _ in 0..1000 {
-            gone.gone().expect("one in ten");
-            gone.found(9);
+            guard.record_missing().expect("one in ten");
+            guard.record_existing(9);
         }
-        (0..1000).for_each(|_| gone.gone().expect("a user who left"));
-        gone.end().expect("half of them are there");
+        (0..1000).for_each(|_| guard.record_missing().expect("a user who left"));
+        guard.check_at_end().expect("half of them exist");
     }
 
     #[test]
-    fn when_nearly_all_are_gone_the_run_stops() {
-        for (found_before, stops_after) in [(0, 50), (2, 48), (10_000, 1901)] {
-            let gone = Gone::new("images");
-            gone.found(found_before);
+    fn the_run_stops_if_nearly_all_are_missing() {
+        for (existing_before, stops_after) in [(0, 50), (2, 48), (10_000, 1901)] {
+            let guard = MissingRateGuard::new("images");
+            guard.record_existing(existing_before);
             let (count, error) =
-                (1..3000).find_map(|count| Some((count, gone.gone().err()?))).expect("doubt");
+                (1..3000).find_map(|count| Some((count, guard.record_missing().err()?))).expect("an error");
             assert_eq!((count, error.kind()), (stops_after, ErrorKind::Auth));
-            assert!(error.hint().is_some_and(|advice| advice.contains("--trust-gone")));
+            assert!(error.hint().is_some_and(|hint| hint.contains("--trust-gone")));
         }
     }
 
     #[test]
-    fn a_small_run_is_judged_at_its_end() {
-        let gone = Gone::new("images");
-        (0..9).for_each(|_| gone.gone().expect("no doubt yet"));
-        gone.end().expect("nine may be gone");
-        gone.gone().expect("no doubt yet");
-        assert!(gone.end().is_err());
-        gone.found(1);
-        gone.end().expect("one of eleven was found");
+    fn a_small_run_is_checked_at_its_end() {
+        let guard = MissingRateGuard::new("images");
+        (0..9).for_each(|_| guard.record_missing().expect("too few"));
+        guard.check_at_end().expect("nine may be gone");
+        guard.record_missing().expect("too few");
+        assert!(guard.check_at_end().is_err());
+        guard.record_existing(1);
+        guard.check_at_end().expect("one of eleven exists");
     }
 }

@@ -1,7 +1,7 @@
 //! Taps: second sinks that run in a task of their own and commit with the flow.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use futures::FutureExt;
@@ -14,6 +14,7 @@ use tokio_util::sync::PollSender;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sinks::{Sink, Written};
 use crate::sources::RecordStream;
+use crate::sync::lock;
 
 /// Records sent to the task of a tap at once.
 const BATCH_LEN: usize = 256;
@@ -30,10 +31,6 @@ struct Tap {
     commit: Mutex<Option<oneshot::Sender<()>>>,
     task: Mutex<Option<JoinHandle<Result<Written>>>>,
     written: Mutex<Option<Written>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Taps {

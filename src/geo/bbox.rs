@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn invalid_boxes_are_rejected_by_name() {
         for (text, why) in [
-            ("1,2,3", "it has 3 numbers, not four"),
+            ("1,2,3", "it has 3 numbers, expected four"),
             ("1,2,x,4", "`x` is not a number"),
             ("1,4,3,2", "swapped"),
             ("1,2,1,4", "empty"),

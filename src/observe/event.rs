@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::class::Class;
 use super::step::Step;
-use crate::client::Class;
 use crate::error::Error;
 use crate::geo::TileId;
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Observer;
+use super::class::Class;
 use super::event::Event;
-use crate::client::Class;
 use crate::error::ErrorKind;
 
 /// An observer that counts events.

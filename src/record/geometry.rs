@@ -59,14 +59,14 @@ fn points<R: Record>() -> Vec<Point<R>> {
 /// The geometry column of a file.
 pub(crate) struct GeometryColumn<R: 'static> {
     points: Vec<Point<R>>,
-    place: GeometryChoice,
+    choice: GeometryChoice,
 }
 
 impl<R: Record> GeometryColumn<R> {
     /// The point of a record.
     pub(crate) fn point(&self, record: &R) -> Option<LonLat> {
         let point = |index: usize| self.points.get(index)?.get(record);
-        match self.place {
+        match self.choice {
             GeometryChoice::Original => point(0),
             GeometryChoice::Computed => point(1),
             GeometryChoice::Best => point(1).or_else(|| point(0)),
@@ -77,12 +77,12 @@ impl<R: Record> GeometryColumn<R> {
 /// The columns of a table with a geometry, and its geometry column; `None` for record types without a point.
 pub(crate) fn columns_with_geometry<R: Record>(
     fields: &Fields,
-    place: GeometryChoice,
+    choice: GeometryChoice,
 ) -> (Vec<&'static Column<R>>, Option<GeometryColumn<R>>) {
     let mut columns = select::<R>(Some(fields));
     let points = points::<R>();
     let Some(original) = points.first() else { return (columns, None) };
-    if place == GeometryChoice::Original {
+    if choice == GeometryChoice::Original {
         columns.retain(|column| column.name != original.lon.name && column.name != original.lat.name);
     } else {
         for column in points.iter().flat_map(|point| [point.lon, point.lat]) {
@@ -91,7 +91,7 @@ pub(crate) fn columns_with_geometry<R: Record>(
             }
         }
     }
-    (columns, Some(GeometryColumn { points, place }))
+    (columns, Some(GeometryColumn { points, choice }))
 }
 
 /// Reads a file's geometry into a record.
@@ -142,9 +142,9 @@ mod tests {
     #[test]
     fn the_geometry_replaces_the_original_point_and_copies_the_others() {
         let fields: Fields = "width,geometry".parse().expect("fields");
-        let names = |place| {
-            let (columns, position) = columns_with_geometry::<Metadata>(&fields, place);
-            assert!(position.is_some());
+        let names = |choice| {
+            let (columns, column) = columns_with_geometry::<Metadata>(&fields, choice);
+            assert!(column.is_some());
             columns.iter().map(|column| column.name).collect::<Vec<_>>()
         };
         assert_eq!(names(GeometryChoice::Original), ["seq_id", "img_id", "width"]);
@@ -158,9 +158,9 @@ mod tests {
 
     #[test]
     fn best_is_the_computed_point_if_it_exists() {
-        let of = |place, geometry, computed_geometry| {
+        let of = |choice, geometry, computed_geometry| {
             let record = Metadata { geometry, computed_geometry, ..Metadata::default() };
-            columns_with_geometry::<Metadata>(&Fields::default(), place).1.expect("a position").point(&record)
+            columns_with_geometry::<Metadata>(&Fields::default(), choice).1.expect("a column").point(&record)
         };
         assert_eq!(of(GeometryChoice::Original, Some(HERE), Some(THERE)), Some(HERE));
         assert_eq!(of(GeometryChoice::Computed, Some(HERE), Some(THERE)), Some(THERE));

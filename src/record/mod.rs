@@ -208,9 +208,9 @@ impl Kind {
         let Some(end) = memchr::memchr2(b'e', b'E', text.as_bytes()) else { return false };
         let (digits, exponent) = (&text[..end], &text[end + 1..]);
         let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-        let place = exponent.parse::<i64>().unwrap_or(0) - i64::try_from(decimals).unwrap_or(0);
+        let last_digit = exponent.parse::<i64>().unwrap_or(0) - i64::try_from(decimals).unwrap_or(0);
         // Zero has no digits to lose.
-        place > i64::from(least) && digits.bytes().any(|b| matches!(b, b'1'..=b'9'))
+        last_digit > i64::from(least) && digits.bytes().any(|b| matches!(b, b'1'..=b'9'))
     }
 }
 

@@ -73,7 +73,7 @@ pub struct GeoJsonEncoder<T: 'static, W> {
     columns: Vec<Member<T>>,
     /// The column for the id of features: the last key.
     id: Option<&'static Column<T>>,
-    position: Option<GeometryColumn<T>>,
+    geometry: Option<GeometryColumn<T>>,
     form: GeoJsonForm,
     first: bool,
     /// Features that were not written yet.
@@ -95,10 +95,10 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
         if form == GeoJsonForm::Collection {
             text.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"features\":[");
         }
-        let (columns, position) = columns_with_geometry::<T>(&layout.fields, layout.place);
+        let (columns, geometry) = columns_with_geometry::<T>(&layout.fields, layout.geometry);
         let id = columns.iter().rfind(|column| column.field.is_none()).copied();
         let columns = columns.into_iter().enumerate().map(Member::new).collect::<io::Result<_>>()?;
-        Ok(Self { columns, id, position, form, first: true, text, out })
+        Ok(Self { columns, id, geometry, form, first: true, text, out })
     }
 
     fn feature(&mut self, record: &T) -> io::Result<()> {
@@ -108,7 +108,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
             out.extend_from_slice(b",\"id\":");
             text::append_json(out, &id)?;
         }
-        match self.position.as_ref().and_then(|position| position.point(record)) {
+        match self.geometry.as_ref().and_then(|column| column.point(record)) {
             Some(point) => {
                 out.extend_from_slice(b",\"geometry\":{\"type\":\"Point\",\"coordinates\":");
                 serde_json::to_writer(&mut *out, &[point.lon, point.lat])?;

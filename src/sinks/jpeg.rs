@@ -66,15 +66,15 @@ impl JpegCheck {
                     };
                 }
                 At::Scan => match memchr::memchr(0xff, bytes) {
-                    Some(place) => {
-                        bytes = &bytes[place + 1..];
+                    Some(position) => {
+                        bytes = &bytes[position + 1..];
                         self.at = At::ScanCode;
                     }
                     None => return,
                 },
                 At::Marker => match memchr::memchr(0xff, bytes) {
-                    Some(place) => {
-                        bytes = &bytes[place + 1..];
+                    Some(position) => {
+                        bytes = &bytes[position + 1..];
                         self.at = At::MarkerCode;
                     }
                     None => return,

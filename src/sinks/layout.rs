@@ -19,7 +19,7 @@ use crate::record::{Fields, GeometryChoice};
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
     pub(super) fields: Fields,
-    pub(super) place: GeometryChoice,
+    pub(super) geometry: GeometryChoice,
     pub(super) record_separators: bool,
     pub(super) compression: Compression,
     pub(super) native_geometry: bool,
@@ -34,8 +34,8 @@ impl Layout {
     }
 
     /// Sets the point of an image that becomes the geometry. CSV has both points as columns.
-    pub fn geometry(mut self, place: GeometryChoice) -> Self {
-        self.place = place;
+    pub fn geometry(mut self, geometry: GeometryChoice) -> Self {
+        self.geometry = geometry;
         self
     }
 

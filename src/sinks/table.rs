@@ -2,7 +2,7 @@
 
 /// Defines a sink that writes a table to a file through the encoder of its format.
 ///
-/// The encoder is an expression over the place to write to and the [`Layout`](super::Layout).
+/// The encoder is an expression with the writer and the [`Layout`](super::Layout).
 macro_rules! table_sink {
     ($(#[$doc:meta])* $name:ident, $encoder:expr) => {
         $(#[$doc])*

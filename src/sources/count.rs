@@ -50,3 +50,29 @@ fn lines(path: &Path) -> io::Result<u64> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_rows_if_there_is_more_than_its_header() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a");
+        for (format, text, expected) in [
+            (Format::Csv, "", false),
+            (Format::Csv, "seq_id\n", false),
+            (Format::Csv, "seq_id\n\n", false),
+            (Format::Csv, "seq_id\na", true),
+            (Format::GeoJsonSeq, "", false),
+            (Format::GeoJsonSeq, "{}\n", true),
+            (Format::GeoJson, "{\"type\":\"FeatureCollection\",\"features\":[\n]}\n", false),
+            (Format::GeoJson, "{\"type\":\"FeatureCollection\",\"features\":[\n{}\n]}\n", true),
+        ] {
+            fs::write(&path, text).expect("written");
+            assert_eq!(has_rows(&path, format).expect("read"), expected, "{format:?} {text:?}");
+        }
+        assert!(has_rows(&directory.path().join("none"), Format::Csv).is_err());
+        assert!(!has_rows(directory.path(), Format::Csv).expect("a directory has none"));
+    }
+}

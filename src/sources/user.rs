@@ -114,7 +114,7 @@ impl Pages {
                 return Some(Ok(ready));
             }
             if std::mem::take(&mut self.passing_on) {
-                self.source.client.tell(&Event::InputDone { step: Step::SEQUENCES });
+                self.source.client.emit(&Event::InputDone { step: Step::SEQUENCES });
             }
             let url = match self.next.take() {
                 Some(url) => url,
@@ -133,7 +133,7 @@ impl Pages {
             }
             // A fatal error, such as an unknown user name, is not an input.
             if page.as_ref().err().is_none_or(|error| !error.is_fatal()) {
-                self.source.client.tell(&Event::InputStarted { step: Step::SEQUENCES });
+                self.source.client.emit(&Event::InputStarted { step: Step::SEQUENCES });
             }
             // Only the response has the URL of the next page, so a failure ends the window.
             match page {
@@ -146,7 +146,7 @@ impl Pages {
     fn begin_window(&mut self) -> Option<Result<Url>> {
         self.window = self.windows.pop()?;
         self.empty_in_a_row = 0;
-        Some(self.source.client.pages_of(&self.source.name, self.window.dates.as_ref()))
+        Some(self.source.client.first_user_page(&self.source.name, self.window.dates.as_ref()))
     }
 
     async fn page(&mut self, page: &Url) -> Result<UserPage> {
@@ -164,7 +164,7 @@ impl Pages {
         }
         self.requested.insert(page.clone());
         let (client, before) = (&self.source.client, self.before.as_ref());
-        let page = client.believed_user_page(&self.source.name, page.clone(), before).await?;
+        let page = client.confirmed_user_page(&self.source.name, page.clone(), before).await?;
         if is_first && page.is_empty() && page.next.is_none() && self.source.dates.is_none() {
             return Err(unknown_user(&self.source.name));
         }
@@ -187,7 +187,7 @@ impl Pages {
             without += u64::from(!self.is_split || self.without_sequence.insert(image));
         }
         for _ in 0..without {
-            self.source.client.tell(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
+            self.source.client.emit(&Event::Filtered { step: Step::SEQUENCES, by: "no_sequence" });
         }
     }
 }

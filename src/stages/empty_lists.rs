@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use super::in_order::{Bounds, in_order};
-use crate::client::{Client, EMPTY_ROUNDS, IdList};
+use crate::client::{Client, IdList, MAX_EMPTY_RETRIES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Sequence, SequenceId};
 use crate::sources::RecordStream;
@@ -49,8 +49,8 @@ pub(super) fn listings(
     sequences: RecordStream<Sequence>,
 ) -> BoxStream<'static, Result<Listing>> {
     let requesting = client.clone();
-    let start = move |sequence: Result<Sequence>, place| {
-        let client = requesting.with_place(place);
+    let start = move |sequence: Result<Sequence>, permit| {
+        let client = requesting.with_slot(permit);
         async move {
             let listing = request_list(&client, sequence?.seq_id).await?;
             if !listing.list.is_empty() {
@@ -160,7 +160,7 @@ impl Lists {
     fn start_recheck(&mut self) {
         let empty = std::mem::take(&mut self.empty);
         let many = empty.len() > MAX_FEW && empty.len() as u64 * MAX_FEW_ONE_IN > self.found;
-        let needed = if many || self.witnesses.is_empty() { EMPTY_ROUNDS } else { FEW_ROUNDS };
+        let needed = if many || self.witnesses.is_empty() { MAX_EMPTY_RETRIES } else { FEW_ROUNDS };
         self.recheck = Some(Recheck {
             round: 0,
             confirmed: 0,
@@ -193,7 +193,7 @@ impl Lists {
             let gone = recheck.confirmed >= recheck.needed;
             let sequence = recheck.empty.pop_front()?;
             return Some(Err(if gone {
-                self.client.gone_for_empty(&sequence).await
+                self.client.empty_sequence_error(&sequence).await
             } else {
                 outage(&sequence)
             }));

@@ -5,7 +5,7 @@ use futures::stream;
 
 use super::empty_lists::{Listing, listings};
 use super::{Stage, stop_if_too_many_missing};
-use crate::client::{Class, Client, unusable};
+use crate::client::{Class, Client, invalid_entries_error};
 use crate::model::{Image, Sequence};
 use crate::observe::{Event, Step};
 use crate::sources::RecordStream;
@@ -27,13 +27,13 @@ use crate::sources::RecordStream;
 /// use streetflow_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::start().await?;
-/// let drive = &sandbox.world().sequences()[0];
-/// let sequence = Sequence { org_id: None, seq_id: SequenceId::new(drive.id())? };
+/// let sequence = &sandbox.mock_data().sequences()[0];
+/// let sequence = Sequence { org_id: None, seq_id: SequenceId::new(sequence.id())? };
 /// let images: Vec<Image> = Flow::from(stream::iter([Ok(sequence)]))
 ///     .then(ListImages::new(&sandbox.client()?))
 ///     .try_collect()
 ///     .await?;
-/// assert_eq!(images.len(), drive.image_count() as usize);
+/// assert_eq!(images.len(), sequence.image_count() as usize);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -65,11 +65,11 @@ impl Stage<Sequence> for ListImages {
             listings(self.client, self.max_in_flight, sequences).flat_map(move |listed| match listed {
                 Ok(Listing { sequence, list }) => {
                     let client = observed.clone();
-                    for _ in 0..list.repeated {
-                        client.tell(&Event::Filtered { step: Step::IMAGES, by: "repeated" });
+                    for _ in 0..list.duplicates {
+                        client.emit(&Event::Filtered { step: Step::IMAGES, by: "repeated" });
                     }
                     // A list with invalid entries fails the sequence, after its valid images.
-                    let mut end = Some(unusable(&sequence, &list));
+                    let mut end = Some(invalid_entries_error(&sequence, &list));
                     let mut ids = list.ids.into_iter();
                     let images = move || {
                         if let Some(img_id) = ids.next() {
@@ -77,7 +77,7 @@ impl Stage<Sequence> for ListImages {
                         }
                         let failure = end.take()?;
                         if failure.is_none() {
-                            client.tell(&Event::InputDone { step: Step::IMAGES });
+                            client.emit(&Event::InputDone { step: Step::IMAGES });
                         }
                         failure.map(Err)
                     };

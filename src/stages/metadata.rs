@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::in_order::{Bounds, in_order};
 use super::{Stage, stop_if_too_many_missing};
-use crate::client::{BatchFound, Class, Client, MAX_BATCH, Patience};
+use crate::client::{BatchFound, Class, Client, MAX_BATCH, RetryOverride};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
 use crate::observe::{Event, Step};
@@ -48,7 +48,7 @@ const MAX_WAITING: usize = 65_536;
 ///
 /// let sandbox = Sandbox::start().await?;
 /// let client = sandbox.client()?;
-/// let seq_id = SequenceId::new(sandbox.world().sequences()[0].id())?;
+/// let seq_id = SequenceId::new(sandbox.mock_data().sequences()[0].id())?;
 /// let images: Vec<Metadata> = Flow::from(stream::iter([Ok(Sequence { org_id: None, seq_id })]))
 ///     .then(ListImages::new(&client))
 ///     .take(3)
@@ -97,10 +97,10 @@ impl Stage<Image> for FetchMetadata {
         let fields = self.fields;
         let observer = self.client.clone();
         let batches = batches(images, size, self.client.clone());
-        let start = move |batch: Vec<Result<Image>>, place| {
+        let start = move |batch: Vec<Result<Image>>, permit| {
             // A task of its own, so that the search for a bad image continues while earlier records are processed.
             let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
-            let task = tokio::spawn(fetch_rows(self.client.with_place(place), request_fields.clone(), batch));
+            let task = tokio::spawn(fetch_rows(self.client.with_slot(permit), request_fields.clone(), batch));
             let task = AbortOnDropHandle::new(task);
             async move { task.await.unwrap_or_else(|panic| Rows::panicked(&ids, &panic)) }
         };
@@ -111,7 +111,7 @@ impl Stage<Image> for FetchMetadata {
                     // It belongs to no input, so it counts as one.
                     let observer = observer.clone();
                     let unrequested = batch.unrequested.into_iter().map(move |error| {
-                        observer.tell(&Event::InputStarted { step: Step::METADATA });
+                        observer.emit(&Event::InputStarted { step: Step::METADATA });
                         Err(error)
                     });
                     stream::iter(batch.rows.into_iter().chain(unrequested))
@@ -123,7 +123,7 @@ impl Stage<Image> for FetchMetadata {
 
 /// Fetches the current metadata of images, without the response store.
 pub(crate) async fn refetch(client: &Client, fields: Fields, images: &[Image]) -> Fetched {
-    Fetch::new(client.anew(), fields).fetch(images, 0).await
+    Fetch::new(client.bypassing_store(), fields).fetch(images, 0).await
 }
 
 /// The results of some images, by id.
@@ -202,7 +202,7 @@ fn batches(
         let (mut batch, mut good) = (Vec::new(), 0);
         while good < size && batch.len() < 4 * size {
             if good > 0
-                && matches!(images.as_mut().peek().await, Some(Ok(image)) if client.began_batch_with(image))
+                && matches!(images.as_mut().peek().await, Some(Ok(image)) if client.has_stored_batch(image))
             {
                 break;
             }
@@ -255,7 +255,7 @@ async fn fetch_rows(client: Client, fields: Fields, batch: Vec<Result<Image>>) -
 
 impl Fetch {
     fn new(client: Client, fields: Fields) -> Self {
-        let responses = client.answers(Class::Entity);
+        let responses = client.responses(Class::Entity);
         Self { client, fields, responses }
     }
 
@@ -263,8 +263,12 @@ impl Fetch {
     fn fetch<'a>(&'a self, images: &'a [Image], depth: u32) -> BoxFuture<'a, Fetched> {
         let fetch = async move {
             let patience = match depth {
-                0 => Patience { attempts: Some(BATCH_ATTEMPTS), ..Patience::default() },
-                _ => Patience { attempts: Some(1), answers: Some(self.responses), ..Patience::default() },
+                0 => RetryOverride { max_attempts: Some(BATCH_ATTEMPTS), ..RetryOverride::default() },
+                _ => RetryOverride {
+                    max_attempts: Some(1),
+                    min_responses: Some(self.responses),
+                    ..RetryOverride::default()
+                },
             };
             let found = match images {
                 [] => return Fetched::default(),
@@ -303,8 +307,11 @@ impl Fetch {
         // Attempts within failed batches count, if the host responds to others meanwhile.
         let failed = if depth == 0 { 0 } else { BATCH_ATTEMPTS + depth - 1 };
         let attempts = self.client.max_attempts().saturating_sub(failed).max(MIN_SINGLE_ATTEMPTS);
-        let patience =
-            Patience { attempts: Some(attempts), answers: Some(self.responses), ..Patience::default() };
+        let patience = RetryOverride {
+            max_attempts: Some(attempts),
+            min_responses: Some(self.responses),
+            ..RetryOverride::default()
+        };
         let found = self.client.single(image, &self.fields, patience).await;
         found.map_err(|error| match error.kind() {
             // The sequence is more useful than the id of a deleted image.
@@ -320,7 +327,7 @@ impl Fetch {
             ErrorKind::Gone | ErrorKind::Rejected | ErrorKind::TooLarge => true,
             ErrorKind::Unavailable | ErrorKind::Malformed => {
                 let gave_up_early = error.attempts() < self.client.max_attempts();
-                let responds_to_others = self.client.answers(Class::Entity) > self.responses;
+                let responds_to_others = self.client.responses(Class::Entity) > self.responses;
                 gave_up_early
                     || depth == 0
                     || (responds_to_others && self.client.is_host_healthy(Class::Entity))

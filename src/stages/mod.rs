@@ -61,7 +61,7 @@ fn stop_if_too_many_missing<T: Send + 'static>(
     client: Client,
     class: Class,
 ) -> RecordStream<T> {
-    let doubt = stream::once(async move { client.believe_gone(class).await.err().map(Err) });
+    let doubt = stream::once(async move { client.check_missing_rate(class).await.err().map(Err) });
     let records = records.chain(doubt.filter_map(std::future::ready));
     let mut records = Some(Box::pin(records));
     let ended = stream::poll_fn(move |cx| {

@@ -1,10 +1,11 @@
-//! URLs without the user name and password in them.
+//! Removes user names and passwords from URLs.
 
 use url::Url;
 
-/// A text that is meant to be a URL, without the name and the password in it.
+/// Removes the user name and password from a URL.
 ///
-/// What can't be read as a URL loses everything before its last `@`: the password may be why it can't be read.
+/// If the text is not a valid URL, everything before its last `@` is removed, because a password may be the reason that
+/// it is not valid.
 pub fn without_credentials(text: &str) -> String {
     let Some(at) = text.rfind('@') else { return text.to_owned() };
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
@@ -28,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_and_no_password_stays_however_the_url_is_spoilt() {
+    fn names_and_passwords_are_removed_from_valid_and_invalid_urls() {
         for (text, expected) in [
             ("https://me:secret@mirror.test/x", "https://mirror.test/x"),
             ("https://me:secret@mirror.test", "https://mirror.test/"),

@@ -1,10 +1,11 @@
-//! Text without tokens.
+//! Masks access tokens in text from servers.
 
-const MASK: &str = "[token]";
+/// Stands for a token that was removed.
+pub(crate) const MASK: &str = "[token]";
 
-/// Cuts tokens out of a text that came from a server, also percent-encoded once or twice.
+/// Replaces each access token in a text with `[token]`, also where it is percent-encoded once or twice.
 ///
-/// The login redirect of the tile host repeats the request's URL with the token in it, encoded anew.
+/// Servers repeat the token: the login redirect of the tile host holds the URL of the request, percent-encoded.
 pub fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -17,7 +18,7 @@ pub fn redact(text: &str) -> String {
     out
 }
 
-/// Where the first secret begins and how long it is.
+/// Returns the start and the length of the first token.
 fn find_secret(text: &str) -> Option<(usize, usize)> {
     let parameter = text.match_indices("access_token").find_map(|(at, name)| {
         let begin = at + name.len() + separator(&text[at + name.len()..], &["=", "%3D", "%253D"])?;
@@ -35,8 +36,10 @@ fn separator(text: &str, separators: &[&str]) -> Option<usize> {
     separators.iter().find(begins).map(|s| s.len())
 }
 
-/// A value ends where a query, a word or a quotation does: rather too much is cut than the name of another secret,
-/// which would then stand there without what tells that it is one.
+/// Returns the length of a token, which ends at white space, a quote or the next query parameter.
+///
+/// It may include text after the token: to cut too much is safer than to leave a second token without the name that
+/// marks it.
 fn value_len(text: &str) -> usize {
     let ends = |c: char| c.is_whitespace() || c.is_control() || "&\"'`<>".contains(c);
     text.find(ends).unwrap_or(text.len())
@@ -47,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_form_of_the_token_survives() {
+    fn every_form_of_the_token_is_masked() {
         let token = &format!("MLY|1234567890123456|{}", "0123456789abcdef".repeat(2));
         let once = token.replace('|', "%7C");
         let twice = once.replace('%', "%25");
@@ -55,7 +58,7 @@ mod tests {
             for text in [
                 format!("see https://x/?access_token={form}&a=b"),
                 format!("/login/?next=https%3A%2F%2Fx%3Faccess_token%3D{form}"),
-                format!("said {form}, twice: {form}."),
+                format!("got {form}, twice: {form}."),
             ] {
                 let clean = redact(&text);
                 assert!(!clean.contains("0123456789abcdef"), "{clean}");
@@ -69,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_behind_another_name_for_one() {
+    fn a_token_after_another_token_name_is_masked() {
         for text in [
             "access_token=MLaccess_token=0123456789abcdef",
             "access_token=&access_token=0123456789abcdef",

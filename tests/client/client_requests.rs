@@ -1,4 +1,4 @@
-//! The one door: what is sent where, how often, and what becomes of bad answers.
+//! Requests of the client: token, hosts, retries, concurrency, and downloads.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,24 +11,25 @@ use streetflow::{
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::{builder, client, metadata, names};
+use crate::support::{builder, client, metadata_record, names};
 
 const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 
 fn known_sequence(sandbox: &Sandbox) -> SequenceId {
-    SequenceId::new(sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap().id()).unwrap()
+    SequenceId::new(sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap().id())
+        .unwrap()
 }
 
-/// The images of one sequence with their picture URLs.
+/// Returns images with their picture URLs.
 async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Metadata> {
     let fields = "thumb_256_url,thumb_1024_url,thumb_2048_url,thumb_original_url".parse().unwrap();
-    let world = sandbox.world();
-    let shots =
-        world.sequences().iter().filter(|drive| !drive.is_gone()).flat_map(|drive| world.images_of(drive));
-    let images: Vec<_> = shots
-        .filter(|shot| shot.has_picture() && !shot.is_gone())
+    let data = sandbox.mock_data();
+    let images =
+        data.sequences().iter().filter(|sequence| !sequence.is_gone()).flat_map(|sequence| sequence.images());
+    let images: Vec<_> = images
+        .filter(|image| image.has_picture() && !image.is_gone())
         .take(count)
-        .map(|shot| Image { seq_id: known_sequence(sandbox), img_id: ImageId::new(&shot.id()).unwrap() })
+        .map(|image| Image { seq_id: known_sequence(sandbox), img_id: ImageId::new(&image.id()).unwrap() })
         .collect();
     let mut records = Vec::new();
     for batch in images.chunks(50) {
@@ -44,28 +45,28 @@ async fn download(sink: ImageSink, images: &[Metadata]) -> streetflow::Result<st
 }
 
 #[tokio::test]
-async fn the_token_goes_in_the_query_to_tiles_in_the_header_to_the_graph_and_nowhere_else() {
+async fn the_token_is_sent_only_in_tile_queries_and_graph_headers() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     client.tile(TILE).await.unwrap();
     client.image_ids(&known_sequence(&sandbox)).await.unwrap();
     let images = with_urls(&sandbox, &client, 5).await;
     download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
-    for asked in sandbox.requests() {
-        let in_query = asked.param("access_token");
-        match asked.host {
+    for request in sandbox.requests() {
+        let in_query = request.param("access_token");
+        match request.host {
             Host::Tiles => {
-                assert_eq!((in_query.as_deref(), asked.authorization), (Some(Sandbox::TOKEN), None));
+                assert_eq!((in_query.as_deref(), request.authorization), (Some(Sandbox::TOKEN), None));
             }
             Host::Graph => {
                 assert_eq!(
-                    (in_query, asked.authorization),
+                    (in_query, request.authorization),
                     (None, Some(format!("OAuth {}", Sandbox::TOKEN)))
                 );
             }
             Host::Images => {
-                assert_eq!(asked.authorization, None);
-                assert!(!asked.query.contains("MLY") && !asked.path.contains("MLY"));
+                assert_eq!(request.authorization, None);
+                assert!(!request.query.contains("MLY") && !request.path.contains("MLY"));
             }
         }
     }
@@ -81,7 +82,7 @@ async fn connections_are_reused_and_concurrency_is_bounded() {
     assert_eq!(sandbox.requests_to(Host::Images).len(), 200);
     assert!(sandbox.max_in_flight(Host::Images) <= 8, "{}", sandbox.max_in_flight(Host::Images));
     assert!(sandbox.connections(Host::Images) <= 8, "{}", sandbox.connections(Host::Images));
-    assert!(sandbox.requests().iter().all(|asked| asked.version == "HTTP/1.1"));
+    assert!(sandbox.requests().iter().all(|request| request.version == "HTTP/1.1"));
 }
 
 #[tokio::test]
@@ -92,14 +93,14 @@ async fn http2_carries_many_requests_on_one_connection() {
     let unknown = SequenceId::new("unknown-sequence-00000").unwrap();
     let answers = futures::future::join_all((0..40).map(|_| client.image_ids(&unknown))).await;
     assert!(answers.iter().all(|ids| ids.as_ref().is_err_and(|error| error.kind() == ErrorKind::Gone)));
-    assert!(sandbox.requests().iter().all(|asked| asked.version == "HTTP/2.0"));
+    assert!(sandbox.requests().iter().all(|request| request.version == "HTTP/2.0"));
     assert_eq!(sandbox.connections(Host::Graph), 1);
     assert!(sandbox.max_in_flight(Host::Graph) > 20);
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_and_succeeds() {
-    let faults: [fn() -> Fault; 10] = [
+async fn temporary_failures_are_retried() {
+    let faults: [fn() -> Fault; 11] = [
         || Fault::status(503, "<html>down</html>"),
         || Fault::status(502, ""),
         || Fault::status(408, ""),
@@ -109,13 +110,14 @@ async fn what_passes_is_tried_again_and_succeeds() {
         || Fault::Html,
         || Fault::graph_error(500, 2, None, "Service temporarily unavailable"),
         || Fault::graph_error(400, -2, Some(3_404_014), "Timeout"),
+        || Fault::TooLarge,
         || Fault::status(200, "{\"data\":[{\"id\""),
     ];
     for fault in faults {
         let sandbox = Sandbox::start().await.unwrap();
         let tally = Arc::new(Tally::default());
         let client = builder(&sandbox).observer(tally.clone()).build().unwrap();
-        sandbox.script(Rule::on(Host::Graph).times(2).fault(fault()));
+        sandbox.add_rule(Rule::on(Host::Graph).times(2).fault(fault()));
         let ids = client.image_ids(&known_sequence(&sandbox)).await;
         assert!(!ids.unwrap_or_else(|error| panic!("{:?}: {error:?}", fault())).is_empty());
         assert_eq!((tally.retries(), tally.requests(Class::Search)), (2, 3), "{:?}", fault());
@@ -123,38 +125,37 @@ async fn what_passes_is_tried_again_and_succeeds() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_judged_only_when_it_is_whole() {
+async fn a_truncated_error_body_is_retried_before_it_is_classified() {
     let sandbox = Sandbox::start().await.unwrap();
     let gone = "Unsupported get request. Object with ID 'X' does not exist";
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::status(400, "{\"error\": {\"mess")));
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::graph_error(400, 100, Some(33), gone)));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::status(400, "{\"error\": {\"mess")));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::graph_error(400, 100, Some(33), gone)));
     let image = Image { seq_id: known_sequence(&sandbox), img_id: ImageId::new("5").unwrap() };
     let error = client(&sandbox).image(&image, &"width".parse().unwrap()).await.unwrap_err();
     assert_eq!((error.kind(), sandbox.requests().len()), (ErrorKind::Gone, 2));
 }
 
 #[tokio::test]
-async fn what_would_fail_again_is_asked_once() {
+async fn permanent_failures_are_not_retried() {
     let refusals = [
         (Fault::graph_error(500, 190, None, "Invalid OAuth 2.0 Access Token"), ErrorKind::Auth),
         (Fault::graph_error(400, 368, Some(1_348_007), "log in"), ErrorKind::Blocked),
         (Fault::graph_error(500, 100, None, "Tried accessing nonexisting field (x)"), ErrorKind::Rejected),
-        (Fault::TooBig, ErrorKind::TooLarge),
         (Fault::Redirect, ErrorKind::Blocked),
     ];
     for (fault, kind) in refusals {
         let sandbox = Sandbox::start().await.unwrap();
-        sandbox.script(Rule::on(Host::Graph).fault(fault));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(fault));
         let error = client(&sandbox).image_ids(&known_sequence(&sandbox)).await.unwrap_err();
         assert_eq!((error.kind(), sandbox.requests().len()), (kind, 1), "{error:?}");
-        assert!(!format!("{error:?} {}", error.chain()).contains("0123456789abcdef"), "the token shows");
+        assert!(!format!("{error:?} {}", error.chain()).contains("0123456789abcdef"), "the token is shown");
     }
 }
 
 #[tokio::test]
-async fn giving_up_names_the_attempts() {
+async fn the_last_error_has_the_number_of_attempts() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(503, "")));
     let client = builder(&sandbox).max_attempts(3).build().unwrap();
     let error = client.image_ids(&known_sequence(&sandbox)).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts(), error.status()), (ErrorKind::Unavailable, 3, Some(503)));
@@ -166,7 +167,7 @@ async fn giving_up_names_the_attempts() {
 async fn the_first_login_page_ends_all_tile_traffic() {
     for fault in [Fault::Redirect, Fault::Html, Fault::status(200, "{\"page\":1}")] {
         let sandbox = Sandbox::start().await.unwrap();
-        sandbox.script(Rule::on(Host::Tiles).skip(1).fault(fault));
+        sandbox.add_rule(Rule::on(Host::Tiles).skip(1).fault(fault));
         let client = client(&sandbox);
         client.tile(TILE).await.unwrap();
         for _ in 0..3 {
@@ -175,50 +176,52 @@ async fn the_first_login_page_ends_all_tile_traffic() {
             assert!(error.hint().unwrap().contains("about a day"), "{error:?}");
             assert!(!error.chain().contains("0123456789abcdef"));
         }
-        assert_eq!(sandbox.requests().len(), 2, "none after the first refusal");
+        assert_eq!(sandbox.requests().len(), 2, "none after the first rejection");
         client.image_ids(&known_sequence(&sandbox)).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn retry_after_is_heeded_by_the_whole_class() {
+async fn retry_after_pauses_all_requests_of_the_class() {
     let sandbox = Sandbox::start().await.unwrap();
     let limit =
         Fault::graph_error(403, 4, None, "Application request limit reached").header("Retry-After", "1");
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(limit));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(limit));
     let client = client(&sandbox);
     let (id, started) = (known_sequence(&sandbox), Instant::now());
     client.image_ids(&id).await.unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1));
-    let asked = sandbox.requests();
-    assert!(asked.len() == 2 && asked[1].at.checked_sub(asked[0].at).unwrap() >= Duration::from_secs(1));
+    let requests = sandbox.requests();
+    assert!(
+        requests.len() == 2 && requests[1].at.checked_sub(requests[0].at).unwrap() >= Duration::from_secs(1)
+    );
 }
 
 #[tokio::test]
-async fn a_stalled_answer_is_given_up_and_tried_again() {
+async fn a_stalled_response_times_out_and_is_retried() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::Stall));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::Stall));
     let client = builder(&sandbox).stall_timeout(Duration::from_millis(200)).build().unwrap();
     assert!(!client.image_ids(&known_sequence(&sandbox)).await.unwrap().is_empty());
     assert_eq!(sandbox.requests().len(), 2);
 }
 
 #[tokio::test]
-async fn tiles_keep_their_pace_and_loopback_has_none() {
+async fn tiles_follow_their_rate_limit_and_loopback_has_none() {
     let sandbox = Sandbox::start().await.unwrap();
     let free = client(&sandbox);
     futures::future::join_all((0..100).map(|_| free.tile(TILE))).await;
     sandbox.clear_requests();
     let paced = builder(&sandbox).tile_rate_limit(RateLimit::per_minute(600.0).burst(3)).build().unwrap();
     futures::future::join_all((0..13).map(|_| paced.tile(TILE))).await;
-    let at: Vec<_> = sandbox.requests().iter().map(|asked| asked.at).collect();
+    let at: Vec<_> = sandbox.requests().iter().map(|request| request.at).collect();
     assert_eq!(at.len(), 13);
     assert!(at[12].checked_sub(at[0]).unwrap() >= Duration::from_millis(950), "{at:?}");
     assert!(at[2].checked_sub(at[0]).unwrap() < Duration::from_millis(190), "{at:?}");
 }
 
 #[tokio::test]
-async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
+async fn pictures_are_complete_and_existing_ones_cost_no_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let images = with_urls(&sandbox, &client, 3).await;
@@ -230,7 +233,7 @@ async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
         assert_eq!((written.records, written.already_exists, written.failed), (3, 0, 0));
         for image in &images {
             let path = folder.path().join(format!("{}_{quality}.jpg", image.img_id));
-            let expected = sandbox.world().picture(image.img_id.as_str(), width).unwrap();
+            let expected = sandbox.mock_data().picture(image.img_id.as_str(), width).unwrap();
             assert!(std::fs::read(path).unwrap() == expected);
         }
     }
@@ -241,12 +244,12 @@ async fn pictures_are_whole_and_those_that_are_there_cost_nothing() {
 }
 
 #[tokio::test]
-async fn a_broken_file_that_is_there_is_fetched_anew_only_on_request() {
+async fn a_damaged_existing_file_is_replaced_only_on_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let images = with_urls(&sandbox, &client, 2).await;
     let path = folder.path().join(format!("{}_256.jpg", images[0].img_id));
-    let whole = sandbox.world().picture(images[0].img_id.as_str(), Some(256)).unwrap();
+    let whole = sandbox.mock_data().picture(images[0].img_id.as_str(), Some(256)).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let sink = ImageSink::new(&client, folder.path());
     assert_eq!(download(sink.clone(), &images).await.unwrap().already_exists, 1);
@@ -270,11 +273,11 @@ async fn no_bad_download_becomes_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let client = builder(&sandbox).max_attempts(3).build().unwrap();
         let images = with_urls(&sandbox, &client, 4).await;
-        // One picture recovers, one never does.
+        // One picture recovers, another one fails permanently.
         let paths: Vec<String> =
             images.iter().map(|image| path_of(image.thumb_256_url.as_deref().unwrap())).collect();
-        sandbox.script(Rule::on(Host::Images).path(&paths[0]).fault(fault()));
-        sandbox.script(Rule::on(Host::Images).path(&paths[1]).times(2).fault(fault()));
+        sandbox.add_rule(Rule::on(Host::Images).path(&paths[0]).fault(fault()));
+        sandbox.add_rule(Rule::on(Host::Images).path(&paths[1]).times(2).fault(fault()));
         let written = download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
         assert_eq!((written.records, written.failed), (3, 1), "{:?}", fault());
         let expected: HashSet<_> =
@@ -289,7 +292,7 @@ fn path_of(url: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_expired_url_is_refused_once_and_named() {
+async fn an_expired_url_is_requested_once_and_reported() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.expire_urls_at(1);
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
@@ -300,21 +303,21 @@ async fn an_expired_url_is_refused_once_and_named() {
 }
 
 #[tokio::test]
-async fn an_image_without_a_url_is_gone_and_a_strange_url_is_refused() {
+async fn an_image_without_a_url_is_gone_and_an_unknown_url_is_rejected() {
     let sandbox = Sandbox::start().await.unwrap();
     let (client, folder) = (client(&sandbox), tempfile::tempdir().unwrap());
     let strange = ["file:///etc/passwd", "no url", "ftp://x/y.jpg"].map(|url| {
-        let mut image = metadata(&url.len().to_string());
+        let mut image = metadata_record(&url.len().to_string());
         image.thumb_256_url = Some(url.to_owned());
         image
     });
-    let images: Vec<_> = [metadata("1")].into_iter().chain(strange).collect();
+    let images: Vec<_> = [metadata_record("1")].into_iter().chain(strange).collect();
     let written = download(ImageSink::new(&client, folder.path()), &images).await.unwrap();
     assert_eq!((written.gone, written.failed, names(folder.path()).len()), (1, 3, 0));
 }
 
 #[tokio::test]
-async fn stopping_ends_requests_within_a_moment() {
+async fn stopping_the_client_ends_requests_quickly() {
     let sandbox = Sandbox::builder().latency(Duration::from_secs(30)).start().await.unwrap();
     let client = client(&sandbox);
     let waiting = tokio::spawn({
@@ -330,7 +333,7 @@ async fn stopping_ends_requests_within_a_moment() {
 }
 
 #[tokio::test]
-async fn a_next_page_that_only_seems_to_be_ours_is_not_asked_for() {
+async fn a_next_page_on_another_host_is_not_requested() {
     let sandbox = Sandbox::start().await.unwrap();
     let ours = sandbox.graph_url();
     for next in [
@@ -341,9 +344,9 @@ async fn a_next_page_that_only_seems_to_be_ours_is_not_asked_for() {
         "file:///",
     ] {
         sandbox.clear_requests();
-        sandbox.clear_script();
+        sandbox.clear_rules();
         let page = format!(r#"{{"data":[{{"id":"1"}}],"paging":{{"next":"{next}"}}}}"#);
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &page)));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &page)));
         let error = client(&sandbox).image_ids(&known_sequence(&sandbox)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{next}");
         assert!(error.chain().contains("its next page is on another host"), "{}", error.chain());

@@ -1,5 +1,5 @@
-//! Results belong to the image whose id they carry, whatever an answer leaves out, doubles, adds or reorders, and
-//! wherever in a halved batch a part fails for good.
+//! Results are assigned by image id, even if a response omits, duplicates, adds or reorders images, and wherever a
+//! part of a split batch fails permanently.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -12,16 +12,16 @@ use streetflow::{
     Client, ErrorKind, Event, FetchMetadata, Image, ImageId, ImageSink, Metadata, Result, Sink, Stage, Token,
     Written,
 };
-use streetflow_sandbox::World;
+use streetflow_sandbox::MockData;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{image, names};
+use crate::support::{image_record, names};
 
-/// How a stand-in answers requests for images: each answer is chosen by chance, from a seed.
-struct Chance {
+/// A server with random responses to requests for images, from a seed.
+struct RandomServer {
     random: fastrand::Rng,
-    /// One answer in so many ends the run.
+    /// Percentage of responses with a fatal error.
     fatal: u32,
     url: String,
 }
@@ -31,8 +31,8 @@ const TOKEN: &str = r#"{"error":{"message":"Invalid OAuth 2.0 Access Token","cod
 const REDUCE: &str = r#"{"error":{"message":"Please reduce the amount of data","code":1}}"#;
 const TROUBLE: &str = r#"{"error":{"message":"Service temporarily unavailable","code":2}}"#;
 
-impl Chance {
-    /// What the stand-in knows of an image; `make` and the URL tell which one it is.
+impl RandomServer {
+    /// Returns the JSON of an image. `make` and the URL contain the id.
     fn record(&self, id: &str) -> String {
         format!(r#"{{"id":"{id}","make":"maker of {id}","thumb_256_url":"{}/picture/{id}"}}"#, self.url)
     }
@@ -56,7 +56,7 @@ impl Chance {
         }
     }
 
-    /// Images in any order, of which some are missing, doubled, foreign or contradict their key.
+    /// Returns images in any order, some of them missing, duplicate, not requested, or under a wrong key.
     fn batch(&mut self, ids: &[&str]) -> String {
         let mut entries: Vec<String> = Vec::new();
         for id in ids {
@@ -75,7 +75,7 @@ impl Chance {
     }
 }
 
-/// Serves the Graph and the pictures of a [`Chance`] until it is dropped.
+/// Serves the Graph API and the pictures of a [`RandomServer`] until the handle is dropped.
 async fn serve(
     seed: u64,
     fatal: u32,
@@ -83,18 +83,18 @@ async fn serve(
 ) -> (String, tokio_util::task::AbortOnDropHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let chance = Chance { random: fastrand::Rng::with_seed(seed), fatal, url: url.clone() };
-    let chance = Arc::new(Mutex::new(chance));
+    let server = RandomServer { random: fastrand::Rng::with_seed(seed), fatal, url: url.clone() };
+    let server = Arc::new(Mutex::new(server));
     let accept = async move {
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(connection(stream, Arc::clone(&chance), Arc::clone(&jpeg)));
+            connections.spawn(connection(stream, Arc::clone(&server), Arc::clone(&jpeg)));
         }
     };
     (url, tokio_util::task::AbortOnDropHandle::new(tokio::spawn(accept)))
 }
 
-async fn connection(stream: TcpStream, chance: Arc<Mutex<Chance>>, jpeg: Arc<Vec<u8>>) {
+async fn connection(stream: TcpStream, server: Arc<Mutex<RandomServer>>, jpeg: Arc<Vec<u8>>) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -105,9 +105,9 @@ async fn connection(stream: TcpStream, chance: Arc<Mutex<Chance>>, jpeg: Arc<Vec
         }
         let path = head.split(' ').nth(1).unwrap();
         let (status, body) = if let Some(id) = path.strip_prefix("/picture/") {
-            (200, marked(&jpeg, id))
+            (200, with_comment(&jpeg, id))
         } else {
-            let (status, body) = chance.lock().unwrap().answer(path);
+            let (status, body) = server.lock().unwrap().answer(path);
             (status, body.into_bytes())
         };
         let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -117,17 +117,17 @@ async fn connection(stream: TcpStream, chance: Arc<Mutex<Chance>>, jpeg: Arc<Vec
     }
 }
 
-/// A picture with an id in a comment segment.
-fn marked(jpeg: &[u8], id: &str) -> Vec<u8> {
+/// Returns the picture with the id in a comment segment.
+fn with_comment(jpeg: &[u8], id: &str) -> Vec<u8> {
     let comment = format!("picture of {id};");
     let length = u16::try_from(comment.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xff, 0xfe], &length, comment.as_bytes(), &jpeg[2..]].concat()
 }
 
-fn client(url: &str, told: Arc<Mutex<Vec<String>>>) -> Client {
+fn client(url: &str, errors: Arc<Mutex<Vec<String>>>) -> Client {
     let observer = move |event: &Event<'_>| {
         if let Event::Failed { error, .. } = event {
-            told.lock().unwrap().push(error.chain());
+            errors.lock().unwrap().push(error.chain());
         }
     };
     let builder = Client::builder().token(Token::new("MLY|1|a").unwrap()).graph_url(url).tiles_url(url);
@@ -135,20 +135,20 @@ fn client(url: &str, told: Arc<Mutex<Vec<String>>>) -> Client {
     builder.observer(Arc::new(observer)).build().unwrap()
 }
 
-/// Rows of a table, of which some name the same image.
+/// Returns rows of a table, some of them with the same image.
 fn rows(count: usize, seed: u64) -> Vec<Image> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut rows: Vec<Image> = (0..count).map(|number| image(&(1000 + number).to_string())).collect();
+    let mut rows: Vec<Image> = (0..count).map(|number| image_record(&(1000 + number).to_string())).collect();
     for _ in 0..random.usize(0..4) {
-        let again = rows[random.usize(0..rows.len())].clone();
-        rows.insert(random.usize(0..=rows.len()), again);
+        let duplicate = rows[random.usize(0..rows.len())].clone();
+        rows.insert(random.usize(0..=rows.len()), duplicate);
     }
     rows
 }
 
 const NOT_REQUESTED: &str = "use an image that was not requested";
 
-async fn metadata_belongs_to_its_row(seed: u64, count: usize, fatal: u32) {
+async fn check_metadata(seed: u64, count: usize, fatal: u32) {
     let (url, _serving) = serve(seed, fatal, Arc::default()).await;
     let rows = rows(count, seed);
     let stage = FetchMetadata::new(&client(&url, Arc::default())).fields(&"make".parse().unwrap());
@@ -176,23 +176,23 @@ async fn metadata_belongs_to_its_row(seed: u64, count: usize, fatal: u32) {
             }
         }
     }
-    assert_eq!(expected.next(), None, "every row has its item");
+    assert_eq!(expected.next(), None, "every row has an item");
 }
 
-async fn pictures_belong_to_their_name(seed: u64, count: usize, fatal: u32, folder: &Path) {
-    let jpeg = World::cyprus().picture(&first_picture(), Some(256)).unwrap();
+async fn check_pictures(seed: u64, count: usize, fatal: u32, folder: &Path) {
+    let jpeg = MockData::cyprus().picture(&first_picture(), Some(256)).unwrap();
     let (url, _serving) = serve(seed, fatal, Arc::new(jpeg)).await;
     let ended = |row: Image| Metadata {
         img_id: row.img_id,
         thumb_256_url: Some(format!("{url}/picture/0?oe=1")),
         ..Metadata::default()
     };
-    // Each once: of two rows for one file the second finds it there, or not, by chance.
+    // Each image once: whether the second row of a file finds it existing depends on timing.
     let images: Vec<Metadata> = rows(count, seed).into_iter().map(ended).collect();
     let images: BTreeMap<ImageId, Metadata> =
         images.into_iter().map(|one| (one.img_id.clone(), one)).collect();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let sink = ImageSink::new(&client(&url, Arc::clone(&told)), folder);
+    let errors = Arc::new(Mutex::new(Vec::new()));
+    let sink = ImageSink::new(&client(&url, Arc::clone(&errors)), folder);
     let records = stream::iter(images.clone().into_values().map(Ok)).boxed();
     let written: Written = Box::new(sink).drain(records).await.unwrap();
     assert_eq!(written.records + written.gone + written.failed, images.len() as u64);
@@ -204,15 +204,15 @@ async fn pictures_belong_to_their_name(seed: u64, count: usize, fatal: u32, fold
         let mark = format!("picture of {id};");
         assert!(bytes.windows(mark.len()).any(|part| part == mark.as_bytes()), "seed {seed}: {name}");
     }
-    let told = told.lock().unwrap();
-    let unrequested = told.iter().filter(|error| error.contains(NOT_REQUESTED)).count();
-    assert_eq!((told.len() - unrequested) as u64, written.failed);
+    let errors = errors.lock().unwrap();
+    let unrequested = errors.iter().filter(|error| error.contains(NOT_REQUESTED)).count();
+    assert_eq!((errors.len() - unrequested) as u64, written.failed);
 }
 
 fn first_picture() -> String {
-    let world = World::cyprus();
-    let drive = world.sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    world.images_of(drive).find(|shot| shot.has_picture() && !shot.is_gone()).unwrap().id()
+    let data = MockData::cyprus();
+    let sequence = data.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    sequence.images().find(|image| image.has_picture() && !image.is_gone()).unwrap().id()
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -223,13 +223,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn no_answer_gives_a_row_the_metadata_of_another(seed: u64, count in 2..120_usize, fatal in 0..12_u32) {
-        run(metadata_belongs_to_its_row(seed, count, fatal.saturating_sub(6)));
+    fn no_response_assigns_metadata_to_another_row(seed: u64, count in 2..120_usize, fatal in 0..12_u32) {
+        run(check_metadata(seed, count, fatal.saturating_sub(6)));
     }
 
     #[test]
-    fn no_answer_gives_a_picture_the_name_of_another(seed: u64, count in 2..60_usize, fatal in 0..24_u32) {
+    fn no_response_saves_a_picture_under_another_name(seed: u64, count in 2..60_usize, fatal in 0..24_u32) {
         let folder = tempfile::tempdir().unwrap();
-        run(pictures_belong_to_their_name(seed, count, fatal, folder.path()));
+        run(check_pictures(seed, count, fatal, folder.path()));
     }
 }

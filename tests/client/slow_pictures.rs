@@ -1,4 +1,4 @@
-//! Pictures that come slowly, and pictures that are redirected.
+//! Slow downloads and redirected downloads.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::support::{builder, metadata, names};
+use crate::support::{builder, metadata_record, names};
 
-/// A whole JPEG of about so many bytes.
+/// Returns a complete JPEG of about this many bytes.
 fn picture(bytes: usize) -> Vec<u8> {
     let mut jpeg = vec![0xff, 0xd8];
     while jpeg.len() < bytes {
-        // A comment.
+        // A comment segment.
         jpeg.extend([0xff, 0xfe, 0x10, 0x00]);
         jpeg.extend(std::iter::repeat_n(b'x', 0x1000 - 2));
     }
@@ -25,8 +25,8 @@ fn picture(bytes: usize) -> Vec<u8> {
     jpeg
 }
 
-/// Serves a picture in pieces of so many bytes, one a second; every request anew.
-async fn drip(body: Vec<u8>, piece: usize) -> String {
+/// Serves a picture in chunks of this many bytes, one per second.
+async fn serve_slowly(body: Vec<u8>, piece: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -53,13 +53,13 @@ async fn drip(body: Vec<u8>, piece: usize) -> String {
 
 async fn download(client: &Client, url: String) -> (u64, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let image = Metadata { thumb_256_url: Some(url), ..metadata("1463097064038568") };
+    let image = Metadata { thumb_256_url: Some(url), ..metadata_record("1463097064038568") };
     let sink = Box::new(ImageSink::new(client, folder.path()));
     (sink.drain(stream::iter([Ok(image)]).boxed()).await.unwrap().records, folder)
 }
 
-fn asking(base: &str, told: &Arc<Mutex<Vec<String>>>) -> Client {
-    let (base, told) = (base.trim_end_matches("/picture"), Arc::clone(told));
+fn client_of(base: &str, errors: &Arc<Mutex<Vec<String>>>) -> Client {
+    let (base, errors) = (base.trim_end_matches("/picture"), Arc::clone(errors));
     Client::builder()
         .token(Token::new(Sandbox::TOKEN).unwrap())
         .graph_url(base)
@@ -67,7 +67,7 @@ fn asking(base: &str, told: &Arc<Mutex<Vec<String>>>) -> Client {
         .max_attempts(2)
         .observer(Arc::new(move |event: &Event<'_>| {
             if let Event::Failed { error, .. } = event {
-                told.lock().unwrap().push(format!(
+                errors.lock().unwrap().push(format!(
                     "{} | {}",
                     error.chain(),
                     error.hint().unwrap_or_default()
@@ -79,42 +79,46 @@ fn asking(base: &str, told: &Arc<Mutex<Vec<String>>>) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steady_progress_is_never_too_old() {
-    let began = Instant::now();
-    let url = drip(picture(2_000_000), 1500).await;
-    let told = Arc::default();
-    let (records, folder) = download(&asking(&url, &told), url.clone()).await;
-    assert_eq!(records, 1, "{:?}", told.lock().unwrap());
-    assert!(began.elapsed() > Duration::from_mins(20), "{:?}", began.elapsed());
+async fn a_slow_but_steady_download_never_times_out() {
+    let started = Instant::now();
+    let url = serve_slowly(picture(2_000_000), 1500).await;
+    let errors = Arc::default();
+    let (records, folder) = download(&client_of(&url, &errors), url.clone()).await;
+    assert_eq!(records, 1, "{:?}", errors.lock().unwrap());
+    assert!(started.elapsed() > Duration::from_mins(20), "{:?}", started.elapsed());
     assert_eq!(names(folder.path()).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trickle_below_the_floor_fails() {
-    let began = Instant::now();
-    let url = drip(picture(2_000_000), 800).await;
-    let told = Arc::default();
-    let (records, folder) = download(&asking(&url, &told), url.clone()).await;
-    let told = told.lock().unwrap().join("\n");
+async fn a_download_below_the_minimum_rate_fails() {
+    let started = Instant::now();
+    let url = serve_slowly(picture(2_000_000), 800).await;
+    let errors = Arc::default();
+    let (records, folder) = download(&client_of(&url, &errors), url.clone()).await;
+    let errors = errors.lock().unwrap().join("\n");
     assert_eq!(records, 0);
-    assert!(told.contains("less than 1 KiB a second"), "{told}");
-    assert!(began.elapsed() < Duration::from_mins(4), "two attempts of a window each: {:?}", began.elapsed());
+    assert!(errors.contains("less than 1 KiB per second"), "{errors}");
+    assert!(
+        started.elapsed() < Duration::from_mins(4),
+        "two attempts of a window each: {:?}",
+        started.elapsed()
+    );
     assert!(names(folder.path()).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_that_is_not_followed_is_one_attempt_and_says_what_would_allow_it() {
+async fn an_unfollowed_redirect_is_one_attempt_with_a_hint() {
     let sandbox = Sandbox::start().await.unwrap();
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let heard = Arc::clone(&told);
+    let errors: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&errors);
     let client = builder(&sandbox)
         .observer(Arc::new(move |event: &Event<'_>| match event {
             Event::Failed { error, .. } => {
                 let advice = error.hint().unwrap_or_default();
-                heard.lock().unwrap().push(format!("{} | {advice}", error.chain()));
+                log.lock().unwrap().push(format!("{} | {advice}", error.chain()));
             }
             Event::Retry { .. } | Event::Concurrency { .. } => {
-                heard.lock().unwrap().push("pushes back".to_owned());
+                log.lock().unwrap().push("pushes back".to_owned());
             }
             _ => {}
         }))
@@ -122,21 +126,21 @@ async fn a_redirect_that_is_not_followed_is_one_attempt_and_says_what_would_allo
         .unwrap();
     let start = format!("{}/start", sandbox.images_url());
     for (to, requests, part) in [
-        ("https://cdn.evil.example/x", 1, "say `--allow-host cdn.evil.example`"),
-        ("http://10.0.0.1:8080/x", 1, "say `--allow-host 10.0.0.1`"),
-        ("https://scontent.fbcdn.net:8443/x", 1, "an `https:` one without a port"),
+        ("https://cdn.evil.example/x", 1, "pass `--allow-host cdn.evil.example`"),
+        ("http://10.0.0.1:8080/x", 1, "pass `--allow-host 10.0.0.1`"),
+        ("https://scontent.fbcdn.net:8443/x", 1, "must use `https:` without a port"),
         ("file:///etc/passwd", 1, "status 302"),
         ("/start", 1, "in a circle"),
         ("/start2", 2, "in a circle"),
     ] {
-        sandbox.clear_script();
+        sandbox.clear_rules();
         sandbox.clear_requests();
-        told.lock().unwrap().clear();
-        sandbox.script(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", to)));
+        errors.lock().unwrap().clear();
+        sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", to)));
         let (records, folder) = download(&client, start.clone()).await;
-        let told = told.lock().unwrap().join("\n");
+        let errors = errors.lock().unwrap().join("\n");
         assert_eq!(records, 0, "{to}");
-        assert!(told.contains(part) && !told.contains("pushes back"), "{to}: {told}");
+        assert!(errors.contains(part) && !errors.contains("pushes back"), "{to}: {errors}");
         assert_eq!(sandbox.requests_to(Host::Images).len(), requests, "{to}");
         assert!(names(folder.path()).is_empty());
     }

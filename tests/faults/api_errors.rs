@@ -1,5 +1,5 @@
-//! What the client does about every bad answer that the API is known to give: a row here for each row of the tables
-//! of tile host, Graph and image host, with what is asked again, after which pause, and what a person is told.
+//! The client's reaction to every known error response of the tile host, the Graph API and the image host:
+//! number of attempts, backoff, and message.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,32 +15,32 @@ use crate::support::{builder, names};
 
 const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 
-/// Attempts that the clients here make.
+/// Maximum number of attempts of the clients in this file.
 const ATTEMPTS: usize = 3;
 
-/// A pause that nobody waits out in a test: the request is given up when it begins.
-const LONG: Duration = Duration::from_secs(5);
+/// A longer wait ends the test of a request.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What an observer saw.
+/// An observer that records retries, waits and messages.
 #[derive(Default)]
-struct Watch {
+struct Recorder {
     waits: Mutex<Vec<Duration>>,
-    told: Mutex<Vec<String>>,
+    messages: Mutex<Vec<String>>,
     long: Notify,
 }
 
-impl Watch {
+impl Recorder {
     fn on_event(&self, event: &Event<'_>) {
         match event {
             Event::Retry { wait, .. } => {
                 self.waits.lock().unwrap().push(*wait);
-                if *wait > LONG {
+                if *wait > MAX_WAIT {
                     self.long.notify_one();
                 }
             }
             Event::Failed { error, .. } | Event::Gone { error, .. } => {
                 let advice = error.hint().unwrap_or_default();
-                self.told.lock().unwrap().push(format!("{} | {advice}", error.chain()));
+                self.messages.lock().unwrap().push(format!("{} | {advice}", error.chain()));
             }
             _ => {}
         }
@@ -51,25 +51,25 @@ impl Watch {
     }
 }
 
-fn watched(sandbox: &Sandbox) -> (Client, Arc<Watch>) {
-    let watch = Arc::new(Watch::default());
+fn recorded_client(sandbox: &Sandbox) -> (Client, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
     let observer = {
-        let watch = Arc::clone(&watch);
-        Arc::new(move |event: &Event<'_>| watch.on_event(event))
+        let recorder = Arc::clone(&recorder);
+        Arc::new(move |event: &Event<'_>| recorder.on_event(event))
     };
     let client = builder(sandbox)
         .max_attempts(u32::try_from(ATTEMPTS).unwrap())
         .stall_timeout(Duration::from_millis(150))
         .observer(observer)
         .build();
-    (client.unwrap(), watch)
+    (client.unwrap(), recorder)
 }
 
-/// What becomes of a request, or nothing if it waits for longer than a test can.
-async fn ended<T>(watch: &Watch, request: impl Future<Output = Result<T>>) -> Option<Result<T>> {
+/// Returns the result of a request, or `None` if it waits too long for a test.
+async fn outcome<T>(recorder: &Recorder, request: impl Future<Output = Result<T>>) -> Option<Result<T>> {
     tokio::select! {
-        ended = request => Some(ended),
-        () = watch.long.notified() => None,
+        outcome = request => Some(outcome),
+        () = recorder.long.notified() => None,
     }
 }
 
@@ -77,13 +77,13 @@ fn header(status: u16, name: &str, value: &str) -> Fault {
     Fault::status(status, "").header(name, value)
 }
 
-/// How a bad answer ends.
+/// The result of an error response.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Good,
-    /// RecordedRequest so often in all, then an error.
+    /// An error after this many requests in total.
     Fails(ErrorKind, usize),
-    /// Waits for at least so many seconds before it is asked again.
+    /// Waits at least this many seconds before the retry.
     Waits(u64),
 }
 use End::{Fails, Good, Waits};
@@ -92,13 +92,13 @@ use ErrorKind::{Auth, Blocked, Gone, Malformed, Rejected, TooLarge, Unavailable}
 const RETRIED: End = Fails(Unavailable, ATTEMPTS);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_bad_answer_of_the_tile_host() {
+async fn each_error_response_of_the_tile_host() {
     let water = "\u{1a}\u{9}\u{a}\u{5}water\u{78}\u{2}";
     let cases = [
         (Fault::Empty, Good, ""),
         (Fault::status(204, ""), Good, ""),
         (Fault::status(200, water), Good, ""),
-        (Fault::status(404, "no such tile"), Fails(Unavailable, ATTEMPTS), "no such tile"),
+        (Fault::status(404, "no such tile"), Fails(Unavailable, ATTEMPTS), "tile not found"),
         (Fault::status(400, ""), Fails(Auth, 1), "MAPILLARY_TOKEN"),
         (Fault::status(401, ""), Fails(Auth, 1), "MAPILLARY_TOKEN"),
         (Fault::status(403, ""), Fails(Auth, 1), "MAPILLARY_TOKEN"),
@@ -121,11 +121,11 @@ async fn each_bad_answer_of_the_tile_host() {
         (Fault::status(200, "no tile at all"), Fails(Malformed, ATTEMPTS), ""),
         (header(429, "retry-after", "30"), Waits(30), ""),
     ];
-    for (fault, end, told) in cases {
+    for (fault, end, expected_text) in cases {
         let sandbox = Sandbox::start().await.unwrap();
-        sandbox.script(Rule::on(Host::Tiles).fault(fault.clone()));
-        let (client, watch) = watched(&sandbox);
-        // As the walk asks: bytes that are no tile are an attempt that failed.
+        sandbox.add_rule(Rule::on(Host::Tiles).fault(fault.clone()));
+        let (client, recorder) = recorded_client(&sandbox);
+        // As in the walk: bytes that are no tile are a failed attempt.
         let source = streetflow::TileSource::within(&client, "33.360,35.160,33.361,35.161".parse().unwrap());
         let walk = async {
             match streetflow::Source::stream(source).next().await {
@@ -133,25 +133,25 @@ async fn each_bad_answer_of_the_tile_host() {
                 _ => Ok(()),
             }
         };
-        check(&sandbox, &watch, ended(&watch, walk).await, end, told, &format!("{fault:?}"));
+        check(&sandbox, &recorder, outcome(&recorder, walk).await, end, expected_text, &format!("{fault:?}"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_that_is_not_there_gets_longer_pauses_than_a_server_that_fails() {
+async fn a_missing_tile_gets_longer_backoff_than_a_server_error() {
     let sandbox = Sandbox::start().await.unwrap();
     let waits = async |status: u16| {
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(status, "")));
-        let (client, watch) = watched(&sandbox);
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(status, "")));
+        let (client, recorder) = recorded_client(&sandbox);
         client.tile(TILE).await.unwrap_err();
-        watch.longest()
+        recorder.longest()
     };
     assert!(waits(404).await > waits(500).await * 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_bad_answer_of_the_graph() {
+async fn each_error_response_of_the_graph_api() {
     let error = |status, code, subcode, message: &str| Fault::graph_error(status, code, subcode, message);
     let limit = "Application request limit reached";
     let gone = "Unsupported get request. Object with ID 'X' does not exist";
@@ -165,7 +165,7 @@ async fn each_bad_answer_of_the_graph() {
         (error(400, 100, Some(33), gone), Fails(Gone, 1), "does not exist"),
         (error(400, 100, None, "Tried accessing nonexisting field (x)"), Fails(Rejected, 1), "field (x)"),
         (error(500, 100, None, "Tried accessing nonexisting field (x)"), Fails(Rejected, 1), "field (x)"),
-        (error(500, 1, None, reduce), Fails(TooLarge, 1), "reduce"),
+        (error(500, 1, None, reduce), Fails(TooLarge, ATTEMPTS), "reduce"),
         (error(500, 2, None, "Service temporarily unavailable"), RETRIED, "temporarily"),
         (error(400, -2, Some(3_404_014), "Timeout"), RETRIED, "Timeout"),
         (error(403, 4, None, limit), Waits(60), ""),
@@ -183,57 +183,76 @@ async fn each_bad_answer_of_the_graph() {
         (Fault::status(503, ""), RETRIED, ""),
         (Fault::status(504, ""), RETRIED, ""),
         (header(429, "retry-after", "45"), Waits(45), ""),
-        (Fault::Html, Fails(Malformed, ATTEMPTS), "a page instead of JSON"),
+        (Fault::Html, Fails(Malformed, ATTEMPTS), "a web page instead of JSON"),
         (Fault::status(200, "{\"data\":[{\"id\":"), Fails(Malformed, ATTEMPTS), "EOF"),
         (Fault::Reset, RETRIED, ""),
         (Fault::Stall, RETRIED, "no byte for"),
         (Fault::Truncate(20), RETRIED, ""),
         (header(302, "location", "https://www.mapillary.com/login/"), Fails(Blocked, 1), "login"),
     ];
-    for (fault, end, told) in cases {
+    for (fault, end, expected_text) in cases {
         let sandbox = Sandbox::start().await.unwrap();
-        let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-        let (sequence, shot) =
-            (SequenceId::new(drive.id()).unwrap(), sandbox.world().images_of(drive).next().unwrap());
-        let image = Image { seq_id: sequence.clone(), img_id: ImageId::new(&shot.id()).unwrap() };
-        sandbox.script(Rule::on(Host::Graph).fault(fault.clone()));
-        let (client, watch) = watched(&sandbox);
+        let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+        let (sequence, image) = (SequenceId::new(sequence.id()).unwrap(), sequence.images().next().unwrap());
+        let image = Image { seq_id: sequence.clone(), img_id: ImageId::new(&image.id()).unwrap() };
+        sandbox.add_rule(Rule::on(Host::Graph).fault(fault.clone()));
+        let (client, recorder) = recorded_client(&sandbox);
         let listed = async { client.image_ids(&sequence).await.map(drop) };
-        check(&sandbox, &watch, ended(&watch, listed).await, end, told, &format!("list: {fault:?}"));
+        check(
+            &sandbox,
+            &recorder,
+            outcome(&recorder, listed).await,
+            end,
+            expected_text,
+            &format!("list: {fault:?}"),
+        );
         sandbox.clear_requests();
-        let (client, watch) = watched(&sandbox);
+        let (client, recorder) = recorded_client(&sandbox);
         let fetched = async { client.image(&image, &"width".parse()?).await.map(drop) };
-        // Of one image there is no less to ask for, so the demand is one that may pass.
-        let end = if let Fails(TooLarge, _) = end { Fails(TooLarge, ATTEMPTS) } else { end };
-        check(&sandbox, &watch, ended(&watch, fetched).await, end, told, &format!("image: {fault:?}"));
+        check(
+            &sandbox,
+            &recorder,
+            outcome(&recorder, fetched).await,
+            end,
+            expected_text,
+            &format!("image: {fault:?}"),
+        );
     }
 }
 
-fn check<T>(sandbox: &Sandbox, watch: &Watch, ended: Option<Result<T>>, end: End, told: &str, case: &str) {
-    let asked = sandbox.requests().len();
-    match (ended, end) {
-        (Some(Ok(_)), Good) => assert_eq!(asked, 1, "{case}"),
+fn check<T>(
+    sandbox: &Sandbox,
+    recorder: &Recorder,
+    outcome: Option<Result<T>>,
+    end: End,
+    expected_text: &str,
+    case: &str,
+) {
+    let sent = sandbox.requests().len();
+    match (outcome, end) {
+        (Some(Ok(_)), Good) => assert_eq!(sent, 1, "{case}"),
         (Some(Err(error)), Fails(kind, times)) => {
-            assert_eq!((error.kind(), asked), (kind, times), "{case}: {error:?}");
-            let words = format!("{} | {}", error.chain(), error.hint().unwrap_or_default());
-            assert!(words.contains(told), "{case}: {words}");
-            assert!(!words.contains("0123456789abcdef"), "{case}: the token shows");
+            assert_eq!((error.kind(), sent), (kind, times), "{case}: {error:?}");
+            let text = format!("{} | {}", error.chain(), error.hint().unwrap_or_default());
+            assert!(text.contains(expected_text), "{case}: {text}");
+            assert!(!text.contains("0123456789abcdef"), "{case}: the token shows");
         }
         (None, Waits(seconds)) => {
-            assert_eq!(asked, 1, "{case}");
-            assert!(watch.longest() >= Duration::from_secs(seconds), "{case}: {:?}", watch.longest());
+            assert_eq!(sent, 1, "{case}");
+            assert!(recorder.longest() >= Duration::from_secs(seconds), "{case}: {:?}", recorder.longest());
         }
-        (ended, end) => panic!("{case}: {:?} is not {end:?}", ended.map(|ended| ended.map(drop))),
+        (outcome, end) => panic!("{case}: {:?} is not {end:?}", outcome.map(|outcome| outcome.map(drop))),
     }
 }
 
 async fn with_urls(client: &Client, sandbox: &Sandbox, count: usize) -> Vec<Metadata> {
-    let world = sandbox.world();
-    let drive = world.sequences().iter().find(|drive| !drive.is_gone() && drive.image_count() > 20).unwrap();
-    let shots = world.images_of(drive).filter(|shot| shot.has_picture() && !shot.is_gone()).take(count);
-    let seq_id = SequenceId::new(drive.id()).unwrap();
-    let images: Vec<_> = shots
-        .map(|shot| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&shot.id()).unwrap() })
+    let data = sandbox.mock_data();
+    let sequence =
+        data.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 20).unwrap();
+    let images = sequence.images().filter(|image| image.has_picture() && !image.is_gone()).take(count);
+    let seq_id = SequenceId::new(sequence.id()).unwrap();
+    let images: Vec<_> = images
+        .map(|image| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&image.id()).unwrap() })
         .collect();
     let records = client.images(&images, &"thumb_256_url".parse().unwrap()).await.unwrap();
     let records: Vec<_> = records.into_iter().flatten().collect();
@@ -247,8 +266,8 @@ async fn download(client: &Client, folder: &std::path::Path, images: Vec<Metadat
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_bad_answer_of_the_image_host() {
-    // The fault, how often it is asked, whether a fresh URL is, and what is told if it never ends.
+async fn each_error_response_of_the_image_host() {
+    // Fault, number of requests, whether a fresh URL is requested, and the message if the fault stays.
     let cases = [
         (Fault::status(403, "URL signature expired"), 2, true, "URL signature expired"),
         (Fault::status(403, "URL signature mismatch"), 2, true, "URL signature mismatch"),
@@ -263,56 +282,59 @@ async fn each_bad_answer_of_the_image_host() {
         (Fault::Reset, ATTEMPTS, false, ""),
         (Fault::Stall, ATTEMPTS, false, "no byte for"),
     ];
-    for (fault, asked, fresh, told) in cases {
+    for (fault, sent, fresh, expected_text) in cases {
         let sandbox = Sandbox::start().await.unwrap();
-        let (client, watch) = watched(&sandbox);
+        let (client, recorder) = recorded_client(&sandbox);
         let images = with_urls(&client, &sandbox, 1).await;
         sandbox.clear_requests();
-        sandbox.script(Rule::on(Host::Images).fault(fault.clone()));
+        sandbox.add_rule(Rule::on(Host::Images).fault(fault.clone()));
         let folder = tempfile::tempdir().unwrap();
         let written = download(&client, folder.path(), images.clone()).await.unwrap();
         assert_eq!((written.records, written.failed), (0, 1), "{fault:?}");
-        assert_eq!(sandbox.requests_to(Host::Images).len(), asked, "{fault:?}");
+        assert_eq!(sandbox.requests_to(Host::Images).len(), sent, "{fault:?}");
         assert_eq!(sandbox.requests_to(Host::Graph).len(), usize::from(fresh), "{fault:?}");
-        let words = watch.told.lock().unwrap().concat();
-        assert!(words.contains(told), "{fault:?}: {words}");
+        let text = recorder.messages.lock().unwrap().concat();
+        assert!(text.contains(expected_text), "{fault:?}: {text}");
         assert!(names(folder.path()).is_empty(), "{fault:?}");
-        // Once only, and the picture is there all the same.
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Images).times(1).fault(fault.clone()));
+        // If the fault occurs once, the picture is still downloaded.
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Images).times(1).fault(fault.clone()));
         let written = download(&client, folder.path(), images).await.unwrap();
         assert_eq!((written.records, written.failed), (1, 0), "{fault:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_that_has_ended_is_not_tried_and_fresh_ones_come_in_batches() {
+async fn an_expired_url_is_not_requested_and_fresh_urls_come_in_batches() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.expire_urls_at(1);
-    let (client, watch) = watched(&sandbox);
+    let (client, recorder) = recorded_client(&sandbox);
     let images = with_urls(&client, &sandbox, 20).await;
     let folder = tempfile::tempdir().unwrap();
     let tokenless = Client::builder().graph_url(sandbox.graph_url()).observer(Arc::new({
-        let watch = Arc::clone(&watch);
-        move |event: &Event<'_>| watch.on_event(event)
+        let recorder = Arc::clone(&recorder);
+        move |event: &Event<'_>| recorder.on_event(event)
     }));
     let written = download(&tokenless.build().unwrap(), folder.path(), images.clone()).await.unwrap();
     assert_eq!((written.failed, sandbox.requests_to(Host::Images).len()), (20, 0));
-    let told = watch.told.lock().unwrap().remove(0);
-    assert!(told.contains("its URL has expired") && told.contains("MAPILLARY_TOKEN"), "{told}");
+    let expected_text = recorder.messages.lock().unwrap().remove(0);
+    assert!(
+        expected_text.contains("its URL has expired") && expected_text.contains("MAPILLARY_TOKEN"),
+        "{expected_text}"
+    );
 
     sandbox.expire_urls_at(u32::MAX);
     sandbox.clear_requests();
     let written = download(&client, folder.path(), images.clone()).await.unwrap();
     assert_eq!((written.records, written.failed), (20, 0));
-    assert_eq!(sandbox.requests_to(Host::Images).len(), 20, "the ended ones were not tried");
+    assert_eq!(sandbox.requests_to(Host::Images).len(), 20, "expired URLs were not requested");
     let batches = sandbox.requests_to(Host::Graph);
     assert!(
         batches.len() <= 3
-            && batches.iter().all(|asked| asked.param("fields").as_deref() == Some("thumb_256_url"))
+            && batches.iter().all(|request| request.param("fields").as_deref() == Some("thumb_256_url"))
     );
 
-    // A fresh URL that has ended too, an image that is gone meanwhile, and a token that is refused.
+    // A fresh URL that is expired too, an image that is deleted by now, and a rejected token.
     sandbox.expire_urls_at(1);
     let other = tempfile::tempdir().unwrap();
     let written = download(&client, other.path(), images.clone()).await.unwrap();
@@ -320,20 +342,20 @@ async fn a_url_that_has_ended_is_not_tried_and_fresh_ones_come_in_batches() {
     sandbox.expire_urls_at(u32::MAX);
     let lost = images[3].img_id.to_string();
     let gone = Fault::graph_error(400, 100, Some(33), "Unsupported get request");
-    sandbox.script(Rule::on(Host::Graph).path(&format!("/{lost}")).fault(gone));
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::MissingIds(vec![lost])));
+    sandbox.add_rule(Rule::on(Host::Graph).path(&format!("/{lost}")).fault(gone));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::MissingIds(vec![lost])));
     let written = download(&client, other.path(), images.clone()).await.unwrap();
     assert_eq!((written.records, written.gone, written.failed), (19, 1, 0));
     let wrong = builder(&sandbox).token(streetflow::Token::new("MLY|1|wrong").unwrap()).build().unwrap();
     let third = tempfile::tempdir().unwrap();
     let written = download(&wrong, third.path(), images).await.unwrap();
-    assert_eq!((written.records, written.failed), (0, 20), "those whose URL holds could still be had");
+    assert_eq!((written.records, written.failed), (0, 20), "pictures with a valid URL are downloaded");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_makes_no_storm_and_costs_no_crawl() {
+async fn an_outage_causes_no_retry_storm_and_does_not_fail_the_crawl() {
     let sandbox = Sandbox::start().await.unwrap();
-    let (client, watch) = watched(&sandbox);
+    let (client, recorder) = recorded_client(&sandbox);
     let images = with_urls(&client, &sandbox, 20).await;
     let many: Vec<_> = (0..400)
         .map(|number: u64| Metadata {
@@ -342,42 +364,42 @@ async fn an_outage_makes_no_storm_and_costs_no_crawl() {
         })
         .collect();
     sandbox.clear_requests();
-    sandbox.script(Rule::on(Host::Images).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(503, "")));
     let folder = tempfile::tempdir().unwrap();
     tokio::select! {
         _ = download(&client, folder.path(), many) => panic!("an outage is waited out"),
-        () = watch.long.notified() => {}
+        () = recorder.long.notified() => {}
     }
-    let asked = sandbox.requests().len();
-    // Twice what may be under way at once, and the reserve of a host in trouble.
-    assert!(asked <= 64 * 2 + 110, "{asked} requests");
+    let sent = sandbox.requests().len();
+    // Twice the concurrency, plus the retry budget of a failing host.
+    assert!(sent <= 64 * 2 + 110, "{sent} requests");
     let last = sandbox.requests().last().unwrap().in_flight;
     assert!(last <= 8, "{last} at once at the end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn near_the_end_of_the_allowance_requests_keep_their_distance() {
+async fn requests_slow_down_near_the_usage_limit() {
     let sandbox = Sandbox::start().await.unwrap();
-    let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    let sequence = SequenceId::new(drive.id()).unwrap();
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    let sequence = SequenceId::new(sequence.id()).unwrap();
+    let expected_text = Arc::new(Mutex::new(Vec::new()));
     let client = builder(&sandbox).observer(Arc::new({
-        let told = Arc::clone(&told);
+        let expected_text = Arc::clone(&expected_text);
         move |event: &Event<'_>| {
             if let Event::ApiUsage { percent, .. } = event {
-                told.lock().unwrap().push(*percent);
+                expected_text.lock().unwrap().push(*percent);
             }
         }
     }));
     let client = client.build().unwrap();
     let full =
         Fault::status(200, "{\"data\":[]}").header("x-app-usage", "{\"call_count\":86,\"total_time\":3}");
-    sandbox.script(Rule::on(Host::Graph).times(4).fault(full));
+    sandbox.add_rule(Rule::on(Host::Graph).times(4).fault(full));
     for _ in 0..6 {
         client.image_ids(&sequence).await.ok();
     }
-    let at: Vec<_> = sandbox.requests().iter().map(|asked| asked.at).collect();
+    let at: Vec<_> = sandbox.requests().iter().map(|request| request.at).collect();
     let gaps: Vec<_> = at.windows(2).map(|pair| pair[1].checked_sub(pair[0]).unwrap()).collect();
     assert!(gaps[1..4].iter().all(|gap| *gap >= Duration::from_millis(140)), "{gaps:?}");
-    assert_eq!(*told.lock().unwrap(), [86.0; 4]);
+    assert_eq!(*expected_text.lock().unwrap(), [86.0; 4]);
 }

@@ -1,4 +1,4 @@
-//! Flows: policies, taps, ends.
+//! Flows: error policies, taps, and ways to end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use streetflow::{
     Written, async_trait,
 };
 
-use crate::support::{eventually, failure, image, images, names};
+use crate::support::{eventually, failure, image_record, image_records, names};
 
-/// Takes everything and counts it.
+/// A sink that counts all records.
 struct Count;
 
 #[async_trait]
@@ -24,16 +24,16 @@ impl Sink<Image> for Count {
 }
 
 fn numbered(count: u64) -> impl futures::Stream<Item = Result<Image>> + Send + 'static {
-    stream::iter(images(count).map(Ok).collect::<Vec<_>>())
+    stream::iter(image_records(count).map(Ok).collect::<Vec<_>>())
 }
 
 fn with_failures() -> impl futures::Stream<Item = Result<Image>> + Send + 'static {
     let gone = Error::new(ErrorKind::Gone, "fetch").with_subject("2");
-    stream::iter(vec![Ok(image("1")), Err(gone), Err(failure("3")), Ok(image("4"))])
+    stream::iter(vec![Ok(image_record("1")), Err(gone), Err(failure("3")), Ok(image_record("4"))])
 }
 
 #[tokio::test]
-async fn what_is_gone_is_counted_and_what_failed_stops_the_flow_unless_it_is_skipped() {
+async fn gone_records_are_counted_and_failures_stop_the_flow_unless_skipped() {
     let error = Flow::from(with_failures()).into_sink(Count).await.unwrap_err();
     assert_eq!(error.subject(), Some("3"));
     let report = Flow::from(with_failures()).on_error(OnError::Skip).into_sink(Count).await.unwrap();
@@ -42,13 +42,13 @@ async fn what_is_gone_is_counted_and_what_failed_stops_the_flow_unless_it_is_ski
 
 #[tokio::test]
 async fn a_fatal_error_is_not_skipped() {
-    let fatal = stream::iter(vec![Ok(image("1")), Err(Error::new(ErrorKind::Auth, "ask"))]);
+    let fatal = stream::iter(vec![Ok(image_record("1")), Err(Error::new(ErrorKind::Auth, "ask"))]);
     let error = Flow::from(fatal).on_error(OnError::Skip).into_sink(Count).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Auth);
 }
 
 #[tokio::test]
-async fn filter_take_and_dedup_leave_the_rest_alone() {
+async fn filter_take_and_dedup_pass_errors_through() {
     let doubled = numbered(10)
         .flat_map(|item| stream::iter([Ok(item.unwrap()), Err(failure("x"))]))
         .chain(numbered(10));
@@ -64,7 +64,7 @@ async fn filter_take_and_dedup_leave_the_rest_alone() {
 }
 
 #[tokio::test]
-async fn observers_hear_of_each_record_and_of_each_failure_once() {
+async fn observers_get_each_record_and_each_failure_once() {
     let tally = Arc::new(Tally::default());
     let report = Flow::from(with_failures())
         .observe(Step::IMAGES, tally.clone())
@@ -90,7 +90,7 @@ async fn a_tap_gets_every_record_and_commits_with_the_flow() {
 }
 
 #[tokio::test]
-async fn a_tap_sees_no_errors_and_the_flow_still_does() {
+async fn a_tap_gets_no_errors_but_the_flow_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tap.csv");
     let flow = Flow::from(with_failures()).tap(CsvSink::create(&path)).on_error(OnError::Skip);
@@ -98,13 +98,13 @@ async fn a_tap_sees_no_errors_and_the_flow_still_does() {
     assert_eq!((report.taps[0].records, report.failed, report.gone), (2, 1, 1));
 }
 
-/// A stage that reads far ahead of its consumer, as those that send requests do.
+/// A stage that prefetches, like the stages that send requests.
 fn read_ahead(records: RecordStream<Image>) -> RecordStream<Image> {
     records.map(|item| async { item }).buffered(1000).boxed()
 }
 
 #[tokio::test]
-async fn a_flow_that_fails_leaves_no_tap_behind_even_where_the_end_was_in_sight() {
+async fn a_failed_flow_aborts_its_taps_even_near_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let failing = numbered(500).chain(stream::iter([Err(Error::new(ErrorKind::Blocked, "ask"))]));
     let flow = Flow::from(failing).tap(CsvSink::create(folder.path().join("tap.csv"))).then(read_ahead);
@@ -113,7 +113,7 @@ async fn a_flow_that_fails_leaves_no_tap_behind_even_where_the_end_was_in_sight(
 }
 
 #[tokio::test]
-async fn a_tap_that_fails_is_the_flows_error() {
+async fn the_error_of_a_tap_is_the_error_of_the_flow() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
     let tap = CsvSink::create(folder.path().join("file/tap.csv"));
@@ -127,15 +127,15 @@ async fn a_stopped_flow_commits_its_taps_to_the_last_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tap.csv");
     let endless = numbered(1000).chain(stream::pending());
-    let soon = tokio::time::sleep(Duration::from_secs(2));
-    let report = Flow::from(endless).tap(CsvSink::create(&path)).until(soon).into_sink(Count).await.unwrap();
+    let stop = tokio::time::sleep(Duration::from_secs(2));
+    let report = Flow::from(endless).tap(CsvSink::create(&path)).until(stop).into_sink(Count).await.unwrap();
     assert!(report.stopped);
     assert_eq!((report.records, report.taps[0].records), (1000, 1000));
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1001);
 }
 
 #[tokio::test]
-async fn a_dropped_flow_leaves_no_tap_behind() {
+async fn a_dropped_flow_aborts_its_taps() {
     let folder = tempfile::tempdir().unwrap();
     let endless = numbered(1000).chain(stream::pending());
     let running = Flow::from(endless).tap(CsvSink::create(folder.path().join("tap.csv"))).into_sink(Count);
@@ -153,7 +153,7 @@ async fn a_flow_is_a_stream_and_commits_its_taps_at_its_end() {
 }
 
 #[tokio::test]
-async fn a_flow_as_a_stream_abandons_its_taps_after_a_fatal_error() {
+async fn a_flow_as_a_stream_aborts_its_taps_after_a_fatal_error() {
     let folder = tempfile::tempdir().unwrap();
     let failing = numbered(500).chain(stream::iter([Err(Error::new(ErrorKind::Blocked, "ask"))]));
     let items: Vec<_> =
@@ -163,21 +163,21 @@ async fn a_flow_as_a_stream_abandons_its_taps_after_a_fatal_error() {
 }
 
 #[tokio::test]
-async fn the_echo_of_a_signal_is_no_failure() {
-    // The record that is being made when the signal comes ends as interrupted, as requests of a stopped client do.
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let mut tell = Some(tell);
+async fn interrupted_records_after_a_signal_are_no_failures() {
+    // The record in progress ends as interrupted, like a request of a stopped client.
+    let (signal, received) = tokio::sync::oneshot::channel();
+    let mut signal = Some(signal);
     let echo = stream::poll_fn(move |_| {
-        tell.take().unwrap().send(()).unwrap();
+        signal.take().unwrap().send(()).unwrap();
         std::task::Poll::Ready(Some(Err(Error::new(ErrorKind::Interrupted, "ask"))))
     });
-    let flow = Flow::from(numbered(5).chain(echo)).until(async { told.await.unwrap() });
+    let flow = Flow::from(numbered(5).chain(echo)).until(async { received.await.unwrap() });
     let report = flow.into_sink(Count).await.unwrap();
     assert_eq!((report.records, report.stopped), (5, true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signal_ends_a_flow_at_its_time_and_not_before() {
+async fn a_signal_ends_a_flow_only_when_it_fires() {
     let slow = numbered(1000).then(|item| async {
         tokio::time::sleep(Duration::from_secs(10)).await;
         item
@@ -192,7 +192,7 @@ async fn a_signal_ends_a_flow_at_its_time_and_not_before() {
 }
 
 #[test]
-fn public_types_go_from_thread_to_thread() {
+fn public_types_are_send_and_sync() {
     fn send<T: Send>() {}
     fn sync<T: Send + Sync + Clone>() {}
     send::<Flow<Image>>();

@@ -13,7 +13,7 @@ use streetflow::{
     Result, Sink, Source, TableSource, Written,
 };
 
-use crate::support::{eventually, failure, images, metadata, names, odd_metadata};
+use crate::support::{eventually, failure, image_records, metadata_record, names, odd_metadata};
 
 fn all_fields() -> Fields {
     Fields::known().join(",").parse().unwrap()
@@ -21,11 +21,11 @@ fn all_fields() -> Fields {
 
 /// A record with an odd value in every column, and one with none but the key.
 fn odd_records() -> Vec<Metadata> {
-    vec![odd_metadata(), metadata("1")]
+    vec![odd_metadata(), metadata_record("1")]
 }
 
 fn many() -> impl Iterator<Item = Metadata> {
-    images(100_000).map(|image| Metadata { img_id: image.img_id, ..Metadata::default() })
+    image_records(100_000).map(|image| Metadata { img_id: image.img_id, ..Metadata::default() })
 }
 
 async fn drain(
@@ -226,7 +226,7 @@ async fn a_full_disk_is_an_output_error_with_advice_and_leaves_nothing() {
         let sink = full_disk(&folder.path().join("table"), room, *format);
         let error = drain(sink, many().map(Ok)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{format}");
-        assert!(error.hint().unwrap_or_default().contains("make room"), "{format}: {}", error.chain());
+        assert!(error.hint().unwrap_or_default().contains("free some space"), "{format}: {}", error.chain());
         eventually("nothing is left", || names(folder.path()).is_empty()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Tables as people bring them.
+//! Tables as users and other tools write them.
 
 use futures::{StreamExt, TryStreamExt};
 use streetflow::{
@@ -22,21 +22,21 @@ async fn order_extra_columns_bom_crlf_and_quotes_do_not_matter() {
     assert_eq!(images.len(), 2);
 }
 
-/// Gives a few bytes at a time, as a pipe may.
-struct Drops(std::io::Cursor<Vec<u8>>, usize);
+/// A reader that returns a few bytes at a time, like a pipe.
+struct SmallReads(std::io::Cursor<Vec<u8>>, usize);
 
-impl std::io::Read for Drops {
+impl std::io::Read for SmallReads {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = self.1.min(buffer.len());
-        self.0.read(&mut buffer[..most])
+        let len = self.1.min(buffer.len());
+        self.0.read(&mut buffer[..len])
     }
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_may_come_in_drops() {
+async fn a_byte_order_mark_can_arrive_in_several_reads() {
     for size in 1..6 {
         let text = "\u{feff}seq_id,img_id\r\na,1\r\nb,2\r\n";
-        let drops = Drops(std::io::Cursor::new(text.as_bytes().to_vec()), size);
+        let drops = SmallReads(std::io::Cursor::new(text.as_bytes().to_vec()), size);
         let images: Vec<Image> =
             CsvSource::new("a pipe", drops).unwrap().stream().try_collect().await.unwrap();
         assert_eq!(images.len(), 2, "{size} bytes at a time");
@@ -44,7 +44,7 @@ async fn a_byte_order_mark_may_come_in_drops() {
 }
 
 #[tokio::test]
-async fn a_table_without_the_column_is_refused_by_name() {
+async fn a_table_without_the_key_column_is_rejected_by_name() {
     for text in ["img_id,id\n1,2\n", "", "\n\n", "seq\nabc\n"] {
         let error = rows::<Image>(text).await.pop().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{text:?}");
@@ -55,7 +55,7 @@ async fn a_table_without_the_column_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_wrong_from_its_first_row_on_is_refused() {
+async fn a_table_with_a_bad_first_row_is_rejected() {
     for (text, why) in [
         ("seq_id,img_id,width\na,1\n", "line 2 has 2 cells, the header names 3"),
         ("seq_id,img_id\na,1.463e15\n", "loses digits"),
@@ -71,11 +71,11 @@ async fn a_table_that_is_wrong_from_its_first_row_on_is_refused() {
 }
 
 #[tokio::test]
-async fn a_bad_row_further_down_is_named_and_the_next_one_follows() {
+async fn a_later_bad_row_is_named_and_skipped() {
     let items = rows::<Metadata>("img_id,width\n1,10\n2,wide\n3\n4,40\n").await;
     let chains: Vec<_> = items.iter().map(|item| item.as_ref().err().map(streetflow::Error::chain)).collect();
     assert!(
-        chains[1].as_ref().unwrap().contains("line 3, column `width`: `wide`: it is not a whole number"),
+        chains[1].as_ref().unwrap().contains("line 3, column `width`: `wide`: it is not a 32-bit integer"),
         "{chains:?}"
     );
     assert!(chains[2].as_ref().unwrap().contains("line 4 has 1 cells"), "{chains:?}");
@@ -84,13 +84,13 @@ async fn a_bad_row_further_down_is_named_and_the_next_one_follows() {
 }
 
 #[tokio::test]
-async fn a_table_with_a_header_only_is_an_empty_one() {
+async fn a_table_with_only_a_header_is_empty() {
     assert!(rows::<Sequence>("org_id,seq_id\n").await.is_empty());
     assert!(rows::<Sequence>("seq_id").await.is_empty());
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_and_a_folder_are_named() {
+async fn a_missing_file_and_a_folder_are_errors_with_their_names() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("none.csv"), folder.path().to_owned()] {
         let error = CsvSource::<Image>::open(&path).err().unwrap();
@@ -100,7 +100,7 @@ async fn a_file_that_is_not_there_and_a_folder_are_named() {
 }
 
 #[tokio::test]
-async fn a_million_rows_stream_without_being_held() {
+async fn a_million_rows_stream_in_constant_memory() {
     let rows = (0..1_000_000).map(|n| format!("{n},a\n"));
     let text = Lines { rows, rest: Vec::new(), header: Some("img_id,seq_id\n") };
     let count =
@@ -108,7 +108,7 @@ async fn a_million_rows_stream_without_being_held() {
     assert_eq!(count.await.unwrap(), 1_000_000);
 }
 
-/// Makes rows as they are read.
+/// A reader that generates rows on demand.
 struct Lines<I> {
     rows: I,
     rest: Vec<u8>,
@@ -129,7 +129,7 @@ impl<I: Iterator<Item = String>> std::io::Read for Lines<I> {
 }
 
 #[tokio::test]
-async fn a_quote_that_is_never_closed_ends_in_an_error_not_in_all_memory() {
+async fn an_unclosed_quote_is_an_error_in_bounded_memory() {
     let endless = std::io::Read::chain(
         "seq_id,img_id\n\"a".as_bytes(),
         Lines { rows: std::iter::repeat("x,y\n".to_owned()), rest: Vec::new(), header: None },
@@ -139,20 +139,20 @@ async fn a_quote_that_is_never_closed_ends_in_an_error_not_in_all_memory() {
 }
 
 #[tokio::test]
-async fn half_a_point_is_told() {
+async fn a_longitude_without_a_latitude_is_reported() {
     let rows: Vec<Result<Metadata>> = rows("img_id,lon,lat\n0,,\n1,33.5,\n2,33.5,35.1\n3,,35.1\n").await;
     let places: Vec<_> = rows.iter().map(|row| row.as_ref().ok().map(|row| row.geometry.is_some())).collect();
     assert_eq!(places, [Some(false), None, Some(true), None]);
-    assert!(rows[1].as_ref().unwrap_err().chain().contains("line 3: it has one half of a place"));
+    assert!(rows[1].as_ref().unwrap_err().chain().contains("line 3: it has only one coordinate"));
 }
 
 #[tokio::test]
-async fn a_csv_that_ends_within_a_quote_or_begins_again_is_told() {
+async fn a_csv_file_that_ends_in_a_quote_or_repeats_its_header_is_reported() {
     let text = format!("img_id,make\n1,a\n2,\"GoPro\n{}", "3,b\n".repeat(100));
     let items: Vec<Result<Metadata>> = rows(&text).await;
     let error = items.last().unwrap().as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.chain().contains("not closed"), "{}", error.chain());
+    assert!(error.chain().contains("unclosed quote"), "{}", error.chain());
     let fine: Vec<Result<Metadata>> = rows("img_id,make\n1,\"a \"\"b\"\"\nc\"\n").await;
     assert!(fine[0].is_ok() && fine.len() == 1);
     let twice: Vec<Result<Sequence>> = rows("org_id,seq_id\n1,a\norg_id,seq_id\n2,b\n").await;
@@ -161,7 +161,7 @@ async fn a_csv_that_ends_within_a_quote_or_begins_again_is_told() {
 }
 
 #[tokio::test]
-async fn absent_numbers_times_and_ids_of_other_tools_are_understood_or_told() {
+async fn missing_values_times_and_ids_of_other_tools_are_read_or_reported() {
     let good =
         "img_id,width,captured_at,altitude\n1,NaN,2023-12-10 11:43:46+00:00,nan\n2,2560.0,1.702208626e12,1\n";
     let images: Vec<Metadata> = rows(good).await.into_iter().collect::<Result<_>>().unwrap();
@@ -183,7 +183,7 @@ async fn absent_numbers_times_and_ids_of_other_tools_are_understood_or_told() {
 }
 
 #[tokio::test]
-async fn a_geometry_fills_the_place_unless_it_is_a_copy() {
+async fn a_geometry_sets_the_coordinates_unless_it_is_a_copy() {
     let feature = |more: &str| {
         format!(
             r#"{{"type":"Feature","id":"1","geometry":{{"type":"Point","coordinates":[33.5,35.0]}},"properties":{{{more}}}}}"#
@@ -209,7 +209,7 @@ async fn features(text: &str) -> Vec<Result<Metadata>> {
 }
 
 #[tokio::test]
-async fn features_of_other_tools_are_understood() {
+async fn features_of_other_tools_are_read() {
     let text = concat!(
         r#"{"type":"Feature","id":26774514888887982,"geometry":{"type":"Point","coordinates":[33.5,35.0,12.5]},"properties":null,"bbox":[1,2,3,4]}"#,
         "\r\n",
@@ -223,11 +223,11 @@ async fn features_of_other_tools_are_understood() {
     assert_eq!((images[1].img_id.as_str(), images[1].width), ("2", Some(2560)));
     assert_eq!((images[1].is_pano, images[1].captured_at), (Some(true), Some(1_500_000_000_000)));
     assert_eq!(images[1].camera_parameters, Some(vec![0.5, 1.0]));
-    assert_eq!(images[2].geometry, here, "columns of its own go before the geometry");
+    assert_eq!(images[2].geometry, here, "own columns have priority over the geometry");
 }
 
 #[tokio::test]
-async fn a_feature_that_is_no_good_costs_itself_and_names_itself() {
+async fn a_bad_feature_is_named_and_skipped() {
     let good = r#"{"type":"Feature","id":"1","geometry":null,"properties":{}}"#;
     for (bad, why) in [
         (r#"{"type":"Feature","id":1.463e15,"geometry":null,"properties":{}}"#, "loses digits"),
@@ -241,7 +241,10 @@ async fn a_feature_that_is_no_good_costs_itself_and_names_itself() {
             r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":"wide"}}"#,
             "column `width`: `wide`",
         ),
-        (r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":3000000000}}"#, "32 bits"),
+        (
+            r#"{"type":"Feature","id":"2","geometry":null,"properties":{"width":3000000000}}"#,
+            "32-bit integer",
+        ),
         (
             r#"{"type":"Feature","id":"2","geometry":{"type":"LineString","coordinates":[[1,2],[3,4]]},"properties":{}}"#,
             "a Point",
@@ -258,7 +261,7 @@ async fn a_feature_that_is_no_good_costs_itself_and_names_itself() {
         let chain = error.chain();
         assert!(chain.contains("feature 2") && chain.contains(why), "{chain}");
         assert!(!chain.contains('\u{1b}') && chain.len() < 500, "{chain}");
-        // At the top it is the whole file that is wrong.
+        // An error at the top level is an error of the whole file.
         let error = features(&format!("{bad}\n{good}\n")).await.remove(0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{bad}");
     }
@@ -267,7 +270,7 @@ async fn a_feature_that_is_no_good_costs_itself_and_names_itself() {
 }
 
 #[tokio::test]
-async fn a_feature_whose_id_stands_beside_its_properties_still_needs_the_others() {
+async fn a_feature_with_a_top_level_id_still_needs_the_other_properties() {
     let feature = |properties: &str| {
         format!(r#"{{"type":"Feature","id":"1","geometry":null,"properties":{properties}}}"#)
     };
@@ -280,7 +283,7 @@ async fn a_feature_whose_id_stands_beside_its_properties_still_needs_the_others(
 }
 
 #[tokio::test]
-async fn the_ending_of_the_name_tells_the_format() {
+async fn the_file_extension_sets_the_format() {
     let folder = tempfile::tempdir().unwrap();
     let feature = r#"{"type":"Feature","id":"1","geometry":null,"properties":{}}"#;
     for (name, text) in [

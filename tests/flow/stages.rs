@@ -1,4 +1,4 @@
-//! Listing and fetching: order, gaps, what is gone, how often is asked.
+//! Listing and fetching: order, missing items, deleted items, number of requests.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use streetflow::{
 };
 use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
-use crate::support::{builder, client, failure, image, sequence};
+use crate::support::{builder, client, failure, image_record, sequence_record};
 
-/// The images of the first sequences of the world, gone ones left out.
+/// Returns the existing images of the first sequences of the mock data.
 fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
-    let world = sandbox.world();
-    let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
-    let images = drives.flat_map(|drive| {
-        let ids = world.images_of(drive).filter(|shot| !shot.is_gone()).map(|shot| shot.id());
+    let data = sandbox.mock_data();
+    let sequences = data.sequences().iter().filter(|sequence| !sequence.is_gone());
+    let images = sequences.flat_map(|sequence| {
+        let ids = sequence.images().filter(|image| !image.is_gone()).map(|image| image.id());
         ids.map(|id| Image {
-            seq_id: SequenceId::new(drive.id()).unwrap(),
+            seq_id: SequenceId::new(sequence.id()).unwrap(),
             img_id: ImageId::new(&id).unwrap(),
         })
     });
@@ -35,34 +35,34 @@ fn ids(records: &[Result<Metadata>]) -> Vec<&str> {
     records.iter().map(|record| record.as_ref().unwrap().img_id.as_str()).collect()
 }
 
-/// How often each image was answered, singly or in a batch.
-fn answers(asked: &[RecordedRequest]) -> HashMap<String, usize> {
-    let mut answers = HashMap::new();
-    for one in asked.iter().filter(|asked| asked.status == Some(200)) {
+/// Counts the responses with each image, alone or in a batch.
+fn count_responses(requests: &[RecordedRequest]) -> HashMap<String, usize> {
+    let mut count_responses = HashMap::new();
+    for one in requests.iter().filter(|request| request.status == Some(200)) {
         let single = one.path.trim_start_matches('/').to_owned();
         for id in if one.ids().is_empty() { vec![single] } else { one.ids() } {
-            *answers.entry(id).or_insert(0) += 1;
+            *count_responses.entry(id).or_insert(0) += 1;
         }
     }
-    answers
+    count_responses
 }
 
 #[tokio::test]
-async fn images_come_in_capture_order_sequence_by_sequence() {
+async fn images_are_in_capture_order_sequence_by_sequence() {
     let sandbox = Sandbox::start().await.unwrap();
-    // The first sequence's answer comes last.
-    let first = sandbox.world().sequences()[0].id().to_owned();
-    sandbox.script(
+    // The response for the first sequence arrives last.
+    let first = sandbox.mock_data().sequences()[0].id().to_owned();
+    sandbox.add_rule(
         Rule::on(Host::Graph).query("sequence_id", &first).fault(Fault::Delay(Duration::from_millis(200))),
     );
-    let drives = &sandbox.world().sequences()[..20];
-    let expected: Vec<String> = drives
+    let sequences = &sandbox.mock_data().sequences()[..20];
+    let expected: Vec<String> = sequences
         .iter()
-        .filter(|drive| !drive.is_gone())
-        .flat_map(|drive| sandbox.world().images_of(drive))
-        .map(|shot| shot.id())
+        .filter(|sequence| !sequence.is_gone())
+        .flat_map(|sequence| sequence.images())
+        .map(|image| image.id())
         .collect();
-    let sequences: Vec<_> = drives.iter().map(|drive| Ok(sequence(drive))).collect();
+    let sequences: Vec<_> = sequences.iter().map(|sequence| Ok(sequence_record(sequence))).collect();
     let listed: Vec<Result<Image>> =
         ListImages::new(&client(&sandbox)).apply(stream::iter(sequences).boxed()).collect().await;
     let good: Vec<_> = listed.iter().flatten().map(|image| image.img_id.to_string()).collect();
@@ -70,15 +70,21 @@ async fn images_come_in_capture_order_sequence_by_sequence() {
 }
 
 #[tokio::test]
-async fn a_sequence_that_exists_no_longer_is_one_gone_error_at_the_end() {
+async fn a_deleted_sequence_is_one_gone_error_at_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
-    let world = sandbox.world();
-    let gone = world.sequences().iter().find(|drive| drive.is_gone()).unwrap();
-    let there = world.sequences().iter().find(|drive| !drive.is_gone() && drive.image_count() > 1).unwrap();
-    let sequences = vec![Ok(sequence(there)), Ok(sequence(gone)), Err(failure("x")), Ok(sequence(there))];
+    let data = sandbox.mock_data();
+    let gone = data.sequences().iter().find(|sequence| sequence.is_gone()).unwrap();
+    let existing =
+        data.sequences().iter().find(|sequence| !sequence.is_gone() && sequence.image_count() > 1).unwrap();
+    let sequences = vec![
+        Ok(sequence_record(existing)),
+        Ok(sequence_record(gone)),
+        Err(failure("x")),
+        Ok(sequence_record(existing)),
+    ];
     let listed: Vec<Result<Image>> =
         ListImages::new(&client(&sandbox)).apply(stream::iter(sequences).boxed()).collect().await;
-    let count = there.image_count() as usize;
+    let count = existing.image_count() as usize;
     assert_eq!(listed.len(), 2 * count + 2);
     assert_eq!(listed[count].as_ref().unwrap_err().subject(), Some("x"), "errors pass in place");
     let error = listed[2 * count + 1].as_ref().unwrap_err();
@@ -86,18 +92,18 @@ async fn a_sequence_that_exists_no_longer_is_one_gone_error_at_the_end() {
 }
 
 #[tokio::test]
-async fn rows_stand_in_input_order_and_nothing_is_asked_twice() {
+async fn rows_are_in_input_order_and_nothing_is_requested_twice() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 1234);
     let records = fetch(&client(&sandbox), images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records), images.iter().map(|image| image.img_id.as_str()).collect::<Vec<_>>());
-    let asked = sandbox.requests_to(Host::Graph);
-    assert_eq!(asked.len(), 1234_usize.div_ceil(50));
-    assert!(answers(&asked).values().all(|times| *times == 1));
+    let requests = sandbox.requests_to(Host::Graph);
+    assert_eq!(requests.len(), 1234_usize.div_ceil(50));
+    assert!(count_responses(&requests).values().all(|times| *times == 1));
 }
 
 #[tokio::test]
-async fn every_field_arrives_as_the_graph_says_it() {
+async fn every_field_equals_that_of_the_graph_api() {
     let sandbox = Sandbox::start().await.unwrap();
     let fields: Fields = Fields::known().join(",").parse().unwrap();
     let images = present(&sandbox, 30);
@@ -112,17 +118,17 @@ async fn every_field_arrives_as_the_graph_says_it() {
         assert_eq!(record.attribution, Some(format!("© {author} / Mapillary, CC BY-SA 4.0")));
         let page = format!("https://www.mapillary.com/app/?pKey={}", record.img_id);
         assert_eq!(record.page_url, Some(page));
-        let json = sandbox.json(record.img_id.as_str(), &fields.to_string()).unwrap();
-        let said: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let json = sandbox.image_json(record.img_id.as_str(), &fields.to_string()).unwrap();
+        let stderr: serde_json::Value = serde_json::from_str(&json).unwrap();
         let made = ["attribution", "page_url"];
         let columns = Metadata::COLUMNS.iter().filter(|column| !made.contains(&column.name));
         for column in columns.filter(|column| column.field.is_some()) {
             let field = column.field.unwrap();
             let value = match column.name {
-                "lon" | "computed_lon" => said[field]["coordinates"][0].clone(),
-                "lat" | "computed_lat" => said[field]["coordinates"][1].clone(),
-                name if name == field => said[field].clone(),
-                name => said[field][name.strip_prefix(field).unwrap().trim_start_matches('_')].clone(),
+                "lon" | "computed_lon" => stderr[field]["coordinates"][0].clone(),
+                "lat" | "computed_lat" => stderr[field]["coordinates"][1].clone(),
+                name if name == field => stderr[field].clone(),
+                name => stderr[field][name.strip_prefix(field).unwrap().trim_start_matches('_')].clone(),
             };
             let expected = match value {
                 serde_json::Value::Null => String::new(),
@@ -134,83 +140,86 @@ async fn every_field_arrives_as_the_graph_says_it() {
                 }
                 other => other.to_string(),
             };
-            let got = (column.get)(record).to_string();
+            let actual = (column.get)(record).to_string();
             let numbers = |text: &str| serde_json::from_str::<Vec<f64>>(text).ok();
-            let same = numbers(&got).is_some() && numbers(&got) == numbers(&expected)
-                || match (got.parse::<f64>(), expected.parse::<f64>()) {
-                    (Ok(got), Ok(expected)) => got.to_bits() == expected.to_bits(),
-                    _ => got == expected,
+            let same = numbers(&actual).is_some() && numbers(&actual) == numbers(&expected)
+                || match (actual.parse::<f64>(), expected.parse::<f64>()) {
+                    (Ok(actual), Ok(expected)) => actual.to_bits() == expected.to_bits(),
+                    _ => actual == expected,
                 };
-            assert!(same, "{}: {got} is not {expected}", column.name);
+            assert!(same, "{}: {actual} is not {expected}", column.name);
         }
     }
     assert!(records.iter().any(|record| record.img_id.as_str().parse::<u64>().unwrap() > 1 << 53));
 }
 
 #[tokio::test]
-async fn an_image_that_an_answer_lacks_is_asked_for_alone_and_only_that_one() {
+async fn only_an_image_missing_from_a_batch_is_requested_alone() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 120);
     let missing = vec![images[3].img_id.to_string(), images[77].img_id.to_string()];
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::MissingIds(missing.clone())));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::MissingIds(missing.clone())));
     let records = fetch(&client(&sandbox), images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records), images.iter().map(|image| image.img_id.as_str()).collect::<Vec<_>>());
     let singles: HashSet<_> = sandbox
         .requests_to(Host::Graph)
         .into_iter()
-        .filter(|asked| asked.ids().is_empty())
-        .map(|asked| asked.path)
+        .filter(|request| request.ids().is_empty())
+        .map(|request| request.path)
         .collect();
     assert_eq!(singles, missing.iter().map(|id| format!("/{id}")).collect());
     assert_eq!(sandbox.requests_to(Host::Graph).len(), 3 + 2);
 }
 
 #[tokio::test]
-async fn gone_images_are_told_in_place_whether_left_out_or_spoiling_the_batch() {
+async fn gone_images_are_errors_in_their_place_whether_omitted_or_failing_the_batch() {
     for spoils in [false, true] {
         let sandbox = Sandbox::builder().gone_fails_batch(spoils).start().await.unwrap();
-        let world = sandbox.world();
-        let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
-        let shots: Vec<_> = drives.flat_map(|drive| world.images_of(drive)).collect();
+        let data = sandbox.mock_data();
+        let sequences = data.sequences().iter().filter(|sequence| !sequence.is_gone());
+        let images: Vec<_> = sequences.flat_map(|sequence| sequence.images()).collect();
         let at: Vec<_> =
-            shots.iter().enumerate().filter(|(_, shot)| shot.is_gone()).map(|(at, _)| at).collect();
+            images.iter().enumerate().filter(|(_, image)| image.is_gone()).map(|(at, _)| at).collect();
         assert_eq!(at.len(), 3);
-        let records = fetch(&client(&sandbox), shots.iter().map(|shot| Ok(image(&shot.id())))).await;
-        for (place, (record, shot)) in records.iter().zip(&shots).enumerate() {
+        let records =
+            fetch(&client(&sandbox), images.iter().map(|image| Ok(image_record(&image.id())))).await;
+        for (place, (record, image)) in records.iter().zip(&images).enumerate() {
             match record {
-                Ok(record) => assert_eq!(record.img_id.as_str(), shot.id()),
+                Ok(record) => assert_eq!(record.img_id.as_str(), image.id()),
                 Err(error) => {
                     assert!(at.contains(&place), "{error:?}");
                     assert_eq!(error.kind(), ErrorKind::Gone);
-                    assert!(error.subject().unwrap().starts_with(&shot.id()));
+                    assert!(error.subject().unwrap().starts_with(&image.id()));
                 }
             }
         }
         assert_eq!(records.iter().filter(|record| record.is_err()).count(), 3);
-        let repeated: Vec<_> =
-            answers(&sandbox.requests_to(Host::Graph)).into_iter().filter(|(_, times)| *times > 1).collect();
-        assert!(repeated.is_empty() || !spoils, "asked again: {repeated:?}");
+        let repeated: Vec<_> = count_responses(&sandbox.requests_to(Host::Graph))
+            .into_iter()
+            .filter(|(_, times)| *times > 1)
+            .collect();
+        assert!(repeated.is_empty() || !spoils, "requested twice: {repeated:?}");
     }
 }
 
 #[tokio::test]
-async fn an_image_that_makes_batches_fail_costs_a_short_search_and_nobody_else() {
+async fn an_image_that_fails_its_batch_costs_few_requests_and_no_other_image() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 150);
     let poison = images[60].img_id.to_string();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::BatchFails(poison)));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::BatchFails(poison)));
     let client = builder(&sandbox).max_attempts(2).build().unwrap();
     let records = fetch(&client, images.iter().cloned().map(Ok)).await;
     assert_eq!(ids(&records).len(), 150);
-    let asked = sandbox.requests_to(Host::Graph);
-    assert!(asked.len() < 40, "{} requests", asked.len());
-    assert!(answers(&asked).values().all(|times| *times == 1));
+    let requests = sandbox.requests_to(Host::Graph);
+    assert!(requests.len() < 40, "{} requests", requests.len());
+    assert!(count_responses(&requests).values().all(|times| *times == 1));
 }
 
 #[tokio::test]
-async fn an_outage_does_not_become_a_storm() {
+async fn an_outage_does_not_cause_a_retry_storm() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::graph_error(
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::graph_error(
         500,
         2,
         None,
@@ -228,7 +237,7 @@ async fn an_outage_does_not_become_a_storm() {
 }
 
 #[tokio::test]
-async fn errors_pass_unchanged_and_in_place_and_cost_no_room_in_a_batch() {
+async fn errors_pass_in_order_and_take_no_place_in_a_batch() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut input: Vec<Result<Image>> = present(&sandbox, 50).into_iter().map(Ok).collect();
     input.insert(10, Err(failure("ten")));
@@ -241,7 +250,7 @@ async fn errors_pass_unchanged_and_in_place_and_cost_no_room_in_a_batch() {
 }
 
 #[tokio::test]
-async fn an_image_named_twice_in_a_batch_is_asked_for_once() {
+async fn an_image_listed_twice_in_a_batch_is_requested_once() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut images = present(&sandbox, 20);
     images.push(images[3].clone());
@@ -250,7 +259,7 @@ async fn an_image_named_twice_in_a_batch_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn heavy_fields_are_asked_for_singly() {
+async fn large_fields_are_requested_one_image_at_a_time() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 10);
     let stage = FetchMetadata::new(&client(&sandbox)).fields(&"sfm_cluster,width".parse().unwrap());
@@ -260,11 +269,11 @@ async fn heavy_fields_are_asked_for_singly() {
         .await
         .unwrap();
     assert!(records.iter().all(|record| record.width.is_some()));
-    assert!(sandbox.requests().iter().all(|asked| asked.ids().is_empty()));
+    assert!(sandbox.requests().iter().all(|request| request.ids().is_empty()));
 }
 
 #[tokio::test]
-async fn a_refused_token_is_fatal_at_once() {
+async fn a_rejected_token_is_fatal_immediately() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = builder(&sandbox).token(streetflow::Token::new("MLY|1|wrong").unwrap()).build().unwrap();
     let records = fetch(&client, present(&sandbox, 50).into_iter().map(Ok)).await;
@@ -282,10 +291,10 @@ async fn a_fatal_error_is_the_last_item_of_a_stage() {
 }
 
 #[tokio::test]
-async fn an_answer_about_nothing_is_no_record() {
+async fn an_empty_response_is_no_record() {
     let sandbox = Sandbox::start().await.unwrap();
     let image = present(&sandbox, 1).remove(0);
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::status(200, "{}")));
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::status(200, "{}")));
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let error = client.image(&image, &Fields::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);

@@ -1,4 +1,4 @@
-//! The Parquet files as a reader's planner sees them: types, encodings, statistics, notes.
+//! Parquet files as a query planner sees them: types, encodings, statistics, key-value metadata.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ use parquet::file::statistics::Statistics;
 use serde_json::{Value as Json, json};
 use streetflow::{Flow, GeometryChoice, Image, LonLat, Metadata, ParquetSink, Result, Sink};
 
-use crate::support::{images, metadata, odd_metadata};
+use crate::support::{image_records, metadata_record, odd_metadata};
 
 async fn written<T: Send + 'static>(
     records: impl Iterator<Item = T> + Send + 'static,
@@ -41,9 +41,9 @@ fn geo(file: &ParquetMetaData) -> Json {
     serde_json::from_str(&note(file, "geo").unwrap()).unwrap()
 }
 
-/// Images along a line, so that neighbours in the table are neighbours on the ground.
+/// Returns images along a line, so that neighbours in the table are neighbours in space.
 fn along(count: u32) -> impl Iterator<Item = Metadata> + Send {
-    images(u64::from(count)).zip(0_u32..).map(move |(image, number)| Metadata {
+    image_records(u64::from(count)).zip(0_u32..).map(move |(image, number)| Metadata {
         seq_id: image.seq_id,
         img_id: image.img_id,
         captured_at: Some(1_700_000_000_000 + i64::from(number) * 1000),
@@ -60,7 +60,7 @@ fn along(count: u32) -> impl Iterator<Item = Metadata> + Send {
 }
 
 #[tokio::test]
-async fn columns_have_types_that_every_engine_knows() {
+async fn columns_have_widely_supported_types() {
     let file = written([odd_metadata()].into_iter(), |path| Box::new(all(path))).await;
     let schema = file.file_metadata().schema_descr();
     let leaf =
@@ -80,7 +80,10 @@ async fn columns_have_types_that_every_engine_knows() {
         assert_eq!(leaf(name).physical_type(), kind, "{name}");
     }
     assert_eq!(leaf("img_id").converted_type(), ConvertedType::UTF8);
-    assert!(leaf("geometry").logical_type_ref().is_none(), "plain binary: older readers can't take GEOMETRY");
+    assert!(
+        leaf("geometry").logical_type_ref().is_none(),
+        "plain binary, because older readers do not support GEOMETRY"
+    );
     let Some(LogicalType::Timestamp(timestamp)) = leaf("captured_at").logical_type_ref().cloned() else {
         panic!("no timestamp")
     };
@@ -95,7 +98,7 @@ async fn columns_have_types_that_every_engine_knows() {
 }
 
 #[tokio::test]
-async fn rows_come_in_groups_with_statistics_and_a_page_index_and_dictionaries_where_they_pay() {
+async fn row_groups_have_statistics_a_page_index_and_useful_dictionaries() {
     let file = written(along(150_000), |path| Box::new(all(path))).await;
     let rows: Vec<_> = file.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
     assert_eq!(rows, [65_536, 65_536, 18_928]);
@@ -112,12 +115,12 @@ async fn rows_come_in_groups_with_statistics_and_a_page_index_and_dictionaries_w
     assert!(chunk("captured_at").encodings().any(|encoding| encoding == Encoding::DELTA_BINARY_PACKED));
     assert!(matches!(chunk("img_id").compression(), Compression::ZSTD(_)));
     assert_eq!(chunk("captured_at").statistics().and_then(Statistics::null_count_opt), Some(0));
-    // A second of captures takes less than a byte.
+    // One second of capture times needs less than a byte.
     assert!(chunk("captured_at").compressed_size() < 20_000, "{}", chunk("captured_at").compressed_size());
 }
 
 #[tokio::test]
-async fn a_search_by_place_skips_row_groups_and_pages() {
+async fn a_spatial_query_skips_row_groups_and_pages() {
     let file = written(along(300_000), |path| Box::new(ParquetSink::create(path))).await;
     // One hundredth of the line.
     let (west, east) = (35.0_f32, 35.1_f32);
@@ -134,13 +137,13 @@ async fn a_search_by_place_skips_row_groups_and_pages() {
         .filter(|group| edge(group, "bbox.xmax").1 >= west && edge(group, "bbox.xmin").0 <= east)
         .count();
     assert_eq!((touched, file.num_row_groups()), (1, 5));
-    // Within the group, whole pages are out of the question too.
+    // Pages of the row group are skipped too.
     let pages = file.offset_index().unwrap()[0].last().unwrap().page_locations().len();
     assert!(pages >= 8, "{pages} pages");
 }
 
 #[tokio::test]
-async fn the_geo_metadata_says_what_geoparquet_1_1_wants() {
+async fn the_geo_metadata_follows_geoparquet_1_1() {
     let file = written(along(3), |path| Box::new(ParquetSink::create(path))).await;
     let expected = json!({
         "version": "1.1.0",
@@ -156,18 +159,20 @@ async fn the_geo_metadata_says_what_geoparquet_1_1_wants() {
         }},
     });
     assert_eq!(geo(&file), expected);
-    let nowhere = written([metadata("1")].into_iter(), |path| Box::new(ParquetSink::create(path))).await;
+    let nowhere =
+        written([metadata_record("1")].into_iter(), |path| Box::new(ParquetSink::create(path))).await;
     assert_eq!(geo(&nowhere)["columns"]["geometry"]["bbox"], Json::Null);
-    let images = written(images(3), |path| Box::new(ParquetSink::create(path)) as Box<dyn Sink<Image>>).await;
-    assert_eq!(note(&images, "geo"), None, "a table without a place is plain Parquet");
+    let images =
+        written(image_records(3), |path| Box::new(ParquetSink::create(path)) as Box<dyn Sink<Image>>).await;
+    assert_eq!(note(&images, "geo"), None, "a table without coordinates is plain Parquet");
 }
 
 #[tokio::test]
-async fn the_place_is_the_one_that_was_chosen() {
+async fn the_geometry_column_follows_the_geometry_choice() {
     let record = Metadata {
         geometry: Some(LonLat { lon: 1.0, lat: 2.0 }),
         computed_geometry: Some(LonLat { lon: 3.0, lat: 4.0 }),
-        ..metadata("1")
+        ..metadata_record("1")
     };
     for (place, bbox) in [
         (GeometryChoice::Original, json!([1.0, 2.0, 1.0, 2.0])),
@@ -181,7 +186,7 @@ async fn the_place_is_the_one_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn a_native_geometry_has_its_type_and_the_box_of_each_row_group() {
+async fn a_native_geometry_has_its_type_and_a_box_per_row_group() {
     let file = written(along(70_000), |path| Box::new(ParquetSink::create(path).native_geometry())).await;
     let index =
         file.file_metadata().schema_descr().columns().iter().position(|leaf| leaf.name() == "geometry");
@@ -194,11 +199,11 @@ async fn a_native_geometry_has_its_type_and_the_box_of_each_row_group() {
         .collect();
     assert_eq!((boxes[0].get_xmin(), boxes[0].get_ymax()), (30.0, 35.0));
     assert!(boxes[0].get_xmax() < boxes[1].get_xmin());
-    assert_eq!(geo(&file)["version"], "1.1.0", "and the older metadata besides");
+    assert_eq!(geo(&file)["version"], "1.1.0", "the older metadata is present too");
 }
 
 #[tokio::test]
-async fn the_file_says_what_it_is() -> Result<()> {
+async fn the_footer_describes_the_file() -> Result<()> {
     let file = written(along(1), |path| {
         Box::new(ParquetSink::create(path).note("query", "streetflow metadata").note("licence", "CC"))
     })
@@ -209,9 +214,9 @@ async fn the_file_says_what_it_is() -> Result<()> {
     Ok(())
 }
 
-/// The metadata of the Arrow schema that is embedded in a file.
+/// Returns the metadata of the embedded Arrow schema.
 fn embedded(file: &ParquetMetaData) -> BTreeMap<String, String> {
-    // Beside notes of the footer, a reader could not tell where one of its own comes from.
+    // Other keys would be indistinguishable from those of the footer.
     let notes = file.file_metadata().key_value_metadata().unwrap();
     let schema = notes.iter().filter(|note| note.key == ARROW_SCHEMA_META_KEY).cloned().collect::<Vec<_>>();
     assert_eq!(schema.len(), 1, "{notes:?}");
@@ -220,13 +225,14 @@ fn embedded(file: &ParquetMetaData) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn the_embedded_schema_says_what_the_footer_says() {
+async fn the_embedded_schema_repeats_the_footer() {
     let place =
         |sink: ParquetSink| sink.geometry(GeometryChoice::Best).note("licence", "CC").note("query", "a box");
     let table = written(along(300), |path| Box::new(place(all(path)))).await;
     let native = written(along(300), |path| Box::new(place(all(path)).native_geometry())).await;
     let empty = written(along(0), |path| Box::new(place(all(path)))).await;
-    let images = written(images(3), |path| Box::new(ParquetSink::create(path).note("licence", "CC"))).await;
+    let images =
+        written(image_records(3), |path| Box::new(ParquetSink::create(path).note("licence", "CC"))).await;
     for file in [&table, &native, &empty, &images] {
         let notes = file.file_metadata().key_value_metadata().unwrap();
         let footer: BTreeMap<_, _> = notes

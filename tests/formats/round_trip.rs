@@ -1,4 +1,4 @@
-//! Every record in every format and back, and the bytes that we promise.
+//! Round trips of all record types in all formats, and the golden files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use streetflow::{
 };
 
 use crate::support::tables::{all, bits, read, write};
-use crate::support::{ODD_TEXT, image, metadata, odd_metadata};
+use crate::support::{ODD_TEXT, image_record, metadata_record, odd_metadata};
 
-/// Values for one column, one of each kind; which is taken is the column's matter.
+/// Values for one column, one of each kind. The kind of the column selects one.
 type Cell = (bool, String, f64, i32, i64, bool, Vec<f64>, Vec<String>);
 
 fn number() -> impl Strategy<Value = f64> {
@@ -29,7 +29,7 @@ fn cell() -> impl Strategy<Value = Cell> {
     (any::<bool>(), text(), number(), any::<i32>(), any::<i64>(), any::<bool>(), numbers, texts)
 }
 
-/// A table: for each row its id and a cell for every column.
+/// Generates a table: for each row its id and a cell for every column.
 fn table(columns: usize) -> impl Strategy<Value = Vec<(u64, String, Vec<Cell>)>> {
     let row = (0..10_u64.pow(17), "[A-Za-z0-9_-]{1,22}", proptest::collection::vec(cell(), columns));
     proptest::collection::vec(row, 0..4)
@@ -37,9 +37,11 @@ fn table(columns: usize) -> impl Strategy<Value = Vec<(u64, String, Vec<Cell>)>>
 
 fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
     let mut record = T::default();
-    // Half a point is no place.
+    // A point needs both coordinates.
     let mut has_longitude = false;
-    for (column, (given, text, number, whole, time, truth, numbers, texts)) in T::COLUMNS.iter().zip(cells) {
+    for (column, (given, text, number, integer, time, boolean, numbers, texts)) in
+        T::COLUMNS.iter().zip(cells)
+    {
         let given = if column.kind == Kind::Latitude { has_longitude } else { given };
         has_longitude = given;
         let value = match (column.name, column.kind) {
@@ -48,12 +50,12 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
             _ if !given => continue,
             (name, Kind::Text) if name.ends_with("_id") => Value::Text(id.to_string().into()),
             (_, Kind::Text) => Value::Text(text.into()),
-            (_, Kind::Integer) => Value::Integer(whole),
+            (_, Kind::Integer) => Value::Integer(integer),
             (_, Kind::Time) => Value::Time(time),
-            (_, Kind::Bool) => Value::Bool(truth),
+            (_, Kind::Bool) => Value::Bool(boolean),
             (_, Kind::Floats) => Value::Floats(numbers.into()),
             (_, Kind::Texts) => Value::Texts(texts.into()),
-            // What is not on the globe is no place.
+            // Coordinates out of range are invalid.
             (_, Kind::Longitude) => Value::Float(number % 180.0),
             (_, Kind::Latitude) => Value::Float(number % 90.0),
             _ => Value::Float(number),
@@ -63,8 +65,8 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
     record
 }
 
-/// There and back through every format, each time from what the one before gave back.
-fn comes_back<T: Record + PartialEq + std::fmt::Debug>(
+/// Writes and reads records in every format, each time with the result of the previous format.
+fn check_round_trip<T: Record + PartialEq + std::fmt::Debug>(
     rows: Vec<(u64, String, Vec<Cell>)>,
     place: GeometryChoice,
 ) {
@@ -76,9 +78,9 @@ fn comes_back<T: Record + PartialEq + std::fmt::Debug>(
         write(&path, *format, &all().geometry(place), &last);
         last = read(&path, *format);
         assert_eq!(last, records, "{format}");
-        let (got, expected): (Vec<_>, Vec<_>) =
+        let (actual, expected): (Vec<_>, Vec<_>) =
             (last.iter().map(bits).collect(), records.iter().map(bits).collect());
-        assert_eq!(got, expected, "{format}");
+        assert_eq!(actual, expected, "{format}");
     }
 }
 
@@ -86,27 +88,27 @@ proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(48))]
 
     #[test]
-    fn metadata_comes_back_from_every_format_to_the_bit(
+    fn metadata_round_trips_bit_for_bit_in_every_format(
         rows in table(Metadata::COLUMNS.len()),
         place in prop_oneof![Just(GeometryChoice::Original), Just(GeometryChoice::Computed), Just(GeometryChoice::Best)],
     ) {
-        comes_back::<Metadata>(rows, place);
+        check_round_trip::<Metadata>(rows, place);
     }
 
     #[test]
-    fn images_come_back_from_every_format(rows in table(Image::COLUMNS.len())) {
-        comes_back::<Image>(rows, GeometryChoice::Original);
+    fn images_round_trip_in_every_format(rows in table(Image::COLUMNS.len())) {
+        check_round_trip::<Image>(rows, GeometryChoice::Original);
     }
 
     #[test]
-    fn sequences_come_back_from_every_format(rows in table(Sequence::COLUMNS.len())) {
-        comes_back::<Sequence>(rows, GeometryChoice::Original);
+    fn sequences_round_trip_in_every_format(rows in table(Sequence::COLUMNS.len())) {
+        check_round_trip::<Sequence>(rows, GeometryChoice::Original);
     }
 }
 
 #[test]
-fn what_is_no_number_or_no_text_is_absent_in_every_format() {
-    let mut odd = metadata("1");
+fn nan_and_empty_text_are_missing_values_in_every_format() {
+    let mut odd = metadata_record("1");
     odd.compass_angle = Some(f64::NAN);
     odd.altitude = Some(f64::INFINITY);
     odd.camera_parameters = Some(vec![1.0, f64::NAN]);
@@ -117,7 +119,7 @@ fn what_is_no_number_or_no_text_is_absent_in_every_format() {
         let path = folder.path().join("table");
         write(&path, *format, &all(), std::slice::from_ref(&odd));
         let back: Vec<Metadata> = read(&path, *format);
-        let expected = vec![metadata("1")];
+        let expected = vec![metadata_record("1")];
         assert_eq!(back, expected, "{format}");
     }
 }
@@ -127,8 +129,8 @@ fn golden(name: &str, format: Format) -> PathBuf {
     folder.join(format!("{name}.{}", format.extension()))
 }
 
-/// Files that other programs have learnt to read must not change by accident. `BLESS=1` writes them anew.
-fn is_golden<T: Record + PartialEq + std::fmt::Debug>(name: &str, records: &[T]) {
+/// Asserts that the files did not change by accident, because other programs read them. `BLESS=1` rewrites them.
+fn check_golden<T: Record + PartialEq + std::fmt::Debug>(name: &str, records: &[T]) {
     let folder = tempfile::tempdir().unwrap();
     for format in Format::ALL {
         let (path, golden) = (folder.path().join("table"), golden(name, *format));
@@ -144,13 +146,13 @@ fn is_golden<T: Record + PartialEq + std::fmt::Debug>(name: &str, records: &[T])
 }
 
 #[test]
-fn the_golden_files_are_written_today_as_they_were_then() {
+fn the_golden_files_are_unchanged() {
     let sequence = |org_id: Option<&str>| Sequence {
         org_id: org_id.map(|id| OwnerId::new(id).unwrap()),
         seq_id: SequenceId::new("-qe-JIXxphhaeodoDQNWvM").unwrap(),
     };
-    is_golden("seq_dataset", &[sequence(Some("803468386961584")), sequence(None)]);
-    is_golden("img_dataset", &[image("728019821979741"), image("26774514888887982")]);
+    check_golden("seq_dataset", &[sequence(Some("803468386961584")), sequence(None)]);
+    check_golden("img_dataset", &[image_record("728019821979741"), image_record("26774514888887982")]);
     let plain = Metadata {
         geometry: Some(streetflow::LonLat { lon: 33.041_782_1, lat: 34.684_566_590_1 }),
         captured_at: Some(1_702_208_626_000),
@@ -158,34 +160,39 @@ fn the_golden_files_are_written_today_as_they_were_then() {
         altitude: Some(4_294_967_281.0),
         camera_parameters: Some(Vec::new()),
         merge_cc: Some(4.546_427_159_383e18),
-        ..metadata("728019821979741")
+        ..metadata_record("728019821979741")
     };
-    is_golden("img_meta_dataset", &[plain, odd_metadata(), metadata("1")]);
+    check_golden("img_meta_dataset", &[plain, odd_metadata(), metadata_record("1")]);
 }
 
 #[test]
-fn geojson_is_what_rfc_7946_wants() {
+fn geojson_follows_rfc_7946() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
-    write(&path, Format::GeoJson, &all(), &[odd_metadata(), metadata("1")]);
+    write(&path, Format::GeoJson, &all(), &[odd_metadata(), metadata_record("1")]);
     let collection: geojson::FeatureCollection = fs::read_to_string(&path).unwrap().parse().unwrap();
-    assert_eq!(collection.foreign_members, None, "no crs, nothing that the RFC does not know");
+    assert_eq!(collection.foreign_members, None, "no crs and no other members unknown to the RFC");
     let names: Vec<Vec<&String>> = collection
         .features
         .iter()
         .map(|feature| feature.properties.as_ref().unwrap().keys().collect())
         .collect();
-    assert_eq!(names[0], names[1], "a value that is absent is null, not lacking");
+    assert_eq!(names[0], names[1], "a missing value is null");
     assert!(!names[0].contains(&&"lon".to_owned()) && names[0].contains(&&"computed_lon".to_owned()));
     let last = &collection.features[1];
     assert_eq!(last.id, Some(geojson::feature::Id::String("1".to_owned())));
     assert!(last.geometry.is_none());
-    // Line by line: LF, and RS only if it is asked for.
-    write(&path, Format::GeoJsonSeq, &all(), &[metadata("1"), metadata("2")]);
+    // Line-delimited: LF, and RS only on request.
+    write(&path, Format::GeoJsonSeq, &all(), &[metadata_record("1"), metadata_record("2")]);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches('\n').count(), 2);
     assert!(text.ends_with("}\n") && !text.contains('\r') && !text.contains('\u{1e}'));
-    write(&path, Format::GeoJsonSeq, &all().record_separators(), &[metadata("1"), metadata("2")]);
+    write(
+        &path,
+        Format::GeoJsonSeq,
+        &all().record_separators(),
+        &[metadata_record("1"), metadata_record("2")],
+    );
     assert_eq!(
         fs::read_to_string(&path).unwrap(),
         text.replace("{\"type\":\"Feature\"", "\u{1e}{\"type\":\"Feature\"")

@@ -1,4 +1,4 @@
-//! Helpers that several tests share; the command's tests include them too.
+//! Shared helpers of the tests of the library and of the command.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub(crate) mod tables;
@@ -12,7 +12,7 @@ use streetflow::{
 };
 use streetflow_sandbox::{MockSequence, Sandbox};
 
-/// A builder for a client that asks a sandbox and is quick to try again.
+/// Returns the builder of a client for the mock server, with short backoff.
 pub(crate) fn builder(sandbox: &Sandbox) -> ClientBuilder {
     Client::builder()
         .token(Token::new(Sandbox::TOKEN).unwrap())
@@ -25,28 +25,28 @@ pub(crate) fn client(sandbox: &Sandbox) -> Client {
     builder(sandbox).build().unwrap()
 }
 
-pub(crate) fn sequence(drive: &MockSequence) -> Sequence {
-    Sequence { org_id: None, seq_id: SequenceId::new(drive.id()).unwrap() }
+pub(crate) fn sequence_record(sequence: &MockSequence) -> Sequence {
+    Sequence { org_id: None, seq_id: SequenceId::new(sequence.id()).unwrap() }
 }
 
-pub(crate) fn image(id: &str) -> Image {
+pub(crate) fn image_record(id: &str) -> Image {
     Image { seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy").unwrap(), img_id: ImageId::new(id).unwrap() }
 }
 
-pub(crate) fn images(count: u64) -> impl Iterator<Item = Image> {
-    (0..count).map(|number| image(&(1_000_000_000_000_000 + number).to_string()))
+pub(crate) fn image_records(count: u64) -> impl Iterator<Item = Image> {
+    (0..count).map(|number| image_record(&(1_000_000_000_000_000 + number).to_string()))
 }
 
-pub(crate) fn metadata(id: &str) -> Metadata {
+pub(crate) fn metadata_record(id: &str) -> Metadata {
     Metadata { img_id: ImageId::new(id).unwrap(), ..Metadata::default() }
 }
 
-/// Text that every format must take care of.
+/// Text with characters that formats must escape.
 pub(crate) const ODD_TEXT: &str = "Ünï, \"quoted\"\nand\r\nbroken; 日本\t'=1+1";
 
-/// A record with an odd value in every column.
+/// Returns a record with an unusual value in every column.
 pub(crate) fn odd_metadata() -> Metadata {
-    let mut record = metadata("26774514888887982");
+    let mut record = metadata_record("26774514888887982");
     for column in Metadata::COLUMNS.iter().filter(|column| column.field.is_some()) {
         let value = match column.kind {
             Kind::Text => Value::Text(ODD_TEXT.into()),
@@ -63,12 +63,12 @@ pub(crate) fn odd_metadata() -> Metadata {
     record
 }
 
-/// A record that failed.
+/// Returns an error of a record.
 pub(crate) fn failure(name: &str) -> Error {
     Error::new(ErrorKind::Malformed, "read").with_subject(name)
 }
 
-/// The names in a folder, sorted; none if it is not there.
+/// Returns the sorted names in a folder. Empty if the folder does not exist.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -76,7 +76,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Waits until something holds that threads and tasks bring about by themselves.
+/// Waits until a condition holds that other threads or tasks cause.
 pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..500 {
         if holds() {

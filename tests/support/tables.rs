@@ -1,4 +1,4 @@
-//! Tables written and read back in any format.
+//! Writing and reading of tables in any format.
 
 use std::fs::File;
 use std::path::Path;
@@ -22,13 +22,13 @@ pub(crate) fn read<T: Record>(path: &Path, format: Format) -> Vec<T> {
     futures::executor::block_on(source.stream().try_collect()).unwrap()
 }
 
-/// The bits of all values: two zeros that differ in their sign are equal, but not the same.
+/// Returns the exact bits of all values: `0.0` and `-0.0` are equal but differ in their bits.
 pub(crate) fn bits<T: Record>(record: &T) -> Vec<String> {
     T::COLUMNS.iter().map(|column| format!("{:?}", (column.get)(record))).collect()
 }
 
-/// Writes records in every format, and reads them back equal and to the bit.
-pub(crate) fn every_format_keeps<T: Record + PartialEq + std::fmt::Debug>(records: &[T]) {
+/// Asserts that records round-trip bit for bit in every format.
+pub(crate) fn check_every_format<T: Record + PartialEq + std::fmt::Debug>(records: &[T]) {
     let folder = tempfile::tempdir().unwrap();
     for format in Format::ALL {
         let path = folder.path().join("table");

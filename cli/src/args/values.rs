@@ -12,7 +12,7 @@ use streetflow::{Error, Format, LonLat, OwnerId};
 /// Minimum of `--tile-rate`, in tiles per minute: about one per hour.
 const MIN_TILE_RATE: f64 = 0.0166;
 
-/// Files of ours in the output directory, whose names no table can have.
+/// Names of other files in the output directory. A table cannot have them.
 const RESERVED_NAMES: [&str; 8] =
     ["report", "report.json", "failures", "failures.csv", "gone", "gone.csv", "ATTRIBUTION.txt", "."];
 

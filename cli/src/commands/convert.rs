@@ -14,7 +14,7 @@ use crate::exit_code::Exit;
 use crate::job::{Input, Signals, layout};
 use crate::terminal::format::{grouped, path_text, plural};
 use crate::terminal::printer::{Printer, Severity};
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
 use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_for};
@@ -61,7 +61,7 @@ pub(crate) struct ConvertArgs {
 }
 
 /// Converts a table and prints the result.
-pub(crate) async fn run(args: &ConvertArgs, screen: &DisplayArgs) -> Exit {
+pub(crate) async fn run(args: &ConvertArgs, display: &DisplayArgs) -> Exit {
     let mut signals = Signals::listen();
     let ended = tokio::select! {
         ended = convert(args) => ended,
@@ -69,8 +69,8 @@ pub(crate) async fn run(args: &ConvertArgs, screen: &DisplayArgs) -> Exit {
             Err(Error::new(ErrorKind::Interrupted, "finish").with_source("the run was abandoned; no file was written"))
         }
     };
-    let printer = screen.printer();
-    tell_refusals(&|event: &Event<'_>| {
+    let printer = display.printer();
+    report_unsupported(&|event: &Event<'_>| {
         if let Event::Warning { error } = event {
             let hint = error.hint().unwrap_or_default();
             printer.warn(&format!("{}; {hint}", error.chain()));
@@ -109,31 +109,31 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let input = Input::named(&args.input, args.input_format)?;
     // The columns decide the record type, so the header is read first.
     let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
-    // The query of the records is copied; the other notes are written anew.
+    // The query of the records is copied; the other notes are new.
     let query = table.notes().into_iter().find(|(name, _)| name == "query");
     let layout = query.iter().fold(layout, |layout, (name, text)| layout.note(name, text));
-    let found = Found::new(&table, &args.input);
+    let content = TableContent::new(&table, &args.input);
     let needs_metadata = args.fields.is_some() || args.geometry.geometry.is_some();
-    match found.kind {
+    match content.kind {
         Sequence::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &found).run(table, |_: &mut Sequence| ()).await
+            Conversion::new(args, format, layout, &content).run(table, |_: &mut Sequence| ()).await
         }
         Image::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &found).run(table, |_: &mut Image| ()).await
+            Conversion::new(args, format, layout, &content).run(table, |_: &mut Image| ()).await
         }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
             .with_source("a table of sequences has no fields and no geometry")),
         _ => {
-            found.check_geometry(args)?;
-            let fill = found.fields_to_derive(args)?;
+            content.check_geometry(args)?;
+            let fill = content.fields_to_derive(args)?;
             let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
-            Conversion::new(args, format, layout, &found).run(table, fill).await
+            Conversion::new(args, format, layout, &content).run(table, fill).await
         }
     }
 }
 
 /// The content of a table, by its header.
-struct Found {
+struct TableContent {
     /// The name of the record type.
     kind: &'static str,
     /// The fields of its columns.
@@ -141,7 +141,7 @@ struct Found {
     has_computed: bool,
 }
 
-impl Found {
+impl TableContent {
     fn new(table: &TableSource<HeaderOnly>, path: &Path) -> Self {
         let header = table.header();
         let has = |name: &str| header.iter().any(|column| column == name);
@@ -227,8 +227,8 @@ struct Conversion<'a> {
 }
 
 impl<'a> Conversion<'a> {
-    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, found: &Found) -> Self {
-        let fields = args.fields.clone().unwrap_or_else(|| found.fields.clone());
+    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, content: &TableContent) -> Self {
+        let fields = args.fields.clone().unwrap_or_else(|| content.fields.clone());
         Self { args, format, layout: layout.fields(&fields), fields }
     }
 
@@ -281,7 +281,7 @@ impl<'a> Conversion<'a> {
         if path == Path::new("-") {
             return flow.into_sink(StreamSink::new(io::stdout(), encoder)).await;
         }
-        let is_other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        let is_other = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
         if is_other {
             let out = File::options().write(true).open(path).map_err(|error| {
                 Error::new(ErrorKind::Io, "write to")

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{estimate, next_command};
+use super::next_command;
 use crate::args::{
     AreaArgs, DisplayArgs, FetchArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs, ONE_RUN, OutputArgs,
     PictureArgs, TableArgs,
@@ -52,7 +52,7 @@ pub(crate) struct CrawlArgs {
     /// Reads only the tiles of the area, which the crawl then finds in the cache. Counts sequences, images and
     /// requests; time and disk space are guesses and marked as such.
     #[arg(long, help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["sequences", "images"])]
-    estimate: bool,
+    pub(crate) estimate: bool,
     #[command(flatten)]
     pub(super) filters: FilterArgs,
     #[command(flatten)]
@@ -73,9 +73,6 @@ pub(crate) struct CrawlArgs {
 }
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if args.estimate {
-        return estimate::run(args, display).await;
-    }
     let plan = match CrawlPlan::resolve(args) {
         Ok(plan) => plan,
         Err(error) => return job::reject(display, &error),

@@ -31,7 +31,7 @@ const TABLE_BYTES_PER_IMAGE: u64 = 600;
 
 const STEPS: [Step; 1] = [Step::SEQUENCES];
 
-pub(super) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
+pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
     // Failed tiles are only counted: their log goes to a temporary directory.
     let (source, log) = match resolve(args) {
         Ok(resolved) => resolved,

@@ -1,11 +1,13 @@
-//! One file per command: its arguments, examples, flow and next command.
+//! The command line: one variant and one file per command.
+//!
+//! The file of a command contains its arguments, examples, flow and next command. `main` dispatches to it.
 
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod crawl;
 pub(crate) mod download;
-mod estimate;
+pub(crate) mod estimate;
 pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
@@ -13,3 +15,150 @@ pub(crate) mod metadata;
 mod next_command;
 pub(crate) mod sandbox;
 pub(crate) mod sequences;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand};
+
+use crate::args::DisplayArgs;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  streetflow crawl --sandbox
+  streetflow crawl --bbox 33.30,35.13,33.40,35.20 --format csv,parquet
+  streetflow crawl --user maria_streets --from 2024-06-01 --pano
+  streetflow convert outputs/img_meta_dataset.csv images.geojson
+
+`streetflow crawl -h` lists the most common flags, `--help` all of them.";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage: a flag, a table, a missing token, a missing confirmation
+  3    done, but some records failed; <output>/failures.csv lists them
+  130  interrupted; the files are valid and contain what was done so far
+
+The token is read from MAPILLARY_TOKEN, MAPILLARY_CLIENT_TOKEN, MAPILLARY_ACCESS_TOKEN or --token-file.
+Pictures from Mapillary are CC BY-SA 4.0: where you show them, name the author and Mapillary, and link to the image.";
+
+/// Turns any part of Mapillary into a dataset: sequences, images, metadata and pictures.
+#[derive(Debug, Parser)]
+#[command(name = "streetflow", version, styles = STYLES, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run all four steps in one flow
+    #[command(after_help = crawl::EXAMPLES)]
+    Crawl(Box<crawl::CrawlArgs>),
+    /// Find the sequences of an area; writes seq_dataset
+    #[command(after_help = sequences::EXAMPLES)]
+    Sequences(sequences::SequencesArgs),
+    /// List the images of sequences; reads seq_dataset, writes img_dataset
+    #[command(after_help = images::EXAMPLES)]
+    Images(images::ImagesArgs),
+    /// Fetch the metadata of images; reads img_dataset, writes img_meta_dataset
+    #[command(after_help = metadata::EXAMPLES)]
+    Metadata(metadata::MetadataArgs),
+    /// Download pictures; reads img_meta_dataset, writes downloaded_images/
+    #[command(after_help = download::EXAMPLES)]
+    Download(download::DownloadArgs),
+    /// Convert a table to another format
+    #[command(after_help = convert::EXAMPLES)]
+    Convert(convert::ConvertArgs),
+    /// Write a settings template: streetflow.toml
+    #[command(after_help = init::EXAMPLES)]
+    Init(init::InitArgs),
+    /// Show all settings in effect and where each is set
+    ///
+    /// Takes the flags of crawl, which count too.
+    #[command(after_help = config::EXAMPLES)]
+    Config(Box<crawl::CrawlArgs>),
+    /// Serve the built-in mock server until stopped
+    #[command(after_help = sandbox::EXAMPLES)]
+    Sandbox(sandbox::SandboxArgs),
+    /// Print a shell completion script
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write all pages to a directory
+    #[command(after_help = man::EXAMPLES)]
+    Man(man::ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::{setting_names, takes_settings, template};
+
+    fn built() -> clap::Command {
+        let mut command = Cli::command();
+        command.build();
+        command
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn all_flags_of_a_crawl_are_settings_but_those_of_one_run() {
+        let command = built();
+        let crawl = command.find_subcommand("crawl").expect("a command");
+        let flags = crawl.get_arguments().filter(|arg| arg.get_long().is_some());
+        let flags: BTreeSet<_> = flags.map(|arg| arg.get_id().to_string()).collect();
+        let settings: BTreeSet<_> = setting_names(&command).into_iter().collect();
+        let others: Vec<_> = flags.difference(&settings).map(String::as_str).collect();
+        assert_eq!(others, ["config", "estimate", "help", "images", "restart", "sequences", "yes"]);
+        assert!(settings.is_subset(&flags));
+    }
+
+    #[test]
+    fn commands_with_an_output_directory_take_settings() {
+        let command = built();
+        let with_settings = command.get_subcommands().filter(|command| takes_settings(command));
+        let names: Vec<_> = with_settings.map(clap::Command::get_name).collect();
+        assert_eq!(names, ["crawl", "sequences", "images", "metadata", "download", "config"]);
+    }
+
+    #[test]
+    fn flags_of_one_run_may_be_combined() {
+        let args = ["streetflow", "images", "--input=a.csv", "--input-format=csv", "--restart", "--yes"];
+        assert!(Cli::command().try_get_matches_from(args).is_ok());
+    }
+
+    #[test]
+    fn the_settings_template_sets_nothing_and_contains_all_settings_with_their_defaults() {
+        let command = built();
+        let template = template(&command);
+        let table: toml::Table = template.parse().expect("TOML");
+        assert!(table.is_empty());
+        let settings: Vec<_> = template
+            .lines()
+            .filter_map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")))
+            .collect();
+        let table: toml::Table = settings.join("\n").parse().expect("TOML");
+        assert_eq!(
+            table.keys().cloned().collect::<BTreeSet<_>>(),
+            setting_names(&command).into_iter().collect()
+        );
+        assert_eq!(table["concurrency"].as_integer(), Some(64));
+        assert_eq!(table["output"].as_str(), Some("outputs"));
+    }
+}

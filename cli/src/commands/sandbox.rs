@@ -7,7 +7,7 @@ use clap::Args;
 use crate::job::Signals;
 use crate::terminal::stdout;
 use streetflow::{Error, ErrorKind, Result};
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -28,13 +28,13 @@ pub(crate) struct SandboxArgs {
 }
 
 pub(crate) async fn run(args: &SandboxArgs) -> Result<()> {
-    let builder = Sandbox::builder().record(false).latency(Duration::from_millis(args.latency));
+    let builder = Sandbox::builder().record_requests(false).latency(Duration::from_millis(args.latency));
     let builder = match args.port {
         Some(port) => builder.port(port),
         None => builder,
     };
     let builder = match args.images {
-        Some(images) => builder.world(World::of_size(images, 1)),
+        Some(images) => builder.mock_data(MockData::with_image_count(images, 1)),
         None => builder,
     };
     let sandbox = builder.start().await.map_err(|error| {

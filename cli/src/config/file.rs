@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Setting, SettingNames, TOOLSET_NAMES};
+use super::setting::{Setting, SettingNames, TOOLSET_NAMES};
 use streetflow::{Error, ErrorKind, Result};
 
 /// The table of the bounding box in the Python toolset, and its keys: west, south, east, north.
@@ -137,7 +137,24 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<(String, Vec<String>)>> {
-        let names = SettingNames::new(&super::super::tests::command());
+        let names = [
+            "bbox",
+            "org_id",
+            "min_zoom",
+            "from",
+            "pano",
+            "make",
+            "fields",
+            "batch_size",
+            "quality",
+            "output",
+            "seq_out_file",
+            "concurrency",
+            "token_file",
+            "graph_url",
+        ];
+        let names =
+            SettingNames { names: names.map(str::to_owned).to_vec(), one_run: vec!["restart".to_owned()] };
         let settings = parse(text, "a file", &names)?;
         Ok(settings.into_iter().map(|setting| (setting.name, setting.values)).collect())
     }

@@ -4,6 +4,7 @@
 //! in one place, and conflicts are reported as for flags. A command takes the settings that it has flags for.
 
 mod file;
+mod setting;
 mod template;
 
 use std::ffi::{OsStr, OsString};
@@ -13,34 +14,11 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 
+use self::setting::{ENV_PREFIX, SettingNames};
+pub(crate) use self::setting::{SETTINGS_FILE, Setting, setting_names, takes_settings};
 pub(crate) use self::template::template;
-use crate::args::ONE_RUN;
 use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
-
-/// The settings file in the current directory.
-pub(crate) const SETTINGS_FILE: &str = "streetflow.toml";
-
-/// The prefix of environment variables that are settings.
-const ENV_PREFIX: &str = "STREETFLOW_";
-
-/// The command that has all settings as flags.
-const REFERENCE_COMMAND: &str = "crawl";
-
-/// The flag of commands that take settings: those that write an output directory.
-const SETTINGS_MARKER: &str = "output";
-
-/// Global flags that are no settings.
-const GLOBAL_FLAGS: [&str; 3] = ["help", "version", "config"];
-
-/// Names of settings in the Python toolset, and ours.
-const TOOLSET_NAMES: [(&str, &str); 5] = [
-    ("output_folder", "output"),
-    ("img_request_batch_size", "batch_size"),
-    ("image_metadata_fields", "fields"),
-    ("img_download_quality", "quality"),
-    ("graph_endpoint", "graph_url"),
-];
 
 /// Settings that exclude each other: one on the command line disables the others.
 const EXCLUSIVE: [&[&str]; 10] = [
@@ -55,16 +33,6 @@ const EXCLUSIVE: [&[&str]; 10] = [
     &["quiet", "verbose"],
     &["exhaustive", "min_zoom"],
 ];
-
-/// A setting in effect, and its origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
-    /// The name, which is that of the flag.
-    pub(crate) name: String,
-    pub(crate) values: Vec<String>,
-    /// Where it is set, for messages.
-    pub(crate) origin: String,
-}
 
 /// The command line with all settings.
 pub(crate) struct Parsed<C> {
@@ -89,34 +57,6 @@ pub(crate) enum ParseError {
     /// The error of clap, and where the setting with the invalid value is set.
     Arguments(clap::Error, Option<String>),
     Settings(Error),
-}
-
-/// The names of settings, and the flags that are none.
-struct SettingNames {
-    /// In the order of the help.
-    names: Vec<String>,
-    /// Flags that apply to one run: as settings they would be traps.
-    one_run: Vec<String>,
-}
-
-impl SettingNames {
-    /// Reads the flags of a built command.
-    fn new(command: &Command) -> Self {
-        let groups = command.get_subcommands().flat_map(Command::get_groups);
-        let one_run = groups.filter(|group| *group.get_id() == ONE_RUN).flat_map(|group| group.get_args());
-        let mut one_run: Vec<_> = one_run.map(ToString::to_string).collect();
-        one_run.extend(GLOBAL_FLAGS.map(str::to_owned));
-        let reference = command.find_subcommand(REFERENCE_COMMAND);
-        let flags = reference.into_iter().flat_map(Command::get_arguments);
-        let names = flags.filter(|flag| flag.get_long().is_some()).map(|flag| flag.get_id().to_string());
-        let names = names.filter(|name| !one_run.contains(name)).collect();
-        Self { names, one_run }
-    }
-}
-
-/// The names of all settings, in the order of the help. `command` must be built.
-pub(crate) fn setting_names(command: &Command) -> Vec<String> {
-    SettingNames::new(command).names
 }
 
 /// Parses the command line, the environment and the settings file.
@@ -149,10 +89,6 @@ pub(crate) fn parse<C: Parser>(
     })?;
     let cli = C::from_arg_matches(&matches).map_err(reject)?;
     Ok(Parsed { cli, matches, settings, file })
-}
-
-fn takes_settings(command: &Command) -> bool {
-    command.get_arguments().any(|arg| arg.get_long() == Some(SETTINGS_MARKER))
 }
 
 /// The settings file, and the settings of the environment and the file. The environment overrides the file.
@@ -270,70 +206,17 @@ pub(crate) fn value(matches: &ArgMatches, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Arg, ArgAction};
+
     use super::*;
-    use clap::CommandFactory;
-
-    use crate::cli::Cli;
-
-    pub(super) fn command() -> Command {
-        let mut command = Cli::command();
-        command.build();
-        command
-    }
 
     fn setting(name: &str, value: &str) -> Setting {
         Setting { name: name.to_owned(), values: vec![value.to_owned()], origin: SETTINGS_FILE.to_owned() }
     }
 
     #[test]
-    fn all_flags_of_a_crawl_are_settings_but_those_of_one_run() {
-        let SettingNames { names, mut one_run } = SettingNames::new(&command());
-        let is_setting = |name: &str| names.iter().any(|one| one == name);
-        for name in
-            ["bbox", "org_id", "concurrency", "format", "quiet", "token_file", "seq_out_file", "limit"]
-        {
-            assert!(is_setting(name), "{name} of {names:?}");
-        }
-        one_run.sort();
-        one_run.dedup();
-        let expected = [
-            "config",
-            "estimate",
-            "help",
-            "images",
-            "input",
-            "input_format",
-            "restart",
-            "sequences",
-            "version",
-            "yes",
-        ];
-        assert_eq!(one_run, expected);
-        for (_, ours) in TOOLSET_NAMES {
-            assert!(is_setting(ours), "{ours}");
-        }
-        for name in EXCLUSIVE.into_iter().flatten() {
-            assert!(is_setting(name) || expected.contains(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn commands_with_an_output_directory_take_settings() {
-        let command = command();
-        let with_settings = command.get_subcommands().filter(|command| takes_settings(command));
-        let names: Vec<_> = with_settings.map(Command::get_name).collect();
-        assert_eq!(names, ["crawl", "sequences", "images", "metadata", "download", "config"]);
-    }
-
-    #[test]
-    fn flags_of_one_run_may_be_combined() {
-        let args = ["streetflow", "images", "--input=a.csv", "--input-format=csv", "--restart", "--yes"];
-        assert!(Cli::command().try_get_matches_from(args).is_ok());
-    }
-
-    #[test]
     fn environment_variables_have_the_names_of_flags() {
-        let names = SettingNames::new(&command());
+        let names = SettingNames { names: vec!["tile_rate".to_owned()], one_run: Vec::new() };
         let read = |set: &str, value: &str| {
             let settings = from_environment(&names, |name| (name == set).then(|| OsString::from(value)));
             settings.expect("settings").into_iter().map(|one| (one.name, one.values)).collect::<Vec<_>>()
@@ -346,21 +229,20 @@ mod tests {
 
     #[test]
     fn flags_disable_the_settings_that_they_exclude() {
-        let command = command();
+        let flag = |name: &'static str| Arg::new(name).long(if name == "org_id" { "org-id" } else { name });
+        let crawl = Command::new("crawl")
+            .args(["bbox", "around", "radius", "images", "user", "org_id"].map(flag))
+            .args(["pano", "flat"].map(|name| flag(name).action(ArgAction::SetTrue)));
         let is_in_effect = |args: &[&str], setting: &Setting| {
-            let args = ["streetflow"].iter().chain(args);
-            let matches = Cli::command().try_get_matches_from(args).expect("arguments");
-            let (name, given) = matches.subcommand().expect("a command");
-            is_in_effect(setting, command.find_subcommand(name).expect("a command"), given)
+            let given = crawl.clone().try_get_matches_from(["crawl"].iter().chain(args)).expect("arguments");
+            is_in_effect(setting, &crawl, &given)
         };
         let bbox = setting("bbox", "1,2,3,4");
-        assert!(is_in_effect(&["crawl"], &bbox) && !is_in_effect(&["crawl", "--bbox=5,6,7,8"], &bbox));
-        assert!(!is_in_effect(&["crawl", "--around=5,6", "--radius=7"], &bbox));
-        assert!(
-            !is_in_effect(&["crawl", "--images=7"], &bbox) && is_in_effect(&["crawl", "--user=me"], &bbox)
-        );
-        assert!(!is_in_effect(&["images"], &bbox), "the command has no such flag");
-        assert!(!is_in_effect(&["crawl", "--flat"], &setting("pano", "true")));
-        assert!(!is_in_effect(&["crawl", "--user=me"], &setting("org_id", "7")));
+        assert!(is_in_effect(&[], &bbox) && !is_in_effect(&["--bbox=5,6,7,8"], &bbox));
+        assert!(!is_in_effect(&["--around=5,6", "--radius=7"], &bbox));
+        assert!(!is_in_effect(&["--images=7"], &bbox) && is_in_effect(&["--user=me"], &bbox));
+        assert!(!is_in_effect(&[], &setting("exif", "never")), "the command has no such flag");
+        assert!(!is_in_effect(&["--flat"], &setting("pano", "true")));
+        assert!(!is_in_effect(&["--user=me"], &setting("org_id", "7")));
     }
 }

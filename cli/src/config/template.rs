@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
-use super::{ENV_PREFIX, REFERENCE_COMMAND, SettingNames, TOOLSET_NAMES};
+use super::setting::{ENV_PREFIX, REFERENCE_COMMAND, SettingNames, TOOLSET_NAMES};
 
 const HEAD: &str = "\
 # Settings of streetflow. It reads this file if it is in the current directory, or if --config names it.
@@ -52,30 +52,4 @@ fn example(arg: &Arg) -> String {
     let text = default.join(",");
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if is_number { text } else { format!("\"{text}\"") }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_template_sets_nothing_and_contains_all_settings_with_their_defaults() {
-        let command = super::super::tests::command();
-        let template = template(&command);
-        let table: toml::Table = template.parse().expect("TOML");
-        assert!(table.is_empty());
-        let settings: Vec<_> = template
-            .lines()
-            .filter_map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")))
-            .collect();
-        let table: toml::Table = settings.join("\n").parse().expect("TOML");
-        assert_eq!(
-            table.keys().cloned().collect::<BTreeSet<_>>(),
-            SettingNames::new(&command).names.into_iter().collect()
-        );
-        assert_eq!(table["concurrency"].as_integer(), Some(64));
-        assert_eq!(table["output"].as_str(), Some("outputs"));
-    }
 }

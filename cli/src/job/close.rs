@@ -8,7 +8,7 @@ use super::table_queries::PreparedTables;
 use super::{summary, tile_cache};
 use crate::artifacts::report::{End, Outcome, ReportFile};
 use crate::exit_code::Exit;
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::text::shown;
 use streetflow::{ErrorKind, Report};
 
@@ -21,9 +21,9 @@ impl Job<'_> {
             Err(error) => (None, Some(error)),
         };
         // A missing confirmation ended the run, whatever error followed from that.
-        let refused = monitor.take_refusal();
-        let was_refused = refused.is_some();
-        error = refused.or(error);
+        let denial = monitor.take_refusal();
+        let was_denied = denial.is_some();
+        error = denial.or(error);
         let is_complete = report.as_ref().is_some_and(|report| !report.stopped);
         let logged = monitor.failure_log.finish(is_complete);
         // The responses are the state of a run with failures: the next run requests only what failed.
@@ -37,7 +37,7 @@ impl Job<'_> {
         }
         let (outcome, exit) = match (&report, &error) {
             (_, Some(error)) if ended.abandoned => (Outcome::Abandoned, Exit::from(error)),
-            (_, Some(error)) if was_refused || error.kind() == ErrorKind::Interrupted => {
+            (_, Some(error)) if was_denied || error.kind() == ErrorKind::Interrupted => {
                 (Outcome::Stopped, Exit::from(error))
             }
             (_, Some(error)) => (Outcome::Failed, Exit::from(error)),
@@ -55,7 +55,7 @@ impl Job<'_> {
     fn print_end(&self, monitor: &Monitor, tables: &PreparedTables, end: &End<'_>) -> Exit {
         // A usage error leaves no report.
         if end.report.is_none() && !monitor.stats.has_begun() {
-            tell_refusals(monitor);
+            report_unsupported(monitor);
             end.error.iter().for_each(|error| monitor.printer.error(error));
             monitor.printer.end(end.exit as u8, None, None);
             return end.exit;
@@ -64,7 +64,7 @@ impl Job<'_> {
         let queries = tables.plan.queries_after(&tables.known, end.report);
         let report = file.compose(&monitor.stats, &monitor.failure_log, self.network, &queries.json(), end);
         let written = file.write(&report);
-        tell_refusals(monitor);
+        report_unsupported(monitor);
         summary::print_counts(monitor);
         let cache_note = self.input.area().and_then(|area| {
             tile_cache::hits_note(monitor.stats.tally.tile_cache_hits(), area, self.network)

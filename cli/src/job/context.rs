@@ -118,7 +118,7 @@ impl RunContext {
 async fn start_sandbox() -> Result<streetflow_sandbox::Sandbox> {
     streetflow_sandbox::Sandbox::builder()
         .image_base(format!("http://{SANDBOX_IMAGE_HOST}"))
-        .record(false)
+        .record_requests(false)
         .start()
         .await
         .map_err(|error| Error::new(ErrorKind::Usage, "start the sandbox").with_source(error))

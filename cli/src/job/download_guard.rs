@@ -187,7 +187,7 @@ impl DownloadGuard {
     fn bytes(&self, pictures: u64) -> u64 {
         let downloaded = self.monitor.stats.step(Step::DOWNLOAD).map_or(0, |step| step.rows.get());
         let mean = if downloaded >= MIN_MEASURED {
-            self.monitor.stats.tally.bytes(Class::Bytes) / downloaded
+            self.monitor.stats.tally.bytes(Class::Picture) / downloaded
         } else {
             picture_size(self.quality).iter().sum::<u64>() / 2
         };
@@ -206,7 +206,7 @@ impl DownloadGuard {
 
     async fn confirm(&self, what: &str) -> Result<()> {
         let deny = |why: &'static str| {
-            Error::new(ErrorKind::Usage, "download so many pictures")
+            Error::new(ErrorKind::Usage, "start a large download")
                 .with_source(format!("{what}; {why}"))
                 .with_hint("run the same command with `--yes` to resume, or select fewer pictures")
         };

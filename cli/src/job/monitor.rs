@@ -11,7 +11,7 @@ use crate::progress::messages::EventPrinter;
 use crate::progress::render::{Display, ProgressRenderer, REDRAW_INTERVAL};
 use crate::progress::stats::RunStats;
 use crate::terminal::printer::Printer;
-use streetflow::file_system::tell_refusals;
+use streetflow::file_system::report_unsupported;
 use streetflow::{Error, Event, Observer, Step};
 
 /// The observer of a run.
@@ -57,7 +57,7 @@ impl Monitor {
             tokio::time::sleep(REDRAW_INTERVAL).await;
             self.progress.redraw();
             self.messages.report_stall(self.stats.stalled_for());
-            tell_refusals(&*self);
+            report_unsupported(&*self);
         }
     }
 

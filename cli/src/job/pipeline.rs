@@ -22,12 +22,12 @@ pub(crate) fn query_text(
     filters: Option<&FilterArgs>,
     fields: Option<&Fields>,
 ) -> String {
-    let mut words = vec![format!("streetflow {command}")];
-    words.extend(network.sandbox.then(|| "--sandbox".to_owned()));
-    words.extend(area.into_iter().flat_map(|area| area.to_cli_args(network.default_bbox())));
-    words.extend(filters.into_iter().flat_map(FilterArgs::to_cli_args));
-    words.extend(fields.map(|fields| format!("--fields {fields}")));
-    words.join(" ")
+    let mut args = vec![format!("streetflow {command}")];
+    args.extend(network.sandbox.then(|| "--sandbox".to_owned()));
+    args.extend(area.into_iter().flat_map(|area| area.to_cli_args(network.default_bbox())));
+    args.extend(filters.into_iter().flat_map(FilterArgs::to_cli_args));
+    args.extend(fields.map(|fields| format!("--fields {fields}")));
+    args.join(" ")
 }
 
 /// Appends the query of a step to that of the table that it reads.

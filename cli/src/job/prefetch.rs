@@ -77,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_fatal_error_overtakes_and_a_panic_is_an_error() {
-        let blocked = Error::new(ErrorKind::Blocked, "ask");
+        let blocked = Error::new(ErrorKind::Blocked, "request");
         let mild = Error::new(ErrorKind::Malformed, "read");
         let items = vec![Ok(1), Err(mild), Ok(2), Err(blocked)];
         let mut records = prefetch(futures::stream::iter(items).boxed(), 10);

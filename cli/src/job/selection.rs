@@ -34,10 +34,10 @@ impl ImageSelection {
 
     /// The fields to request: the given ones, and those that the filters need.
     pub(crate) fn request_fields(&self, fields: Fields) -> Result<Fields> {
-        self.filters.iter().try_fold(fields, |fields, filter| filter.asked(&fields))
+        self.filters.iter().try_fold(fields, |fields, filter| filter.request_fields(&fields))
     }
 
-    /// Applies the limit before the metadata if no filter follows, so that no metadata is requested in vain.
+    /// Applies the limit before the metadata if no filter follows, so that no metadata over the limit is requested.
     pub(crate) fn apply_before_metadata(&self, flow: Flow<Image>, run: &RunContext) -> Flow<Image> {
         match self.max_images() {
             Some(limit) => limited(flow, limit, run, Step::IMAGES),

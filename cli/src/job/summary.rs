@@ -17,7 +17,7 @@ use streetflow::{Class, Format, Report, Step, Written};
 pub(crate) fn print_counts(monitor: &Monitor) {
     let (printer, stats) = (&monitor.printer, &monitor.stats);
     for step in stats.steps.iter().filter(|step| step.inputs.get() > 0 || step.rows.get() > 0) {
-        printer.note(&step_line(step, stats.tally.bytes(Class::Bytes)));
+        printer.note(&step_line(step, stats.tally.bytes(Class::Picture)));
     }
     let incomplete = stats.tally.exif_incomplete();
     if incomplete > 0 {
@@ -115,9 +115,9 @@ fn rows_of(written: &Written, output: &Path) -> Vec<[String; 3]> {
 }
 
 fn row(path: &Path, output: &Path, count: String, bytes: Option<u64>) -> [String; 3] {
-    let folder = if path.is_dir() { "/" } else { "" };
+    let slash = if path.is_dir() { "/" } else { "" };
     let name = shown(path.strip_prefix(output).unwrap_or(path).display().to_string());
-    [format!("{name}{folder}"), count, bytes.map(human_bytes).unwrap_or_default()]
+    [format!("{name}{slash}"), count, bytes.map(human_bytes).unwrap_or_default()]
 }
 
 fn counted(count: u64, one: &'static str, many: &'static str) -> String {

@@ -149,7 +149,7 @@ impl<'a> ProgressView<'a> {
         }
         parts.extend(counted(counts.already_exists, "already exist"));
         if step.step == Step::DOWNLOAD {
-            parts.push(human_bytes(self.stats.tally.bytes(Class::Bytes)));
+            parts.push(human_bytes(self.stats.tally.bytes(Class::Picture)));
         }
         parts.extend(counted(step.filtered_rows(), "filtered"));
         parts.extend(counted(counts.gone, "gone"));

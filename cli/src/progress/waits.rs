@@ -109,7 +109,7 @@ mod tests {
             Event::RateLimitWait { class: Class::Tile, wait: Duration::from_secs(5) },
             Event::RateLimitWait { class: Class::Search, wait: Duration::from_secs(3) },
             Event::Retry { class: Class::Entity, error: &error, attempt: 1, wait: Duration::from_secs(20) },
-            Event::Concurrency { class: Class::Bytes, limit: 16 },
+            Event::Concurrency { class: Class::Picture, limit: 16 },
             Event::ApiUsage { class: Class::Entity, percent: 92.4 },
         ] {
             waits.observe(&event, started);
@@ -121,7 +121,7 @@ mod tests {
         assert!(waits.until_next_request(Class::Tile, started.elapsed()).is_some());
         let later = started.elapsed() + Duration::from_mins(2);
         assert_eq!(waits.descriptions(later, 64), ["pictures: host overloaded, 16 of 64 requests in flight"]);
-        waits.observe(&Event::Concurrency { class: Class::Bytes, limit: 64 }, started);
+        waits.observe(&Event::Concurrency { class: Class::Picture, limit: 64 }, started);
         assert!(waits.descriptions(later, 64).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The question before a large download, without anybody to ask and on a terminal.
+//! The confirmation of a large download, with and without a terminal.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use streetflow_sandbox::Sandbox;
 
 use crate::support::run;
 
-/// A table with so many rows, and no picture behind any.
+/// Writes a table with this many rows, and no pictures for them.
 fn table(folder: &Path, rows: u64) {
     fs::create_dir_all(folder.join("outputs")).unwrap();
     let mut text = "seq_id,img_id,thumb_256_url\n".to_owned();
@@ -19,32 +19,32 @@ fn table(folder: &Path, rows: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_can_be_asked_a_large_download_needs_a_word() {
+async fn without_a_terminal_a_large_download_needs_a_flag() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     table(folder.path(), 100_003);
-    let (exit, said) = run(&sandbox, folder.path(), ["download"]).await;
-    assert_eq!(exit, 2, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), ["download"]).await;
+    assert_eq!(exit, 2, "{stderr}");
     assert!(
-        said.contains("100,003 pictures of quality 256 are wanted") && said.contains("`--yes`"),
-        "{said}"
+        stderr.contains("100,003 pictures of quality 256 are selected") && stderr.contains("`--yes`"),
+        "{stderr}"
     );
-    assert!(said.contains("are free for"), "{said}");
-    // Those that are there need no word, and the rest is not much.
+    assert!(stderr.contains("are free for"), "{stderr}");
+    // Existing pictures need no confirmation, and the rest is small.
     let pictures = folder.path().join("outputs/downloaded_images");
     fs::create_dir_all(&pictures).unwrap();
     for id in 1..=3 {
         fs::write(pictures.join(format!("{id}_256.jpg")), "there".repeat(100)).unwrap();
     }
-    let (exit, said) = run(&sandbox, folder.path(), ["download", "--attempts=1"]).await;
-    assert_eq!(exit, 0, "{said}");
-    assert!(said.contains("100,000 gone"), "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), ["download", "--attempts=1"]).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(stderr.contains("100,000 gone"), "{stderr}");
     fs::remove_file(pictures.join("3_256.jpg")).unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), ["download", "--yes"]).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), ["download", "--yes"]).await;
+    assert_eq!(exit, 0, "{stderr}");
 }
 
-/// A terminal of our own, through which a person answers.
+/// A pseudo-terminal, to answer the question.
 #[cfg(target_os = "linux")]
 mod terminal {
     use std::fs::File;
@@ -74,23 +74,23 @@ mod terminal {
         (command.spawn().unwrap(), File::from(ours))
     }
 
-    /// Waits for the question, gives an answer, and tells how it ended.
-    fn answered(sandbox: &Sandbox, folder: &Path, args: &[&str], answer: &str) -> (i32, String) {
+    /// Waits for the question and answers it. Returns exit code and output.
+    fn answer_question(sandbox: &Sandbox, folder: &Path, args: &[&str], answer: &str) -> (i32, String) {
         let (mut child, mut terminal) = on_a_terminal(sandbox, folder, args);
-        let (mut said, mut piece, mut given) = (String::new(), [0; 4096], false);
-        // The end of the other side is an error here.
-        while let Ok(read @ 1..) = terminal.read(&mut piece) {
-            said.push_str(&String::from_utf8_lossy(&piece[..read]));
-            if !given && said.contains("go on? [y/N]") {
+        let (mut stderr, mut buffer, mut answered) = (String::new(), [0; 4096], false);
+        // On a pseudo-terminal, the end of the child is a read error.
+        while let Ok(read @ 1..) = terminal.read(&mut buffer) {
+            stderr.push_str(&String::from_utf8_lossy(&buffer[..read]));
+            if !answered && stderr.contains("continue? [y/N]") {
                 terminal.write_all(answer.as_bytes()).unwrap();
-                given = true;
+                answered = true;
             }
         }
-        (child.wait().unwrap().code().unwrap_or(-1), said)
+        (child.wait().unwrap().code().unwrap_or(-1), stderr)
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_person_is_asked_once_and_decides() {
+    async fn the_user_is_asked_once_and_decides() {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         table(folder.path(), 100_001);
@@ -98,17 +98,17 @@ mod terminal {
             [("n\n", 2, "the answer was no"), ("\n", 2, "the answer was no"), ("yes\n", 0, "100,001 gone")]
         {
             let (sandbox, path) = (&sandbox, folder.path());
-            let (code, said) = tokio::task::block_in_place(|| {
-                answered(sandbox, path, &["download", "--attempts=1"], answer)
+            let (code, stderr) = tokio::task::block_in_place(|| {
+                answer_question(sandbox, path, &["download", "--attempts=1"], answer)
             });
-            assert_eq!(code, exit, "{answer:?}: {said}");
-            assert!(said.contains(words), "{answer:?}: {said}");
-            assert_eq!(said.matches("go on? [y/N]").count(), 1, "{said}");
+            assert_eq!(code, exit, "{answer:?}: {stderr}");
+            assert!(stderr.contains(words), "{answer:?}: {stderr}");
+            assert_eq!(stderr.matches("continue? [y/N]").count(), 1, "{stderr}");
         }
         assert!(names(&folder.path().join("outputs")).contains(&"gone.csv".to_owned()));
     }
 
-    /// Waits for the question, does something after a while, and tells how it ended and how long that took.
+    /// Waits for the question, then acts. Returns exit code, output, and the time from the action to the end.
     fn at_the_question(
         sandbox: &Sandbox,
         folder: &Path,
@@ -116,10 +116,11 @@ mod terminal {
         act: impl FnOnce(&Child, &mut File),
     ) -> (i32, String, Duration) {
         let (mut child, mut terminal) = on_a_terminal(sandbox, folder, &["download", "--attempts=1"]);
-        let (mut said, mut piece, mut act, mut acted) = (String::new(), [0; 4096], Some(act), Instant::now());
-        while let Ok(read @ 1..) = terminal.read(&mut piece) {
-            said.push_str(&String::from_utf8_lossy(&piece[..read]));
-            if said.contains("go on? [y/N]")
+        let (mut stderr, mut buffer, mut act, mut acted) =
+            (String::new(), [0; 4096], Some(act), Instant::now());
+        while let Ok(read @ 1..) = terminal.read(&mut buffer) {
+            stderr.push_str(&String::from_utf8_lossy(&buffer[..read]));
+            if stderr.contains("continue? [y/N]")
                 && let Some(act) = act.take()
             {
                 std::thread::sleep(wait);
@@ -127,46 +128,46 @@ mod terminal {
                 acted = Instant::now();
             }
         }
-        (child.wait().unwrap().code().unwrap_or(-1), said, acted.elapsed())
+        (child.wait().unwrap().code().unwrap_or(-1), stderr, acted.elapsed())
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_signal_at_the_question_ends_it_as_anywhere_else() {
+    async fn a_signal_at_the_question_ends_the_run() {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         table(folder.path(), 100_001);
         for (round, signal) in (0..12).zip([Signal::INT, Signal::TERM, Signal::HUP].into_iter().cycle()) {
             let (sandbox, path) = (&sandbox, folder.path());
             let wait = Duration::from_millis([0, 1, 5, 40][round % 4]);
-            let (code, said, took) = tokio::task::block_in_place(|| {
+            let (code, stderr, took) = tokio::task::block_in_place(|| {
                 at_the_question(sandbox, path, wait, |child, _| {
                     kill_process(Pid::from_child(child), signal).unwrap();
                 })
             });
-            assert_eq!(code, 130, "{signal:?}: {said}");
-            assert!(said.contains("stopping") && !said.contains("failed to"), "{signal:?}: {said}");
-            assert!(took < Duration::from_millis(1900), "nobody waits for the answer: {took:?}");
+            assert_eq!(code, 130, "{signal:?}: {stderr}");
+            assert!(stderr.contains("stopping") && !stderr.contains("failed to"), "{signal:?}: {stderr}");
+            assert!(took < Duration::from_millis(1900), "the run does not wait for the answer: {took:?}");
         }
-        let (code, said, _) = tokio::task::block_in_place(|| {
+        let (code, stderr, _) = tokio::task::block_in_place(|| {
             at_the_question(&sandbox, folder.path(), Duration::ZERO, |_, terminal| {
-                // Ctrl-D: the end of the input.
+                // Ctrl-D: end of input.
                 terminal.write_all(&[4]).unwrap();
             })
         });
-        assert_eq!(code, 2, "{said}");
-        assert!(said.contains("the answer was no"), "{said}");
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("the answer was no"), "{stderr}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn live_lines_stand_on_a_terminal_and_fit_it() {
+    async fn progress_lines_appear_on_a_terminal_and_fit_its_width() {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let words = ["crawl", "--bbox=32.19,34.52,34.18,35.49", "--no-download"];
         let path = folder.path();
-        let (code, said) = tokio::task::block_in_place(|| answered(&sandbox, path, &words, ""));
-        assert_eq!(code, 0, "{said}");
+        let (code, stderr) = tokio::task::block_in_place(|| answer_question(&sandbox, path, &words, ""));
+        assert_eq!(code, 0, "{stderr}");
         for line in ["sequences ", "images ", "metadata ", "network ", "/s"] {
-            assert!(said.contains(line), "{line}: {said}");
+            assert!(stderr.contains(line), "{line}: {stderr}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The commands of docs/guide.md run as they stand there, and write what it says. Its programs are doctests.
+//! The commands of docs/guide.md run and write the files that it lists. Its programs are doctests.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::command;
 
-/// A task of the guide: its title, its commands, and the files it says they write.
+/// A task of the guide: its title, its commands, and the listed files.
 struct Task {
     title: String,
     commands: String,
@@ -30,7 +30,7 @@ fn tasks() -> Vec<Task> {
     tasks.collect()
 }
 
-/// A shell that finds the built command by its name, and nothing of the caller's that it would heed.
+/// Returns a shell that finds the built command by name, without environment variables that affect it.
 fn shell(folder: &Path, commands: &str) -> Command {
     let built = command(folder);
     let bin = Path::new(built.get_program()).parent().unwrap().to_owned();
@@ -45,16 +45,16 @@ fn shell(folder: &Path, commands: &str) -> Command {
     shell
 }
 
-/// Whether there is something: a file that is not empty, or a folder that has such files somewhere below.
-fn is_filled(path: &Path) -> bool {
+/// Returns whether the path is a non-empty file, or a folder with such a file at any depth.
+fn has_content(path: &Path) -> bool {
     match fs::read_dir(path) {
-        Ok(mut entries) => entries.any(|entry| is_filled(&entry.unwrap().path())),
+        Ok(mut entries) => entries.any(|entry| has_content(&entry.unwrap().path())),
         Err(_) => fs::metadata(path).is_ok_and(|file| file.len() > 0),
     }
 }
 
 #[test]
-fn the_commands_of_the_guide_run_as_they_stand_and_write_what_it_says() {
+fn the_commands_of_the_guide_run_unchanged_and_write_the_listed_files() {
     let tasks = tasks();
     assert_eq!(tasks.len(), 10);
     for Task { title, commands, files } in tasks {
@@ -63,13 +63,13 @@ fn the_commands_of_the_guide_run_as_they_stand_and_write_what_it_says() {
         assert!(output.status.success(), "{title}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(!files.is_empty(), "{title}");
         for file in files {
-            assert!(is_filled(&folder.path().join(&file)), "{title}: {file}");
+            assert!(has_content(&folder.path().join(&file)), "{title}: {file}");
         }
     }
 }
 
 #[test]
-fn every_task_of_the_guide_has_a_program_that_is_run() {
+fn every_task_of_the_guide_has_a_tested_program() {
     let guide = fs::read_to_string(crate::support::repository().join("docs/guide.md")).unwrap();
     for task in guide.split("\n## ").skip(1) {
         assert!(task.contains("```rust\n"), "{}", task.lines().next().unwrap());

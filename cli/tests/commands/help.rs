@@ -1,4 +1,4 @@
-//! The help and the manual pages, as a person reads them; and that README.md and the guide name no flag that is not.
+//! Help and manual pages, and the flags mentioned in README.md and the guide.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::support::{command, names, with};
 
-/// What a command prints into a terminal of 80 columns.
+/// Returns the output of a command in a terminal of 80 columns.
 fn printed(folder: &Path, args: &[&str]) -> String {
     let output = with(command(folder), args.iter().copied()).env("COLUMNS", "80").output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The commands that the help lists.
+/// Returns the commands listed in the help.
 fn commands(folder: &Path) -> Vec<String> {
     let help = printed(folder, &["-h"]);
     let list = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
@@ -24,7 +24,7 @@ fn commands(folder: &Path) -> Vec<String> {
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// All that looks like a long flag in a text.
+/// Returns all long flags in a text.
 fn flags(text: &str) -> BTreeSet<String> {
     let starts = text.match_indices("--").filter(|(at, _)| !text[..*at].ends_with(['-', '|']));
     let names = starts.map(|(at, _)| {
@@ -35,7 +35,7 @@ fn flags(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn help_fits_80_columns_ends_with_examples_and_is_short_where_that_is_asked() {
+fn help_fits_80_columns_ends_with_examples_and_has_a_short_form() {
     let folder = tempfile::tempdir().unwrap();
     let commands = commands(folder.path());
     assert!(commands.len() >= 11 && commands[0] == "crawl", "{commands:?}");
@@ -46,16 +46,14 @@ fn help_fits_80_columns_ends_with_examples_and_is_short_where_that_is_asked() {
             assert!(line.chars().count() <= 80, "{name}: {line}");
         }
         assert!(short.lines().count() < 70, "{name}: {} lines", short.lines().count());
-        if name != "init" {
-            assert!(short.contains("\nExamples:\n  ") && long.contains("\nExamples:\n  "), "{name}");
-        }
+        assert!(short.contains("\nExamples:\n  ") && long.contains("\nExamples:\n  "), "{name}");
         let lacking = flags(&short).difference(&flags(&long)).cloned().collect::<Vec<_>>();
         assert!(lacking.is_empty(), "{name}: only the short help has {lacking:?}");
     }
 }
 
 #[test]
-fn every_command_has_a_manual_page_and_every_flag_in_it_a_word() {
+fn every_command_has_a_manual_page_that_describes_every_flag() {
     let folder = tempfile::tempdir().unwrap();
     printed(folder.path(), &["man", "pages"]);
     let mut expected: Vec<_> =
@@ -77,18 +75,18 @@ fn every_command_has_a_manual_page_and_every_flag_in_it_a_word() {
 }
 
 #[test]
-fn readme_and_guide_name_only_flags_that_there_are() {
+fn readme_and_guide_mention_only_existing_flags() {
     let folder = tempfile::tempdir().unwrap();
     let mut known = flags(&printed(folder.path(), &["--help"]));
     for name in commands(folder.path()) {
         known.extend(flags(&printed(folder.path(), &[&name, "--help"])));
     }
-    // Those of cargo.
+    // Flags of cargo.
     known.extend(["--release", "--locked", "--path", "--open"].map(str::to_owned));
     let root = crate::support::repository();
     for document in ["README.md", "docs/guide.md", "docs/reference.md"] {
-        let named = flags(&fs::read_to_string(root.join(document)).unwrap());
-        let unknown: Vec<_> = named.difference(&known).collect();
-        assert!(named.len() > 10 && unknown.is_empty(), "{document}: {unknown:?}");
+        let ids_in_log = flags(&fs::read_to_string(root.join(document)).unwrap());
+        let unknown: Vec<_> = ids_in_log.difference(&known).collect();
+        assert!(ids_in_log.len() > 10 && unknown.is_empty(), "{document}: {unknown:?}");
     }
 }

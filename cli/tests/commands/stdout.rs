@@ -1,4 +1,4 @@
-//! Standard output that takes nothing: a full disk is a failure, a closed pipe is not.
+//! Failing standard output: a full disk is a failure, a closed pipe is not.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use crate::support::{command, command_on, output, with};
 
 const NICOSIA: &str = "--bbox=33.3,35.15,33.4,35.2";
 
-/// All commands that print something that a person or a program wants.
+/// Returns all commands that print to standard output.
 fn printing() -> Vec<Vec<&'static str>> {
     vec![
         vec!["--help"],
@@ -35,48 +35,48 @@ fn in_folder() -> tempfile::TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_behind_standard_output_is_told_and_ends_with_1() {
+async fn a_full_disk_behind_stdout_is_an_error_with_exit_code_1() {
     let folder = in_folder();
-    for words in printing() {
-        let mut full = with(command(folder.path()), words.iter().copied());
+    for args in printing() {
+        let mut full = with(command(folder.path()), args.iter().copied());
         full.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
-        let (exit, said) = stdout_kept(full).await;
-        assert_eq!(exit, 1, "{words:?}: {said}");
+        let (exit, stderr) = run_with_stdout(full).await;
+        assert_eq!(exit, 1, "{args:?}: {stderr}");
         assert!(
-            said.contains("error: failed to write") && said.contains("No space left"),
-            "{words:?}: {said}"
+            stderr.contains("error: failed to write") && stderr.contains("No space left"),
+            "{args:?}: {stderr}"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_pipe_behind_standard_output_is_no_failure() {
+async fn a_closed_pipe_behind_stdout_is_no_failure() {
     let folder = in_folder();
-    for words in printing().into_iter().filter(|words| *words != ["sandbox"]) {
+    for args in printing().into_iter().filter(|args| *args != ["sandbox"]) {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut piped = with(command(folder.path()), words.iter().copied());
+        let mut piped = with(command(folder.path()), args.iter().copied());
         piped.stdout(writer);
-        let (exit, said) = stdout_kept(piped).await;
-        assert_eq!(exit, 0, "{words:?}: {said}");
-        assert!(!said.contains("error") && !said.contains("panicked"), "{words:?}: {said}");
+        let (exit, stderr) = run_with_stdout(piped).await;
+        assert_eq!(exit, 0, "{args:?}: {stderr}");
+        assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{args:?}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_estimate_of_a_served_area_says_that_it_could_not_be_printed() {
+async fn an_estimate_that_cannot_be_printed_is_an_error() {
     let (sandbox, folder) = (Sandbox::start().await.unwrap(), tempfile::tempdir().unwrap());
     let mut full = with(command_on(&sandbox, folder.path()), ["crawl", "--estimate", NICOSIA]);
     full.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
-    let (exit, said) = stdout_kept(full).await;
-    assert!(exit == 1 && said.contains("failed to write to standard output"), "{said}");
-    let (exit, said) =
+    let (exit, stderr) = run_with_stdout(full).await;
+    assert!(exit == 1 && stderr.contains("failed to write to standard output"), "{stderr}");
+    let (exit, stderr) =
         output(with(command_on(&sandbox, folder.path()), ["crawl", "--estimate", NICOSIA])).await;
-    assert_eq!(exit, 0, "{said}");
+    assert_eq!(exit, 0, "{stderr}");
 }
 
-/// Runs it with standard output as it is, and gives its exit code and what it said.
-async fn stdout_kept(mut command: Command) -> (i32, String) {
+/// Runs a command with its standard output unchanged. Returns exit code and stderr.
+async fn run_with_stdout(mut command: Command) -> (i32, String) {
     command.stderr(Stdio::piped()).stdin(Stdio::null());
     let ended = tokio::task::spawn_blocking(move || command.spawn().unwrap().wait_with_output().unwrap());
     let ended = ended.await.unwrap();

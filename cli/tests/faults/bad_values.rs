@@ -1,4 +1,4 @@
-//! One value of an answer that can't be used costs itself: not its sequence, not its tile.
+//! An unusable value of a response affects only itself: not its sequence, not its tile.
 
 use std::fs;
 
@@ -9,20 +9,21 @@ use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 use crate::support::accounting::{column, number, report, run, sandbox};
 use crate::support::{client, read};
 
-const WORDS: &str = "crawl --no-download --fields=captured_at --sequences=";
+const ARGS: &str = "crawl --no-download --fields=captured_at --sequences=";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
+async fn an_entry_that_is_no_id_is_reported_and_the_other_images_are_listed() {
     let sandbox = sandbox().await;
-    let drives: Vec<_> =
-        sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).take(3).collect();
-    let words = format!("{WORDS}{}", drives.iter().map(|drive| drive.id()).collect::<Vec<_>>().join(","));
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).take(3).collect();
+    let args =
+        format!("{ARGS}{}", sequences.iter().map(|sequence| sequence.id()).collect::<Vec<_>>().join(","));
     let fresh = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, fresh.path(), &words).await;
-    assert_eq!(exit, 0, "{said}");
-    let truth = read(&fresh.path().join("outputs"), "img_dataset.csv");
-    let ids: Vec<_> = sandbox.world().images_of(drives[1]).map(|shot| shot.id()).collect();
-    for (bad, named) in [
+    let (exit, stderr) = run(&sandbox, fresh.path(), &args).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let expected = read(&fresh.path().join("outputs"), "img_dataset.csv");
+    let ids: Vec<_> = sequences[1].images().map(|image| image.id()).collect();
+    for (bad, ids_in_log) in [
         ("null", "null"),
         (r#"{"id":null}"#, "null"),
         (r#"{"id":{"a":1}}"#, r#"{"a":1}"#),
@@ -34,41 +35,41 @@ async fn an_entry_that_is_no_id_is_named_and_the_other_images_come() {
         let mut entries: Vec<_> = ids.iter().map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
         entries.insert(1, bad.to_owned());
         let body = format!(r#"{{"data":[{}]}}"#, entries.join(","));
-        sandbox.clear_script();
-        sandbox.script(
-            Rule::on(Host::Graph).query("sequence_id", drives[1].id()).fault(Fault::status(200, &body)),
+        sandbox.clear_rules();
+        sandbox.add_rule(
+            Rule::on(Host::Graph).query("sequence_id", sequences[1].id()).fault(Fault::status(200, &body)),
         );
         let folder = tempfile::tempdir().unwrap();
         let outputs = folder.path().join("outputs");
         for _ in 0..2 {
-            let (exit, said) = run(&sandbox, folder.path(), &words).await;
-            assert_eq!(exit, 3, "{bad}: {said}");
-            assert!(read(&outputs, "img_dataset.csv") == truth, "{bad}");
-            assert_eq!(column(&outputs, "failures.csv", "id"), [drives[1].id()], "{bad}");
+            let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+            assert_eq!(exit, 3, "{bad}: {stderr}");
+            assert!(read(&outputs, "img_dataset.csv") == expected, "{bad}");
+            assert_eq!(column(&outputs, "failures.csv", "id"), [sequences[1].id()], "{bad}");
             let reason = &column(&outputs, "failures.csv", "reason")[0];
-            assert!(reason.contains(named) && reason.contains("entry 2"), "{bad}: {reason}");
+            assert!(reason.contains(ids_in_log) && reason.contains("entry 2"), "{bad}: {reason}");
             let images = &report(&outputs)["steps"]["images"];
             assert_eq!((number(&images["done"]), number(&images["failed"])), (2, 1), "{bad}");
         }
-        // Nothing of it is kept that would hold for the next run.
-        sandbox.clear_script();
-        let (exit, said) = run(&sandbox, folder.path(), &words).await;
-        assert_eq!(exit, 0, "{bad}: {said}");
-        assert!(read(&outputs, "img_dataset.csv") == truth && !outputs.join("failures.csv").exists());
+        // Nothing is stored that would affect the next run.
+        sandbox.clear_rules();
+        let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+        assert_eq!(exit, 0, "{bad}: {stderr}");
+        assert!(read(&outputs, "img_dataset.csv") == expected && !outputs.join("failures.csv").exists());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_comes_twice_gives_one_row_and_is_counted() {
+async fn a_duplicate_id_gives_one_row_and_is_counted() {
     let sandbox = sandbox().await;
-    let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-    let ids: Vec<_> = sandbox.world().images_of(drive).map(|shot| shot.id()).collect();
+    let sequence = sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+    let ids: Vec<_> = sequence.images().map(|image| image.id()).collect();
     let entries = ids.iter().chain(&ids[..2]).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect::<Vec<_>>();
     let body = format!(r#"{{"data":[{}]}}"#, entries.join(","));
-    sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
+    sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
     let folder = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), &format!("{WORDS}{}", drive.id())).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), &format!("{ARGS}{}", sequence.id())).await;
+    assert_eq!(exit, 0, "{stderr}");
     let outputs = folder.path().join("outputs");
     assert_eq!(column(&outputs, "img_dataset.csv", "img_id"), ids);
     assert_eq!(number(&report(&outputs)["steps"]["images"]["filtered_by"]["repeated"]), 2);
@@ -78,18 +79,18 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
 }
 
-/// A box of one tile, in which the lines of [`tile`] lie.
+/// Returns the box of one tile, which contains the lines of [`tile`].
 fn corner() -> String {
     let lon = |x: f64| x / 16384.0 * 360.0 - 180.0;
     let lat = |y: f64| (std::f64::consts::PI * (1.0 - 2.0 * y / 16384.0)).sinh().atan().to_degrees();
     format!("{:.7},{:.7},{:.7},{:.7}", lon(9710.001), lat(6475.02), lon(9710.02), lat(6475.001))
 }
 
-/// A tile of one layer with a line for each of the ids, in bytes that are text too.
+/// Returns a tile of one layer with a line for each id. All bytes are valid text.
 fn tile(ids: &[&[u8]]) -> String {
     let mut layer = field(1, b"sequence");
     for at in 0..ids.len() {
-        // Three commands: go to (20, 20), and a line by (20, 0).
+        // The geometry: move to (20, 20), then a line by (20, 0).
         let geometry = [9, 40, 40, 10, 40, 0];
         let tags = [0, u8::try_from(at).unwrap()];
         layer.extend(field(2, &[field(2, &tags), field(4, &geometry)].concat()));
@@ -102,9 +103,9 @@ fn tile(ids: &[&[u8]]) -> String {
 }
 
 #[tokio::test]
-async fn a_feature_that_can_t_be_used_costs_neither_the_tile_nor_the_others() {
+async fn an_unusable_feature_fails_neither_the_tile_nor_other_features() {
     let sandbox = Sandbox::start().await.unwrap();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"../x", b"-d_e"]))));
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"../x", b"-d_e"]))));
     let source = TileSource::within(&client(&sandbox), corner().parse().unwrap());
     let found: Vec<_> = source.stream().collect().await;
     let good: Vec<_> =
@@ -117,29 +118,29 @@ async fn a_feature_that_can_t_be_used_costs_neither_the_tile_nor_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_with_an_unusable_feature_is_a_named_failure_until_it_is_mended() {
+async fn a_tile_with_an_unusable_feature_is_a_logged_failure_until_it_is_repaired() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = &format!("sequences --bbox={} --tile-cache-age=1d", corner());
-    let cached = |words: &str| {
+    let args = &format!("sequences --bbox={} --tile-cache-age=1d", corner());
+    let cached = |args: &str| {
         let mut command = crate::support::command_on(&sandbox, folder.path());
-        command.args(words.split(' ')).env("STREETFLOW_CACHE_DIR", folder.path().join("cache"));
+        command.args(args.split(' ')).env("STREETFLOW_CACHE_DIR", folder.path().join("cache"));
         crate::support::output(command)
     };
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"a b"]))));
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"a b"]))));
     for _ in 0..2 {
-        let (exit, said) = cached(words).await;
-        assert_eq!(exit, 3, "{said}");
+        let (exit, stderr) = cached(args).await;
+        assert_eq!(exit, 3, "{stderr}");
         assert_eq!(column(&outputs, "seq_dataset.csv", "seq_id"), ["abc"]);
         let reason = &column(&outputs, "failures.csv", "reason")[0];
         assert!(reason.contains("`a b` is no sequence id"), "{reason}");
         assert!(column(&outputs, "failures.csv", "id")[0].starts_with("14/"));
     }
-    sandbox.clear_script();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"ab"]))));
-    let (exit, said) = cached(words).await;
-    assert_eq!(exit, 0, "{said}");
+    sandbox.clear_rules();
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, &tile(&[b"abc", b"ab"]))));
+    let (exit, stderr) = cached(args).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert_eq!(column(&outputs, "seq_dataset.csv", "seq_id"), ["ab", "abc"]);
     assert!(fs::metadata(outputs.join("failures.csv")).is_err());
 }

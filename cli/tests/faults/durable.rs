@@ -1,4 +1,4 @@
-//! Pictures and power: what a run leaves that dies is looked into, and no spoilt picture is taken for done.
+//! Durability: pictures of a killed run are checked, and no damaged picture counts as existing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::support::{command_on, eventually, names, output};
 const TABLES: &str = "crawl --bbox 33.33,35.15,33.39,35.19 --no-download --fields thumb_256_url";
 const PICTURES: &str = "outputs/downloaded_images";
 
-/// A sandbox, a folder with tables, and the pictures that they name.
+/// Returns a mock server, a folder with tables, and the names of their pictures.
 async fn prepared() -> (Sandbox, tempfile::TempDir, Vec<String>) {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(4)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -26,13 +26,13 @@ async fn prepared() -> (Sandbox, tempfile::TempDir, Vec<String>) {
     (sandbox, folder, pictures)
 }
 
-async fn run(sandbox: &Sandbox, folder: &Path, words: &str, exit: i32) -> String {
+async fn run(sandbox: &Sandbox, folder: &Path, args: &str, exit: i32) -> String {
     sandbox.clear_requests();
     let mut command = command_on(sandbox, folder);
-    command.args(words.split_whitespace());
-    let (ended, said) = output(command).await;
-    assert_eq!(ended, exit, "{said}");
-    said
+    command.args(args.split_whitespace());
+    let (ended, stderr) = output(command).await;
+    assert_eq!(ended, exit, "{stderr}");
+    stderr
 }
 
 fn start(sandbox: &Sandbox, folder: &Path) -> Child {
@@ -40,11 +40,11 @@ fn start(sandbox: &Sandbox, folder: &Path) -> Child {
     command.args(["download", "--concurrency", "4", "-q"]).spawn().unwrap()
 }
 
-/// Lets a download come so far, and kills it.
+/// Kills a download after this many pictures.
 async fn killed_after(sandbox: &Sandbox, folder: &Path, pictures: usize) {
     let mut child = start(sandbox, folder);
-    let there = || names(&folder.join(PICTURES)).iter().filter(|name| name.ends_with("_256.jpg")).count();
-    eventually("so many pictures are there", || there() >= pictures).await;
+    let existing = || names(&folder.join(PICTURES)).iter().filter(|name| name.ends_with("_256.jpg")).count();
+    eventually("enough pictures exist", || existing() >= pictures).await;
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -55,7 +55,7 @@ fn markers(folder: &Path) -> Vec<PathBuf> {
     markers.map(|name| folder.join(PICTURES).join(name)).collect()
 }
 
-/// Makes the markers those of runs before the last start of the system, as after a power cut.
+/// Changes the markers to those of a run before the last system start, as after a power cut.
 fn restart(folder: &Path) {
     for path in markers(folder) {
         let text = fs::read_to_string(&path).unwrap();
@@ -64,11 +64,12 @@ fn restart(folder: &Path) {
     }
 }
 
-fn whole(sandbox: &Sandbox, folder: &Path, pictures: &[String]) {
+fn check_pictures(sandbox: &Sandbox, folder: &Path, pictures: &[String]) {
     assert_eq!(names(&folder.join(PICTURES)), pictures, "all pictures, and nothing else");
     for name in pictures {
-        let truth = sandbox.world().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
-        assert!(fs::read(folder.join(PICTURES).join(name)).unwrap() == truth, "{name}");
+        let original =
+            sandbox.mock_data().picture(name.strip_suffix("_256.jpg").unwrap(), Some(256)).unwrap();
+        assert!(fs::read(folder.join(PICTURES).join(name)).unwrap() == original, "{name}");
     }
 }
 
@@ -77,13 +78,13 @@ fn set_time(path: &Path, time: SystemTime) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_power_cut_the_spoilt_pictures_are_had_anew_and_only_these() {
+async fn after_a_power_cut_only_damaged_pictures_are_downloaded_again() {
     let (sandbox, folder, pictures) = prepared().await;
     killed_after(&sandbox, folder.path(), 40).await;
     assert_eq!(markers(folder.path()).len(), 1);
-    let there: Vec<_> =
+    let existing: Vec<_> =
         names(&folder.path().join(PICTURES)).into_iter().filter(|name| name.ends_with("_256.jpg")).collect();
-    for (number, name) in there.iter().take(10).enumerate() {
+    for (number, name) in existing.iter().take(10).enumerate() {
         let path = folder.path().join(PICTURES).join(name);
         let mut bytes = fs::read(&path).unwrap();
         match number % 3 {
@@ -94,26 +95,26 @@ async fn after_a_power_cut_the_spoilt_pictures_are_had_anew_and_only_these() {
         fs::write(&path, bytes).unwrap();
     }
     restart(folder.path());
-    let said = run(&sandbox, folder.path(), "download", 0).await;
+    let stderr = run(&sandbox, folder.path(), "download", 0).await;
     assert!(
-        said.contains("warning: failed to keep 10 pictures: an earlier run ended in a power cut"),
-        "{said}"
+        stderr.contains("warning: failed to keep 10 pictures: an earlier run ended in a power cut"),
+        "{stderr}"
     );
-    let missing = pictures.len() - there.len();
-    assert_eq!(sandbox.requests_to(Host::Images).len(), missing + 10, "{said}");
-    assert!(said.contains(&format!("{} already exist", there.len() - 10)), "{said}");
-    whole(&sandbox, folder.path(), &pictures);
+    let missing = pictures.len() - existing.len();
+    assert_eq!(sandbox.requests_to(Host::Images).len(), missing + 10, "{stderr}");
+    assert!(stderr.contains(&format!("{} already exist", existing.len() - 10)), "{stderr}");
+    check_pictures(&sandbox, folder.path(), &pictures);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suspicious_picture_is_set_aside_with_a_warning_and_other_peoples_files_stay() {
+async fn a_damaged_picture_is_set_aside_with_a_warning_and_foreign_files_stay() {
     let (sandbox, folder, pictures) = prepared().await;
     killed_after(&sandbox, folder.path(), 20).await;
     restart(folder.path());
     let below = |name: &str| folder.path().join(PICTURES).join(name);
     let first =
         names(&folder.path().join(PICTURES)).into_iter().find(|name| name.ends_with("_256.jpg")).unwrap();
-    // A whole structure with two blocks that were never written.
+    // A valid structure with two blocks of zeros.
     let head = b"\xff\xd8\xff\xda\x00\x02";
     let holed = [&head[..], &[1; 4096 - 6], &[0; 8192], b"picture\xff\xd9"].concat();
     fs::write(below(&first), &holed).unwrap();
@@ -124,8 +125,8 @@ async fn a_suspicious_picture_is_set_aside_with_a_warning_and_other_peoples_file
     for name in others {
         fs::write(below(name), "mine").unwrap();
     }
-    let said = run(&sandbox, folder.path(), "download", 0).await;
-    assert!(said.contains("warning: failed to trust 1 picture") && said.contains(&first), "{said}");
+    let stderr = run(&sandbox, folder.path(), "download", 0).await;
+    assert!(stderr.contains("warning: failed to trust 1 picture") && stderr.contains(&first), "{stderr}");
     assert_eq!(fs::read(below(&format!("{first}.aside"))).unwrap(), holed);
     for name in others {
         assert_eq!(fs::read(below(name)).unwrap(), b"mine", "{name}");
@@ -134,79 +135,79 @@ async fn a_suspicious_picture_is_set_aside_with_a_warning_and_other_peoples_file
     fs::remove_file(below(&format!("{first}.aside"))).unwrap();
     fs::remove_dir_all(below("a")).unwrap();
     fs::remove_dir(below("mine")).unwrap();
-    whole(&sandbox, folder.path(), &pictures);
+    check_pictures(&sandbox, folder.path(), &pictures);
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_kill_on_a_system_that_runs_on_nothing_is_looked_into() {
+async fn after_a_kill_without_a_restart_no_picture_is_checked() {
     let (sandbox, folder, pictures) = prepared().await;
     killed_after(&sandbox, folder.path(), 20).await;
     let first =
         names(&folder.path().join(PICTURES)).into_iter().find(|name| name.ends_with("_256.jpg")).unwrap();
     let path = folder.path().join(PICTURES).join(&first);
-    let truth = fs::read(&path).unwrap();
-    fs::write(&path, &truth[..truth.len() / 2]).unwrap();
-    let said = run(&sandbox, folder.path(), "download", 0).await;
-    assert!(!said.contains("power cut"), "{said}");
-    assert_eq!(fs::read(&path).unwrap().len(), truth.len() / 2, "nobody looked into it");
+    let original = fs::read(&path).unwrap();
+    fs::write(&path, &original[..original.len() / 2]).unwrap();
+    let stderr = run(&sandbox, folder.path(), "download", 0).await;
+    assert!(!stderr.contains("power cut"), "{stderr}");
+    assert_eq!(fs::read(&path).unwrap().len(), original.len() / 2, "the file was not checked");
     assert!(markers(folder.path()).is_empty());
-    fs::write(&path, truth).unwrap();
-    whole(&sandbox, folder.path(), &pictures);
+    fs::write(&path, original).unwrap();
+    check_pictures(&sandbox, folder.path(), &pictures);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_alone_costs_no_picture() {
+async fn a_kill_loses_no_complete_picture() {
     let (sandbox, folder, pictures) = prepared().await;
-    let mut asked = 0;
+    let mut sent = 0;
     for count in [20, 50, 80] {
         sandbox.clear_requests();
         killed_after(&sandbox, folder.path(), count).await;
-        asked += sandbox.requests_to(Host::Images).len();
+        sent += sandbox.requests_to(Host::Images).len();
         assert!(!markers(folder.path()).is_empty());
     }
     run(&sandbox, folder.path(), "download", 0).await;
-    asked += sandbox.requests_to(Host::Images).len();
-    assert!(asked <= pictures.len() + 3 * 4, "{asked} requests for {} pictures", pictures.len());
-    whole(&sandbox, folder.path(), &pictures);
+    sent += sandbox.requests_to(Host::Images).len();
+    assert!(sent <= pictures.len() + 3 * 4, "{sent} requests for {} pictures", pictures.len());
+    check_pictures(&sandbox, folder.path(), &pictures);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_marker_with_nonsense_in_it_means_that_all_are_looked_into() {
+async fn an_invalid_marker_causes_a_check_of_all_pictures() {
     let (sandbox, folder, pictures) = prepared().await;
     run(&sandbox, folder.path(), "download", 0).await;
-    whole(&sandbox, folder.path(), &pictures);
+    check_pictures(&sandbox, folder.path(), &pictures);
     let spoilt = folder.path().join(PICTURES).join(&pictures[7]);
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    for (marker, asked) in [(None, 0), (Some("nonsense"), 1), (Some(""), 1)] {
-        let truth = fs::read(&spoilt).unwrap();
-        fs::write(&spoilt, &truth[..truth.len() - 2]).unwrap();
+    for (marker, sent) in [(None, 0), (Some("nonsense"), 1), (Some(""), 1)] {
+        let original = fs::read(&spoilt).unwrap();
+        fs::write(&spoilt, &original[..original.len() - 2]).unwrap();
         set_time(&spoilt, long_ago);
         if let Some(text) = marker {
             fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), text).unwrap();
         }
         run(&sandbox, folder.path(), "download", 0).await;
-        assert_eq!(sandbox.requests_to(Host::Images).len(), asked, "{marker:?}");
-        if asked == 0 {
-            fs::write(&spoilt, truth).unwrap();
+        assert_eq!(sandbox.requests_to(Host::Images).len(), sent, "{marker:?}");
+        if sent == 0 {
+            fs::write(&spoilt, original).unwrap();
         }
-        whole(&sandbox, folder.path(), &pictures);
+        check_pictures(&sandbox, folder.path(), &pictures);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_ends_in_whatever_way_but_dying_leaves_no_marker() {
+async fn only_a_killed_run_leaves_a_marker() {
     let (sandbox, folder, pictures) = prepared().await;
-    sandbox.script(Rule::on(Host::Images).every_nth(5).fault(Fault::status(503, "busy")));
+    sandbox.add_rule(Rule::on(Host::Images).every_nth(5).fault(Fault::status(503, "busy")));
     run(&sandbox, folder.path(), "download --attempts 1", 3).await;
     assert!(markers(folder.path()).is_empty());
-    sandbox.clear_script();
+    sandbox.clear_rules();
     run(&sandbox, folder.path(), "download", 0).await;
-    whole(&sandbox, folder.path(), &pictures);
-    // With a marker of a run that is dead and nothing to do, too.
+    check_pictures(&sandbox, folder.path(), &pictures);
+    // Also with the marker of a killed run and nothing to do.
     fs::write(folder.path().join(PICTURES).join(".unsynced.00000001"), "").unwrap();
     run(&sandbox, folder.path(), "download", 0).await;
-    whole(&sandbox, folder.path(), &pictures);
+    check_pictures(&sandbox, folder.path(), &pictures);
 }
 
 #[cfg(unix)]
@@ -214,12 +215,12 @@ async fn a_run_that_ends_in_whatever_way_but_dying_leaves_no_marker() {
 async fn an_interrupted_download_leaves_no_marker() {
     let (sandbox, folder, pictures) = prepared().await;
     let mut child = start(&sandbox, folder.path());
-    eventually("pictures come", || names(&folder.path().join(PICTURES)).len() > 10).await;
+    eventually("pictures arrive", || names(&folder.path().join(PICTURES)).len() > 10).await;
     let interrupt = format!("kill -INT {}", child.id());
     assert!(std::process::Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
     let exit = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
     assert_eq!(exit.code(), Some(130));
     assert!(markers(folder.path()).is_empty());
     run(&sandbox, folder.path(), "download", 0).await;
-    whole(&sandbox, folder.path(), &pictures);
+    check_pictures(&sandbox, folder.path(), &pictures);
 }

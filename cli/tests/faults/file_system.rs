@@ -1,5 +1,5 @@
-//! File systems that refuse calls, as network and FUSE mounts do: a library that is loaded before the command makes
-//! the calls fail. Without a C compiler these tests say that they were left out.
+//! File systems without some system calls, like network and FUSE mounts: a preloaded library makes the calls fail.
+//! Without a C compiler, these tests print that they are skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const ENOLCK: &str = "37";
 const ENOSYS: &str = "38";
 const ENOTSUP: &str = "95";
 
-/// The library that refuses calls; none where there is no C compiler.
+/// Builds the library that makes calls fail. `None` without a C compiler.
 fn library() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = LIBRARY.get_or_init(|| {
@@ -47,25 +47,25 @@ fn library() -> Option<&'static Path> {
     built.as_deref()
 }
 
-/// The command on a file system that refuses a call.
-fn refusing(sandbox: &Sandbox, folder: &Path, library: &Path, variables: &[(&str, &str)]) -> Command {
+/// Returns the command on a file system without a call.
+fn command_without(sandbox: &Sandbox, folder: &Path, library: &Path, variables: &[(&str, &str)]) -> Command {
     let mut command = command_on(sandbox, folder);
     command.env("LD_PRELOAD", library).envs(variables.iter().copied());
     command
 }
 
-fn warnings(said: &str) -> usize {
-    said.matches("warning: ").count()
+fn warnings(stderr: &str) -> usize {
+    stderr.matches("warning: ").count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_a_file_system_lacks_costs_one_warning_and_the_run_is_whole() {
+async fn an_unsupported_system_call_gives_one_warning_and_a_complete_run() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let undisturbed = tempfile::tempdir().unwrap();
-    let (exit, said) = output(with(command_on(&sandbox, undisturbed.path()), ["crawl", NICOSIA])).await;
-    assert_eq!((exit, warnings(&said)), (0, 0), "{said}");
-    for (call, errno, words) in [
+    let (exit, stderr) = output(with(command_on(&sandbox, undisturbed.path()), ["crawl", NICOSIA])).await;
+    assert_eq!((exit, warnings(&stderr)), (0, 0), "{stderr}");
+    for (call, errno, args) in [
         ("REFUSE_FOLDER_FSYNC", EINVAL, "failed to sync the folder"),
         ("REFUSE_FOLDER_FSYNC", EBADF, "failed to sync the folder"),
         ("REFUSE_FOLDER_FSYNC", ENOTSUP, "failed to sync the folder"),
@@ -76,10 +76,10 @@ async fn a_call_that_a_file_system_lacks_costs_one_warning_and_the_run_is_whole(
         ("REFUSE_FUTIMENS", EPERM, "failed to set the time"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let command = refusing(&sandbox, folder.path(), library, &[(call, errno)]);
-        let (exit, said) = output(with(command, ["crawl", NICOSIA])).await;
-        assert_eq!((exit, warnings(&said)), (0, 1), "{call} {errno}: {said}");
-        assert!(said.contains(words), "{call} {errno}: {said}");
+        let command = command_without(&sandbox, folder.path(), library, &[(call, errno)]);
+        let (exit, stderr) = output(with(command, ["crawl", NICOSIA])).await;
+        assert_eq!((exit, warnings(&stderr)), (0, 1), "{call} {errno}: {stderr}");
+        assert!(stderr.contains(args), "{call} {errno}: {stderr}");
         let all = |folder: &Path| (names(&folder.join("outputs")), names(&folder.join(PICTURES)));
         assert_eq!(all(folder.path()), all(undisturbed.path()), "{call} {errno}");
         for table in ["seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"] {
@@ -93,34 +93,34 @@ async fn a_call_that_a_file_system_lacks_costs_one_warning_and_the_run_is_whole(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_broken_or_full_is_still_an_error() {
+async fn a_broken_or_full_disk_is_an_error() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::start().await.unwrap();
     for (call, errno) in
         [("REFUSE_FOLDER_FSYNC", EIO), ("REFUSE_FSYNC", EIO), ("REFUSE_FSYNC", ENOSPC), ("REFUSE_FLOCK", EIO)]
     {
         let folder = tempfile::tempdir().unwrap();
-        let command = refusing(&sandbox, folder.path(), library, &[(call, errno)]);
-        let (exit, said) = output(with(command, ["sequences", NICOSIA])).await;
-        assert_eq!(exit, 1, "{call} {errno}: {said}");
+        let command = command_without(&sandbox, folder.path(), library, &[(call, errno)]);
+        let (exit, stderr) = output(with(command, ["sequences", NICOSIA])).await;
+        assert_eq!(exit, 1, "{call} {errno}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversion_tells_of_it_too() {
+async fn a_conversion_warns_too() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.csv"), "seq_id,img_id\nabc,1\n").unwrap();
-    let command = refusing(&sandbox, folder.path(), library, &[("REFUSE_FOLDER_FSYNC", EINVAL)]);
-    let (exit, said) = output(with(command, ["convert", "a.csv", "b.geojsonseq"])).await;
-    assert_eq!((exit, warnings(&said)), (0, 1), "{said}");
+    let command = command_without(&sandbox, folder.path(), library, &[("REFUSE_FOLDER_FSYNC", EINVAL)]);
+    let (exit, stderr) = output(with(command, ["convert", "a.csv", "b.geojsonseq"])).await;
+    assert_eq!((exit, warnings(&stderr)), (0, 1), "{stderr}");
     assert_eq!(names(folder.path()), ["a.csv", "b.geojsonseq"]);
 }
 
-/// As on NFS, where an exclusive lock needs a handle that may write.
+/// As on NFS, where an exclusive lock needs a writable handle.
 #[tokio::test(flavor = "multi_thread")]
-async fn leftovers_are_removed_where_only_files_open_for_writing_can_be_locked() {
+async fn leftovers_are_removed_if_only_writable_files_can_be_locked() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -130,69 +130,69 @@ async fn leftovers_are_removed_where_only_files_open_for_writing_can_be_locked()
     for name in leftovers {
         fs::write(folder.path().join(name), "half").unwrap();
     }
-    let command = refusing(&sandbox, folder.path(), library, &[("REFUSE_FLOCK_READ_ONLY", EBADF)]);
-    let (exit, said) = output(with(command, ["crawl", NICOSIA])).await;
-    assert_eq!((exit, warnings(&said)), (0, 0), "{said}");
+    let command = command_without(&sandbox, folder.path(), library, &[("REFUSE_FLOCK_READ_ONLY", EBADF)]);
+    let (exit, stderr) = output(with(command, ["crawl", NICOSIA])).await;
+    assert_eq!((exit, warnings(&stderr)), (0, 0), "{stderr}");
     assert!(leftovers.iter().all(|name| !folder.path().join(name).exists()));
 }
 
-/// What does not show a lock keeps its leftovers: they may be of a run that is alive.
+/// Without locks, leftovers stay: they can belong to a running process.
 #[tokio::test(flavor = "multi_thread")]
-async fn leftovers_stay_where_there_are_no_locks() {
+async fn leftovers_stay_if_there_are_no_locks() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("outputs")).unwrap();
     let leftover = folder.path().join("outputs/.seq_dataset.csv.a1B2c3.partial");
     fs::write(&leftover, "half").unwrap();
-    let command = refusing(&sandbox, folder.path(), library, &[("REFUSE_FLOCK", ENOLCK)]);
-    let (exit, said) = output(with(command, ["sequences", NICOSIA])).await;
-    assert_eq!((exit, warnings(&said)), (0, 1), "{said}");
-    assert!(said.contains("`.partial` files of killed runs"), "{said}");
+    let command = command_without(&sandbox, folder.path(), library, &[("REFUSE_FLOCK", ENOLCK)]);
+    let (exit, stderr) = output(with(command, ["sequences", NICOSIA])).await;
+    assert_eq!((exit, warnings(&stderr)), (0, 1), "{stderr}");
+    assert!(stderr.contains("`.partial` files of killed runs"), "{stderr}");
     assert!(leftover.exists() && !folder.path().join("outputs/.streetflow").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_an_interrupt_no_picture_gets_its_name_behind_the_last_sync() {
+async fn after_an_interrupt_no_picture_is_renamed_after_the_last_sync() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (exit, said) =
+    let (exit, stderr) =
         output(with(command_on(&sandbox, folder.path()), ["crawl", NICOSIA, "--no-download"])).await;
-    assert_eq!(exit, 0, "{said}");
+    assert_eq!(exit, 0, "{stderr}");
     let log = folder.path().join("log");
     let variables = [("SLOW_FUTIMENS", "300"), ("LOG", log.to_str().unwrap())];
-    let mut command = refusing(&sandbox, folder.path(), library, &variables);
+    let mut command = command_without(&sandbox, folder.path(), library, &variables);
     let child = command.args(["download", "--concurrency=8"]).stderr(Stdio::piped()).spawn().unwrap();
     let is_picture = |name: &String| !name.starts_with('.');
-    eventually("pictures come", || names(&folder.path().join(PICTURES)).iter().any(is_picture)).await;
+    eventually("pictures arrive", || names(&folder.path().join(PICTURES)).iter().any(is_picture)).await;
     tokio::time::sleep(Duration::from_millis(150)).await;
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(130), "{said}");
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{stderr}");
     let log = fs::read_to_string(log).unwrap();
     let (before, after) = log.split_once("marker removed\n").expect("the marker goes");
     assert!(before.contains("time set"), "{log}");
-    assert!(!after.contains("time set"), "a picture came behind the end: {log}");
+    assert!(!after.contains("time set"), "a picture was renamed after the last sync: {log}");
     assert!(names(&folder.path().join(PICTURES)).iter().all(is_picture));
 }
 
-/// When a file was last changed, by its own word.
+/// Returns the modification time of a file.
 fn modified(path: &Path) -> SystemTime {
     fs::metadata(path).unwrap().modified().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_times_cannot_be_set_files_have_that_of_their_download() {
+async fn if_file_times_cannot_be_set_files_have_the_download_time() {
     let Some(library) = library() else { return };
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let began = SystemTime::now() - Duration::from_secs(2);
-    let command = refusing(&sandbox, folder.path(), library, &[("REFUSE_FUTIMENS", EPERM)]);
-    let (exit, said) = output(with(command, ["crawl", NICOSIA])).await;
-    assert_eq!((exit, warnings(&said)), (0, 1), "{said}");
+    let started = SystemTime::now() - Duration::from_secs(2);
+    let command = command_without(&sandbox, folder.path(), library, &[("REFUSE_FUTIMENS", EPERM)]);
+    let (exit, stderr) = output(with(command, ["crawl", NICOSIA])).await;
+    assert_eq!((exit, warnings(&stderr)), (0, 1), "{stderr}");
     for name in names(&folder.path().join(PICTURES)) {
-        assert!(modified(&folder.path().join(PICTURES).join(&name)) >= began, "{name}");
+        assert!(modified(&folder.path().join(PICTURES).join(&name)) >= started, "{name}");
     }
 }

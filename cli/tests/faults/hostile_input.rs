@@ -1,4 +1,4 @@
-//! Input that means ill: sizes, depths, formulas, names that command a terminal.
+//! Malicious input: sizes, nesting, formulas, terminal control characters.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use streetflow::{
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
 use crate::support::tables::{all, read, write};
-use crate::support::{builder, command, command_on, image, metadata, output};
+use crate::support::{builder, command, command_on, image_record, metadata_record, output};
 
 const MIB: usize = 1 << 20;
 
@@ -22,13 +22,13 @@ fn with<'a>(mut command: Command, args: impl IntoIterator<Item = &'a str>) -> Co
     command
 }
 
-/// As many brackets as would end a program that follows each with its stack.
+/// Returns enough brackets to overflow the stack of a recursive parser.
 fn deep(open: &str, close: &str) -> String {
     open.repeat(100_000) + &close.repeat(100_000)
 }
 
 #[tokio::test]
-async fn no_nesting_of_an_answer_ends_the_program() {
+async fn deeply_nested_responses_do_not_crash_the_program() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     let (lists, maps) = (deep("[", "]"), deep("{\"a\":", "}").replace(":}", ":1}"));
@@ -44,28 +44,28 @@ async fn no_nesting_of_an_answer_ends_the_program() {
             format!(r#"{{"data":[{{"id":{deep}}}]}}"#),
         ];
         for body in broken {
-            sandbox.clear_script();
-            sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
+            sandbox.clear_rules();
+            sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
             let begin = &body[..40];
             let is_reported =
                 |error: &Error| matches!(error.kind(), ErrorKind::Malformed | ErrorKind::Rejected);
-            match client.image(&image("1"), &Fields::default()).await {
+            match client.image(&image_record("1"), &Fields::default()).await {
                 Ok(record) => assert!(record.computed_rotation.is_none() && record.creator_id.is_none()),
                 Err(error) => assert!(is_reported(&error), "{begin}: {error:?}"),
             }
-            match client.images(&[image("1"), image("2")], &Fields::default()).await {
+            match client.images(&[image_record("1"), image_record("2")], &Fields::default()).await {
                 Ok(found) => assert_eq!(found, [None, None], "{begin}"),
                 Err(error) => assert!(is_reported(&error), "{begin}: {error:?}"),
             }
             let error = client.image_ids(&sequence).await.unwrap_err();
             assert!(is_reported(&error), "{begin}: {error:?}");
         }
-        // What is left out without a look costs nothing, however deep it is.
-        sandbox.clear_script();
+        // Skipped values can be nested to any depth.
+        sandbox.clear_rules();
         let body = format!(r#"{{"id":"1","unknown":{deep},"width":7}}"#);
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
-        assert_eq!(client.image(&image("1"), &Fields::default()).await.unwrap().width, Some(7));
-        sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(200, deep)));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
+        assert_eq!(client.image(&image_record("1"), &Fields::default()).await.unwrap().width, Some(7));
+        sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(200, deep)));
         if let Ok(bytes) = client.tile(TileId { z: 14, x: 1, y: 1 }).await {
             assert!(tile_layers(&bytes).is_err());
         }
@@ -88,7 +88,7 @@ fn csv(text: String) -> Result<CsvSource<Metadata>> {
 }
 
 #[tokio::test]
-async fn no_nesting_of_a_table_ends_the_program() {
+async fn deeply_nested_tables_do_not_crash_the_program() {
     for deep in [deep("[", "]"), deep("{\"a\":", "}").replace(":}", ":1}")] {
         let quoted = deep.replace('"', "\"\"");
         for column in ["camera_parameters", "detections", "width", "make"] {
@@ -110,7 +110,7 @@ async fn no_nesting_of_a_table_ends_the_program() {
                 false,
             ),
             (format!(r#"{{"type":"Feature","id":{deep},"geometry":null,"properties":{{}}}}"#), false),
-            // What nobody asks for is passed over.
+            // Values that are not requested are skipped.
             (
                 format!(r#"{{"type":"Feature","id":"2","geometry":null,"properties":{{}},"more":{deep}}}"#),
                 true,
@@ -128,16 +128,16 @@ async fn no_nesting_of_a_table_ends_the_program() {
 }
 
 #[tokio::test]
-async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
+async fn a_value_longer_than_1_mib_is_an_error_with_file_and_row() {
     let (fits, long) = ("x".repeat(MIB), "x".repeat(MIB + 1));
-    let told = |item: &Result<Metadata>| item.as_ref().unwrap_err().chain();
+    let error_text = |item: &Result<Metadata>| item.as_ref().unwrap_err().chain();
     let found = rows(csv(format!("img_id,make,other\n1,{fits},\n2,{long},\n3,,{long}\n4,a,\n"))).await;
     assert_eq!(found[0].as_ref().unwrap().make.as_deref(), Some(&*fits));
     assert_eq!(
-        told(&found[1]),
+        error_text(&found[1]),
         "failed to read the table `a table`: line 3, column `make`: it is longer than 1 MiB"
     );
-    assert!(told(&found[2]).contains("line 4, column `other`"), "{}", told(&found[2]));
+    assert!(error_text(&found[2]).contains("line 4, column `other`"), "{}", error_text(&found[2]));
     assert!(found[3].is_ok(), "the next row is read");
     let error = rows(csv(format!("img_id,{long}\n1,\n"))).await.pop().unwrap().unwrap_err();
     assert!(error.chain().contains("header is longer"), "{}", error.chain());
@@ -149,35 +149,39 @@ async fn a_value_longer_than_1_mib_is_an_error_that_names_file_and_row() {
     };
     let found = rows(lines([feature("1", &fits), feature("2", &long)].join("\n"))).await;
     assert!(found[0].is_ok());
-    assert!(told(&found[1]).contains("feature 2, column `make`"), "{}", told(&found[1]));
-    assert!(told(&found[1]).len() < 300, "only its beginning is shown");
+    assert!(error_text(&found[1]).contains("feature 2, column `make`"), "{}", error_text(&found[1]));
+    assert!(error_text(&found[1]).len() < 300, "only the start of the value is shown");
     let values = vec!["0"; MIB].join(",");
     let many = format!(r#"{{"type":"Feature","id":"2","geometry":null,"properties":{{"a":[{values}]}}}}"#);
     let found = rows(lines([feature("1", ""), many].join("\n"))).await;
-    assert!(told(&found[1]).contains("more than 1,000,000 values"), "{}", told(&found[1]));
+    assert!(error_text(&found[1]).contains("more than 1,000,000 values"), "{}", error_text(&found[1]));
 
     #[cfg(feature = "parquet")]
     {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.parquet");
         let records = [(1, fits), (2, long)].map(|(id, make)| {
-            let mut record = metadata(&id.to_string());
+            let mut record = metadata_record(&id.to_string());
             record.make = Some(make);
             record
         });
         write(&path, Format::Parquet, &all(), &records);
         let found = rows(streetflow::ParquetSource::<Metadata>::open(&path)).await;
-        assert!(found[0].is_ok() && told(&found[1]).contains("row 2, column `make`"), "{}", told(&found[1]));
+        assert!(
+            found[0].is_ok() && error_text(&found[1]).contains("row 2, column `make`"),
+            "{}",
+            error_text(&found[1])
+        );
     }
 }
 
-/// No cell of a CSV file is one that a spreadsheet runs.
+/// Asserts that no cell of a CSV file is a formula for a spreadsheet.
 fn has_no_formula(csv: &[u8]) {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(csv);
     for row in reader.byte_records() {
         for cell in &row.unwrap() {
             let risky = cell.first().is_some_and(|first| b"=+@\t\r\n".contains(first));
-            // Numbers and ids may begin with a minus.
+            // Numbers and ids can start with a minus sign.
             let text = String::from_utf8_lossy(cell);
             let minus = cell.first() == Some(&b'-')
                 && text.parse::<f64>().is_err()
@@ -199,7 +203,7 @@ const FORMULAS: [&str; 8] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
+async fn a_name_that_looks_like_a_formula_is_text_in_every_format() {
     for formula in FORMULAS {
         let sandbox = Sandbox::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -207,22 +211,25 @@ async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
             "id": "1", "creator": {"id": "5", "username": formula}, "make": formula, "altitude": -1.5,
             "computed_rotation": [-1.5], "sequence": "-qe-JIXxphhaeodoDQNWvM",
         });
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
         fs::write(folder.path().join("in.csv"), "seq_id,img_id\n-qe-JIXxphhaeodoDQNWvM,1\n").unwrap();
         let run = |args: &'static str| output(with(command_on(&sandbox, folder.path()), args.split(' ')));
         let fields = "metadata -i in.csv --fields=sequence,creator,make,altitude,computed_rotation";
-        let (exit, said) = run(fields).await;
-        assert_eq!(exit, 0, "{said}");
+        let (exit, stderr) = run(fields).await;
+        assert_eq!(exit, 0, "{stderr}");
         let table = folder.path().join("outputs/img_meta_dataset.csv");
         let bytes = fs::read(&table).unwrap();
         has_no_formula(&bytes);
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.contains("\n-qe-JIXxphhaeodoDQNWvM,1,-qe-JIXxphhaeodoDQNWvM,5,"), "ids stay: {text}");
+        assert!(
+            text.contains("\n-qe-JIXxphhaeodoDQNWvM,1,-qe-JIXxphhaeodoDQNWvM,5,"),
+            "ids are unchanged: {text}"
+        );
         for to in ["a.geojson", "b.csv"] {
             let from = if to == "a.geojson" { "outputs/img_meta_dataset.csv" } else { "a.geojson" };
             let command = with(command(folder.path()), ["convert", from, to]);
-            let (exit, said) = output(command).await;
-            assert_eq!(exit, 0, "{said}");
+            let (exit, stderr) = output(command).await;
+            assert_eq!(exit, 0, "{stderr}");
         }
         let records: Vec<Metadata> = read(&folder.path().join("a.geojson"), Format::GeoJson);
         assert_eq!(records[0].creator_username.as_deref(), Some(formula));
@@ -235,14 +242,14 @@ async fn a_name_that_is_a_formula_stays_a_name_in_every_format() {
 }
 
 #[test]
-fn texts_of_any_kind_are_no_formulas_in_csv_and_come_back() {
+fn any_text_is_no_formula_in_csv_and_round_trips() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.csv");
     let records: Vec<_> = FORMULAS
         .iter()
         .enumerate()
         .map(|(id, formula)| {
-            let mut record = metadata(&id.to_string());
+            let mut record = metadata_record(&id.to_string());
             record.camera_type = Some((*formula).to_owned());
             record.thumb_256_url = Some((*formula).to_owned());
             record.detections = Some(vec![(*formula).to_owned()]);
@@ -254,20 +261,20 @@ fn texts_of_any_kind_are_no_formulas_in_csv_and_come_back() {
     assert_eq!(read::<Metadata>(&path, Format::Csv), records);
 }
 
-/// Nothing in it would command a terminal, turn the text round or hide it.
-fn is_plain(said: &str) {
-    let odd = said.chars().find(|c| {
+/// Asserts that a text has no characters that control a terminal, reverse text or hide it.
+fn is_plain(stderr: &str) {
+    let odd = stderr.chars().find(|c| {
         c.is_control() && *c != '\n'
             || ('\u{200b}'..='\u{200f}').contains(c)
             || ('\u{202a}'..='\u{202e}').contains(c)
     });
-    assert_eq!(odd, None, "{said:?}");
+    assert_eq!(odd, None, "{stderr:?}");
 }
 
 const EVIL: &str = "a\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}gpj\u{200b}\u{9b}31m";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_text_of_network_or_file_commands_the_terminal() {
+async fn texts_from_network_and_files_cannot_control_the_terminal() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let name = format!("in{EVIL}.csv");
@@ -301,24 +308,24 @@ async fn no_text_of_network_or_file_commands_the_terminal() {
         words("convert b.geojsonl x.csv"),
         words("convert c.geojson x.csv"),
     ] {
-        let (_, said) = run(args.clone()).await;
-        is_plain(&said);
-        assert!(said.len() < 5000, "{args:?}: {said}");
+        let (_, stderr) = run(args.clone()).await;
+        is_plain(&stderr);
+        assert!(stderr.len() < 5000, "{args:?}: {stderr}");
     }
     let message = serde_json::json!({"error": {"message": format!("{EVIL}{long}"), "code": 1}}).to_string();
     for body in [message, EVIL.to_owned(), format!("{{\"error\":{}}}", serde_json::json!(EVIL))] {
         for status in [200, 400, 500] {
-            sandbox.clear_script();
-            sandbox.script(Rule::on(Host::Graph).fault(Fault::status(status, &body)));
-            let (exit, said) = run(words("metadata -i good.csv -v --attempts=2")).await;
-            assert_eq!(exit, 1, "{said}");
-            is_plain(&said);
+            sandbox.clear_rules();
+            sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(status, &body)));
+            let (exit, stderr) = run(words("metadata -i good.csv -v --attempts=2")).await;
+            assert_eq!(exit, 1, "{stderr}");
+            is_plain(&stderr);
         }
     }
 }
 
 #[test]
-fn ids_that_are_no_numbers_are_refused_wherever_they_stand() {
+fn ids_that_are_not_numbers_are_rejected_in_every_input() {
     let folder = tempfile::tempdir().unwrap();
     let long = "1".repeat(33);
     for bad in ["CON", "..", "1a", "A", "1/2", "1%2F2", "１２", &long] {
@@ -348,26 +355,26 @@ fn ids_that_are_no_numbers_are_refused_wherever_they_stand() {
 }
 
 #[tokio::test]
-async fn ids_that_are_no_numbers_are_refused_in_answers() {
+async fn ids_that_are_not_numbers_are_rejected_in_responses() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = builder(&sandbox).max_attempts(1).build().unwrap();
     for bad in ["CON", "../1", "a", "1_2"] {
-        sandbox.clear_script();
+        sandbox.clear_rules();
         let body = format!(r#"{{"data":[{{"id":"1"}},{{"id":"{bad}"}}]}}"#);
-        sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
+        sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
         let ids = client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap();
         assert_eq!(ids.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1"], "{bad}");
         let body = format!(r#"{{"data":[{{"id":"{bad}"}}]}}"#);
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Graph).path("/image_ids").fault(Fault::status(200, &body)));
         let error = client.image_ids(&SequenceId::new("abc").unwrap()).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Malformed && error.chain().contains("digits"), "{error:?}");
         let body = serde_json::json!({
             "id": "1", "sequence": "a/b", "creator": {"id": bad, "username": "x"}, "organization": {"id": bad},
             "mesh": {"id": bad}, "detections": {"data": [{"id": bad}, {"id": "7"}]},
         });
-        sandbox.script(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
-        let record = client.image(&image("1"), &Fields::default()).await.unwrap();
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
+        let record = client.image(&image_record("1"), &Fields::default()).await.unwrap();
         assert_eq!((record.creator_id, record.organization_id, record.mesh_id), (None, None, None));
         assert_eq!((record.sequence, record.detections), (None, Some(vec!["7".to_owned()])));
         assert_eq!(record.creator_username.as_deref(), Some("x"));

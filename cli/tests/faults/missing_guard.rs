@@ -1,4 +1,4 @@
-//! What is not believed: that nearly all images are gone, and that pictures lie on just any host.
+//! Implausible responses: nearly all images deleted, and pictures on unknown hosts.
 
 use std::fs;
 
@@ -6,23 +6,19 @@ use futures::{StreamExt, stream};
 use streetflow::{ImageSink, Metadata, Sink};
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::{builder, client, command_on, metadata, names, output};
+use crate::support::{builder, client, command_on, metadata_record, names, output};
 
 const CRAWL: [&str; 4] = ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-download", "--concurrency=8"];
 
-/// Every image is said to be gone, alone and in batches.
+/// Returns a rule that reports every image as deleted, alone and in batches.
 fn all_gone() -> Rule {
     let gone = "Unsupported get request. Object with ID 'X' does not exist, cannot be loaded due to missing permissions";
-    Rule::when(|asked| asked.host == Host::Graph && asked.path != "/image_ids").fault(Fault::graph_error(
-        400,
-        100,
-        Some(33),
-        gone,
-    ))
+    Rule::when(|request| request.host == Host::Graph && request.path != "/image_ids")
+        .fault(Fault::graph_error(400, 100, Some(33), gone))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
+async fn if_nearly_all_images_are_missing_none_is_recorded_as_gone() {
     let sandbox = Sandbox::start().await.unwrap();
     let (folder, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let run = async |folder: &std::path::Path, more: &[&str]| {
@@ -30,43 +26,43 @@ async fn when_nearly_all_are_gone_nothing_is_declared_gone_then_or_later() {
         command.args(CRAWL).args(more);
         output(command).await
     };
-    let (exit, said) = run(fresh.path(), &[]).await;
-    assert_eq!(exit, 0, "{said}");
-    let truth = fs::read(fresh.path().join("outputs/img_meta_dataset.csv")).unwrap();
+    let (exit, stderr) = run(fresh.path(), &[]).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let expected = fs::read(fresh.path().join("outputs/img_meta_dataset.csv")).unwrap();
 
-    sandbox.script(all_gone());
-    let (exit, said) = run(folder.path(), &[]).await;
-    assert_eq!(exit, 1, "{said}");
-    assert!(said.contains("Mapillary knows not one of them") && said.contains("`--trust-gone`"), "{said}");
+    sandbox.add_rule(all_gone());
+    let (exit, stderr) = run(folder.path(), &[]).await;
+    assert_eq!(exit, 1, "{stderr}");
+    assert!(stderr.contains("exist at Mapillary") && stderr.contains("`--trust-gone`"), "{stderr}");
     assert!(!folder.path().join("outputs/img_meta_dataset.csv").exists());
 
-    sandbox.clear_script();
-    let (exit, said) = run(folder.path(), &[]).await;
-    assert!(exit == 0 && said.contains("going on from"), "{said}");
+    sandbox.clear_rules();
+    let (exit, stderr) = run(folder.path(), &[]).await;
+    assert!(exit == 0 && stderr.contains("resuming with"), "{stderr}");
     assert!(
-        fs::read(folder.path().join("outputs/img_meta_dataset.csv")).unwrap() == truth,
-        "all of them are there"
+        fs::read(folder.path().join("outputs/img_meta_dataset.csv")).unwrap() == expected,
+        "all rows exist"
     );
 
     let trusting = tempfile::tempdir().unwrap();
-    sandbox.script(all_gone());
-    let (exit, said) = run(trusting.path(), &["--trust-gone"]).await;
-    assert!(exit == 0 && said.contains("gone at Mapillary"), "{said}");
+    sandbox.add_rule(all_gone());
+    let (exit, stderr) = run(trusting.path(), &["--trust-gone"]).await;
+    assert!(exit == 0 && stderr.contains("gone at Mapillary"), "{stderr}");
     assert_eq!(
         fs::read_to_string(trusting.path().join("outputs/img_meta_dataset.csv")).unwrap().lines().count(),
         1
     );
 }
 
-/// What the sandbox says to all who list images: an error of the Graph, or nothing.
+/// Returns a rule for all lists of images: a Graph API error, or an empty list.
 fn no_sequences(with_words: bool) -> Rule {
     let words = Fault::graph_error(400, 100, Some(33), "Unsupported get request. Object does not exist");
     let nothing = Fault::status(200, r#"{"data":[]}"#);
-    Rule::when(|asked| asked.path == "/image_ids").fault(if with_words { words } else { nothing })
+    Rule::when(|request| request.path == "/image_ids").fault(if with_words { words } else { nothing })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables() {
+async fn if_nearly_all_sequences_are_missing_the_run_stops_and_keeps_the_tables() {
     let sandbox = Sandbox::start().await.unwrap();
     for with_words in [true, false] {
         let folder = tempfile::tempdir().unwrap();
@@ -75,55 +71,55 @@ async fn when_nearly_all_sequences_are_gone_the_run_stops_and_leaves_the_tables(
             command.args(args);
             output(command).await
         };
-        let (exit, said) = run(&CRAWL).await;
-        assert_eq!(exit, 0, "{said}");
+        let (exit, stderr) = run(&CRAWL).await;
+        assert_eq!(exit, 0, "{stderr}");
         let tables =
             ["img_dataset.csv", "img_meta_dataset.csv"].map(|name| folder.path().join("outputs").join(name));
-        let truth = tables.clone().map(|table| fs::read(table).unwrap());
+        let expected = tables.clone().map(|table| fs::read(table).unwrap());
 
-        sandbox.script(no_sequences(with_words));
+        sandbox.add_rule(no_sequences(with_words));
         for args in [&CRAWL[..], &["images"]] {
-            let (exit, said) = run(args).await;
-            assert_eq!(exit, 1, "{said}");
-            let doubt = said.contains("sequences, Mapillary knows not one of them")
-                && said.contains("`--trust-gone`");
-            assert!(doubt, "{said}");
-            assert!(tables.clone().map(|table| fs::read(table).unwrap()) == truth, "the tables stay");
+            let (exit, stderr) = run(args).await;
+            assert_eq!(exit, 1, "{stderr}");
+            let uncertain =
+                stderr.contains("sequences exist at Mapillary") && stderr.contains("`--trust-gone`");
+            assert!(uncertain, "{stderr}");
+            assert!(tables.clone().map(|table| fs::read(table).unwrap()) == expected, "the tables stay");
         }
-        sandbox.clear_script();
+        sandbox.clear_rules();
         for args in [&CRAWL[..], &["images"]] {
-            let (exit, said) = run(args).await;
-            assert_eq!(exit, 0, "none of it is believed later: {said}");
-            assert!(fs::read(&tables[0]).unwrap() == truth[0], "all of them are there");
+            let (exit, stderr) = run(args).await;
+            assert_eq!(exit, 0, "nothing is stored as gone: {stderr}");
+            assert!(fs::read(&tables[0]).unwrap() == expected[0], "all rows exist");
         }
 
-        sandbox.script(no_sequences(with_words));
-        let (exit, said) = run(&["images", "--trust-gone"]).await;
-        assert!(exit == 0 && said.contains("gone at Mapillary"), "{said}");
+        sandbox.add_rule(no_sequences(with_words));
+        let (exit, stderr) = run(&["images", "--trust-gone"]).await;
+        assert!(exit == 0 && stderr.contains("gone at Mapillary"), "{stderr}");
         assert_eq!(fs::read_to_string(&tables[0]).unwrap().lines().count(), 1);
-        sandbox.clear_script();
+        sandbox.clear_rules();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handful_of_images_may_all_be_gone() {
+async fn a_few_images_can_all_be_gone() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("few.csv"), "seq_id,img_id\nabc,1\nabc,2\nabc,3\n").unwrap();
     let mut command = command_on(&sandbox, folder.path());
     command.args(["metadata", "-i", "few.csv"]);
-    let (exit, said) = output(command).await;
-    assert!(exit == 0 && said.contains("gone at Mapillary: 3 images"), "{said}");
+    let (exit, stderr) = output(command).await;
+    assert!(exit == 0 && stderr.contains("gone at Mapillary: 3 images"), "{stderr}");
 }
 
 async fn download(sink: ImageSink, url: String) -> (u64, u64) {
-    let image = Metadata { thumb_256_url: Some(url), ..metadata("7") };
+    let image = Metadata { thumb_256_url: Some(url), ..metadata_record("7") };
     let written = Box::new(sink).drain(stream::iter([Ok(image)]).boxed()).await.unwrap();
     (written.records, written.failed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_is_followed_only_to_a_host_that_may_be_asked() {
+async fn a_redirect_is_followed_only_to_an_allowed_host() {
     let sandbox = Sandbox::start().await.unwrap();
     let other = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -137,8 +133,8 @@ async fn a_redirect_is_followed_only_to_a_host_that_may_be_asked() {
         ("file:///etc/passwd".to_owned(), 0),
         (format!("http://127.0.0.1:{port}/x"), 1),
     ] {
-        sandbox.clear_script();
-        sandbox.script(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", &to)));
+        sandbox.clear_rules();
+        sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(302, "").header("location", &to)));
         other.clear_requests();
         assert_eq!(download(sink.clone(), start.clone()).await.0, 0, "{to}");
         assert_eq!(other.requests().len(), arrives, "{to}");
@@ -147,7 +143,7 @@ async fn a_redirect_is_followed_only_to_a_host_that_may_be_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_leads_nowhere_but_to_hosts_of_pictures_unless_the_user_says_so() {
+async fn urls_of_a_table_are_limited_to_picture_hosts_unless_the_user_allows_others() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let run = async |args: &[&str]| {
@@ -155,28 +151,28 @@ async fn a_table_leads_nowhere_but_to_hosts_of_pictures_unless_the_user_says_so(
         command.args(args);
         output(command).await
     };
-    let (exit, said) = run(&[CRAWL[0], CRAWL[1], CRAWL[2]]).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&[CRAWL[0], CRAWL[1], CRAWL[2]]).await;
+    assert_eq!(exit, 0, "{stderr}");
     let table = folder.path().join("outputs/img_meta_dataset.csv");
     let elsewhere = fs::read_to_string(&table).unwrap().replace("http://127.0.0.1:", "http://localhost:");
     fs::write(&table, elsewhere).unwrap();
     sandbox.clear_requests();
-    let (exit, said) = run(&["download"]).await;
-    assert_eq!(exit, 3, "{said}");
+    let (exit, stderr) = run(&["download"]).await;
+    assert_eq!(exit, 3, "{stderr}");
     assert!(
-        said.contains("`localhost` is no image host of Mapillary")
-            && said.contains("say `--allow-host localhost`"),
-        "{said}"
+        stderr.contains("`localhost` is not an image host of Mapillary")
+            && stderr.contains("pass `--allow-host localhost`"),
+        "{stderr}"
     );
-    assert!(sandbox.requests().is_empty(), "not even asked for fresh ones");
-    let (exit, said) = run(&["download", "--allow-host", "localhost"]).await;
-    assert_eq!(exit, 0, "{said}");
-    let (exit, said) = run(&["download", "--allow-host", "http://x/y"]).await;
-    assert!(exit == 2 && said.contains("is not the name of a host"), "{said}");
+    assert!(sandbox.requests().is_empty(), "no request for fresh URLs either");
+    let (exit, stderr) = run(&["download", "--allow-host", "localhost"]).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let (exit, stderr) = run(&["download", "--allow-host", "http://x/y"]).await;
+    assert!(exit == 2 && stderr.contains("is not the name of a host"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn urls_of_every_evil_kind_are_refused_without_a_request() {
+async fn malicious_urls_are_rejected_without_a_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sink = ImageSink::new(&client(&sandbox), folder.path());

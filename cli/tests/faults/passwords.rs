@@ -1,4 +1,4 @@
-//! A name and a password in the URL of a mirror go to the mirror and nowhere else.
+//! A user name and password in the URL of a mirror are sent only to the mirror.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::support::command_on;
 
 const SECRET: &str = "hunter2-s3cret";
 
-/// All files below a folder.
+/// Returns all files below a folder.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -24,10 +24,10 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_in_a_url_is_written_and_said_nowhere() {
+async fn a_password_in_a_url_is_never_written_or_printed() {
     let sandbox = Sandbox::start().await.unwrap();
-    // The answers of a run that failed stay, with the question they answer.
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(500, "")));
+    // The stored responses of a failed run stay, with their query.
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(500, "")));
     let with_login = |url: &str| url.replace("http://", &format!("http://me:{SECRET}@"));
     let (graph, tiles) = (with_login(sandbox.graph_url()), with_login(sandbox.tiles_url()));
     let broken = format!("http://me:{SECRET}@127.0.0.1:notaport/x");
@@ -50,10 +50,10 @@ async fn a_password_in_a_url_is_written_and_said_nowhere() {
                 command.env("MAPILLARY_GRAPH_URL", set);
             }
             let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            assert!(!said.contains(SECRET), "{args:?}: {said}");
+            let stderr = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(!stderr.contains(SECRET), "{args:?}: {stderr}");
             if let Some(exit) = exit.filter(|_| first.len() > 1) {
-                assert_eq!(output.status.code(), Some(exit), "{said}");
+                assert_eq!(output.status.code(), Some(exit), "{stderr}");
             }
         }
         for (name, bytes) in files(folder.path()) {
@@ -69,6 +69,6 @@ async fn a_password_in_a_url_is_written_and_said_nowhere() {
     let mut command = command_on(&sandbox, folder.path());
     command.arg("config").env_remove("MAPILLARY_GRAPH_URL");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!said.contains(SECRET) && said.contains("127.0.0.1"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!stderr.contains(SECRET) && stderr.contains("127.0.0.1"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! The token is in nothing that anybody can read, whatever a server makes of it.
+//! The token never appears in output, files or logs, even if a server repeats it.
 
 use std::fmt::Write;
 use std::fs;
@@ -15,9 +15,9 @@ use streetflow::{
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::{command_on, image, metadata, output};
+use crate::support::{command_on, image_record, metadata_record, output};
 
-/// Percent-encoded: all that is not a letter or a digit, or all there is.
+/// Percent-encodes all bytes, or all except letters and digits.
 fn encoded(text: &str, all: bool) -> String {
     text.bytes()
         .map(
@@ -43,15 +43,15 @@ fn decoded(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Whether a text holds the secret part of a token, in clear or encoded once or twice.
-fn holds(bytes: &[u8], token: &str) -> bool {
+/// Returns whether a text contains the secret part of a token, in clear or encoded once or twice.
+fn contains_token(bytes: &[u8], token: &str) -> bool {
     let secret = token.rsplit('|').next().filter(|last| last.len() >= 16).unwrap_or(token).as_bytes();
     let once = decoded(bytes);
     let twice = decoded(&once);
     [bytes, &once, &twice].iter().any(|text| memchr::memmem::find(text, secret).is_some())
 }
 
-/// The token in all forms that a server has been seen to give it, and some more.
+/// Returns the token in all forms that servers are known to return, and some more.
 fn echoes(token: &str) -> Vec<String> {
     let once = encoded(token, false);
     let pipe = token.replace('|', "%7C");
@@ -76,7 +76,7 @@ fn tokens() -> impl Strategy<Value = String> {
     .prop_filter("refused for its form", |text| Token::new(text).is_ok())
 }
 
-/// What a server of ill will says to a request of a host: with a bad status, or in a good answer.
+/// Returns malicious responses of a host: with an error status, or in a valid response.
 fn faults(token: &str, echo: &str) -> Vec<Fault> {
     let header = encoded(echo, true);
     let message = json!({"error": {"message": format!("refused {echo} for access_token={echo}"), "code": 1}});
@@ -101,30 +101,30 @@ fn faults(token: &str, echo: &str) -> Vec<Fault> {
     faults
 }
 
-/// Everything that an error says, in every way there is.
-fn words(error: &Error) -> String {
-    let mut words =
+/// Returns all texts of an error.
+fn all_texts(error: &Error) -> String {
+    let mut all_texts =
         format!("{error} {error:?} {error:#?} {} {:?} {:?}", error.chain(), error.hint(), error.subject());
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        write!(words, " {inner} {inner:?}").unwrap();
+        write!(all_texts, " {inner} {inner:?}").unwrap();
         cause = inner.source();
     }
-    words
+    all_texts
 }
 
-async fn no_error_or_event_tells(token: &str) {
+async fn check_errors_and_events(token: &str) {
     let sandbox = Sandbox::start().await.unwrap();
-    let heard = Arc::new(Mutex::new(String::new()));
+    let log = Arc::new(Mutex::new(String::new()));
     let observer = {
-        let heard = Arc::clone(&heard);
+        let log = Arc::clone(&log);
         Arc::new(move |event: &Event<'_>| {
-            let mut heard = heard.lock().unwrap();
-            writeln!(heard, "{event:?}").unwrap();
+            let mut log = log.lock().unwrap();
+            writeln!(log, "{event:?}").unwrap();
             if let Event::Retry { error, .. } | Event::Failed { error, .. } | Event::Gone { error, .. } =
                 event
             {
-                *heard += &words(error);
+                *log += &all_texts(error);
             }
         })
     };
@@ -132,11 +132,11 @@ async fn no_error_or_event_tells(token: &str) {
     let store = ResponseStore::open(folder.path().join("kept"), "a question").unwrap();
     let echo = echoes(token).join(" ");
     for fault in faults(token, &echo) {
-        sandbox.clear_script();
+        sandbox.clear_rules();
         for host in [Host::Graph, Host::Tiles, Host::Images] {
-            sandbox.script(Rule::on(host).fault(fault.clone()));
+            sandbox.add_rule(Rule::on(host).fault(fault.clone()));
         }
-        // A new one each time: a block is for good.
+        // A new client each time, because a block is permanent.
         let client = Client::builder()
             .token(Token::new(token).unwrap())
             .graph_url(sandbox.graph_url())
@@ -147,42 +147,42 @@ async fn no_error_or_event_tells(token: &str) {
             .response_store(&store)
             .build()
             .unwrap();
-        let mut said = String::new();
-        let mut note = |error: Option<Error>| said.extend(error.map(|error| words(&error)));
+        let mut stderr = String::new();
+        let mut note = |error: Option<Error>| stderr.extend(error.map(|error| all_texts(&error)));
         note(client.tile(TileId { z: 14, x: 1, y: 1 }).await.err());
         note(client.image_ids(&SequenceId::new("abc").unwrap()).await.err());
-        note(client.image(&image("1"), &Fields::default()).await.err());
-        note(client.images(&[image("1"), image("2")], &Fields::default()).await.err());
-        let mut record = metadata("1");
+        note(client.image(&image_record("1"), &Fields::default()).await.err());
+        note(client.images(&[image_record("1"), image_record("2")], &Fields::default()).await.err());
+        let mut record = metadata_record("1");
         record.thumb_256_url = Some(format!("{}/x.jpg", sandbox.images_url()));
         let sink = ImageSink::new(&client, folder.path());
         let images = futures::stream::iter([Ok(record)]);
         note(Box::new(sink).drain(Box::pin(images)).await.err());
-        assert!(!said.is_empty());
-        assert!(!holds(said.as_bytes(), token), "{token}: {said}");
+        assert!(!stderr.is_empty());
+        assert!(!contains_token(stderr.as_bytes(), token), "{token}: {stderr}");
     }
     store.close().unwrap();
-    let heard = heard.lock().unwrap();
-    assert!(heard.contains("Retry") && heard.contains("Failed"));
-    assert!(!holds(heard.as_bytes(), token), "{token}: {heard}");
-    no_file_holds(folder.path(), token);
+    let log = log.lock().unwrap();
+    assert!(log.contains("Retry") && log.contains("Failed"));
+    assert!(!contains_token(log.as_bytes(), token), "{token}: {log}");
+    check_files(folder.path(), token);
 }
 
-/// Looks at every byte of every file below a folder, and into what is packed.
-fn no_file_holds(folder: &Path, token: &str) {
+/// Asserts that no file below a folder contains the token, including compressed content.
+fn check_files(folder: &Path, token: &str) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        assert!(!holds(path.to_string_lossy().as_bytes(), token));
+        assert!(!contains_token(path.to_string_lossy().as_bytes(), token));
         if path.is_dir() {
-            no_file_holds(&path, token);
+            check_files(&path, token);
             continue;
         }
         let bytes = fs::read(&path).unwrap();
-        assert!(!holds(&bytes, token), "{token} in {}", path.display());
+        assert!(!contains_token(&bytes, token), "{token} in {}", path.display());
         if path.file_name().is_some_and(|name| name == "answers") {
             let plain = zstd::stream::decode_all(&bytes[..]).unwrap();
             assert!(
-                !holds(&plain, token),
+                !contains_token(&plain, token),
                 "{token} in {}: {}",
                 path.display(),
                 String::from_utf8_lossy(&plain)
@@ -197,24 +197,24 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, len], bytes].concat()
 }
 
-/// A tile that shows lines of two sequences, one called as the secret is; all of its bytes are ASCII.
+/// Returns a tile with two sequences, one of them with the secret as its id. All bytes are ASCII.
 fn tile(secret: &str) -> String {
     let line = |value: u8| {
         let geometry = [9, 100, 100, 10, 20, 0];
         field(2, &[field(2, &[0, value]), vec![3 << 3, 2], field(4, &geometry)].concat())
     };
     let value = |text: &str| field(4, &field(1, text.as_bytes()));
-    // Two layers, for each must be short.
+    // Two layers, because each must be short.
     let layer =
         |text: &str| field(3, &[line(0), field(3, b"id"), value(text), field(1, b"sequence")].concat());
     String::from_utf8([layer("abc"), layer(secret)].concat()).unwrap()
 }
 
-async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
+async fn check_output_of_crawl(token: &str, echo: &str) {
     let sandbox = Sandbox::start().await.unwrap();
     let secret = token.rsplit('|').next().filter(|last| last.len() >= 16).unwrap_or(token);
     let (graph, images) = (sandbox.graph_url(), sandbox.images_url());
-    let answers = |rule: Rule, body: String| sandbox.script(rule.fault(Fault::status(200, &body)));
+    let answers = |rule: Rule, body: String| sandbox.add_rule(rule.fault(Fault::status(200, &body)));
     answers(Rule::on(Host::Tiles), tile(secret));
     let more = format!("{graph}/image_ids?sequence_id=abc&access_token={}&after=2", encoded(token, false));
     let ids = |ids: &[&str]| ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>();
@@ -233,15 +233,15 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
             "detections": {"data": [{"id": secret}]}, echo: echo,
         })
     };
-    // Written so that the token can't be found before the JSON is read.
+    // Escaped, so that only a JSON parser finds the token.
     let hidden = |json: serde_json::Value| json.to_string().replace(secret, &hide(secret));
     answers(Rule::on(Host::Graph).path("/1"), hidden(one("1")));
     answers(Rule::on(Host::Graph).path("/2"), one("2").to_string());
     answers(Rule::on(Host::Graph).path("/4"), one("4").to_string());
-    sandbox.script(
+    sandbox.add_rule(
         Rule::on(Host::Graph).fault(Fault::status(500, &json!({"error": {"message": echo}}).to_string())),
     );
-    sandbox.script(Rule::on(Host::Images).fault(Fault::status(403, echo)));
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::status(403, echo)));
     let folder = tempfile::tempdir().unwrap();
     let mut command = command_on(&sandbox, folder.path());
     command.env("MAPILLARY_TOKEN", token).args(
@@ -249,31 +249,31 @@ async fn no_output_of_a_crawl_tells(token: &str, echo: &str) {
          --fields=sequence,creator,make,model,thumb_256_url,mesh,geometry,detections"
             .split_whitespace(),
     );
-    let (exit, said) = output(command).await;
-    assert_eq!(exit, 3, "{said}");
-    assert!(!holds(said.as_bytes(), token), "{token}: {said}");
+    let (exit, stderr) = output(command).await;
+    assert_eq!(exit, 3, "{stderr}");
+    assert!(!contains_token(stderr.as_bytes(), token), "{token}: {stderr}");
     let outputs = folder.path().join("outputs");
     let kept = crate::support::names(&outputs.join(".streetflow"));
     assert!(
         kept.len() == 1 && outputs.join(".streetflow").join(&kept[0]).join("answers").exists(),
         "{kept:?}"
     );
-    no_file_holds(folder.path(), token);
+    check_files(folder.path(), token);
     let read = |name: &str| fs::read_to_string(outputs.join(name)).unwrap();
     assert_eq!(read("seq_dataset.csv"), "org_id,seq_id\n,abc\n");
     assert_eq!(read("img_dataset.csv"), "seq_id,img_id\nabc,1\nabc,2\nabc,3\nabc,4\n");
     let table = read("img_meta_dataset.csv");
     assert_eq!(table.lines().count(), 4, "one failed: {table}");
     assert!(table.contains("user [token]"), "{table}");
-    for asked in sandbox.requests() {
-        let line = format!("{}?{}", asked.path, asked.query);
-        assert_eq!(holds(line.as_bytes(), token), asked.host == Host::Tiles, "{line}");
-        assert_eq!(asked.authorization.is_some(), asked.host == Host::Graph);
-        assert!(!holds(format!("{asked:?}").as_bytes(), token) || !token.starts_with("MLY"));
+    for request in sandbox.requests() {
+        let line = format!("{}?{}", request.path, request.query);
+        assert_eq!(contains_token(line.as_bytes(), token), request.host == Host::Tiles, "{line}");
+        assert_eq!(request.authorization.is_some(), request.host == Host::Graph);
+        assert!(!contains_token(format!("{request:?}").as_bytes(), token) || !token.starts_with("MLY"));
     }
 }
 
-/// The first character as a JSON escape, which no search for the text finds.
+/// Escapes the first character for JSON, so that a text search does not find the secret.
 fn hide(secret: &str) -> String {
     let first = secret.chars().next().unwrap();
     format!("\\u{:04x}{}", u32::from(first), &secret[1..])
@@ -284,25 +284,25 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 proptest! {
-    // What fails here fails for nearly every token: the first will do.
+    // A failure here is independent of the token, so shrinking is unnecessary.
     #![proptest_config(Config { cases: 4, max_shrink_iters: 0, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn no_error_and_no_event_holds_the_token(token in tokens()) {
-        run(no_error_or_event_tells(&token));
+    fn no_error_and_no_event_contains_the_token(token in tokens()) {
+        run(check_errors_and_events(&token));
     }
 
     #[test]
-    fn no_word_file_or_request_of_a_crawl_holds_the_token(
+    fn no_message_file_or_request_of_a_crawl_contains_the_token(
         token in r"MLY\|[0-9]{16}\|[0-9a-f]{32}",
         form in 0..7_usize,
     ) {
-        run(no_output_of_a_crawl_tells(&token, &echoes(&token)[form]));
+        run(check_output_of_crawl(&token, &echoes(&token)[form]));
     }
 }
 
 #[tokio::test]
-async fn a_url_that_holds_the_token_is_never_asked() {
+async fn a_url_that_contains_the_token_is_never_requested() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = crate::support::client(&sandbox);
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +311,7 @@ async fn a_url_that_holds_the_token_is_never_asked() {
         for url in
             [format!("{}/a?t={echo}", sandbox.images_url()), format!("{}/{echo}/a", sandbox.images_url())]
         {
-            let mut image = metadata(&id.to_string());
+            let mut image = metadata_record(&id.to_string());
             image.thumb_256_url = Some(url);
             images.push(Ok(image));
         }
@@ -323,7 +323,7 @@ async fn a_url_that_holds_the_token_is_never_asked() {
 }
 
 #[tokio::test]
-async fn what_can_be_shown_for_debugging_hides_the_token() {
+async fn debug_output_hides_the_token() {
     let sandbox = Sandbox::start().await.unwrap();
     let token = Token::new(Sandbox::TOKEN).unwrap();
     let client = crate::support::client(&sandbox);
@@ -345,8 +345,8 @@ async fn what_can_be_shown_for_debugging_hides_the_token() {
         RateLimit::TILES,
         Class::Tile,
         Event::Request { class: Class::Tile },
-        words(&refused),
-        words(&in_path.build().err().unwrap()),
+        all_texts(&refused),
+        all_texts(&in_path.build().err().unwrap()),
     );
-    assert!(!holds(shown.as_bytes(), Sandbox::TOKEN), "{shown}");
+    assert!(!contains_token(shown.as_bytes(), Sandbox::TOKEN), "{shown}");
 }

@@ -1,5 +1,5 @@
-//! Hosts that can't be reached from this machine as it is set up: told at once with the fix, and never waited out for
-//! hours; and the ways to a host that must work, through SOCKS and with the certificates of a private authority.
+//! Unreachable hosts: an immediate error with the fix, instead of hours of retries. Also hosts behind SOCKS proxies
+//! and with certificates of a private authority.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
@@ -17,8 +17,8 @@ use streetflow_sandbox::{Host, Sandbox};
 
 use crate::support::{command, command_on, names, output, read, with};
 
-/// No run here may take nearly so long; before, they took hours.
-const SOON: Duration = Duration::from_mins(1);
+/// Upper limit for a run. Retries would take hours.
+const MAX_DURATION: Duration = Duration::from_mins(1);
 
 const NICOSIA: &str = "--bbox=33.3,35.15,33.4,35.2";
 
@@ -28,7 +28,7 @@ fn certificates(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/tls").join(name)
 }
 
-/// A folder with a table of so many sequences.
+/// Returns a folder with a table of this many sequences.
 fn with_sequences(count: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("outputs")).unwrap();
@@ -47,15 +47,15 @@ fn images(folder: &Path, graph: &str) -> Command {
     command
 }
 
-async fn soon(command: Command) -> (i32, String) {
-    let began = Instant::now();
-    let (exit, said) = output(command).await;
-    assert!(began.elapsed() < SOON, "{:?}: {said}", began.elapsed());
-    assert!(!said.contains("0123456789abcdef"), "{said}");
-    (exit, said)
+async fn run_promptly(command: Command) -> (i32, String) {
+    let started = Instant::now();
+    let (exit, stderr) = output(command).await;
+    assert!(started.elapsed() < MAX_DURATION, "{:?}: {stderr}", started.elapsed());
+    assert!(!stderr.contains("0123456789abcdef"), "{stderr}");
+    (exit, stderr)
 }
 
-/// Answers every connection in a thread of its own, until the test ends; gives the port.
+/// Handles every connection in its own thread until the test ends. Returns the port.
 fn serve(answer: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -79,7 +79,7 @@ fn head(stream: &mut impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// A Graph over TLS in which each sequence has two images.
+/// Starts a Graph API over TLS in which each sequence has two images.
 fn graph_over_tls(certificate: &str) -> u16 {
     let chain =
         CertificateDer::pem_file_iter(certificates(certificate)).unwrap().map(Result::unwrap).collect();
@@ -108,7 +108,7 @@ fn graph_over_tls(certificate: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_cannot_be_trusted_is_told_at_once_and_a_private_authority_can_be_named() {
+async fn an_untrusted_certificate_is_an_immediate_error_and_a_private_authority_can_be_configured() {
     let folder = with_sequences(300);
     let system = certificates("host.pem");
     let authority = certificates("ca.pem");
@@ -119,16 +119,16 @@ async fn a_certificate_that_cannot_be_trusted_is_told_at_once_and_a_private_auth
         (
             "host.pem",
             &folder.path().join("none.pem"),
-            "no certificate in PEM format was found by SSL_CERT_FILE",
+            "no certificate in PEM format was found in SSL_CERT_FILE",
         ),
     ] {
         let graph = format!("https://localhost:{}", graph_over_tls(certificate));
         let mut untrusting = images(folder.path(), &graph);
-        // Without a word on files the certificates of this machine count.
+        // Without a configured file, the certificates of this machine are used.
         untrusting.env("SSL_CERT_FILE", file);
-        let (exit, said) = soon(untrusting).await;
-        assert_eq!(exit, 1, "{certificate}: {said}");
-        assert!(said.contains(hint), "{certificate}: {said}");
+        let (exit, stderr) = run_promptly(untrusting).await;
+        assert_eq!(exit, 1, "{certificate}: {stderr}");
+        assert!(stderr.contains(hint), "{certificate}: {stderr}");
         assert_eq!(
             names(&folder.path().join("outputs")).iter().filter(|name| *name == "img_dataset.csv").count(),
             0
@@ -137,13 +137,13 @@ async fn a_certificate_that_cannot_be_trusted_is_told_at_once_and_a_private_auth
     let graph = format!("https://localhost:{}", graph_over_tls("host.pem"));
     let mut trusting = images(folder.path(), &graph);
     trusting.env("SSL_CERT_FILE", &authority);
-    let (exit, said) = soon(trusting).await;
-    assert_eq!(exit, 0, "{said}");
-    assert_eq!(read(folder.path(), "outputs/img_dataset.csv").lines().count(), 601, "{said}");
+    let (exit, stderr) = run_promptly(trusting).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert_eq!(read(folder.path(), "outputs/img_dataset.csv").lines().count(), 601, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_speaks_no_tls_or_is_not_there_ends_the_run_soon() {
+async fn a_host_without_tls_or_without_listener_ends_the_run_quickly() {
     let plain =
         serve(|mut stream| stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
     let closed = {
@@ -152,34 +152,34 @@ async fn a_host_that_speaks_no_tls_or_is_not_there_ends_the_run_soon() {
     };
     let cases = [
         (format!("https://localhost:{plain}"), "its URL begins with `http:`"),
-        (format!("http://127.0.0.1:{closed}"), "check the network and the URL of the host"),
-        ("http://no-such-host.invalid".to_owned(), "check the n"),
+        (format!("http://127.0.0.1:{closed}"), "check the network connection and the URL of the host"),
+        ("http://no-such-host.invalid".to_owned(), "network connection"),
     ];
     for (graph, hint) in cases {
         let folder = with_sequences(300);
-        let (exit, said) = soon(images(folder.path(), &graph)).await;
-        assert_eq!(exit, 1, "{graph}: {said}");
-        assert!(said.contains(hint), "{graph}: {said}");
+        let (exit, stderr) = run_promptly(images(folder.path(), &graph)).await;
+        assert_eq!(exit, 1, "{graph}: {stderr}");
+        assert!(stderr.contains(hint), "{graph}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_all_hosts_have_plain_http_no_certificates_are_needed() {
+async fn no_certificates_are_needed_if_all_hosts_use_plain_http() {
     let folder = tempfile::tempdir().unwrap();
     let mut embedded =
         with(command(folder.path()), ["crawl", "--sandbox", NICOSIA, "--quality=256", "--yes"]);
     embedded.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
-    let (exit, said) = output(embedded).await;
-    assert!(exit == 0 && !said.contains("ertificate"), "{said}");
+    let (exit, stderr) = output(embedded).await;
+    assert!(exit == 0 && !stderr.contains("ertificate"), "{stderr}");
 
     let sandbox = Sandbox::start().await.unwrap();
     let mut served = with(command_on(&sandbox, folder.path()), ["sequences", NICOSIA, "--output=served"]);
     served.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
-    let (exit, said) = output(served).await;
-    assert!(exit == 0 && !said.contains("ertificate"), "{said}");
+    let (exit, stderr) = output(served).await;
+    assert!(exit == 0 && !stderr.contains("ertificate"), "{stderr}");
 }
 
-/// A SOCKS5 server behind which every host is the same one; counts the connections to the name `graph.test`.
+/// Starts a SOCKS5 server that connects every host to one port. Counts the connections to the name `graph.test`.
 fn socks(target: u16, named: Arc<AtomicU32>, password: Option<&'static str>) -> u16 {
     serve(move |mut client| {
         let mut byte = [0; 2];
@@ -253,38 +253,39 @@ async fn all_requests_go_through_a_socks_proxy() {
         let mut command = with(command_on(&sandbox, folder.path()), ["images", "--output", output]);
         command.env("ALL_PROXY", proxy).env("MAPILLARY_GRAPH_URL", &graph);
         std::fs::create_dir(folder.path().join(output)).unwrap();
-        let drive = sandbox.world().sequences().iter().find(|drive| !drive.is_gone()).unwrap().id();
-        std::fs::write(folder.path().join(output).join("seq_dataset.csv"), format!("seq_id\n{drive}\n"))
+        let sequence =
+            sandbox.mock_data().sequences().iter().find(|sequence| !sequence.is_gone()).unwrap().id();
+        std::fs::write(folder.path().join(output).join("seq_dataset.csv"), format!("seq_id\n{sequence}\n"))
             .unwrap();
         async move {
-            let ended = soon(command).await;
+            let ended = run_promptly(command).await;
             drop(folder);
             ended
         }
     };
-    let (exit, said) = run(format!("socks5h://127.0.0.1:{open}"), "a").await;
-    assert_eq!(exit, 0, "{said}");
-    assert!(named.load(Ordering::Relaxed) > 0, "the name is left to the proxy");
-    let (exit, said) = run(format!("socks5h://me:pass-word@127.0.0.1:{closed}"), "b").await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(format!("socks5h://127.0.0.1:{open}"), "a").await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(named.load(Ordering::Relaxed) > 0, "the proxy resolves the name");
+    let (exit, stderr) = run(format!("socks5h://me:pass-word@127.0.0.1:{closed}"), "b").await;
+    assert_eq!(exit, 0, "{stderr}");
     for proxy in
         [format!("socks5h://me:wrong-word@127.0.0.1:{closed}"), format!("socks5h://127.0.0.1:{closed}")]
     {
-        let (exit, said) = run(proxy, "c").await;
-        assert_eq!(exit, 1, "{said}");
+        let (exit, stderr) = run(proxy, "c").await;
+        assert_eq!(exit, 1, "{stderr}");
         assert!(
-            said.contains("the proxy wants a name and a password") && said.contains("ALL_PROXY"),
-            "{said}"
+            stderr.contains("the proxy requires authentication") && stderr.contains("ALL_PROXY"),
+            "{stderr}"
         );
-        assert!(!said.contains("wrong-word"), "{said}");
+        assert!(!stderr.contains("wrong-word"), "{stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tiles_and_pictures_go_through_socks_too_and_local_names_are_resolved_here() {
+async fn tiles_and_pictures_use_socks_too_and_local_names_are_resolved_locally() {
     let sandbox = Sandbox::start().await.unwrap();
     let connections = Arc::new(AtomicU32::new(0));
-    // Graph and tiles on this machine are asked directly, so that they stand behind a name.
+    // Loopback addresses are requested directly, so Graph API and tiles have host names here.
     let count = Arc::clone(&connections);
     let proxy = socks(port_of(sandbox.images_url()), Arc::new(AtomicU32::new(0)), None);
     let counting = serve(move |client| {
@@ -300,24 +301,24 @@ async fn tiles_and_pictures_go_through_socks_too_and_local_names_are_resolved_he
         client.shutdown(Shutdown::Write)
     });
     let folder = tempfile::tempdir().unwrap();
-    let words = ["crawl", NICOSIA, "--quality=256", "--yes"];
-    let mut through = with(command_on(&sandbox, folder.path()), words);
+    let reply = ["crawl", NICOSIA, "--quality=256", "--yes"];
+    let mut through = with(command_on(&sandbox, folder.path()), reply);
     through.env("ALL_PROXY", format!("socks5://127.0.0.1:{counting}"));
-    let (exit, said) = soon(through).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run_promptly(through).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert!(connections.load(Ordering::Relaxed) > 0, "pictures go through the proxy");
     connections.store(0, Ordering::Relaxed);
-    let mut direct = with(command_on(&sandbox, folder.path()), words);
+    let mut direct = with(command_on(&sandbox, folder.path()), reply);
     direct.args(["--output=direct"]);
     direct.env("ALL_PROXY", format!("socks5://127.0.0.1:{counting}")).env("NO_PROXY", "127.0.0.1");
-    let (exit, said) = soon(direct).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run_promptly(direct).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert_eq!(connections.load(Ordering::Relaxed), 0, "NO_PROXY");
     assert!(!sandbox.requests_to(Host::Tiles).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_of_another_kind_is_refused_at_the_start_without_its_password() {
+async fn an_unsupported_proxy_is_rejected_at_the_start_without_showing_its_password() {
     for (name, value) in [
         ("ALL_PROXY", "socks4://me:pass-word@127.0.0.1:1080"),
         ("https_proxy", "ftp://me:pass-word@127.0.0.1:21"),
@@ -327,17 +328,17 @@ async fn a_proxy_of_another_kind_is_refused_at_the_start_without_its_password() 
         let folder = with_sequences(1);
         let mut command = images(folder.path(), "http://graph.test");
         command.env(name, value);
-        let (exit, said) = soon(command).await;
-        assert_eq!(exit, 2, "{name}: {said}");
-        assert!(said.contains(name) && said.contains("socks5h"), "{said}");
-        assert!(!said.contains("pass-word") && !said.contains("pass@word"), "{said}");
+        let (exit, stderr) = run_promptly(command).await;
+        assert_eq!(exit, 2, "{name}: {stderr}");
+        assert!(stderr.contains(name) && stderr.contains("socks5h"), "{stderr}");
+        assert!(!stderr.contains("pass-word") && !stderr.contains("pass@word"), "{stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_wants_a_password_is_told_at_once() {
-    let asked = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&asked);
+async fn a_proxy_that_requires_a_password_is_an_immediate_error() {
+    let attempts = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&attempts);
     let proxy = serve(move |mut stream| {
         head(&mut stream)?;
         count.fetch_add(1, Ordering::Relaxed);
@@ -347,11 +348,11 @@ async fn a_proxy_that_wants_a_password_is_told_at_once() {
         let folder = with_sequences(300);
         let mut command = images(folder.path(), graph);
         command.env(name, format!("http://me:pass-word@127.0.0.1:{proxy}"));
-        let (exit, said) = soon(command).await;
-        assert_eq!(exit, 1, "{graph}: {said}");
-        assert!(said.contains("the proxy wants a name and a password") && said.contains(name), "{said}");
-        assert!(!said.contains("pass-word"), "{said}");
+        let (exit, stderr) = run_promptly(command).await;
+        assert_eq!(exit, 1, "{graph}: {stderr}");
+        assert!(stderr.contains("the proxy requires authentication") && stderr.contains(name), "{stderr}");
+        assert!(!stderr.contains("pass-word"), "{stderr}");
     }
-    let asked = asked.load(Ordering::Relaxed);
-    assert!(asked <= 2 * 64, "nothing is asked twice: {asked}");
+    let attempts = attempts.load(Ordering::Relaxed);
+    assert!(attempts <= 2 * 64, "no request is repeated: {attempts}");
 }

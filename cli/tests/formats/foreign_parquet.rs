@@ -1,4 +1,4 @@
-//! Parquet files that others wrote, and files that are damaged.
+//! Parquet files of other programs, and damaged files.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -20,9 +20,9 @@ use streetflow::{
     ErrorKind, Flow, Format, Image, LonLat, Metadata, ParquetSink, ParquetSource, Result, Source,
 };
 
-use crate::support::{metadata, odd_metadata};
+use crate::support::{metadata_record, odd_metadata};
 
-/// Writes columns as another program would, with what it says about its geometry.
+/// Writes columns like another program, with its geometry metadata.
 fn table(path: &Path, columns: Vec<(&str, ArrayRef)>, geo: Option<&str>) {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
@@ -50,7 +50,7 @@ fn wkb(lon: f64, lat: f64) -> Vec<u8> {
 const HERE: LonLat = LonLat { lon: 33.5, lat: 35.0 };
 
 #[tokio::test]
-async fn text_of_every_kind_and_whole_numbers_are_ids() {
+async fn text_of_every_type_and_integers_are_ids() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let sequences: DictionaryArray<Int32Type> = ["abc", "abc", "-x"].into_iter().collect();
@@ -72,7 +72,7 @@ async fn text_of_every_kind_and_whole_numbers_are_ids() {
 }
 
 #[tokio::test]
-async fn numbers_times_and_lists_of_other_types_are_understood() {
+async fn numbers_times_and_lists_of_other_types_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1), Some(2)])]);
@@ -101,13 +101,13 @@ async fn numbers_times_and_lists_of_other_types_are_understood() {
         camera_parameters: Some(vec![1.0, 2.0]),
         computed_rotation: Some(vec![0.5, 1e-5]),
         geometry: Some(HERE),
-        ..metadata("1")
+        ..metadata_record("1")
     };
     assert_eq!(read(&path).await.unwrap(), [expected]);
 }
 
 #[tokio::test]
-async fn a_geoparquet_of_another_column_and_covering_gives_its_points() {
+async fn a_geoparquet_file_with_another_column_and_covering_gives_its_points() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let ids: ArrayRef = Arc::new(StringArray::from(vec!["1", "2"]));
@@ -132,7 +132,7 @@ async fn a_geoparquet_of_another_column_and_covering_gives_its_points() {
     table(&path, vec![("geom", Arc::clone(&points)), ("img_id", Arc::clone(&ids))], Some(&metres));
     let error = read(&path).await.unwrap_err();
     assert!(error.chain().contains("not in WGS 84"), "{}", error.chain());
-    // A line is no place of an image.
+    // A line cannot be the geometry of an image.
     let mut line = wkb(33.5, 35.0);
     line[1] = 2;
     let lines: ArrayRef = Arc::new(BinaryArray::from(vec![line.as_slice(), &line]));
@@ -142,7 +142,7 @@ async fn a_geoparquet_of_another_column_and_covering_gives_its_points() {
 }
 
 #[tokio::test]
-async fn a_float_id_is_refused_with_the_row_and_the_reason() {
+async fn a_float_id_is_rejected_with_row_and_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     table(&path, vec![("img_id", Arc::new(Float64Array::from(vec![1.463e15])))], None);
@@ -150,18 +150,18 @@ async fn a_float_id_is_refused_with_the_row_and_the_reason() {
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.chain().contains("row 1, column `img_id`: `1463000000000000.0`"), "{}", error.chain());
     assert!(error.chain().contains("loses digits"), "{}", error.chain());
-    // Further down it costs its row, and the next one comes.
+    // A later bad row is skipped.
     let ids = StringArray::from(vec![Some("1"), Some("1.2e+16"), None, Some("4")]);
     table(&path, vec![("img_id", Arc::new(ids))], None);
     let items: Vec<Result<Metadata>> = ParquetSource::open(&path).unwrap().stream().collect().await;
-    let told = |index: usize| items[index].as_ref().unwrap_err().chain();
-    assert!(told(1).contains("row 2") && told(1).contains("loses digits"), "{}", told(1));
-    assert!(told(2).contains("row 3, column `img_id`: ``: it is empty"), "{}", told(2));
+    let message = |index: usize| items[index].as_ref().unwrap_err().chain();
+    assert!(message(1).contains("row 2") && message(1).contains("loses digits"), "{}", message(1));
+    assert!(message(2).contains("row 3, column `img_id`: ``: it is empty"), "{}", message(2));
     assert_eq!(items[3].as_ref().unwrap().img_id.as_str(), "4");
 }
 
 #[tokio::test]
-async fn what_is_no_parquet_is_refused_by_name() {
+async fn a_file_that_is_no_parquet_is_rejected_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table.parquet");
     let whole = folder.path().join("whole.parquet");
@@ -195,13 +195,13 @@ async fn write(path: &Path, records: usize) {
 }
 
 #[tokio::test]
-async fn a_damaged_file_never_passes_for_a_shorter_one() {
+async fn a_damaged_file_is_never_read_as_a_shorter_one() {
     let folder = tempfile::tempdir().unwrap();
     let (path, damaged) = (folder.path().join("whole"), folder.path().join("damaged"));
     write(&path, 300).await;
     let whole = fs::read(&path).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
-    // A decoder that panics is caught; its words would drown the test's.
+    // Panics of the decoder are caught; their messages would hide those of the test.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let mut refused = 0;
@@ -226,7 +226,7 @@ async fn a_damaged_file_never_passes_for_a_shorter_one() {
 }
 
 #[test]
-fn parquet_from_a_pipe_is_refused_with_advice() {
+fn parquet_from_a_pipe_is_rejected_with_a_hint() {
     let source = streetflow::TableSource::<Image>::read("standard input", std::io::empty(), Format::Parquet);
     let error = source.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Usage);
@@ -234,7 +234,7 @@ fn parquet_from_a_pipe_is_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn a_geometry_of_another_name_is_converted_and_gzip_is_read() {
+async fn a_geometry_column_of_another_name_is_converted_and_gzip_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("foreign.parquet");
     let ids: ArrayRef = Arc::new(StringArray::from(vec!["1", "2"]));
@@ -245,22 +245,22 @@ async fn a_geometry_of_another_name_is_converted_and_gzip_is_read() {
     table(&path, columns, Some(geo));
     let convert = |input: &str, output: &str| {
         let mut command = crate::support::command(folder.path());
-        let said = command.args(["convert", input, output]).output().unwrap();
-        (said.status.code(), String::from_utf8(said.stderr).unwrap())
+        let stderr = command.args(["convert", input, output]).output().unwrap();
+        (stderr.status.code(), String::from_utf8(stderr.stderr).unwrap())
     };
     for output in ["out.csv", "out.geojson"] {
-        let (code, said) = convert("foreign.parquet", output);
-        assert_eq!(code, Some(0), "{said}");
-        assert!(!said.contains("left out"), "{said}");
+        let (code, stderr) = convert("foreign.parquet", output);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(!stderr.contains("dropped"), "{stderr}");
     }
     let text = fs::read_to_string(folder.path().join("out.csv")).unwrap();
     assert_eq!(text, "seq_id,img_id,lon,lat\na,1,33.5,35\nb,2,,\n");
-    // A column that is only called so is none, and is told.
+    // A column that only has the name of a geometry is reported and dropped.
     fs::write(folder.path().join("wkt.csv"), "img_id,geometry\n1,POINT (33 35)\n").unwrap();
-    let (code, said) = convert("wkt.csv", "out.geojson");
-    assert!(code == Some(0) && said.contains("left out: column `geometry`"), "{said}");
-    let (code, said) = convert("wkt.csv", "out.parquet");
-    assert!(code == Some(0) && said.contains("left out: column `geometry`"), "{said}");
+    let (code, stderr) = convert("wkt.csv", "out.geojson");
+    assert!(code == Some(0) && stderr.contains("dropped: column `geometry`"), "{stderr}");
+    let (code, stderr) = convert("wkt.csv", "out.parquet");
+    assert!(code == Some(0) && stderr.contains("dropped: column `geometry`"), "{stderr}");
 
     let batch =
         RecordBatch::try_from_iter([("img_id", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
@@ -275,7 +275,7 @@ async fn a_geometry_of_another_name_is_converted_and_gzip_is_read() {
 }
 
 #[tokio::test]
-async fn a_float_that_is_no_number_is_absent_also_as_an_id() {
+async fn nan_is_a_missing_value_and_a_missing_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let ids: ArrayRef = Arc::new(StringArray::from(vec!["1"]));
@@ -287,7 +287,7 @@ async fn a_float_that_is_no_number_is_absent_also_as_an_id() {
         ("altitude", Arc::clone(&nan)),
     ];
     table(&path, columns, None);
-    assert_eq!(read(&path).await.unwrap(), [metadata("1")]);
+    assert_eq!(read(&path).await.unwrap(), [metadata_record("1")]);
     table(&path, vec![("img_id", nan)], None);
     let error = read(&path).await.unwrap_err();
     assert!(error.chain().contains("it is empty"), "{}", error.chain());

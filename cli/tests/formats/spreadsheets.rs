@@ -1,4 +1,4 @@
-//! Tables and areas as spreadsheets, R, pandas and GIS programs write them: through the command and the readers.
+//! Tables and areas as spreadsheets, R, pandas and GIS programs write them.
 
 use std::fs;
 use std::path::Path;
@@ -19,24 +19,24 @@ async fn rows<T: Record>(text: &str) -> Vec<Result<T>> {
     }
 }
 
-fn told<T>(item: &Result<T>) -> String {
+fn message<T>(item: &Result<T>) -> String {
     item.as_ref().err().map(streetflow::Error::chain).unwrap_or_default()
 }
 
-/// Runs a command on a sandbox, and gives how many requests it took besides.
-async fn run(sandbox: &Sandbox, folder: &Path, words: &str) -> (i32, String, usize) {
+/// Runs a command with the mock server. Also returns the number of requests.
+async fn run(sandbox: &Sandbox, folder: &Path, args: &str) -> (i32, String, usize) {
     sandbox.clear_requests();
-    let (exit, said) = output(with(command_on(sandbox, folder), words.split(' '))).await;
+    let (exit, stderr) = output(with(command_on(sandbox, folder), args.split(' '))).await;
     let requests = [Host::Graph, Host::Tiles, Host::Images].map(|host| sandbox.requests_to(host).len());
-    (exit, said, requests.iter().sum())
+    (exit, stderr, requests.iter().sum())
 }
 
-/// Ids of 16 digits that end as they please.
+/// Returns ids of 16 digits.
 fn whole_ids(count: u64) -> Vec<String> {
     (0..count).map(|number| (8_158_403_553_001_729 + number * 7).to_string()).collect()
 }
 
-/// What a spreadsheet makes of them.
+/// Returns the same ids after rounding by a spreadsheet.
 fn rounded_ids(count: u64) -> Vec<String> {
     (0..count).map(|number| format!("{}0", 815_840_355_300_172 + number)).collect()
 }
@@ -47,7 +47,7 @@ fn table(ids: &[String]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_of_rounded_ids_is_refused_before_any_request_by_every_step_and_format() {
+async fn a_table_with_rounded_ids_is_rejected_before_any_request_in_every_step_and_format() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -58,13 +58,13 @@ async fn a_table_of_rounded_ids_is_refused_before_any_request_by_every_step_and_
     fs::write(path.join("pictures.csv"), format!("img_id,thumb_256_url\n{}", urls.concat())).unwrap();
     for ending in ["geojson", "geojsonl", "parquet"] {
         if cfg!(feature = "parquet") || ending != "parquet" {
-            let (exit, said, _) = run(&sandbox, path, &format!("convert ids.csv ids.{ending}")).await;
-            assert_eq!(exit, 0, "{said}");
-            assert!(said.contains("warning: the table `ids.csv`: of 40 image ids"), "{said}");
+            let (exit, stderr, _) = run(&sandbox, path, &format!("convert ids.csv ids.{ending}")).await;
+            assert_eq!(exit, 0, "{stderr}");
+            assert!(stderr.contains("warning: the table `ids.csv`: of 40 image ids"), "{stderr}");
         }
     }
     let inline = format!("crawl --no-download --images={}", ids[..4].join(","));
-    for words in [
+    for args in [
         "metadata --input=ids.csv",
         "metadata --input=ids.geojson",
         "metadata --input=ids.geojsonl",
@@ -75,16 +75,16 @@ async fn a_table_of_rounded_ids_is_refused_before_any_request_by_every_step_and_
         "download --exif=always --input=pictures.csv",
         &inline,
     ] {
-        let (exit, said, requests) = run(&sandbox, path, words).await;
-        assert_eq!((exit, requests), (2, 0), "{words}: {said}");
-        assert!(said.contains("spreadsheet") && said.contains("`8158403553001720`"), "{words}: {said}");
-        assert!(said.contains("hint:") && said.contains("as text"), "{words}: {said}");
-        assert!(!path.join("outputs/img_meta_dataset.csv").exists(), "{words}");
+        let (exit, stderr, requests) = run(&sandbox, path, args).await;
+        assert_eq!((exit, requests), (2, 0), "{args}: {stderr}");
+        assert!(stderr.contains("spreadsheet") && stderr.contains("`8158403553001720`"), "{args}: {stderr}");
+        assert!(stderr.contains("hint:") && stderr.contains("as text"), "{args}: {stderr}");
+        assert!(!path.join("outputs/img_meta_dataset.csv").exists(), "{args}");
     }
 }
 
 #[tokio::test]
-async fn rounded_ids_are_told_from_honest_ones() {
+async fn rounded_ids_are_distinguished_from_exact_ones() {
     let refused = async |ids: &[String]| {
         let rows = rows::<Metadata>(&table(ids)).await;
         let refused = rows.iter().find_map(|row| row.as_ref().err().filter(|error| error.is_fatal()));
@@ -94,7 +94,7 @@ async fn rounded_ids_are_told_from_honest_ones() {
         ids.extend(more);
         ids
     };
-    // Ids of 15 digits come through whole, and shorter ones may well end in zeros.
+    // Ids of 15 digits are exact, and shorter ones can end in zeros.
     let short = |count: u64| (0..count).map(|n| format!("{}00", 2_000_000_000_000 + n)).collect::<Vec<_>>();
     for ids in [
         rounded_ids(3),
@@ -103,7 +103,7 @@ async fn rounded_ids_are_told_from_honest_ones() {
         with(rounded_ids(95), whole_ids(5)),
         with(whole_ids(5), rounded_ids(95)),
         with(short(500), rounded_ids(10)),
-        // Written without the digits that they lost.
+        // In exponent notation.
         with(whole_ids(1), (0..30).map(|n| format!("8.{n:05}E+15")).collect()),
     ] {
         assert_eq!(refused(&ids).await, (true, 1), "{} ids such as {}", ids.len(), ids[0]);
@@ -114,39 +114,42 @@ async fn rounded_ids_are_told_from_honest_ones() {
         short(5000),
         with(whole_ids(50), rounded_ids(1)),
         with(whole_ids(20), rounded_ids(20)),
-        // One in ten ends in a zero by chance.
+        // One in ten exact ids ends in a zero.
         (0..5000).map(|n| (8_158_403_553_001_729_u64 + n).to_string()).collect(),
     ] {
         assert_eq!(refused(&ids).await, (false, ids.len()), "{} ids such as {}", ids.len(), ids[0]);
     }
-    // Where they come late, what came before has been passed on, and the table ends there.
+    // If rounded ids appear late, earlier rows are already passed on, and the table ends there.
     let late = with(short(20_000), rounded_ids(50));
     let (is_refused, passed) = refused(&late).await;
     assert!(is_refused && (20_000..20_010).contains(&passed), "{passed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_id_that_may_be_rounded_is_named_in_a_warning() {
+async fn a_single_id_that_can_be_rounded_gives_a_warning() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let known: Vec<_> = {
-        let world = sandbox.world();
-        let drive = world.sequences().iter().find(|drive| !drive.is_gone()).unwrap();
-        world.images_of(drive).map(|shot| shot.id()).take(30).collect()
+        let data = sandbox.mock_data();
+        let sequence = data.sequences().iter().find(|sequence| !sequence.is_gone()).unwrap();
+        sequence.images().map(|image| image.id()).take(30).collect()
     };
     let mut ids = known.clone();
     ids.insert(7, "9158403553001720".to_owned());
     fs::write(folder.path().join("ids.csv"), table(&ids)).unwrap();
-    let (exit, said, _) = run(&sandbox, folder.path(), "metadata --trust-gone --input=ids.csv").await;
-    assert_eq!(exit, 0, "{said}");
-    assert!(said.contains("warning: the table `ids.csv`") && said.contains("`9158403553001720`"), "{said}");
-    assert_eq!(said.matches("spreadsheet").count(), 1, "{said}");
+    let (exit, stderr, _) = run(&sandbox, folder.path(), "metadata --trust-gone --input=ids.csv").await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(
+        stderr.contains("warning: the table `ids.csv`") && stderr.contains("`9158403553001720`"),
+        "{stderr}"
+    );
+    assert_eq!(stderr.matches("spreadsheet").count(), 1, "{stderr}");
     let outputs = folder.path().join("outputs");
     assert!(read(&outputs, "img_meta_dataset.csv").lines().count() > known.len() / 2);
 }
 
 #[tokio::test]
-async fn rows_without_anything_are_skipped_and_lines_are_counted_as_an_editor_does() {
+async fn empty_rows_are_skipped_and_line_numbers_match_an_editor() {
     let text = "\r\n,,\r\nimg_id,make,width\r\n\r\n,,\r\n1,\"two\r\nlines\",10\r\n,,\r\n\"\",\" \",\r\n2,x,wide\r\n,,,,,,\r\n3,\"a\n\n\nb\",1e9\r\n4,y,40\r\n,,\r\n";
     for text in
         [text.to_owned(), text.replace("\r\n", "\n"), text.replace("\r\n", "\r"), format!("\u{feff}{text}")]
@@ -154,39 +157,38 @@ async fn rows_without_anything_are_skipped_and_lines_are_counted_as_an_editor_do
         let rows = rows::<Metadata>(&text).await;
         let ids: Vec<_> = rows.iter().flatten().map(|row| row.img_id.as_str()).collect();
         assert_eq!(ids, ["1", "4"], "{text:?}");
-        let said: Vec<_> = rows.iter().map(told).filter(|said| !said.is_empty()).collect();
-        assert_eq!(said.len(), 2, "{said:?}");
-        assert!(said[0].contains(": line 10, column `width`: `wide`"), "{said:?}");
-        assert!(said[1].contains(": line 12, column `width`: `1e9`"), "{said:?}");
+        let stderr: Vec<_> = rows.iter().map(message).filter(|stderr| !stderr.is_empty()).collect();
+        assert_eq!(stderr.len(), 2, "{stderr:?}");
+        assert!(stderr[0].contains(": line 10, column `width`: `wide`"), "{stderr:?}");
+        assert!(stderr[1].contains(": line 12, column `width`: `1e9`"), "{stderr:?}");
     }
-    // The first row that is one decides whether the table is any good.
+    // The first non-empty row decides whether the table is valid.
     let first = rows::<Metadata>("img_id,width\n,\n\n1,wide\n2,10\n").await;
     assert_eq!((first.len(), first[0].as_ref().unwrap_err().kind()), (1, ErrorKind::Usage));
-    assert!(told(&first[0]).contains("line 4"), "{}", told(&first[0]));
+    assert!(message(&first[0]).contains("line 4"), "{}", message(&first[0]));
 }
 
 #[tokio::test]
-async fn a_quote_within_a_cell_is_a_character_and_one_that_is_never_closed_is_told() {
+async fn a_quote_in_a_cell_is_a_character_and_an_unclosed_one_is_reported() {
     let text = "img_id,make,model\n1,5\" lens,a\n2,b,\"two\nlines\"\n3,c,4\" x 6\" \"\n4,d,\"e\n\n f\"\n";
     let found = rows::<Metadata>(text).await;
     let makes: Vec<_> = found.iter().map(|row| row.as_ref().unwrap().make.as_deref().unwrap()).collect();
     assert_eq!(makes, ["5\" lens", "b", "c", "d"]);
-    // The rows that an open quote swallows are told of.
+    // The rows inside an unclosed quote are reported.
     let open = rows::<Metadata>("img_id,make\n1,a\n2,\"b\n3,c\n4,d\",e\n5,e\n").await;
-    let said: Vec<_> = open.iter().map(told).collect();
-    assert!(said[1].contains("line 3") && said[1].contains("line 5: is a quote not closed?"), "{said:?}");
+    let stderr: Vec<_> = open.iter().map(message).collect();
+    assert!(
+        stderr[1].contains("line 3") && stderr[1].contains("line 5: is a quote not closed?"),
+        "{stderr:?}"
+    );
     assert_eq!(open.last().unwrap().as_ref().unwrap().img_id.as_str(), "5");
     let never = rows::<Metadata>("img_id,make\n1,a\n2,\"b\n3,c\n").await;
     assert!(never[0].is_ok() && never.len() == 2, "{}", never.len());
-    assert!(
-        told(&never[1]).contains("line 3: the row has a quote that is never closed"),
-        "{}",
-        told(&never[1])
-    );
+    assert!(message(&never[1]).contains("line 3: the row has an unclosed quote"), "{}", message(&never[1]));
 }
 
 #[tokio::test]
-async fn impossible_times_and_numbers_without_their_digits_are_bad_rows_in_every_format() {
+async fn impossible_times_and_rounded_numbers_are_bad_rows_in_every_format() {
     let bad = [
         "2023-02-31T00:00:00Z",
         "2023-02-29 12:00:00",
@@ -212,18 +214,18 @@ async fn impossible_times_and_numbers_without_their_digits_are_bad_rows_in_every
         let rows: Vec<_> = source.stream().collect().await;
         assert_eq!(rows.len(), all.len());
         for (row, at) in rows.iter().zip(&all) {
-            assert_eq!(row.is_ok(), good.contains(at), "{format} {at}: {}", told(row));
+            assert_eq!(row.is_ok(), good.contains(at), "{format} {at}: {}", message(row));
         }
         let times: Vec<_> = rows.iter().flatten().map(|row| row.captured_at).collect();
         let seconds = Some(1_719_594_028_000);
         assert_eq!(times[..4], [seconds, seconds, Some(1_709_164_800_000), None], "{format}");
-        assert!(told(&rows[good.len()]).contains("no such day"), "{}", told(&rows[good.len()]));
-        assert!(told(rows.last().unwrap()).contains("exponent"), "{}", told(rows.last().unwrap()));
+        assert!(message(&rows[good.len()]).contains("no such day"), "{}", message(&rows[good.len()]));
+        assert!(message(rows.last().unwrap()).contains("exponent"), "{}", message(rows.last().unwrap()));
     }
 }
 
 #[tokio::test]
-async fn words_for_no_value_are_absent_in_all_columns_but_texts() {
+async fn words_for_missing_values_are_missing_in_all_but_text_columns() {
     let text = "img_id,seq_id,width,altitude,is_pano,lon,lat,computed_rotation,creator_id,creator_username\n\
         1,abc,NA,N/A,\\N,NULL,null,NaN,NA,NA\n2,NA,n/a,NULL,None,NA,NA,null,\\N,NULL\n3,abc,-,-,-,-,-,-,-,-\n\
         4,abc,NB,1,1,1,1,[1],1,x\n5,abc,1,1,1,1,NA,[1],1,x\nNA,abc,1,1,1,1,1,[1],1,x\n";
@@ -236,25 +238,25 @@ async fn words_for_no_value_are_absent_in_all_columns_but_texts() {
     }
     let names: Vec<_> =
         rows[..3].iter().map(|row| row.as_ref().unwrap().creator_username.clone().unwrap()).collect();
-    assert_eq!(names, ["NA", "NULL", "-"], "users may be called so");
+    assert_eq!(names, ["NA", "NULL", "-"], "user names can be such words");
     assert_eq!(rows[1].as_ref().unwrap().seq_id.as_str(), "NA");
-    assert!(told(&rows[3]).contains("`NB`: it is not a whole number"), "{}", told(&rows[3]));
-    assert!(told(&rows[4]).contains("only one coordinate"), "{}", told(&rows[4]));
+    assert!(message(&rows[3]).contains("`NB`: it is not a 32-bit integer"), "{}", message(&rows[3]));
+    assert!(message(&rows[4]).contains("only one coordinate"), "{}", message(&rows[4]));
     assert!(
-        told(&rows[5]).contains("column `img_id`: `NA`: such an id has only decimal digits"),
+        message(&rows[5]).contains("column `img_id`: `NA`: such an id has only decimal digits"),
         "{}",
-        told(&rows[5])
+        message(&rows[5])
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_value_in_a_column_that_a_step_does_not_use_costs_no_row() {
+async fn a_bad_value_in_an_unused_column_fails_no_row() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let first = "crawl --bbox=33.33,35.15,33.39,35.19 --no-download --fields=thumb_256_url,width,captured_at --limit=4";
-    let (exit, said, _) = run(&sandbox, path, first).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr, _) = run(&sandbox, path, first).await;
+    assert_eq!(exit, 0, "{stderr}");
     let outputs = path.join("outputs");
     let spoil = |text: &str, columns: &str, cells: &str| {
         let mut lines = text.lines();
@@ -272,17 +274,17 @@ async fn a_bad_value_in_a_column_that_a_step_does_not_use_costs_no_row() {
         spoil(&read(&outputs, "seq_dataset.csv").replace("org_id", "org"), "org_id", "x"),
     )
     .unwrap();
-    for (words, count) in [
+    for (args, count) in [
         ("download --input=images.csv -o pictures", 4),
         ("metadata --input=images.csv -o meta --fields=width", 4),
         ("crawl --images=images.csv --no-download -o again --fields=width", 4),
         ("images --input=sequences.csv -o listed", 0),
         ("crawl --sequences=sequences.csv --no-download -o crawled --limit=3 --fields=width", 0),
     ] {
-        let (exit, said, _) = run(&sandbox, path, words).await;
-        assert_eq!(exit, 0, "{words}: {said}");
-        assert!(count == 0 || said.contains('4'), "{words}: {said}");
-        assert!(!said.contains("failed"), "{words}: {said}");
+        let (exit, stderr, _) = run(&sandbox, path, args).await;
+        assert_eq!(exit, 0, "{args}: {stderr}");
+        assert!(count == 0 || stderr.contains('4'), "{args}: {stderr}");
+        assert!(!stderr.contains("failed"), "{args}: {stderr}");
     }
     assert_eq!(
         names(&path.join("pictures/downloaded_images"))
@@ -291,16 +293,15 @@ async fn a_bad_value_in_a_column_that_a_step_does_not_use_costs_no_row() {
             .count(),
         4
     );
-    // What goes into the pictures is used, and `convert` uses all.
-    for words in ["download --input=images.csv -o others --exif=always", "convert images.csv images.geojson"]
-    {
-        let (exit, said, _) = run(&sandbox, path, words).await;
-        assert!(exit == 2 && said.contains("line 2, column"), "{words}: {said}");
+    // Columns for EXIF data are used, and `convert` uses all columns.
+    for args in ["download --input=images.csv -o others --exif=always", "convert images.csv images.geojson"] {
+        let (exit, stderr, _) = run(&sandbox, path, args).await;
+        assert!(exit == 2 && stderr.contains("line 2, column"), "{args}: {stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_area_warns_of_what_it_leaves_out_and_of_systems_that_it_takes_for_wgs_84() {
+async fn an_area_warns_of_ignored_parts_and_of_assumed_wgs_84_coordinates() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -308,13 +309,13 @@ async fn an_area_warns_of_what_it_leaves_out_and_of_systems_that_it_takes_for_wg
         {"type":"Feature","properties":{},"geometry":{"type":"Point","coordinates":[33.36,35.17]}},
         {"type":"Feature","properties":{},"geometry":{"type":"Polygon","coordinates":[[[33.33,35.15],[33.39,35.15],[33.39,35.19],[33.33,35.19],[33.33,35.15]]]}}]}"#;
     fs::write(path.join("area.geojson"), area).unwrap();
-    let (exit, said, _) = run(&sandbox, path, "sequences --area=area.geojson").await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr, _) = run(&sandbox, path, "sequences --area=area.geojson").await;
+    assert_eq!(exit, 0, "{stderr}");
     assert!(
-        said.contains("warning: the area `area.geojson`: left out beside its polygons: 1 Point"),
-        "{said}"
+        stderr.contains("warning: the area `area.geojson`: ignored besides its polygons: 1 Point"),
+        "{stderr}"
     );
-    assert!(said.contains("`EPSG:4269`, taken for WGS 84"), "{said}");
+    assert!(stderr.contains("`EPSG:4269`, treated as WGS 84"), "{stderr}");
     let box_of_it = "sequences --bbox=33.33,35.15,33.39,35.19 -o box";
     assert_eq!(run(&sandbox, path, box_of_it).await.0, 0);
     let found = |folder: &str| read(&path.join(folder), "seq_dataset.csv");
@@ -329,14 +330,14 @@ async fn an_area_warns_of_what_it_leaves_out_and_of_systems_that_it_takes_for_wg
         ),
         ("point.geojson", "only 1 Point", "--around 33.36,35.17 --radius"),
     ] {
-        let (exit, said, requests) = run(&sandbox, path, &format!("sequences --area={file}")).await;
-        assert_eq!((exit, requests), (2, 0), "{said}");
-        assert!(said.contains(said_of_it) && said.contains(hint), "{said}");
+        let (exit, stderr, requests) = run(&sandbox, path, &format!("sequences --area={file}")).await;
+        assert_eq!((exit, requests), (2, 0), "{stderr}");
+        assert!(stderr.contains(said_of_it) && stderr.contains(hint), "{stderr}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn days_that_do_not_exist_are_usage_errors_of_both_ends() {
+async fn dates_that_do_not_exist_are_usage_errors_for_both_ends() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for flag in ["from", "to"] {
@@ -347,35 +348,35 @@ async fn days_that_do_not_exist_are_usage_errors_of_both_ends() {
             "2023-06-01T25:00:00Z",
             "2023-06-01T00:00:61Z",
         ] {
-            let words = format!("crawl --no-download --bbox=33.33,35.15,33.39,35.19 --{flag}={text}");
-            let (exit, said, requests) = run(&sandbox, folder.path(), &words).await;
-            assert_eq!((exit, requests), (2, 0), "{words}: {said}");
-            assert!(said.contains(text) && said.contains("no such day or time of day"), "{said}");
+            let args = format!("crawl --no-download --bbox=33.33,35.15,33.39,35.19 --{flag}={text}");
+            let (exit, stderr, requests) = run(&sandbox, folder.path(), &args).await;
+            assert_eq!((exit, requests), (2, 0), "{args}: {stderr}");
+            assert!(stderr.contains(text) && stderr.contains("no such day or time of day"), "{stderr}");
         }
     }
 }
 
-/// The library's own way to read on in other programs.
+/// The library lets other programs continue reading.
 #[tokio::test]
-async fn an_id_check_of_ones_own_is_told_and_may_keep_the_table() {
+async fn a_custom_id_check_is_called_and_can_accept_the_table() {
     use std::sync::{Arc, Mutex};
     use streetflow::sources::IdCheck;
 
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let tell = Arc::clone(&told);
+    let message = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&message);
     let check = IdCheck::warn(move |text| tell.lock().unwrap().push(text.to_owned()));
     let text = std::io::Cursor::new(table(&rounded_ids(600)));
     let source =
         TableSource::<Metadata>::read("a text", text, Format::Csv).unwrap().on_rounded_ids(check.keep());
     let kept = source.stream().filter(|row| std::future::ready(row.is_ok())).count().await;
     assert_eq!(kept, 600);
-    let told = told.lock().unwrap();
-    assert!(told.len() == 1 && told[0].contains("of 600 image ids"), "{told:?}");
+    let message = message.lock().unwrap();
+    assert!(message.len() == 1 && message[0].contains("of 600 image ids"), "{message:?}");
 }
 
 #[cfg(feature = "parquet")]
 #[tokio::test]
-async fn floats_of_32_bits_are_no_times() {
+async fn times_cannot_be_32_bit_floats() {
     use std::sync::Arc;
 
     use parquet::arrow::ArrowWriter;
@@ -396,5 +397,5 @@ async fn floats_of_32_bits_are_no_times() {
     writer.close().unwrap();
     let rows: Vec<_> = TableSource::<Metadata>::open(&path).unwrap().stream().collect().await;
     assert_eq!(rows[0].as_ref().unwrap().width, Some(2560));
-    assert!(told(&rows[1]).contains("32-bit float"), "{}", told(&rows[1]));
+    assert!(message(&rows[1]).contains("32-bit float"), "{}", message(&rows[1]));
 }

@@ -1,4 +1,4 @@
-//! Whom to name beside a picture: in the picture, in tables and in a file.
+//! Attribution: in pictures, in tables and in a file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,14 +6,14 @@ use std::fs;
 use exif::Tag;
 use streetflow_sandbox::Sandbox;
 
-use crate::support::pictures::{BOX, PICTURES, asked, exif_of, fine, rows, text};
+use crate::support::pictures::{BOX, PICTURES, read_exif, requested_fields, rows, run_ok, text};
 use crate::support::{read, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_may_be_anything_and_is_shown_on_one_short_line() {
+async fn any_user_name_is_shown_on_one_short_line() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fine(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
+    run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
     let rows: Vec<_> =
         rows(folder.path()).into_iter().filter(|row| !row["thumb_256_url"].is_empty()).collect();
     let long = "Ω".repeat(10_000);
@@ -31,77 +31,77 @@ async fn a_name_may_be_anything_and_is_shown_on_one_short_line() {
         out.write_record([&row["img_id"], name, &row["thumb_256_url"]]).unwrap();
     }
     out.flush().unwrap();
-    fine(&sandbox, folder.path(), "download -i names.csv --exif always").await;
+    run_ok(&sandbox, folder.path(), "download -i names.csv --exif always").await;
     let cut = format!("{}…", "Ω".repeat(100));
     let shown = ["]0;owned - nobody", "</rdf:li></rdf:RDF>&amp;]]>", &cut, "=cmd|' /C calc'!A0", ""];
     for (row, name) in rows.iter().zip(shown) {
         let picture =
             fs::read(folder.path().join(PICTURES).join(format!("{}_256.jpg", row["img_id"]))).unwrap();
-        let exif = exif_of(&picture);
+        let exif = read_exif(&picture);
         assert_eq!(text(&exif, Tag::Artist), name);
         let xmp = String::from_utf8_lossy(&picture);
         let (_, packet) = xmp.split_once("<?xpacket begin").unwrap();
-        assert_eq!(packet.matches("</rdf:RDF>").count(), 1, "no name ends the packet");
+        assert_eq!(packet.matches("</rdf:RDF>").count(), 1, "no name closes the XMP packet");
     }
     let file = read(folder.path(), "outputs/ATTRIBUTION.txt");
-    let named: BTreeSet<_> = file.lines().filter_map(|line| line.strip_prefix("- ")).collect();
-    assert_eq!(named, shown.into_iter().filter(|name| !name.is_empty()).collect());
+    let ids_in_log: BTreeSet<_> = file.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+    assert_eq!(ids_in_log, shown.into_iter().filter(|name| !name.is_empty()).collect());
     assert!(!file.contains(['\u{1b}', '\u{7}', '\0', '\r', '\u{202e}']) && file.len() < 3000, "{file}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whom_to_name_stands_beside_the_pictures_and_over_no_file_of_somebody_else() {
+async fn the_attribution_file_is_written_and_replaces_no_foreign_file() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("outputs/ATTRIBUTION.txt");
-    fine(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
+    run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
     assert!(!file.exists(), "there are no pictures");
-    let said = fine(&sandbox, folder.path(), "download").await;
+    let stderr = run_ok(&sandbox, folder.path(), "download").await;
     assert!(
-        said.contains("ATTRIBUTION.txt")
+        stderr.contains("ATTRIBUTION.txt")
             && read(folder.path(), "outputs/report.json").contains("ATTRIBUTION")
     );
     let bare = fs::read_to_string(&file).unwrap();
     assert!(bare.contains("https://creativecommons.org/licenses/by-sa/4.0/"));
     assert!(bare.contains("https://www.mapillary.com/app/?pKey=<img_id>"));
-    fine(&sandbox, folder.path(), &format!("crawl {BOX} --fields creator,attribution")).await;
+    run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --fields creator,attribution")).await;
     let authors: BTreeSet<_> =
         rows(folder.path()).iter().map(|row| row["creator_username"].clone()).collect();
     let text = fs::read_to_string(&file).unwrap();
-    let named: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("- ")).collect();
-    assert_eq!(named, authors.iter().collect::<Vec<_>>());
-    // A run that knows no names does not forget them.
-    fine(&sandbox, folder.path(), "download -i outputs/img_meta_dataset.csv").await;
+    let ids_in_log: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+    assert_eq!(ids_in_log, authors.iter().collect::<Vec<_>>());
+    // A run without names keeps the names in the file.
+    run_ok(&sandbox, folder.path(), "download -i outputs/img_meta_dataset.csv").await;
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
 
     fs::write(&file, "Thanks to everybody.\n").unwrap();
     for words in [format!("crawl {BOX}"), "download".to_owned()] {
         sandbox.clear_requests();
-        let (exit, said) = run(&sandbox, folder.path(), words.split_whitespace()).await;
+        let (exit, stderr) = run(&sandbox, folder.path(), words.split_whitespace()).await;
         assert!(
-            exit == 1 && said.contains("ATTRIBUTION.txt") && said.contains("not written by streetflow"),
-            "{exit}: {said}"
+            exit == 1 && stderr.contains("ATTRIBUTION.txt") && stderr.contains("not written by streetflow"),
+            "{exit}: {stderr}"
         );
         assert!(sandbox.requests().is_empty(), "before the first request");
     }
-    fine(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
+    run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download")).await;
     assert_eq!(fs::read_to_string(&file).unwrap(), "Thanks to everybody.\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attribution_and_page_are_columns_in_every_format_and_come_with_a_conversion() {
+async fn attribution_and_page_url_are_columns_in_every_format_and_in_conversions() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let formats: Vec<_> = streetflow::Format::ALL.iter().map(ToString::to_string).collect();
     let formats = formats.join(",");
-    fine(
+    run_ok(
         &sandbox,
         folder.path(),
         &format!("crawl {BOX} --no-download --fields page_url,attribution,width --format {formats}"),
     )
     .await;
-    assert!(asked(&sandbox).is_superset(&["creator", "width"].map(str::to_owned).into()));
-    assert!(asked(&sandbox).is_disjoint(&["attribution", "page_url"].map(str::to_owned).into()));
+    assert!(requested_fields(&sandbox).is_superset(&["creator", "width"].map(str::to_owned).into()));
+    assert!(requested_fields(&sandbox).is_disjoint(&["attribution", "page_url"].map(str::to_owned).into()));
     let table = read(folder.path(), "outputs/img_meta_dataset.csv");
     assert!(table.starts_with("seq_id,img_id,page_url,attribution,width\n"), "{}", &table[..80]);
     for row in rows(folder.path()) {
@@ -113,7 +113,7 @@ async fn attribution_and_page_are_columns_in_every_format_and_come_with_a_conver
     }
     for format in streetflow::Format::ALL {
         let name = format!("outputs/img_meta_dataset.{}", format.extension());
-        fine(
+        run_ok(
             &sandbox,
             folder.path(),
             &format!("convert {name} back.csv --fields page_url,attribution,width"),
@@ -121,19 +121,19 @@ async fn attribution_and_page_are_columns_in_every_format_and_come_with_a_conver
         .await;
         assert_eq!(read(folder.path(), "back.csv"), table, "{format}");
     }
-    // Of a table that has them not, but what they are made of.
-    fine(&sandbox, folder.path(), &format!("crawl {BOX} --no-download --fields creator,width")).await;
-    fine(
+    // From a table without these columns, but with those they are made of.
+    run_ok(&sandbox, folder.path(), &format!("crawl {BOX} --no-download --fields creator,width")).await;
+    run_ok(
         &sandbox,
         folder.path(),
         "convert outputs/img_meta_dataset.csv made.csv --fields page_url,attribution,width",
     )
     .await;
     assert_eq!(read(folder.path(), "made.csv"), table);
-    // What a table has is not made anew.
+    // Existing columns of a table are kept.
     fs::write(folder.path().join("own.csv"), "img_id,creator_username,attribution\n7,me,\n8,me,© you\n")
         .unwrap();
-    fine(&sandbox, folder.path(), "convert own.csv kept.csv --fields attribution").await;
+    run_ok(&sandbox, folder.path(), "convert own.csv kept.csv --fields attribution").await;
     assert_eq!(
         read(folder.path(), "kept.csv"),
         "img_id,attribution\n7,\n8,© you\n"

@@ -1,4 +1,4 @@
-//! What would fill the memory, and does not: bombs, and answers of millions of nothings.
+//! Bounded memory: gzip bombs, and responses with millions of empty values.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use crate::support::command;
 
 const MIB: usize = 1 << 20;
 
-/// A server that answers every request with the same bytes, headers included; gives its URL.
+/// Starts a server that sends the same bytes, headers included, to every request. Returns its URL.
 fn serve(answer: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -29,7 +29,7 @@ fn serve(answer: Vec<u8>) -> String {
                     }
                     head.push(byte[0]);
                 }
-                // Whoever has enough hangs up.
+                // The client closes the connection early.
                 stream.write_all(&answer).ok();
             });
         }
@@ -43,7 +43,7 @@ fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A gzip stream of zeros that unpacks to so many MiB; its end is never reached.
+/// Returns a gzip stream of zeros that unpacks to this many MiB. The stream has no end.
 fn bomb(mib: usize) -> Vec<u8> {
     let mut gzip = flate2::Compress::new(flate2::Compression::best(), false);
     let mut pack = || {
@@ -52,13 +52,13 @@ fn bomb(mib: usize) -> Vec<u8> {
         packed
     };
     let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    // The second piece looks back at nothing but zeros, so it can be said again and again.
+    // The second chunk refers back only to zeros, so it can be repeated.
     let (first, second) = (pack(), pack());
     [&header[..], &first, &second.repeat(mib - 1)].concat()
 }
 
-/// Runs the command to its end; gives the exit code, its words, and the most memory that it ever took, in MiB.
-fn measured(mut command: Command) -> (i32, String, usize) {
+/// Runs the command. Returns exit code, stderr, and peak memory in MiB.
+fn run_measured(mut command: Command) -> (i32, String, usize) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stderr.take().unwrap();
     let words = std::thread::spawn(move || {
@@ -67,23 +67,23 @@ fn measured(mut command: Command) -> (i32, String, usize) {
         words
     });
     let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
+    let mut peak = 0;
     let ended = loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<usize>().ok());
-        most = most.max(kib.unwrap_or(0) / 1024);
+        peak = peak.max(kib.unwrap_or(0) / 1024);
         if let Some(ended) = child.try_wait().unwrap() {
             break ended;
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    assert!(most > 0, "nothing was measured");
-    (ended.code().unwrap_or(-1), words.join().unwrap(), most)
+    assert!(peak > 0, "nothing was measured");
+    (ended.code().unwrap_or(-1), words.join().unwrap(), peak)
 }
 
-/// Asks a server of ill will with one of the steps.
-fn asked(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
+/// Runs a step with a malicious server.
+fn run_step(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
     let folder = tempfile::tempdir().unwrap();
     let ids: Vec<_> = (1..=12).map(|id| format!("abc,{id}\n")).collect();
     fs::write(folder.path().join("images.csv"), format!("seq_id,img_id\n{}", ids.concat())).unwrap();
@@ -98,13 +98,13 @@ fn asked(step: &str, answer: Vec<u8>) -> (i32, String, usize) {
         "sequences" => command.args(["--bbox=33.33,35.15,33.34,35.16", "--exhaustive"]),
         "images" => command.args(["-i", "sequences.csv"]),
         "batch" => command.args(["-i", "images.csv"]),
-        // Each image alone, all at once.
+        // Each image in its own request, all at once.
         _ => command.args(["-i", "images.csv", "--batch-size=1"]),
     };
-    measured(command)
+    run_measured(command)
 }
 
-/// A number as protobuf writes it.
+/// Encodes a number for protobuf.
 fn varint(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 128 {
@@ -116,24 +116,24 @@ fn varint(mut number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_gzip_bomb_ends_in_a_clear_error_with_flat_memory() {
+fn a_gzip_bomb_is_an_error_in_bounded_memory() {
     let bomb = bomb(400);
-    for (step, headers, said) in [
-        ("sequences", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
+    for (step, headers, stderr) in [
+        ("sequences", "content-encoding: gzip\r\n", "the response is larger than 64 MiB"),
         ("sequences", "", "the tile unpacks to more than 64 MiB"),
-        ("images", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
-        ("metadata", "content-encoding: gzip\r\n", "the answer is larger than 64 MiB"),
+        ("images", "content-encoding: gzip\r\n", "the response is larger than 64 MiB"),
+        ("metadata", "content-encoding: gzip\r\n", "the response is larger than 64 MiB"),
         ("metadata", "", "expected value at line 1 column 1"),
     ] {
-        let (exit, words, most) = asked(step, answer(headers, &bomb));
-        assert!(exit == 1 && words.contains(said), "{step} {headers}: {exit} {words}");
-        // Six answers of 64 MiB at once at the most, and some room.
-        assert!(most < 650, "{step} {headers}: {most} MiB");
+        let (exit, words, peak) = run_step(step, answer(headers, &bomb));
+        assert!(exit == 1 && words.contains(stderr), "{step} {headers}: {exit} {words}");
+        // At most six responses of 64 MiB at once, and some margin.
+        assert!(peak < 650, "{step} {headers}: {peak} MiB");
     }
 }
 
 #[test]
-fn answers_of_millions_of_empty_things_take_little_memory() {
+fn responses_with_millions_of_empty_values_need_little_memory() {
     fn list(begin: &str, one: &str, end: &str) -> Vec<u8> {
         let count = 20 * MIB / (one.len() + 1);
         [begin, &vec![one; count].join(","), end].concat().into_bytes()
@@ -141,18 +141,18 @@ fn answers_of_millions_of_empty_things_take_little_memory() {
     let entries: Vec<_> = (0..1_500_000).map(|id| format!("\"{id}\":{{}}")).collect();
     let layer = [&b"\x0a\x08sequence"[..], &b"\x22\x00".repeat(20_000_000)].concat();
     let tile = [b"\x1a", &varint(layer.len())[..], &layer].concat();
-    for (step, body, said) in [
-        ("images", list("{\"data\":[", "{}", "]}"), "more than 1,000 entries that are no ids"),
+    for (step, body, stderr) in [
+        ("images", list("{\"data\":[", "{}", "]}"), "more than 1,000 invalid entries"),
         ("images", list("{\"data\":[", "{\"id\":1}", "]}"), "more than a million images"),
         ("metadata", list("{\"error\":[", "0", "]}"), "status 200"),
-        ("batch", format!("{{{}}}", entries.join(",")).into_bytes(), "more images than were asked for"),
-        ("metadata", list("{\"id\":\"1\",\"detections\":{\"data\":[", "{}", "]}}"), "not about this image"),
-        ("metadata", list("{\"id\":\"1\",\"camera_parameters\":[", "0", "]}"), "not about this image"),
+        ("batch", format!("{{{}}}", entries.join(",")).into_bytes(), "more images than were requested"),
+        ("metadata", list("{\"id\":\"1\",\"detections\":{\"data\":[", "{}", "]}}"), "about another image"),
+        ("metadata", list("{\"id\":\"1\",\"camera_parameters\":[", "0", "]}"), "about another image"),
         ("sequences", tile, "more than 16 million values"),
     ] {
-        let (exit, words, most) = asked(step, answer("", &body));
+        let (exit, words, peak) = run_step(step, answer("", &body));
         let begin = String::from_utf8_lossy(&body[..40]).into_owned();
-        assert!([1, 3].contains(&exit) && words.contains(said), "{step} {begin}: {exit} {words}");
-        assert!(most < 650, "{step} {begin}: {most} MiB");
+        assert!([1, 3].contains(&exit) && words.contains(stderr), "{step} {begin}: {exit} {words}");
+        assert!(peak < 650, "{step} {begin}: {peak} MiB");
     }
 }

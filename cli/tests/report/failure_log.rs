@@ -1,4 +1,4 @@
-//! Nothing is lost: whatever entered a step left it as a row, as gone, or as a failure with its name.
+//! Nothing is lost: every input of a step becomes a row, a gone item, or a logged failure.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,14 +11,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use crate::support::accounting::{CRAWL, check, column, named, number, read, report, run, sandbox, third};
+use crate::support::accounting::{
+    CRAWL, check, column, failing_third, ids_in_log, number, read, report, run, sandbox,
+};
 use crate::support::{command_on, eventually};
 
-/// Every fault but those that are waited out for longer than a test may take.
+/// Returns all faults except those with long waits.
 fn faults(sandbox: &Sandbox) -> Vec<(&'static str, Fault, u64)> {
-    let ids: Vec<_> = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).collect();
-    let ids: Vec<_> =
-        ids.iter().flat_map(|drive| sandbox.world().images_of(drive)).map(|shot| shot.id()).collect();
+    let ids: Vec<_> = sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
+    let ids: Vec<_> = ids.iter().flat_map(|sequence| sequence.images()).map(|image| image.id()).collect();
     let (all, few) = (u64::MAX, 5);
     vec![
         ("503", Fault::status(503, ""), all),
@@ -39,11 +40,11 @@ fn faults(sandbox: &Sandbox) -> Vec<(&'static str, Fault, u64)> {
         ("trickle", Fault::Trickle(1_000_000), all),
         ("delay", Fault::Delay(Duration::from_millis(20)), all),
         ("missing ids", Fault::MissingIds(ids.iter().step_by(2).cloned().collect()), all),
-        ("too big", Fault::TooBig, all),
+        ("too big", Fault::TooLarge, all),
     ]
 }
 
-/// Where a fault can occur. A redirect of a picture would lead out of this machine.
+/// Returns whether a fault can occur on a host. A redirected picture would lead to another machine.
 fn occurs(name: &str, host: Host) -> bool {
     match name {
         "missing ids" => host == Host::Graph,
@@ -53,11 +54,11 @@ fn occurs(name: &str, host: Host) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_every_fault_the_counts_add_up_and_the_next_run_has_the_rest() {
+async fn with_every_fault_the_counts_add_up_and_the_next_run_completes() {
     let undisturbed = tempfile::tempdir().unwrap();
     let well = sandbox().await;
-    let (exit, said) = run(&well, undisturbed.path(), CRAWL).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&well, undisturbed.path(), CRAWL).await;
+    assert_eq!(exit, 0, "{stderr}");
     check("no fault", &well, &undisturbed.path().join("outputs"), 0);
     let mut cases = Vec::new();
     for host in [Host::Tiles, Host::Graph, Host::Images] {
@@ -70,44 +71,44 @@ async fn under_every_fault_the_counts_add_up_and_the_next_run_has_the_rest() {
         async move { faulty(host, name, fault, times, &undisturbed).await }
     });
     let exits: BTreeSet<i32> = futures::stream::iter(cases).buffer_unordered(4).collect().await;
-    assert_eq!(exits, BTreeSet::from([0, 1, 3]), "each kind of end has occurred");
+    assert_eq!(exits, BTreeSet::from([0, 1, 3]), "each exit code occurred");
 }
 
-/// One crawl with a fault, one without; gives the exit code of the first.
+/// Crawls with a fault, then without it. Returns the exit code of the first run.
 async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &Path) -> i32 {
     let what = &format!("{name} on {host:?}");
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let outputs = folder.path().join("outputs");
-    let words = if host == Host::Images { CRAWL.to_owned() } else { format!("{CRAWL} --no-download") };
-    let (rule, met) = third(host, fault, times);
-    sandbox.script(rule);
-    let (exit, said) = run(&sandbox, folder.path(), &words).await;
-    assert!(met.load(Ordering::Relaxed) > 0, "{what}: it never occurred");
+    let args = if host == Host::Images { CRAWL.to_owned() } else { format!("{CRAWL} --no-download") };
+    let (rule, hits) = failing_third(host, fault, times);
+    sandbox.add_rule(rule);
+    let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+    assert!(hits.load(Ordering::Relaxed) > 0, "{what}: it never occurred");
     let first = check(what, &sandbox, &outputs, exit);
-    assert_eq!(exit == 1, first["outcome"] == "failed", "{what}: {said}");
-    assert_eq!(exit == 1, first["error"].is_object(), "{what}: {said}");
-    let met = |what: &str| {
+    assert_eq!(exit == 1, first["outcome"] == "failed", "{what}: {stderr}");
+    assert_eq!(exit == 1, first["error"].is_object(), "{what}: {stderr}");
+    let hits = |what: &str| {
         first["requests"].as_object().unwrap().values().map(|class| number(&class[what])).sum::<u64>()
     };
-    assert_eq!(met("rate_limited") > 0, name == "429", "{what}: {first:#}");
+    assert_eq!(hits("rate_limited") > 0, name == "429", "{what}: {first:#}");
     assert_eq!(
-        met("blocked") > 0,
+        hits("blocked") > 0,
         name == "redirect" || name == "html" && host == Host::Tiles,
         "{what}: {first:#}"
     );
     if exit != 3 {
         return exit;
     }
-    sandbox.clear_script();
+    sandbox.clear_rules();
     sandbox.clear_requests();
-    let (exit, said) = run(&sandbox, folder.path(), &words).await;
-    assert_eq!(exit, 0, "{what}: {said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+    assert_eq!(exit, 0, "{what}: {stderr}");
     let second = check(what, &sandbox, &outputs, exit);
     assert!(!outputs.join("failures.csv").exists(), "{what}");
     let stored: u64 =
         second["requests"].as_object().unwrap().values().map(|class| number(&class["from_store"])).sum();
     assert!(stored > 0, "{what}: {second:#}");
-    // Lies are believed: an empty tile, a sequence without images, an id that the API does not know.
+    // Some wrong responses look valid: an empty tile, a sequence without images, an unknown id.
     if !["empty", "empty data", "code 100/33"].contains(&name) {
         for table in ["seq_dataset.csv", "img_dataset.csv"] {
             assert!(read(&outputs, table) == read(undisturbed, table), "{what}: {table} differs");
@@ -119,40 +120,40 @@ async fn faulty(host: Host, name: &str, fault: Fault, times: u64, undisturbed: &
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_one_image_spoils_costs_that_image_at_the_most() {
+async fn a_batch_that_one_image_fails_loses_at_most_that_image() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     run(&sandbox, folder.path(), &format!("{CRAWL} --no-download")).await;
     let outputs = folder.path().join("outputs");
     let spoilt = column(&outputs, "img_meta_dataset.csv", "img_id").swap_remove(100);
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::BatchFails(spoilt.clone())));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::BatchFails(spoilt.clone())));
     sandbox.clear_requests();
-    let (exit, said) = run(&sandbox, folder.path(), "metadata --attempts=1").await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "metadata --attempts=1").await;
+    assert_eq!(exit, 0, "{stderr}");
     let report = report(&outputs);
     assert_eq!(report["steps"]["metadata"]["failed"], 0);
-    assert!(named(&outputs, "failures.csv", "metadata").is_empty());
+    assert!(ids_in_log(&outputs, "failures.csv", "metadata").is_empty());
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_stopped_in_a_long_wait_says_what_it_did_not_reach() {
+async fn a_run_stopped_in_a_long_wait_reports_unprocessed_items() {
     let cases = [Host::Tiles, Host::Graph, Host::Images].into_iter().flat_map(|host| {
         [("stall", Fault::Stall), ("quota", Fault::Quota { per_minute: 3 })].map(|case| (host, case))
     });
     let cases = cases.map(|(host, (name, fault))| async move {
         let what = &format!("{name} on {host:?}");
         let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
-        sandbox.script(Rule::on(host).skip(2).fault(fault));
+        sandbox.add_rule(Rule::on(host).skip(2).fault(fault));
         let mut command = command_on(&sandbox, folder.path());
         let child = command.args(CRAWL.split(' ')).stderr(Stdio::piped()).spawn().unwrap();
         eventually("it waits", || sandbox.requests_to(host).len() > 5).await;
         std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(130), "{what}: {said}");
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{what}: {stderr}");
         let report = check(what, &sandbox, &folder.path().join("outputs"), 130);
         assert_eq!(report["outcome"], "stopped", "{what}");
-        assert!(said.contains("not reached"), "{what}: {said}");
+        assert!(stderr.contains("not reached"), "{what}: {stderr}");
         let step = match host {
             Host::Tiles => "sequences",
             Host::Graph => "images",
@@ -164,42 +165,44 @@ async fn a_run_that_is_stopped_in_a_long_wait_says_what_it_did_not_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_cannot_be_read_has_entered_and_failed_under_its_number() {
+async fn an_unreadable_row_counts_as_input_and_failure_with_its_number() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
-    let drives: Vec<_> = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).collect();
-    let rows = format!("seq_id\n{}\n../x\n{}\na b\n", drives[0].id(), drives[1].id());
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
+    let rows = format!("seq_id\n{}\n../x\n{}\na b\n", sequences[0].id(), sequences[1].id());
     fs::write(folder.path().join("in.csv"), rows).unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv").await;
-    assert_eq!(exit, 3, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "images -i in.csv").await;
+    assert_eq!(exit, 3, "{stderr}");
     let outputs = folder.path().join("outputs");
     let counts = &report(&outputs)["steps"]["images"];
     assert_eq!((number(&counts["inputs"]), number(&counts["done"]), number(&counts["failed"])), (4, 2, 2));
-    assert_eq!(named(&outputs, "failures.csv", "images"), ["in.csv line 3", "in.csv line 5"]);
+    assert_eq!(ids_in_log(&outputs, "failures.csv", "images"), ["in.csv line 3", "in.csv line 5"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_stands_twice_in_a_table_is_named_once_also_with_q() {
+async fn a_duplicate_id_of_a_table_is_logged_once_with_and_without_quiet() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
     let outputs = folder.path().join("outputs");
-    let drives: Vec<_> = sandbox.world().sequences().iter().filter(|drive| !drive.is_gone()).collect();
-    let (good, bad) = (drives[0].id(), drives[1].id());
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().filter(|sequence| !sequence.is_gone()).collect();
+    let (good, bad) = (sequences[0].id(), sequences[1].id());
     fs::write(folder.path().join("in.csv"), format!("seq_id\n{bad}\n{good}\n{bad}\n{bad}\n")).unwrap();
-    sandbox.script(Rule::on(Host::Graph).query("sequence_id", bad).fault(Fault::status(500, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).query("sequence_id", bad).fault(Fault::status(500, "")));
     for _ in 0..2 {
-        let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv --attempts=1 -q").await;
-        assert_eq!(exit, 3, "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains("failed: 3") && said.contains("`outputs/failures.csv`"), "{said}");
-        assert_eq!(named(&outputs, "failures.csv", "images"), [bad]);
+        let (exit, stderr) = run(&sandbox, folder.path(), "images -i in.csv --attempts=1 -q").await;
+        assert_eq!(exit, 3, "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains("failed: 3") && stderr.contains("`outputs/failures.csv`"), "{stderr}");
+        assert_eq!(ids_in_log(&outputs, "failures.csv", "images"), [bad]);
     }
-    sandbox.clear_script();
-    let (exit, said) = run(&sandbox, folder.path(), "images -i in.csv -q").await;
-    assert_eq!((exit, said.as_str()), (0, ""));
+    sandbox.clear_rules();
+    let (exit, stderr) = run(&sandbox, folder.path(), "images -i in.csv -q").await;
+    assert_eq!((exit, stderr.as_str()), (0, ""));
     assert!(!outputs.join("failures.csv").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
+async fn the_report_describes_the_last_run_that_ended() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(50)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
@@ -209,36 +212,36 @@ async fn the_report_is_of_the_last_run_that_ended_and_of_no_other() {
         exit == 0 && first.contains("\"query\": \"streetflow sequences --bbox=33.33,35.15,33.39,35.19\"")
     );
     run(&sandbox, folder.path(), "images -i none.csv").await;
-    assert_eq!(read(&outputs, "report.json"), first, "a slip of the pen is no run");
+    assert_eq!(read(&outputs, "report.json"), first, "a usage error writes no report");
     sandbox.clear_requests();
     let mut child = command_on(&sandbox, folder.path()).arg("images").spawn().unwrap();
-    eventually("it is at work", || !sandbox.requests().is_empty()).await;
+    eventually("the run is at work", || !sandbox.requests().is_empty()).await;
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(!outputs.join("report.json").exists(), "a run that was killed has none");
+    assert!(!outputs.join("report.json").exists(), "a killed run writes no report");
     fs::write(outputs.join("report.json"), "{\"mine\": 1}\n").unwrap();
-    let (exit, said) = run(&sandbox, folder.path(), "images").await;
-    assert_eq!(exit, 1, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "images").await;
+    assert_eq!(exit, 1, "{stderr}");
     assert!(
-        said.contains("failed to write the report `outputs/report.json`")
-            && said.contains("not written by streetflow"),
-        "{said}"
+        stderr.contains("failed to write the report `outputs/report.json`")
+            && stderr.contains("not written by streetflow"),
+        "{stderr}"
     );
     assert_eq!(read(&outputs, "report.json"), "{\"mine\": 1}\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_breaks_off_reports_why_and_what_it_had_done() {
+async fn a_failed_run_reports_the_error_and_its_counts() {
     let (sandbox, folder) = (sandbox().await, tempfile::tempdir().unwrap());
-    sandbox.script(Rule::on(Host::Tiles).skip(4).fault(Fault::Redirect));
-    let (exit, said) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
-    assert_eq!(exit, 1, "{said}");
+    sandbox.add_rule(Rule::on(Host::Tiles).skip(4).fault(Fault::Redirect));
+    let (exit, stderr) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
+    assert_eq!(exit, 1, "{stderr}");
     let report = check("block", &sandbox, &folder.path().join("outputs"), 1);
     assert_eq!(report["outcome"], "failed");
     assert_eq!(report["error"]["kind"], "blocked");
     assert!(report["error"]["chain"].as_array().unwrap().len() > 1, "{report:#}");
     assert!(report["error"]["hint"].as_str().unwrap().contains("about a day"));
     assert!(number(&report["requests"]["tile"]["blocked"]) > 0);
-    assert!(said.contains("sequences: 12 tiles: ") && said.contains(" not reached"), "{said}");
-    assert!(said.find("not reached") < said.find("error:"), "the error comes last: {said}");
+    assert!(stderr.contains("sequences: 12 tiles: ") && stderr.contains(" not reached"), "{stderr}");
+    assert!(stderr.find("not reached") < stderr.find("error:"), "the error is the last line: {stderr}");
 }

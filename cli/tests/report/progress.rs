@@ -1,4 +1,4 @@
-//! `--progress json`: every line of stderr is an object, and they agree with what the run did.
+//! `--progress json`: every line of stderr is a JSON object that matches the run.
 
 use std::time::Duration;
 
@@ -9,30 +9,31 @@ use crate::support::{command, output, read, run, with};
 
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
-fn objects(said: &str) -> Vec<Value> {
-    said.lines()
+fn objects(stderr: &str) -> Vec<Value> {
+    stderr
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no object: {line}")))
         .collect()
 }
 
-fn of<'a>(objects: &'a [Value], event: &str) -> Vec<&'a Value> {
+fn events<'a>(objects: &'a [Value], event: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["event"] == event).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_sees_progress_what_is_said_and_the_end() {
+async fn json_lines_contain_progress_messages_and_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(300))));
-    let list = Rule::when(|asked| asked.param("sequence_id").is_some());
-    sandbox.script(list.times(1).fault(Fault::status(500, "")));
-    let words = ["crawl", NICOSIA, "--attempts=1"];
-    let (exit, said) = run(&sandbox, folder.path(), words.into_iter().chain(["--progress", "json"])).await;
-    assert_eq!(exit, 3, "{said}");
-    assert!(!said.contains(Sandbox::TOKEN) && !said.contains('\x1b'), "{said}");
-    let objects = objects(&said);
-    let progress = of(&objects, "progress");
-    assert!(progress.len() >= 2, "600 pictures, 64 at once, 0.3 s each: {said}");
+    sandbox.add_rule(Rule::on(Host::Images).fault(Fault::Delay(Duration::from_millis(300))));
+    let list = Rule::when(|request| request.param("sequence_id").is_some());
+    sandbox.add_rule(list.times(1).fault(Fault::status(500, "")));
+    let args = ["crawl", NICOSIA, "--attempts=1"];
+    let (exit, stderr) = run(&sandbox, folder.path(), args.into_iter().chain(["--progress", "json"])).await;
+    assert_eq!(exit, 3, "{stderr}");
+    assert!(!stderr.contains(Sandbox::TOKEN) && !stderr.contains('\x1b'), "{stderr}");
+    let objects = objects(&stderr);
+    let progress = events(&objects, "progress");
+    assert!(progress.len() >= 2, "600 pictures, 64 at once, 0.3 s each: {stderr}");
     for object in &progress {
         let download = &object["steps"]["download"];
         for name in ["inputs", "done", "per_second", "total", "total_is_final", "seconds_left"] {
@@ -41,11 +42,14 @@ async fn a_program_sees_progress_what_is_said_and_the_end() {
         assert!(object["requests"]["bytes"]["sent"].is_u64() && object["waits"].is_array(), "{object}");
     }
     let done = |object: &Value| object["steps"]["download"]["done"].as_u64().unwrap();
-    assert!(progress.windows(2).all(|pair| done(pair[0]) <= done(pair[1])), "{said}");
-    let warnings = of(&objects, "warning");
-    assert!(warnings.iter().any(|warning| warning["text"].as_str().unwrap().contains("sequence")), "{said}");
-    let [end] = of(&objects, "end")[..] else { panic!("one end: {said}") };
-    assert_eq!(objects.last(), Some(end), "it comes last");
+    assert!(progress.windows(2).all(|pair| done(pair[0]) <= done(pair[1])), "{stderr}");
+    let warnings = events(&objects, "warning");
+    assert!(
+        warnings.iter().any(|warning| warning["text"].as_str().unwrap().contains("sequence")),
+        "{stderr}"
+    );
+    let [end] = events(&objects, "end")[..] else { panic!("one end: {stderr}") };
+    assert_eq!(objects.last(), Some(end), "it is the last event");
     assert_eq!(end["exit_code"], 3);
     assert!(end["next"].as_str().unwrap().starts_with("streetflow crawl "), "{end}");
     let report: Value = serde_json::from_str(&read(&folder.path().join("outputs"), "report.json")).unwrap();
@@ -53,40 +57,40 @@ async fn a_program_sees_progress_what_is_said_and_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_is_an_object_too_and_quiet_leaves_errors_and_the_end() {
+async fn errors_are_json_objects_and_quiet_keeps_errors_and_the_end() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let json = ["--progress", "json"];
-    let (exit, said) = run(&sandbox, folder.path(), ["images"].into_iter().chain(json)).await;
-    assert_eq!(exit, 2, "{said}");
-    let [error, end] = &objects(&said)[..] else { panic!("an error and the end: {said}") };
+    let (exit, stderr) = run(&sandbox, folder.path(), ["images"].into_iter().chain(json)).await;
+    assert_eq!(exit, 2, "{stderr}");
+    let [error, end] = &objects(&stderr)[..] else { panic!("an error and the end: {stderr}") };
     assert!(error["event"] == "error" && error["kind"] == "usage" && error["hint"].is_string(), "{error}");
     assert!(end["exit_code"] == 2 && end["report"].is_null(), "{end}");
 
-    let words = ["sequences", NICOSIA, "-q"].into_iter().chain(json);
-    let (exit, said) = run(&sandbox, folder.path(), words).await;
-    assert_eq!(exit, 0, "{said}");
-    let [end] = &objects(&said)[..] else { panic!("the end alone: {said}") };
+    let args = ["sequences", NICOSIA, "-q"].into_iter().chain(json);
+    let (exit, stderr) = run(&sandbox, folder.path(), args).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let [end] = &objects(&stderr)[..] else { panic!("the end alone: {stderr}") };
     assert_eq!(end["next"], "streetflow images");
 
     let convert = ["convert", "nothing.csv", "out.csv"].into_iter().chain(json);
-    let (exit, said) = output(with(command(folder.path()), convert)).await;
-    let [error, end] = &objects(&said)[..] else { panic!("an error and the end: {said}") };
-    assert_eq!((exit, &error["event"], &end["exit_code"]), (2, &"error".into(), &2.into()), "{said}");
+    let (exit, stderr) = output(with(command(folder.path()), convert)).await;
+    let [error, end] = &objects(&stderr)[..] else { panic!("an error and the end: {stderr}") };
+    assert_eq!((exit, &error["event"], &end["exit_code"]), (2, &"error".into(), &2.into()), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_lines_name_files_with_sizes_and_the_next_command() {
+async fn the_summary_lists_files_with_sizes_and_the_next_command() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let output = "--output=my files";
     let mut last = Vec::new();
-    for words in [&["sequences", NICOSIA][..], &["images"], &["metadata", "--fields=thumb_1024_url"]] {
-        let (exit, said) = run(&sandbox, folder.path(), words.iter().copied().chain([output])).await;
-        assert_eq!(exit, 0, "{said}");
-        last.push(said.lines().last().unwrap().to_owned());
-        assert!(said.contains("requests") && said.contains("written to `my files`:"), "{said}");
-        let table = said.lines().find(|line| line.contains("dataset.csv")).unwrap();
+    for args in [&["sequences", NICOSIA][..], &["images"], &["metadata", "--fields=thumb_1024_url"]] {
+        let (exit, stderr) = run(&sandbox, folder.path(), args.iter().copied().chain([output])).await;
+        assert_eq!(exit, 0, "{stderr}");
+        last.push(stderr.lines().last().unwrap().to_owned());
+        assert!(stderr.contains("requests") && stderr.contains("written to `my files`:"), "{stderr}");
+        let table = stderr.lines().find(|line| line.contains("dataset.csv")).unwrap();
         assert!(table.contains(" rows ") && table.ends_with('B'), "{table}");
     }
     assert_eq!(
@@ -97,13 +101,13 @@ async fn the_last_lines_name_files_with_sizes_and_the_next_command() {
             "next: streetflow download --quality 1024 --output 'my files'",
         ]
     );
-    // What is said is what works.
+    // The printed command works.
     let next = ["download", "--quality", "1024", "--output", "my files"];
-    let (exit, said) = run(&sandbox, folder.path(), next).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, folder.path(), next).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert!(
-        said.lines().any(|line| line.contains("downloaded_images/") && line.contains("pictures")),
-        "{said}"
+        stderr.lines().any(|line| line.contains("downloaded_images/") && line.contains("pictures")),
+        "{stderr}"
     );
-    assert!(!said.contains("next:"), "{said}");
+    assert!(!stderr.contains("next:"), "{stderr}");
 }

@@ -1,5 +1,5 @@
-//! How often the command calls the system to read and write, and how many bytes it hands over: the kernel counts
-//! that, for time depends on the machine. What goes over sockets by `recv` and `send` is not in it; requests are.
+//! System calls for reading and writing, and their bytes, counted by the kernel because times depend on the machine.
+//! `recv` and `send` on sockets are not included.
 
 use std::fs;
 use std::path::Path;
@@ -7,16 +7,16 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use streetflow::{CsvSink, Flow};
-use streetflow_sandbox::{Sandbox, World};
+use streetflow_sandbox::{MockData, Sandbox};
 
-use crate::support::pictures::{PICTURES, fine};
-use crate::support::{command, command_on, images, names, with};
+use crate::support::pictures::{PICTURES, run_ok};
+use crate::support::{command, command_on, image_records, names, with};
 
-/// What a table or a picture is handed on in, at the least.
-const PIECE: u64 = 1 << 16;
+/// Minimum size of a chunk of a table or a picture.
+const CHUNK_SIZE: u64 = 1 << 16;
 
-/// What a command needs to begin and to end, libraries and markers; and the pages of a small Parquet file.
-const ROOM: u64 = 250;
+/// Calls for the start and end of a command, libraries and markers, and the pages of a small Parquet file.
+const MARGIN: u64 = 250;
 
 const EVERYWHERE: &str = "crawl --bbox=-180,-85,180,85 --no-download";
 
@@ -27,8 +27,8 @@ struct Calls {
     bytes_written: u64,
 }
 
-/// Runs a command to its end; the kernel's counts stay until somebody waits for it.
-fn counted(mut command: Command) -> Calls {
+/// Runs a command. The kernel keeps the counts until the parent waits for it.
+fn run_counted(mut command: Command) -> Calls {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = Pid::from_child(&child);
     waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
@@ -41,36 +41,36 @@ fn counted(mut command: Command) -> Calls {
     Calls { reads: count("syscr"), writes: count("syscw"), bytes_written: count("wchar") }
 }
 
-async fn counted_on(sandbox: &Sandbox, folder: &Path, words: &str) -> Calls {
-    let command = with(command_on(sandbox, folder), words.split_whitespace());
-    tokio::task::spawn_blocking(|| counted(command)).await.unwrap()
+async fn run_counted_on(sandbox: &Sandbox, folder: &Path, args: &str) -> Calls {
+    let command = with(command_on(sandbox, folder), args.split_whitespace());
+    tokio::task::spawn_blocking(|| run_counted(command)).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_takes_few_calls_and_is_written_once() {
+async fn a_picture_needs_few_system_calls_and_is_written_once() {
     const BYTES: usize = 100_000;
-    let world = World::of_size(300, 1);
-    let sandbox = Sandbox::builder().world(world).picture_bytes(BYTES).start().await.unwrap();
+    let data = MockData::with_image_count(300, 1);
+    let sandbox = Sandbox::builder().mock_data(data).picture_bytes(BYTES).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fine(&sandbox, folder.path(), EVERYWHERE).await;
-    let calls = counted_on(&sandbox, folder.path(), "download").await;
+    run_ok(&sandbox, folder.path(), EVERYWHERE).await;
+    let calls = run_counted_on(&sandbox, folder.path(), "download").await;
     let pictures = names(&folder.path().join(PICTURES)).len() as u64;
     assert!(pictures > 200, "{pictures}");
-    // Its request, its file, and a word from thread to thread.
-    assert!(calls.writes < 4 * pictures + ROOM, "{calls:?}");
+    // The request, the file, and a wake-up between threads.
+    assert!(calls.writes < 4 * pictures + MARGIN, "{calls:?}");
     assert!(calls.bytes_written < pictures * (BYTES as u64 * 11 / 10), "{calls:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_takes_few_calls_and_little_is_written_for_it() {
-    let sandbox = Sandbox::builder().world(World::of_size(20_000, 1)).start().await.unwrap();
+async fn a_response_needs_few_system_calls_and_few_written_bytes() {
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(20_000, 1)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let calls = counted_on(&sandbox, folder.path(), EVERYWHERE).await;
+    let calls = run_counted_on(&sandbox, folder.path(), EVERYWHERE).await;
     let requests = sandbox.requests().len() as u64;
     assert!(requests > 400, "{requests}");
-    // The request, the answer and its place in the store, and a word from thread to thread.
-    assert!(calls.writes < 4 * requests + ROOM, "{calls:?}");
-    // The tables, and in the store the answers that they come of.
+    // The request, the response and its entry in the store, and a wake-up between threads.
+    assert!(calls.writes < 4 * requests + MARGIN, "{calls:?}");
+    // The tables, and the stored responses.
     let tables: u64 = ["seq", "img", "img_meta"]
         .iter()
         .map(|table| fs::metadata(folder.path().join(format!("outputs/{table}_dataset.csv"))).unwrap().len())
@@ -79,9 +79,9 @@ async fn an_answer_takes_few_calls_and_little_is_written_for_it() {
 }
 
 #[tokio::test]
-async fn a_table_is_read_and_written_in_large_pieces() {
+async fn a_table_is_read_and_written_in_large_chunks() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = images(200_000).map(Ok);
+    let rows = image_records(200_000).map(Ok);
     let table = folder.path().join("img_dataset.csv");
     Flow::from(futures::stream::iter(rows)).into_sink(CsvSink::create(&table)).await.unwrap();
     let mut from = "img_dataset.csv".to_owned();
@@ -94,10 +94,10 @@ async fn a_table_is_read_and_written_in_large_pieces() {
         "e.csv",
     ] {
         let len = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
-        let calls = counted(with(command(folder.path()), ["convert", from.as_str(), to]));
-        assert!(calls.reads < len(&from) / PIECE + ROOM, "{from}: {calls:?}");
-        assert!(calls.writes < len(to) / PIECE + ROOM, "{to}: {calls:?}");
-        assert!(calls.bytes_written < len(to) * 11 / 10 + PIECE, "{to}: {calls:?}");
+        let calls = run_counted(with(command(folder.path()), ["convert", from.as_str(), to]));
+        assert!(calls.reads < len(&from) / CHUNK_SIZE + MARGIN, "{from}: {calls:?}");
+        assert!(calls.writes < len(to) / CHUNK_SIZE + MARGIN, "{to}: {calls:?}");
+        assert!(calls.bytes_written < len(to) * 11 / 10 + CHUNK_SIZE, "{to}: {calls:?}");
         to.clone_into(&mut from);
     }
     assert_eq!(fs::read(&table).unwrap(), fs::read(folder.path().join("e.csv")).unwrap());

@@ -1,4 +1,4 @@
-//! A coarse tile only saves requests: one that fails is split, and only tiles where sequences are collected are failures.
+//! Coarse tiles only save requests: a failed one is split, and only failed tiles of the last zoom are failures.
 
 use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
@@ -7,36 +7,37 @@ use crate::support::read;
 
 const BOX: &str = "sequences --bbox=32.9,34.9,33.6,35.3 --attempts=1 --tile-rate=1000000";
 
-fn zoom(asked: &RecordedRequest) -> u8 {
-    let zoom = asked.path.strip_prefix("/maps/vtp/mly1_public/2/").and_then(|rest| rest.split('/').next());
+fn zoom(request: &RecordedRequest) -> u8 {
+    let zoom = request.path.strip_prefix("/maps/vtp/mly1_public/2/").and_then(|rest| rest.split('/').next());
     zoom.and_then(|zoom| zoom.parse().ok()).unwrap_or(u8::MAX)
 }
 
-fn chosen(asked: &RecordedRequest, one_in: u32) -> bool {
-    asked.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(one_in)
+fn is_chosen(request: &RecordedRequest, one_in: u32) -> bool {
+    request.path.bytes().map(u32::from).sum::<u32>().is_multiple_of(one_in)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn coarse_tiles_that_fail_lose_nothing_of_their_area() {
+async fn failed_coarse_tiles_lose_nothing_of_their_area() {
     let sandbox = Sandbox::start().await.unwrap();
     let fresh = tempfile::tempdir().unwrap();
-    let (exit, said) = run(&sandbox, fresh.path(), BOX).await;
-    assert_eq!(exit, 0, "{said}");
-    let truth = read(&fresh.path().join("outputs"), "seq_dataset.csv");
-    assert!(truth.lines().count() > 8, "{truth}");
+    let (exit, stderr) = run(&sandbox, fresh.path(), BOX).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let expected = read(&fresh.path().join("outputs"), "seq_dataset.csv");
+    assert!(expected.lines().count() > 8, "{expected}");
     for one_in in [1, 3] {
         for fault in [Fault::status(500, ""), Fault::TruncateSilently(30), Fault::Reset] {
             let folder = tempfile::tempdir().unwrap();
-            sandbox.clear_script();
-            sandbox.script(
-                Rule::when(move |asked| zoom(asked) < 14 && chosen(asked, one_in)).fault(fault.clone()),
+            sandbox.clear_rules();
+            sandbox.add_rule(
+                Rule::when(move |request| zoom(request) < 14 && is_chosen(request, one_in))
+                    .fault(fault.clone()),
             );
-            let (exit, said) = run(&sandbox, folder.path(), BOX).await;
-            assert_eq!(exit, 0, "1 in {one_in}, {fault:?}: {said}");
-            assert!(said.contains("reading the tiles below it instead"), "{said}");
+            let (exit, stderr) = run(&sandbox, folder.path(), BOX).await;
+            assert_eq!(exit, 0, "1 in {one_in}, {fault:?}: {stderr}");
+            assert!(stderr.contains("reading the tiles below it instead"), "{stderr}");
             let outputs = folder.path().join("outputs");
             let found = column(&outputs, "seq_dataset.csv", "seq_id");
-            // Where nothing is ruled out, single images without a line are found besides.
+            // Without pruning, isolated images without a line are found too.
             assert!(
                 column(&fresh.path().join("outputs"), "seq_dataset.csv", "seq_id")
                     .iter()
@@ -48,25 +49,27 @@ async fn coarse_tiles_that_fail_lose_nothing_of_their_area() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tile_of_the_last_level_is_still_a_failure() {
+async fn a_failed_tile_of_the_last_zoom_is_a_failure() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::when(|asked| zoom(asked) == 14 && chosen(asked, 5)).fault(Fault::status(500, "")));
-    let (exit, said) = run(&sandbox, folder.path(), BOX).await;
-    assert_eq!(exit, 3, "{said}");
+    sandbox.add_rule(
+        Rule::when(|request| zoom(request) == 14 && is_chosen(request, 5)).fault(Fault::status(500, "")),
+    );
+    let (exit, stderr) = run(&sandbox, folder.path(), BOX).await;
+    assert_eq!(exit, 3, "{stderr}");
     let failed = column(&folder.path().join("outputs"), "failures.csv", "id");
     assert!(!failed.is_empty() && failed.iter().all(|id| id.starts_with("14/")), "{failed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_down_is_not_asked_for_every_tile_of_the_area() {
+async fn an_unavailable_host_does_not_get_a_request_for_every_tile() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    sandbox.script(Rule::on(Host::Tiles).fault(Fault::status(503, "")));
-    let (exit, said) = run(&sandbox, folder.path(), BOX).await;
-    assert_eq!(exit, 1, "{said}");
-    let asked = sandbox.requests_to(Host::Tiles);
-    assert!(asked.len() <= 60, "{} requests", asked.len());
+    sandbox.add_rule(Rule::on(Host::Tiles).fault(Fault::status(503, "")));
+    let (exit, stderr) = run(&sandbox, folder.path(), BOX).await;
+    assert_eq!(exit, 1, "{stderr}");
+    let requests = sandbox.requests_to(Host::Tiles);
+    assert!(requests.len() <= 60, "{} requests", requests.len());
     let failed = column(&folder.path().join("outputs"), "failures.csv", "id");
     assert!(failed.iter().all(|id| !id.starts_with("14/")) && !failed.is_empty(), "{failed:?}");
 }

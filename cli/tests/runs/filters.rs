@@ -1,4 +1,4 @@
-//! Saying what is wanted: filters, areas, owners, limits, through the command, against the truth of the sandbox.
+//! Filters, areas, owners and limits of the command, compared with the mock data.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,47 +7,47 @@ use std::path::Path;
 use serde_json::Value;
 use streetflow::geo::Area;
 use streetflow::{Bbox, LonLat};
-use streetflow_sandbox::{Host, MockImage, Sandbox, World};
+use streetflow_sandbox::{Host, MockData, MockImage, Sandbox};
 
 use crate::support::accounting::{check, column, number, report, run, sandbox};
 use crate::support::names;
 
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
-/// Whether an image fits, by what the Graph says of it.
+/// Returns whether an image matches, from its Graph API JSON.
 type Fits = Box<dyn Fn(&Value) -> bool>;
 
-/// All images that exist, with what the Graph says of them.
+/// Returns all existing images with their Graph API JSON.
 fn images<'w>(sandbox: &'w Sandbox, fields: &str) -> Vec<(MockImage<'w>, Value)> {
-    let shots = sandbox.world().sequences().iter().flat_map(|drive| sandbox.world().images_of(drive));
-    let known = shots.filter_map(|shot| Some((shot, sandbox.json(&shot.id(), fields)?)));
-    known.map(|(shot, json)| (shot, serde_json::from_str(&json).unwrap())).collect()
+    let images = sandbox.mock_data().sequences().iter().flat_map(|sequence| sequence.images());
+    let known = images.filter_map(|image| Some((image, sandbox.image_json(&image.id(), fields)?)));
+    known.map(|(image, json)| (image, serde_json::from_str(&json).unwrap())).collect()
 }
 
 fn ids(outputs: &Path) -> BTreeSet<String> {
     column(outputs, "img_meta_dataset.csv", "img_id").into_iter().collect()
 }
 
-/// The images of the table that fit, by the truth.
-fn fitting(
+/// Returns the ids of the matching images, from the mock data.
+fn ids_that_match(
     outputs: &Path,
     sandbox: &Sandbox,
     fields: &str,
     fits: impl Fn(&Value) -> bool,
 ) -> BTreeSet<String> {
     let listed: BTreeSet<_> = column(outputs, "img_dataset.csv", "img_id").into_iter().collect();
-    let fit = images(sandbox, fields).into_iter().filter(|(_, json)| fits(json)).map(|(shot, _)| shot.id());
+    let fit = images(sandbox, fields).into_iter().filter(|(_, json)| fits(json)).map(|(image, _)| image.id());
     fit.filter(|id| listed.contains(id)).collect()
 }
 
-/// Runs the command to a good end, and gives its report; the books of a whole crawl are checked.
-async fn go(sandbox: &Sandbox, folder: &Path, words: &str) -> Value {
+/// Runs the command successfully and returns its report. Checks the accounts of a complete crawl.
+async fn run_and_check(sandbox: &Sandbox, folder: &Path, args: &str) -> Value {
     sandbox.clear_requests();
-    // One folder serves several queries here.
-    let (exit, said) = run(sandbox, folder, &format!("{words} --yes")).await;
-    assert_eq!(exit, 0, "{words}: {said}");
+    // Several queries share a folder here.
+    let (exit, stderr) = run(sandbox, folder, &format!("{args} --yes")).await;
+    assert_eq!(exit, 0, "{args}: {stderr}");
     let outputs = folder.join("outputs");
-    if words.starts_with("crawl") { check(words, sandbox, &outputs, exit) } else { report(&outputs) }
+    if args.starts_with("crawl") { check(args, sandbox, &outputs, exit) } else { report(&outputs) }
 }
 
 fn left_out(outputs: &Path, step: &str, by: &str) -> u64 {
@@ -55,11 +55,11 @@ fn left_out(outputs: &Path, step: &str, by: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_filter_keeps_what_fits_and_counts_the_rest() {
+async fn each_filter_keeps_matches_and_counts_the_rest() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    go(&sandbox, folder.path(), &format!("crawl {NICOSIA} --no-download")).await;
+    run_and_check(&sandbox, folder.path(), &format!("crawl {NICOSIA} --no-download")).await;
     let text = |json: &Value, name: &str| json[name].as_str().unwrap_or_default().trim().to_lowercase();
     let cases: [(&str, &str, &str, Fits); 8] = [
         (
@@ -101,8 +101,9 @@ async fn each_filter_keeps_what_fits_and_counts_the_rest() {
         ("--model=hero11 --model=iphone", "model", "model", Box::new(move |_| false)),
     ];
     for (flags, fields, by, fits) in cases {
-        let counts = go(&sandbox, folder.path(), &format!("metadata --fields=width {flags}")).await;
-        let expected = fitting(&outputs, &sandbox, fields, fits);
+        let counts =
+            run_and_check(&sandbox, folder.path(), &format!("metadata --fields=width {flags}")).await;
+        let expected = ids_that_match(&outputs, &sandbox, fields, fits);
         assert_eq!(ids(&outputs), expected, "{flags}");
         let gone = number(&counts["steps"]["metadata"]["gone"]);
         let entered = number(&counts["steps"]["metadata"]["inputs"]);
@@ -114,37 +115,37 @@ async fn each_filter_keeps_what_fits_and_counts_the_rest() {
             "{flags}: what a filter looks at is not written"
         );
     }
-    // Blanks around the name in the data do not matter.
-    let (exit, said) =
+    // Spaces around the name in the data are ignored.
+    let (exit, stderr) =
         crate::support::run(&sandbox, folder.path(), ["metadata", "--model", "hero11 black"]).await;
-    assert_eq!(exit, 0, "{said}");
-    let expected = fitting(&outputs, &sandbox, "model", |json| json["model"] == "HERO11 Black ");
-    assert!(!expected.is_empty() && ids(&outputs) == expected, "{said}");
+    assert_eq!(exit, 0, "{stderr}");
+    let expected = ids_that_match(&outputs, &sandbox, "model", |json| json["model"] == "HERO11 Black ");
+    assert!(!expected.is_empty() && ids(&outputs) == expected, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
+async fn thinning_keeps_a_distance_and_runs_after_the_other_filters() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = format!("crawl {NICOSIA} --no-download --heading=0..180 --every=40");
-    go(&sandbox, folder.path(), &words).await;
+    let args = format!("crawl {NICOSIA} --no-download --heading=0..180 --every=40");
+    run_and_check(&sandbox, folder.path(), &args).await;
     let rows: Vec<_> = column(&outputs, "img_meta_dataset.csv", "seq_id")
         .into_iter()
         .zip(column(&outputs, "img_meta_dataset.csv", "img_id"))
-        .map(|(sequence, id)| (sequence, sandbox.world().image(&id).unwrap().place()))
+        .map(|(sequence, id)| (sequence, sandbox.mock_data().image(&id).unwrap().coordinates()))
         .collect();
     let neighbours: Vec<_> = rows.windows(2).filter(|pair| pair[0].0 == pair[1].0).collect();
     assert!(neighbours.len() > 20 && neighbours.iter().all(|pair| pair[0].1.metres_to(pair[1].1) >= 40.0));
-    // Nothing more could have stayed: the first image of each sequence that fits is there.
-    let fits = fitting(&outputs, &sandbox, "compass_angle", |json| {
+    // The first matching image of each sequence is always kept.
+    let fits = ids_that_match(&outputs, &sandbox, "compass_angle", |json| {
         json["compass_angle"].as_f64().is_some_and(|degrees| degrees <= 180.0)
     });
     let listed = column(&outputs, "img_dataset.csv", "img_id");
     let sequences = column(&outputs, "img_dataset.csv", "seq_id");
     let mut seen = BTreeSet::new();
     for (id, sequence) in listed.iter().zip(sequences).filter(|(id, _)| fits.contains(*id)) {
-        let has_place = sandbox.json(id, "geometry").unwrap().contains("coordinates");
+        let has_place = sandbox.image_json(id, "geometry").unwrap().contains("coordinates");
         if has_place && seen.insert(sequence) {
             assert!(ids(&outputs).contains(id), "{id}");
         }
@@ -152,58 +153,61 @@ async fn thinning_keeps_images_apart_and_comes_after_the_other_filters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tiles_leave_out_what_does_not_fit_before_a_request_is_spent_and_lose_nothing() {
+async fn filters_on_tiles_save_requests_and_lose_nothing() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     let all = "crawl --bbox=32.19,34.52,34.18,35.49 --no-download --fields=captured_at,is_pano";
-    go(&sandbox, folder.path(), &format!("{all} --exhaustive --tile-rate=1000000")).await;
+    run_and_check(&sandbox, folder.path(), &format!("{all} --exhaustive --tile-rate=1000000")).await;
     let everything = sandbox.requests_to(Host::Graph).len();
     let range = 1_609_459_200_000..1_640_995_200_000_i64;
     let fits =
         |json: &Value| json["is_pano"] == true && range.contains(&json["captured_at"].as_i64().unwrap());
-    let expected = fitting(&outputs, &sandbox, "captured_at,is_pano", fits);
+    let expected = ids_that_match(&outputs, &sandbox, "captured_at,is_pano", fits);
     assert!(!expected.is_empty());
     sandbox.clear_requests();
     let filtered = format!("{all} --from=2021-01-01 --to=2021-12-31 --pano");
-    go(&sandbox, folder.path(), &format!("{filtered} --min-zoom=14 --tile-rate=1000000")).await;
+    run_and_check(&sandbox, folder.path(), &format!("{filtered} --min-zoom=14 --tile-rate=1000000")).await;
     assert_eq!(ids(&outputs), expected);
-    let asked = sandbox.requests_to(Host::Graph).len();
-    assert!(asked * 8 < everything, "{asked} requests, {everything} without filters");
+    let sent = sandbox.requests_to(Host::Graph).len();
+    assert!(sent * 8 < everything, "{sent} requests, {everything} without filters");
     assert!(left_out(&outputs, "sequences", "pano") > 30 && left_out(&outputs, "sequences", "dates") > 0);
-    // From above, tiles are ruled out that show nothing that fits; only what draws no line can be lost.
+    // Coarse tiles without matches are pruned; only sequences without a line can be missed.
     sandbox.clear_requests();
-    go(&sandbox, folder.path(), &format!("{filtered} --tile-rate=1000000")).await;
+    run_and_check(&sandbox, folder.path(), &format!("{filtered} --tile-rate=1000000")).await;
     assert!(ids(&outputs).is_subset(&expected) && ids(&outputs).len() + 3 > expected.len());
     assert!(sandbox.requests_to(Host::Tiles).len() < 150, "{}", sandbox.requests_to(Host::Tiles).len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_ends_the_run_well_with_so_many_images_and_few_requests() {
+async fn a_limit_ends_the_run_with_that_many_images_and_few_requests() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let counts = go(&sandbox, folder.path(), &format!("crawl {NICOSIA} --limit=7")).await;
+    let counts = run_and_check(&sandbox, folder.path(), &format!("crawl {NICOSIA} --limit=7")).await;
     assert_eq!((ids(&outputs).len(), names(&outputs.join("downloaded_images")).len()), (7, 7));
     assert_eq!(counts["outcome"], "finished");
     assert!(number(&counts["requests"]["entity"]["sent"]) <= 2, "one batch: {counts:#}");
     assert!(number(&counts["requests"]["search"]["sent"]) <= 7 + 1, "{counts:#}");
     assert!(names(&outputs).iter().all(|name| name != ".streetflow"), "a limited run is a finished one");
 
-    // Behind filters, so many that fit.
-    go(&sandbox, folder.path(), "metadata --make=gopro --limit=3").await;
-    let counts =
-        go(&sandbox, folder.path(), &format!("crawl {NICOSIA} --limit=5 --heading=0..90 --no-download"))
-            .await;
+    // With filters, the limit counts matching images.
+    run_and_check(&sandbox, folder.path(), "metadata --make=gopro --limit=3").await;
+    let counts = run_and_check(
+        &sandbox,
+        folder.path(),
+        &format!("crawl {NICOSIA} --limit=5 --heading=0..90 --no-download"),
+    )
+    .await;
     assert_eq!(ids(&outputs).len(), 5);
     assert!(
         counts["steps"]["metadata"]["not_reached"] == 0
             && number(&counts["steps"]["metadata"]["filtered"]) > 0
     );
-    // A table that holds fewer is no mistake.
-    let (exit, said) =
+    // A table with fewer rows is no error.
+    let (exit, stderr) =
         run(&sandbox, folder.path(), "metadata -i outputs/img_meta_dataset.csv --limit=1000").await;
-    assert!(exit == 0 && ids(&outputs).len() == 5, "{said}");
+    assert!(exit == 0 && ids(&outputs).len() == 5, "{stderr}");
 }
 
 const AREA: &str = r#"{"type":"FeatureCollection","features":[
@@ -214,24 +218,24 @@ const AREA: &str = r#"{"type":"FeatureCollection","features":[
   {"type":"MultiPolygon","coordinates":[[[[33.02,34.67],[33.05,34.67],[33.05,34.70],[33.02,34.70],[33.02,34.67]]]]}]}}]}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_touch_them_come() {
+async fn only_tiles_and_sequences_that_touch_the_polygons_are_requested() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     fs::write(folder.path().join("area.geojson"), AREA).unwrap();
     let area = Area::from_geojson(AREA).unwrap();
-    go(&sandbox, folder.path(), "crawl --area=area.geojson --no-download").await;
+    run_and_check(&sandbox, folder.path(), "crawl --area=area.geojson --no-download").await;
     let bounds: Bbox = "33.02,34.67,33.39,35.19".parse().unwrap();
     let tiles = sandbox.requests_to(Host::Tiles).len() as u64;
     assert!(tiles < 20 && tiles * 10 < bounds.cover_len(14), "{tiles} of {}", bounds.cover_len(14));
-    let world = sandbox.world();
+    let data = sandbox.mock_data();
     let found: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect();
-    for drive in world.sequences() {
-        if world.images_of(drive).any(|shot| area.contains(shot.place())) {
-            assert!(found.contains(drive.id()), "{} has images inside", drive.id());
+    for sequence in data.sequences() {
+        if sequence.images().any(|image| area.contains(image.coordinates())) {
+            assert!(found.contains(sequence.id()), "{} has images inside", sequence.id());
         }
     }
-    // Besides, only what draws its line through an edge, close by.
+    // Others only have a line through a nearby edge.
     let near = |place: LonLat| {
         (-8..=8).any(|n| {
             let step = f64::from(n) * 2e-4;
@@ -241,74 +245,74 @@ async fn only_tiles_that_touch_the_polygons_are_asked_and_only_sequences_that_to
         })
     };
     for id in &found {
-        let drive = world.sequence(id).unwrap();
-        assert!(world.images_of(drive).any(|shot| near(shot.place())), "{id} lies far away");
+        let sequence = data.sequence(id).unwrap();
+        assert!(sequence.images().any(|image| near(image.coordinates())), "{id} lies far away");
     }
-    assert!(found.len() > 10 && found.len() < world.sequences().len() / 3);
+    assert!(found.len() > 10 && found.len() < data.sequences().len() / 3);
 
-    // Clipped, the images too; those without a place are left out.
+    // With `--clip`, images too; those without coordinates are filtered.
     let whole = ids(&outputs);
-    go(&sandbox, folder.path(), "crawl --area=area.geojson --clip --no-download").await;
+    run_and_check(&sandbox, folder.path(), "crawl --area=area.geojson --clip --no-download").await;
     let expected: BTreeSet<_> = images(&sandbox, "geometry")
         .into_iter()
         .filter(|(_, json)| {
             let at = |n: usize| json["geometry"]["coordinates"][n].as_f64();
             at(0).zip(at(1)).is_some_and(|(lon, lat)| area.contains(LonLat { lon, lat }))
         })
-        .map(|(shot, _)| shot.id())
+        .map(|(image, _)| image.id())
         .collect();
     assert_eq!(ids(&outputs), expected);
     assert!(expected.is_subset(&whole) && expected.len() < whole.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn around_a_place_everything_within_the_radius_comes() {
+async fn around_finds_everything_within_the_radius() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let words = "crawl --around=33.3623,35.1712 --radius=400 --clip --no-download";
-    go(&sandbox, folder.path(), words).await;
+    let args = "crawl --around=33.3623,35.1712 --radius=400 --clip --no-download";
+    run_and_check(&sandbox, folder.path(), args).await;
     let centre = LonLat { lon: 33.3623, lat: 35.1712 };
-    let away = |id: &str| sandbox.world().image(id).unwrap().place().metres_to(centre);
+    let away = |id: &str| sandbox.mock_data().image(id).unwrap().coordinates().metres_to(centre);
     let inside: BTreeSet<_> = images(&sandbox, "geometry")
         .into_iter()
-        .filter(|(shot, json)| json["geometry"].is_object() && shot.place().metres_to(centre) < 399.5)
-        .map(|(shot, _)| shot.id())
+        .filter(|(image, json)| json["geometry"].is_object() && image.coordinates().metres_to(centre) < 399.5)
+        .map(|(image, _)| image.id())
         .collect();
     assert!(inside.len() > 20 && inside.is_subset(&ids(&outputs)));
     assert!(ids(&outputs).iter().all(|id| away(id) < 400.5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_owners_are_asked_for_and_others_kept_out() {
+async fn several_owners_can_be_included_and_excluded() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
-    let (ours, roads) = (World::ORGANIZATION, "315540227849163");
+    let (ours, roads) = (MockData::ORGANIZATION, "315540227849163");
     let all = "sequences --bbox=32.19,34.52,34.18,35.49 --exhaustive --tile-rate=1000000";
     let found = || column(&outputs, "seq_dataset.csv", "seq_id").into_iter().collect::<BTreeSet<_>>();
     let truth = |belongs: &dyn Fn(&streetflow_sandbox::MockSequence) -> bool| {
-        let drives = sandbox.world().sequences().iter().filter(|drive| belongs(drive));
-        drives.map(|drive| drive.id().to_owned()).collect::<BTreeSet<_>>()
+        let sequences = sandbox.mock_data().sequences().iter().filter(|sequence| belongs(sequence));
+        sequences.map(|sequence| sequence.id().to_owned()).collect::<BTreeSet<_>>()
     };
-    let of = |drive: &streetflow_sandbox::MockSequence, id: &str| {
-        drive.organization() == Some(id) || drive.creator() == id
+    let of = |sequence: &streetflow_sandbox::MockSequence, id: &str| {
+        sequence.organization() == Some(id) || sequence.creator() == id
     };
     for flags in [format!("--org-id={ours},{roads}"), format!("--org-id={ours} --org-id={roads}")] {
-        go(&sandbox, folder.path(), &format!("{all} {flags}")).await;
-        assert_eq!(found(), truth(&|drive| of(drive, ours) || of(drive, roads)));
+        run_and_check(&sandbox, folder.path(), &format!("{all} {flags}")).await;
+        assert_eq!(found(), truth(&|sequence| of(sequence, ours) || of(sequence, roads)));
         let owners: BTreeSet<_> = column(&outputs, "seq_dataset.csv", "org_id").into_iter().collect();
         assert_eq!(owners, BTreeSet::from([ours.to_owned(), roads.to_owned()]));
     }
-    let user = World::USER_ID;
-    go(&sandbox, folder.path(), &format!("{all} --org-id={ours} --exclude-owner={user}")).await;
-    assert_eq!(found(), truth(&|drive| of(drive, ours) && !of(drive, user)));
-    let excluded = truth(&|drive| of(drive, ours) && of(drive, user)).len() as u64;
+    let user = MockData::USER_ID;
+    run_and_check(&sandbox, folder.path(), &format!("{all} --org-id={ours} --exclude-owner={user}")).await;
+    assert_eq!(found(), truth(&|sequence| of(sequence, ours) && !of(sequence, user)));
+    let excluded = truth(&|sequence| of(sequence, ours) && of(sequence, user)).len() as u64;
     assert!(excluded > 0 && left_out(&outputs, "sequences", "exclude_owner") == excluded);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
+async fn impossible_filters_are_rejected_before_any_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
@@ -322,7 +326,7 @@ async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
         ("--area=missing.geojson", &["--area", "`missing.geojson`"][..]),
         ("--area=bad.geojson", &["`bad.geojson`", "not GeoJSON"]),
         ("--area=none.geojson", &["no polygon"]),
-        ("--area=point.geojson", &["no polygon in it, only 1 Point"]),
+        ("--area=point.geojson", &["no polygon, only 1 Point"]),
         ("--area=empty.geojson", &["on one line"]),
         ("--area=swapped.geojson", &["swapped"]),
         ("--area=empty.geojson --bbox=33,35,34,36", &["on one line"]),
@@ -339,14 +343,14 @@ async fn wishes_that_can_t_be_are_refused_before_anything_is_asked() {
         ("--bbox=33,35,34,36 --heading=10..370", &["0 to 360"]),
         ("--bbox=33,35,34,36 --every=0", &["--every", "above 0"]),
         ("--bbox=33,35,34,36 --limit=0", &["--limit"]),
-        ("--bbox=33,35,34,36 --org-id=5 --exclude-owner=5,6", &["`5`", "both name it"]),
+        ("--bbox=33,35,34,36 --org-id=5 --exclude-owner=5,6", &["`5`", "contain it"]),
         ("--bbox=33,35,34,36 --org-id=me", &["--org-id", "digits"]),
     ] {
-        let (exit, said) = run(&sandbox, folder.path(), &format!("crawl {flags}")).await;
-        assert_eq!(exit, 2, "{flags}: {said}");
-        assert_eq!(said.matches("error:").count(), 1, "{flags}: {said}");
+        let (exit, stderr) = run(&sandbox, folder.path(), &format!("crawl {flags}")).await;
+        assert_eq!(exit, 2, "{flags}: {stderr}");
+        assert_eq!(stderr.matches("error:").count(), 1, "{flags}: {stderr}");
         for part in expected {
-            assert!(said.contains(part), "{flags} lacks {part}: {said}");
+            assert!(stderr.contains(part), "{flags} lacks {part}: {stderr}");
         }
     }
     assert_eq!(names(folder.path()), before);

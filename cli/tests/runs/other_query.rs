@@ -1,4 +1,4 @@
-//! Good tables are not lost to a mistyped query.
+//! A mistyped query does not replace good tables.
 
 use std::fs;
 use std::path::Path;
@@ -22,14 +22,14 @@ fn tables(folder: &Path) -> [String; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_query_replaces_tables_only_where_that_is_agreed_to() {
+async fn another_query_replaces_tables_only_after_confirmation() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let go = async |words: &str| run(&sandbox, folder.path(), words).await;
-    let (exit, said) = go(&crawl(HERE)).await;
-    assert_eq!(exit, 0, "{said}");
-    let (before, there) = (tables(folder.path()), names(&folder.path().join("outputs")));
-    let words = [
+    let go = async |args: &str| run(&sandbox, folder.path(), args).await;
+    let (exit, stderr) = go(&crawl(HERE)).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let (before, existing) = (tables(folder.path()), names(&folder.path().join("outputs")));
+    let args = [
         crawl(SEA),
         crawl(THERE),
         crawl(&format!("{HERE} --org-id=803468386961584")),
@@ -40,25 +40,28 @@ async fn another_query_replaces_tables_only_where_that_is_agreed_to() {
         "images -i copy.csv".to_owned(),
     ];
     fs::copy(folder.path().join("outputs/seq_dataset.csv"), folder.path().join("copy.csv")).unwrap();
-    for words in words {
+    for args in args {
         sandbox.clear_requests();
-        let (exit, said) = go(&words).await;
-        assert_eq!(exit, 2, "{words}: {said}");
+        let (exit, stderr) = go(&args).await;
+        assert_eq!(exit, 2, "{args}: {stderr}");
         assert!(
-            said.contains("another query") && said.contains("33.33,35.15,33.39,35.19"),
-            "{words}: {said}"
+            stderr.contains("another query") && stderr.contains("33.33,35.15,33.39,35.19"),
+            "{args}: {stderr}"
         );
-        assert!(said.contains("`--yes`") && said.contains("`--output`"), "{words}: {said}");
-        assert!(sandbox.requests().is_empty(), "{words}");
-        assert!(tables(folder.path()) == before && names(&folder.path().join("outputs")) == there, "{words}");
+        assert!(stderr.contains("`--yes`") && stderr.contains("`--output`"), "{args}: {stderr}");
+        assert!(sandbox.requests().is_empty(), "{args}");
+        assert!(
+            tables(folder.path()) == before && names(&folder.path().join("outputs")) == existing,
+            "{args}"
+        );
     }
-    // Without a filter that was there, nothing is lost.
-    let (exit, said) = go(&format!("{} --limit=5 -o few", crawl(HERE))).await;
-    assert_eq!(exit, 0, "{said}");
-    let (exit, said) = go(&format!("{} -o few", crawl(HERE))).await;
-    assert_eq!(exit, 0, "{said}");
-    // The same area again, whatever is asked of it and in which format, and the steps one by one, need no word.
-    for words in [
+    // Removing a filter loses nothing.
+    let (exit, stderr) = go(&format!("{} --limit=5 -o few", crawl(HERE))).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let (exit, stderr) = go(&format!("{} -o few", crawl(HERE))).await;
+    assert_eq!(exit, 0, "{stderr}");
+    // The same area with other fields or formats, or in single steps, needs no confirmation.
+    for args in [
         crawl(HERE),
         format!("crawl {HERE} --no-download --fields=captured_at,width"),
         format!("sequences {HERE}"),
@@ -67,74 +70,77 @@ async fn another_query_replaces_tables_only_where_that_is_agreed_to() {
         "metadata --fields=captured_at".to_owned(),
         crawl(HERE),
     ] {
-        let (exit, said) = go(&words).await;
-        assert_eq!(exit, 0, "{words}: {said}");
+        let (exit, stderr) = go(&args).await;
+        assert_eq!(exit, 0, "{args}: {stderr}");
     }
     assert!(tables(folder.path()) == before);
-    let (exit, said) = go(&format!("{} -o elsewhere", crawl(THERE))).await;
-    assert_eq!(exit, 0, "{said}");
-    let (exit, said) = go(&format!("{} --yes", crawl(THERE))).await;
-    assert!(exit == 0 && said.contains("are replaced"), "{said}");
+    let (exit, stderr) = go(&format!("{} -o elsewhere", crawl(THERE))).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let (exit, stderr) = go(&format!("{} --yes", crawl(THERE))).await;
+    assert!(exit == 0 && stderr.contains("are replaced"), "{stderr}");
     assert!(tables(folder.path()) != before);
-    // And what is there now is the new one.
-    let (exit, said) = go(&crawl(HERE)).await;
-    assert!(exit == 2 && said.contains("32.4"), "{said}");
+    // The tables are those of the new query.
+    let (exit, stderr) = go(&crawl(HERE)).await;
+    assert!(exit == 2 && stderr.contains("32.4"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_finds_nothing_leaves_tables_with_rows() {
+async fn a_run_without_results_keeps_tables_with_rows() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let go = async |words: &str| run(&sandbox, folder.path(), words).await;
-    let (exit, said) = go(&crawl(HERE)).await;
-    assert_eq!(exit, 0, "{said}");
+    let go = async |args: &str| run(&sandbox, folder.path(), args).await;
+    let (exit, stderr) = go(&crawl(HERE)).await;
+    assert_eq!(exit, 0, "{stderr}");
     let before = tables(folder.path());
     let filtered = format!("{} --yes --from=2030-01-01", crawl(HERE));
-    for words in
+    for args in
         [format!("{} --yes", crawl(SEA)), format!("{} --yes --format=csv,geojson", crawl(SEA)), filtered]
     {
-        let (exit, said) = go(&words).await;
-        assert_eq!(exit, 1, "{said}");
-        assert!(said.contains("nothing was found") && said.contains("longitude comes first"), "{said}");
-        assert!(tables(folder.path()) == before, "{said}");
+        let (exit, stderr) = go(&args).await;
+        assert_eq!(exit, 1, "{stderr}");
+        assert!(
+            stderr.contains("no records were found") && stderr.contains("longitude comes first"),
+            "{stderr}"
+        );
+        assert!(tables(folder.path()) == before, "{stderr}");
     }
-    assert!(!folder.path().join("outputs/.streetflow").exists(), "there is nothing to go on from");
-    // Of tables of which nobody knows whence they are, too.
+    assert!(!folder.path().join("outputs/.streetflow").exists(), "there is no state to resume from");
+    // Also with tables of unknown origin.
     fs::remove_file(folder.path().join("outputs/report.json")).unwrap();
-    let (exit, said) = go(&crawl(SEA)).await;
-    assert!(exit == 1 && said.contains("nothing was found"), "{said}");
+    let (exit, stderr) = go(&crawl(SEA)).await;
+    assert!(exit == 1 && stderr.contains("no records were found"), "{stderr}");
     assert!(tables(folder.path()) == before);
     fs::write(folder.path().join("none.csv"), "seq_id\n").unwrap();
-    let (exit, said) = go("images -i none.csv").await;
-    assert!(exit == 1 && said.contains("nothing was found"), "{said}");
+    let (exit, stderr) = go("images -i none.csv").await;
+    assert!(exit == 1 && stderr.contains("no records were found"), "{stderr}");
     assert!(tables(folder.path()) == before);
-    // Where nothing is to be lost, nothing is a result.
-    let (exit, said) = go(&format!("{} -o empty", crawl(SEA))).await;
-    assert_eq!(exit, 0, "{said}");
+    // Without existing rows, an empty result is written.
+    let (exit, stderr) = go(&format!("{} -o empty", crawl(SEA))).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert_eq!(read(&folder.path().join("empty"), "img_dataset.csv").lines().count(), 1);
-    let (exit, said) = go(&format!("{} -o empty", crawl(HERE))).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = go(&format!("{} -o empty", crawl(HERE))).await;
+    assert_eq!(exit, 0, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_run_and_a_download_do_not_forget_whose_the_tables_are() {
+async fn a_killed_run_and_a_download_keep_the_query_of_the_tables() {
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let words = format!("crawl {HERE} --no-download");
-    let (exit, said) = run(&sandbox, folder.path(), &words).await;
-    assert_eq!(exit, 0, "{said}");
-    let (exit, said) = run(&sandbox, folder.path(), "download").await;
-    assert_eq!(exit, 0, "{said}");
+    let args = format!("crawl {HERE} --no-download");
+    let (exit, stderr) = run(&sandbox, folder.path(), &args).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let (exit, stderr) = run(&sandbox, folder.path(), "download").await;
+    assert_eq!(exit, 0, "{stderr}");
     let refused = async || {
-        let (exit, said) = run(&sandbox, folder.path(), &crawl(SEA)).await;
-        assert!(exit == 2 && said.contains("another query"), "{exit} {said}");
+        let (exit, stderr) = run(&sandbox, folder.path(), &crawl(SEA)).await;
+        assert!(exit == 2 && stderr.contains("another query"), "{exit} {stderr}");
     };
     refused().await;
-    sandbox.script(Rule::on(Host::Graph).skip(1).fault(Fault::Stall));
+    sandbox.add_rule(Rule::on(Host::Graph).skip(1).fault(Fault::Stall));
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
-    let mut child = command.args(words.split(' ')).arg("-q").spawn().unwrap();
-    eventually("it has begun", || !sandbox.requests_to(Host::Graph).is_empty()).await;
+    let mut child = command.args(args.split(' ')).arg("-q").spawn().unwrap();
+    eventually("the run has started", || !sandbox.requests_to(Host::Graph).is_empty()).await;
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!folder.path().join("outputs/report.json").exists());

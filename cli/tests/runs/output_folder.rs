@@ -1,4 +1,4 @@
-//! What may stand in an output folder before a run: somebody else's files, folders, links, leftovers.
+//! Existing content of an output folder: foreign files, folders, links, leftovers.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::{names, read, run};
 const NICOSIA: &str = "--bbox=33.33,35.15,33.39,35.19";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_taken_is_told_before_any_request_and_left_alone() {
+async fn an_existing_foreign_file_is_an_error_before_any_request_and_stays() {
     let sandbox = Sandbox::start().await.unwrap();
     let file: fn(&Path) = |path| fs::write(path, "name,age\nme,7\n").unwrap();
     let folder: fn(&Path) = |path| fs::create_dir(path).unwrap();
@@ -32,11 +32,11 @@ async fn a_name_that_is_taken_is_told_before_any_request_and_left_alone() {
         if name.ends_with("parquet") && !cfg!(feature = "parquet") {
             continue;
         }
-        let (exit, said) = run(&sandbox, base.path(), ["crawl", NICOSIA, formats]).await;
-        assert_eq!(exit, 1, "{name}: {said}");
-        assert!(said.contains(&format!("`outputs/{name}`")) && said.contains(why), "{said}");
-        assert!(said.contains("move it away") && said.contains("`--output`"), "{said}");
-        assert_eq!(names(&outputs), [name], "{said}");
+        let (exit, stderr) = run(&sandbox, base.path(), ["crawl", NICOSIA, formats]).await;
+        assert_eq!(exit, 1, "{name}: {stderr}");
+        assert!(stderr.contains(&format!("`outputs/{name}`")) && stderr.contains(why), "{stderr}");
+        assert!(stderr.contains("move it away") && stderr.contains("`--output`"), "{stderr}");
+        assert_eq!(names(&outputs), [name], "{stderr}");
         if outputs.join(name).is_file() {
             assert_eq!(read(&outputs, name), "name,age\nme,7\n");
         }
@@ -45,7 +45,7 @@ async fn a_name_that_is_taken_is_told_before_any_request_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_with_the_name_of_a_picture_is_a_failure_of_that_picture_alone() {
+async fn a_folder_with_the_name_of_a_picture_fails_only_that_picture() {
     let sandbox = Sandbox::builder().picture_bytes(900).start().await.unwrap();
     let base = tempfile::tempdir().unwrap();
     run(&sandbox, base.path(), ["crawl", NICOSIA]).await;
@@ -57,22 +57,22 @@ async fn a_folder_with_the_name_of_a_picture_is_a_failure_of_that_picture_alone(
     fs::create_dir(&spoilt).unwrap();
     sandbox.clear_requests();
     for args in [&["download"][..], &["download", "--check-existing"]] {
-        let (exit, said) = run(&sandbox, base.path(), args.iter().copied()).await;
-        assert_eq!(exit, 3, "{args:?}: {said}");
-        assert!(said.contains(&format!("{} already exist", all.len() - 1)), "{said}");
+        let (exit, stderr) = run(&sandbox, base.path(), args.iter().copied()).await;
+        assert_eq!(exit, 3, "{args:?}: {stderr}");
+        assert!(stderr.contains(&format!("{} already exist", all.len() - 1)), "{stderr}");
         let failures = read(&outputs, "failures.csv");
         assert_eq!(failures.lines().count(), 2, "{failures}");
         assert!(failures.contains(&format!("download,{id},")), "{failures}");
     }
-    // Those that the server does not have are asked for each time.
-    assert!(sandbox.requests_to(Host::Images).iter().all(|asked| asked.status == Some(404)));
+    // Pictures that the server does not have are requested each time.
+    assert!(sandbox.requests_to(Host::Images).iter().all(|request| request.status == Some(404)));
     fs::remove_dir(&spoilt).unwrap();
-    let (exit, said) = run(&sandbox, base.path(), ["download"]).await;
-    assert_eq!((exit, names(&pictures)), (0, all.clone()), "{said}");
+    let (exit, stderr) = run(&sandbox, base.path(), ["download"]).await;
+    assert_eq!((exit, names(&pictures)), (0, all.clone()), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_killed_runs_left_of_any_file_of_ours_goes_and_other_peoples_hidden_files_stay() {
+async fn leftovers_of_killed_runs_are_removed_and_foreign_hidden_files_stay() {
     let sandbox = Sandbox::start().await.unwrap();
     let base = tempfile::tempdir().unwrap();
     let outputs = base.path().join("outputs");
@@ -81,14 +81,14 @@ async fn what_killed_runs_left_of_any_file_of_ours_goes_and_other_peoples_hidden
         fs::write(outputs.join(format!(".{name}.a1B2c3.partial")), "half").unwrap();
     }
     fs::write(outputs.join(".mine.partial"), "mine").unwrap();
-    let (exit, said) = run(&sandbox, base.path(), ["sequences", NICOSIA]).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = run(&sandbox, base.path(), ["sequences", NICOSIA]).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert_eq!(names(&outputs), [".mine.partial", "report.json", "seq_dataset.csv"]);
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_in_the_folder_of_an_unfinished_run_is_named_and_links_are_not_followed() {
+async fn a_damaged_state_folder_is_reported_and_links_are_not_followed() {
     use std::os::unix::fs::symlink;
     use streetflow_sandbox::{Fault, Rule};
 
@@ -97,64 +97,67 @@ async fn what_is_wrong_in_the_folder_of_an_unfinished_run_is_named_and_links_are
     let (outputs, elsewhere) = (base.path().join("outputs"), base.path().join("elsewhere"));
     fs::create_dir_all(elsewhere.join("deep")).unwrap();
     fs::write(elsewhere.join("precious"), "keep").unwrap();
-    sandbox.script(Rule::on(Host::Graph).fault(Fault::status(503, "")));
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(503, "")));
     let words = ["crawl", NICOSIA, "--no-download", "--attempts=1"];
-    let (exit, said) = run(&sandbox, base.path(), words).await;
-    assert_eq!(exit, 1, "{said}");
-    sandbox.clear_script();
+    let (exit, stderr) = run(&sandbox, base.path(), words).await;
+    assert_eq!(exit, 1, "{stderr}");
+    sandbox.clear_rules();
     sandbox.clear_requests();
     let hidden = outputs.join(".streetflow");
     let own = hidden.join(&names(&hidden)[0]);
-    let again = async |restart: bool| {
+    let rerun = async |restart: bool| {
         run(&sandbox, base.path(), words.into_iter().chain(restart.then_some("--restart"))).await
     };
     let untouched = || names(&elsewhere) == ["deep", "precious"];
 
-    // Inside the answers: a folder, then a link.
+    // In the response store: a folder, then a link.
     let index = own.join("index");
     for link in [false, true] {
         fs::remove_file(&index).ok();
         let made = if link { symlink(elsewhere.join("precious"), &index) } else { fs::create_dir(&index) };
         made.unwrap();
-        let (exit, said) = again(false).await;
-        assert_eq!(exit, 1, "{said}");
-        assert!(said.contains("/index`") && said.contains("hint:"), "{said}");
+        let (exit, stderr) = rerun(false).await;
+        assert_eq!(exit, 1, "{stderr}");
+        assert!(stderr.contains("/index`") && stderr.contains("hint:"), "{stderr}");
         fs::remove_dir(&index).ok();
     }
     assert!(untouched() && sandbox.requests().is_empty());
 
-    // The answers are a link: refused by name, whatever was asked for. A file goes with `--restart`.
+    // The response store is a link, which is always rejected. `--restart` removes a file.
     fs::remove_dir_all(&own).unwrap();
     symlink(&elsewhere, &own).unwrap();
     for restart in [false, true] {
-        let (exit, said) = again(restart).await;
-        assert!(exit == 1 && said.contains("it is a link"), "{said}");
-        assert!(said.contains(&*own.file_name().unwrap().to_string_lossy()), "{said}");
+        let (exit, stderr) = rerun(restart).await;
+        assert!(exit == 1 && stderr.contains("it is a link"), "{stderr}");
+        assert!(stderr.contains(&*own.file_name().unwrap().to_string_lossy()), "{stderr}");
     }
     fs::remove_file(&own).unwrap();
     fs::write(&own, "a file").unwrap();
-    let (exit, said) = again(false).await;
-    assert!(exit == 1 && said.contains("`--restart`"), "{said}");
+    let (exit, stderr) = rerun(false).await;
+    assert!(exit == 1 && stderr.contains("`--restart`"), "{stderr}");
 
-    // The folder itself is a link, or a file.
+    // The state folder itself is a link, or a file.
     fs::remove_dir_all(&hidden).unwrap();
     symlink(&elsewhere, &hidden).unwrap();
     for restart in [false, true] {
-        let (exit, said) = again(restart).await;
-        assert!(exit == 1 && said.contains("`outputs/.streetflow`\n  caused by: it is a link"), "{said}");
+        let (exit, stderr) = rerun(restart).await;
+        assert!(exit == 1 && stderr.contains("`outputs/.streetflow`\n  caused by: it is a link"), "{stderr}");
     }
     fs::remove_file(&hidden).unwrap();
     fs::write(&hidden, "a file").unwrap();
-    let (exit, said) = again(true).await;
-    assert!(exit == 1 && said.contains("`outputs/.streetflow`") && said.contains("remove it"), "{said}");
+    let (exit, stderr) = rerun(true).await;
+    assert!(
+        exit == 1 && stderr.contains("`outputs/.streetflow`") && stderr.contains("remove it"),
+        "{stderr}"
+    );
     assert_eq!(fs::read(&hidden).unwrap(), b"a file");
     assert!(untouched() && names(&elsewhere.join("deep")).is_empty());
     assert!(sandbox.requests().is_empty());
 
-    // With that out of the way, `--restart` copes with a file in the place of answers.
+    // After that, `--restart` removes a file in the place of the response store.
     fs::remove_file(&hidden).unwrap();
     fs::create_dir(&hidden).unwrap();
     fs::write(&own, "a file").unwrap();
-    let (exit, said) = again(true).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = rerun(true).await;
+    assert_eq!(exit, 0, "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! A run that was killed goes on: the same command again gives the same files, and asks for little twice.
+//! Resuming: the same command after a kill writes the same files and repeats few requests.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,7 +10,7 @@ use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 use crate::support::{command_on, eventually, names, output};
 
-const WORDS: &str = "crawl --bbox 32.19,34.52,34.18,35.49 --no-download --tile-rate 1000000 --concurrency 16 \
+const ARGS: &str = "crawl --bbox 32.19,34.52,34.18,35.49 --no-download --tile-rate 1000000 --concurrency 16 \
     --format csv,parquet,geojson";
 const IN_FLIGHT: usize = 16;
 
@@ -20,58 +20,58 @@ async fn slow() -> Sandbox {
 
 fn start(sandbox: &Sandbox, folder: &Path) -> Child {
     let mut command = command_on(sandbox, folder);
-    command.args(WORDS.split_whitespace()).arg("-q").spawn().unwrap()
+    command.args(ARGS.split_whitespace()).arg("-q").spawn().unwrap()
 }
 
-async fn again(sandbox: &Sandbox, folder: &Path) -> (i32, String) {
+async fn resume(sandbox: &Sandbox, folder: &Path) -> (i32, String) {
     let mut command = command_on(sandbox, folder);
-    command.args(WORDS.split_whitespace());
+    command.args(ARGS.split_whitespace());
     output(command).await
 }
 
-/// Where the answers of the run in a folder are.
-fn kept(folder: &Path) -> PathBuf {
+/// Returns the path of the response store of a run.
+fn response_store(folder: &Path) -> PathBuf {
     let folder = folder.join("outputs/.streetflow");
     let own: Vec<_> = names(&folder).into_iter().filter(|name| name.starts_with("crawl-")).collect();
     assert_eq!(own.len(), 1, "{own:?}");
     folder.join(&own[0])
 }
 
-/// All tables of a folder, by name.
+/// Returns all tables of a folder by name.
 fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let folder = folder.join("outputs");
     let tables = names(&folder).into_iter().filter(|name| name.contains("_dataset."));
     tables.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
 }
 
-/// What a run that nobody disturbs asks for and writes.
-async fn undisturbed(sandbox: &Sandbox) -> (usize, Vec<(String, Vec<u8>)>) {
+/// Returns the number of requests and the tables of a run without kills.
+async fn crawl_without_kills(sandbox: &Sandbox) -> (usize, Vec<(String, Vec<u8>)>) {
     let folder = tempfile::tempdir().unwrap();
     sandbox.clear_requests();
-    let (exit, said) = again(sandbox, folder.path()).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = resume(sandbox, folder.path()).await;
+    assert_eq!(exit, 0, "{stderr}");
     (sandbox.requests().len(), tables(folder.path()))
 }
 
-/// Lets a run make so many requests, and kills it.
+/// Kills a run after this many requests.
 async fn killed_after(sandbox: &Sandbox, folder: &Path, requests: usize) {
     sandbox.clear_requests();
     let mut child = start(sandbox, folder);
-    eventually("so many requests are made", || sandbox.requests().len() >= requests).await;
+    eventually("enough requests are sent", || sandbox.requests().len() >= requests).await;
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_crawl_goes_on_and_ends_with_the_same_bytes() {
+async fn a_killed_crawl_resumes_and_writes_the_same_bytes() {
     let sandbox = slow().await;
-    let (all, expected) = undisturbed(&sandbox).await;
+    let (all, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
-    let mut asked = 0;
+    let mut requests = 0;
     for kill in [all / 6, all / 5, all / 4] {
         killed_after(&sandbox, folder.path(), kill).await;
-        asked += sandbox.requests().len();
-        let kept = kept(folder.path());
+        requests += sandbox.requests().len();
+        let kept = response_store(folder.path());
         assert!(kept.join("index").metadata().unwrap().len() > 0);
         for name in names(&kept) {
             let bytes = fs::read(kept.join(&name)).unwrap();
@@ -80,24 +80,24 @@ async fn a_killed_crawl_goes_on_and_ends_with_the_same_bytes() {
         }
     }
     sandbox.clear_requests();
-    let (exit, said) = again(&sandbox, folder.path()).await;
-    assert_eq!(exit, 0, "{said}");
-    assert!(said.contains("going on from"), "{said}");
-    asked += sandbox.requests().len();
-    assert!(asked <= all + 3 * IN_FLIGHT, "{asked} requests, {all} are needed");
+    let (exit, stderr) = resume(&sandbox, folder.path()).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(stderr.contains("resuming with"), "{stderr}");
+    requests += sandbox.requests().len();
+    assert!(requests <= all + 3 * IN_FLIGHT, "{requests} requests, {all} are needed");
     assert!(tables(folder.path()) == expected);
-    assert!(!folder.path().join("outputs/.streetflow").exists(), "a finished run leaves nothing");
+    assert!(!folder.path().join("outputs/.streetflow").exists(), "a finished run leaves no state");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_are_damaged_or_of_another_question_are_never_trusted() {
+async fn damaged_responses_and_those_of_another_query_are_never_used() {
     let sandbox = slow().await;
-    let (all, expected) = undisturbed(&sandbox).await;
+    let (all, expected) = crawl_without_kills(&sandbox).await;
     let mut random = fastrand::Rng::with_seed(11);
     for round in 0..6 {
         let folder = tempfile::tempdir().unwrap();
         killed_after(&sandbox, folder.path(), all / 2).await;
-        let kept = kept(folder.path());
+        let kept = response_store(folder.path());
         let damage = |name: &str, random: &mut fastrand::Rng| {
             let mut bytes = fs::read(kept.join(name)).unwrap();
             for _ in 0..20 {
@@ -114,87 +114,88 @@ async fn answers_that_are_damaged_or_of_another_question_are_never_trusted() {
             4 => fs::File::options().write(true).open(kept.join("index")).unwrap().set_len(100).unwrap(),
             _ => fs::write(kept.join("question"), "streetflow answers 0\nanything\n").unwrap(),
         }
-        let (exit, said) = again(&sandbox, folder.path()).await;
-        assert_eq!(exit, 0, "{round}: {said}");
-        assert_eq!(said.contains("are of no use"), [2, 5].contains(&round), "{round}: {said}");
+        let (exit, stderr) = resume(&sandbox, folder.path()).await;
+        assert_eq!(exit, 0, "{round}: {stderr}");
+        assert_eq!(stderr.contains("are of no use"), [2, 5].contains(&round), "{round}: {stderr}");
         assert!(tables(folder.path()) == expected, "{round}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_all_that_the_next_run_asks_for() {
+async fn the_next_run_requests_only_what_failed() {
     let sandbox = Sandbox::start().await.unwrap();
-    let (_, expected) = undisturbed(&sandbox).await;
+    let (_, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
-    let world = sandbox.world();
-    let drive = &world.sequences()[3];
-    sandbox.script(Rule::on(Host::Graph).query("sequence_id", drive.id()).fault(Fault::status(500, "{}")));
+    let data = sandbox.mock_data();
+    let sequence = &data.sequences()[3];
+    sandbox
+        .add_rule(Rule::on(Host::Graph).query("sequence_id", sequence.id()).fault(Fault::status(500, "{}")));
     let mut command = command_on(&sandbox, folder.path());
-    command.args(WORDS.split_whitespace()).args(["--attempts", "2"]);
-    let (exit, said) = output(command).await;
-    assert_eq!(exit, 3, "{said}");
-    sandbox.clear_script();
+    command.args(ARGS.split_whitespace()).args(["--attempts", "2"]);
+    let (exit, stderr) = output(command).await;
+    assert_eq!(exit, 3, "{stderr}");
+    sandbox.clear_rules();
     sandbox.clear_requests();
-    let (exit, said) = again(&sandbox, folder.path()).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = resume(&sandbox, folder.path()).await;
+    assert_eq!(exit, 0, "{stderr}");
     assert!(tables(folder.path()) == expected);
-    let asked = sandbox.requests();
-    // Its own images, and the rest of a batch that its images now share with the ones behind them.
-    let batches = drive.image_count() as usize / 50 + 3;
-    // An empty list is not kept: that one is asked four times, twice beside one with images.
-    assert!(asked.len() <= 1 + batches + 6, "{asked:?}");
+    let requests = sandbox.requests();
+    // Its own images, and the rest of a batch that they share with the next images.
+    let batches = sequence.image_count() as usize / 50 + 3;
+    // An empty list is not stored: it is requested four times, twice beside a list with images.
+    assert!(requests.len() <= 1 + batches + 6, "{requests:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_run_on_the_same_folder_says_so_and_stops() {
+async fn a_second_run_in_the_same_folder_is_an_error() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(300)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut first = start(&sandbox, folder.path());
-    eventually("the first is at work", || !sandbox.requests().is_empty()).await;
-    let (exit, said) = again(&sandbox, folder.path()).await;
-    assert_eq!(exit, 2, "{said}");
-    assert!(said.contains("another streetflow is at work in it"), "{said}");
+    eventually("the first run is at work", || !sandbox.requests().is_empty()).await;
+    let (exit, stderr) = resume(&sandbox, folder.path()).await;
+    assert_eq!(exit, 2, "{stderr}");
+    assert!(stderr.contains("another streetflow is running in it"), "{stderr}");
     first.kill().unwrap();
     first.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restart_and_another_box_begin_anew() {
+async fn restart_and_another_box_start_from_scratch() {
     let sandbox = slow().await;
-    let (all, expected) = undisturbed(&sandbox).await;
+    let (all, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
     killed_after(&sandbox, folder.path(), all / 2).await;
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
-    command.args(WORDS.split_whitespace()).arg("--restart");
-    let (exit, said) = output(command).await;
-    assert!(exit == 0 && !said.contains("going on"), "{said}");
-    // What the killed one had under way may arrive a little later.
+    command.args(ARGS.split_whitespace()).arg("--restart");
+    let (exit, stderr) = output(command).await;
+    assert!(exit == 0 && !stderr.contains("going on"), "{stderr}");
+    // Requests in flight at the kill can arrive a little later.
     assert!((all..=all + IN_FLIGHT).contains(&sandbox.requests().len()), "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
     killed_after(&sandbox, folder.path(), all / 2).await;
     let mut command = command_on(&sandbox, folder.path());
     command.args("crawl --bbox 32.40,35.02,32.44,35.05 --no-download --tile-rate 1000000 --yes".split(' '));
-    let (exit, said) = output(command).await;
-    assert!(exit == 0 && said.contains("has the answers of another unfinished `crawl`"), "{said}");
+    let (exit, stderr) = output(command).await;
+    assert!(exit == 0 && stderr.contains("contains responses of another unfinished `crawl`"), "{stderr}");
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
-    command.args(WORDS.split_whitespace()).arg("--yes");
-    let (exit, said) = output(command).await;
-    assert!(exit == 0 && said.contains("going on from"), "another box in between costs nothing: {said}");
+    command.args(ARGS.split_whitespace()).arg("--yes");
+    let (exit, stderr) = output(command).await;
+    assert!(exit == 0 && stderr.contains("resuming with"), "another box in between loses nothing: {stderr}");
     assert!(sandbox.requests().len() <= all - all / 2 + IN_FLIGHT, "{}", sandbox.requests().len());
     assert!(tables(folder.path()) == expected);
     assert!(!folder.path().join("outputs/.streetflow").exists());
 }
 
-/// Runs a crawl that is killed on its way, then the same with other words; what it asks then, and the whole need.
-async fn changed(words: &str, other: &str) -> (Vec<RecordedRequest>, Vec<RecordedRequest>) {
+/// Kills a crawl, then runs it with other arguments. Returns the second run's requests, and those of a fresh run.
+async fn requests_after_change(args: &str, other: &str) -> (Vec<RecordedRequest>, Vec<RecordedRequest>) {
     let sandbox = slow().await;
-    let run = async |folder: &Path, words: &str| {
+    let run = async |folder: &Path, args: &str| {
         let mut command = command_on(&sandbox, folder);
-        command.args(words.split_whitespace());
-        let (exit, said) = output(command).await;
-        assert_eq!(exit, 0, "{said}");
+        command.args(args.split_whitespace());
+        let (exit, stderr) = output(command).await;
+        assert_eq!(exit, 0, "{stderr}");
         sandbox.requests()
     };
     let fresh = tempfile::tempdir().unwrap();
@@ -202,44 +203,50 @@ async fn changed(words: &str, other: &str) -> (Vec<RecordedRequest>, Vec<Recorde
     let folder = tempfile::tempdir().unwrap();
     sandbox.clear_requests();
     let mut command = command_on(&sandbox, folder.path());
-    let mut child = command.args(words.split_whitespace()).arg("-q").spawn().unwrap();
-    let most = needed.len() * 4 / 5;
-    eventually("so many requests are made", || sandbox.requests().len() >= most).await;
+    let mut child = command.args(args.split_whitespace()).arg("-q").spawn().unwrap();
+    let enough = needed.len() * 4 / 5;
+    eventually("enough requests are sent", || sandbox.requests().len() >= enough).await;
     child.kill().unwrap();
     child.wait().unwrap();
-    let before: HashSet<_> = sandbox.requests().into_iter().map(|asked| (asked.path, asked.query)).collect();
+    let before: HashSet<_> =
+        sandbox.requests().into_iter().map(|request| (request.path, request.query)).collect();
     sandbox.clear_requests();
-    let asked = run(folder.path(), other).await;
-    let twice =
-        asked.iter().filter(|asked| before.contains(&(asked.path.clone(), asked.query.clone()))).count();
+    let requests = run(folder.path(), other).await;
+    let twice = requests
+        .iter()
+        .filter(|request| before.contains(&(request.path.clone(), request.query.clone())))
+        .count();
     assert!(twice <= IN_FLIGHT, "{twice} requests are made again");
-    assert!(tables(folder.path()) == tables(fresh.path()), "{words} → {other}");
-    (asked, needed)
+    assert!(tables(folder.path()) == tables(fresh.path()), "{args} → {other}");
+    (requests, needed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_format_or_quality_goes_on_from_the_same_answers() {
+async fn another_format_or_quality_uses_the_same_stored_responses() {
     const BOX: &str = "crawl --no-download --bbox 32.19,34.52,34.18,35.49 --concurrency 16";
-    let words = format!("{BOX} --fields captured_at,thumb_256_url,width");
-    // The same fields: nothing of them is asked for twice, in whatever order and format.
+    let args = format!("{BOX} --fields captured_at,thumb_256_url,width");
+    // The same fields are not requested twice, in any order and format.
     let other =
         format!("{BOX} --fields width,thumb_256_url,captured_at --format csv,geojsonseq --geometry original");
-    let (asked, needed) = changed(&words, &other).await;
-    assert!(asked.len() <= needed.len(), "{} of {}", asked.len(), needed.len());
-    // What an unfinished run did not ask for is asked for alone.
-    let of_old = asked.iter().filter(|asked| asked.param("fields").as_deref() == Some("geometry")).count();
+    let (requests, needed) = requests_after_change(&args, &other).await;
+    assert!(requests.len() <= needed.len(), "{} of {}", requests.len(), needed.len());
+    // New fields are requested alone.
+    let of_old =
+        requests.iter().filter(|request| request.param("fields").as_deref() == Some("geometry")).count();
     assert!(of_old > 5, "{of_old} requests for the place alone");
     let other = format!("{BOX} --fields captured_at,thumb_256_url,width,thumb_1024_url");
-    let (asked, _) = changed(&words, &other).await;
-    let of_old =
-        asked.iter().filter(|asked| asked.param("fields").as_deref() == Some("thumb_1024_url")).count();
+    let (requests, _) = requests_after_change(&args, &other).await;
+    let of_old = requests
+        .iter()
+        .filter(|request| request.param("fields").as_deref() == Some("thumb_1024_url"))
+        .count();
     assert!(of_old > 5, "{of_old} requests for the new URL alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_step_goes_on_too() {
+async fn a_single_step_resumes_too() {
     let sandbox = slow().await;
-    let (_, expected) = undisturbed(&sandbox).await;
+    let (_, expected) = crawl_without_kills(&sandbox).await;
     let folder = tempfile::tempdir().unwrap();
     let outputs = folder.path().join("outputs");
     for (step, table) in [
@@ -254,23 +261,23 @@ async fn a_single_step_goes_on_too() {
             command
         };
         let mut child = command().arg("-q").spawn().unwrap();
-        eventually("so many requests are made", || sandbox.requests().len() >= 25).await;
+        eventually("enough requests are sent", || sandbox.requests().len() >= 25).await;
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!outputs.join(table).exists(), "{step}");
         let before = sandbox.requests().len();
-        let (exit, said) = output(command()).await;
-        assert!(exit == 0 && said.contains("going on from"), "{step}: {said}");
+        let (exit, stderr) = output(command()).await;
+        assert!(exit == 0 && stderr.contains("resuming with"), "{step}: {stderr}");
         let answered: Vec<_> =
-            sandbox.requests().into_iter().map(|asked| (asked.path, asked.query)).collect();
+            sandbox.requests().into_iter().map(|request| (request.path, request.query)).collect();
         let distinct: HashSet<_> = answered.iter().collect();
         assert!(
-            // A sequence that is gone is asked for four times, at the end beside one that is there.
+            // A deleted sequence is requested four times, at the end beside an existing one.
             answered.len() - distinct.len() <= 4 + 5,
             "{step}: {} of {before}",
             answered.len() - distinct.len()
         );
-        let truth = expected.iter().find(|(name, _)| name == table).unwrap();
-        assert!(fs::read(outputs.join(table)).unwrap() == truth.1, "{step}");
+        let expected = expected.iter().find(|(name, _)| name == table).unwrap();
+        assert!(fs::read(outputs.join(table)).unwrap() == expected.1, "{step}");
     }
 }

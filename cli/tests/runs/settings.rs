@@ -1,4 +1,4 @@
-//! Flag over environment over file over default, through the command.
+//! Settings: flag over environment over file over default.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ ur_lat = 35.19
 ur_lon = 33.39
 "#;
 
-/// What `streetflow config` prints.
+/// Returns the output of `streetflow config`.
 async fn config(mut command: Command) -> String {
     command.arg("config");
     let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
@@ -48,38 +48,38 @@ fn write(folder: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_toolset_s_settings_make_a_crawl_without_a_flag() {
+async fn settings_of_the_python_toolset_start_a_crawl_without_flags() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), TOOLSET);
-    let (exit, said) = output(with(command_on(&sandbox, folder.path()), ["crawl", "--limit=25"])).await;
-    assert_eq!(exit, 0, "{said}");
-    assert!(said.contains("settings from `streetflow.toml`"), "{said}");
+    let (exit, stderr) = output(with(command_on(&sandbox, folder.path()), ["crawl", "--limit=25"])).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(stderr.contains("settings from `streetflow.toml`"), "{stderr}");
     let data = folder.path().join("data");
     let written = ["ATTRIBUTION.txt", "img_dataset.csv", "meta.csv", "pictures", "report.json", "seqs.csv"];
     assert_eq!(names(&data), written);
     assert!(read(&data, "meta.csv").starts_with("seq_id,img_id,captured_at,width,thumb_1024_url\n"));
     assert_eq!(names(&data.join("pictures")).len(), 25);
-    let batches = sandbox.requests_to(Host::Graph).into_iter().filter(|asked| asked.ids().len() > 1);
-    assert!(batches.map(|asked| asked.ids().len()).all(|size| size <= 10));
-    // The next step finds what the step before wrote.
-    let (exit, said) = output(with(command_on(&sandbox, folder.path()), ["images"])).await;
-    assert_eq!(exit, 0, "{said}");
-    let (exit, said) =
+    let batches = sandbox.requests_to(Host::Graph).into_iter().filter(|request| request.ids().len() > 1);
+    assert!(batches.map(|request| request.ids().len()).all(|size| size <= 10));
+    // The next step finds the output of the previous one.
+    let (exit, stderr) = output(with(command_on(&sandbox, folder.path()), ["images"])).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let (exit, stderr) =
         output(with(command_on(&sandbox, folder.path()), ["images", "--img-out-file=seqs"])).await;
-    assert!(exit == 2 && said.contains("`seqs`") && said.contains("two files"), "{said}");
+    assert!(exit == 2 && stderr.contains("`seqs`") && stderr.contains("two files"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flag_rules_the_environment_that_the_file_and_that_the_default() {
+async fn a_flag_overrides_the_environment_the_file_and_the_default() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "concurrency = 3\nattempts = 4\ntile_rate = 5.5\npano = true\nexhaustive = false\n");
-    let mut words = command(folder.path());
-    words.args(["--quiet"]).env("STREETFLOW_CONCURRENCY", "7").env("STREETFLOW_ATTEMPTS", "8");
-    words.env("MAPILLARY_GRAPH_URL", "http://me:secret@graph.test/").env("MAPILLARY_TOKEN", Sandbox::TOKEN);
-    let mut words = with(words, [""; 0]);
-    words.args(["--config", "streetflow.toml"]);
-    let table = config(words).await;
+    let mut args = command(folder.path());
+    args.args(["--quiet"]).env("STREETFLOW_CONCURRENCY", "7").env("STREETFLOW_ATTEMPTS", "8");
+    args.env("MAPILLARY_GRAPH_URL", "http://me:secret@graph.test/").env("MAPILLARY_TOKEN", Sandbox::TOKEN);
+    let mut args = with(args, [""; 0]);
+    args.args(["--config", "streetflow.toml"]);
+    let table = config(args).await;
     assert_eq!(row(&table, "concurrency")[1..], ["7", "STREETFLOW_CONCURRENCY"]);
     assert_eq!(row(&table, "attempts")[1..], ["8", "STREETFLOW_ATTEMPTS"]);
     assert_eq!(row(&table, "tile_rate")[1..], ["5.5", "streetflow.toml, key `tile_rate`"]);
@@ -91,30 +91,30 @@ async fn a_flag_rules_the_environment_that_the_file_and_that_the_default() {
     assert_eq!(row(&table, "(token)")[1..], ["set, not shown", "MAPILLARY_TOKEN"]);
     assert!(!table.contains("secret") && !table.contains("0123456789abcdef"), "{table}");
 
-    // What the words rule out is not in force.
-    let said = |flag: &'static str| {
-        let mut words = command(folder.path());
-        words.args(["config", flag]);
-        async { tokio::task::spawn_blocking(move || words.output().unwrap()).await.unwrap() }
+    // Settings that conflict with a flag are ignored.
+    let stderr = |flag: &'static str| {
+        let mut args = command(folder.path());
+        args.args(["config", flag]);
+        async { tokio::task::spawn_blocking(move || args.output().unwrap()).await.unwrap() }
     };
-    let flat = said("--flat").await;
+    let flat = stderr("--flat").await;
     let table = String::from_utf8(flat.stdout).unwrap();
     assert_eq!(
         (row(&table, "pano")[1], row(&table, "flat")[1..].to_vec()),
         ("false", vec!["true", "--flat"])
     );
-    let table = String::from_utf8(said("--attempts=9").await.stdout).unwrap();
+    let table = String::from_utf8(stderr("--attempts=9").await.stdout).unwrap();
     assert_eq!(row(&table, "attempts")[1..], ["9", "--attempts"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mistakes_in_settings_are_told_with_where_they_stand_and_exit_2() {
+async fn errors_in_settings_are_reported_with_their_source_and_exit_code_2() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     for (text, expected) in [
         (
             "concurency = 3",
-            &["`streetflow.toml`", "no setting `concurency`", "`concurrency` is the nearest"][..],
+            &["`streetflow.toml`", "unknown setting `concurency`", "did you mean `concurrency`?"][..],
         ),
         ("concurrency = 0", &["--concurrency", "1..=1024", "`concurrency` is set by streetflow.toml"]),
         ("concurrency = [1, 2]", &["--concurrency", "set by streetflow.toml"]),
@@ -125,44 +125,44 @@ async fn mistakes_in_settings_are_told_with_where_they_stand_and_exit_2() {
             &["colour", "set by streetflow.toml, key `image_metadata_fields`"],
         ),
         ("area = 'missing.geojson'", &["`missing.geojson`", "`area` is set by"]),
-        ("token = 'MLY|1|abcdef'", &["no setting `token`", "MAPILLARY_TOKEN"]),
+        ("token = 'MLY|1|abcdef'", &["unknown setting `token`", "MAPILLARY_TOKEN"]),
         ("restart = true", &["about one run"]),
         ("seq_out_file = '../x'", &["--seq-out-file", "without a path"]),
         ("a = = 1", &["line 1"]),
-        ("[AOI_bbox]\nll_lat = 1", &["`[AOI_bbox]` has four numbers"]),
+        ("[AOI_bbox]\nll_lat = 1", &["`[AOI_bbox]` needs four numbers"]),
     ] {
         write(folder.path(), text);
-        let (exit, said) = output(with(command_on(&sandbox, folder.path()), ["crawl"])).await;
-        assert_eq!(exit, 2, "{text}: {said}");
+        let (exit, stderr) = output(with(command_on(&sandbox, folder.path()), ["crawl"])).await;
+        assert_eq!(exit, 2, "{text}: {stderr}");
         for part in expected {
-            assert!(said.contains(part), "{text} lacks {part}: {said}");
+            assert!(stderr.contains(part), "{text} lacks {part}: {stderr}");
         }
-        assert!(!said.contains("abcdef"), "{said}");
+        assert!(!stderr.contains("abcdef"), "{stderr}");
     }
     fs::remove_file(folder.path().join("streetflow.toml")).unwrap();
-    let (exit, said) =
+    let (exit, stderr) =
         output(with(command_on(&sandbox, folder.path()), ["crawl", "--config=none.toml"])).await;
-    assert!(exit == 2 && said.contains("`none.toml`"), "{said}");
+    assert!(exit == 2 && stderr.contains("`none.toml`"), "{stderr}");
     let mut bad = with(command_on(&sandbox, folder.path()), ["crawl"]);
     bad.env("STREETFLOW_LIMIT", "many");
-    let (exit, said) = output(bad).await;
-    assert!(exit == 2 && said.contains("`limit` is set by STREETFLOW_LIMIT"), "{said}");
+    let (exit, stderr) = output(bad).await;
+    assert!(exit == 2 && stderr.contains("`limit` is set by STREETFLOW_LIMIT"), "{stderr}");
     assert!(sandbox.requests().is_empty() && names(folder.path()).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn init_writes_a_file_that_changes_nothing_and_never_over_one() {
+async fn init_writes_a_file_with_the_defaults_and_replaces_none() {
     let folder = tempfile::tempdir().unwrap();
     let before = config(command(folder.path())).await;
-    let (exit, said) = output(with(command(folder.path()), ["init"])).await;
-    assert_eq!(exit, 0, "{said}");
+    let (exit, stderr) = output(with(command(folder.path()), ["init"])).await;
+    assert_eq!(exit, 0, "{stderr}");
     let after = config(command(folder.path())).await;
     assert_eq!(before.lines().skip(1).collect::<Vec<_>>(), after.lines().skip(1).collect::<Vec<_>>());
     write(folder.path(), "# mine\n");
-    let (exit, said) = output(with(command(folder.path()), ["init"])).await;
+    let (exit, stderr) = output(with(command(folder.path()), ["init"])).await;
     assert!(
-        exit == 2 && said.contains("`streetflow.toml`") && said.contains("streetflow init FILE"),
-        "{said}"
+        exit == 2 && stderr.contains("`streetflow.toml`") && stderr.contains("streetflow init FILE"),
+        "{stderr}"
     );
     assert_eq!(read(folder.path(), "streetflow.toml"), "# mine\n");
     let (exit, _) = output(with(command(folder.path()), ["init", "other.toml"])).await;

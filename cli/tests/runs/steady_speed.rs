@@ -1,4 +1,4 @@
-//! Items that fail for ever, or once, hold up no others: what is asked is counted at the sandbox.
+//! Failing items do not delay others: the requests are counted at the mock server.
 
 #![allow(clippy::print_stdout, reason = "figures are worth seeing: `--nocapture` shows them")]
 
@@ -12,13 +12,13 @@ use streetflow::{
     Client, Error, ErrorKind, Event, FetchMetadata, Image, ImageId, ImageSink, ListImages, Metadata, Result,
     SequenceId, Sink, Stage, Written,
 };
-use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox, World};
+use streetflow_sandbox::{Fault, Host, MockData, RecordedRequest, Rule, Sandbox};
 
-use crate::support::{builder, command_on, names, output, sequence};
+use crate::support::{builder, command_on, names, output, sequence_record};
 
 const HOSTS: [Host; 3] = [Host::Tiles, Host::Graph, Host::Images];
 
-/// A number from a text, the same in every run.
+/// Hashes a text, with the same result in every run.
 fn hash(text: &str) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
@@ -29,22 +29,22 @@ fn is_bad(text: &str, percent: u64) -> bool {
     hash(text) % 100 < percent
 }
 
-/// What says which picture is asked for.
-fn picture(asked: &RecordedRequest) -> String {
-    asked.param("n").unwrap_or_else(|| asked.path.clone())
+/// Returns the part of the URL that identifies the picture.
+fn picture(request: &RecordedRequest) -> String {
+    request.param("n").unwrap_or_else(|| request.path.clone())
 }
 
-/// The first request for each of the chosen ones.
-fn once(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Rule {
+/// Returns a rule for the first request of each chosen item.
+fn first_request(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'static) -> Rule {
     let seen = Mutex::new(HashSet::new());
-    Rule::when(move |asked| {
-        let address = format!("{}?{}", asked.path, asked.query);
-        asked.host == host && chosen(&address) && seen.lock().unwrap().insert(address)
+    Rule::when(move |request| {
+        let address = format!("{}?{}", request.path, request.query);
+        request.host == host && chosen(&address) && seen.lock().unwrap().insert(address)
     })
 }
 
-/// A client, and how often it changed the limit of a host.
-fn watched(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
+/// Returns a client, and the changes of a host's concurrency limit.
+fn client_with_limits(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
     let limits = Arc::new(Mutex::new(Vec::new()));
     let observer = {
         let limits = Arc::clone(&limits);
@@ -57,7 +57,7 @@ fn watched(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<V
     (builder(sandbox).initial_backoff(initial_backoff).observer(Arc::new(observer)).build().unwrap(), limits)
 }
 
-/// Many images with a URL of their own each.
+/// Returns many images with different picture URLs.
 async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Metadata> {
     let images = present(sandbox, 1);
     let record = client.images(&images, &"thumb_256_url".parse().unwrap()).await.unwrap().remove(0).unwrap();
@@ -71,12 +71,12 @@ async fn with_urls(sandbox: &Sandbox, client: &Client, count: usize) -> Vec<Meta
 }
 
 fn present(sandbox: &Sandbox, count: usize) -> Vec<Image> {
-    let world = sandbox.world();
-    let drives = world.sequences().iter().filter(|drive| !drive.is_gone());
-    let images = drives.flat_map(|drive| {
-        let seq_id = SequenceId::new(drive.id()).unwrap();
-        let shots = world.images_of(drive).filter(|shot| !shot.is_gone() && shot.has_picture());
-        shots.map(move |shot| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&shot.id()).unwrap() })
+    let data = sandbox.mock_data();
+    let sequences = data.sequences().iter().filter(|sequence| !sequence.is_gone());
+    let images = sequences.flat_map(|sequence| {
+        let seq_id = SequenceId::new(sequence.id()).unwrap();
+        let images = sequence.images().filter(|image| !image.is_gone() && image.has_picture());
+        images.map(move |image| Image { seq_id: seq_id.clone(), img_id: ImageId::new(&image.id()).unwrap() })
     });
     images.take(count).collect()
 }
@@ -87,7 +87,7 @@ async fn download(client: &Client, folder: &Path, images: Vec<Metadata>) -> Writ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
+async fn failing_pictures_do_not_slow_down_others() {
     const PICTURES: usize = 1500;
     let faults = [
         (Fault::Empty, 20),
@@ -101,11 +101,12 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
     for (fault, percent) in faults {
         let sandbox = Sandbox::builder().latency(Duration::from_millis(20)).picture_bytes(2000).start();
         let sandbox = sandbox.await.unwrap();
-        let (client, limits) = watched(&sandbox, Duration::from_millis(20));
+        let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(20));
         let images = with_urls(&sandbox, &client, PICTURES).await;
         sandbox.clear_requests();
-        let bad = Rule::when(move |asked| asked.host == Host::Images && is_bad(&picture(asked), percent));
-        sandbox.script(bad.fault(fault.clone()));
+        let bad =
+            Rule::when(move |request| request.host == Host::Images && is_bad(&picture(request), percent));
+        sandbox.add_rule(bad.fault(fault.clone()));
         let folder = tempfile::tempdir().unwrap();
         let written = download(&client, folder.path(), images).await;
         let expected = (0..PICTURES).filter(|number| is_bad(&number.to_string(), percent)).count();
@@ -115,35 +116,39 @@ async fn bad_pictures_cost_good_ones_neither_requests_nor_places() {
         assert_eq!(had, (good as u64, expected as u64), "{fault:?}");
         assert_eq!(names(folder.path()).len(), good);
 
-        let asked = sandbox.requests_to(Host::Images);
-        let is_good = |asked: &&RecordedRequest| !is_bad(&picture(asked), percent);
-        assert_eq!(asked.iter().filter(is_good).count(), good, "{fault:?}: a good picture is asked for once");
+        let requests = sandbox.requests_to(Host::Images);
+        let is_good = |request: &&RecordedRequest| !is_bad(&picture(request), percent);
+        assert_eq!(
+            requests.iter().filter(is_good).count(),
+            good,
+            "{fault:?}: a good picture is asked for once"
+        );
         assert_eq!(*limits.lock().unwrap(), [0; 0], "{fault:?}: the limit of the host never changes");
-        // A busy machine may not keep all 64 under way.
+        // A busy machine can have fewer than 64 in flight.
         let most = sandbox.max_in_flight(Host::Images);
         assert!((33..=64).contains(&most), "{fault:?}: {most} under way");
-        // Among the requests before the last good one, first attempts and a small share of further ones.
-        let last = asked.iter().rposition(|asked| is_good(&asked)).unwrap();
+        // Before the last good request, there are first attempts and few retries.
+        let last = requests.iter().rposition(|request| is_good(&request)).unwrap();
         assert!(last <= PICTURES * 106 / 100, "{fault:?}: {last} requests until the last good picture");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else() {
+async fn images_that_fail_their_batches_cost_a_bounded_number_of_requests() {
     const IMAGES: usize = 6000;
     for (alone_too, percent_of_percent) in [(false, 50), (true, 50)] {
-        let world = World::of_size(20_000, 1);
+        let data = MockData::with_image_count(20_000, 1);
         let sandbox =
-            Sandbox::builder().world(world).latency(Duration::from_millis(5)).start().await.unwrap();
+            Sandbox::builder().mock_data(data).latency(Duration::from_millis(5)).start().await.unwrap();
         let spoils = move |id: &str| hash(id) % 10_000 < percent_of_percent;
         let trouble = Fault::graph_error(500, 2, None, "Service temporarily unavailable");
-        let rule = Rule::when(move |asked| {
-            let ids = asked.ids();
+        let rule = Rule::when(move |request| {
+            let ids = request.ids();
             let in_batch = ids.len() > 1 && ids.iter().any(|id| spoils(id));
-            in_batch || (alone_too && spoils(asked.path.trim_start_matches('/')))
+            in_batch || (alone_too && spoils(request.path.trim_start_matches('/')))
         });
-        sandbox.script(rule.fault(trouble));
-        let (client, limits) = watched(&sandbox, Duration::from_millis(20));
+        sandbox.add_rule(rule.fault(trouble));
+        let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(20));
         let images = present(&sandbox, IMAGES);
         assert_eq!(images.len(), IMAGES);
         let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
@@ -162,13 +167,13 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
         assert!((15..60).contains(&bad_images), "{bad_images}");
         let failed = records.iter().filter(|record| record.is_err()).count();
         assert_eq!((records.len(), failed), (IMAGES, if alone_too { bad_images } else { 0 }));
-        let asked = sandbox.requests_to(Host::Graph);
+        let requests = sandbox.requests_to(Host::Graph);
         let most = IMAGES.div_ceil(50) + bad_images * (2 + 4 * 3 + 2);
-        assert!(asked.len() <= most, "{} requests, {bad_images} images spoil their batch", asked.len());
+        assert!(requests.len() <= most, "{} requests, {bad_images} images spoil their batch", requests.len());
         assert_eq!(*limits.lock().unwrap(), [0; 0], "the limit of the host never changes");
         let mut tried: HashMap<String, usize> = HashMap::new();
-        for id in asked.iter().flat_map(|asked| match asked.ids() {
-            ids if ids.is_empty() => vec![asked.path.trim_start_matches('/').to_owned()],
+        for id in requests.iter().flat_map(|request| match request.ids() {
+            ids if ids.is_empty() => vec![request.path.trim_start_matches('/').to_owned()],
             ids => ids,
         }) {
             *tried.entry(id).or_default() += 1;
@@ -180,58 +185,60 @@ async fn images_that_spoil_their_batches_cost_a_bounded_search_and_nothing_else(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sequence_that_always_fails_holds_up_no_other() {
-    let world = World::of_size(60_000, 1);
-    let sandbox = Sandbox::builder().world(world).latency(Duration::from_millis(2)).start().await.unwrap();
-    let bad = |asked: &RecordedRequest| is_bad(&asked.param("sequence_id").unwrap_or_default(), 10);
-    let bad_rule = Rule::when(move |asked| asked.path == "/image_ids" && bad(asked));
-    sandbox.script(bad_rule.fault(Fault::status(500, "")));
-    let (client, limits) = watched(&sandbox, Duration::from_millis(100));
-    let drives: Vec<_> = sandbox.world().sequences().iter().map(|drive| Ok(sequence(drive))).collect();
-    let count = drives.len();
+async fn a_sequence_that_always_fails_delays_no_other() {
+    let data = MockData::with_image_count(60_000, 1);
+    let sandbox = Sandbox::builder().mock_data(data).latency(Duration::from_millis(2)).start().await.unwrap();
+    let bad = |request: &RecordedRequest| is_bad(&request.param("sequence_id").unwrap_or_default(), 10);
+    let bad_rule = Rule::when(move |request| request.path == "/image_ids" && bad(request));
+    sandbox.add_rule(bad_rule.fault(Fault::status(500, "")));
+    let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(100));
+    let sequences: Vec<_> =
+        sandbox.mock_data().sequences().iter().map(|sequence| Ok(sequence_record(sequence))).collect();
+    let count = sequences.len();
     assert!(count > 200, "{count}");
     let listed: Vec<Result<Image>> =
-        ListImages::new(&client).apply(stream::iter(drives).boxed()).collect().await;
+        ListImages::new(&client).apply(stream::iter(sequences).boxed()).collect().await;
     let failed = listed.iter().filter_map(|item| item.as_ref().err());
     let failed: Vec<&Error> = failed.filter(|error| error.kind() == ErrorKind::Unavailable).collect();
     assert!(failed.len() > count / 20 && failed.iter().all(|error| error.attempts() == 6));
     assert_eq!(*limits.lock().unwrap(), [0; 0], "the limit of the host never changes");
-    // The last good one is asked for while the first bad ones are being tried again.
-    let asked = sandbox.requests_to(Host::Graph);
-    let first = asked.iter().map(|asked| asked.at).min().unwrap();
-    let last_good = asked.iter().filter(|asked| !bad(asked)).map(|asked| asked.at).max().unwrap();
-    let last = asked.iter().map(|asked| asked.at).max().unwrap();
+    // The last good request is sent while the first bad ones are retried.
+    let requests = sandbox.requests_to(Host::Graph);
+    let first = requests.iter().map(|request| request.at).min().unwrap();
+    let last_good = requests.iter().filter(|request| !bad(request)).map(|request| request.at).max().unwrap();
+    let last = requests.iter().map(|request| request.at).max().unwrap();
     let [good, all] = [last_good, last].map(|at| at.saturating_sub(first));
     assert!(good < all / 2, "{good:?} of {all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_demand_for_less_data_about_one_image_is_a_failure_of_that_image() {
+async fn a_request_for_less_data_on_one_image_fails_only_that_image() {
     let sandbox = Sandbox::start().await.unwrap();
     let images = present(&sandbox, 60);
     let big = images[7].img_id.to_string();
     let path = format!("/{big}");
-    sandbox.script(
-        Rule::when(move |asked| asked.path == path || asked.ids().contains(&big)).fault(Fault::TooBig),
+    sandbox.add_rule(
+        Rule::when(move |request| request.path == path || request.ids().contains(&big))
+            .fault(Fault::TooLarge),
     );
-    let (client, _) = watched(&sandbox, Duration::from_millis(2));
+    let (client, _) = client_with_limits(&sandbox, Duration::from_millis(2));
     let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
     let records: Vec<_> = FetchMetadata::new(&client).apply(stream::iter(rows).boxed()).collect().await;
     let failed: Vec<_> = records.iter().filter_map(|record| record.as_ref().err()).collect();
     assert_eq!((records.len(), failed.len(), failed[0].kind()), (60, 1, ErrorKind::TooLarge));
     assert_eq!(failed[0].subject(), Some(images[7].img_id.as_str()));
     assert!(sandbox.requests_to(Host::Graph).len() <= 22, "{}", sandbox.requests_to(Host::Graph).len());
-    // And it passes where it comes once only.
-    sandbox.clear_script();
-    sandbox.script(Rule::on(Host::Graph).times(1).fault(Fault::TooBig));
+    // If the error occurs once, the retry succeeds.
+    sandbox.clear_rules();
+    sandbox.add_rule(Rule::on(Host::Graph).times(1).fault(Fault::TooLarge));
     assert!(client.image(&images[7], &"width".parse().unwrap()).await.is_ok());
 }
 
-/// Whole process times of the command in `STREETFLOW_BIN`, else of this build: `cargo test --locked --test it --
-/// --ignored steady::figures --nocapture`.
+/// Process times of the command in `STREETFLOW_BIN` or of this build: `cargo test --locked --test cli --
+/// --ignored print_timings --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "figures, not a test"]
-async fn figures() {
+async fn print_timings() {
     let chosen = std::env::var("SCENARIO").unwrap_or_default();
     let scenario = |name: &str| chosen.is_empty() || chosen.split(',').any(|one| one == name);
     let crawl = "crawl --bbox 32.19,34.52,34.18,35.49 --tile-rate 1000000 --progress none --yes";
@@ -239,24 +246,28 @@ async fn figures() {
         || vec![Fault::status(500, ""), Fault::status(502, "<html>"), Fault::Reset, Fault::Truncate(300)];
     if scenario("scattered") {
         timed("undisturbed crawl", 5000, 100, crawl, Vec::new()).await;
-        let rules = HOSTS.map(|host| once(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
+        let rules =
+            HOSTS.map(|host| first_request(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
         timed("2 % answer 503 once", 5000, 100, crawl, rules.into()).await;
         let rules = HOSTS.into_iter().flat_map(|host| {
-            let rule = move |(at, fault)| once(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
+            let rule =
+                move |(at, fault)| first_request(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
             (0..).zip(mixed()).map(rule)
         });
         timed("14 % mixed faults once", 5000, 100, crawl, rules.collect()).await;
     }
     if scenario("ordered") {
-        let words = format!("{crawl} --no-download --batch-size 10");
-        timed("6,000 requests in order, undisturbed", 55_000, 100, &words, Vec::new()).await;
-        let rules = HOSTS.map(|host| once(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
-        timed("in order, 2 % answer 503 once", 55_000, 100, &words, rules.into()).await;
+        let args = format!("{crawl} --no-download --batch-size 10");
+        timed("6,000 requests in order, undisturbed", 55_000, 100, &args, Vec::new()).await;
+        let rules =
+            HOSTS.map(|host| first_request(host, |text| is_bad(text, 2)).fault(Fault::status(503, "")));
+        timed("in order, 2 % answer 503 once", 55_000, 100, &args, rules.into()).await;
         let rules = HOSTS.into_iter().flat_map(|host| {
-            let rule = move |(at, fault)| once(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
+            let rule =
+                move |(at, fault)| first_request(host, move |text| hash(text) % 1000 / 35 == at).fault(fault);
             (0..).zip(mixed()).map(rule)
         });
-        timed("in order, 14 % mixed faults once", 55_000, 100, &words, rules.collect()).await;
+        timed("in order, 14 % mixed faults once", 55_000, 100, &args, rules.collect()).await;
     }
     if scenario("pictures") {
         for (name, percent, fault) in [
@@ -264,7 +275,8 @@ async fn figures() {
             ("pictures, 10 % empty", 10, Fault::Empty),
             ("pictures, 20 % 500", 20, Fault::status(500, "")),
         ] {
-            let bad = Rule::when(move |asked| asked.host == Host::Images && is_bad(&asked.path, percent));
+            let bad =
+                Rule::when(move |request| request.host == Host::Images && is_bad(&request.path, percent));
             timed(name, 10_000, 20, crawl, vec![bad.fault(fault)]).await;
         }
     }
@@ -272,9 +284,9 @@ async fn figures() {
         let metadata = format!("{crawl} --no-download");
         let spoilt = |one_in: u64| {
             let bad = move |id: &str| one_in > 0 && hash(id).is_multiple_of(one_in);
-            let bad = move |asked: &RecordedRequest| {
-                asked.ids().iter().any(|id| bad(id))
-                    || (asked.host == Host::Graph && bad(asked.path.trim_start_matches('/')))
+            let bad = move |request: &RecordedRequest| {
+                request.ids().iter().any(|id| bad(id))
+                    || (request.host == Host::Graph && bad(request.path.trim_start_matches('/')))
             };
             let trouble = Fault::graph_error(500, 2, None, "Service temporarily unavailable");
             vec![Rule::when(bad).fault(trouble)]
@@ -285,11 +297,13 @@ async fn figures() {
     }
 }
 
-async fn timed(name: &str, images: u64, latency: u64, words: &str, rules: Vec<Rule>) {
-    let sandbox = Sandbox::builder().world(World::of_size(images, 1)).latency(Duration::from_millis(latency));
+async fn timed(name: &str, images: u64, latency: u64, args: &str, rules: Vec<Rule>) {
+    let sandbox = Sandbox::builder()
+        .mock_data(MockData::with_image_count(images, 1))
+        .latency(Duration::from_millis(latency));
     let sandbox = sandbox.picture_bytes(20_000).start().await.unwrap();
     for rule in rules {
-        sandbox.script(rule);
+        sandbox.add_rule(rule);
     }
     let folder = tempfile::tempdir().unwrap();
     let mut command = command_on(&sandbox, folder.path());
@@ -299,14 +313,14 @@ async fn timed(name: &str, images: u64, latency: u64, words: &str, rules: Vec<Ru
         changed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command = changed;
     }
-    command.args(words.split_whitespace());
+    command.args(args.split_whitespace());
     let started = Instant::now();
     let ended = tokio::time::timeout(Duration::from_secs(50), output(command)).await;
     let took = started.elapsed().as_secs_f64();
-    let asked = sandbox.requests();
-    let good = asked.iter().filter(|asked| asked.status == Some(200));
-    let last = good.clone().map(|asked| asked.at.as_secs_f64()).fold(0.0, f64::max);
-    let (good, all) = (good.count(), asked.len());
+    let requests = sandbox.requests();
+    let good = requests.iter().filter(|request| request.status == Some(200));
+    let last = good.clone().map(|request| request.at.as_secs_f64()).fold(0.0, f64::max);
+    let (good, all) = (good.count(), requests.len());
     let ended = ended.map_or("was cut off".to_owned(), |(exit, _)| format!("exit {exit}"));
     println!(
         "{name}: {took:.1} s ({ended}), {all} requests, {good} answers 200, the last asked at {last:.1} s"

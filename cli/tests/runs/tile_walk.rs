@@ -1,7 +1,7 @@
 //! The flags of the walk over tiles, what the summary says of it, and its progress.
 
 use serde_json::Value;
-use streetflow_sandbox::{Host, Sandbox, World};
+use streetflow_sandbox::{Host, MockData, Sandbox};
 
 use crate::support::accounting::{check, column, run};
 use crate::support::{command_on, output, with};
@@ -61,7 +61,7 @@ async fn progress_has_an_end() {
         "crawl",
         "--bbox=32.19,34.52,34.18,35.49",
         "--org-id",
-        World::ORGANIZATION,
+        MockData::ORGANIZATION,
         "--no-download",
         "--tile-rate=900",
         "--progress=json",

@@ -1,4 +1,4 @@
-//! What the tests of the ledger share: a run's report, tables, ledgers and requests must tell the same.
+//! Consistency checks of a run: report, tables, logs of failures and requests must agree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,13 +15,13 @@ pub(crate) const CRAWL: &str =
     "crawl --bbox=33.33,35.15,33.39,35.19 --fields=captured_at,thumb_256_url --attempts=2";
 
 pub(crate) async fn sandbox() -> Sandbox {
-    // One picture for all: drawing hundreds would take longer than all else.
+    // The same picture for all images, because drawing would dominate the time.
     Sandbox::builder().picture_bytes(900).start().await.unwrap()
 }
 
-pub(crate) async fn run(sandbox: &Sandbox, folder: &Path, words: &str) -> (i32, String) {
+pub(crate) async fn run(sandbox: &Sandbox, folder: &Path, args: &str) -> (i32, String) {
     let mut command = command_on(sandbox, folder);
-    command.args(words.split(' '));
+    command.args(args.split(' '));
     output(command).await
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
 }
 
-/// One column of a table; none where the table is not there.
+/// Returns a column of a table. Empty if the table does not exist.
 pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
     let text = read(outputs, table);
     let mut rows = csv::Reader::from_reader(text.as_bytes());
@@ -47,57 +47,64 @@ pub(crate) fn column(outputs: &Path, table: &str, name: &str) -> Vec<String> {
     rows.records().map(|row| row.unwrap()[at].to_owned()).collect()
 }
 
-/// The ids that a ledger names for a step.
-pub(crate) fn named(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
+/// Returns the ids of a step in a log.
+pub(crate) fn ids_in_log(outputs: &Path, ledger: &str, step: &str) -> Vec<String> {
     let ids = column(outputs, ledger, "id");
     let steps = column(outputs, ledger, "step");
     steps.into_iter().zip(ids).filter(|(of, _)| of == step).map(|(_, id)| id).collect()
 }
 
-/// Asserts that a run's report, tables, ledgers and requests tell the same, and gives the report.
+/// Asserts that report, tables, logs and requests of a run agree. Returns the report.
 pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) -> Value {
     let report = report(outputs);
     assert_eq!(report["exit_code"], exit, "{what}: {report:#}");
     let outcome = report["outcome"].as_str().unwrap();
-    let ended = ["finished", "finished_with_failures"].contains(&outcome);
-    let mut came: Option<u64> = None;
+    let completed = ["finished", "finished_with_failures"].contains(&outcome);
+    let mut received: Option<u64> = None;
     for (step, counts) in report["steps"].as_object().unwrap() {
         let count = |name: &str| number(&counts[name]);
-        let ways =
+        let outcomes =
             ["done", "already_exists", "pruned", "filtered", "over_limit", "gone", "failed", "not_reached"];
-        let out = ways.map(count);
+        let out = outcomes.map(count);
         assert_eq!(count("inputs"), out.iter().sum::<u64>(), "{what}: {step}: {counts:#}");
-        assert!(!ended || count("not_reached") == 0, "{what}: {step}: {counts:#}");
-        if let Some(came) = came {
+        assert!(!completed || count("not_reached") == 0, "{what}: {step}: {counts:#}");
+        if let Some(received) = received {
             let limited = count("over_limit") > 0;
             assert!(
-                count("inputs") == came || (!ended || limited) && count("inputs") < came,
-                "{what}: {step} {came}"
+                count("inputs") == received || (!completed || limited) && count("inputs") < received,
+                "{what}: {step} {received}"
             );
         }
-        came = Some(count("rows"));
+        received = Some(count("rows"));
         for (ledger, count) in [("failures.csv", count("failed")), ("gone.csv", count("gone"))] {
-            let named = named(outputs, ledger, step);
-            assert_eq!(named.len() as u64, count, "{what}: {step}: {ledger}: {named:?}");
-            assert_eq!(named.iter().collect::<BTreeSet<_>>().len(), named.len(), "{what}: each once");
-            assert!(named.iter().all(|id| !id.is_empty() && !id.contains(' ')), "{what}: {named:?}");
+            let ids_in_log = ids_in_log(outputs, ledger, step);
+            assert_eq!(ids_in_log.len() as u64, count, "{what}: {step}: {ledger}: {ids_in_log:?}");
+            assert_eq!(
+                ids_in_log.iter().collect::<BTreeSet<_>>().len(),
+                ids_in_log.len(),
+                "{what}: each once"
+            );
+            assert!(
+                ids_in_log.iter().all(|id| !id.is_empty() && !id.contains(' ')),
+                "{what}: {ids_in_log:?}"
+            );
         }
     }
     let beyond = |step: &Value| number(&step["over_limit"]) > 0;
     let limited = report["steps"].as_object().unwrap().values().any(beyond);
-    rows_agree(what, &report, outputs, ended);
-    if ended {
-        each_id_has_left(what, &report, outputs);
+    check_rows(what, &report, outputs, completed);
+    if completed {
+        check_ids(what, &report, outputs);
     }
     for (host, classes) in
         [(Host::Tiles, &["tile"][..]), (Host::Graph, &["entity", "search"]), (Host::Images, &["bytes"])]
     {
         let sent: u64 = classes.iter().map(|class| number(&report["requests"][class]["sent"])).sum();
-        let came = sandbox.requests_to(host).len() as u64;
-        // One that is cut off on its way may never arrive.
+        let received = sandbox.requests_to(host).len() as u64;
+        // A request that is cancelled early can be missing on the server.
         assert!(
-            sent == came || (!ended || limited) && sent > came,
-            "{what}: {host:?}: {sent} sent, {came} came"
+            sent == received || (!completed || limited) && sent > received,
+            "{what}: {host:?}: {sent} sent, {received} came"
         );
     }
     let secret = Sandbox::TOKEN.rsplit('|').next().unwrap();
@@ -107,10 +114,10 @@ pub(crate) fn check(what: &str, sandbox: &Sandbox, outputs: &Path, exit: i32) ->
     report
 }
 
-/// The tables have as many rows as the counts say, and the files are as large.
-fn rows_agree(what: &str, report: &Value, outputs: &Path, ended: bool) {
+/// Asserts that the tables have the reported number of rows, and the files the reported sizes.
+fn check_rows(what: &str, report: &Value, outputs: &Path, completed: bool) {
     let steps = &report["steps"];
-    let written = ended || report["outcome"] == "stopped";
+    let written = completed || report["outcome"] == "stopped";
     for (step, table) in [
         ("sequences", "seq_dataset.csv"),
         ("images", "img_dataset.csv"),
@@ -120,7 +127,7 @@ fn rows_agree(what: &str, report: &Value, outputs: &Path, ended: bool) {
         assert_eq!(column(outputs, table, "seq_id").len() as u64, rows, "{what}: {table}");
     }
     let pictures = names(&outputs.join("downloaded_images")).len() as u64;
-    if ended && steps["download"].is_object() {
+    if completed && steps["download"].is_object() {
         let counts = &steps["download"];
         assert_eq!(pictures, number(&counts["done"]) + number(&counts["already_exists"]), "{what}");
     }
@@ -137,8 +144,8 @@ fn rows_agree(what: &str, report: &Value, outputs: &Path, ended: bool) {
     }
 }
 
-/// Every id of a table is in the next one, or named as failed or gone, and in one of these only.
-fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
+/// Asserts that every id of a table is either in the next table, or logged as failed or gone.
+fn check_ids(what: &str, report: &Value, outputs: &Path) {
     let pictures: Vec<_> = names(&outputs.join("downloaded_images"))
         .iter()
         .map(|name| name.strip_suffix("_256.jpg").unwrap().to_owned())
@@ -153,7 +160,7 @@ fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
         }
         let entered: BTreeSet<_> = column(outputs, from, column_of).into_iter().collect();
         let out: BTreeSet<_> = out.into_iter().collect();
-        let missing = ["failures.csv", "gone.csv"].map(|ledger| named(outputs, ledger, step));
+        let missing = ["failures.csv", "gone.csv"].map(|ledger| ids_in_log(outputs, ledger, step));
         let missing: Vec<_> = missing.into_iter().flatten().collect();
         assert!(missing.iter().all(|id| !out.contains(id)), "{what}: {step}: both there and missing");
         let left: BTreeSet<_> = out.into_iter().chain(missing).collect();
@@ -161,7 +168,7 @@ fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
         if count("filtered") + count("over_limit") == 0 {
             assert!(left == entered, "{what}: {step}: {:?}", left.symmetric_difference(&entered));
         }
-        // Of a sequence that was cut by the limit, some images are out.
+        // A sequence cut by the limit has some of its images in the table.
         let lost = (entered.len() - left.len()) as u64;
         assert!(
             left.is_subset(&entered) && (step == "images" || lost == count("filtered") + count("over_limit"))
@@ -169,29 +176,29 @@ fn each_id_has_left(what: &str, report: &Value, outputs: &Path) {
     }
 }
 
-/// Always the same third of the requests, whatever is asked before or after; a retry meets the same fate.
-pub(crate) fn unlucky(asked: &RecordedRequest) -> bool {
-    let host = if asked.host == Host::Tiles { "" } else { &asked.query };
-    let text = format!("{}{host}", asked.path);
+/// Selects a third of the requests by URL, so that retries of a request behave the same.
+pub(crate) fn is_in_failing_third(request: &RecordedRequest) -> bool {
+    let host = if request.host == Host::Tiles { "" } else { &request.query };
+    let text = format!("{}{host}", request.path);
     let hash = text.bytes().fold(0xcbf2_9ce4_u32, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
     (hash >> 8).is_multiple_of(3)
 }
 
-/// A rule for a third of a host's requests, and how many it has met.
-pub(crate) fn third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<AtomicU64>) {
-    let met = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&met);
-    let rule = Rule::when(move |asked| {
-        let hit = asked.host == host && unlucky(asked);
+/// Returns a rule for a third of a host's requests, and the counter of affected requests.
+pub(crate) fn failing_third(host: Host, fault: Fault, times: u64) -> (Rule, Arc<AtomicU64>) {
+    let hits = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&hits);
+    let rule = Rule::when(move |request| {
+        let hit = request.host == host && is_in_failing_third(request);
         count.fetch_add(u64::from(hit), Ordering::Relaxed);
         hit
     });
-    (rule.times(times).fault(fault), met)
+    (rule.times(times).fault(fault), hits)
 }
 
-/// The paths of requests, sorted.
-pub(crate) fn paths(asked: &[RecordedRequest]) -> Vec<String> {
-    let mut paths: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
+/// Returns the sorted paths of requests.
+pub(crate) fn paths(requests: &[RecordedRequest]) -> Vec<String> {
+    let mut paths: Vec<_> = requests.iter().map(|request| request.path.clone()).collect();
     paths.sort();
     paths
 }

@@ -1,4 +1,4 @@
-//! Helpers that several tests of the command share.
+//! Shared helpers of the tests of the command.
 
 pub(crate) mod accounting;
 pub(crate) mod pictures;
@@ -12,12 +12,12 @@ use streetflow_sandbox::Sandbox;
 
 pub(crate) use shared::*;
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The built command, with nothing of the caller's environment that it would heed.
+/// Returns the built command, without the environment variables that affect it.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streetflow"));
     command.current_dir(folder);
@@ -37,7 +37,7 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
 }
 
-/// The same, pointed at a sandbox.
+/// Returns the built command with token and URLs of a mock server.
 pub(crate) fn command_on(sandbox: &Sandbox, folder: &Path) -> Command {
     let mut command = command(folder);
     command
@@ -47,13 +47,13 @@ pub(crate) fn command_on(sandbox: &Sandbox, folder: &Path) -> Command {
     command
 }
 
-/// A command with its words.
+/// Adds arguments to a command.
 pub(crate) fn with<'a>(mut command: Command, args: impl IntoIterator<Item = &'a str>) -> Command {
     command.args(args);
     command
 }
 
-/// Runs the command on a sandbox, in a folder.
+/// Runs the command with a mock server, in a folder. Returns exit code and stderr.
 pub(crate) async fn run<'a>(
     sandbox: &Sandbox,
     folder: &Path,
@@ -62,12 +62,12 @@ pub(crate) async fn run<'a>(
     output(with(command_on(sandbox, folder), args)).await
 }
 
-/// A file's text.
+/// Returns the text of a file.
 pub(crate) fn read(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Runs it to its end, off the runtime that serves the sandbox.
+/// Runs a command on a blocking thread, because the runtime serves the mock server. Returns exit code and stderr.
 pub(crate) async fn output(mut command: Command) -> (i32, String) {
     let Output { status, stderr, .. } =
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();

@@ -1,151 +1,93 @@
-//! What the client keeps of the API's answers in its store, and when it trusts them.
+//! The responses of an unfinished run, by key.
 //!
-//! | Key | Answer |
+//! | Key | Content |
 //! |---|---|
 //! | `tile <z>/<x>/<y>` | the bytes of the tile |
-//! | `images of <sequence>` | its image ids, one a line |
-//! | `page <path and query>` | the sequences of a page of a user's images, and where the next one is |
-//! | `batch <fields> <id>` | the ids that were asked for, the first of which is `id`; then the API's JSON |
+//! | `images of <sequence>` | its image ids, one per line |
+//! | `page <path and query>` | the sequences of a page of a user's images, and the URL of the next page |
+//! | `batch <fields> <id>` | the requested ids, of which `id` is the first; then the API's JSON |
 //! | `image <fields> <id>` | the API's JSON |
-//! | `gone <number> image <id>` | the API's word for it |
-//! | `gone <number> sequence <id>` | the same |
-//! | `doubts` | that number: how often the API's word was not believed after all |
-//! | `fields` | every list of fields that stands in a key, one a line |
+//! | `gone <number> image <id>` | the API's message |
+//! | `gone <number> sequence <id>` | the API's message |
+//! | `doubts` | that number: how often a run ended because nearly everything was reported missing |
+//! | `fields` | all lists of fields that occur in keys, one per line |
 //!
-//! Fields are sorted by name. What is asked for another format or quality may
-//! want more fields than an unfinished run had; then only those are asked for.
+//! Fields are sorted by name. A run with another format or quality may need fields that the unfinished run did not
+//! request. Then it requests only those.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use crate::client::cache::response_store::ResponseStore;
-use crate::client::class::Class;
-use crate::client::handle::Client;
-use crate::client::missing_guard::Gone;
-use crate::client::transport::image_hosts::{expiry, now};
-use crate::client::wire::{Batch, Single};
+use super::cached_metadata::CachedMetadata;
+use super::response_store::ResponseStore;
+use crate::client::wire::batch::{Batch, Single};
+use crate::client::wire::signed_url::now;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, Metadata};
-use crate::record::{Fields, Record};
+use crate::observe::Class;
+use crate::record::Fields;
+use crate::sync::lock;
 
-/// The fields that are signed URLs, which end.
-const URL_FIELDS: [&str; 6] =
-    ["thumb_256_url", "thumb_1024_url", "thumb_2048_url", "thumb_original_url", "mesh", "sfm_cluster"];
+/// The longest response that is compressed and written in the current task, which takes 0.1 ms. A longer one goes to a
+/// thread for blocking work.
+const MAX_INLINE_LEN: usize = 128 << 10;
 
-/// An answer so long is compressed and written where it stands, in a tenth of a millisecond; a longer one in a thread
-/// of its own.
-const AT_ONCE: usize = 128 << 10;
-
-/// An answer on its way into the store.
-pub(crate) struct Keeping {
-    pub(crate) key: String,
-    /// What goes before the body.
-    pub(crate) head: Vec<u8>,
-    pub(crate) body: Bytes,
+/// A response to be stored.
+pub(crate) struct CacheEntry {
+    key: String,
+    /// Written before the body.
+    prefix: Vec<u8>,
+    body: Bytes,
 }
 
-impl Keeping {
-    pub(crate) fn new(key: String, body: Bytes) -> Self {
-        Self { key, head: Vec::new(), body }
+impl CacheEntry {
+    pub(crate) fn new(key: String, body: impl Into<Bytes>) -> Self {
+        Self { key, prefix: Vec::new(), body: body.into() }
     }
 
-    /// The answer of a batch, whose answer alone would not say what it lacks.
+    /// The response to a batch request. It needs the requested ids, because the response does not say which are absent.
     pub(crate) fn batch(fields: &Fields, ids: &[&str], body: Bytes) -> Self {
         let key = format!("batch {} {}", fields.sorted(), ids.first().unwrap_or(&""));
-        Self { key, head: format!("{}\n", ids.join(",")).into_bytes(), body }
+        Self { key, prefix: format!("{}\n", ids.join(",")).into_bytes(), body }
     }
 
+    /// The response to a request for one image.
     pub(crate) fn single(fields: &Fields, image: &Image, body: Bytes) -> Self {
         Self::new(format!("image {} {}", fields.sorted(), image.img_id), body)
     }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
 }
 
-/// The store of a client, and what it must know of it.
-pub(crate) struct Kept {
+/// A response store with the keys and rules of this client.
+pub(crate) struct ResponseCache {
     store: ResponseStore,
-    /// What was said to be gone under another number does not count.
+    /// How often a run ended because nearly everything was reported missing. Reports of other numbers do not count.
     doubts: u32,
-    /// The newest last.
-    lists: Mutex<Vec<Fields>>,
+    /// All lists of fields, the newest last.
+    field_lists: Mutex<Vec<Fields>>,
 }
 
-/// What an unfinished run had learnt of an image.
-#[derive(Default, Clone)]
-pub(crate) struct Had {
-    pub(crate) record: Option<Metadata>,
-    /// The fields that the record has, present or absent.
-    fields: u64,
-    /// The fields that were asked for, perhaps in vain.
-    asked: Option<u64>,
-}
-
-impl Had {
-    /// The fields of those wanted that a batch could still tell; none at all once it has nothing more to say.
-    pub(crate) fn lacks(&self, wanted: u64) -> Option<u64> {
-        let learnt = if self.record.is_some() { Some(self.fields) } else { self.asked };
-        match learnt {
-            Some(learnt) => Some(wanted & !learnt).filter(|lacking| *lacking > 0),
-            None => Some(wanted),
-        }
-    }
-
-    /// Takes the answer to a request that was made just now; it is as fresh as can be.
-    pub(crate) fn answered(&mut self, answer: Option<Metadata>, fields: &Fields) {
-        self.asked(fields);
-        match answer {
-            Some(answer) => self.learn(answer, fields, 0),
-            // It went away between two answers: what the first one says stands.
-            None => self.fields |= fields.bit_set(),
-        }
-    }
-
-    fn asked(&mut self, fields: &Fields) {
-        self.asked = Some(self.asked.unwrap_or_default() | fields.bit_set());
-    }
-
-    /// Takes what an answer to `fields` says, but for URLs that have ended at a time.
-    pub(crate) fn learn(&mut self, answer: Metadata, fields: &Fields, now: u64) {
-        let fresh = |field: &str| {
-            !URL_FIELDS.contains(&field) || url_of(&answer, field).is_none_or(|url| expiry(url) >= now)
-        };
-        let learnt = fields.retain(fresh);
-        match &mut self.record {
-            Some(record) => record.take_from(&answer, &learnt.without(self.fields)),
-            None => self.record = Some(answer),
-        }
-        self.fields |= learnt.bit_set();
-    }
-}
-
-fn url_of<'a>(record: &'a Metadata, field: &str) -> Option<&'a str> {
-    let url = match field {
-        "thumb_256_url" => &record.thumb_256_url,
-        "thumb_1024_url" => &record.thumb_1024_url,
-        "thumb_2048_url" => &record.thumb_2048_url,
-        "thumb_original_url" => &record.thumb_original_url,
-        "mesh" => &record.mesh_url,
-        _ => &record.sfm_cluster_url,
-    };
-    url.as_deref()
-}
-
-impl Kept {
+impl ResponseCache {
     pub(crate) fn new(store: &ResponseStore) -> Self {
         let text = |key| store.get(key).and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
-        let lists = text("fields").lines().filter_map(|list| list.parse().ok()).collect();
+        let field_lists = text("fields").lines().filter_map(|list| list.parse().ok()).collect();
         let doubts = text("doubts").parse().unwrap_or_default();
-        Self { store: store.clone(), doubts, lists: Mutex::new(lists) }
+        Self { store: store.clone(), doubts, field_lists: Mutex::new(field_lists) }
     }
 
-    fn lists(&self) -> Vec<Fields> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether the unfinished run stored no response.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.store.is_empty()
     }
 
-    /// Notes a list of fields before the first answer that has them.
-    fn note(&self, fields: &Fields) -> Result<()> {
+    /// Adds a list of fields. It must be stored before the first response with these fields.
+    pub(crate) fn add_fields(&self, fields: &Fields) -> Result<()> {
         let fields = fields.sorted();
-        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = lock(&self.field_lists);
         if !lists.contains(&fields) {
             lists.push(fields);
             let lines: Vec<_> = lists.iter().map(Fields::to_string).collect();
@@ -154,180 +96,79 @@ impl Kept {
         Ok(())
     }
 
-    /// What is known of images; each stands in the list once.
-    fn recall(&self, images: &[Image], wanted: &Fields) -> Vec<Had> {
+    /// Whether a batch that begins with this image is stored.
+    pub(crate) fn has_batch(&self, image: &Image) -> bool {
+        let lists = lock(&self.field_lists);
+        lists.iter().any(|fields| self.store.has(&format!("batch {fields} {}", image.img_id)))
+    }
+
+    /// Returns the stored metadata of images. The images must be distinct.
+    pub(crate) fn lookup_batch(&self, images: &[Image], wanted: &Fields) -> Vec<CachedMetadata> {
         let (now, wanted) = (now(), wanted.bit_set());
-        let mut had = vec![Had::default(); images.len()];
-        for fields in self.lists().iter().rev() {
+        let mut cached = vec![CachedMetadata::default(); images.len()];
+        let lists = lock(&self.field_lists).clone();
+        for fields in lists.iter().rev() {
             for at in 0..images.len() {
-                if had[at].lacks(wanted).is_none() {
+                if cached[at].missing_fields(wanted).is_none() {
                     continue;
                 }
-                if let Some((asked, mut batch)) = self.batch(fields, &images[at]) {
-                    for (image, had) in images.iter().zip(&mut had) {
-                        if asked.split(',').any(|id| id == image.img_id.as_str()) {
-                            had.asked(fields);
-                            if let Some(answer) = batch.take(image) {
-                                had.learn(answer, fields, now);
+                if let Some((requested, mut batch)) = self.batch(fields, &images[at]) {
+                    for (image, cached) in images.iter().zip(&mut cached) {
+                        if requested.split(',').any(|id| id == image.img_id.as_str()) {
+                            cached.mark_requested(fields);
+                            if let Some(record) = batch.take(image) {
+                                cached.add(record, fields, now);
                             }
                         }
                     }
                 }
-                if let Some(answer) = self.single(fields, &images[at]) {
-                    had[at].learn(answer, fields, now);
+                if let Some(record) = self.single(fields, &images[at]) {
+                    cached[at].add(record, fields, now);
                 }
             }
         }
-        had
+        cached
     }
 
+    /// Returns the requested ids and the response of a batch that begins with an image.
     fn batch(&self, fields: &Fields, first: &Image) -> Option<(String, Batch)> {
-        let answer = self.get(&format!("batch {fields} {}", first.img_id))?;
-        let asked = answer.split(|byte| *byte == b'\n').next()?;
-        let batch = serde_json::from_slice(answer.get(asked.len() + 1..)?).ok()?;
-        Some((String::from_utf8(asked.to_vec()).ok()?, batch))
+        let entry = self.get(&format!("batch {fields} {}", first.img_id))?;
+        let requested = entry.split(|byte| *byte == b'\n').next()?;
+        let batch = serde_json::from_slice(entry.get(requested.len() + 1..)?).ok()?;
+        Some((String::from_utf8(requested.to_vec()).ok()?, batch))
     }
 
     fn single(&self, fields: &Fields, image: &Image) -> Option<Metadata> {
-        let answer = self.get(&format!("image {fields} {}", image.img_id))?;
-        serde_json::from_slice::<Single>(&answer).ok()?.record(image)
+        let entry = self.get(&format!("image {fields} {}", image.img_id))?;
+        serde_json::from_slice::<Single>(&entry).ok()?.into_record(image)
     }
 
-    fn get(&self, key: &str) -> Option<Vec<u8>> {
-        // Mostly there is none, and then nothing need be read.
+    /// Returns the content under a key.
+    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
+        // Most keys are absent, which the index in memory knows.
         if self.store.has(key) { self.store.get(key) } else { None }
     }
-}
 
-impl Client {
-    /// What the store has, if this client may use it.
-    fn memory(&self) -> Option<&Arc<Kept>> {
-        self.0.kept.as_ref().filter(|_| !self.1)
-    }
-
-    fn old(&self) -> Option<&Arc<Kept>> {
-        self.memory().filter(|kept| !kept.store.is_empty())
-    }
-
-    /// What the store has under a key.
-    pub(crate) async fn kept(&self, key: &str) -> Option<Vec<u8>> {
-        let (kept, key) = (Arc::clone(self.old()?), key.to_owned());
-        tokio::task::spawn_blocking(move || kept.get(&key)).await.ok()?
-    }
-
-    /// Whether an unfinished run had learnt anything.
-    pub(crate) fn remembers(&self) -> bool {
-        self.old().is_some()
-    }
-
-    /// What an unfinished run had learnt of some images; an entry for each.
-    pub(crate) async fn recall(&self, images: &[Image], fields: &Fields) -> Vec<Had> {
-        let Some(kept) = self.old() else { return vec![Had::default(); images.len()] };
-        let (kept, asked, fields) = (Arc::clone(kept), images.to_vec(), fields.clone());
-        let recalled = tokio::task::spawn_blocking(move || kept.recall(&asked, &fields)).await;
-        recalled.unwrap_or_else(|_| vec![Had::default(); images.len()])
-    }
-
-    /// Whether an unfinished run asked for a batch that begins with this image: cut the same way, it is answered
-    /// from the store, whatever has come before it since.
-    pub(crate) fn began_batch_with(&self, image: &Image) -> bool {
-        let begins = |kept: &Arc<Kept>| {
-            let lists = kept.lists.lock().unwrap_or_else(PoisonError::into_inner);
-            lists.iter().any(|fields| kept.store.has(&format!("batch {fields} {}", image.img_id)))
-        };
-        self.old().is_some_and(begins)
-    }
-
-    /// Why an image or a sequence is gone, if an unfinished run had learnt that.
-    pub(crate) async fn known_gone(&self, class: Class, id: &str) -> Option<String> {
-        String::from_utf8(self.kept(&self.gone_key(class, id)?).await?).ok()
-    }
-
-    fn gone_key(&self, class: Class, id: &str) -> Option<String> {
-        let thing = if class == Class::Search { "sequence" } else { "image" };
-        self.memory().map(|kept| format!("gone {} {thing} {id}", kept.doubts))
-    }
-
-    /// Sequences are asked for by searches, images as entities.
-    fn latest(&self, class: Class) -> &Gone {
-        if class == Class::Search { &self.0.gone_sequences } else { &self.0.gone_images }
-    }
-
-    /// Takes note of images or sequences that are there.
-    pub(crate) fn found(&self, class: Class, count: usize) {
-        self.latest(class).found(count);
-    }
-
-    /// Takes note of the error that its subject is gone and gives it back; where nearly all are said to be gone, the
-    /// error is that this is not believed, and none of it is kept.
-    pub(crate) async fn gone_or_doubt(&self, class: Class, error: Error) -> Error {
-        if let Err(doubt) = self.count_gone(class).await {
-            return doubt;
+    /// Stores a response. When this returns, a kill can't lose it.
+    pub(crate) async fn put(self: &Arc<Self>, entry: CacheEntry) -> Result<()> {
+        let (cache, len) = (Arc::clone(self), entry.body.len());
+        let put = move || cache.store.put(&entry.key, &[&entry.prefix, &entry.body]);
+        if len <= MAX_INLINE_LEN {
+            return put();
         }
-        let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-        let Some(key) = error.subject().and_then(|id| self.gone_key(class, id)) else { return error };
-        self.keep(Keeping::new(key, crate::text::redact(&why).into_bytes().into()))
-            .await
-            .err()
-            .unwrap_or(error)
-    }
-
-    /// Takes note of one that is gone; an error where nearly all are said to be, and that is not believed.
-    pub(crate) async fn count_gone(&self, class: Class) -> Result<()> {
-        match self.latest(class).gone() {
-            Err(doubt) if !self.0.trust_gone => self.doubt().await.and(Err(doubt)),
-            _ => Ok(()),
-        }
-    }
-
-    /// At the end of a run over images or sequences: whether what was said to be gone can be believed.
-    pub(crate) async fn believe_gone(&self, class: Class) -> Result<()> {
-        match self.latest(class).end() {
-            Err(doubt) if !self.0.trust_gone => self.doubt().await.and(Err(doubt)),
-            _ => Ok(()),
-        }
-    }
-
-    async fn doubt(&self) -> Result<()> {
-        let Some(kept) = self.memory() else { return Ok(()) };
-        let number = (kept.doubts + 1).to_string();
-        self.keep(Keeping::new("doubts".to_owned(), number.into_bytes().into())).await
-    }
-
-    /// Puts an answer into the store; when this is over, a kill can't take it away.
-    pub(crate) async fn keep(&self, keeping: Keeping) -> Result<()> {
-        let Some(kept) = self.memory() else { return Ok(()) };
-        // Whatever a server may echo, the token goes into no file.
-        if self.0.token.as_ref().is_some_and(|token| token.is_in(&keeping.body)) {
-            return Ok(());
-        }
-        if keeping.body.len() <= AT_ONCE {
-            return kept.store.put(&keeping.key, &[&keeping.head, &keeping.body]);
-        }
-        let store = kept.store.clone();
-        let put =
-            tokio::task::spawn_blocking(move || store.put(&keeping.key, &[&keeping.head, &keeping.body]))
-                .await;
-        put.unwrap_or_else(|panic| {
-            Err(Error::new(ErrorKind::Io, "keep an answer").with_source(panic.to_string()))
+        tokio::task::spawn_blocking(put).await.unwrap_or_else(|panic| {
+            Err(Error::new(ErrorKind::Io, "store a response").with_source(panic.to_string()))
         })
     }
 
-    /// Notes a list of fields, so that later runs find the answers that have them.
-    pub(crate) fn note_fields(&self, fields: &Fields) -> Result<()> {
-        self.memory().map_or(Ok(()), |kept| kept.note(fields))
+    /// Returns the key for an image or a sequence that is gone. Searches request sequences, entities are images.
+    pub(crate) fn gone_key(&self, class: Class, id: &str) -> String {
+        let item = if class == Class::Search { "sequence" } else { "image" };
+        format!("gone {} {item} {id}", self.doubts)
     }
-}
 
-impl Metadata {
-    /// Takes the values of some fields from another record of the same image.
-    fn take_from(&mut self, other: &Self, fields: &Fields) {
-        for column in Self::COLUMNS
-            .iter()
-            .filter(|column| column.field.is_some_and(|field| fields.names().contains(&field)))
-        {
-            // It comes from a record, so it is a value that a record can hold.
-            (column.set)(self, (column.get)(other)).ok();
-        }
+    /// Returns the entry that makes all stored reports of missing items void.
+    pub(crate) fn void_gone_entry(&self) -> CacheEntry {
+        CacheEntry::new("doubts".to_owned(), (self.doubts + 1).to_string().into_bytes())
     }
 }

@@ -1,71 +1,69 @@
-//! When an empty answer is believed.
+//! Repeats requests with empty responses.
 //!
-//! An outage was seen to answer with empty lists for things that exist, with
-//! status 200. So an empty answer counts only after it was given again over
-//! some seconds.
+//! During an outage the API returned empty lists with status 200 for things that exist. So an empty response counts only
+//! after it was repeated over some seconds.
 
 use std::future::Future;
 use std::time::Duration;
 
-use crate::client::class::Class;
 use crate::client::handle::Client;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::Event;
+use crate::observe::{Class, Event};
 
-/// The waits before an empty answer is asked for again, in units of the client's first wait (half a second): 8 s in all.
+/// The waits before an empty response is requested again, in units of the client's initial backoff (0.5 s): 8 s in all.
 const WAITS: [u32; 5] = [1, 1, 2, 4, 8];
 
-/// How often an empty answer is asked for again before it is believed.
-pub(crate) const EMPTY_ROUNDS: usize = WAITS.len();
+/// How often an empty response is requested again before it counts.
+pub(crate) const MAX_EMPTY_RETRIES: usize = WAITS.len();
 
-/// No wait between two rounds is longer.
+/// The longest wait between two retries.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
 impl Client {
-    /// The wait before an empty answer is asked for again for the `round`-th time, from 0.
-    pub(crate) fn wait_after_empty(&self, round: usize) -> Duration {
+    /// Returns the wait before a retry of an empty response. `retry` counts from 0.
+    pub(crate) fn wait_after_empty(&self, retry: usize) -> Duration {
         let last = WAITS[WAITS.len() - 1];
-        let beyond = u32::try_from(round.saturating_sub(WAITS.len() - 1)).unwrap_or(u32::MAX).min(8);
-        let units = WAITS.get(round).copied().unwrap_or(last << beyond);
-        self.0.retry.initial_backoff.saturating_mul(units).min(MAX_WAIT)
+        let beyond = u32::try_from(retry.saturating_sub(WAITS.len() - 1)).unwrap_or(u32::MAX).min(8);
+        let units = WAITS.get(retry).copied().unwrap_or(last << beyond);
+        self.shared.transport.retry.initial_backoff.saturating_mul(units).min(MAX_WAIT)
     }
 
-    /// Waits before an empty answer is asked for again, and tells the observer; `what` is said to be empty.
+    /// Reports a retry of an empty response to the observer and waits.
     pub(crate) async fn pause_after_empty(
         &self,
-        round: usize,
+        retry: usize,
         doing: &'static str,
-        what: String,
+        subject: String,
     ) -> Result<()> {
-        let wait = self.wait_after_empty(round);
+        let wait = self.wait_after_empty(retry);
         let error = Error::new(ErrorKind::Unavailable, doing)
-            .with_subject(what)
-            .with_source("the answer is empty, which happens in an outage too");
-        let attempt = u32::try_from(round + 1).unwrap_or(u32::MAX);
-        self.tell(&Event::Retry { class: Class::Search, error: &error, attempt, wait });
+            .with_subject(subject)
+            .with_source("the response is empty, which can be the sign of an outage");
+        let attempt = u32::try_from(retry + 1).unwrap_or(u32::MAX);
+        self.emit(&Event::Retry { class: Class::Search, error: &error, attempt, wait });
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
-            () = self.0.stop.cancelled() => {
+            () = self.shared.transport.stop.cancelled() => {
                 Err(Error::new(ErrorKind::Interrupted, doing).with_source("the run was stopped"))
             }
         }
     }
 
-    /// Asks for a page, and for an empty one again until it is not empty or is to be believed.
-    pub(crate) async fn believed_page<P, F: Future<Output = Result<P>>>(
+    /// Requests a page, and repeats the request while the page is empty, at most [`MAX_EMPTY_RETRIES`] times.
+    pub(crate) async fn confirmed_page<P, F: Future<Output = Result<P>>>(
         &self,
         doing: &'static str,
         subject: &str,
         is_empty: impl Fn(&P) -> bool,
-        mut ask: impl FnMut() -> F,
+        mut request: impl FnMut() -> F,
     ) -> Result<P> {
-        let mut page = ask().await?;
-        for round in 0..EMPTY_ROUNDS {
+        let mut page = request().await?;
+        for retry in 0..MAX_EMPTY_RETRIES {
             if !is_empty(&page) {
                 break;
             }
-            self.pause_after_empty(round, doing, subject.to_owned()).await?;
-            page = ask().await?;
+            self.pause_after_empty(retry, doing, subject.to_owned()).await?;
+            page = request().await?;
         }
         Ok(page)
     }

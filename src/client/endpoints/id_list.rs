@@ -1,7 +1,6 @@
-//! The answer of `/image_ids`: a list of image ids, perhaps with a next page.
+//! Parses the response of `/image_ids`: a list of image ids, and possibly a link to the next page.
 //!
-//! Each entry is read by itself, so one that is no id costs itself and not the
-//! rest of the sequence.
+//! Each entry is parsed separately, so that an invalid one does not affect the others.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,50 +8,50 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::client::wire::lenient::Soft;
+use crate::client::wire::lenient::Lenient;
 use crate::client::wire::{MAX_SEQUENCE_IMAGES, Paging};
 use crate::model::ImageId;
 use crate::text::printable;
 use crate::text::redact;
 
-/// More unusable entries than this make the whole answer malformed.
-const MAX_REFUSED: usize = 1000;
+/// The largest number of invalid entries in a response. With more, the whole response is malformed.
+const MAX_INVALID: usize = 1000;
 
-/// How much of an unusable entry is shown.
+/// How many characters of an invalid entry a message shows.
 const MAX_SHOWN: usize = 80;
 
 /// One page of ids.
 pub(crate) struct IdPage {
     pub(crate) list: IdList,
-    /// The address of the next page.
+    /// The link to the next page.
     pub(crate) next: Option<String>,
 }
 
 impl IdPage {
-    /// Reads an answer; an error says why it is no list of ids at all.
-    pub(crate) fn read(body: &[u8]) -> serde_json::Result<Self> {
-        // Text that is not UTF-8 can only spoil the entry that it stands in.
+    /// Parses a response. Returns an error if it is not a list of ids.
+    pub(crate) fn parse(body: &[u8]) -> serde_json::Result<Self> {
+        // Invalid UTF-8 affects only the entry that contains it.
         let text = String::from_utf8_lossy(body);
-        let page: Wire = serde_json::from_str(&text)?;
+        let page: WirePage = serde_json::from_str(&text)?;
         let next = page.paging.0.and_then(|paging| paging.next.0);
         Ok(Self { list: page.data, next })
     }
 }
 
-/// The ids of a sequence in capture order, and the entries that are no ids.
+/// The image ids of a sequence in capture order, and the entries that are not ids.
 #[derive(Default)]
 pub(crate) struct IdList {
     pub(crate) ids: Vec<ImageId>,
-    /// Entries that can't be used, each with the reason.
-    pub(crate) refused: Vec<String>,
-    /// How many ids were left out because they came twice.
-    pub(crate) repeated: usize,
+    /// The invalid entries, each with the reason.
+    pub(crate) invalid: Vec<String>,
+    /// The number of ids that were removed because they occurred before.
+    pub(crate) duplicates: usize,
 }
 
 impl IdList {
-    /// How many entries the answers had.
+    /// Returns the number of entries in the responses.
     pub(crate) fn len(&self) -> usize {
-        self.ids.len() + self.refused.len() + self.repeated
+        self.ids.len() + self.invalid.len() + self.duplicates
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -62,23 +61,23 @@ impl IdList {
     /// Appends the entries of the next page.
     pub(crate) fn append(&mut self, next: Self) {
         self.ids.extend(next.ids);
-        self.refused.extend(next.refused);
+        self.invalid.extend(next.invalid);
     }
 
-    /// Keeps the first of ids that came more than once.
-    pub(crate) fn drop_repeated(&mut self) {
+    /// Removes all but the first occurrence of each id.
+    pub(crate) fn remove_duplicates(&mut self) {
         let mut seen = HashSet::with_capacity(self.ids.len());
         let before = self.ids.len();
         self.ids.retain(|id| seen.insert(id.clone()));
-        self.repeated += before - self.ids.len();
+        self.duplicates += before - self.ids.len();
     }
 }
 
 #[derive(serde::Deserialize)]
-struct Wire {
+struct WirePage {
     data: IdList,
     #[serde(default)]
-    paging: Soft<Paging>,
+    paging: Lenient<Paging>,
 }
 
 #[derive(serde::Deserialize)]
@@ -87,27 +86,27 @@ struct Entry<'a> {
     id: &'a RawValue,
 }
 
-/// The id of an entry, or why there is none.
-fn id_of(entry: &str) -> Result<ImageId, String> {
-    let refuse = |shown: &str, why: &str| {
+/// Parses an entry. Returns the reason if it has no valid id.
+fn parse_entry(entry: &str) -> Result<ImageId, String> {
+    let invalid = |shown: &str, why: &str| {
         let why = why.replace('`', "'");
         Err(format!("`{}` ({why})", printable(&redact(shown), MAX_SHOWN)))
     };
-    // An entry that is a list would be taken for the fields in their order.
+    // A list would be accepted as the fields in their order.
     if !entry.starts_with('{') {
-        return refuse(entry, "it is no object with an id");
+        return invalid(entry, "not an object with an id");
     }
     let Ok(Entry { id }) = serde_json::from_str::<Entry<'_>>(entry) else {
-        return refuse(entry, "it has no id");
+        return invalid(entry, "no id");
     };
     let id = id.get();
     if !id.starts_with('"') {
-        // A whole number is taken digit by digit: a float would lose some.
-        return ImageId::check(id).or_else(|why| refuse(id, why));
+        // The digits are read as text, because a float would lose some of them.
+        return ImageId::check(id).or_else(|why| invalid(id, why));
     }
     match serde_json::from_str::<String>(id) {
-        Ok(text) => ImageId::check(&text).or_else(|why| refuse(&text, why)),
-        Err(_) => refuse(id, "it is no text"),
+        Ok(text) => ImageId::check(&text).or_else(|why| invalid(&text, why)),
+        Err(_) => invalid(id, "not a text"),
     }
 }
 
@@ -128,12 +127,12 @@ impl<'de> Visitor<'de> for ListVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<IdList, A::Error> {
         let mut list = IdList::default();
         while let Some(entry) = entries.next_element::<&RawValue>()? {
-            match id_of(entry.get()) {
+            match parse_entry(entry.get()) {
                 Ok(id) => list.ids.push(id),
-                Err(why) => list.refused.push(format!("entry {}: {why}", list.len() + 1)),
+                Err(why) => list.invalid.push(format!("entry {}: {why}", list.len() + 1)),
             }
-            if list.refused.len() > MAX_REFUSED {
-                return Err(A::Error::custom("it has more than 1,000 entries that are no ids"));
+            if list.invalid.len() > MAX_INVALID {
+                return Err(A::Error::custom("it has more than 1,000 invalid entries"));
             }
             if list.ids.len() > MAX_SEQUENCE_IMAGES {
                 return Err(A::Error::custom("it has more than a million images"));
@@ -148,12 +147,12 @@ mod tests {
     use super::*;
 
     fn read(body: &[u8]) -> (Vec<String>, Vec<String>) {
-        let list = IdPage::read(body).expect("a list").list;
-        (list.ids.iter().map(ToString::to_string).collect(), list.refused)
+        let list = IdPage::parse(body).expect("a list").list;
+        (list.ids.iter().map(ToString::to_string).collect(), list.invalid)
     }
 
     #[test]
-    fn an_entry_that_is_no_id_costs_itself_whatever_it_is() {
+    fn an_invalid_entry_affects_no_other_entry() {
         let long = format!(r#"{{"id":"{}"}}"#, "7".repeat(33));
         for bad in [
             "null",
@@ -175,31 +174,31 @@ mod tests {
             r#"{"id":"5","id":"6"}"#,
             &long,
         ] {
-            let (ids, refused) = read(format!(r#"{{"data":[{{"id":"1"}},{bad},{{"id":3}}]}}"#).as_bytes());
+            let (ids, invalid) = read(format!(r#"{{"data":[{{"id":"1"}},{bad},{{"id":3}}]}}"#).as_bytes());
             assert_eq!(ids, ["1", "3"], "{bad}");
-            assert!(refused.len() == 1 && refused[0].starts_with("entry 2: `"), "{bad}: {refused:?}");
+            assert!(invalid.len() == 1 && invalid[0].starts_with("entry 2: `"), "{bad}: {invalid:?}");
         }
-        let (ids, refused) = read(b"{\"data\":[{\"id\":\"1\"},{\"id\":\"\xff\"},{\"id\":\"2\"}]}");
-        assert!(ids == ["1", "2"] && refused.len() == 1, "{refused:?}");
+        let (ids, invalid) = read(b"{\"data\":[{\"id\":\"1\"},{\"id\":\"\xff\"},{\"id\":\"2\"}]}");
+        assert!(ids == ["1", "2"] && invalid.len() == 1, "{invalid:?}");
         assert_eq!(read(br#"{"data":[{"id":12345678901234567890123}]}"#).0, ["12345678901234567890123"]);
     }
 
     #[test]
-    fn what_is_no_list_or_nearly_all_refused_is_malformed() {
+    fn other_json_and_lists_of_invalid_entries_are_malformed() {
         for body in
             ["", "[]", "{}", r#"{"data":7}"#, r#"{"data":null}"#, r#"{"data":{"id":"1"}}"#, r#"{"data":["#]
         {
-            assert!(IdPage::read(body.as_bytes()).is_err(), "{body}");
+            assert!(IdPage::parse(body.as_bytes()).is_err(), "{body}");
         }
-        let many = format!(r#"{{"data":[{}null]}}"#, "null,".repeat(MAX_REFUSED));
-        assert!(IdPage::read(many.as_bytes()).is_err());
+        let many = format!(r#"{{"data":[{}null]}}"#, "null,".repeat(MAX_INVALID));
+        assert!(IdPage::parse(many.as_bytes()).is_err());
     }
 
     #[test]
-    fn an_id_that_comes_twice_is_kept_once_in_its_first_place() {
-        let mut list = IdPage::read(br#"{"data":[{"id":"2"},{"id":"1"},{"id":2}]}"#).expect("a list").list;
-        list.drop_repeated();
+    fn an_id_that_occurs_twice_stays_at_its_first_position() {
+        let mut list = IdPage::parse(br#"{"data":[{"id":"2"},{"id":"1"},{"id":2}]}"#).expect("a list").list;
+        list.remove_duplicates();
         assert_eq!(list.ids.iter().map(ImageId::as_str).collect::<Vec<_>>(), ["2", "1"]);
-        assert_eq!(list.repeated, 1);
+        assert_eq!(list.duplicates, 1);
     }
 }

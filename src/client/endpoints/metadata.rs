@@ -1,37 +1,41 @@
-//! What the API knows of images: a batch, or one.
+//! Metadata of images, in batches or one at a time.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::client::MAX_BATCH;
-use crate::client::cache::response_cache::{Had, Keeping};
-use crate::client::class::Class;
-use crate::client::handle::{Client, below, host_of, json};
-use crate::client::transport::retry::Patience;
-use crate::client::transport::send::Ask;
-use crate::client::wire::{Batch, Single, Unrequested};
+use super::url::endpoint_url;
+use crate::client::cache::cached_metadata::CachedMetadata;
+use crate::client::cache::response_cache::CacheEntry;
+use crate::client::handle::Client;
+use crate::client::transport::request::ApiRequest;
+use crate::client::transport::retry::RetryOverride;
+use crate::client::wire::batch::{Batch, MAX_BATCH, Single, Unrequested};
+use crate::client::wire::parse_json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId, Metadata};
-use crate::observe::Event;
+use crate::observe::{Class, Event};
 use crate::record::Fields;
 
 const DOING_BATCH: &str = "fetch metadata of images";
+const DOING_SINGLE: &str = "fetch metadata of image";
 
-/// What a batch request found, by image id.
+/// The result of a batch request.
 #[derive(Default)]
 pub(crate) struct BatchFound {
+    /// The records by image id.
     pub(crate) records: HashMap<ImageId, Metadata>,
-    /// Answers that held images which were not requested; one error an answer.
+    /// One error per response with images that were not requested.
     pub(crate) unrequested: Vec<Error>,
 }
 
 impl Client {
-    /// What the API knows of some images, at most [`MAX_BATCH`]: `None` for each that the answer lacks.
+    /// Fetches metadata of at most [`MAX_BATCH`] images in one request. Returns `None` for images without a record.
     ///
-    /// Records are matched to images by id. Images in an answer that were not requested are left out.
+    /// Records are matched to images by id. Images that were not requested are ignored. More than [`MAX_BATCH`] images
+    /// are an error of kind [`ErrorKind::Usage`].
     pub async fn images(&self, images: &[Image], fields: &Fields) -> Result<Vec<Option<Metadata>>> {
-        let found = self.batch(images, fields, Patience::default()).await?.records;
-        // A table may name an image twice, with different sequences.
+        let found = self.batch(images, fields, RetryOverride::default()).await?.records;
+        // A table may contain an image twice, with different sequences.
         let row = |image: &Image| {
             let record = found.get(&image.img_id)?.clone();
             Some(Metadata { seq_id: image.seq_id.clone(), ..record })
@@ -39,183 +43,168 @@ impl Client {
         Ok(images.iter().map(row).collect())
     }
 
-    /// What the API knows of some images, at most [`MAX_BATCH`], by id; an image named twice is requested once.
+    /// Fetches metadata of at most [`MAX_BATCH`] images. An image that occurs twice is requested once.
     pub(crate) async fn batch(
         &self,
         images: &[Image],
         fields: &Fields,
-        patience: Patience,
+        retry: RetryOverride,
     ) -> Result<BatchFound> {
         if images.len() > MAX_BATCH {
-            let why = format!("{} are more than {MAX_BATCH} at a time", images.len());
+            let why = format!("{} images are more than {MAX_BATCH}, the limit of a request", images.len());
             return Err(Error::new(ErrorKind::Usage, DOING_BATCH).with_source(why));
         }
-        let mut each: Vec<Image> = Vec::with_capacity(images.len());
+        let mut unique: Vec<Image> = Vec::with_capacity(images.len());
         for image in images {
-            if !each.iter().any(|other| other.img_id == image.img_id) {
-                each.push(image.clone());
+            if !unique.iter().any(|other| other.img_id == image.img_id) {
+                unique.push(image.clone());
             }
         }
-        if each.is_empty() {
+        if unique.is_empty() {
             return Ok(BatchFound::default());
         }
-        let found = if self.remembers() {
-            self.recall_or_ask(each, fields, patience).await?
+        let found = if self.has_stored_responses() {
+            self.complete_stored_batch(unique, fields, retry).await?
         } else {
-            self.ask_batch(each, fields.clone(), patience).await?
+            self.fetch_batch(unique, fields.clone(), retry).await?
         };
-        self.found(Class::Entity, found.records.len());
+        self.record_existing(Class::Entity, found.records.len());
         Ok(found)
     }
 
-    /// Asks only for what an unfinished run had not learnt.
-    async fn recall_or_ask(
+    /// Takes what the response store has, and requests only the rest.
+    async fn complete_stored_batch(
         &self,
         images: Vec<Image>,
         fields: &Fields,
-        patience: Patience,
+        retry: RetryOverride,
     ) -> Result<BatchFound> {
-        let (mut had, wanted) = (self.recall(&images, fields).await, fields.bit_set());
-        if had.iter().any(|had| had.lacks(wanted) != Some(wanted)) {
-            self.tell(&Event::StoreHit { class: Class::Entity });
+        let (mut cached, wanted) = (self.lookup_batch(&images, fields).await, fields.bit_set());
+        if cached.iter().any(|cached| cached.missing_fields(wanted) != Some(wanted)) {
+            self.emit(&Event::StoreHit { class: Class::Entity });
         }
         let mut all = BatchFound::default();
-        while let Some(lacking) = had.iter().find_map(|had| had.lacks(wanted)) {
-            let lacks_same = |at: &usize| had[*at].lacks(wanted) == Some(lacking);
-            let asked: Vec<usize> = (0..had.len()).filter(lacks_same).collect();
-            let batch: Vec<Image> = asked.iter().map(|at| images[*at].clone()).collect();
-            let lacking = fields.without(!lacking);
-            let mut found = self.ask_batch(batch, lacking.clone(), patience).await?;
-            for at in asked {
-                had[at].answered(found.records.remove(&images[at].img_id), &lacking);
+        while let Some(missing) = cached.iter().find_map(|cached| cached.missing_fields(wanted)) {
+            let misses_same = |at: &usize| cached[*at].missing_fields(wanted) == Some(missing);
+            let requested: Vec<usize> = (0..cached.len()).filter(misses_same).collect();
+            let batch: Vec<Image> = requested.iter().map(|at| images[*at].clone()).collect();
+            let missing = fields.without(!missing);
+            let mut found = self.fetch_batch(batch, missing.clone(), retry).await?;
+            for at in requested {
+                cached[at].add_fresh(found.records.remove(&images[at].img_id), &missing);
             }
             all.unrequested.append(&mut found.unrequested);
         }
-        let known = images.into_iter().zip(had).filter_map(|(image, had)| Some((image.img_id, had.record?)));
+        let known =
+            images.into_iter().zip(cached).filter_map(|(image, cached)| Some((image.img_id, cached.record?)));
         all.records.extend(known);
         Ok(all)
     }
 
-    /// Asks for images of which nothing is known yet.
-    async fn ask_batch(&self, images: Vec<Image>, fields: Fields, patience: Patience) -> Result<BatchFound> {
+    /// Requests images of which nothing is stored.
+    async fn fetch_batch(
+        &self,
+        images: Vec<Image>,
+        fields: Fields,
+        retry: RetryOverride,
+    ) -> Result<BatchFound> {
         let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
-        let url = below(&self.0.graph_url, &format!("/?ids={}&fields={}", ids.join(","), asked(&fields)))?;
+        let path = format!("/?ids={}&fields={}", ids.join(","), fields_parameter(&fields));
+        let url = endpoint_url(&self.shared.graph_url, &path)?;
         let subject = match ids[..] {
             [only] => only.to_owned(),
             _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
         };
-        self.note_fields(&fields)?;
-        let ask = Ask { class: Class::Entity, url, doing: DOING_BATCH, subject };
-        self.ask_patiently(ask, patience, move |body| {
-            let mut batch: Batch = json(&body)?;
+        self.store_fields(&fields)?;
+        let request = ApiRequest { class: Class::Entity, url, doing: DOING_BATCH, subject };
+        self.fetch(request, retry, move |body| {
+            let mut batch: Batch = parse_json(&body)?;
             let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
-            let keeping = Keeping::batch(&fields, &ids, body);
+            let entry = CacheEntry::batch(&fields, &ids, body);
             let found = |image: &Image| Some((image.img_id.clone(), batch.take(image)?));
             let records = images.iter().filter_map(found).collect();
-            let unrequested = batch.unrequested().map(not_requested).into_iter().collect();
-            Ok((BatchFound { records, unrequested }, Some(keeping)))
+            let unrequested = batch.unrequested().map(unrequested_error).into_iter().collect();
+            Ok((BatchFound { records, unrequested }, Some(entry)))
         })
         .await
     }
 
-    /// What the API knows of one image.
+    /// Fetches metadata of one image. An image that does not exist is an error of kind [`ErrorKind::Gone`].
     pub async fn image(&self, image: &Image, fields: &Fields) -> Result<Metadata> {
-        self.single(image, fields, Patience::default()).await
+        self.single(image, fields, RetryOverride::default()).await
     }
 
-    /// The same with another patience.
+    /// As [`Client::image`], with changes to the retry policy.
     pub(crate) async fn single(
         &self,
         image: &Image,
         fields: &Fields,
-        patience: Patience,
+        retry: RetryOverride,
     ) -> Result<Metadata> {
-        const DOING: &str = "fetch metadata of image";
-        let [mut had] =
-            <[Had; 1]>::try_from(self.recall(std::slice::from_ref(image), fields).await).unwrap_or_default();
-        if had.record.is_none()
-            && let Some(why) = self.known_gone(Class::Entity, image.img_id.as_str()).await
+        let cached = self.lookup_batch(std::slice::from_ref(image), fields).await;
+        let [mut cached] = <[CachedMetadata; 1]>::try_from(cached).unwrap_or_default();
+        let id = image.img_id.as_str();
+        if cached.record.is_none()
+            && let Some(why) = self.stored_gone(Class::Entity, id).await
         {
-            self.tell(&Event::StoreHit { class: Class::Entity });
-            let error =
-                Error::new(ErrorKind::Gone, DOING).with_subject(image.img_id.as_str()).with_source(why);
-            return Err(self.gone_or_doubt(Class::Entity, error).await);
+            self.emit(&Event::StoreHit { class: Class::Entity });
+            let error = Error::new(ErrorKind::Gone, DOING_SINGLE).with_subject(id).with_source(why);
+            return Err(self.record_missing(Class::Entity, error).await);
         }
-        let lacking = if had.record.is_none() { Some(fields.bit_set()) } else { had.lacks(fields.bit_set()) };
-        if let Some(lacking) = lacking {
-            let lacking = fields.without(!lacking);
-            let url = below(&self.0.graph_url, &format!("/{}?fields={}", image.img_id, asked(&lacking)))?;
-            self.note_fields(&lacking)?;
-            let ask = Ask { class: Class::Entity, url, doing: DOING, subject: image.img_id.to_string() };
-            let answered = self.ask_single(ask, image.clone(), lacking.clone(), patience).await;
-            let found = match answered {
+        let wanted = fields.bit_set();
+        let missing = if cached.record.is_none() { Some(wanted) } else { cached.missing_fields(wanted) };
+        if let Some(missing) = missing {
+            let missing = fields.without(!missing);
+            let found = match self.fetch_single(image, &missing, retry).await {
                 Err(error) if error.kind() == ErrorKind::Gone => {
-                    return Err(self
-                        .gone_or_doubt(Class::Entity, error.with_subject(image.img_id.as_str()))
-                        .await);
+                    return Err(self.record_missing(Class::Entity, error.with_subject(id)).await);
                 }
-                answered => answered?,
+                result => result?,
             };
-            had.answered(Some(found), &lacking);
+            cached.add_fresh(Some(found), &missing);
         } else {
-            self.tell(&Event::StoreHit { class: Class::Entity });
+            self.emit(&Event::StoreHit { class: Class::Entity });
         }
-        self.found(Class::Entity, 1);
-        had.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING).with_subject(image.img_id.as_str()))
+        self.record_existing(Class::Entity, 1);
+        cached.record.ok_or_else(|| Error::new(ErrorKind::Malformed, DOING_SINGLE).with_subject(id))
     }
 
-    async fn ask_single(
-        &self,
-        ask: Ask,
-        image: Image,
-        fields: Fields,
-        patience: Patience,
-    ) -> Result<Metadata> {
-        let patience = Patience { is_single: true, ..patience };
-        self.ask_patiently(ask, patience, move |body| {
-            let found: Single = json(&body)?;
-            let found = found.record(&image).ok_or_else(|| {
+    async fn fetch_single(&self, image: &Image, fields: &Fields, retry: RetryOverride) -> Result<Metadata> {
+        let path = format!("/{}?fields={}", image.img_id, fields_parameter(fields));
+        let url = endpoint_url(&self.shared.graph_url, &path)?;
+        self.store_fields(fields)?;
+        let subject = image.img_id.to_string();
+        let request = ApiRequest { class: Class::Entity, url, doing: DOING_SINGLE, subject };
+        let retry = RetryOverride { is_single: true, ..retry };
+        let (image, fields) = (image.clone(), fields.clone());
+        self.fetch(request, retry, move |body| {
+            let found: Single = parse_json(&body)?;
+            let found = found.into_record(&image).ok_or_else(|| {
                 Error::new(ErrorKind::Malformed, "")
-                    .with_source("the answer is not about this image")
+                    .with_source("the response is about another image")
                     .with_status(200)
             })?;
-            Ok((found, Some(Keeping::single(&fields, &image, body))))
+            Ok((found, Some(CacheEntry::single(&fields, &image, body))))
         })
         .await
     }
 }
 
-impl Client {
-    /// Good answers of the host of a class so far.
-    pub(crate) fn answers(&self, class: Class) -> u64 {
-        self.0.gate.answers(host_of(class))
-    }
-
-    /// Whether most of what is asked of the host of a class is answered.
-    pub(crate) fn is_host_healthy(&self, class: Class) -> bool {
-        self.0.gate.is_healthy(host_of(class))
-    }
-
-    /// How often a request is sent at the most.
-    pub(crate) fn max_attempts(&self) -> u32 {
-        self.0.retry.attempts
-    }
-}
-
-/// The error that an answer holds images which were not requested. They belong to no row, so they are used for none.
-fn not_requested(Unrequested { first, count }: Unrequested) -> Error {
+/// Returns the error for a response with images that were not requested. They match no row, so they are not used.
+fn unrequested_error(Unrequested { first, count }: Unrequested) -> Error {
     let error = Error::new(ErrorKind::Malformed, "use an image that was not requested").with_status(200);
     let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
     match first {
         Some(id) => error.with_subject(id.as_str()).with_source(format!(
-            "the answer to a batch request holds this image{others}, though no row names it"
+            "the response to a batch request contains this image{others}, but no row has its id"
         )),
-        None => error
-            .with_source(format!("the answer to a batch request holds {count} keys that are no image ids")),
+        None => error.with_source(format!(
+            "the response to a batch request contains {count} keys that are not image ids"
+        )),
     }
 }
 
-/// The `fields=` of a request; the id comes always.
-fn asked(fields: &Fields) -> Cow<'static, str> {
+/// Returns the `fields` parameter of a request. The API always returns the id.
+fn fields_parameter(fields: &Fields) -> Cow<'static, str> {
     if fields.names().is_empty() { Cow::Borrowed("id") } else { Cow::Owned(fields.to_string()) }
 }

@@ -1,18 +1,36 @@
-//! URLs with a name and a password in them, for mirrors that ask for one.
+//! Links to next pages.
 
 use url::Url;
 
 use crate::client::handle::Client;
 
 impl Client {
-    /// The address of a next page with the name and the password that the Graph was given with.
-    pub(crate) fn with_login(&self, mut next: Url) -> Url {
-        let graph = &self.0.graph_url;
-        if next.origin() == graph.origin() {
-            // Both have a host, so both can have a login.
-            next.set_username(graph.username()).ok();
-            next.set_password(graph.password()).ok();
+    /// Parses the link to a next page and removes the token from it. Returns `None` for a link to another host.
+    ///
+    /// The request for the page carries the token in a header, so it may go only to the host of the Graph API.
+    pub(crate) fn next_page(&self, link: &str) -> Option<Url> {
+        // A `blob:` URL has the origin of the URL inside it, so the scheme counts too.
+        let graph = &self.shared.graph_url;
+        let is_same_host = |url: &Url| url.origin() == graph.origin() && url.scheme() == graph.scheme();
+        // A user name in the URL would be sent to the host.
+        let has_no_login = |url: &Url| url.username().is_empty() && url.password().is_none();
+        let mut url = Url::parse(link).ok().filter(is_same_host).filter(has_no_login)?;
+        if let Some(query) = url.query() {
+            let others = query.split('&').filter(|pair| !pair.starts_with("access_token="));
+            let query = others.collect::<Vec<_>>().join("&");
+            url.set_query(Some(&query));
         }
-        next
+        Some(url)
+    }
+
+    /// Adds the user name and password of the Graph API's URL to the URL of a next page.
+    pub(crate) fn with_login(&self, mut url: Url) -> Url {
+        let graph = &self.shared.graph_url;
+        if url.origin() == graph.origin() {
+            // Both URLs have a host, so this can't fail.
+            url.set_username(graph.username()).ok();
+            url.set_password(graph.password()).ok();
+        }
+        url
     }
 }

@@ -1,72 +1,78 @@
-//! Vector tiles: from the store, from the cache, from the network.
+//! Vector tiles, from the response store, the tile cache or the network.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 use url::Url;
 
-use crate::client::MIB;
-use crate::client::cache::response_cache::Keeping;
-use crate::client::class::Class;
-use crate::client::handle::{Client, below, in_task};
-use crate::client::transport::retry::Patience;
-use crate::client::transport::send::Ask;
+use super::fetch::in_task;
+use super::url::endpoint_url;
+use crate::client::cache::response_cache::CacheEntry;
+use crate::client::handle::Client;
+use crate::client::transport::request::ApiRequest;
+use crate::client::transport::retry::RetryOverride;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
-use crate::observe::Event;
+use crate::observe::{Class, Event};
+
+/// The largest unpacked tile, in bytes.
+const MAX_TILE_LEN: usize = 64 << 20;
 
 impl Client {
-    /// The bytes of a vector tile of `mly1_public`, uncompressed; empty where nothing is.
+    /// Fetches a vector tile of `mly1_public`, uncompressed. A tile without data is empty.
     pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>> {
-        self.tile_as(tile, |bytes| Ok(bytes.to_vec()), |_| true).await
+        self.parsed_tile(tile, |bytes| Ok(bytes.to_vec()), |_| true).await
     }
 
-    /// A tile as `parse` reads it; bytes that can't be read are asked for again.
+    /// Fetches and parses a tile. A tile that can't be parsed is requested again.
     ///
-    /// A tile that is not `whole` is used, but neither kept nor taken from what is kept: the next run asks again.
-    pub(crate) async fn tile_as<T: Send + 'static>(
+    /// A tile that is not complete according to `is_complete` is used but neither stored nor read from disk, so that the
+    /// next run requests it again.
+    pub(crate) async fn parsed_tile<T: Send + 'static>(
         &self,
         tile: TileId,
         parse: impl Fn(&[u8]) -> Result<T> + Clone + Send + Sync + 'static,
-        whole: fn(&T) -> bool,
+        is_complete: fn(&T) -> bool,
     ) -> Result<T> {
-        match self.tile_kept(tile, parse.clone(), whole).await? {
+        match self.stored_tile(tile, parse.clone(), is_complete).await? {
             Some(parsed) => Ok(parsed),
-            None => self.tile_sent(tile, parse, whole, false).await,
+            None => self.requested_tile(tile, parse, is_complete, false).await,
         }
     }
 
     /// Whether the client has a response store or a tile cache.
-    pub(crate) fn keeps_tiles(&self) -> bool {
-        self.0.kept.is_some() || self.0.tile_cache.is_some()
+    pub(crate) fn stores_tiles(&self) -> bool {
+        self.shared.response_cache.is_some() || self.shared.tile_cache.is_some()
     }
 
-    /// Returns a tile from the response store of an unfinished run or from the tile cache.
-    pub(crate) async fn tile_kept<T: Send + 'static>(
+    /// Returns a parsed tile from the response store of an unfinished run or from the tile cache.
+    pub(crate) async fn stored_tile<T: Send + 'static>(
         &self,
         tile: TileId,
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
-        whole: fn(&T) -> bool,
+        is_complete: fn(&T) -> bool,
     ) -> Result<Option<T>> {
-        if !self.keeps_tiles() {
+        if !self.stores_tiles() {
             return Ok(None);
         }
         let (url, client) = (self.tile_url(tile)?, self.clone());
         in_task(async move {
             let key = key(tile);
-            if let Some(body) = client.kept(&key).await
+            if let Some(body) = client.stored(&key).await
                 && let Ok(parsed) = parse(&body)
-                && whole(&parsed)
+                && is_complete(&parsed)
             {
-                client.tell(&Event::StoreHit { class: Class::Tile });
+                client.emit(&Event::StoreHit { class: Class::Tile });
                 return Ok(Some(parsed));
             }
-            if let Some(body) = client.cached(&url, tile).await
+            if let Some(body) = client.cached_tile(&url, tile).await
                 && let Ok(parsed) = parse(&body)
-                && whole(&parsed)
+                && is_complete(&parsed)
             {
-                client.tell(&Event::TileCacheHit { tile });
-                client.keep(Keeping::new(key, body.into())).await?;
+                client.emit(&Event::TileCacheHit { tile });
+                client.store(CacheEntry::new(key, body)).await?;
                 return Ok(Some(parsed));
             }
             Ok(None)
@@ -76,44 +82,48 @@ impl Client {
 
     /// Waits until the rate limit allows a tile request. The caller chooses the tile afterwards.
     pub(crate) async fn tile_turn(&self) -> Result<()> {
-        let client = self.clone();
+        let transport = Arc::clone(&self.shared.transport);
         // In a separate task: the wait holds a lock, which a slow consumer must not prolong.
         in_task(async move {
             let class = Class::Tile;
-            let turn = client.lane(class).turn(|wait| client.tell(&Event::RateLimitWait { class, wait }));
+            let on_wait = |wait| transport.emit(&Event::RateLimitWait { class, wait });
             tokio::select! {
-                () = turn => {}
-                () = client.0.stop.cancelled() => {}
+                () = transport.rate_limiter(class).acquire(on_wait) => {}
+                () = transport.stop.cancelled() => {}
             }
             Ok(())
         })
         .await
     }
 
-    /// Requests a tile. `has_turn` means that the caller has waited for [`Client::tile_turn`].
-    pub(crate) async fn tile_sent<T: Send + 'static>(
+    /// Requests and parses a tile. `has_turn` means that the caller has waited for [`Client::tile_turn`].
+    pub(crate) async fn requested_tile<T: Send + 'static>(
         &self,
         tile: TileId,
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
-        whole: fn(&T) -> bool,
+        is_complete: fn(&T) -> bool,
         has_turn: bool,
     ) -> Result<T> {
         let url = self.tile_url(tile)?;
-        let ask =
-            Ask { class: Class::Tile, url: url.clone(), doing: "read the tile", subject: tile.to_string() };
-        let patience = Patience { has_turn, ..Patience::default() };
+        let request = ApiRequest {
+            class: Class::Tile,
+            url: url.clone(),
+            doing: "read the tile",
+            subject: tile.to_string(),
+        };
+        let retry = RetryOverride { has_turn, ..RetryOverride::default() };
         let client = self.clone();
         in_task(async move {
-            let (key, asking) = (key(tile), client.clone());
-            let answered = client.ask_patiently(ask, patience, move |body| {
-                let body = asking.unzip(body)?;
+            let (key, sender) = (key(tile), client.clone());
+            let fetched = client.fetch(request, retry, move |body| {
+                let body = sender.unpack(body)?;
                 let parsed = parse(&body)?;
-                let keeping = whole(&parsed).then(|| Keeping::new(key.clone(), body.clone()));
-                Ok(((parsed, body), keeping))
+                let entry = is_complete(&parsed).then(|| CacheEntry::new(key.clone(), body.clone()));
+                Ok(((parsed, body), entry))
             });
-            let (parsed, body) = answered.await?;
-            if whole(&parsed) {
-                client.cache(&url, tile, body).await;
+            let (parsed, body) = fetched.await?;
+            if is_complete(&parsed) {
+                client.cache_tile(&url, tile, body).await;
             }
             Ok(parsed)
         })
@@ -121,16 +131,39 @@ impl Client {
     }
 
     fn tile_url(&self, tile: TileId) -> Result<Url> {
-        below(&self.0.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))
+        endpoint_url(&self.shared.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))
     }
 
-    /// A tile's bytes, unpacked where need be, without the token.
-    fn unzip(&self, body: Bytes) -> Result<Bytes> {
-        let body = unzip(body)?;
-        Ok(match &self.0.token {
-            Some(token) => token.cut_tile(body),
+    /// Decompresses a tile if necessary and removes the token.
+    fn unpack(&self, body: Bytes) -> Result<Bytes> {
+        let body = gunzip(body)?;
+        Ok(match &self.shared.transport.token {
+            Some(token) => token.redact_tile(body),
             None => body,
         })
+    }
+
+    /// Returns a tile from the tile cache.
+    async fn cached_tile(&self, url: &Url, tile: TileId) -> Option<Vec<u8>> {
+        let (cache, url) = (self.shared.tile_cache.clone()?, url.clone());
+        spawn_blocking(move || cache.get(&url, tile)).await.ok()?
+    }
+
+    /// Puts a tile into the tile cache. A failure is reported to the observer and is not an error.
+    async fn cache_tile(&self, url: &Url, tile: TileId, bytes: Bytes) {
+        let Some(cache) = self.shared.tile_cache.clone() else { return };
+        // A server may repeat the token, which must not get into a file.
+        if self.shared.transport.holds_token(&bytes) {
+            return;
+        }
+        let (folder, url) = (cache.folder().display().to_string(), url.clone());
+        if let Ok(Err(error)) = spawn_blocking(move || cache.put(&url, tile, &bytes)).await {
+            let error = Error::new(ErrorKind::Io, "cache tiles in")
+                .with_subject(folder)
+                .with_source(error)
+                .with_hint("the run continues without the tile cache; `--tile-cache-age 0` turns it off");
+            self.emit(&Event::TileCacheDisabled { error: &error });
+        }
     }
 }
 
@@ -139,18 +172,17 @@ fn key(tile: TileId) -> String {
     format!("tile {tile}")
 }
 
-/// Some clients met gzip that no header announced.
-pub(crate) fn unzip(body: Bytes) -> Result<Bytes> {
+/// Decompresses gzip data. Servers were seen to send it without the header that announces it.
+pub(crate) fn gunzip(body: Bytes) -> Result<Bytes> {
     if !body.starts_with(&[0x1f, 0x8b]) {
         return Ok(body);
     }
-    let limit = 64 * MIB;
     let mut plain = Vec::new();
     flate2::read::MultiGzDecoder::new(&body[..])
-        .take(limit as u64 + 1)
+        .take(MAX_TILE_LEN as u64 + 1)
         .read_to_end(&mut plain)
         .map_err(|error| Error::new(ErrorKind::Malformed, "").with_source(error))?;
-    if plain.len() > limit {
+    if plain.len() > MAX_TILE_LEN {
         return Err(Error::new(ErrorKind::Rejected, "").with_source("the tile unpacks to more than 64 MiB"));
     }
     Ok(plain.into())

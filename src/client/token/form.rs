@@ -1,9 +1,9 @@
-//! The form of a token: what is certainly no token, however plausible it looks, and what to do about it.
+//! Detects texts that are certainly not access tokens, and says how to fix them.
 //!
-//! Only forms that are known to be damaged are refused. Tokens that come from a login of a user look otherwise than
-//! those of the dashboard, and Mapillary may give out others tomorrow.
+//! Only known mistakes are rejected. Tokens of a user login differ from those of the dashboard, and Mapillary may
+//! introduce other forms.
 
-/// What is wrong with a text that should be a token. No part of it is repeated: some of it may be secret.
+/// A mistake in a token. Its texts do not repeat the token, because parts of it may be secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flaw {
     pub(crate) why: &'static str,
@@ -11,66 +11,67 @@ pub(crate) struct Flaw {
 }
 
 impl Flaw {
-    /// What the user may do about it.
+    /// Returns what the user can do about it.
     pub(crate) fn hint(self) -> String {
         format!("{}; a token looks like `MLY|<digits>|<letters and digits>`", self.fix)
     }
 }
 
-const MAKE_ONE: &str = "make one at https://www.mapillary.com/dashboard/developers";
+const MAKE_ONE: &str = "create one at https://www.mapillary.com/dashboard/developers";
 const COPY_AGAIN: &str =
-    "copy the client token anew from https://www.mapillary.com/dashboard/developers, whole and once";
-const QUOTE_IT: &str =
-    "a shell takes a bare `|` for a pipe: write export MAPILLARY_TOKEN='MLY|…|…', in single quotes";
-const TOKEN_ALONE: &str = "give the token alone";
+    "copy the complete client token again from https://www.mapillary.com/dashboard/developers";
+const QUOTE_IT: &str = "a shell reads an unquoted `|` as a pipe: put the token in single quotes, as in `export MAPILLARY_TOKEN='MLY|…|…'`";
+const TOKEN_ALONE: &str = "pass only the token";
 
-/// What is certainly wrong with a text, without white space around it, as a token.
+/// Returns the mistake in a text without surrounding white space, if there is a known one.
 pub(crate) fn flaw(text: &str) -> Option<Flaw> {
     let flaw = |why, fix| Some(Flaw { why, fix });
-    let begins = |head: &str| text.get(..head.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(head));
+    let starts_with =
+        |head: &str| text.get(..head.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(head));
     if text.is_empty() {
         return flaw("it is empty", MAKE_ONE);
     }
     if ["bearer", "oauth", "authorization"].iter().any(|word| {
-        begins(word) && text[word.len()..].starts_with(|c: char| c.is_whitespace() || c == ':' || c == '%')
+        starts_with(word)
+            && text[word.len()..].starts_with(|c: char| c.is_whitespace() || c == ':' || c == '%')
     }) {
         return flaw(
-            "it begins with the name of a header or of its scheme, such as `Bearer` or `OAuth`",
+            "it starts with a header name or an authentication scheme, such as `Bearer` or `OAuth`",
             TOKEN_ALONE,
         );
     }
     if is_assignment(text) {
-        return flaw("it has the name of a variable or a parameter in front of it", TOKEN_ALONE);
+        return flaw("it starts with the name of a variable or a parameter", TOKEN_ALONE);
     }
     if text.starts_with(is_quote) || text.ends_with(is_quote) {
         return flaw(
-            "the quotes around it have become part of it",
-            "take them away: a file, an `.env` of Docker and `set` of Windows keep quotes as they are",
+            "it includes the quotes around it",
+            "remove the quotes: text files, Docker `.env` files and `set` on Windows do not remove them",
         );
     }
     if text.starts_with(['$', '<', '{']) {
-        return flaw("it is the name of a variable or a placeholder", "put the token itself in its place");
+        return flaw("it is the name of a variable or a placeholder", "replace it with the token");
     }
     if text.contains("://") {
         return flaw("it is a URL", TOKEN_ALONE);
     }
     if text.contains(['\n', '\r']) {
-        return flaw("there is a line break inside it", COPY_AGAIN);
+        return flaw("it contains a line break", COPY_AGAIN);
     }
     if text.contains(char::is_whitespace) {
-        return flaw("there is white space inside it", COPY_AGAIN);
+        return flaw("it contains white space", COPY_AGAIN);
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return flaw("it has characters that no token has", COPY_AGAIN);
+        return flaw("it contains characters that are not allowed in a token", COPY_AGAIN);
     }
     if text.contains("\\|") {
         return flaw(
-            "there are backslashes before its `|`",
-            "take them away; in a shell write single quotes around the token instead",
+            "it contains backslashes before `|`",
+            "remove the backslashes; in a shell, put the token in single quotes instead",
         );
     }
-    if begins("MLY%7C") || begins("MLY%257C") {
-        return flaw("it is percent-encoded", "write `|` for each `%7C` in it");
+    if starts_with("MLY%7C") || starts_with("MLY%257C") {
+        return flaw("it is percent-encoded", "replace each `%7C` in it with `|`");
     }
     let mut parts = text.split('|');
     if parts.next() != Some("MLY") {
@@ -78,15 +79,17 @@ pub(crate) fn flaw(text: &str) -> Option<Flaw> {
     }
     match (parts.next(), parts.next(), parts.next()) {
         (None | Some(""), ..) | (_, None | Some(""), _) => flaw("it is cut off at a `|`", QUOTE_IT),
-        (_, _, Some(_)) => flaw("it has more than two `|`: two tokens, or one twice", COPY_AGAIN),
+        (_, _, Some(_)) => {
+            flaw("it contains more than two `|`; it may be two tokens, or one token pasted twice", COPY_AGAIN)
+        }
         (Some(app), ..) if !app.bytes().all(|byte| byte.is_ascii_digit()) => {
-            flaw("between its two `|` is something else than digits", COPY_AGAIN)
+            flaw("the part between its two `|` is not a number", COPY_AGAIN)
         }
         _ => None,
     }
 }
 
-/// Whether a token is of the form that the dashboard shows: `MLY`, the number of the application, 32 hexadecimal digits.
+/// Whether a token has the form that the dashboard shows: `MLY`, the number of the application, 32 hexadecimal digits.
 pub(crate) fn is_usual(token: &str) -> bool {
     let mut parts = token.split('|');
     let (head, app, secret) = (parts.next(), parts.next(), parts.next());
@@ -99,11 +102,11 @@ pub(crate) fn is_usual(token: &str) -> bool {
         && parts.next().is_none()
 }
 
-/// A line such as `export MAPILLARY_TOKEN=…` or `access_token=…`.
+/// Whether a text is an assignment such as `export MAPILLARY_TOKEN=…` or `access_token=…`.
 fn is_assignment(text: &str) -> bool {
     let Some((name, _)) = text.split_once(['=', ':']) else { return false };
     let name = name.trim().trim_start_matches("export ").trim_matches(is_quote).to_ascii_lowercase();
-    // A secret may have a `=` in it, so only what is known to be a name counts as one.
+    // A secret may contain `=`, so only the known names count.
     name.ends_with("token") && name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_-?&".contains(&byte))
 }
 
@@ -118,7 +121,7 @@ mod tests {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn each_damaged_form_is_named_without_a_part_of_the_token() {
+    fn each_mistake_is_described_without_any_part_of_the_token() {
         let good = format!("MLY|1234567890123456|{SECRET}");
         for (text, why) in [
             (String::new(), "empty"),
@@ -136,7 +139,7 @@ mod tests {
             ("MLY|1234567890123456|".to_owned(), "cut off"),
             (format!("MLY||{SECRET}"), "cut off"),
             (format!("{good}{good}"), "more than two"),
-            (format!("MLY|my-app|{SECRET}"), "digits"),
+            (format!("MLY|my-app|{SECRET}"), "not a number"),
             (format!("Bearer {good}"), "header"),
             (format!("oauth {good}"), "header"),
             (format!("Authorization: OAuth {good}"), "header"),
@@ -152,13 +155,13 @@ mod tests {
         ] {
             let flaw = flaw(&text).unwrap_or_else(|| panic!("accepted: {text}"));
             assert!(flaw.why.contains(why), "{text}: {}", flaw.why);
-            let said = format!("{}{}", flaw.why, flaw.hint());
-            assert!(!said.contains("0123456789") && !said.contains("1234567890123456"), "{said}");
+            let message = format!("{}{}", flaw.why, flaw.hint());
+            assert!(!message.contains("0123456789") && !message.contains("1234567890123456"), "{message}");
         }
     }
 
     #[test]
-    fn forms_that_may_be_tokens_are_sent() {
+    fn texts_that_may_be_tokens_are_accepted() {
         let usual = format!("MLY|1234567890123456|{SECRET}");
         for text in [
             usual.as_str(),

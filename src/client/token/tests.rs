@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Each byte of a text percent-encoded, if `chosen` says so for its place.
+/// Percent-encodes the bytes at the chosen positions.
 fn encoded(text: &str, chosen: impl Fn(usize) -> bool) -> String {
     let one = |(at, byte): (usize, u8)| {
         if chosen(at) { format!("%{byte:02X}") } else { char::from(byte).to_string() }
@@ -10,7 +10,7 @@ fn encoded(text: &str, chosen: impl Fn(usize) -> bool) -> String {
     text.bytes().enumerate().map(one).collect()
 }
 
-/// Each character of a text as a JSON escape, if `chosen` says so for its place.
+/// Writes the characters at the chosen positions as JSON escapes.
 fn json_escaped(text: &str, chosen: impl Fn(usize) -> bool) -> String {
     let one = |(at, c): (usize, char)| match c {
         _ if chosen(at) => format!("\\u{:04x}", u32::from(c)),
@@ -24,9 +24,9 @@ proptest::proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_answer_keeps_the_token_in_any_form(
+    fn no_response_keeps_the_token_in_any_form(
         text in prop_oneof!["MLY\\|[0-9]{16}\\|[0-9a-f]{32}", "[!-~]{16,40}", "[!-~]{8,12}", "[0-9]{16}"]
-            .prop_filter("refused for its form", |text| Token::new(text).is_ok()),
+            .prop_filter("rejected for its form", |text| Token::new(text).is_ok()),
         (once, twice, hidden) in (any::<u64>(), any::<u64>(), any::<u64>()),
         levels in 0..3_u8,
         around in "[a-z\u{e9}%=/ ]{0,8}",
@@ -37,29 +37,29 @@ proptest::proptest! {
         if levels > 0 { form = encoded(&form, bit(once)); }
         if levels > 1 { form = encoded(&form, bit(twice)); }
         let echo = format!("{around}{form}{around}{form}");
-        // A percent sign before it may make another text of it.
+        // A percent sign before the token may form an escape with its first characters.
         if token.is_in(echo.as_bytes()) {
-            let clean = token.cut(&echo);
+            let clean = token.redact(&echo);
             prop_assert!(!token.is_in(clean.as_bytes()), "{clean}");
             prop_assert!(clean.contains(MASK));
         } else {
             prop_assert!(around.contains('%') || text.contains('%'), "{echo}");
         }
         let json = format!(r#"{{"a{0}":["{0}",{{"b":1.5,"c":"{0}"}}]}}"#, json_escaped(&echo, bit(hidden)));
-        let cut = token.cut_answer(json.clone().into()).expect("small enough");
+        let cut = token.redact_response(json.clone().into()).expect("small enough");
         let Json::Object(cut) = serde_json::from_slice(&cut).expect("JSON") else { panic!("{json}") };
         for (name, value) in cut {
-            prop_assert!(!token.is_in(name.as_bytes()) && !token.is_in(unescaped(value.to_string().as_bytes()).as_slice()));
+            prop_assert!(!token.is_in(name.as_bytes()) && !token.is_in(unescape_json(value.to_string().as_bytes()).as_slice()));
         }
         let tile = [b"\x1a", text.as_bytes(), b"\xff", text.as_bytes()].concat();
-        let clean = token.cut_tile(tile.clone().into());
+        let clean = token.redact_tile(tile.clone().into());
         prop_assert_eq!(clean.len(), tile.len());
         prop_assert!(!token.is_in(&clean));
     }
 }
 
 #[test]
-fn a_secret_is_found_wherever_it_hides_in_a_large_answer() {
+fn the_secret_is_found_at_any_position_of_a_large_response() {
     let secret = "0123456789abcdef";
     let token = Token::new(&format!("MLY|1234567890123456|{secret}")).expect("a token");
     let noise = "https://x/?a=%3D%2F%30%39%41%25&bc=".repeat(500);
@@ -67,7 +67,7 @@ fn a_secret_is_found_wherever_it_hides_in_a_large_answer() {
     let twice = |text: &str| encoded(&encoded(text, |_| true), |_| true);
     let last = format!("{}%2566", &secret[..15]);
     for form in [secret, &encoded(secret, |_| true), &twice(secret), &last, &encoded(secret, |at| at == 7)] {
-        // Between two escapes, so that none swallows what comes behind it.
+        // The cuts are between two escapes, so no escape takes in the characters after it.
         for cut in [0, 5, 3411, noise.len()] {
             let text = format!("{}{form}{}", &noise[..cut], &noise[cut..]);
             assert!(token.is_in(text.as_bytes()), "{form} at {cut}");
@@ -76,16 +76,16 @@ fn a_secret_is_found_wherever_it_hides_in_a_large_answer() {
 }
 
 #[test]
-fn an_answer_without_the_token_stays_as_it_is() {
+fn a_response_without_the_token_is_unchanged() {
     let text = format!("MLY|1234567890123456|{}", "0123456789abcdef".repeat(2));
     let token = Token::new(&text).expect("a token");
     for body in [r#"{ "a":"\u00e9%41%2541", "b":1.50 }"#, "<html>%zz%", ""] {
-        assert_eq!(token.cut_answer(Bytes::from(body)).expect("fine"), body);
+        assert_eq!(token.redact_response(Bytes::from(body)).expect("fine"), body);
     }
-    assert_eq!(token.cut(&format!("see {text}!")), "see [token]!");
-    assert!(token.cut_answer(format!("{}{}", token.0, "x".repeat(5 << 20)).into()).is_err());
+    assert_eq!(token.redact(&format!("see {text}!")), "see [token]!");
+    assert!(token.redact_response(format!("{}{}", token.0, "x".repeat(5 << 20)).into()).is_err());
     let short = Token::new("ab").expect("a token");
-    assert_eq!(short.cut("cabin"), "cabin", "what is no secret is not looked for");
+    assert_eq!(short.redact("cabin"), "cabin", "a short text is not searched for");
 }
 
 #[test]

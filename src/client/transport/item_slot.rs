@@ -1,42 +1,29 @@
-//! A place among the items that have not failed yet.
+//! A slot among the items in flight.
 //!
-//! Steps start as many items as the client may have requests under way. An item that fails waits for its next attempt,
-//! and meanwhile its place goes to another: bad items take no places of good ones.
+//! A step starts as many items as the client may have requests in flight. An item that fails waits for its retry; in the
+//! meantime its slot goes to another item, so that failing items do not hold up good ones.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::client::handle::Client;
+use crate::sync::lock;
 
 /// Held by an item until its first failure or its end.
-pub(crate) struct Place(Mutex<Option<OwnedSemaphorePermit>>);
+pub(crate) struct ItemSlot(Mutex<Option<OwnedSemaphorePermit>>);
 
-impl Place {
-    fn give_back(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+impl ItemSlot {
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Mutex::new(Some(permit)))
     }
 
-    fn is_given_back(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-}
-
-impl Client {
-    /// The same client for the requests of one item, which holds a place until one of them fails.
-    pub(crate) fn with_place(&self, place: OwnedSemaphorePermit) -> Self {
-        Self { 2: Some(Arc::new(Place(Mutex::new(Some(place))))), ..self.clone() }
+    /// Gives the slot to another item, because a request of this item failed.
+    pub(crate) fn release(&self) {
+        *lock(&self.0) = None;
     }
 
-    /// Takes note that a request for the item failed.
-    pub(crate) fn give_place_back(&self) {
-        if let Some(place) = &self.2 {
-            place.give_back();
-        }
-    }
-
-    /// Whether a request for this item failed before.
-    pub(crate) fn has_failed_before(&self) -> bool {
-        self.2.as_ref().is_some_and(|place| place.is_given_back())
+    /// Whether a request of this item failed before.
+    pub(crate) fn is_released(&self) -> bool {
+        lock(&self.0).is_none()
     }
 }

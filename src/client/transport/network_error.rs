@@ -1,4 +1,4 @@
-//! What a failure below HTTP means: an outage, which passes, or something that waiting can't fix.
+//! Failures below HTTP: temporary ones, and those that waiting does not fix.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,53 +6,53 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-use crate::client::transport::proxy;
-use crate::client::transport::tls::NoRoots;
+use super::proxy;
+use super::tls::NoRoots;
 use crate::error::{Error, ErrorKind};
 
-/// Why no answer came.
+/// Why there was no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// A connection broke, or an answer took too long.
+pub(crate) enum NetworkFault {
+    /// The connection broke, or the response took too long.
     Broken,
-    /// No connection came about: refused, no route, no name server.
+    /// The connection failed: refused, no route, no name server.
     NoConnection,
-    /// The name server says that there is no such host.
+    /// The name server does not know the host.
     NoSuchHost,
-    /// The certificate of the host is not trusted, or not valid.
-    Certificate(Distrust),
-    /// Both sides have no version or method of TLS in common, or one does not speak TLS at all.
+    /// The certificate of the host is not trusted or not valid.
+    Certificate(CertificateFault),
+    /// The two sides have no version or cipher of TLS in common, or the host does not use TLS.
     TlsMismatch,
-    /// Nobody is trusted, since there is no certificate of any authority.
+    /// No certificates of authorities were found on this machine.
     NoRoots,
-    /// The proxy wants to know who asks.
+    /// The proxy requires authentication.
     ProxyAuth,
-    /// This process may open no further file or socket.
+    /// The process has too many open files and sockets.
     TooManyFiles,
-    /// The host redirects to where nothing is asked.
+    /// A redirect was refused.
     Redirect,
 }
 
-/// What is wrong with a certificate.
+/// Why a certificate is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Distrust {
+pub(crate) enum CertificateFault {
     Issuer,
     Time,
     Name,
     Other,
 }
 
-impl Fault {
-    /// Looks through an error and its causes.
-    pub(crate) fn of(error: &(dyn StdError + 'static)) -> Self {
+impl NetworkFault {
+    /// Finds the fault in an error and its causes.
+    pub(crate) fn from_error(error: &(dyn StdError + 'static)) -> Self {
         let (mut next, mut connecting) = (Some(error), false);
         while let Some(cause) = next {
-            if let Some(fault) = in_cause(cause) {
+            if let Some(fault) = from_cause(cause) {
                 return fault;
             }
             connecting |= cause.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
             next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-                // Its `source` would pass over the error that it holds.
+                // `source` would skip the inner error.
                 Some(held) => Some(held),
                 None => cause.source(),
             };
@@ -60,47 +60,47 @@ impl Fault {
         if connecting { Self::NoConnection } else { Self::Broken }
     }
 
-    /// Of an error that the client made; none if no failure below HTTP is behind it.
-    pub(crate) fn behind(error: &Error) -> Option<Self> {
+    /// Finds the fault behind an error of the client; `None` if the failure was not below HTTP.
+    pub(crate) fn find(error: &Error) -> Option<Self> {
         let cause = StdError::source(error)?;
-        cause.downcast_ref::<reqwest::Error>().map(|error| Self::of(error))
+        cause.downcast_ref::<reqwest::Error>().map(|error| Self::from_error(error))
     }
 
-    /// What the user may do about it.
+    /// Returns what the user can do about it.
     pub(crate) fn hint(self) -> Option<String> {
         Some(match self {
             Self::Broken | Self::Redirect => return None,
-            Self::NoConnection => through_proxy("check the network and the URL of the host"),
-            Self::NoSuchHost => through_proxy(
-                "check the name of the host, and the network; a network with a proxy needs it in HTTPS_PROXY",
+            Self::NoConnection => hint_with_proxy("check the network connection and the URL of the host"),
+            Self::NoSuchHost => hint_with_proxy(
+                "check the host name and the network connection; if the network has a proxy, set HTTPS_PROXY",
             ),
-            Self::Certificate(Distrust::Issuer) => trust_hint().to_owned(),
-            Self::Certificate(Distrust::Time) => {
-                "check the date of this machine; if it is right, the owner of the host must renew the certificate".to_owned()
+            Self::Certificate(CertificateFault::Issuer) => trust_hint().to_owned(),
+            Self::Certificate(CertificateFault::Time) => {
+                "check the date of this machine; if it is right, the certificate of the host has expired and its owner must renew it".to_owned()
             }
-            Self::Certificate(Distrust::Name) => {
-                "check the URL of the host: its certificate is for another name; a login page of the network may also answer in its place".to_owned()
+            Self::Certificate(CertificateFault::Name) => {
+                "check the URL of the host: its certificate is for another name; the login page of a network can cause this too".to_owned()
             }
-            Self::Certificate(Distrust::Other) => {
-                "the host, or a proxy before it, shows a certificate that can't be used".to_owned()
+            Self::Certificate(CertificateFault::Other) => {
+                "the host, or a proxy in front of it, has an invalid certificate".to_owned()
             }
             Self::TlsMismatch => {
-                "the host, or a proxy before it, must speak TLS 1.2 or 1.3 at that port; check whether its URL begins with `http:`".to_owned()
+                "the host, or a proxy in front of it, must support TLS 1.2 or 1.3 on this port; check whether its URL begins with `http:`".to_owned()
             }
             Self::NoRoots => NoRoots::hint(),
             Self::ProxyAuth => format!(
-                "the proxy wants a name and a password: set {} to `http://NAME:PASSWORD@HOST:PORT`, percent-encoded where they have other characters than letters and digits",
+                "the proxy requires authentication: set {} to `http://NAME:PASSWORD@HOST:PORT`, with special characters percent-encoded",
                 proxy::variables_set().first().copied().unwrap_or("HTTPS_PROXY")
             ),
             Self::TooManyFiles => {
-                "raise the limit with `ulimit -n 4096`, or say a lower `--concurrency`".to_owned()
+                "raise the limit with `ulimit -n 4096`, or pass a lower `--concurrency`".to_owned()
             }
         })
     }
 }
 
-/// Names the proxy variables that are set, for a dead proxy looks like a dead host.
-fn through_proxy(check: &str) -> String {
+/// Adds the proxy variables that are set to a hint, because a dead proxy looks like a dead host.
+fn hint_with_proxy(check: &str) -> String {
     match proxy::variables_set() {
         set if set.is_empty() => check.to_owned(),
         set => format!("{check}, and the proxy in {}", set.join(", ")),
@@ -109,38 +109,45 @@ fn through_proxy(check: &str) -> String {
 
 fn trust_hint() -> &'static str {
     if cfg!(any(windows, target_vendor = "apple")) {
-        "if a proxy of your organization stands between, add its certificate to those that the system trusts"
+        "if a proxy of your organization intercepts TLS, add its certificate to the trusted certificates of the system"
     } else {
-        "if a proxy or mirror of your organization signs certificates, set SSL_CERT_FILE to a PEM file with the certificate of its authority, beside those of all others that are to be trusted"
+        "if your organization has its own certificate authority, set SSL_CERT_FILE to a PEM file with the certificate of that authority and all others to trust"
     }
 }
 
-fn in_cause(cause: &(dyn StdError + 'static)) -> Option<Fault> {
+fn from_cause(cause: &(dyn StdError + 'static)) -> Option<NetworkFault> {
     if cause.is::<RedirectRefused>() {
-        return Some(Fault::Redirect);
+        return Some(NetworkFault::Redirect);
     }
     if let Some(error) = cause.downcast_ref::<TlsError>() {
-        return in_tls(error);
+        return from_tls(error);
     }
     if let Some(error) = cause.downcast_ref::<io::Error>()
-        && let Some(fault) = in_io(error)
+        && let Some(fault) = from_io(error)
     {
         return Some(fault);
     }
-    // The types of these errors are not public; their words are all that there is.
+    // The types of these errors are private, so only the text identifies them.
     let text = cause.to_string();
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["proxy authorization required", "credentials not accepted", "support user/pass authentication"])
-    {
-        return Some(Fault::ProxyAuth);
+    let contains_any = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if contains_any(&[
+        "proxy authorization required",
+        "credentials not accepted",
+        "support user/pass authentication",
+    ]) {
+        return Some(NetworkFault::ProxyAuth);
     }
-    if says(&["failed to lookup address information"]) {
-        return Some(if says(&NO_SUCH_HOST) { Fault::NoSuchHost } else { Fault::NoConnection });
+    if contains_any(&["failed to lookup address information"]) {
+        return Some(if contains_any(&NO_SUCH_HOST) {
+            NetworkFault::NoSuchHost
+        } else {
+            NetworkFault::NoConnection
+        });
     }
     None
 }
 
-/// How the resolvers of glibc, musl, macOS and the BSDs say that a name does not exist.
+/// The messages of glibc, musl, macOS and the BSDs for a name that does not exist.
 const NO_SUCH_HOST: [&str; 5] = [
     "Name or service not known",
     "No address associated with hostname",
@@ -149,20 +156,20 @@ const NO_SUCH_HOST: [&str; 5] = [
     "nodename nor servname provided",
 ];
 
-fn in_io(error: &io::Error) -> Option<Fault> {
+fn from_io(error: &io::Error) -> Option<NetworkFault> {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
         let code = error.raw_os_error();
         if [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error())) {
-            return Some(Fault::TooManyFiles);
+            return Some(NetworkFault::TooManyFiles);
         }
     }
     #[cfg(windows)]
     match error.raw_os_error() {
         // WSAEMFILE, WSAHOST_NOT_FOUND, WSANO_DATA.
-        Some(10024) => return Some(Fault::TooManyFiles),
-        Some(11001 | 11004) => return Some(Fault::NoSuchHost),
+        Some(10024) => return Some(NetworkFault::TooManyFiles),
+        Some(11001 | 11004) => return Some(NetworkFault::NoSuchHost),
         _ => {}
     }
     match error.kind() {
@@ -170,27 +177,27 @@ fn in_io(error: &io::Error) -> Option<Fault> {
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
-        | io::ErrorKind::AddrNotAvailable => Some(Fault::NoConnection),
+        | io::ErrorKind::AddrNotAvailable => Some(NetworkFault::NoConnection),
         _ => None,
     }
 }
 
-fn in_tls(error: &TlsError) -> Option<Fault> {
+fn from_tls(error: &TlsError) -> Option<NetworkFault> {
     use AlertDescription as Alert;
     use CertificateError as Bad;
     Some(match error {
-        TlsError::InvalidCertificate(bad) => Fault::Certificate(match bad {
-            Bad::UnknownIssuer => Distrust::Issuer,
+        TlsError::InvalidCertificate(bad) => NetworkFault::Certificate(match bad {
+            Bad::UnknownIssuer => CertificateFault::Issuer,
             Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-                Distrust::Time
+                CertificateFault::Time
             }
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Distrust::Name,
-            // The verifiers of other systems have words of their own for an authority that they do not know.
-            Bad::Other(_) => Distrust::Issuer,
-            _ => Distrust::Other,
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => CertificateFault::Name,
+            // Verifiers of other systems report an unknown authority in this way.
+            Bad::Other(_) => CertificateFault::Issuer,
+            _ => CertificateFault::Other,
         }),
-        TlsError::Other(other) if other.0.is::<NoRoots>() => Fault::NoRoots,
-        TlsError::PeerIncompatible(_) | TlsError::InvalidMessage(_) => Fault::TlsMismatch,
+        TlsError::Other(other) if other.0.is::<NoRoots>() => NetworkFault::NoRoots,
+        TlsError::PeerIncompatible(_) | TlsError::InvalidMessage(_) => NetworkFault::TlsMismatch,
         TlsError::AlertReceived(
             Alert::ProtocolVersion
             | Alert::HandshakeFailure
@@ -198,12 +205,12 @@ fn in_tls(error: &TlsError) -> Option<Fault> {
             | Alert::CertificateRequired
             | Alert::AccessDenied
             | Alert::UnrecognisedName,
-        ) => Fault::TlsMismatch,
+        ) => NetworkFault::TlsMismatch,
         _ => return None,
     })
 }
 
-/// A redirect that is not followed.
+/// A redirect that was refused, as an error of the redirect policy.
 #[derive(Debug)]
 pub(crate) struct RedirectRefused {
     pub(crate) why: String,
@@ -218,20 +225,30 @@ impl fmt::Display for RedirectRefused {
 
 impl StdError for RedirectRefused {}
 
-/// A failure below HTTP; the URL is cut off, for a tile's holds the token.
-pub(crate) fn network(error: reqwest::Error) -> Error {
+/// Converts a failure below HTTP. The URL is removed, because the URL of a tile contains the token.
+pub(crate) fn network_error(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if let Some(refused) = redirect_refused(&error) {
-        let not = Error::new(ErrorKind::Rejected, "").with_source(refused.why.clone());
+        let rejected = Error::new(ErrorKind::Rejected, "").with_source(refused.why.clone());
         return match &refused.hint {
-            Some(hint) => not.with_hint(hint.clone()),
-            None => not,
+            Some(hint) => rejected.with_hint(hint.clone()),
+            None => rejected,
         };
     }
     let kind = if error.is_builder() { ErrorKind::Rejected } else { ErrorKind::Unavailable };
-    let hint = Fault::of(&error).hint();
+    let hint = NetworkFault::from_error(&error).hint();
     let error = Error::new(kind, "").with_source(error);
     match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// Returns the error of a proxy that answered with status 407.
+pub(crate) fn proxy_auth_required() -> Error {
+    let error =
+        Error::new(ErrorKind::Unreachable, "").with_source("status 407: the proxy requires authentication");
+    match NetworkFault::ProxyAuth.hint() {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
@@ -254,60 +271,63 @@ mod tests {
 
     use super::*;
 
-    fn wrapped(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Fault {
-        // As a connector gives it on: an error within an error of the operating system's kind.
-        Fault::of(&io::Error::other(io::Error::other(error)))
+    fn wrapped(error: impl Into<Box<dyn StdError + Send + Sync>>) -> NetworkFault {
+        // As a connector returns it: inside two I/O errors.
+        NetworkFault::from_error(&io::Error::other(io::Error::other(error)))
     }
 
     #[test]
-    fn causes_are_found_however_deep_they_lie() {
+    fn the_fault_is_found_at_any_depth_of_the_causes() {
         let tls = |error: TlsError| wrapped(error);
         assert_eq!(
             tls(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)),
-            Fault::Certificate(Distrust::Issuer)
+            NetworkFault::Certificate(CertificateFault::Issuer)
         );
         assert_eq!(
             tls(TlsError::InvalidCertificate(CertificateError::Expired)),
-            Fault::Certificate(Distrust::Time)
+            NetworkFault::Certificate(CertificateFault::Time)
         );
         assert_eq!(
             tls(TlsError::InvalidCertificate(CertificateError::NotValidForName)),
-            Fault::Certificate(Distrust::Name)
+            NetworkFault::Certificate(CertificateFault::Name)
         );
-        assert_eq!(tls(TlsError::AlertReceived(AlertDescription::ProtocolVersion)), Fault::TlsMismatch);
-        assert_eq!(tls(TlsError::AlertReceived(AlertDescription::InternalError)), Fault::Broken);
-        assert_eq!(tls(TlsError::Other(rustls::OtherError(Arc::new(NoRoots)))), Fault::NoRoots);
+        assert_eq!(
+            tls(TlsError::AlertReceived(AlertDescription::ProtocolVersion)),
+            NetworkFault::TlsMismatch
+        );
+        assert_eq!(tls(TlsError::AlertReceived(AlertDescription::InternalError)), NetworkFault::Broken);
+        assert_eq!(tls(TlsError::Other(rustls::OtherError(Arc::new(NoRoots)))), NetworkFault::NoRoots);
         for (text, fault) in [
-            ("failed to lookup address information: Name or service not known", Fault::NoSuchHost),
+            ("failed to lookup address information: Name or service not known", NetworkFault::NoSuchHost),
             (
                 "failed to lookup address information: Temporary failure in name resolution",
-                Fault::NoConnection,
+                NetworkFault::NoConnection,
             ),
-            ("tunnel error: proxy authorization required", Fault::ProxyAuth),
-            ("SOCKS error: credentials not accepted", Fault::ProxyAuth),
-            ("connection closed before message completed", Fault::Broken),
+            ("tunnel error: proxy authorization required", NetworkFault::ProxyAuth),
+            ("SOCKS error: credentials not accepted", NetworkFault::ProxyAuth),
+            ("connection closed before message completed", NetworkFault::Broken),
         ] {
             assert_eq!(wrapped(text), fault, "{text}");
         }
-        assert_eq!(wrapped(io::Error::from(io::ErrorKind::ConnectionRefused)), Fault::NoConnection);
-        assert_eq!(wrapped(io::Error::from(io::ErrorKind::ConnectionReset)), Fault::Broken);
+        assert_eq!(wrapped(io::Error::from(io::ErrorKind::ConnectionRefused)), NetworkFault::NoConnection);
+        assert_eq!(wrapped(io::Error::from(io::ErrorKind::ConnectionReset)), NetworkFault::Broken);
         #[cfg(unix)]
-        assert_eq!(wrapped(io::Error::from(rustix::io::Errno::MFILE)), Fault::TooManyFiles);
+        assert_eq!(wrapped(io::Error::from(rustix::io::Errno::MFILE)), NetworkFault::TooManyFiles);
     }
 
     #[test]
-    fn what_waiting_cannot_fix_has_a_hint() {
+    fn faults_that_do_not_pass_have_a_hint() {
         for fault in [
-            Fault::NoConnection,
-            Fault::NoSuchHost,
-            Fault::Certificate(Distrust::Issuer),
-            Fault::Certificate(Distrust::Time),
-            Fault::Certificate(Distrust::Name),
-            Fault::Certificate(Distrust::Other),
-            Fault::TlsMismatch,
-            Fault::NoRoots,
-            Fault::ProxyAuth,
-            Fault::TooManyFiles,
+            NetworkFault::NoConnection,
+            NetworkFault::NoSuchHost,
+            NetworkFault::Certificate(CertificateFault::Issuer),
+            NetworkFault::Certificate(CertificateFault::Time),
+            NetworkFault::Certificate(CertificateFault::Name),
+            NetworkFault::Certificate(CertificateFault::Other),
+            NetworkFault::TlsMismatch,
+            NetworkFault::NoRoots,
+            NetworkFault::ProxyAuth,
+            NetworkFault::TooManyFiles,
         ] {
             assert!(fault.hint().is_some_and(|hint| !hint.is_empty()), "{fault:?}");
         }

@@ -1,5 +1,4 @@
-//! The proxies that the environment names: checked before the first request, since one that can't be used would
-//! otherwise be passed over without a word.
+//! Checks the proxies in the environment before the first request. The HTTP client would ignore an invalid one silently.
 
 use std::env;
 
@@ -7,55 +6,55 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The variables, as pairs of spellings of which the first that is set counts.
+/// The variables, each in two spellings. The first one that is set counts.
 const VARIABLES: [[&str; 2]; 3] =
     [["HTTPS_PROXY", "https_proxy"], ["HTTP_PROXY", "http_proxy"], ["ALL_PROXY", "all_proxy"]];
 
-/// What may stand before `://` in them.
+/// The supported schemes.
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 
-/// Refuses a variable that names no proxy of a kind that can be used. Its value is not repeated: it may hold a password.
+/// Returns an error if a variable has an invalid proxy. The message does not repeat the value, which may contain a
+/// password.
 pub(crate) fn check_environment() -> Result<()> {
-    for (name, value) in set() {
-        flaw(&value).map_or(Ok(()), |why| {
-            Err(Error::new(ErrorKind::Usage, "use the proxy")
+    for (name, value) in variables() {
+        if let Some(why) = flaw(&value) {
+            return Err(Error::new(ErrorKind::Usage, "use the proxy")
                 .with_subject(name)
                 .with_source(why)
-                .with_hint(format!("write {name}=http://host:port, https:, socks5: or socks5h:, or unset it; NO_PROXY lists hosts that are asked directly")))
-        })?;
+                .with_hint(format!("set {name} to http://HOST:PORT (or https:, socks5:, socks5h:), or unset it; hosts in NO_PROXY are requested directly")));
+        }
     }
     Ok(())
 }
 
-/// The names of the variables that are set.
+/// Returns the names of the variables that are set.
 pub(crate) fn variables_set() -> Vec<&'static str> {
-    set().map(|(name, _)| name).collect()
+    variables().map(|(name, _)| name).collect()
 }
 
-fn set() -> impl Iterator<Item = (&'static str, String)> {
-    // A web server sets this for a program that it runs, and HTTP_PROXY may then come from a stranger's header.
+/// Returns the variables that are set, with their values.
+fn variables() -> impl Iterator<Item = (&'static str, String)> {
+    // A web server sets this for a CGI program, and then HTTP_PROXY may come from a header of the request.
     let is_cgi = env::var_os("REQUEST_METHOD").is_some();
     let value = |name: &&'static str| Some((*name, env::var_os(name)?.to_string_lossy().into_owned()));
     let first = move |pair: &[&'static str; 2]| pair.iter().find_map(value);
     VARIABLES.iter().filter_map(first).filter(move |(_, value)| !is_cgi && !value.is_empty())
 }
 
-/// Why a value names no proxy.
+/// Returns why a value is not a valid proxy.
 fn flaw(value: &str) -> Option<&'static str> {
     if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Some("it has spaces or characters that no URL has");
+        return Some("it contains spaces or characters that are not allowed in a URL");
     }
     let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
     if !SCHEMES.contains(&scheme) {
         return Some("proxies of this kind are not supported");
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    // Behind a scheme that has rules of its own no host would be looked at.
+    // The URL parser checks the host only for schemes that it knows.
     match Url::parse(&format!("http://{authority}/")) {
         Ok(url) if url.host_str().is_some() && authority.matches('@').count() <= 1 => None,
-        _ => Some(
-            "it does not name a host, or has characters in its name or password that must be percent-encoded",
-        ),
+        _ => Some("it has no host, or characters in its user name or password that must be percent-encoded"),
     }
 }
 
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_are_told_from_what_is_none() {
+    fn valid_and_invalid_proxies() {
         for good in [
             "http://proxy.example:3128",
             "https://proxy.example",

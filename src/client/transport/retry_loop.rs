@@ -1,84 +1,93 @@
-//! The attempts of one request: rate limit, admission, sending, judgement, back-off.
+//! The attempts of one request: rate limit, permit, attempt, report, backoff.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::client::class::Class;
-use crate::client::handle::{Client, host_of};
-use crate::client::transport::concurrency::{Outcome, Priority};
-use crate::client::transport::retry::Patience;
-use crate::client::transport::send::{Answer, Ask};
+use super::body::ResponseBody;
+use super::concurrency::outcome::{Outcome, Priority};
+use super::core::Transport;
+use super::item_slot::ItemSlot;
+use super::request::{ApiRequest, host_of};
+use super::retry::RetryOverride;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::Event;
+use crate::observe::{Class, Event};
 
-impl Client {
-    /// Sends a request until it succeeds or is not worth another attempt.
-    pub(crate) async fn attempts<T, R, F>(&self, ask: Ask, patience: Patience, mut read: R) -> Result<T>
+impl Transport {
+    /// Repeats attempts until one succeeds or a retry is useless.
+    pub(crate) async fn retry_loop<T, R, F>(
+        self: &Arc<Self>,
+        request: ApiRequest,
+        retry: RetryOverride,
+        item: Option<Arc<ItemSlot>>,
+        mut read: R,
+    ) -> Result<T>
     where
-        R: FnMut(Answer) -> F,
+        R: FnMut(ResponseBody) -> F,
         F: Future<Output = Result<T>>,
     {
-        let (class, started) = (ask.class, Instant::now());
-        let (lane, gate, host) = (self.lane(class), &self.0.gate, host_of(class));
-        // Waiting out a limit must not use up the patience with a failing server.
-        let (mut throttled, mut failed) = (0, 0);
-        for made in 1.. {
-            if let Some(error) = self.blocked(&ask) {
+        let (class, started) = (request.class, Instant::now());
+        let (limiter, concurrency, host) = (self.rate_limiter(class), &self.concurrency, host_of(class));
+        // Waiting for a rate limit must not use up the attempts for a failing server.
+        let (mut rate_limited, mut failed) = (0, 0);
+        for attempt in 1.. {
+            if let Some(error) = self.blocked_error(&request) {
                 return Err(error);
             }
-            // Nobody holds a permit while waiting: a slow rate of one class must not starve the others.
-            if made > 1 || !patience.has_turn {
-                lane.turn(|wait| self.tell(&Event::RateLimitWait { class, wait })).await;
+            // No permit is held during this wait, so a slow class does not starve the others.
+            if attempt > 1 || !retry.has_turn {
+                limiter.acquire(|wait| self.emit(&Event::RateLimitWait { class, wait })).await;
             }
-            let is_first = made == 1 && !self.has_failed_before();
-            // Rows stand in order, so there an item that failed holds up those behind it; pictures are in no order.
-            let is_late = class == Class::Bytes && !is_first;
-            let priority = if is_late { Priority::Late } else { Priority::First };
-            let permit = gate.admit(host, priority).await;
-            // The block may have come while this request waited for its turn.
-            let sent = match self.blocked(&ask) {
+            let is_first = attempt == 1 && !item.as_ref().is_some_and(|item| item.is_released());
+            // Rows are in order, so a failed one holds up all rows after it. Pictures have no order.
+            let is_retry = class == Class::Picture && !is_first;
+            let priority = if is_retry { Priority::Retry } else { Priority::First };
+            let permit = concurrency.acquire(host, priority).await;
+            // The host may have blocked the client during the wait.
+            let result = match self.blocked_error(&request) {
                 Some(error) => return Err(error),
-                None => self.once(&ask, &mut read).await,
+                None => self.attempt(&request, &mut read).await,
             };
-            if let Some(limit) = permit.judge(outcome(class, &sent), is_first) {
-                self.tell(&Event::Concurrency { class, limit });
+            if let Some(limit) = permit.report(outcome(class, &result), is_first) {
+                self.emit(&Event::Concurrency { class, limit });
             }
             drop(permit);
-            let error = match sent {
+            let error = match result {
                 Ok(value) => return Ok(value),
-                Err(error) => error.with_attempts(made, started.elapsed()),
+                Err(error) => error.with_attempts(attempt, started.elapsed()),
             };
-            self.give_place_back();
+            if let Some(item) = &item {
+                item.release();
+            }
             if matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Blocked) {
-                self.tell(&Event::RateLimited { class, error: &error });
+                self.emit(&Event::RateLimited { class, error: &error });
             }
             if error.kind() == ErrorKind::Blocked {
                 let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-                gate.block(host, why, error.hint().map(str::to_owned));
+                concurrency.block(host, why, error.hint().map(str::to_owned));
             }
-            let is_limit = error.kind() == ErrorKind::RateLimited;
-            let count = if is_limit { &mut throttled } else { &mut failed };
-            *count += 1;
-            let retry = patience.apply(self.0.retry, gate.is_healthy(host), gate.answers(host));
-            let Some(wait) = retry.wait(&error, *count, fastrand::f64()) else {
+            let is_rate_limit = error.kind() == ErrorKind::RateLimited;
+            let failures = if is_rate_limit { &mut rate_limited } else { &mut failed };
+            *failures += 1;
+            let policy = retry.apply(self.retry, concurrency.is_healthy(host), concurrency.responses(host));
+            let Some(wait) = policy.wait(&error, *failures, fastrand::f64()) else {
                 return Err(error);
             };
-            if is_limit {
-                lane.pause_for(wait);
+            if is_rate_limit {
+                limiter.pause_for(wait);
             }
-            let told = wait.max(gate.expected_wait(host));
-            self.tell(&Event::Retry { class, error: &error, attempt: made, wait: told });
+            let expected = wait.max(concurrency.expected_wait(host));
+            self.emit(&Event::Retry { class, error: &error, attempt, wait: expected });
             tokio::time::sleep(wait).await;
         }
-        Err(Error::new(ErrorKind::Unavailable, ask.doing).with_subject(ask.subject))
+        Err(request.error(ErrorKind::Unavailable))
     }
 
-    /// After the first login page nothing more goes to that host: every request would prolong the block.
-    fn blocked(&self, ask: &Ask) -> Option<Error> {
-        let (why, hint) = self.0.gate.blocked(host_of(ask.class))?;
-        let error =
-            Error::new(ErrorKind::Blocked, ask.doing).with_subject(ask.subject.clone()).with_source(why);
+    /// Returns the error of a blocked host. Each further request would extend the block, so none is sent.
+    fn blocked_error(&self, request: &ApiRequest) -> Option<Error> {
+        let (why, hint) = self.concurrency.block_reason(host_of(request.class))?;
+        let error = request.error(ErrorKind::Blocked).with_source(why);
         Some(match hint {
             Some(hint) => error.with_hint(hint),
             None => error,
@@ -86,15 +95,15 @@ impl Client {
     }
 }
 
-/// What an attempt says of its host.
-fn outcome<T>(class: Class, sent: &Result<T>) -> Outcome {
-    match sent.as_ref().map_err(|error| (error.kind(), error.status())) {
-        Err((ErrorKind::RateLimited, _)) => Outcome::Throttled,
-        // Only tiles fail so, and each for itself.
-        Err((ErrorKind::Unavailable, Some(404))) => Outcome::Answered,
-        // The body came to its end, and is no picture.
-        Err((ErrorKind::Malformed, _)) if class == Class::Bytes => Outcome::Unusable,
+/// Returns what the result of an attempt says about its host.
+fn outcome<T>(class: Class, result: &Result<T>) -> Outcome {
+    match result.as_ref().map_err(|error| (error.kind(), error.status())) {
+        Err((ErrorKind::RateLimited, _)) => Outcome::RateLimited,
+        // Only tiles fail with this status, and it concerns only the tile.
+        Err((ErrorKind::Unavailable, Some(404))) => Outcome::Responded,
+        // The body is complete, but it is not a picture.
+        Err((ErrorKind::Malformed, _)) if class == Class::Picture => Outcome::InvalidBody,
         Err((ErrorKind::Unavailable | ErrorKind::Malformed, _)) => Outcome::Failed,
-        _ => Outcome::Answered,
+        _ => Outcome::Responded,
     }
 }

@@ -1,28 +1,26 @@
-//! Values of JSON that may be of any type: one that is not as it should be is
-//! absent, and no more of it is kept than a table takes.
+//! JSON values of any type: a value of an unexpected type is absent, and long values are dropped.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::client::transport::classify::{Number, Said};
 use crate::model::{ImageId, SequenceId};
 use crate::record::MAX_TEXT_LEN;
 
-/// The longest list of numbers or ids in a value: it fits into a cell of a table.
-pub(crate) const LONGEST_LIST: usize = 32_768;
+/// The longest list of numbers or ids. It fits into a cell of a table.
+pub(crate) const MAX_LIST_LEN: usize = 32_768;
 
 /// A value that is absent when it is null, empty text, or of another type.
-pub(crate) struct Soft<T>(pub(crate) Option<T>);
+pub(crate) struct Lenient<T>(pub(crate) Option<T>);
 
-impl<T> Default for Soft<T> {
+impl<T> Default for Lenient<T> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-/// What a JSON value can become; each type takes what it understands.
+/// Conversion from a JSON value. Each type implements the methods for the JSON types that it accepts.
 pub(crate) trait FromJson: Sized {
     fn text(_: &str) -> Option<Self> {
         None
@@ -55,7 +53,7 @@ impl FromJson for String {
     }
 }
 
-/// Any decimal id: of users, organisations and meshes too.
+/// Any decimal id, also of users, organisations and meshes.
 impl FromJson for ImageId {
     fn text(text: &str) -> Option<Self> {
         Self::check(text).ok()
@@ -75,10 +73,7 @@ impl FromJson for f64 {
     fn float(number: f64) -> Option<Self> {
         Some(number)
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a whole number in a float field lost its point on the way"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "JSON has whole numbers in float fields")]
     fn integer(number: i64) -> Option<Self> {
         Some(number as Self)
     }
@@ -115,9 +110,9 @@ impl FromJson for bool {
 impl FromJson for Vec<f64> {
     fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         let mut numbers = Some(Self::new());
-        while let Some(Soft(number)) = list.next_element::<Soft<f64>>()? {
+        while let Some(Lenient(number)) = list.next_element::<Lenient<f64>>()? {
             match (number, &mut numbers) {
-                (Some(number), Some(all)) if all.len() < LONGEST_LIST => all.push(number),
+                (Some(number), Some(all)) if all.len() < MAX_LIST_LEN => all.push(number),
                 _ => numbers = None,
             }
         }
@@ -125,47 +120,15 @@ impl FromJson for Vec<f64> {
     }
 }
 
-impl FromJson for Number {
-    fn text(text: &str) -> Option<Self> {
-        text.parse().ok().map(Self)
-    }
-    fn integer(number: i64) -> Option<Self> {
-        Some(Self(number))
-    }
-}
-
-/// Whatever stands in the place of an error is one, but for `null`.
-impl FromJson for Said {
-    fn text(text: &str) -> Option<Self> {
-        Some(Self::with(String::text(text)))
-    }
-    fn float(_: f64) -> Option<Self> {
-        Some(Self::default())
-    }
-    fn integer(_: i64) -> Option<Self> {
-        Some(Self::default())
-    }
-    fn truth(_: bool) -> Option<Self> {
-        Some(Self::default())
-    }
-    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Some(Self::default()))
-    }
-    fn map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
-        Self::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
-    }
-}
-
-impl<'de, T: FromJson> Deserialize<'de> for Soft<T> {
+impl<'de, T: FromJson> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SoftVisitor(PhantomData)).map(Self)
+        deserializer.deserialize_any(LenientVisitor(PhantomData)).map(Self)
     }
 }
 
-struct SoftVisitor<T>(PhantomData<T>);
+struct LenientVisitor<T>(PhantomData<T>);
 
-impl<'de, T: FromJson> Visitor<'de> for SoftVisitor<T> {
+impl<'de, T: FromJson> Visitor<'de> for LenientVisitor<T> {
     type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,7 +143,7 @@ impl<'de, T: FromJson> Visitor<'de> for SoftVisitor<T> {
     fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
         Ok(T::integer(number))
     }
-    #[expect(clippy::cast_precision_loss, reason = "beyond 2^63 only a float can hold it")]
+    #[expect(clippy::cast_precision_loss, reason = "above 2^63 only a float can hold it")]
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
         Ok(i64::try_from(number).map_or_else(|_| T::float(number as f64), T::integer))
     }
@@ -197,3 +160,15 @@ impl<'de, T: FromJson> Visitor<'de> for SoftVisitor<T> {
         T::map(map).map_err(A::Error::custom)
     }
 }
+
+/// Implements [`FromJson`] for structs that derive `Deserialize`: any JSON object.
+macro_rules! lenient_objects {
+    ($($type:ty),*) => { $(
+        impl $crate::client::wire::lenient::FromJson for $type {
+            fn map<'de, A: serde::de::MapAccess<'de>>(map: A) -> std::result::Result<Option<Self>, A::Error> {
+                serde::Deserialize::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
+            }
+        }
+    )* };
+}
+pub(crate) use lenient_objects;

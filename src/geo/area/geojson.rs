@@ -180,11 +180,11 @@ impl Found {
         if self.others.is_empty() {
             return invalid_area("it contains no polygon");
         }
-        let place = match self.first_point.as_ref().map(Position::as_slice) {
+        let point = match self.first_point.as_ref().map(Position::as_slice) {
             Some([lon, lat, ..]) => format!("{lon},{lat}"),
             _ => "LON,LAT".to_owned(),
         };
-        let around = format!("for an area around a point, use `--around {place} --radius METRES`");
+        let around = format!("for an area around a point, use `--around {point} --radius METRES`");
         let has_lines = self.others.keys().any(|name| name.contains("Line"));
         let buffer =
             if has_lines { "; turn lines into polygons with a buffer, for example in QGIS" } else { "" };

@@ -57,31 +57,31 @@ impl From<Bbox> for Area {
 
 impl Area {
     /// A circle around a point, with a radius in metres of at most 1,000 km.
-    pub fn around(place: LonLat, metres: f64) -> Result<Self> {
+    pub fn around(center: LonLat, metres: f64) -> Result<Self> {
         let invalid = |why: &str| {
-            let subject = format!("{} m around {},{}", metres, place.lon, place.lat);
-            let hint = "a place is `longitude,latitude` in degrees, such as `33.3623,35.1712`";
+            let subject = format!("{} m around {},{}", metres, center.lon, center.lat);
+            let hint = "a point is `longitude,latitude` in degrees, such as `33.3623,35.1712`";
             Err(Error::new(ErrorKind::Usage, "use the circle")
                 .with_subject(subject)
                 .with_source(why.to_owned())
                 .with_hint(hint))
         };
-        if !place.is_valid() {
+        if !center.is_valid() {
             return invalid("longitude must be from -180 to 180, latitude from -90 to 90");
         }
         if !(metres > 0.0 && metres <= MAX_RADIUS) {
             return invalid("the radius must be above 0 m and at most 1,000,000 m");
         }
         let wide = metres / EARTH_RADIUS;
-        if place.lat.abs() + wide.to_degrees() > MAX_LATITUDE {
+        if center.lat.abs() + wide.to_degrees() > MAX_LATITUDE {
             return invalid("it extends beyond ±85.0511 degrees, where the tiles end");
         }
-        let lat = place.lat.to_radians();
+        let lat = center.lat.to_radians();
         let corner = |number: u32| {
             let bearing = f64::from(number) / f64::from(CIRCLE_CORNERS) * std::f64::consts::TAU;
             let sine = lat.sin() * wide.cos() + lat.cos() * wide.sin() * bearing.cos();
             let east = (bearing.sin() * wide.sin() * lat.cos()).atan2(wide.cos() - lat.sin() * sine);
-            LonLat { lon: place.lon + east.to_degrees(), lat: sine.asin().to_degrees() }
+            LonLat { lon: center.lon + east.to_degrees(), lat: sine.asin().to_degrees() }
         };
         let ring = (0..CIRCLE_CORNERS).map(corner).collect();
         Ok(Self(Shape::Polygons(Arc::new([Polygon::new(&[ring])]))))
@@ -247,17 +247,17 @@ mod tests {
 
     #[test]
     fn a_circle_contains_points_nearer_than_its_radius() {
-        for (place, metres) in [
+        for (center, metres) in [
             (NICOSIA, 1000.0),
             (LonLat { lon: 179.999, lat: -17.0 }, 5000.0),
             (LonLat { lon: -179.9, lat: 65.0 }, 300_000.0),
             (LonLat { lon: 10.0, lat: 80.0 }, 200_000.0),
         ] {
-            let circle = Area::around(place, metres).expect("a circle");
-            let reach = metres / 50_000.0 / place.lat.to_radians().cos();
+            let circle = Area::around(center, metres).expect("a circle");
+            let reach = metres / 50_000.0 / center.lat.to_radians().cos();
             for n in 0..1600 {
                 let part = |n: i32| f64::from(n) / 20.0 - 1.0;
-                let lon = place.lon + reach * part(n % 40);
+                let lon = center.lon + reach * part(n % 40);
                 let point = LonLat {
                     lon: if lon > 180.0 {
                         lon - 360.0
@@ -266,9 +266,9 @@ mod tests {
                     } else {
                         lon
                     },
-                    lat: (place.lat + metres / 70_000.0 * part(n / 40)).min(89.0),
+                    lat: (center.lat + metres / 70_000.0 * part(n / 40)).min(89.0),
                 };
-                let away = place.metres_to(point);
+                let away = center.metres_to(point);
                 // Points between the polygon and the circle are not tested.
                 if (away / metres - 1.0).abs() > 0.001 {
                     assert_eq!(circle.contains(point), away < metres, "{point:?}: {away} of {metres} m");
@@ -285,7 +285,7 @@ mod tests {
             (33.0, 35.0, f64::NAN, "above 0"),
             (33.0, 35.0, 2e6, "at most"),
             (33.0, 84.9, 50_000.0, "where the tiles end"),
-            (35.0, 133.0, 10.0, "latitude must"),
+            (35.0, 133.0, 10.0, "latitude from"),
         ] {
             let error = Area::around(LonLat { lon, lat }, metres).expect_err(why);
             assert!(error.chain().contains(why), "{}", error.chain());

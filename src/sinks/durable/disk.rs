@@ -36,9 +36,10 @@ pub(super) mod per_file {
     use std::fs::File;
     use std::io;
     use std::path::{Path, PathBuf};
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::Mutex;
 
     use crate::file_system::{sync_file, sync_folder};
+    use crate::sync::lock;
 
     #[derive(Default)]
     pub(in crate::sinks::durable) struct PerFile(Mutex<Vec<PathBuf>>);
@@ -50,11 +51,11 @@ pub(super) mod per_file {
         }
 
         pub(in crate::sinks::durable) fn add(&self, picture: &Path) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(picture.to_owned());
+            lock(&self.0).push(picture.to_owned());
         }
 
         pub(in crate::sinks::durable) fn sync(&self, folder: &Path) -> io::Result<()> {
-            let written = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+            let written = std::mem::take(&mut *lock(&self.0));
             let mut folders = BTreeSet::from([folder]);
             for picture in &written {
                 // A new folder also has an entry in its parent.

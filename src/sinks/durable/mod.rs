@@ -33,6 +33,7 @@ use self::marker::{Marker, TOLERANCE_MS, orphaned};
 pub(super) use self::marker::{now_ms, shows_write_time};
 use crate::atomic_file::output_error;
 use crate::error::{Error, Result};
+use crate::sync::lock;
 
 /// Interval of syncs. After a power cut, the pictures of one interval and of [`SLACK_MS`] are checked.
 const SYNC_EVERY: Duration = Duration::from_secs(15);
@@ -151,11 +152,11 @@ impl DurableFolder {
     }
 
     fn markers(&self) -> MutexGuard<'_, Markers> {
-        self.markers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.markers)
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.names)
     }
 
     /// The time to write into the marker.
@@ -182,7 +183,7 @@ impl DurableFolder {
 
     /// Syncs all pictures written so far, and moves the marker's time forward.
     fn sync(&self) -> io::Result<()> {
-        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock(&self.syncing);
         if let Some((kind, why)) = &self.markers().failed {
             return Err(io::Error::new(*kind, why.clone()));
         }

@@ -71,7 +71,7 @@ const MAX_ATTRIBUTION_LEN: usize = 300;
 pub(super) struct PictureMetadata {
     image: String,
     sequence: Option<String>,
-    place: Option<LonLat>,
+    coordinates: Option<LonLat>,
     altitude: Option<f64>,
     /// Degrees clockwise from true north, below 360.
     heading: Option<f64>,
@@ -98,7 +98,7 @@ impl PictureMetadata {
         Self {
             image: image.img_id.to_string(),
             sequence: Some(image.seq_id.to_string()).filter(|id| !id.is_empty()),
-            place: image.geometry.filter(|place| place.is_valid()),
+            coordinates: image.geometry.filter(|coordinates| coordinates.is_valid()),
             altitude: image.altitude.filter(|altitude| ALTITUDES.contains(altitude)),
             heading: image
                 .compass_angle

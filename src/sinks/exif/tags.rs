@@ -115,7 +115,7 @@ fn time(tags: &mut Tags, metadata: &PictureMetadata) {
 )]
 fn gps(tags: &mut Tags, metadata: &PictureMetadata) {
     let before = tags.0.len();
-    if let Some(LonLat { lon, lat }) = metadata.place {
+    if let Some(LonLat { lon, lat }) = metadata.coordinates {
         for (number, degrees, [below, above]) in [(LATITUDE, lat, ["S", "N"]), (LONGITUDE, lon, ["W", "E"])] {
             let side = if degrees.is_sign_negative() { below } else { above };
             tags.set(Gps, number - 1, Value::Text(side.to_owned()));

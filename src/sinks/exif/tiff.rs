@@ -99,7 +99,7 @@ pub(super) fn corrected(found: &[u8], tags: &[Tag]) -> Option<Vec<u8>> {
     };
     let tags: Vec<&Tag> = tags.iter().filter(|tag| !tag.keeps_existing).collect();
     for tag in &tags {
-        let fits = |other: &&Tag| block.place_for(other).is_some();
+        let fits = |other: &&Tag| block.value_range(other).is_some();
         let same = |other: &&&Tag| other.directory == tag.directory && group(other) == group(tag);
         if tags.iter().filter(same).all(fits) {
             block.overwrite(tag);
@@ -255,7 +255,7 @@ impl Block {
     }
 
     /// The range of an existing value that the tag can overwrite, because type and length are the same.
-    fn place_for(&self, tag: &Tag) -> Option<Range<usize>> {
+    fn value_range(&self, tag: &Tag) -> Option<Range<usize>> {
         let at = self.entry_at(tag)?;
         let entry = self.bytes.get(at..at + 10)?;
         let (kind, count, bytes) = self.encoded(&tag.value);
@@ -264,14 +264,14 @@ impl Block {
         }
         let from = if bytes.len() <= 4 { at + 6 } else { self.long(&entry[6..]) as usize };
         // No value is inside the header.
-        let place = from..from.checked_add(bytes.len())?;
-        (from >= FIRST + 4 && place.end <= self.bytes.len()).then_some(place)
+        let range = from..from.checked_add(bytes.len())?;
+        (from >= FIRST + 4 && range.end <= self.bytes.len()).then_some(range)
     }
 
     fn overwrite(&mut self, tag: &Tag) {
-        if let Some(place) = self.place_for(tag) {
+        if let Some(range) = self.value_range(tag) {
             let (_, _, bytes) = self.encoded(&tag.value);
-            self.bytes[place].copy_from_slice(&bytes);
+            self.bytes[range].copy_from_slice(&bytes);
         }
     }
 

@@ -193,13 +193,13 @@ fn properties(metadata: &PictureMetadata) -> Vec<Property> {
         let (second, fraction) = (milliseconds / 1000, milliseconds % 1000);
         let time = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z");
         line("exif:DateTimeOriginal", &time, true);
-        if metadata.place.is_some() {
+        if metadata.coordinates.is_some() {
             line("exif:GPSTimeStamp", &time, true);
         }
     }
-    if let Some(place) = metadata.place {
-        line("exif:GPSLatitude", &arc(place.lat, ['S', 'N']), true);
-        line("exif:GPSLongitude", &arc(place.lon, ['W', 'E']), true);
+    if let Some(coordinates) = metadata.coordinates {
+        line("exif:GPSLatitude", &arc(coordinates.lat, ['S', 'N']), true);
+        line("exif:GPSLongitude", &arc(coordinates.lon, ['W', 'E']), true);
         line("exif:GPSMapDatum", "WGS-84", true);
     }
     if let Some(altitude) = metadata.altitude {

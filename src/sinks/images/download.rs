@@ -9,17 +9,17 @@ use bytes::Bytes;
 use tempfile::{NamedTempFile, PersistError};
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::Picture;
-use super::run::Run;
+use super::fresh_urls::FreshUrls;
+use super::options::{Options, Picture};
 use super::target_folder::MIN_JPEG_LEN;
 use crate::atomic_file::{output_error, temporary};
-use crate::client::{Answer, Class, Client, has_ended};
+use crate::client::{Class, Client, ResponseBody, is_expired};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{parent, set_time};
 use crate::model::Metadata;
 use crate::observe::{Event, Step};
 use crate::sinks::JpegCheck;
-use crate::sinks::durable::now_ms;
+use crate::sinks::durable::{DurableFolder, now_ms};
 use crate::sinks::exif::HeadRewriter;
 
 /// A larger picture is written to disk in chunks, so that many downloads do not fill the memory.
@@ -27,20 +27,33 @@ const CHUNK_SIZE: usize = 1 << 20;
 
 const DOING: &str = "download image";
 
-impl Run {
-    /// Downloads the picture of an image to its target; returns the length of the response.
-    ///
-    /// Requests a new URL, once, if the URL of the record has expired or is rejected.
-    pub(super) async fn fetch(
+/// Downloads pictures one by one.
+pub(super) struct Downloader {
+    pub(super) options: Options,
+    pub(super) durable: Arc<DurableFolder>,
+    /// `None` if the client has no token.
+    pub(super) fresh_urls: Option<FreshUrls>,
+}
+
+impl Downloader {
+    /// Downloads a picture; returns its file and length. A client with a slot holds it until a request fails.
+    pub(super) async fn download(
         self: Arc<Self>,
         image: Metadata,
         target: PathBuf,
         client: Client,
-    ) -> Result<u64> {
-        let quality = self.sink.quality;
-        let picture = Arc::new(self.sink.picture(&image, target));
+    ) -> (PathBuf, Result<u64>) {
+        (target.clone(), self.fetch(image, target, client).await)
+    }
+
+    /// Downloads the picture of an image to its target; returns the length of the response.
+    ///
+    /// Requests a new URL, once, if the URL of the record has expired or is rejected.
+    async fn fetch(self: Arc<Self>, image: Metadata, target: PathBuf, client: Client) -> Result<u64> {
+        let quality = self.options.quality;
+        let picture = Arc::new(self.options.picture(&image, target));
         let url = quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
-        let rejected = if has_ended(url) {
+        let rejected = if is_expired(url) {
             let error = Error::new(ErrorKind::Rejected, DOING).with_subject(image.img_id.as_str());
             error.with_source("its URL has expired")
         } else {
@@ -57,7 +70,7 @@ impl Run {
     }
 
     fn no_picture(&self, image: &Metadata) -> Error {
-        let why = format!("Mapillary has no such picture: its `{}` is empty", self.sink.quality.field());
+        let why = format!("Mapillary has no such picture: its `{}` is empty", self.options.quality.field());
         Error::new(ErrorKind::Gone, DOING).with_subject(image.img_id.as_str()).with_source(why)
     }
 
@@ -68,24 +81,24 @@ impl Run {
         image: &Metadata,
         picture: &Arc<Picture>,
     ) -> Result<u64> {
-        let (run, picture) = (Arc::clone(self), Arc::clone(picture));
-        let receive = move |answer| {
-            let (run, picture) = (Arc::clone(&run), Arc::clone(&picture));
-            async move { run.receive(answer, picture).await }
+        let (downloader, picture) = (Arc::clone(self), Arc::clone(picture));
+        let receive = move |response| {
+            let (downloader, picture) = (Arc::clone(&downloader), Arc::clone(&picture));
+            async move { downloader.receive(response, picture).await }
         };
         client.picture(url, image.img_id.to_string(), receive).await
     }
 
     /// Writes the body of one response to the target, if it is a complete picture.
-    async fn receive(&self, mut answer: Answer, picture: Arc<Picture>) -> Result<u64> {
-        let (started, declared) = (now_ms(), answer.declared_len());
+    async fn receive(&self, mut response: ResponseBody, picture: Arc<Picture>) -> Result<u64> {
+        let (started, declared) = (now_ms(), response.declared_len());
         let mut rewriter = HeadRewriter::new(picture.metadata.clone());
         // Checks the rewritten bytes, which are complete only if the response was.
         let mut check = JpegCheck::default();
         let (mut length, mut buffered) = (0, 0);
         let mut chunks = Vec::new();
         let mut file = None;
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = response.chunk().await? {
             length += chunk.len() as u64;
             let Some(chunk) = rewriter.push(chunk) else { continue };
             check.push(&chunk);
@@ -125,13 +138,13 @@ impl Run {
             Ok(())
         };
         spawn_blocking(finish).await.map_err(panicked)??;
-        let client = &self.sink.client;
+        let client = &self.options.client;
         if let Some(image) = image.filter(|_| rewriter.is_incomplete()) {
             let error = Error::new(ErrorKind::Io, "write all metadata into the picture").with_subject(image);
             let error = error.with_source("its EXIF and XMP segments of 64 KB have no space left");
             client.observer().on_event(&Event::ExifIncomplete { step: Step::DOWNLOAD, error: &error });
         }
-        client.answered(Class::Bytes, usize::try_from(length).unwrap_or(usize::MAX));
+        client.emit_response(Class::Picture, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
     }
 }

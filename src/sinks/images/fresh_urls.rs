@@ -87,7 +87,7 @@ async fn send_batch(client: Client, fields: Fields, quality: Quality, batch: Vec
     }
     for mut error in fetched.unrequested {
         // It belongs to no picture, so it counts as an input of its own.
-        client.tell(&Event::InputStarted { step: Step::DOWNLOAD });
+        client.emit(&Event::InputStarted { step: Step::DOWNLOAD });
         report_failure(client.observer(), Step::DOWNLOAD, &mut error);
     }
 }

@@ -3,16 +3,16 @@
 mod download;
 mod fresh_urls;
 mod in_flight;
+mod options;
 mod run;
 mod target_folder;
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use self::options::Options;
 use self::run::Run;
-use super::exif::PictureMetadata;
 use super::{Exif, FileTime, PictureLayout, Quality, Sink, Written};
 use crate::client::Client;
 use crate::error::Result;
@@ -67,20 +67,12 @@ use crate::sources::RecordStream;
 /// ```
 #[derive(Clone)]
 #[must_use]
-pub struct ImageSink {
-    client: Client,
-    folder: PathBuf,
-    quality: Quality,
-    exif: Exif,
-    layout: PictureLayout,
-    check_existing: bool,
-    file_time: FileTime,
-}
+pub struct ImageSink(Options);
 
 impl ImageSink {
     /// Downloads pictures 256 pixels wide to a folder, which is created if necessary.
     pub fn new(client: &Client, folder: impl Into<PathBuf>) -> Self {
-        Self {
+        Self(Options {
             client: client.clone(),
             folder: or_here(&folder.into()).to_owned(),
             quality: Quality::default(),
@@ -88,12 +80,12 @@ impl ImageSink {
             layout: PictureLayout::default(),
             check_existing: false,
             file_time: FileTime::default(),
-        }
+        })
     }
 
     /// Sets the size of pictures.
     pub fn quality(mut self, quality: Quality) -> Self {
-        self.quality = quality;
+        self.0.quality = quality;
         self
     }
 
@@ -110,52 +102,32 @@ impl ImageSink {
     ///
     /// Existing pictures do not change.
     pub fn exif(mut self, exif: Exif) -> Self {
-        self.exif = exif;
+        self.0.exif = exif;
         self
     }
 
     /// Sets the folders below the target folder. Existing pictures are only found in this layout.
     pub fn layout(mut self, layout: PictureLayout) -> Self {
-        self.layout = layout;
+        self.0.layout = layout;
         self
     }
 
     /// Reads existing files, and downloads again those that are not complete JPEGs.
     pub fn check_existing(mut self) -> Self {
-        self.check_existing = true;
+        self.0.check_existing = true;
         self
     }
 
     /// Sets the modification time of files. The default is the capture time.
     pub fn file_time(mut self, file_time: FileTime) -> Self {
-        self.file_time = file_time;
+        self.0.file_time = file_time;
         self
     }
-
-    fn target(&self, image: &Metadata) -> PathBuf {
-        let folder = self.folder.join(self.layout.folder(image));
-        folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
-    }
-
-    fn picture(&self, image: &Metadata, target: PathBuf) -> Picture {
-        Picture {
-            target,
-            metadata: self.exif.applies_to(self.quality).then(|| PictureMetadata::new(image, self.quality)),
-            modified: self.file_time.modified_time(image),
-        }
-    }
-}
-
-/// A picture to write.
-struct Picture {
-    target: PathBuf,
-    metadata: Option<PictureMetadata>,
-    modified: Option<SystemTime>,
 }
 
 #[async_trait]
 impl Sink<Metadata> for ImageSink {
     async fn drain(self: Box<Self>, images: RecordStream<Metadata>) -> Result<Written> {
-        Run::start(*self).await?.drain(images).await
+        Run::start(self.0).await?.drain(images).await
     }
 }

@@ -1,17 +1,17 @@
 //! The download loop: checks which pictures exist, and downloads the others concurrently.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use super::ImageSink;
-use super::download::panicked;
+use super::download::{Downloader, panicked};
 use super::fresh_urls::FreshUrls;
 use super::in_flight::{Claim, InFlight};
+use super::options::Options;
 use super::target_folder;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,9 +19,9 @@ use crate::file_system::report_unsupported;
 use crate::model::Metadata;
 use crate::observe::{Event, Step, report_failure};
 use crate::sinks::Written;
-use crate::sinks::durable::DurableFolder;
 use crate::sinks::warnings::TooSmall;
 use crate::sources::RecordStream;
+use crate::sync::lock;
 
 /// Existing pictures are looked up in batches: passing work to a thread costs more than a lookup.
 const LOOKUP_BATCH: usize = 32;
@@ -37,10 +37,7 @@ const MAX_STARTED: usize = 8192;
 
 /// One run of the sink.
 pub(super) struct Run {
-    pub(super) sink: ImageSink,
-    pub(super) durable: Arc<DurableFolder>,
-    /// `None` if the client has no token.
-    pub(super) fresh_urls: Option<FreshUrls>,
+    downloader: Arc<Downloader>,
     too_small: Mutex<TooSmall>,
 }
 
@@ -53,20 +50,22 @@ struct Candidate {
 
 impl Run {
     /// Opens the target folder.
-    pub(super) async fn start(sink: ImageSink) -> Result<Arc<Self>> {
-        let (folder, file_time) = (sink.folder.clone(), sink.file_time);
+    pub(super) async fn start(options: Options) -> Result<Arc<Self>> {
+        let (folder, file_time) = (options.folder.clone(), options.file_time);
         let opening = spawn_blocking(move || target_folder::open(&folder, file_time));
         let mut durable = opening.await.map_err(panicked)??;
-        warn(&sink.client, &std::mem::take(&mut durable.warnings));
-        let fresh_urls = FreshUrls::start(&sink.client, sink.quality);
-        Ok(Arc::new(Self { sink, durable: Arc::new(durable), fresh_urls, too_small: Mutex::default() }))
+        warn(&options.client, &std::mem::take(&mut durable.warnings));
+        let fresh_urls = FreshUrls::start(&options.client, options.quality);
+        let downloader = Downloader { options, durable: Arc::new(durable), fresh_urls };
+        Ok(Arc::new(Self { downloader: Arc::new(downloader), too_small: Mutex::default() }))
     }
 
     /// Downloads the pictures of all images.
     pub(super) async fn drain(self: Arc<Self>, images: RecordStream<Metadata>) -> Result<Written> {
-        let _syncing = self.durable.sync_periodically();
-        let mut written = Written { paths: vec![self.sink.folder.clone()], ..Written::default() };
-        let client = &self.sink.client;
+        let (options, durable) = (&self.downloader.options, &self.downloader.durable);
+        let _syncing = durable.sync_periodically();
+        let mut written = Written { paths: vec![options.folder.clone()], ..Written::default() };
+        let client = &options.client;
         let slots = client.concurrency().saturating_mul(DOWNLOADS_PER_REQUEST).min(MAX_STARTED);
         let slots = Arc::new(Semaphore::new(slots));
         let mut candidates = self.look_up(images);
@@ -88,7 +87,7 @@ impl Run {
                         }
                     } else if let Some(next) = in_flight.retry_next(&target) {
                         // The first row of this image has failed, so the next one needs no slot.
-                        downloads.push(Arc::clone(&self).download(next, target, client.clone()));
+                        downloads.push(Arc::clone(&self.downloader).download(next, target, client.clone()));
                     }
                     self.count(&mut written, result.map(Some))?;
                 }
@@ -98,8 +97,8 @@ impl Run {
                     Some(Candidate { exists: Err(error), .. }) => self.count(&mut written, Err(error))?,
                     Some(Candidate { image, target, .. }) => match in_flight.claim(&target, image) {
                         Claim::Download(image) => {
-                            let client = slot.map_or_else(|| client.clone(), |slot| client.with_place(slot));
-                            downloads.push(Arc::clone(&self).download(image, target, client));
+                            let client = slot.map_or_else(|| client.clone(), |slot| client.with_slot(slot));
+                            downloads.push(Arc::clone(&self.downloader).download(image, target, client));
                         }
                         Claim::Exists => self.count(&mut written, Ok(None))?,
                         Claim::Queued => {}
@@ -108,9 +107,9 @@ impl Run {
                 },
             }
         }
-        let durable = Arc::clone(&self.durable);
+        let durable = Arc::clone(durable);
         spawn_blocking(move || durable.finish()).await.map_err(panicked)??;
-        let too_small = std::mem::take(&mut *self.too_small.lock().unwrap_or_else(PoisonError::into_inner));
+        let too_small = std::mem::take(&mut *lock(&self.too_small));
         warn(client, too_small.warning().as_slice());
         Ok(written)
     }
@@ -129,25 +128,16 @@ impl Run {
     }
 
     fn candidate(&self, image: Metadata) -> Candidate {
-        let target = self.sink.target(&image);
-        let exists = target_folder::exists(&target, self.sink.check_existing, &self.too_small);
+        let options = &self.downloader.options;
+        let target = options.target(&image);
+        let exists = target_folder::exists(&target, options.check_existing, &self.too_small);
         let exists = exists.map_err(|error| error.with_subject(image.img_id.as_str()));
         Candidate { image, target, exists }
     }
 
-    /// Downloads a picture; returns its file and length. A client with a slot holds it until a request fails.
-    async fn download(
-        self: Arc<Self>,
-        image: Metadata,
-        target: PathBuf,
-        client: Client,
-    ) -> (PathBuf, Result<u64>) {
-        (target.clone(), self.fetch(image, target, client).await)
-    }
-
     /// Counts and reports the result for an image: its length, `None` if it exists. Returns fatal errors.
     fn count(&self, written: &mut Written, result: Result<Option<u64>>) -> Result<()> {
-        let observer = self.sink.client.observer();
+        let observer = self.downloader.options.client.observer();
         match result {
             Ok(Some(bytes)) => {
                 observer.on_event(&Event::Record { step: Step::DOWNLOAD });

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use crate::atomic_file::{file_len, output_error, sweep, temporary};
@@ -13,6 +13,7 @@ use crate::sinks::durable::{DurableFolder, shows_write_time};
 use crate::sinks::folders::{picture_folders, picture_quality};
 use crate::sinks::warnings::{TooSmall, unreadable};
 use crate::sinks::{FileTime, JpegCheck};
+use crate::sync::lock;
 
 /// Target name of the probe file. It looks like a picture (of an image that does not exist), so the next run removes
 /// the temporary file if this run is killed.
@@ -66,7 +67,7 @@ pub(super) fn exists(path: &Path, check: bool, too_small: &Mutex<TooSmall>) -> R
     match found {
         None => Ok(false),
         Some(len) if len < MIN_JPEG_LEN => {
-            too_small.lock().unwrap_or_else(PoisonError::into_inner).add(path);
+            lock(too_small).add(path);
             Ok(false)
         }
         Some(_) if !check => Ok(true),

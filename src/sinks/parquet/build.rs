@@ -20,12 +20,12 @@ use crate::sinks::Layout;
 pub(super) struct Batch<T: 'static> {
     schema: SchemaRef,
     columns: Vec<(&'static Column<T>, Builder)>,
-    place: Option<(GeometryColumn<T>, BinaryBuilder, StructBuilder)>,
+    geometry_builders: Option<(GeometryColumn<T>, BinaryBuilder, StructBuilder)>,
 }
 
 impl<T: Record> Batch<T> {
     pub(super) fn new(layout: &Layout) -> Self {
-        let (columns, position) = columns_with_geometry::<T>(&layout.fields, layout.place);
+        let (columns, geometry_column) = columns_with_geometry::<T>(&layout.fields, layout.geometry);
         let mut fields = Vec::new();
         for column in &columns {
             fields.push(Field::new(column.name, data_type(column.kind), true));
@@ -33,22 +33,22 @@ impl<T: Record> Batch<T> {
                 fields.push(Field::new(format!("{}{RAW_SUFFIX}", column.name), DataType::Int64, true));
             }
         }
-        let place = position.map(|position| {
+        let geometry_builders = geometry_column.map(|geometry_column| {
             let edges: Fields = EDGES.map(|edge| Field::new(edge, DataType::Float32, false)).to_vec().into();
             fields.push(Field::new(GEOMETRY, DataType::Binary, true));
             fields.push(Field::new(BBOX, DataType::Struct(edges.clone()), true));
-            (position, BinaryBuilder::new(), StructBuilder::from_fields(edges, 0))
+            (geometry_column, BinaryBuilder::new(), StructBuilder::from_fields(edges, 0))
         });
         let columns = columns.into_iter().map(|column| (column, Builder::new(column.kind))).collect();
-        Self { schema: Arc::new(Schema::new(fields)), columns, place }
+        Self { schema: Arc::new(Schema::new(fields)), columns, geometry_builders }
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    pub(super) fn has_position(&self) -> bool {
-        self.place.is_some()
+    pub(super) fn has_geometry(&self) -> bool {
+        self.geometry_builders.is_some()
     }
 
     /// Adds a record; returns its point.
@@ -56,8 +56,8 @@ impl<T: Record> Batch<T> {
         for (column, builder) in &mut self.columns {
             builder.push(&(column.get)(record));
         }
-        let (position, geometry, boxes) = self.place.as_mut()?;
-        let point = position.point(record);
+        let (geometry_column, geometry, boxes) = self.geometry_builders.as_mut()?;
+        let point = geometry_column.point(record);
         geometry.append_option(point.map(wkb::write));
         let edges = point.map(outward).unwrap_or_default();
         for (index, edge) in edges.into_iter().enumerate() {
@@ -75,7 +75,7 @@ impl<T: Record> Batch<T> {
         for (_, builder) in &mut self.columns {
             builder.finish(&mut arrays);
         }
-        if let Some((_, geometry, boxes)) = &mut self.place {
+        if let Some((_, geometry, boxes)) = &mut self.geometry_builders {
             arrays.push(Arc::new(geometry.finish()));
             arrays.push(Arc::new(boxes.finish()));
         }

@@ -96,7 +96,7 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
         let batch = Batch::<T>::new(layout);
         let schema = batch.schema();
         let parquet_schema = plan::parquet_schema(&schema, layout.native_geometry).map_err(plain)?;
-        let notes = plan::notes(batch.has_position(), layout);
+        let notes = plan::notes(batch.has_geometry(), layout);
         let properties = plan::properties::<T>(&parquet_schema, layout, &notes).map_err(plain)?;
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
@@ -104,7 +104,7 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
             // Written at the end, when all metadata is known.
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options).map_err(plain)?;
-        let extent = batch.has_position().then(Extent::default);
+        let extent = batch.has_geometry().then(Extent::default);
         Ok(Self { writer, batch, schema, notes, extent })
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<S
 pub(super) fn notes(has_geometry: bool, layout: &Layout) -> Vec<(String, String)> {
     let mut notes = vec![("streetflow:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
     if has_geometry {
-        notes.push(("streetflow:geometry".to_owned(), layout.place.name().to_owned()));
+        notes.push(("streetflow:geometry".to_owned(), layout.geometry.name().to_owned()));
     }
     notes.extend(layout.notes.iter().map(|(name, text)| (format!("streetflow:{name}"), text.clone())));
     notes

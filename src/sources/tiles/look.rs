@@ -31,20 +31,20 @@ impl TileSource {
     /// Reads a tile from store, cache or network.
     pub(in crate::sources) async fn look(&self, tile: TileId) -> Result<Look> {
         let source = self.clone();
-        self.client.tile_as(tile, move |bytes| source.read(tile, false, bytes), is_whole).await
+        self.client.parsed_tile(tile, move |bytes| source.read(tile, false, bytes), is_whole).await
     }
 
     /// Reads a tile from store or cache, if it is there.
     pub(super) async fn look_kept(&self, tile: TileId, is_scout: bool) -> Result<Option<Look>> {
         let source = self.clone();
-        self.client.tile_kept(tile, move |bytes| source.read(tile, is_scout, bytes), is_whole).await
+        self.client.stored_tile(tile, move |bytes| source.read(tile, is_scout, bytes), is_whole).await
     }
 
     /// Requests a tile. The caller has waited for the rate limit.
     pub(super) async fn look_sent(&self, health: Arc<Health>, tile: TileId, is_scout: bool) -> Result<Look> {
         let (source, began) = (self.clone(), health.begin());
         let read = move |bytes: &[u8]| source.read(tile, is_scout, bytes);
-        match self.client.tile_sent(tile, read, is_whole, true).await {
+        match self.client.requested_tile(tile, read, is_whole, true).await {
             Ok(look) => {
                 health.note_success();
                 Ok(look)

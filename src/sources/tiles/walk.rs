@@ -136,7 +136,7 @@ impl Walk {
     }
 
     fn tell(&self, event: &Event<'_>) {
-        self.source.client.tell(event);
+        self.source.client.emit(event);
     }
 
     fn leave_out(&mut self, left_out: Vec<(SequenceId, &'static str)>) {
@@ -168,7 +168,7 @@ impl Walk {
             if tile.z < self.first_zoom && !self.is_scouting {
                 // A level above the first one is not read.
                 self.tree.replace(&place, None, self.source.below([tile]));
-            } else if !self.source.client.keeps_tiles() {
+            } else if !self.source.client.stores_tiles() {
                 self.tree.set(place, Node::Missing(tile));
             } else if self.looking < self.window() {
                 self.looking += 1;

@@ -197,7 +197,7 @@ impl Filter {
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// let around = Area::around(LonLat { lon: 33.36, lat: 35.17 }, 100.0)?;
     /// let images = [35.1701, 35.18].map(|lat| LonLat { lon: 33.36, lat });
-    /// let images = images.map(|place| Ok(Metadata { geometry: Some(place), ..Metadata::default() }));
+    /// let images = images.map(|point| Ok(Metadata { geometry: Some(point), ..Metadata::default() }));
     /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::inside(around)).try_collect().await?;
     /// assert_eq!(passed.len(), 1);
     /// # Ok(()) }
@@ -205,7 +205,7 @@ impl Filter {
     pub fn inside(area: impl Into<Area>) -> Self {
         let area = area.into();
         Self::new("clip", &["geometry"], move |image| {
-            image.geometry.is_some_and(|place| area.contains(place))
+            image.geometry.is_some_and(|point| area.contains(point))
         })
     }
 
@@ -240,7 +240,7 @@ impl Filter {
     /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
     /// // A metre and a tenth from one to the next.
     /// let images = (0..100).map(|step| LonLat { lon: 33.36, lat: 35.17 + f64::from(step) * 1e-5 });
-    /// let images = images.map(|place| Ok(Metadata { geometry: Some(place), ..Metadata::default() }));
+    /// let images = images.map(|point| Ok(Metadata { geometry: Some(point), ..Metadata::default() }));
     /// let passed: Vec<_> = Flow::from(stream::iter(images)).then(Filter::every(10.5)?).try_collect().await?;
     /// assert_eq!(passed.len(), 10);
     /// # Ok(()) }
@@ -253,11 +253,11 @@ impl Filter {
         }
         let mut last: HashMap<SequenceId, LonLat> = HashMap::new();
         Ok(Self::new("every", &["geometry"], move |image| {
-            let Some(place) = image.geometry else { return false };
+            let Some(point) = image.geometry else { return false };
             match last.get_mut(&image.seq_id) {
-                Some(last) if last.metres_to(place) < metres => return false,
-                Some(last) => *last = place,
-                None => drop(last.insert(image.seq_id.clone(), place)),
+                Some(last) if last.metres_to(point) < metres => return false,
+                Some(last) => *last = point,
+                None => drop(last.insert(image.seq_id.clone(), point)),
             }
             true
         }))

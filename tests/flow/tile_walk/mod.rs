@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
 use streetflow::{ListImages, OwnerId, RateLimit, Source, Stage, TileSource};
-use streetflow_sandbox::{Host, Sandbox, World};
+use streetflow_sandbox::{Host, MockData, Sandbox};
 
 use crate::support::{builder, client};
 
@@ -24,7 +24,7 @@ fn cyprus(client: &streetflow::Client) -> TileSource {
 }
 
 fn ours(source: TileSource) -> TileSource {
-    source.owned_by(OwnerId::new(World::ORGANIZATION).unwrap())
+    source.owned_by(OwnerId::new(MockData::ORGANIZATION).unwrap())
 }
 
 /// The ids found and the number of tiles requested.
@@ -54,21 +54,21 @@ async fn lines_alone_take_one_level_and_find_what_draws_a_line() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = client(&sandbox);
     let (found, tiles) = walked(&sandbox, cyprus(&client).lines_only()).await;
-    let drawn = sandbox.world().sequences().iter().filter(|sequence| sequence.image_count() > 1);
+    let drawn = sandbox.mock_data().sequences().iter().filter(|sequence| sequence.image_count() > 1);
     assert_eq!(found, drawn.map(|sequence| sequence.id().to_owned()).collect());
     assert!(tiles <= 40, "{tiles} tiles");
 }
 
 #[tokio::test]
 async fn a_dense_world_costs_the_tiles_that_hold_its_images() {
-    let sandbox = Sandbox::builder().world(World::of_size(50_000, 3)).start().await.unwrap();
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(50_000, 3)).start().await.unwrap();
     let client = client(&sandbox);
-    let world = sandbox.world();
-    let images = world.sequences().iter().flat_map(|sequence| world.images_of(sequence));
+    let data = sandbox.mock_data();
+    let images = data.sequences().iter().flat_map(|sequence| sequence.images());
     let hold: BTreeSet<_> =
-        images.map(|image| streetflow::TileId::containing(image.place(), 14).to_string()).collect();
+        images.map(|image| streetflow::TileId::containing(image.coordinates(), 14).to_string()).collect();
     let (found, tiles) = walked(&sandbox, cyprus(&client)).await;
-    assert_eq!(found.len(), world.sequences().len());
+    assert_eq!(found.len(), data.sequences().len());
     // The cover of level 10, two scouts, and a few that only the margin touches.
     assert!(tiles <= hold.len() + 37 + hold.len() / 10, "{tiles} tiles for {}", hold.len());
 }

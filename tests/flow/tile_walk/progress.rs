@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::TryStreamExt;
 use streetflow::{Event, OwnerId, Source, TileSource};
-use streetflow_sandbox::{Host, Sandbox, World};
+use streetflow_sandbox::{Host, MockData, Sandbox};
 
 use crate::support::builder;
 
@@ -38,9 +38,11 @@ async fn told(sandbox: &Sandbox, walk: impl Fn(TileSource) -> TileSource) -> (To
 
 #[tokio::test]
 async fn what_is_left_is_right_within_a_factor_of_two_from_a_third_on() {
-    let owner = || OwnerId::new(World::ORGANIZATION).unwrap();
-    for world in [World::cyprus(), World::of_size(30_000, 5), World::of_size(150_000, 6)] {
-        let sandbox = Sandbox::builder().world(world).start().await.unwrap();
+    let owner = || OwnerId::new(MockData::ORGANIZATION).unwrap();
+    for data in
+        [MockData::cyprus(), MockData::with_image_count(30_000, 5), MockData::with_image_count(150_000, 6)]
+    {
+        let sandbox = Sandbox::builder().mock_data(data).start().await.unwrap();
         let kinds: [(&str, &dyn Fn(TileSource) -> TileSource); 5] = [
             ("all", &|source| source),
             ("of one owner", &|source| source.owned_by(owner())),

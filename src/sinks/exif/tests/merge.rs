@@ -40,7 +40,7 @@ fn full_exif_conflicts_with_nothing_and_xmp_has_all_metadata() {
     let exif = read(&picture);
     assert_eq!(exif_of(&picture)[0].len(), full.len());
     assert_eq!(text(&exif, Tag::DateTimeOriginal).as_deref(), Some("2024:06:28 17:00:28"), "it had room");
-    assert_eq!(text(&exif, Tag::GPSLatitudeRef), None, "a side without a position is none");
+    assert_eq!(text(&exif, Tag::GPSLatitudeRef), None, "no hemisphere without coordinates");
     assert_eq!(numbers(&exif, Tag::GPSAltitudeRef), None);
     assert_eq!(numbers(&exif, Tag::GPSDOP), Some(vec![3.5]));
     let note = field(&exif, Tag::MakerNote).map(|field| format!("{:?}", field.value));
@@ -106,7 +106,7 @@ fn if_neither_has_space_the_picture_is_incomplete_without_conflicts() {
     let picture = rewriter.push(with_both(&exif, &xmp).into()).expect("a whole head").to_vec();
     assert!(rewriter.is_incomplete());
     let [left] = xmp_of(&picture)[..] else { panic!("one packet") };
-    assert!(left.contains(&long) && !left.contains("GPSL"), "no position is better than another one");
+    assert!(left.contains(&long) && !left.contains("GPSL"), "no coordinates rather than others");
     assert_eq!(text(&read(&picture), Tag::GPSLatitudeRef), None);
     let mut check = JpegCheck::default();
     check.push(&picture);

@@ -1,0 +1,263 @@
+//! The fields of an image, as the Graph API returns them.
+
+use streetflow::geo::LonLat;
+
+use super::json;
+use super::picture_urls::PictureUrls;
+use crate::mock_data::catalog::CAMERAS;
+use crate::mock_data::hash::mix;
+use crate::mock_data::{MockImage, Quirk};
+
+/// All fields of an image except `id`.
+pub(super) const IMAGE_FIELDS: &str = "sequence geometry computed_geometry captured_at compass_angle \
+    computed_compass_angle altitude computed_altitude computed_rotation atomic_scale camera_type camera_parameters \
+    make model exif_orientation width height is_pano on_foot quality_score creator organization thumb_256_url \
+    thumb_1024_url thumb_2048_url thumb_original_url merge_cc mesh sfm_cluster detections";
+
+/// A requested field with its requested sub-fields.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: String,
+    sub_fields: Vec<String>,
+}
+
+/// Parses a list of fields like `id,creator{id,username},organization.id`.
+///
+/// Drops `id`, because every response contains it.
+pub(super) fn parse(fields: &str) -> Vec<Field> {
+    let mut parsed: Vec<Field> = Vec::new();
+    let mut depth = 0_usize;
+    let split = |c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    for part in fields.split(split).map(str::trim).filter(|part| !part.is_empty() && *part != "id") {
+        let (name, sub_fields) = match part.split_once('{') {
+            Some((name, sub_fields)) => {
+                (name, sub_fields.trim_end_matches('}').split(',').map(str::to_owned).collect())
+            }
+            None => match part.split_once('.') {
+                Some((name, sub_field)) => (name, vec![sub_field.to_owned()]),
+                None => (part, Vec::new()),
+            },
+        };
+        match parsed.iter_mut().find(|field| field.name == name) {
+            Some(field) => field.sub_fields.extend(sub_fields),
+            None => parsed.push(Field { name: name.to_owned(), sub_fields }),
+        }
+    }
+    parsed
+}
+
+/// Appends an image as an object with the requested fields. Fields without a value are omitted.
+pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Field], urls: &PictureUrls) {
+    out.push('{');
+    for field in fields {
+        let before = out.len();
+        json::text(out, &field.name);
+        out.push(':');
+        if value(out, image, field, urls).is_some() {
+            out.push(',');
+        } else {
+            out.truncate(before);
+        }
+    }
+    json::push(out, format_args!("\"id\":\"{}\"}}", image.number()));
+}
+
+/// Returns whether the image has computed values.
+fn is_processed(image: &MockImage<'_>) -> bool {
+    !mix(image.sequence.salt, 31).is_multiple_of(6) && image.random(31) > 0.03
+}
+
+/// Appends the value of a field, or returns `None` if the image has no value.
+///
+/// After `None`, the caller truncates `out`: part of a value can be there.
+fn value(out: &mut String, image: &MockImage<'_>, field: &Field, urls: &PictureUrls) -> Option<()> {
+    let sequence = image.sequence;
+    let camera = &CAMERAS[sequence.camera];
+    let processed = is_processed(image).then_some(());
+    let present_in_sequence =
+        |what, one_in: u64| (!mix(sequence.salt, what).is_multiple_of(one_in)).then_some(());
+    match field.name.as_str() {
+        "sequence" => json::text(out, &sequence.id),
+        "geometry" if sequence.quirk == Quirk::NoGeometry(image.index) => return None,
+        "geometry" => point(out, image.coordinates()),
+        "computed_geometry" => {
+            processed?;
+            // As in real data, about half of the computed coordinates equal the original ones.
+            let shift = |what| if image.random(32) < 0.5 { 0.0 } else { 2e-5 * (image.random(what) - 0.5) };
+            let LonLat { lon, lat } = image.coordinates();
+            point(out, LonLat { lon: lon + shift(33), lat: lat + shift(34) });
+        }
+        "captured_at" => json::push(out, format_args!("{}", image.captured_at())),
+        "compass_angle" => {
+            image.has_heading().then_some(())?;
+            json::number(out, f64::from(image.heading() as f32));
+        }
+        "computed_compass_angle" => {
+            processed?;
+            json::number(out, (image.heading() + 4.0 * (image.random(35) - 0.5)).rem_euclid(360.0));
+        }
+        "altitude" if sequence.quirk == Quirk::WrappedAltitude(image.index) => {
+            json::number(out, 4_294_967_281.0)
+        }
+        "altitude" => {
+            present_in_sequence(36, 5)?;
+            json::number(out, (altitude(image) * 10.0).round() / 10.0);
+        }
+        "computed_altitude" => {
+            processed?;
+            json::number(out, altitude(image) + 4.0 * image.random(37) - 2.0);
+        }
+        "computed_rotation" => {
+            processed?;
+            let turn =
+                [1.36 + 0.1 * image.random(38), 0.1 * image.random(39) - 0.05, 0.1 * image.random(40) - 0.05];
+            json::list(out, turn, json::number);
+        }
+        "atomic_scale" => {
+            processed?;
+            json::number(out, if image.random(41) < 0.1 { 1.0 } else { 0.9 + 0.2 * image.random(42) });
+        }
+        "camera_type" => json::text(out, camera.kind),
+        "camera_parameters" => json::list(out, camera.parameters, |out, part| json::number(out, *part)),
+        "make" => json::text(out, camera.make),
+        "model" => json::text(out, camera.model),
+        "exif_orientation" => out.push('1'),
+        "width" => json::push(out, format_args!("{}", camera.size.0)),
+        "height" => json::push(out, format_args!("{}", camera.size.1)),
+        "on_foot" => out.push_str(if sequence.on_foot { "true" } else { "false" }),
+        "is_pano" => out.push_str(if sequence.is_pano() { "true" } else { "false" }),
+        "quality_score" => {
+            (image.random(4) > 0.02).then_some(())?;
+            json::number(out, image.quality());
+        }
+        "creator" => {
+            object(
+                out,
+                field,
+                &["username", "id"],
+                &[("username", sequence.username()), ("id", sequence.creator())],
+            );
+        }
+        "organization" => object(out, field, &["id"], &[("id", sequence.organization()?)]),
+        "merge_cc" => {
+            processed?;
+            json::number(out, (mix(sequence.salt, 43) >> 2) as f64);
+        }
+        "mesh" | "sfm_cluster" => {
+            processed?;
+            let number = image.number() ^ if field.name == "mesh" { 0x55 } else { 0xAA };
+            let url = urls.other(number);
+            object(out, field, &["id", "url"], &[("id", &number.to_string()), ("url", &url)]);
+        }
+        "detections" => {
+            let count = (image.random(44) * 4.0) as u64;
+            (count > 0).then_some(())?;
+            out.push_str("{\"data\":");
+            let id = |index: u64| 150_000_000_000_000 + mix(image.number(), index) % 1_000_000_000_000;
+            json::list(out, 0..count, |out, index| {
+                json::push(out, format_args!("{{\"id\":\"{}\"}}", id(index)));
+            });
+            out.push('}');
+        }
+        thumb => {
+            let width = thumb.strip_prefix("thumb_")?.strip_suffix("_url").filter(|_| image.has_picture())?;
+            let size = match width {
+                "original" => None,
+                width => {
+                    Some(image.size(width.parse().ok().filter(|width| [256, 1024, 2048].contains(width))?))
+                }
+            };
+            json::text(out, &urls.picture(image.number(), size));
+        }
+    }
+    Some(())
+}
+
+/// Returns the altitude in metres: hills as wide as a city.
+fn altitude(image: &MockImage<'_>) -> f64 {
+    let LonLat { lon, lat } = image.coordinates();
+    90.0 + 60.0 * (lon * 40.0).sin() + 25.0 * (lat * 90.0).cos()
+}
+
+fn point(out: &mut String, at: LonLat) {
+    out.push_str("{\"type\":\"Point\",\"coordinates\":");
+    json::list(out, [at.lon, at.lat], json::number);
+    out.push('}');
+}
+
+/// Appends an object of strings with the requested sub-fields, or the default ones.
+fn object(out: &mut String, field: &Field, default: &[&str], known: &[(&str, &str)]) {
+    let requested = |name: &str| {
+        if field.sub_fields.is_empty() {
+            default.contains(&name)
+        } else {
+            field.sub_fields.iter().any(|n| n == name)
+        }
+    };
+    out.push('{');
+    let mut comma = "";
+    for (name, text) in known.iter().filter(|(name, _)| requested(name)) {
+        out.push_str(comma);
+        json::text(out, name);
+        out.push(':');
+        json::text(out, text);
+        comma = ",";
+    }
+    out.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MockData;
+
+    fn urls() -> PictureUrls {
+        PictureUrls { base: "http://127.0.0.1:1".to_owned(), expiry: 0x7FFF_FFFF }
+    }
+
+    #[test]
+    fn sub_fields_are_parsed_in_both_forms() {
+        let field = |name: &str, sub_fields: &[&str]| Field {
+            name: name.to_owned(),
+            sub_fields: sub_fields.iter().map(|&part| part.to_owned()).collect(),
+        };
+        let expected =
+            [field("creator", &["id", "username"]), field("organization", &["id"]), field("make", &[])];
+        assert_eq!(parse("id,creator{id,username},organization.id, make"), expected);
+        assert_eq!(parse("creator.id,creator.username")[0], field("creator", &["id", "username"]));
+    }
+
+    #[test]
+    fn every_image_is_valid_json_and_only_id_is_always_present() {
+        let data = MockData::cyprus();
+        let fields = parse(&IMAGE_FIELDS.replace(' ', ","));
+        let mut counts = std::collections::HashMap::new();
+        for image in data.sequences().iter().flat_map(|sequence| sequence.images()) {
+            let mut out = String::new();
+            write_image(&mut out, &image, &fields, &urls());
+            let parsed: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(&out).expect("valid");
+            assert!(parsed.values().all(|value| !value.is_null()));
+            assert_eq!(parsed["id"], image.id());
+            if let Some(geometry) = parsed.get("geometry") {
+                assert_eq!(geometry["coordinates"][0].as_f64(), Some(image.coordinates().lon), "exact");
+            }
+            for key in parsed.keys() {
+                *counts.entry(key.clone()).or_insert(0_u64) += 1;
+            }
+        }
+        assert_eq!(counts.len(), fields.len() + 1);
+        for absent in
+            ["thumb_256_url", "compass_angle", "altitude", "computed_geometry", "organization", "geometry"]
+        {
+            assert!(counts[absent] < data.image_count(), "{absent} is sometimes missing");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The content of the responses: vector tiles, Graph API entities and searches, pictures.
+
+mod fields;
+pub(crate) mod graph;
+mod json;
+mod mvt;
+pub(crate) mod picture_urls;
+pub(crate) mod pictures;
+mod tiles;
+
+use crate::mock_data::MockImage;
+use picture_urls::PictureUrls;
+
+/// Returns the JSON object of an image with the requested fields.
+pub(crate) fn image_json(image: &MockImage<'_>, fields: &str, urls: &PictureUrls) -> String {
+    let mut out = String::new();
+    fields::write_image(&mut out, image, &fields::parse(fields), urls);
+    out
+}

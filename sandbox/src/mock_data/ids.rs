@@ -1,0 +1,69 @@
+//! Ids in Mapillary's format, computed from ordinals.
+
+use super::hash::mix;
+
+/// Multiplier of the permutation from ordinals to image ids, and its inverse modulo 2^53.
+const SPREAD: u64 = 0x0009_E377_9B97_F4A5;
+const SPREAD_INVERSE: u64 = inverse(SPREAD);
+const ID_MASK: u64 = (1 << 53) - 1;
+/// Smallest image id. Smaller numbers are ids of users and organizations.
+const FIRST_ID: u64 = 1 << 50;
+/// Added to every eighth id, so that a double cannot represent it exactly.
+const OFFSET: u64 = 1 << 54;
+
+/// Returns the id of the image with this ordinal. A permutation, so that the inverse needs no table.
+pub(super) fn image_id(ordinal: u64) -> u64 {
+    let id = (ordinal + 1).wrapping_mul(SPREAD) & ID_MASK;
+    if id < FIRST_ID { id + OFFSET } else { id }
+}
+
+/// Returns the ordinal of the image with this id, if an image can have this id.
+pub(super) fn image_ordinal(id: u64) -> Option<u64> {
+    let id = match id {
+        FIRST_ID..=ID_MASK => id,
+        OFFSET.. if id - OFFSET < FIRST_ID => id - OFFSET,
+        _ => return None,
+    };
+    (id.wrapping_mul(SPREAD_INVERSE) & ID_MASK).checked_sub(1)
+}
+
+/// Returns the inverse of an odd number modulo 2^64, by Newton's method.
+const fn inverse(odd: u64) -> u64 {
+    let mut guess = odd;
+    let mut round = 0;
+    while round < 6 {
+        guess = guess.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(guess)));
+        round += 1;
+    }
+    guess
+}
+
+/// Returns 22 characters in one of the two alphabets that Mapillary uses.
+pub(super) fn sequence_id(salt: u64, index: usize) -> String {
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyz0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let letters = if index.is_multiple_of(3) { &LETTERS[..36] } else { &LETTERS[..] };
+    let mut id: String = (0..22)
+        .map(|position| char::from(letters[(mix(salt, 100 + position) % letters.len() as u64) as usize]))
+        .collect();
+    if index % 40 == 11 {
+        id.replace_range(..1, "-");
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_ids_map_back_to_their_ordinals() {
+        let ids: Vec<_> = (0..100_000).map(image_id).collect();
+        assert!(ids.iter().zip(0..).all(|(id, ordinal)| image_ordinal(*id) == Some(ordinal)));
+        assert!(
+            ids.iter().filter(|id| (**id as f64) as u64 != **id).count() > 5_000,
+            "some ids are not exact as doubles"
+        );
+        assert_eq!(image_ordinal(1), None);
+        assert_eq!(image_ordinal(u64::MAX), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! Access to the response store.
+
+use std::sync::Arc;
+
+use crate::client::cache::cached_metadata::CachedMetadata;
+use crate::client::cache::response_cache::{CacheEntry, ResponseCache};
+use crate::client::handle::Client;
+use crate::error::Result;
+use crate::model::Image;
+use crate::record::Fields;
+
+impl Client {
+    /// Returns the cache if an unfinished run stored responses and this client may use them.
+    fn filled_cache(&self) -> Option<&Arc<ResponseCache>> {
+        self.response_cache().filter(|cache| !cache.is_empty())
+    }
+
+    /// Whether there are responses of an unfinished run.
+    pub(crate) fn has_stored_responses(&self) -> bool {
+        self.filled_cache().is_some()
+    }
+
+    /// Returns the stored content under a key.
+    pub(crate) async fn stored(&self, key: &str) -> Option<Vec<u8>> {
+        let (cache, key) = (Arc::clone(self.filled_cache()?), key.to_owned());
+        tokio::task::spawn_blocking(move || cache.get(&key)).await.ok()?
+    }
+
+    /// Returns the stored metadata of images, one entry per image.
+    pub(crate) async fn lookup_batch(&self, images: &[Image], fields: &Fields) -> Vec<CachedMetadata> {
+        let nothing = || vec![CachedMetadata::default(); images.len()];
+        let Some(cache) = self.filled_cache() else { return nothing() };
+        let (cache, images_owned, fields) = (Arc::clone(cache), images.to_vec(), fields.clone());
+        let found = tokio::task::spawn_blocking(move || cache.lookup_batch(&images_owned, &fields)).await;
+        found.unwrap_or_else(|_| nothing())
+    }
+
+    /// Whether an unfinished run requested a batch that begins with this image.
+    ///
+    /// A batch that begins with the same image has the same content, so its response is in the store.
+    pub(crate) fn has_stored_batch(&self, image: &Image) -> bool {
+        self.filled_cache().is_some_and(|cache| cache.has_batch(image))
+    }
+
+    /// Stores a response. When this returns, a kill can't lose it.
+    pub(crate) async fn store(&self, entry: CacheEntry) -> Result<()> {
+        let Some(cache) = self.response_cache() else { return Ok(()) };
+        // A server may repeat the token, which must not get into a file.
+        if self.shared.transport.holds_token(entry.body()) {
+            return Ok(());
+        }
+        cache.put(entry).await
+    }
+
+    /// Stores a list of fields, so that later runs find the responses with them.
+    pub(crate) fn store_fields(&self, fields: &Fields) -> Result<()> {
+        self.response_cache().map_or(Ok(()), |cache| cache.add_fields(fields))
+    }
+}

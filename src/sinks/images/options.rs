@@ -1,0 +1,46 @@
+//! Options of the image sink.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::client::Client;
+use crate::model::Metadata;
+use crate::sinks::exif::PictureMetadata;
+use crate::sinks::{Exif, FileTime, PictureLayout, Quality};
+
+/// What to download, from where and to where.
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) client: Client,
+    pub(super) folder: PathBuf,
+    pub(super) quality: Quality,
+    pub(super) exif: Exif,
+    pub(super) layout: PictureLayout,
+    pub(super) check_existing: bool,
+    pub(super) file_time: FileTime,
+}
+
+/// A picture to write.
+pub(super) struct Picture {
+    pub(super) target: PathBuf,
+    pub(super) metadata: Option<PictureMetadata>,
+    pub(super) modified: Option<SystemTime>,
+}
+
+impl Options {
+    /// The file of an image's picture.
+    pub(super) fn target(&self, image: &Metadata) -> PathBuf {
+        let folder = self.folder.join(self.layout.folder(image));
+        folder.join(format!("{}_{}.jpg", image.img_id, self.quality))
+    }
+
+    /// The picture of an image, to be written to `target`.
+    pub(super) fn picture(&self, image: &Metadata, target: PathBuf) -> Picture {
+        let has_metadata = self.exif.applies_to(self.quality);
+        Picture {
+            target,
+            metadata: has_metadata.then(|| PictureMetadata::new(image, self.quality)),
+            modified: self.file_time.modified_time(image),
+        }
+    }
+}
