@@ -16,6 +16,7 @@ mod flow {
     mod sinks;
     mod sources;
     mod stages;
+    mod tile_walk;
 }
 mod formats {
     #[cfg(feature = "parquet")]

@@ -68,5 +68,6 @@ mod runs {
     mod start_from_ids;
     mod steady_speed;
     mod tile_cache;
+    mod tile_walk;
 }
 mod support;

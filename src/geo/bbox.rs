@@ -155,6 +155,17 @@ impl Bbox {
         Clip::new(windows, extent)
     }
 
+    /// Whether a rectangle in the coordinates of a tile of `extent` units per side is entirely inside the box.
+    pub(crate) fn holds(&self, tile: TileId, extent: u32, least: (f64, f64), greatest: (f64, f64)) -> bool {
+        let extent = f64::from(extent);
+        self.windows(tile, 0.0).iter().any(|w| {
+            w.x0 * extent <= least.0
+                && w.y0 * extent <= least.1
+                && greatest.0 <= w.x1 * extent
+                && greatest.1 <= w.y1 * extent
+        })
+    }
+
     fn unit_squares(&self, inset: f64) -> Vec<Window> {
         let ranges = if self.west <= self.east {
             vec![(self.west, self.east)]

@@ -5,6 +5,7 @@
 
 mod area;
 mod bbox;
+mod cells;
 pub(crate) mod crs;
 mod lonlat;
 mod tile;
@@ -14,6 +15,7 @@ pub(crate) mod wkb;
 pub use self::area::Area;
 pub(crate) use self::area::clip::Clip;
 pub use self::bbox::Bbox;
+pub(crate) use self::cells::Cells;
 pub(crate) use self::lonlat::EARTH_RADIUS;
 pub use self::lonlat::{LonLat, MAX_LATITUDE};
 pub use self::tile::{MAX_ZOOM, TileId};

@@ -112,6 +112,20 @@ pub enum Event<'a> {
         /// Why it could not be fetched.
         error: &'a Error,
     },
+    /// A walk over the tiles of an area begins.
+    TilesPlanned {
+        /// The tiles that it reads at least.
+        min: u64,
+        /// The tiles that it reads at most, unless tiles fail.
+        max: u64,
+    },
+    /// A tile was read, and the walk knows better how many it will read. The number of tiles left is an estimate.
+    TilesExpected {
+        /// Tiles read so far, including those from the cache or the response store.
+        read: u64,
+        /// Tiles read so far, and those expected to follow.
+        expected: u64,
+    },
     /// A step started with an input: a tile, a sequence, an image or a row.
     ///
     /// The input ends as [`Event::InputDone`], [`Event::TilePruned`], [`Event::Record`], [`Event::AlreadyExists`],

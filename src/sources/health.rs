@@ -1,6 +1,7 @@
 //! Whether a tile that can't be had is a fault of that tile, or of the whole host.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -13,9 +14,21 @@ use crate::geo::TileId;
 pub(super) struct Health {
     /// How many tiles were read.
     successes: AtomicU64,
-    /// When the samples below a failed tile were asked last, and whether one of them was read.
-    sampled: Mutex<Option<(Instant, bool)>>,
+    /// The last samples below a failed tile.
+    sampled: Mutex<Option<Sampled>>,
 }
+
+#[derive(Clone, Copy)]
+struct Sampled {
+    at: Instant,
+    /// Whether one of them was read.
+    well: bool,
+    /// Number of tiles read by then.
+    successes: u64,
+}
+
+/// A host that was down counts as down for this time, unless a tile is read meanwhile.
+const DOWN_FOR: Duration = Duration::from_secs(30);
 
 /// The state when a tile was asked for.
 #[derive(Clone, Copy)]
@@ -42,16 +55,18 @@ impl Health {
             return true;
         }
         let mut sampled = self.sampled.lock().await;
-        if let Some((at, well)) = *sampled
-            && at >= began.at
-        {
-            return well;
+        let successes = self.successes.load(Ordering::Relaxed);
+        if let Some(last) = *sampled {
+            let is_down = !last.well && last.successes == successes && last.at.elapsed() < DOWN_FOR;
+            if last.at >= began.at || is_down {
+                return last.well;
+            }
         }
         let at = Instant::now();
         let below = samples_below(source, tile).into_iter();
         let looks = futures::future::join_all(below.map(|tile| source.look(tile))).await;
         let well = looks.iter().any(Result::is_ok);
-        *sampled = Some((at, well));
+        *sampled = Some(Sampled { at, well, successes });
         well
     }
 }

@@ -65,7 +65,15 @@ pub(crate) struct AreaArgs {
     /// Tile level at which sequences are collected, 6 to 14; below 14 only lines count
     #[arg(long, value_name = "Z", default_value_t = MAX_ZOOM, value_parser = value_parser!(u8).range(i64::from(FIRST_LINES)..=i64::from(MAX_ZOOM)), hide_short_help = true)]
     pub(crate) max_zoom: u8,
-    /// Prune no tile: more requests, but also finds sequences without a line
+    /// Read level 10 alone: few requests, for a first look or a huge area
+    ///
+    /// Sequences without a line at that level are not found, and one near the edge of the area may be outside it.
+    #[arg(long, conflicts_with_all = ["thorough", "exhaustive"])]
+    pub(crate) lines_only: bool,
+    /// Read tile levels 10 to 13 one by one: more requests, but finds more very short sequences
+    #[arg(long, hide_short_help = true, conflicts_with = "exhaustive")]
+    pub(crate) thorough: bool,
+    /// Prune no tile: many more requests, but also finds sequences without a line
     #[arg(long, hide_short_help = true)]
     pub(crate) exhaustive: bool,
     /// Maximum age of cached tiles [default: 24h for Mapillary's tile host, else 0]
@@ -97,6 +105,11 @@ impl AreaArgs {
             return Area::around(centre, metres).map(Some);
         }
         Ok(self.bbox.or(default.filter(|_| self.user.is_none())).map(Area::from))
+    }
+
+    /// Whether tiles with images are read, and not lines alone.
+    pub(crate) fn reads_images(&self) -> bool {
+        self.max_zoom == MAX_ZOOM && !self.lines_only
     }
 
     /// Whether the flags name a user and no area.
@@ -132,7 +145,12 @@ impl AreaArgs {
             return args;
         }
         args.push(format!("--min-zoom {} --max-zoom {}", self.min_zoom, self.max_zoom));
-        args.extend(self.exhaustive.then(|| "--exhaustive".to_owned()));
+        let modes = [
+            (self.lines_only, "--lines-only"),
+            (self.thorough, "--thorough"),
+            (self.exhaustive, "--exhaustive"),
+        ];
+        args.extend(modes.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned()));
         args
     }
 

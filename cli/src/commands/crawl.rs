@@ -13,7 +13,6 @@ use crate::job::{
     TableOutputs, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
-use streetflow::geo::MAX_ZOOM;
 use streetflow::{
     Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, ListImages, Quality, Report, Result,
     Sequence, Step,
@@ -44,10 +43,10 @@ pub(crate) struct CrawlArgs {
     /// Start from these sequences instead of an area
     ///
     /// A file with one id per line, a table, ids separated by commas, or - for standard input.
-    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, allow_hyphen_values = true, conflicts_with_all = ["location", "org_id", "user", "images", "clip", "exhaustive"])]
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, allow_hyphen_values = true, conflicts_with_all = ["location", "org_id", "user", "images", "clip", "exhaustive", "thorough", "lines_only"])]
     sequences: Option<String>,
     /// Start from these images, given in the same ways
-    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["location", "org_id", "user", "clip", "exhaustive"])]
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["location", "org_id", "user", "clip", "exhaustive", "thorough", "lines_only"])]
     images: Option<String>,
     /// Estimate the crawl instead of running it
     ///
@@ -204,7 +203,7 @@ impl<'a> CrawlSource<'a> {
 
     /// What the tiles tell about the number of pictures.
     fn count_estimate(&self, args: &CrawlArgs) -> CountEstimate {
-        let is_exact = !args.clip && !args.filters.needs_metadata() && args.area.max_zoom == MAX_ZOOM;
+        let is_exact = !args.clip && !args.filters.needs_metadata() && args.area.reads_images();
         if self.reads_tiles() && is_exact {
             CountEstimate::Tiles { max: args.filters.limit.unwrap_or(u64::MAX) }
         } else {

@@ -17,11 +17,11 @@ use crate::terminal::format::{grouped, human_bytes, human_time};
 use crate::terminal::stdout;
 use streetflow::client::{ENTITIES_PER_MINUTE, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 use streetflow::file_system::free_space;
-use streetflow::geo::MAX_ZOOM;
 use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result, Step};
 
-/// Images per sequence, if the tiles show none: a typical number.
+/// Images per sequence, if the tiles show none: a typical number, and a range that holds for most areas.
 const IMAGES_PER_SEQUENCE: u64 = 150;
+const IMAGES_PER_SEQUENCE_RANGE: [u64; 2] = [50, 400];
 
 /// A typical connection in bytes per second, 100 Mbit/s, for the time of the pictures.
 const BYTES_PER_SECOND: f64 = 12.5e6;
@@ -114,7 +114,7 @@ type Row = [String; 3];
 impl<'a> Estimate<'a> {
     fn new(run: &RunContext, args: &'a CrawlArgs, sequences: u64) -> Self {
         let tally = &run.monitor.stats.tally;
-        let images_guessed = args.area.max_zoom < MAX_ZOOM;
+        let images_guessed = !args.area.reads_images();
         let images = if images_guessed { sequences * IMAGES_PER_SEQUENCE } else { tally.tile_images() };
         Self {
             args,
@@ -143,6 +143,7 @@ impl<'a> Estimate<'a> {
                 "bytes": if self.args.no_download { 0 } else { self.images },
             },
             "images_are_estimated": self.images_guessed,
+            "images_range": self.image_range(),
             "table_bytes": self.images * TABLE_BYTES_PER_IMAGE,
             "picture_bytes": Value::Object(sizes.collect()),
             "free_bytes": self.free,
@@ -179,15 +180,23 @@ impl<'a> Estimate<'a> {
     }
 
     fn count_rows(&self) -> Vec<Row> {
+        let image_count = match self.image_range() {
+            Some([min, max]) => format!("{} to {}", grouped(min), grouped(max)),
+            None => grouped(self.images),
+        };
         let images = match (self.args.filters.limit, self.images_guessed) {
             (Some(limit), _) if limit == self.images => "the limit",
             (_, true) => "a guess: tiles below level 14 show none",
             _ => "in the tiles read",
         };
-        vec![
-            row("sequences", grouped(self.sequences), "in the area"),
-            row("images", grouped(self.images), images),
-        ]
+        vec![row("sequences", grouped(self.sequences), "in the area"), row("images", image_count, images)]
+    }
+
+    /// The range of the number of images, if it is a guess and no limit is below it.
+    fn image_range(&self) -> Option<[u64; 2]> {
+        let range = IMAGES_PER_SEQUENCE_RANGE.map(|images| images * self.sequences);
+        let is_open = self.args.filters.limit.is_none_or(|limit| limit > range[1]);
+        (self.images_guessed && is_open && self.sequences > 0).then_some(range)
     }
 
     fn batches(&self) -> u64 {

@@ -21,11 +21,14 @@ use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
 
 /// Settings that exclude each other: one on the command line disables the others.
-const EXCLUSIVE: [&[&str]; 7] = [
+const EXCLUSIVE: [&[&str]; 10] = [
     &["bbox", "area", "around", "radius", "sequences", "images"],
     &["user", "org_id", "sequences", "images"],
     &["clip", "sequences", "images"],
     &["exhaustive", "sequences", "images"],
+    &["thorough", "sequences", "images"],
+    &["lines_only", "sequences", "images"],
+    &["lines_only", "thorough", "exhaustive"],
     &["pano", "flat"],
     &["quiet", "verbose"],
     &["exhaustive", "min_zoom"],

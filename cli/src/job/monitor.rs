@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Once};
 
 use crate::args::{DisplayArgs, ProgressArg};
 use crate::artifacts::failure_log::FailureLog;
+use crate::progress::forecast::planned;
 use crate::progress::messages::EventPrinter;
 use crate::progress::render::{Display, ProgressRenderer, REDRAW_INTERVAL};
 use crate::progress::stats::RunStats;
@@ -98,6 +99,9 @@ impl Observer for Monitor {
         self.stats.on_event(event);
         match event {
             Event::InputStarted { step } => self.start(*step),
+            Event::TilesPlanned { min, max } => {
+                self.printer.note(&planned(*min, *max, self.stats.tiles_per_minute()));
+            }
             Event::Gone { step, error } | Event::Failed { step, error } => self.log(*step, error),
             _ => {}
         }

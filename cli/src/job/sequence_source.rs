@@ -2,9 +2,10 @@
 
 use super::context::RunContext;
 use crate::args::{AreaArgs, FilterArgs, NetworkArgs, missing_area};
+use crate::progress::forecast::{WalkInfo, WalkMode};
 use streetflow::geo::Area;
 use streetflow::stages::Dates;
-use streetflow::{Client, Flow, Result, Sequence, TileSource, UserSource};
+use streetflow::{Flow, Result, Sequence, TileSource, UserSource};
 
 /// Images in a tile, estimated low: a tile has about ten sequences of a hundred images. Decides how many tiles a limit
 /// needs in flight.
@@ -52,7 +53,7 @@ impl<'a> SequenceSource<'a> {
 
     /// Opens the source. A user in an area is looked up first, because tiles contain ids and no names.
     pub(crate) async fn open(&self, run: &RunContext) -> Result<Flow<Sequence>> {
-        let Some(name) = &self.args.user else { return Ok(Flow::from(self.tiles(&run.client)?)) };
+        let Some(name) = &self.args.user else { return Ok(Flow::from(self.tiles(run)?)) };
         if self.args.is_user_alone() {
             let source = UserSource::named(&run.client, name);
             return Ok(Flow::from(match self.dates {
@@ -61,13 +62,13 @@ impl<'a> SequenceSource<'a> {
             }));
         }
         let id = run.client.user_id(name).await?;
-        Ok(Flow::from(self.tiles(&run.client)?.owned_by(id)))
+        Ok(Flow::from(self.tiles(run)?.owned_by(id)))
     }
 
-    fn tiles(&self, client: &Client) -> Result<TileSource> {
+    fn tiles(&self, run: &RunContext) -> Result<TileSource> {
         let args = self.args;
         let area = self.area.clone().ok_or_else(missing_area)?;
-        let mut source = TileSource::inside(client, area).zooms(args.min_zoom, args.max_zoom);
+        let mut source = TileSource::inside(&run.client, area).zooms(args.min_zoom, args.max_zoom);
         source = args.org_id.iter().fold(source, |source, owner| source.owned_by(owner.clone()));
         source = args.exclude_owner.iter().fold(source, |source, owner| source.not_owned_by(owner.clone()));
         if let Some(dates) = self.dates {
@@ -79,6 +80,18 @@ impl<'a> SequenceSource<'a> {
         if let Some(max) = self.max_in_flight {
             source = source.max_in_flight(max);
         }
-        Ok(if args.exhaustive { source.exhaustive() } else { source })
+        let mode = match (args.lines_only, args.thorough) {
+            (true, _) => WalkMode::LinesOnly,
+            (_, true) => WalkMode::Thorough,
+            _ => WalkMode::Default,
+        };
+        source = match mode {
+            _ if args.exhaustive => source.exhaustive(),
+            WalkMode::LinesOnly => source.lines_only(),
+            WalkMode::Thorough => source.thorough(),
+            WalkMode::Default => source,
+        };
+        run.monitor.stats.set_walk(WalkInfo { sure_length: source.sure_length(), mode });
+        Ok(source)
     }
 }

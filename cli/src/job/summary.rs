@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifacts::report::{End, Outcome, ReportFile, size};
 use crate::job::monitor::Monitor;
+use crate::progress::forecast::{WalkInfo, WalkMode};
 use crate::progress::stats::{RunStats, StepCounts, StepStats};
 use crate::step::gives_many;
 use crate::terminal::format::{grouped, human_bytes, human_time, path_text, plural};
@@ -167,13 +168,34 @@ fn print_findings(monitor: &Monitor) {
     if sequences.rows.get() == 0 && sequences.filtered_by().is_empty() {
         printer.note("no sequences found; check the area (longitude first), the owner and the dates");
     }
-    let pruned = sequences.pruned.get();
-    if pruned > 0 {
-        let tiles = counted(pruned, "tile", "tiles");
-        printer.note(&format!(
-            "skipped {tiles} without matching sequences; isolated images may be missed, use `--exhaustive` to include them"
-        ));
+    // A limit ends the walk early, and then nothing is complete.
+    if let Some(walk) = monitor.stats.walk()
+        && sequences.counts().over_limit == 0
+        && let Some(text) = completeness(walk, monitor.stats.failed() > 0)
+    {
+        printer.note(&text);
     }
+}
+
+/// Which sequences are certainly found, and which flags find the others; nothing if all are found.
+fn completeness(walk: WalkInfo, has_failures: bool) -> Option<String> {
+    if walk.sure_length <= 0.0 {
+        return None;
+    }
+    let metres = walk.sure_length.ceil();
+    let but = if has_failures { ", except in what failed" } else { "" };
+    let found = format!("all sequences with a line longer than {metres} m in the area were found{but}");
+    Some(match walk.mode {
+        WalkMode::LinesOnly => format!(
+            "lines only: {found}; shorter ones may be missing, and some near the edge may be outside it. Without `--lines-only`, images are checked too"
+        ),
+        WalkMode::Default => format!(
+            "{found}; shorter ones may be missing: `--thorough` finds more of them, `--exhaustive` finds all"
+        ),
+        WalkMode::Thorough => {
+            format!("{found}; shorter ones may be missing: `--exhaustive` finds all")
+        }
+    })
 }
 
 fn print_gone(monitor: &Monitor) {

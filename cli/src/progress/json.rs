@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::progress::stats::{RunStats, StepStats};
 use crate::progress::view::ProgressView;
-use streetflow::Class;
+use streetflow::{Class, Step};
 
 /// The counts of each step, by its name.
 pub(crate) fn steps(stats: &RunStats) -> Map<String, Value> {
@@ -59,16 +59,30 @@ pub(crate) fn progress(view: &ProgressView<'_>) -> Value {
             step.insert("per_second".to_owned(), hundredths(rate.per_second).into());
             step.insert("total".to_owned(), rate.total.into());
             step.insert("total_is_final".to_owned(), rate.total_is_final.into());
-            step.insert("seconds_left".to_owned(), rate.seconds_left.map(hundredths).into());
+            let seconds_left =
+                if step_is_walk(view, index) { view.walk_seconds_left() } else { rate.seconds_left };
+            step.insert("seconds_left".to_owned(), seconds_left.map(hundredths).into());
         }
     }
+    let tiles = &view.stats.tiles;
     json!({
         "seconds": hundredths(view.elapsed().as_secs_f64()),
         "steps": steps,
         "requests": requests(view.stats),
+        "seconds_left": view.seconds_left().map(hundredths),
+        "walk": {
+            "tiles_read": tiles.read(),
+            "tiles_expected": tiles.expected(),
+            "share": tiles.share().map(|share| (share * 1e4).round() / 1e4),
+            "seconds_left": view.walk_seconds_left().map(hundredths),
+        },
         "bytes_per_second": view.bytes_per_second().round(),
         "waits": view.waits(),
     })
+}
+
+fn step_is_walk(view: &ProgressView<'_>, index: usize) -> bool {
+    view.stats.steps[index].step == Step::SEQUENCES
 }
 
 fn hundredths(number: f64) -> f64 {

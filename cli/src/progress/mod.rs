@@ -3,6 +3,7 @@
 //! Events fill [`stats`]. [`view`] turns the counts into text and [`json`] into JSON, and [`render`] shows them at
 //! intervals. [`messages`] prints single events.
 
+pub(crate) mod forecast;
 pub(crate) mod json;
 pub(crate) mod messages;
 pub(crate) mod rates;

@@ -51,6 +51,13 @@ impl RateMeter {
         now.saturating_sub(before) as f64 / at.duration_since(since).as_secs_f64().max(0.1)
     }
 
+    /// Growth per second of the count at `index` during the last minute, for counts that grow slowly.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    pub(crate) fn per_second_lately(&self, index: usize, now: u64, at: Instant) -> f64 {
+        let (since, before) = self.before(index, MAX_SAMPLE_AGE, at);
+        now.saturating_sub(before) as f64 / at.duration_since(since).as_secs_f64().max(0.1)
+    }
+
     /// Growth during the last minute of the count at `index`; `now` is its current value.
     pub(crate) fn in_last_minute(&self, index: usize, now: u64, at: Instant) -> u64 {
         now.saturating_sub(self.before(index, MAX_SAMPLE_AGE, at).1)

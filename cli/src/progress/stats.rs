@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::progress::forecast::{TileForecast, WalkInfo};
 use crate::progress::stall::StallDetector;
 use crate::progress::waits::Waits;
 use crate::step::{gives_many, unit};
@@ -20,6 +21,7 @@ pub(crate) struct RunStats {
     pub(crate) steps: Vec<StepStats>,
     pub(crate) tally: Tally,
     pub(crate) waits: Waits,
+    pub(crate) tiles: TileForecast,
     stall: StallDetector,
     /// Maximum number of requests in flight.
     concurrency: AtomicUsize,
@@ -27,6 +29,7 @@ pub(crate) struct RunStats {
     tiles_per_minute: AtomicU64,
     /// Hint of the first failure that has one.
     failure_hint: OnceLock<String>,
+    walk: OnceLock<WalkInfo>,
 }
 
 impl RunStats {
@@ -36,10 +39,12 @@ impl RunStats {
             steps: steps.iter().map(|&step| StepStats::new(step)).collect(),
             tally: Tally::default(),
             waits: Waits::default(),
+            tiles: TileForecast::default(),
             stall: StallDetector::default(),
             concurrency: AtomicUsize::new(0),
             tiles_per_minute: AtomicU64::new(0),
             failure_hint: OnceLock::new(),
+            walk: OnceLock::new(),
         }
     }
 
@@ -100,6 +105,16 @@ impl RunStats {
         }
     }
 
+    /// Stores what the walk over tiles finds.
+    pub(crate) fn set_walk(&self, walk: WalkInfo) {
+        self.walk.get_or_init(|| walk);
+    }
+
+    /// What the walk over tiles finds, if tiles are read.
+    pub(crate) fn walk(&self) -> Option<WalkInfo> {
+        self.walk.get().copied()
+    }
+
     /// The hint of the first failure that has one.
     pub(crate) fn failure_hint(&self) -> Option<&str> {
         self.failure_hint.get().map(String::as_str)
@@ -111,6 +126,7 @@ impl Observer for RunStats {
         self.tally.on_event(event);
         self.stall.observe(event, self.started);
         self.waits.observe(event, self.started);
+        self.tiles.observe(event);
         if let Event::Failed { error, .. } = event
             && let Some(hint) = error.hint()
         {

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::progress::forecast::bar;
 use crate::progress::rates::RateMeter;
 use crate::progress::stats::{RunStats, StepStats};
 use crate::terminal::format::{grouped, human_bytes, human_time, plural, rounded};
@@ -62,6 +63,69 @@ impl<'a> ProgressView<'a> {
         StepRate { per_second, total: Some(total), total_is_final, seconds_left }
     }
 
+    /// Time left in seconds until all tiles are read, at the present rate; `None` before anything is known.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    pub(crate) fn walk_seconds_left(&self) -> Option<f64> {
+        let left = self.stats.tiles.left()?;
+        if left == 0 {
+            return Some(0.0);
+        }
+        let index = self.stats.steps.len() + 2;
+        let rate = self.rates.per_second_lately(index, self.stats.tiles.read(), self.at);
+        // The first tiles go at once; the cache has no limit.
+        let limit = self.stats.tiles_per_minute().filter(|_| self.stats.tally.tile_cache_hits() == 0);
+        let rate = limit.map_or(rate, |limit| rate.min(limit / 60.0));
+        (rate > 0.0).then(|| left as f64 / rate)
+    }
+
+    /// Time left in seconds for the whole run, at the present rates: the slowest step decides. `None` if too little is
+    /// known.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    pub(crate) fn seconds_left(&self) -> Option<f64> {
+        let reads_tiles = self.stats.step(Step::SEQUENCES).is_some();
+        let mut longest = if reads_tiles { self.walk_seconds_left()? } else { 0.0 };
+        let share = if reads_tiles { self.stats.tiles.share()? } else { 1.0 };
+        for (index, step) in self.stats.steps.iter().enumerate() {
+            let Some(total) = self.expected_inputs(step, share) else { continue };
+            let finished = self.finished_inputs(step) as f64;
+            if total <= finished {
+                continue;
+            }
+            let rate = self.rates.per_second_lately(index, records(step), self.at);
+            let per_input = if finished > 0.0 { records(step) as f64 / finished } else { 1.0 };
+            if rate > 0.0 && per_input > 0.0 {
+                longest = longest.max((total - finished) * per_input / rate);
+            } else {
+                return None;
+            }
+        }
+        Some(longest)
+    }
+
+    /// Inputs that a step will have at the end, if that can be told; `share` is the part of the walk that is done.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    fn expected_inputs(&self, step: &StepStats, share: f64) -> Option<f64> {
+        if let Some(total) = step.total() {
+            return Some(total as f64);
+        }
+        let before = match step.step {
+            Step::IMAGES => Step::SEQUENCES,
+            Step::METADATA | Step::DOWNLOAD => Step::IMAGES,
+            _ => return None,
+        };
+        let before = self.stats.step(before)?;
+        let mut found = before.rows.get();
+        if before.step == Step::IMAGES {
+            found = found.max(self.stats.tally.tile_images());
+        }
+        (share > 0.0).then(|| found as f64 / share)
+    }
+
+    fn finished_inputs(&self, step: &StepStats) -> u64 {
+        let counts = step.counts();
+        counts.inputs - counts.not_reached.min(counts.inputs)
+    }
+
     /// Images found by the steps before; 0 for the steps that find them.
     fn found_so_far(&self, step: &StepStats) -> u64 {
         let is_after = matches!(step.step, Step::METADATA | Step::DOWNLOAD);
@@ -79,6 +143,7 @@ impl<'a> ProgressView<'a> {
         parts.extend(total(&rate));
         if step.step == Step::SEQUENCES {
             let (one, many) = step.unit();
+            parts.extend(self.walk_progress());
             parts.push(format!("{} {}", grouped(counts.inputs), plural(counts.inputs, one, many)));
             parts.extend(counted(self.stats.tally.tile_cache_hits(), "from cache"));
         }
@@ -89,6 +154,13 @@ impl<'a> ProgressView<'a> {
         parts.extend(counted(step.filtered_rows(), "filtered"));
         parts.extend(counted(counts.gone, "gone"));
         fit_to_width(head, &parts, width)
+    }
+
+    /// `[####------]  42 %, 3 min 20 s left`.
+    fn walk_progress(&self) -> Option<String> {
+        let bar = bar(self.stats.tiles.share()?);
+        let left = self.walk_seconds_left().filter(|left| *left > 0.0);
+        Some(left.map_or(bar.clone(), |left| format!("{bar}, {} left", human_time(left))))
     }
 
     /// The line of the network: `network  1,500 requests  tile rate limit: 38 of 40 per minute  45 kB/s  for 3 min 2 s`.
@@ -103,6 +175,8 @@ impl<'a> ProgressView<'a> {
         let bytes = human_bytes(self.bytes_per_second() as u64);
         parts.push(format!("{bytes}/s"));
         parts.push(format!("for {}", human_time(self.elapsed().as_secs_f64())));
+        let left = self.seconds_left().filter(|left| *left > 0.0);
+        parts.extend(left.map(|left| format!("about {} left", human_time(left))));
         fit_to_width(head, &parts, width)
     }
 
@@ -130,9 +204,9 @@ impl<'a> ProgressView<'a> {
     }
 }
 
-/// What the rate meter samples: records of each step, then bytes, then requests for tiles.
+/// What the rate meter samples: records of each step, then bytes, requests for tiles, and tiles read.
 fn sample_of(stats: &RunStats) -> Vec<u64> {
-    let network = [bytes(stats), stats.tally.requests(Class::Tile)];
+    let network = [bytes(stats), stats.tally.requests(Class::Tile), stats.tiles.read()];
     stats.steps.iter().map(records).chain(network).collect()
 }
 

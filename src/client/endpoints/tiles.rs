@@ -1,6 +1,7 @@
 //! Vector tiles, from the response store, the tile cache or the network.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
@@ -32,25 +33,39 @@ impl Client {
     pub(crate) async fn parsed_tile<T: Send + 'static>(
         &self,
         tile: TileId,
-        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        parse: impl Fn(&[u8]) -> Result<T> + Clone + Send + Sync + 'static,
         is_complete: fn(&T) -> bool,
     ) -> Result<T> {
-        let url = endpoint_url(&self.shared.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))?;
-        let request = ApiRequest {
-            class: Class::Tile,
-            url: url.clone(),
-            doing: "read the tile",
-            subject: tile.to_string(),
-        };
-        let client = self.clone();
+        match self.stored_tile(tile, parse.clone(), is_complete).await? {
+            Some(parsed) => Ok(parsed),
+            None => self.requested_tile(tile, parse, is_complete, false).await,
+        }
+    }
+
+    /// Whether the client has a response store or a tile cache.
+    pub(crate) fn stores_tiles(&self) -> bool {
+        self.shared.response_cache.is_some() || self.shared.tile_cache.is_some()
+    }
+
+    /// Returns a parsed tile from the response store of an unfinished run or from the tile cache.
+    pub(crate) async fn stored_tile<T: Send + 'static>(
+        &self,
+        tile: TileId,
+        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        is_complete: fn(&T) -> bool,
+    ) -> Result<Option<T>> {
+        if !self.stores_tiles() {
+            return Ok(None);
+        }
+        let (url, client) = (self.tile_url(tile)?, self.clone());
         in_task(async move {
-            let key = format!("tile {tile}");
+            let key = key(tile);
             if let Some(body) = client.stored(&key).await
                 && let Ok(parsed) = parse(&body)
                 && is_complete(&parsed)
             {
                 client.emit(&Event::StoreHit { class: Class::Tile });
-                return Ok(parsed);
+                return Ok(Some(parsed));
             }
             if let Some(body) = client.cached_tile(&url, tile).await
                 && let Ok(parsed) = parse(&body)
@@ -58,10 +73,49 @@ impl Client {
             {
                 client.emit(&Event::TileCacheHit { tile });
                 client.store(CacheEntry::new(key, body)).await?;
-                return Ok(parsed);
+                return Ok(Some(parsed));
             }
-            let sender = client.clone();
-            let fetched = client.fetch(request, RetryOverride::default(), move |body| {
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Waits until the rate limit allows a tile request. The caller chooses the tile afterwards.
+    pub(crate) async fn tile_turn(&self) -> Result<()> {
+        let transport = Arc::clone(&self.shared.transport);
+        // In a separate task: the wait holds a lock, which a slow consumer must not prolong.
+        in_task(async move {
+            let class = Class::Tile;
+            let on_wait = |wait| transport.emit(&Event::RateLimitWait { class, wait });
+            tokio::select! {
+                () = transport.rate_limiter(class).acquire(on_wait) => {}
+                () = transport.stop.cancelled() => {}
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Requests and parses a tile. `has_turn` means that the caller has waited for [`Client::tile_turn`].
+    pub(crate) async fn requested_tile<T: Send + 'static>(
+        &self,
+        tile: TileId,
+        parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
+        is_complete: fn(&T) -> bool,
+        has_turn: bool,
+    ) -> Result<T> {
+        let url = self.tile_url(tile)?;
+        let request = ApiRequest {
+            class: Class::Tile,
+            url: url.clone(),
+            doing: "read the tile",
+            subject: tile.to_string(),
+        };
+        let retry = RetryOverride { has_turn, ..RetryOverride::default() };
+        let client = self.clone();
+        in_task(async move {
+            let (key, sender) = (key(tile), client.clone());
+            let fetched = client.fetch(request, retry, move |body| {
                 let body = sender.unpack(body)?;
                 let parsed = parse(&body)?;
                 let entry = is_complete(&parsed).then(|| CacheEntry::new(key.clone(), body.clone()));
@@ -74,6 +128,10 @@ impl Client {
             Ok(parsed)
         })
         .await
+    }
+
+    fn tile_url(&self, tile: TileId) -> Result<Url> {
+        endpoint_url(&self.shared.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))
     }
 
     /// Decompresses a tile if necessary and removes the token.
@@ -107,6 +165,11 @@ impl Client {
             self.emit(&Event::TileCacheDisabled { error: &error });
         }
     }
+}
+
+/// The key of a tile in the response store.
+fn key(tile: TileId) -> String {
+    format!("tile {tile}")
 }
 
 /// Decompresses gzip data. Servers were seen to send it without the header that announces it.

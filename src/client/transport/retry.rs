@@ -24,11 +24,14 @@ pub(crate) struct RetryOverride {
     pub(crate) min_responses: Option<u64>,
     /// The request can't be split, so a response that asks to reduce the amount of data is retried.
     pub(crate) is_single: bool,
+    /// The first attempt has already waited for the rate limit.
+    pub(crate) has_turn: bool,
 }
 
 impl RetryOverride {
     /// The override for a request that can't be split.
-    pub(crate) const SINGLE: Self = Self { max_attempts: None, min_responses: None, is_single: true };
+    pub(crate) const SINGLE: Self =
+        Self { max_attempts: None, min_responses: None, is_single: true, has_turn: false };
 
     /// Returns the policy for the next attempt, given the health of the host and its number of responses.
     pub(crate) fn apply(self, policy: RetryPolicy, is_healthy: bool, responses: u64) -> RetryPolicy {

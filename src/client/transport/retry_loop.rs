@@ -36,7 +36,9 @@ impl Transport {
                 return Err(error);
             }
             // No permit is held during this wait, so a slow class does not starve the others.
-            limiter.acquire(|wait| self.emit(&Event::RateLimitWait { class, wait })).await;
+            if attempt > 1 || !retry.has_turn {
+                limiter.acquire(|wait| self.emit(&Event::RateLimitWait { class, wait })).await;
+            }
             let is_first = attempt == 1 && item.as_ref().is_none_or(|item| !item.is_released());
             // Rows are in order, so a failed one holds up all rows after it. Pictures have no order.
             let is_retry = class == Class::Picture && !is_first;

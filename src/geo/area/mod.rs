@@ -6,6 +6,9 @@ mod near;
 mod polygon;
 mod segment;
 
+#[cfg(test)]
+pub(super) use self::segment::meets_box;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -142,6 +145,42 @@ impl Area {
             tile,
             extent: f64::from(extent),
         })
+    }
+
+    /// Whether a rectangle in the coordinates of a tile of `extent` units per side is entirely inside the area; it may
+    /// extend beyond the tile. Several polygons together do not count: one of them must contain it.
+    pub(crate) fn holds(&self, tile: TileId, extent: u32, least: (f64, f64), greatest: (f64, f64)) -> bool {
+        let polygons = match &self.0 {
+            Shape::Box(bbox) => return bbox.holds(tile, extent, least, greatest),
+            Shape::Polygons(polygons) => polygons,
+        };
+        let at = |(x, y)| tile.lonlat(x, y, f64::from(extent));
+        let (nw, se) = (at(least), at(greatest));
+        let rect = Rect { west: nw.lon, south: se.lat, east: se.lon, north: nw.lat };
+        LON_SHIFTS
+            .into_iter()
+            .any(|shift| polygons.iter().any(|polygon| polygon.covers(shifted_rect(rect, shift))))
+    }
+
+    /// The latitude of the area that is nearest to the equator, in degrees.
+    pub(crate) fn nearest_latitude(&self) -> f64 {
+        let nearest = |south: f64, north: f64| 0.0_f64.clamp(south, north.max(south));
+        match &self.0 {
+            Shape::Box(bbox) => nearest(bbox.south(), bbox.north()),
+            Shape::Polygons(polygons) => {
+                let nearest =
+                    polygons.iter().map(|polygon| nearest(polygon.bounds.south, polygon.bounds.north));
+                nearest.min_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The box, if the area is one.
+    pub(crate) fn bbox(&self) -> Option<&Bbox> {
+        match &self.0 {
+            Shape::Box(bbox) => Some(bbox),
+            Shape::Polygons(_) => None,
+        }
     }
 
     /// A short text that identifies the area.

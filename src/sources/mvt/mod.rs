@@ -7,6 +7,7 @@
 //! the sequences that are lost by it are named, and the rest of the tile counts.
 
 mod layers;
+mod lines;
 mod wanted;
 mod wire;
 
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 pub use self::layers::{TileLayer, tile_layers};
+pub(super) use self::lines::{Lines, hints, lines};
 use self::wanted::Word;
 pub(super) use self::wanted::{Owner, Wanted};
 use self::wire::{Feature, Layer, Value, Varints, layers};
@@ -104,7 +106,7 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             }
             (None, Name::Id(id)) => {
                 shown.images += u64::from(seen.images);
-                let org_id = seen.org_id(wanted);
+                let org_id = org_id(seen.word, seen.organization, seen.creator, wanted);
                 shown.sequences.push(Sequence { org_id, seq_id: id.clone() });
             }
             (None, name) => shown.unusable.push(format!("{name} is no sequence id")),
@@ -244,13 +246,12 @@ impl<'a> Found<'a> {
     }
 }
 
-impl Seen<'_> {
-    fn org_id(&self, wanted: &Wanted) -> Option<OwnerId> {
-        match self.word.owner(wanted) {
-            Some(owner) => Some(owner.clone()),
-            None if self.organization == Value::None => self.creator.id(),
-            None => self.organization.id(),
-        }
+/// The owner for the table: the requested owner that matches, else the organisation, else the creator.
+fn org_id(word: Word, organization: Value<'_>, creator: Value<'_>, wanted: &Wanted) -> Option<OwnerId> {
+    match word.owner(wanted) {
+        Some(owner) => Some(owner.clone()),
+        None if organization == Value::None => creator.id(),
+        None => organization.id(),
     }
 }
 

@@ -125,6 +125,14 @@ impl Word {
         wanted.owners.get(place).map(|owner| &owner.id)
     }
 
+    /// Whether the tags of a line decide all filters, so that no tile below can exclude the sequence.
+    pub(super) fn is_settled(self, tags: &Tags<'_>, wanted: &Wanted) -> bool {
+        let has_owner = tags.organization != Value::None || tags.creator != Value::None;
+        (wanted.dates.is_none() || self.in_time)
+            && (wanted.is_pano.is_none() || self.pano || self.flat)
+            && (wanted.excluded.is_empty() || has_owner)
+    }
+
     /// The filter that leaves the sequence out, if the tile says so and nothing against it.
     pub(super) fn against(self, wanted: &Wanted) -> Option<&'static str> {
         if self.excluded {

@@ -198,6 +198,28 @@ impl<'a> Feature<'a> {
         Ok(feature)
     }
 
+    /// Calls `visit` with each segment, and with each first point as a segment without length. Returns their number.
+    pub(super) fn pieces(&self, mut visit: impl FnMut((i32, i32), (i32, i32))) -> Result<u64, Fault> {
+        let mut numbers = Varints(self.geometry);
+        let (mut at, mut count) = ((0_i32, 0_i32), 0);
+        while let Some(command) = numbers.next() {
+            let command = command?;
+            let (verb, steps) = (command & 7, command >> 3);
+            if verb == 7 {
+                continue;
+            }
+            if !matches!(verb, 1 | 2) {
+                return Err("a geometry has an unknown command");
+            }
+            for _ in 0..steps {
+                let to = (at.0.wrapping_add(numbers.step()?), at.1.wrapping_add(numbers.step()?));
+                visit(if verb == 2 { at } else { to }, to);
+                (at, count) = (to, count + 1);
+            }
+        }
+        Ok(count)
+    }
+
     /// Whether one of its points lies in the box, or a line between two of them passes through it.
     pub(super) fn lies_in(&self, clip: &Clip) -> Result<bool, Fault> {
         let mut numbers = Varints(self.geometry);

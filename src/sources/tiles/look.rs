@@ -1,0 +1,95 @@
+//! Reads one tile, and decides what a failure means.
+
+use std::sync::Arc;
+
+use super::{ALL_LINES, TileSource};
+use crate::error::{Error, ErrorKind, Result};
+use crate::geo::TileId;
+use crate::sources::health::Health;
+use crate::sources::mvt::{self, Lines, Shown, Wanted};
+
+/// Maximum number of unusable parts of a tile that an error names.
+const NAMED: usize = 5;
+
+/// The content of a tile, as far as the walk needs it.
+pub(in crate::sources) enum Look {
+    /// Tiles of the last level with lines, according to a scout.
+    Hints(Vec<TileId>),
+    /// All tiles of the next level must be read.
+    Descend,
+    /// No tile below must be read.
+    RuledOut,
+    /// Some tiles of the last level must be read.
+    Lines(Lines),
+    /// The sequences of a tile of the last level.
+    Sequences(Shown),
+    /// The tile can't be fetched, but tiles below it can.
+    Failed(Error),
+}
+
+impl TileSource {
+    /// Reads a tile from store, cache or network.
+    pub(in crate::sources) async fn look(&self, tile: TileId) -> Result<Look> {
+        let source = self.clone();
+        self.client.parsed_tile(tile, move |bytes| source.read(tile, false, bytes), is_whole).await
+    }
+
+    /// Reads a tile from store or cache, if it is there.
+    pub(super) async fn look_kept(&self, tile: TileId, is_scout: bool) -> Result<Option<Look>> {
+        let source = self.clone();
+        self.client.stored_tile(tile, move |bytes| source.read(tile, is_scout, bytes), is_whole).await
+    }
+
+    /// Requests a tile. The caller has waited for the rate limit.
+    pub(super) async fn look_sent(&self, health: Arc<Health>, tile: TileId, is_scout: bool) -> Result<Look> {
+        let (source, began) = (self.clone(), health.begin());
+        let read = move |bytes: &[u8]| source.read(tile, is_scout, bytes);
+        match self.client.requested_tile(tile, read, is_whole, true).await {
+            Ok(look) => {
+                health.note_success();
+                Ok(look)
+            }
+            Err(error) if tile.z < self.max_zoom && !error.is_fatal() => {
+                let is_split = is_scout || health.is_well(self, tile, began).await;
+                if is_split { Ok(Look::Failed(error)) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&self, tile: TileId, is_scout: bool, bytes: &[u8]) -> Result<Look> {
+        let malformed = |fault| Error::new(ErrorKind::Malformed, "").with_source(fault);
+        let (area, wanted) = (&self.area, &self.wanted);
+        if is_scout {
+            return mvt::hints(bytes, tile, area, wanted, self.max_zoom).map(Look::Hints).map_err(malformed);
+        }
+        if tile.z == self.max_zoom {
+            let shown = mvt::sequences(bytes, tile, area, wanted).map_err(malformed)?;
+            return Ok(Look::Sequences(shown));
+        }
+        if tile.z >= ALL_LINES && !self.is_thorough {
+            let lines = mvt::lines(bytes, tile, area, wanted, self.max_zoom).map_err(malformed)?;
+            return Ok(lines.map_or(Look::Descend, Look::Lines));
+        }
+        let trusted = if tile.z >= ALL_LINES { wanted } else { &Wanted::default() };
+        let shown = mvt::shows(bytes, trusted).map_err(malformed)?;
+        Ok(if shown { Look::Descend } else { Look::RuledOut })
+    }
+}
+
+/// Whether all parts of a tile are usable, so that it can be stored.
+fn is_whole(look: &Look) -> bool {
+    !matches!(look, Look::Sequences(shown) if !shown.unusable.is_empty())
+}
+
+/// The error for the unusable parts of a tile, if there are any.
+pub(super) fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
+    let named = shown.unusable.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = shown.unusable.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!shown.unusable.is_empty()).then(|| {
+        Error::new(ErrorKind::Malformed, "use all of the tile")
+            .with_subject(tile.to_string())
+            .with_source(format!("{named}{more}; its other sequences are used ({})", shown.sequences.len()))
+    })
+}

@@ -1,0 +1,198 @@
+//! The sequences of an area, from vector tiles.
+//!
+//! Tile requests are scarce: the host blocks IP addresses. So the walk reads only the tiles that it needs to find every
+//! sequence above a small length (see `plan.rs`):
+//!
+//! | Levels | Content | Use |
+//! |---|---|---|
+//! | 0–5 | a sample of images | never requested |
+//! | 6–9 | simplified lines | a few scouts show where to begin; in huge areas, empty tiles are pruned with their subtree |
+//! | 10–13 | all lines | one of these levels shows which tiles of level 14 are near lines of matching sequences; the others are skipped |
+//! | 14 | lines and images | read near such lines; decides which sequences at the edge are inside the area |
+//!
+//! A line that is inside the area at level 10, with a margin, is yielded at once. [`TileSource::thorough`] reads levels
+//! 10 to 13 one by one instead.
+//!
+//! Tiles above the level of collection only save requests. So one that can't be fetched is replaced by the tiles below
+//! it, unless the whole host fails (`health.rs`).
+//!
+//! The tiles form a tree, which is read depth first. A tile is chosen when the rate limit allows its request, so the
+//! walk finishes what it found before it reads new areas. Sequences are yielded in the order of the tree. Only the
+//! contents of tiles determine that order, so it does not depend on the order of responses.
+
+mod forecast;
+mod look;
+mod plan;
+mod tree;
+mod walk;
+
+use futures::stream::StreamExt;
+
+use self::walk::Walk;
+use super::mvt::{Owner, Wanted};
+use super::{RecordStream, Source};
+use crate::client::Client;
+use crate::dates::Dates;
+use crate::error::Error;
+use crate::geo::{Area, Bbox, MAX_ZOOM, TileId};
+use crate::model::{OwnerId, Sequence};
+
+/// Coarsest level with lines; the levels above contain a sample of images.
+pub const FIRST_LINES: u8 = 6;
+
+/// Coarsest level that contains the lines of all sequences.
+pub(crate) const ALL_LINES: u8 = 10;
+
+/// Maximum number of tiles that are in flight or read while an earlier one is in flight.
+const AHEAD: usize = 128;
+
+/// The sequences of an area, each once, in a deterministic order.
+///
+/// A sequence is in the area if its line or, at level 14, one of its images is. Memory grows by about 50 bytes per
+/// sequence.
+///
+/// # What is found
+///
+/// All sequences with a line in the area longer than [`TileSource::sure_length`], at most 40 m in most areas, are found.
+/// Shorter ones are found in tiles of level 14 that are read anyway. [`TileSource::thorough`] finds more of them with
+/// more requests. [`TileSource::exhaustive`] finds all of them and requests every tile of level 14.
+///
+/// ```no_run
+/// use streetflow::{Client, CsvSink, Flow, OwnerId, TileSource, Token};
+///
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// let client = Client::new(Token::new("MLY|1234|abcd")?)?;
+/// let nicosia = "33.30,35.13,33.40,35.20".parse()?;
+/// let sequences = TileSource::within(&client, nicosia).owned_by(OwnerId::new("803468386961584")?);
+/// Flow::from(sequences).into_sink(CsvSink::create("outputs/seq_dataset.csv")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct TileSource {
+    client: Client,
+    area: Area,
+    wanted: Wanted,
+    min_zoom: u8,
+    pub(super) max_zoom: u8,
+    is_thorough: bool,
+    ahead: usize,
+}
+
+impl TileSource {
+    /// All sequences in a box.
+    pub fn within(client: &Client, bbox: Bbox) -> Self {
+        Self::inside(client, bbox)
+    }
+
+    /// All sequences in an area, such as polygons or a circle; tiles that do not touch it are not asked.
+    ///
+    /// ```no_run
+    /// use streetflow::geo::Area;
+    /// use streetflow::{Client, TileSource};
+    ///
+    /// # fn of(client: Client) -> streetflow::Result<()> {
+    /// let district = TileSource::inside(&client, Area::open("district.geojson")?);
+    /// # drop(district); Ok(()) }
+    /// ```
+    pub fn inside(client: &Client, area: impl Into<Area>) -> Self {
+        Self {
+            client: client.clone(),
+            area: area.into(),
+            wanted: Wanted::default(),
+            min_zoom: 1,
+            max_zoom: MAX_ZOOM,
+            is_thorough: false,
+            ahead: AHEAD,
+        }
+    }
+
+    /// Only those of an organisation or a user; said several times, of any of them.
+    pub fn owned_by(mut self, owner: OwnerId) -> Self {
+        self.wanted.owners.push(Owner::new(owner));
+        self
+    }
+
+    /// None of an organisation or a user; may be said several times.
+    ///
+    /// An id above 2^53 may be rounded in a tile. Its sequences are not left out then, for they might be another's.
+    pub fn not_owned_by(mut self, owner: OwnerId) -> Self {
+        self.wanted.excluded.push(Owner::new(owner));
+        self
+    }
+
+    /// Leaves sequences out of which a tile says that they were captured more than a day before or after.
+    ///
+    /// That spares requests; which images fit, only [`Filter::captured`](crate::stages::Filter::captured) decides.
+    pub fn captured(mut self, dates: Dates) -> Self {
+        self.wanted.captured(dates);
+        self
+    }
+
+    /// Leaves sequences out of which a tile says that they are no panoramas, or, with false, that they are.
+    pub fn panoramas(mut self, wanted: bool) -> Self {
+        self.wanted.is_pano = Some(wanted);
+        self
+    }
+
+    /// Has no more than so many tiles under way, where few sequences are wanted.
+    pub fn max_in_flight(mut self, tiles: usize) -> Self {
+        self.ahead = tiles.clamp(1, AHEAD);
+        self
+    }
+
+    /// The coarsest level to ask, and the level where sequences are collected, 6 to 14.
+    ///
+    /// Below 14 there are only lines to go by. Levels out of range are brought into it.
+    pub fn zooms(mut self, min: u8, max: u8) -> Self {
+        self.max_zoom = max.clamp(FIRST_LINES, MAX_ZOOM);
+        self.min_zoom = min.min(self.max_zoom);
+        self
+    }
+
+    /// Reads level 10 alone, for a first look or a huge area. Call it after [`TileSource::zooms`].
+    ///
+    /// Sequences without a line at that level are not found, and a sequence near the edge of the area may be outside.
+    pub fn lines_only(mut self) -> Self {
+        self.max_zoom = self.max_zoom.min(ALL_LINES);
+        self.min_zoom = self.min_zoom.min(self.max_zoom);
+        self
+    }
+
+    /// Reads levels 10 to 13 one by one instead of level 10 alone. Needs more requests, and finds more of the sequences
+    /// without a line, such as those of a single image.
+    pub fn thorough(mut self) -> Self {
+        self.is_thorough = true;
+        self
+    }
+
+    /// Asks every tile of the level of collection and rules nothing out: more requests, no sequence missed.
+    ///
+    /// Say it last: what tiles tell of dates and panoramas is not heeded either.
+    pub fn exhaustive(mut self) -> Self {
+        self.min_zoom = self.max_zoom;
+        self.wanted.believe_all();
+        self
+    }
+
+    /// The tiles of the next level that touch the area.
+    pub(super) fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
+        let children = tiles.into_iter().flat_map(TileId::children);
+        children.filter(|child| self.area.touches(*child)).collect()
+    }
+}
+
+impl Source for TileSource {
+    type Item = Sequence;
+
+    fn stream(self) -> RecordStream<Sequence> {
+        let walk = Walk::new(self);
+        futures::stream::unfold(Some(walk), |walk| async {
+            let mut walk = walk?;
+            let item = walk.next().await?;
+            let last = item.as_ref().is_err_and(Error::is_fatal);
+            Some((item, (!last).then_some(walk)))
+        })
+        .boxed()
+    }
+}
