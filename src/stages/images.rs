@@ -27,13 +27,13 @@ use crate::sources::RecordStream;
 /// use streetflow_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::start().await?;
-/// let sequence = &sandbox.mock_data().sequences()[0];
-/// let sequence = Sequence { org_id: None, seq_id: SequenceId::new(sequence.id())? };
+/// let mock_sequence = &sandbox.mock_data().sequences()[0];
+/// let sequence = Sequence { org_id: None, seq_id: SequenceId::new(mock_sequence.id())? };
 /// let images: Vec<Image> = Flow::from(stream::iter([Ok(sequence)]))
 ///     .then(ListImages::new(&sandbox.client()?))
 ///     .try_collect()
 ///     .await?;
-/// assert_eq!(images.len(), sequence.image_count() as usize);
+/// assert_eq!(images.len(), mock_sequence.image_count() as usize);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
