@@ -11,7 +11,7 @@ use super::Tags;
 use super::wire::{EXACT, Value};
 use crate::dates::Dates;
 use crate::model::OwnerId;
-use crate::record::time::DAY_MS;
+use crate::timestamp::DAY_MS;
 
 /// 2000 and 2100, in milliseconds since 1970: clocks that were never set tell 1970, 1980 or 1999, or the far future.
 const PLAUSIBLE: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
