@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::wire::{Layer, layers};
-use super::{Fault, Id, Tagged, Wanted};
+use super::{Fault, Id, Tagged, TileFilter};
 use crate::error::{Error, ErrorKind};
 use crate::geo::Clip;
 
@@ -33,7 +33,7 @@ pub fn tile_layers(bytes: &[u8]) -> crate::Result<Vec<TileLayer>> {
 fn count(layer: &Layer<'_>) -> Result<TileLayer, Fault> {
     let mut tagged = {
         let id = if layer.name == "sequence" { "id" } else { "sequence_id" };
-        Tagged::of(layer, id, &Wanted::default())
+        Tagged::new(layer, id, &TileFilter::default())
     };
     let (mut features, mut ids) = (0, HashSet::new());
     for feature in layer.features() {

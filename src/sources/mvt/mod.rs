@@ -6,18 +6,18 @@
 //! missing or empty. A property or a feature that can't be read costs itself:
 //! the sequences that are lost by it are named, and the rest of the tile counts.
 
+mod filter;
 mod layers;
 mod lines;
-mod wanted;
 mod wire;
 
 use std::collections::HashMap;
 use std::fmt;
 
+use self::filter::Evidence;
+pub(super) use self::filter::{Owner, TileFilter};
 pub use self::layers::{TileLayer, tile_layers};
 pub(super) use self::lines::{Lines, hints, lines};
-use self::wanted::Word;
-pub(super) use self::wanted::{Owner, Wanted};
 use self::wire::{Feature, Layer, Value, Varints, layers};
 use crate::geo::{Area, Clip, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
@@ -25,46 +25,47 @@ use crate::text::printable;
 use crate::text::redact;
 
 /// Ten times what has been seen in a tile of many countries.
-const MOST_SEQUENCES: usize = 2_000_000;
+const MAX_SEQUENCES: usize = 2_000_000;
 
 /// A tile with more unusable features and sequences than this is damaged as a whole.
 const MAX_UNUSABLE: usize = 1000;
 
 /// How much of an unusable id is shown.
-const MAX_SHOWN: usize = 80;
+const MAX_SHOWN_LEN: usize = 80;
 
 /// Why a tile can't be read.
 pub(super) type Fault = &'static str;
 
-/// The sequences of a tile that are wanted, by id, each once; and those that lie there and are left out, with the
+/// The sequences of a tile that are filter, by id, each once; and those that lie there and are left out, with the
 /// name of the filter that says so.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Shown {
     pub(super) sequences: Vec<Sequence>,
     pub(super) left_out: Vec<(SequenceId, &'static str)>,
-    /// The images of those that are wanted, as far as the tile shows them.
+    /// The images of those that are filter, as far as the tile shows them.
     pub(super) images: u64,
-    /// Sequences that may be wanted and can't be used, each with the reason.
+    /// Sequences that may be filter and can't be used, each with the reason.
     pub(super) unusable: Vec<String>,
     /// Images in the area of which the tile names no sequence.
     pub(super) without_sequence: u64,
 }
 
-/// Whether a tile above the level of collection shows a sequence that may be wanted.
-pub(super) fn shows(bytes: &[u8], wanted: &Wanted) -> Result<bool, Fault> {
+/// Whether a tile above the level of collection shows a sequence that may be filter.
+pub(super) fn shows(bytes: &[u8], filter: &TileFilter) -> Result<bool, Fault> {
     for layer in layers(bytes) {
         let layer = layer?;
         if layer.name != "sequence" {
             continue;
         }
-        let mut tagged = Tagged::of(&layer, "id", wanted);
+        let mut tagged = Tagged::new(&layer, "id", filter);
         for feature in layer.features() {
             // What can't be read here may be readable below.
             let Ok(feature) = feature? else { return Ok(true) };
             let tags = tagged.read(&feature);
-            let mut word = Word::default();
-            word.hear(&tags, wanted);
-            let shows = tags.id != Id::Absent && word.is_owned(wanted) && word.against(wanted).is_none();
+            let mut evidence = Evidence::default();
+            evidence.observe(&tags, filter);
+            let shows =
+                tags.id != Id::Absent && evidence.is_owned(filter) && evidence.rejected_by(filter).is_none();
             if shows || tags.is_broken {
                 return Ok(true);
             }
@@ -76,7 +77,12 @@ pub(super) fn shows(bytes: &[u8], wanted: &Wanted) -> Result<bool, Fault> {
 /// The sequences of a tile that lie in the area.
 ///
 /// At level 14 the image layer counts too: a sequence with one image in the tile draws no line.
-pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted) -> Result<Shown, Fault> {
+pub(super) fn sequences(
+    bytes: &[u8],
+    tile: TileId,
+    area: &Area,
+    filter: &TileFilter,
+) -> Result<Shown, Fault> {
     let mut found = Found::default();
     for layer in layers(bytes) {
         let layer = layer?;
@@ -86,19 +92,19 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             _ => continue,
         };
         let shows_images = layer.name == "image";
-        found.read(&layer, id, shows_images, &area.clip(tile, layer.extent), wanted)?;
+        found.read(&layer, id, shows_images, &area.clip(tile, layer.extent), filter)?;
     }
     let without_sequence = found.without_sequence;
     let mut shown = Shown { without_sequence, ..Shown::default() };
     if found.unreadable > 0 {
         shown.unusable.push(format!("{} of its features can't be read", found.unreadable));
     }
-    for seen in found.seen.into_iter().filter(|seen| seen.word.is_owned(wanted)) {
+    for seen in found.seen.into_iter().filter(|seen| seen.evidence.is_owned(filter)) {
         let place_is_unknown = seen.has_broken_line && !seen.inside;
         if !seen.inside && !place_is_unknown {
             continue;
         }
-        match (seen.word.against(wanted), &seen.name) {
+        match (seen.evidence.rejected_by(filter), &seen.name) {
             (Some(filter), Name::Id(id)) => shown.left_out.push((id.clone(), filter)),
             (Some(_), _) => {}
             (None, Name::Id(id)) if place_is_unknown => {
@@ -106,7 +112,7 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             }
             (None, Name::Id(id)) => {
                 shown.images += u64::from(seen.images);
-                let org_id = org_id(seen.word, seen.organization, seen.creator, wanted);
+                let org_id = org_id(seen.evidence, seen.organization, seen.creator, filter);
                 shown.sequences.push(Sequence { org_id, seq_id: id.clone() });
             }
             (None, name) => shown.unusable.push(format!("{name} is no sequence id")),
@@ -139,7 +145,7 @@ enum Name<'a> {
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |text: &str| printable(&redact(text), MAX_SHOWN);
+        let shown = |text: &str| printable(&redact(text), MAX_SHOWN_LEN);
         match self {
             Name::Id(id) => write!(f, "`{id}`"),
             Name::Text(text) => write!(f, "`{}`", shown(text)),
@@ -147,7 +153,11 @@ impl fmt::Display for Name<'_> {
                 Value::Whole(number) => write!(f, "the number `{number}`"),
                 Value::Double(number) => write!(f, "the number `{number}`"),
                 Value::Flag(flag) => write!(f, "`{flag}`"),
-                _ => write!(f, "`{}`", shown(&String::from_utf8_lossy(&value[..value.len().min(MAX_SHOWN)]))),
+                _ => write!(
+                    f,
+                    "`{}`",
+                    shown(&String::from_utf8_lossy(&value[..value.len().min(MAX_SHOWN_LEN)]))
+                ),
             },
         }
     }
@@ -157,7 +167,7 @@ struct Seen<'a> {
     name: Name<'a>,
     organization: Value<'a>,
     creator: Value<'a>,
-    word: Word,
+    evidence: Evidence,
     inside: bool,
     /// A line or a point of it can't be read.
     has_broken_line: bool,
@@ -171,12 +181,12 @@ impl<'a> Found<'a> {
         id: &str,
         shows_images: bool,
         clip: &Clip,
-        wanted: &Wanted,
+        filter: &TileFilter,
     ) -> Result<(), Fault> {
         // A layer shares one table of values, so a sequence's id is looked up once, not once an image.
         // Counted from 1; zeros cost no memory before they are written to.
         let mut places = vec![0_u32; layer.values.len()];
-        let mut tagged = Tagged::of(layer, id, wanted);
+        let mut tagged = Tagged::new(layer, id, filter);
         for feature in layer.features() {
             let Ok(feature) = feature? else {
                 self.unreadable += 1;
@@ -190,9 +200,10 @@ impl<'a> Found<'a> {
                     continue;
                 }
                 Id::Absent => {
-                    let mut word = Word::default();
-                    word.hear(&tags, wanted);
-                    let counts = shows_images && word.is_owned(wanted) && word.against(wanted).is_none();
+                    let mut evidence = Evidence::default();
+                    evidence.observe(&tags, filter);
+                    let counts =
+                        shows_images && evidence.is_owned(filter) && evidence.rejected_by(filter).is_none();
                     let inside = || clip.is_whole() || feature.lies_in(clip).unwrap_or(true);
                     self.without_sequence += u64::from(counts && inside());
                     continue;
@@ -211,7 +222,7 @@ impl<'a> Found<'a> {
             if seen.creator == Value::None {
                 seen.creator = tags.creator;
             }
-            seen.word.hear(&tags, wanted);
+            seen.evidence.observe(&tags, filter);
             seen.images += u32::from(shows_images);
             if !seen.inside && !clip.is_whole() {
                 match feature.lies_in(clip) {
@@ -236,19 +247,24 @@ impl<'a> Found<'a> {
     }
 
     fn add(&mut self, name: Name<'a>) -> Result<u32, Fault> {
-        if self.seen.len() == MOST_SEQUENCES {
+        if self.seen.len() == MAX_SEQUENCES {
             return Err("it shows more than two million sequences");
         }
         let (organization, creator) = (Value::None, Value::None);
-        let (word, inside, has_broken_line, images) = (Word::default(), false, false, 0);
-        self.seen.push(Seen { name, organization, creator, word, inside, has_broken_line, images });
+        let (evidence, inside, has_broken_line, images) = (Evidence::default(), false, false, 0);
+        self.seen.push(Seen { name, organization, creator, evidence, inside, has_broken_line, images });
         u32::try_from(self.seen.len()).map_err(|_| "it shows too many sequences")
     }
 }
 
 /// The owner for the table: the requested owner that matches, else the organisation, else the creator.
-fn org_id(word: Word, organization: Value<'_>, creator: Value<'_>, wanted: &Wanted) -> Option<OwnerId> {
-    match word.owner(wanted) {
+fn org_id(
+    evidence: Evidence,
+    organization: Value<'_>,
+    creator: Value<'_>,
+    filter: &TileFilter,
+) -> Option<OwnerId> {
+    match evidence.owner(filter) {
         Some(owner) => Some(owner.clone()),
         None if organization == Value::None => creator.id(),
         None => organization.id(),
@@ -318,13 +334,13 @@ impl<'a> Last<'a> {
 
 impl<'t, 'a> Tagged<'t, 'a> {
     /// Times and kinds are mostly another value for each image, and are left alone where nobody asks for them.
-    fn of(layer: &'t Layer<'a>, id: &str, wanted: &Wanted) -> Self {
+    fn new(layer: &'t Layer<'a>, id: &str, filter: &TileFilter) -> Self {
         let meaning = |key: &&[u8]| match *key {
             key if key == id.as_bytes() => Meaning::Id,
             b"organization_id" => Meaning::Organization,
             b"creator_id" => Meaning::Creator,
-            b"captured_at" if wanted.dates.is_some() => Meaning::CapturedAt,
-            b"is_pano" if wanted.is_pano.is_some() => Meaning::IsPano,
+            b"captured_at" if filter.dates.is_some() => Meaning::CapturedAt,
+            b"is_pano" if filter.is_pano.is_some() => Meaning::IsPano,
             _ => Meaning::Nothing,
         };
         let meanings = layer.keys.iter().map(meaning).collect();

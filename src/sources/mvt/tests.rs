@@ -47,8 +47,8 @@ fn tile(encoding: u8) -> Vec<u8> {
     field(3, &layer.concat())
 }
 
-fn of(owner: Option<&Owner>) -> Wanted {
-    Wanted::of(owner.map(|owner| owner.id.clone()))
+fn of(owner: Option<&Owner>) -> TileFilter {
+    TileFilter::owned_by(owner.map(|owner| owner.id.clone()))
 }
 
 fn sequences(bytes: &[u8], tile: TileId, bbox: &Bbox, owner: Option<&Owner>) -> Result<Vec<Sequence>, Fault> {
@@ -93,7 +93,7 @@ fn a_line_counts_where_it_passes_through_the_box_and_only_there() {
 #[test]
 fn a_double_beyond_2_to_the_53_matches_but_is_no_id() {
     let rounded = Value::Double(26_774_514_888_887_984.0);
-    assert!(owner("26774514888887982").is(rounded));
+    assert!(owner("26774514888887982").matches(rounded));
     assert_eq!(rounded.id(), None);
     assert_eq!(
         Value::Double(9_007_199_254_740_991.0).id().map(|id| id.to_string()).as_deref(),
@@ -152,7 +152,7 @@ fn a_value_that_is_too_long_for_an_id_is_not_looked_into() {
         let tile = tile(&id);
         assert_eq!(shows(&tile, None), Ok(true), "below, it may be readable");
         let found =
-            super::sequences(&tile, TILE, &Area::from(everywhere()), &Wanted::default()).expect("a tile");
+            super::sequences(&tile, TILE, &Area::from(everywhere()), &TileFilter::default()).expect("a tile");
         assert_eq!(found.sequences.len(), usize::from(expected));
         assert_eq!(found.unusable.len(), usize::from(!expected));
         assert!(found.unusable.iter().all(|why| why.len() < 1000));
@@ -175,10 +175,10 @@ fn tile_that_says(key: &str, value: &[u8]) -> Vec<u8> {
 }
 
 /// Which filter leaves the sequence out, and whether the look from above finds it.
-fn verdict(tile: &[u8], wanted: &Wanted) -> (Option<&'static str>, bool) {
-    let shown = super::sequences(tile, TILE, &Area::from(everywhere()), wanted).expect("a tile");
+fn verdict(tile: &[u8], filter: &TileFilter) -> (Option<&'static str>, bool) {
+    let shown = super::sequences(tile, TILE, &Area::from(everywhere()), filter).expect("a tile");
     assert_eq!(shown.sequences.len() + shown.left_out.len(), 1);
-    (shown.left_out.first().map(|(_, by)| *by), super::shows(tile, wanted).expect("a tile"))
+    (shown.left_out.first().map(|(_, by)| *by), super::shows(tile, filter).expect("a tile"))
 }
 
 /// A tile of the layer `image` with a feature for each list of tags and geometry, and values that are texts or others.
@@ -203,7 +203,7 @@ fn what_can_t_be_used_of_a_feature_costs_itself() {
     };
     let read = |features: &[(&[u8], &[u8])], bbox: &Bbox| {
         let shown =
-            super::sequences(&images(features, &values), TILE, &Area::from(*bbox), &Wanted::default());
+            super::sequences(&images(features, &values), TILE, &Area::from(*bbox), &TileFilter::default());
         let shown = shown.expect("a tile");
         let ids: Vec<_> = shown.sequences.iter().map(|one| one.seq_id.to_string()).collect();
         assert_eq!(ids, ["abc"]);
@@ -236,7 +236,7 @@ fn what_can_t_be_used_of_a_feature_costs_itself() {
     let other: (&[u8], &[u8]) = (&[0, 6], &[9]);
     let values = [&values[..], &[text("other")]].concat();
     let shown =
-        super::sequences(&images(&[good, other], &values), TILE, &Area::from(part), &Wanted::default());
+        super::sequences(&images(&[good, other], &values), TILE, &Area::from(part), &TileFilter::default());
     let shown = shown.expect("a tile");
     assert!(shown.sequences.len() == 1 && shown.unusable[0].contains("`other`"), "{:?}", shown.unusable);
 }
@@ -247,28 +247,28 @@ fn double(number: f64) -> Vec<u8> {
 
 #[test]
 fn a_sequence_is_left_out_by_date_only_where_the_tile_is_a_day_sure() {
-    let mut wanted = Wanted::default();
-    wanted.captured(Dates::parse(Some("2024-06-10"), Some("2024-06-20")).expect("dates"));
+    let mut filter = TileFilter::default();
+    filter.captured(Dates::parse(Some("2024-06-10"), Some("2024-06-20")).expect("dates"));
     #[expect(clippy::cast_precision_loss, reason = "as tiles do")]
     let tile_of =
         |text: &str| tile_that_says("captured_at", &double(Dates::first(text).expect("a date") as f64));
     for inside in ["2024-06-09T00:00:00Z", "2024-06-15", "2024-06-21T23:59:59Z"] {
-        assert_eq!(verdict(&tile_of(inside), &wanted), (None, true), "{inside}");
+        assert_eq!(verdict(&tile_of(inside), &filter), (None, true), "{inside}");
     }
     for outside in ["2024-06-08T23:59:59Z", "2024-06-22", "2019-01-01"] {
-        assert_eq!(verdict(&tile_of(outside), &wanted), (Some("dates"), false), "{outside}");
+        assert_eq!(verdict(&tile_of(outside), &filter), (Some("dates"), false), "{outside}");
     }
     for odd in [0.0, 1.0, 1e16, 1e300, -5.0, f64::NAN] {
-        assert_eq!(verdict(&tile_that_says("captured_at", &double(odd)), &wanted), (None, true), "{odd}");
+        assert_eq!(verdict(&tile_that_says("captured_at", &double(odd)), &filter), (None, true), "{odd}");
     }
-    assert_eq!(verdict(&tile(3), &wanted), (None, true), "it tells no time");
-    wanted.believe_all();
-    assert_eq!(verdict(&tile_of("2019-01-01"), &wanted), (None, true), "exhaustively");
+    assert_eq!(verdict(&tile(3), &filter), (None, true), "it tells no time");
+    filter.ignore_tags();
+    assert_eq!(verdict(&tile_of("2019-01-01"), &filter), (None, true), "exhaustively");
 }
 
 #[test]
 fn panoramas_are_told_by_the_tile_as_far_as_it_says() {
-    let of = |is_pano| Wanted { is_pano: Some(is_pano), ..Wanted::default() };
+    let of = |is_pano| TileFilter { is_pano: Some(is_pano), ..TileFilter::default() };
     for (value, pano, flat) in [
         (vec![7 << 3, 1], (None, true), (Some("flat"), false)),
         (vec![7 << 3, 0], (Some("pano"), false), (None, true)),
@@ -290,10 +290,10 @@ fn the_first_of_several_owners_names_the_sequence_and_an_excluded_one_leaves_it_
         &tile,
         TILE,
         &Area::from(everywhere()),
-        &Wanted::of([id("5"), id("70000"), id("6")]),
+        &TileFilter::owned_by([id("5"), id("70000"), id("6")]),
     );
     assert_eq!(found.expect("a tile").sequences[0].org_id, Some(id("70000")));
-    let excluded = |text: &str| Wanted { excluded: vec![owner(text)], ..Wanted::default() };
+    let excluded = |text: &str| TileFilter { excluded: vec![owner(text)], ..TileFilter::default() };
     assert_eq!(verdict(&tile, &excluded("70000")), (Some("exclude_owner"), false));
     assert_eq!(verdict(&tile, &excluded("70001")), (None, true));
     // What may be a neighbour's as well stays.

@@ -5,19 +5,19 @@ use crate::geo::Clip;
 use crate::model::OwnerId;
 
 /// The largest whole number up to which a double tells all whole numbers apart.
-pub(super) const EXACT: f64 = 9_007_199_254_740_991.0;
+pub(super) const MAX_EXACT_F64: f64 = 9_007_199_254_740_991.0;
 
 /// Layers have a dozen.
-const MOST_KEYS: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 
 /// Three for each of five million images, which no tile of 64 MiB can hold.
 const MAX_VALUES: usize = 16_000_000;
 
 /// Four times what has been seen.
-const MOST_FEATURES: usize = 8_000_000;
+const MAX_FEATURES: usize = 8_000_000;
 
 /// No value that is an id takes more bytes; longer ones are not even looked into.
-const LONGEST_VALUE: usize = 128;
+const MAX_VALUE_LEN: usize = 128;
 
 /// A layer's tables, and its bytes for the features.
 pub(super) struct Layer<'a> {
@@ -77,7 +77,7 @@ impl<'a> Layer<'a> {
             match field? {
                 // A name that is no text is none of the names that we know.
                 (1, Field::Bytes(name)) => layer.name = std::str::from_utf8(name).unwrap_or_default(),
-                (3, Field::Bytes(_)) if layer.keys.len() == MOST_KEYS => {
+                (3, Field::Bytes(_)) if layer.keys.len() == MAX_KEYS => {
                     return Err("a layer has more than 10,000 keys");
                 }
                 (3, Field::Bytes(key)) => layer.keys.push(key),
@@ -103,7 +103,7 @@ impl<'a> Layer<'a> {
         Message(self.features).filter_map(move |field| match field {
             Ok((2, Field::Bytes(bytes))) => {
                 count += 1;
-                if count > MOST_FEATURES {
+                if count > MAX_FEATURES {
                     return Some(Err("a layer has more than 8 million features"));
                 }
                 Some(Ok(Feature::read(bytes)))
@@ -128,7 +128,7 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Self {
-        if bytes.len() > LONGEST_VALUE {
+        if bytes.len() > MAX_VALUE_LEN {
             return Self::Unusable;
         }
         let mut value = Self::None;
@@ -157,7 +157,7 @@ impl<'a> Value<'a> {
     pub(super) fn whole(self) -> Option<i64> {
         match self {
             Self::Whole(whole) => i64::try_from(whole).ok(),
-            Self::Double(double) if double <= EXACT => Some(double as i64),
+            Self::Double(double) if double <= MAX_EXACT_F64 => Some(double as i64),
             _ => None,
         }
     }
@@ -173,7 +173,7 @@ impl<'a> Value<'a> {
             Self::None | Self::Flag(_) | Self::Unusable => return None,
             Self::Text(text) => return OwnerId::check(text).ok(),
             Self::Whole(whole) => whole,
-            Self::Double(double) if double.fract() == 0.0 && double <= EXACT => double as u64,
+            Self::Double(double) if double.fract() == 0.0 && double <= MAX_EXACT_F64 => double as u64,
             Self::Double(_) => return None,
         };
         OwnerId::check(&whole.to_string()).ok()

@@ -6,7 +6,7 @@ use super::{ALL_LINES, TileSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
 use crate::sources::health::Health;
-use crate::sources::mvt::{self, Lines, Shown, Wanted};
+use crate::sources::mvt::{self, Lines, Shown, TileFilter};
 
 /// Maximum number of unusable parts of a tile that an error names.
 const NAMED: usize = 5;
@@ -59,19 +59,19 @@ impl TileSource {
 
     fn read(&self, tile: TileId, is_scout: bool, bytes: &[u8]) -> Result<Look> {
         let malformed = |fault| Error::new(ErrorKind::Malformed, "").with_source(fault);
-        let (area, wanted) = (&self.area, &self.wanted);
+        let (area, filter) = (&self.area, &self.filter);
         if is_scout {
-            return mvt::hints(bytes, tile, area, wanted, self.max_zoom).map(Look::Hints).map_err(malformed);
+            return mvt::hints(bytes, tile, area, filter, self.max_zoom).map(Look::Hints).map_err(malformed);
         }
         if tile.z == self.max_zoom {
-            let shown = mvt::sequences(bytes, tile, area, wanted).map_err(malformed)?;
+            let shown = mvt::sequences(bytes, tile, area, filter).map_err(malformed)?;
             return Ok(Look::Sequences(shown));
         }
         if tile.z >= ALL_LINES && !self.is_thorough {
-            let lines = mvt::lines(bytes, tile, area, wanted, self.max_zoom).map_err(malformed)?;
+            let lines = mvt::lines(bytes, tile, area, filter, self.max_zoom).map_err(malformed)?;
             return Ok(lines.map_or(Look::Descend, Look::Lines));
         }
-        let trusted = if tile.z >= ALL_LINES { wanted } else { &Wanted::default() };
+        let trusted = if tile.z >= ALL_LINES { filter } else { &TileFilter::default() };
         let shown = mvt::shows(bytes, trusted).map_err(malformed)?;
         Ok(if shown { Look::Descend } else { Look::RuledOut })
     }

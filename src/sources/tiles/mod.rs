@@ -29,7 +29,7 @@ mod walk;
 use futures::stream::StreamExt;
 
 use self::walk::Walk;
-use super::mvt::{Owner, Wanted};
+use super::mvt::{Owner, TileFilter};
 use super::{RecordStream, Source};
 use crate::client::Client;
 use crate::dates::Dates;
@@ -72,7 +72,7 @@ const AHEAD: usize = 128;
 pub struct TileSource {
     client: Client,
     area: Area,
-    wanted: Wanted,
+    filter: TileFilter,
     min_zoom: u8,
     pub(super) max_zoom: u8,
     is_thorough: bool,
@@ -99,7 +99,7 @@ impl TileSource {
         Self {
             client: client.clone(),
             area: area.into(),
-            wanted: Wanted::default(),
+            filter: TileFilter::default(),
             min_zoom: 1,
             max_zoom: MAX_ZOOM,
             is_thorough: false,
@@ -109,7 +109,7 @@ impl TileSource {
 
     /// Only those of an organisation or a user; said several times, of any of them.
     pub fn owned_by(mut self, owner: OwnerId) -> Self {
-        self.wanted.owners.push(Owner::new(owner));
+        self.filter.owners.push(Owner::new(owner));
         self
     }
 
@@ -117,7 +117,7 @@ impl TileSource {
     ///
     /// An id above 2^53 may be rounded in a tile. Its sequences are not left out then, for they might be another's.
     pub fn not_owned_by(mut self, owner: OwnerId) -> Self {
-        self.wanted.excluded.push(Owner::new(owner));
+        self.filter.excluded.push(Owner::new(owner));
         self
     }
 
@@ -125,17 +125,17 @@ impl TileSource {
     ///
     /// That spares requests; which images fit, only [`Filter::captured`](crate::stages::Filter::captured) decides.
     pub fn captured(mut self, dates: Dates) -> Self {
-        self.wanted.captured(dates);
+        self.filter.captured(dates);
         self
     }
 
     /// Leaves sequences out of which a tile says that they are no panoramas, or, with false, that they are.
-    pub fn panoramas(mut self, wanted: bool) -> Self {
-        self.wanted.is_pano = Some(wanted);
+    pub fn panoramas(mut self, only: bool) -> Self {
+        self.filter.is_pano = Some(only);
         self
     }
 
-    /// Has no more than so many tiles under way, where few sequences are wanted.
+    /// Has no more than so many tiles under way, where few sequences are filter.
     pub fn max_in_flight(mut self, tiles: usize) -> Self {
         self.ahead = tiles.clamp(1, AHEAD);
         self
@@ -171,7 +171,7 @@ impl TileSource {
     /// Say it last: what tiles tell of dates and panoramas is not heeded either.
     pub fn exhaustive(mut self) -> Self {
         self.min_zoom = self.max_zoom;
-        self.wanted.believe_all();
+        self.filter.ignore_tags();
         self
     }
 
