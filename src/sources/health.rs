@@ -1,4 +1,4 @@
-//! Whether a tile that can't be had is a fault of that tile, or of the whole host.
+//! Whether a failed tile is a problem of that tile or of the whole host.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,28 +9,28 @@ use tokio::time::Instant;
 use super::tiles::TileSource;
 use crate::geo::TileId;
 
-/// What one walk over tiles knows of their host.
+/// What a walk knows about the tile host.
 #[derive(Default)]
 pub(super) struct Health {
-    /// How many tiles were read.
+    /// Number of tiles read.
     successes: AtomicU64,
-    /// The last samples below a failed tile.
+    /// The latest samples below a failed tile.
     sampled: Mutex<Option<Sampled>>,
 }
 
 #[derive(Clone, Copy)]
 struct Sampled {
     at: Instant,
-    /// Whether one of them was read.
+    /// Whether one of the samples was read.
     well: bool,
     /// Number of tiles read by then.
     successes: u64,
 }
 
-/// A host that was down counts as down for this time, unless a tile is read meanwhile.
+/// A failing host counts as down for this time, unless a tile is read meanwhile.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
-/// The state when a tile was asked for.
+/// The state when a tile was requested.
 #[derive(Clone, Copy)]
 pub(super) struct Began {
     at: Instant,
@@ -46,10 +46,10 @@ impl Health {
         self.successes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the host gives other tiles than the one that failed.
+    /// Whether the host serves other tiles than the one that failed.
     ///
-    /// Either one was read meanwhile, or one is read below it. Tiles that failed at the same time share one look, so
-    /// that a host that is down is not asked for every tile of the area.
+    /// That is the case if a tile was read meanwhile, or if a sample below the failed tile can be read. Tiles that fail at
+    /// the same time share the samples, so that a host that is down gets few requests.
     pub(super) async fn is_well(&self, source: &TileSource, tile: TileId, began: Began) -> bool {
         if self.successes.load(Ordering::Relaxed) > began.successes {
             return true;
@@ -71,7 +71,7 @@ impl Health {
     }
 }
 
-/// The first, a middle and the last of the tiles below one where sequences are collected.
+/// The first, a middle and the last tile of the level of collection below a tile.
 fn samples_below(source: &TileSource, tile: TileId) -> Vec<TileId> {
     let choose: [fn(usize) -> usize; 3] = [|_| 0, |len| len / 2, |len| len - 1];
     let mut samples = Vec::new();

@@ -1,11 +1,9 @@
-//! Which sequences are filter, and what a tile says of that.
+//! Which sequences match, as far as tiles tell.
 //!
-//! A sequence of which a tile says that it does not fit costs no request. But
-//! a tile tells little: of a sequence one time, that of the image which stands
-//! for it, and the times of those of its images that lie in the tile. So a
-//! sequence is left out by date only where all of these lie more than a day
-//! outside, which is longer than any sequence lasts that Mapillary's own tools
-//! cut; and times that only a wrong clock tells say nothing.
+//! A sequence that does not match according to a tile costs no request. But a tile tells little: one time per sequence,
+//! that of a representative image, and the times of its images in the tile. So a sequence is rejected by date only if
+//! all of these are more than a day outside, which is longer than any sequence that Mapillary's own tools create.
+//! Implausible times do not count.
 
 use super::Tags;
 use super::wire::{MAX_EXACT_F64, Value};
@@ -13,16 +11,16 @@ use crate::dates::Dates;
 use crate::model::OwnerId;
 use crate::record::time::DAY_MS;
 
-/// 2000 and 2100, in milliseconds since 1970: clocks that were never set tell 1970, 1980 or 1999, or the far future.
+/// 2000 to 2100 in milliseconds since 1970. Clocks that were never set show 1970, 1980, 1999 or the far future.
 const PLAUSIBLE: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 
-/// Which sequences are filter; all, unless something is said.
+/// Which sequences match. By default all do.
 #[derive(Debug, Clone, Default)]
 pub(in crate::sources) struct TileFilter {
-    /// Of one of these; of anybody, if there are none.
+    /// Sequences of one of these match; without any, those of all owners.
     pub(in crate::sources) owners: Vec<Owner>,
     pub(in crate::sources) excluded: Vec<Owner>,
-    /// A day wider than what is filter.
+    /// A day wider than requested.
     pub(super) dates: Option<Dates>,
     pub(in crate::sources) is_pano: Option<bool>,
 }
@@ -32,19 +30,19 @@ impl TileFilter {
         self.dates = Some(dates.wider(DAY_MS));
     }
 
-    /// Of one of some owners only.
+    /// Matches sequences of these owners.
     #[cfg(any(test, fuzzing, feature = "internals"))]
     pub(in crate::sources) fn owned_by(owners: impl IntoIterator<Item = OwnerId>) -> Self {
         Self { owners: owners.into_iter().map(Owner::new).collect(), ..Self::default() }
     }
 
-    /// Leaves nothing out for its date or kind.
+    /// Ignores dates and kinds of images.
     pub(in crate::sources) fn ignore_tags(&mut self) {
         (self.dates, self.is_pano) = (None, None);
     }
 }
 
-/// An organisation or a user.
+/// An organization or a user.
 #[derive(Debug, Clone)]
 pub(in crate::sources) struct Owner {
     pub(in crate::sources) id: OwnerId,
@@ -57,8 +55,9 @@ impl Owner {
         Self { id, number }
     }
 
-    /// Whether a property holds this id. A double beyond 2^53 is compared as rounded as it is: it can't be told
-    /// apart, and a sequence too many is better than one lost.
+    /// Whether a property has this id.
+    ///
+    /// A float above 2^53 is compared as rounded: one sequence too many is better than one too few.
     #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "rounding is the point")]
     pub(super) fn matches(&self, value: Value<'_>) -> bool {
         match (value, self.number) {
@@ -69,17 +68,17 @@ impl Owner {
         }
     }
 
-    /// The same for leaving out, where a neighbour's sequence lost would be the worse mistake.
+    /// The same without rounding, for rejecting, where a wrong match would lose a sequence.
     fn matches_exactly(&self, value: Value<'_>) -> bool {
         !matches!(value, Value::Double(double) if double > MAX_EXACT_F64) && self.matches(value)
     }
 }
 
-/// What a tile has said of a sequence so far.
+/// What the tags of a tile say about a sequence so far.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "for and against, of each thing")]
 pub(super) struct Evidence {
-    /// The first of the owners that are filter whose it is, counted from 1.
+    /// The first matching owner, counted from 1.
     owner: u32,
     excluded: bool,
     in_time: bool,
@@ -89,14 +88,14 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Takes note of what one feature says: its line, or one of its images.
+    /// Adds the tags of a feature: a line or an image of the sequence.
     pub(super) fn observe(&mut self, tags: &Tags<'_>, filter: &TileFilter) {
         let known = if self.owner == 0 { filter.owners.len() } else { self.owner as usize - 1 };
         let earlier = &filter.owners[..known];
         if let Some(place) =
             earlier.iter().position(|owner| owner.matches(tags.organization) || owner.matches(tags.creator))
         {
-            // Nobody names four billion owners.
+            // There are fewer than four billion owners.
             self.owner = u32::try_from(place + 1).unwrap_or(u32::MAX);
         }
         let theirs =
@@ -120,7 +119,7 @@ impl Evidence {
         filter.owners.is_empty() || self.owner > 0
     }
 
-    /// Which of the owners that are filter it belongs to.
+    /// The owner that matches.
     pub(super) fn owner(self, filter: &TileFilter) -> Option<&OwnerId> {
         let place = (self.owner as usize).checked_sub(1)?;
         filter.owners.get(place).map(|owner| &owner.id)
@@ -134,7 +133,7 @@ impl Evidence {
             && (filter.excluded.is_empty() || has_owner)
     }
 
-    /// The filter that leaves the sequence out, if the tile says so and nothing against it.
+    /// The filter that rejects the sequence, if no tag contradicts it.
     pub(super) fn rejected_by(self, filter: &TileFilter) -> Option<&'static str> {
         if self.excluded {
             return Some("exclude_owner");

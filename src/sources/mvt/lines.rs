@@ -39,7 +39,7 @@ pub(in crate::sources) fn lines(
             continue;
         }
         if layer.extent == 0 {
-            return Err("a layer's extent is absurd");
+            return Err("a layer's extent is implausible");
         }
         let clip = area.clip(tile, layer.extent);
         let unit = f64::from(layer.extent) / 4096.0;
