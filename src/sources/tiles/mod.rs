@@ -21,6 +21,7 @@
 //! contents of tiles determine that order, so it does not depend on the order of responses.
 
 mod forecast;
+mod health;
 mod look;
 mod plan;
 mod tree;

@@ -6,9 +6,6 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::tiles::TileSource;
-use crate::geo::TileId;
-
 /// What a walk knows about the tile host.
 #[derive(Default)]
 pub(super) struct Health {
@@ -50,7 +47,7 @@ impl Health {
     ///
     /// That is the case if a tile was read meanwhile, or if a sample below the failed tile can be read. Tiles that fail at
     /// the same time share the samples, so that a host that is down gets few requests.
-    pub(super) async fn is_well(&self, source: &TileSource, tile: TileId, began: Began) -> bool {
+    pub(super) async fn is_well(&self, began: Began, can_read_sample: impl Future<Output = bool>) -> bool {
         if self.successes.load(Ordering::Relaxed) > began.successes {
             return true;
         }
@@ -63,28 +60,8 @@ impl Health {
             }
         }
         let at = Instant::now();
-        let below = samples_below(source, tile).into_iter();
-        let looks = futures::future::join_all(below.map(|tile| source.look(tile))).await;
-        let well = looks.iter().any(Result::is_ok);
+        let well = can_read_sample.await;
         *sampled = Some(Sampled { at, well, successes });
         well
     }
-}
-
-/// The first, a middle and the last tile of the level of collection below a tile.
-fn samples_below(source: &TileSource, tile: TileId) -> Vec<TileId> {
-    let choose: [fn(usize) -> usize; 3] = [|_| 0, |len| len / 2, |len| len - 1];
-    let mut samples = Vec::new();
-    for choose in choose {
-        let mut sample = tile;
-        while sample.z < source.max_zoom {
-            let below = source.below([sample]);
-            let Some(next) = (!below.is_empty()).then(|| below[choose(below.len())]) else { break };
-            sample = next;
-        }
-        if sample.z == source.max_zoom && !samples.contains(&sample) {
-            samples.push(sample);
-        }
-    }
-    samples
 }
