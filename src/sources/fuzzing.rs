@@ -1,6 +1,6 @@
 //! Access to the tile decoder for the fuzz targets in `fuzz/` and for `benches/`. Not a part of the API.
 
-use super::mvt::{self, Wanted};
+use super::mvt::{self, TileFilter};
 use crate::geo::{Area, Bbox, TileId};
 use crate::model::{OwnerId, Sequence};
 
@@ -11,14 +11,14 @@ pub fn sequences(
     bbox: &Bbox,
     owner: Option<&OwnerId>,
 ) -> Result<Vec<Sequence>, &'static str> {
-    mvt::sequences(bytes, tile, &Area::from(*bbox), &wanted(owner)).map(|shown| shown.sequences)
+    mvt::sequences(bytes, tile, &Area::from(*bbox), &filter(owner)).map(|shown| shown.sequences)
 }
 
 /// Whether a tile has a sequence.
 pub fn shows(bytes: &[u8], owner: Option<&OwnerId>) -> Result<bool, &'static str> {
-    mvt::shows(bytes, &wanted(owner))
+    mvt::shows(bytes, &filter(owner))
 }
 
-fn wanted(owner: Option<&OwnerId>) -> Wanted {
-    Wanted::of(owner.cloned())
+fn filter(owner: Option<&OwnerId>) -> TileFilter {
+    TileFilter::owned_by(owner.cloned())
 }

@@ -6,7 +6,6 @@ mod csv;
 #[doc(hidden)]
 pub mod fuzzing;
 mod geojson;
-mod health;
 mod id_check;
 mod messages;
 mod mvt;

@@ -117,7 +117,7 @@ async fn each_error_response_of_the_tile_host() {
         (Fault::Reset, RETRIED, ""),
         (Fault::Stall, RETRIED, "no byte for"),
         (Fault::Truncate(3), RETRIED, ""),
-        (Fault::TruncateSilently(300), Fails(Malformed, ATTEMPTS), "the tile is cut short"),
+        (Fault::TruncateSilently(300), Fails(Malformed, ATTEMPTS), "the tile is truncated"),
         (Fault::status(200, "no tile at all"), Fails(Malformed, ATTEMPTS), ""),
         (header(429, "retry-after", "30"), Waits(30), ""),
     ];

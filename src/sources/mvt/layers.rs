@@ -1,25 +1,25 @@
-//! The layers of a tile, counted: to look into a tile by hand.
+//! Counts of the layers of a tile, for inspecting a tile.
 
 use std::collections::HashSet;
 
 use super::wire::{Layer, layers};
-use super::{Fault, Id, Tagged, Wanted};
+use super::{Fault, Id, Tagged, TileFilter};
 use crate::error::{Error, ErrorKind};
 use crate::geo::Clip;
 
-/// A layer of a vector tile, counted.
+/// Counts of a layer of a vector tile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TileLayer {
-    /// Its name: `overview`, `sequence` or `image`; others are left alone by the crawler.
+    /// Name: `overview`, `sequence` or `image`. The crawler ignores other layers.
     pub name: String,
-    /// How many features it has.
+    /// Number of features.
     pub features: usize,
-    /// How many sequences they are of.
+    /// Number of sequences of the features.
     pub sequences: usize,
 }
 
-/// What is in the bytes of a tile, as the crawler reads it: to look into a tile by hand.
+/// Counts the layers of a tile as the crawler reads it, for inspecting a tile.
 ///
 /// ```
 /// assert_eq!(streetflow::sources::tile_layers(&[])?, []);
@@ -33,7 +33,7 @@ pub fn tile_layers(bytes: &[u8]) -> crate::Result<Vec<TileLayer>> {
 fn count(layer: &Layer<'_>) -> Result<TileLayer, Fault> {
     let mut tagged = {
         let id = if layer.name == "sequence" { "id" } else { "sequence_id" };
-        Tagged::of(layer, id, &Wanted::default())
+        Tagged::new(layer, id, &TileFilter::default())
     };
     let (mut features, mut ids) = (0, HashSet::new());
     for feature in layer.features() {

@@ -1,8 +1,8 @@
 //! Which tiles below a coarse tile are near lines of matching sequences.
 
-use super::wanted::Word;
+use super::filter::Evidence;
 use super::wire::{Feature, layers};
-use super::{Fault, Id, MOST_SEQUENCES, Tagged, Tags, Wanted, org_id};
+use super::{Fault, Id, MAX_SEQUENCES, Tagged, Tags, TileFilter, org_id};
 use crate::geo::{Area, Cells, TileId};
 use crate::model::{Sequence, SequenceId};
 
@@ -29,7 +29,7 @@ pub(in crate::sources) fn lines(
     bytes: &[u8],
     tile: TileId,
     area: &Area,
-    wanted: &Wanted,
+    filter: &TileFilter,
     zoom: u8,
 ) -> Result<Option<Lines>, Fault> {
     let (mut found, mut cells) = (Lines::default(), Cells::new(tile, zoom));
@@ -39,15 +39,15 @@ pub(in crate::sources) fn lines(
             continue;
         }
         if layer.extent == 0 {
-            return Err("a layer's extent is absurd");
+            return Err("a layer's extent is implausible");
         }
         let clip = area.clip(tile, layer.extent);
         let unit = f64::from(layer.extent) / 4096.0;
-        let mut tagged = Tagged::of(&layer, "id", wanted);
+        let mut tagged = Tagged::new(&layer, "id", filter);
         for feature in layer.features() {
             let Ok(feature) = feature? else { return Ok(None) };
             let tags = tagged.read(&feature);
-            match judged(&tags, wanted) {
+            match judged(&tags, filter) {
                 Judged::Unwanted => {}
                 Judged::LeftOut(by) => {
                     if let Id::Text(_, id) = tags.id
@@ -57,7 +57,7 @@ pub(in crate::sources) fn lines(
                         found.left_out.push((id, by));
                     }
                 }
-                Judged::Wanted { is_settled } => {
+                Judged::Matches { is_settled } => {
                     let mut bounds = Bounds::default();
                     let drawn = feature.pieces(|from, to| {
                         cells.mark(from, to, layer.extent, MARGIN);
@@ -72,14 +72,14 @@ pub(in crate::sources) fn lines(
                         && let Ok(seq_id) = SequenceId::check(id)
                         && is_inside()
                     {
-                        let mut word = Word::default();
-                        word.hear(&tags, wanted);
-                        let org_id = org_id(word, tags.organization, tags.creator, wanted);
+                        let mut evidence = Evidence::default();
+                        evidence.observe(&tags, filter);
+                        let org_id = org_id(evidence, tags.organization, tags.creator, filter);
                         found.certain.push(Sequence { org_id, seq_id });
                     }
                 }
             }
-            if found.certain.len().max(found.left_out.len()) > MOST_SEQUENCES {
+            if found.certain.len().max(found.left_out.len()) > MAX_SEQUENCES {
                 return Err("it shows more than two million sequences");
             }
         }
@@ -96,7 +96,7 @@ pub(in crate::sources) fn hints(
     bytes: &[u8],
     tile: TileId,
     area: &Area,
-    wanted: &Wanted,
+    filter: &TileFilter,
     zoom: u8,
 ) -> Result<Vec<TileId>, Fault> {
     let mut cells = Cells::new(tile, zoom);
@@ -105,10 +105,10 @@ pub(in crate::sources) fn hints(
         if layer.name != "sequence" || layer.extent == 0 {
             continue;
         }
-        let mut tagged = Tagged::of(&layer, "id", wanted);
+        let mut tagged = Tagged::new(&layer, "id", filter);
         for feature in layer.features() {
             let Ok(feature) = feature? else { continue };
-            if matches!(judged(&tagged.read(&feature), wanted), Judged::Wanted { .. }) {
+            if matches!(judged(&tagged.read(&feature), filter), Judged::Matches { .. }) {
                 feature.pieces(|from, to| cells.mark(from, to, layer.extent, 0.0)).ok();
             }
         }
@@ -120,24 +120,24 @@ enum Judged {
     Unwanted,
     LeftOut(&'static str),
     /// Settled if no tile below can exclude it.
-    Wanted {
+    Matches {
         is_settled: bool,
     },
 }
 
-fn judged(tags: &Tags<'_>, wanted: &Wanted) -> Judged {
+fn judged(tags: &Tags<'_>, filter: &TileFilter) -> Judged {
     // Damaged tags may match: the tiles below contain them again.
     if tags.is_broken {
-        return Judged::Wanted { is_settled: false };
+        return Judged::Matches { is_settled: false };
     }
-    let mut word = Word::default();
-    word.hear(tags, wanted);
-    if tags.id == Id::Absent || !word.is_owned(wanted) {
+    let mut evidence = Evidence::default();
+    evidence.observe(tags, filter);
+    if tags.id == Id::Absent || !evidence.is_owned(filter) {
         return Judged::Unwanted;
     }
-    match word.against(wanted) {
+    match evidence.rejected_by(filter) {
         Some(by) => Judged::LeftOut(by),
-        None => Judged::Wanted { is_settled: word.is_settled(tags, wanted) },
+        None => Judged::Matches { is_settled: evidence.is_settled(tags, filter) },
     }
 }
 

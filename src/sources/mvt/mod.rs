@@ -1,70 +1,69 @@
-//! Vector tile bytes to the sequences they show, reading only what that needs.
+//! Decodes the sequences of a vector tile, and reads no more than necessary.
 //!
-//! Layers, keys and values are borrowed from the tile; a feature costs no
-//! allocation. Layer fields may come in any order (in real tiles the version
-//! comes last), numbers in any of the five encodings, and any property may be
-//! missing or empty. A property or a feature that can't be read costs itself:
-//! the sequences that are lost by it are named, and the rest of the tile counts.
+//! Layers, keys and values borrow from the tile; a feature needs no allocation. Layer fields may be in any order (real
+//! tiles have the version last), numbers in any of the five encodings, and any property may be missing or empty. An
+//! invalid property or feature does not affect the others: the error names the sequences that are lost.
 
+mod filter;
 mod layers;
 mod lines;
-mod wanted;
 mod wire;
 
 use std::collections::HashMap;
 use std::fmt;
 
+use self::filter::Evidence;
+pub(super) use self::filter::{Owner, TileFilter};
 pub use self::layers::{TileLayer, tile_layers};
 pub(super) use self::lines::{Lines, hints, lines};
-use self::wanted::Word;
-pub(super) use self::wanted::{Owner, Wanted};
 use self::wire::{Feature, Layer, Value, Varints, layers};
 use crate::geo::{Area, Clip, MAX_ZOOM, TileId};
 use crate::model::{OwnerId, Sequence, SequenceId};
 use crate::text::printable;
 use crate::text::redact;
 
-/// Ten times what has been seen in a tile of many countries.
-const MOST_SEQUENCES: usize = 2_000_000;
+/// Maximum sequences of a tile: ten times the number in the largest known tile.
+const MAX_SEQUENCES: usize = 2_000_000;
 
-/// A tile with more unusable features and sequences than this is damaged as a whole.
+/// A tile with more unusable features and sequences than this is damaged.
 const MAX_UNUSABLE: usize = 1000;
 
-/// How much of an unusable id is shown.
-const MAX_SHOWN: usize = 80;
+/// Maximum length of an unusable id in messages.
+const MAX_SHOWN_LEN: usize = 80;
 
-/// Why a tile can't be read.
+/// Why a tile can't be decoded.
 pub(super) type Fault = &'static str;
 
-/// The sequences of a tile that are wanted, by id, each once; and those that lie there and are left out, with the
-/// name of the filter that says so.
+/// The matching sequences of a tile, each once, and the sequences in the area that do not match, with the name of the
+/// filter.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Shown {
     pub(super) sequences: Vec<Sequence>,
     pub(super) left_out: Vec<(SequenceId, &'static str)>,
-    /// The images of those that are wanted, as far as the tile shows them.
+    /// Number of images of matching sequences in the tile.
     pub(super) images: u64,
-    /// Sequences that may be wanted and can't be used, each with the reason.
+    /// Sequences that may match but are unusable, each with the reason.
     pub(super) unusable: Vec<String>,
-    /// Images in the area of which the tile names no sequence.
+    /// Number of images in the area without a sequence.
     pub(super) without_sequence: u64,
 }
 
-/// Whether a tile above the level of collection shows a sequence that may be wanted.
-pub(super) fn shows(bytes: &[u8], wanted: &Wanted) -> Result<bool, Fault> {
+/// Whether a tile above the level of collection has a sequence that may match.
+pub(super) fn shows(bytes: &[u8], filter: &TileFilter) -> Result<bool, Fault> {
     for layer in layers(bytes) {
         let layer = layer?;
         if layer.name != "sequence" {
             continue;
         }
-        let mut tagged = Tagged::of(&layer, "id", wanted);
+        let mut tagged = Tagged::new(&layer, "id", filter);
         for feature in layer.features() {
-            // What can't be read here may be readable below.
+            // A feature that is unreadable here may be readable in a tile below.
             let Ok(feature) = feature? else { return Ok(true) };
             let tags = tagged.read(&feature);
-            let mut word = Word::default();
-            word.hear(&tags, wanted);
-            let shows = tags.id != Id::Absent && word.is_owned(wanted) && word.against(wanted).is_none();
+            let mut evidence = Evidence::default();
+            evidence.observe(&tags, filter);
+            let shows =
+                tags.id != Id::Absent && evidence.is_owned(filter) && evidence.rejected_by(filter).is_none();
             if shows || tags.is_broken {
                 return Ok(true);
             }
@@ -73,10 +72,15 @@ pub(super) fn shows(bytes: &[u8], wanted: &Wanted) -> Result<bool, Fault> {
     Ok(false)
 }
 
-/// The sequences of a tile that lie in the area.
+/// The sequences of a tile that are in the area.
 ///
-/// At level 14 the image layer counts too: a sequence with one image in the tile draws no line.
-pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted) -> Result<Shown, Fault> {
+/// At level 14 the image layer counts too, because a sequence with one image in the tile has no line there.
+pub(super) fn sequences(
+    bytes: &[u8],
+    tile: TileId,
+    area: &Area,
+    filter: &TileFilter,
+) -> Result<Shown, Fault> {
     let mut found = Found::default();
     for layer in layers(bytes) {
         let layer = layer?;
@@ -86,19 +90,19 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             _ => continue,
         };
         let shows_images = layer.name == "image";
-        found.read(&layer, id, shows_images, &area.clip(tile, layer.extent), wanted)?;
+        found.read(&layer, id, shows_images, &area.clip(tile, layer.extent), filter)?;
     }
     let without_sequence = found.without_sequence;
     let mut shown = Shown { without_sequence, ..Shown::default() };
     if found.unreadable > 0 {
         shown.unusable.push(format!("{} of its features can't be read", found.unreadable));
     }
-    for seen in found.seen.into_iter().filter(|seen| seen.word.is_owned(wanted)) {
+    for seen in found.seen.into_iter().filter(|seen| seen.evidence.is_owned(filter)) {
         let place_is_unknown = seen.has_broken_line && !seen.inside;
         if !seen.inside && !place_is_unknown {
             continue;
         }
-        match (seen.word.against(wanted), &seen.name) {
+        match (seen.evidence.rejected_by(filter), &seen.name) {
             (Some(filter), Name::Id(id)) => shown.left_out.push((id.clone(), filter)),
             (Some(_), _) => {}
             (None, Name::Id(id)) if place_is_unknown => {
@@ -106,7 +110,7 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             }
             (None, Name::Id(id)) => {
                 shown.images += u64::from(seen.images);
-                let org_id = org_id(seen.word, seen.organization, seen.creator, wanted);
+                let org_id = org_id(seen.evidence, seen.organization, seen.creator, filter);
                 shown.sequences.push(Sequence { org_id, seq_id: id.clone() });
             }
             (None, name) => shown.unusable.push(format!("{name} is no sequence id")),
@@ -115,22 +119,22 @@ pub(super) fn sequences(bytes: &[u8], tile: TileId, area: &Area, wanted: &Wanted
             return Err("it has more than 1,000 features that can't be used");
         }
     }
-    // The order of features is the server's whim; the files should not change with it.
+    // The server determines the order of features; files must not depend on it.
     shown.sequences.sort_unstable_by(|a, b| a.seq_id.cmp(&b.seq_id));
     Ok(shown)
 }
 
-/// The sequences of one tile, gathered over its layers.
+/// The sequences of one tile, collected over its layers.
 #[derive(Default)]
 struct Found<'a> {
     seen: Vec<Seen<'a>>,
     index: HashMap<&'a str, u32>,
-    /// Features that can't be read at all.
+    /// Number of unreadable features.
     unreadable: u64,
     without_sequence: u64,
 }
 
-/// What stands where a sequence's id should.
+/// The id of a sequence, or what is in its place.
 enum Name<'a> {
     Id(SequenceId),
     Text(&'a str),
@@ -139,7 +143,7 @@ enum Name<'a> {
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |text: &str| printable(&redact(text), MAX_SHOWN);
+        let shown = |text: &str| printable(&redact(text), MAX_SHOWN_LEN);
         match self {
             Name::Id(id) => write!(f, "`{id}`"),
             Name::Text(text) => write!(f, "`{}`", shown(text)),
@@ -147,7 +151,11 @@ impl fmt::Display for Name<'_> {
                 Value::Whole(number) => write!(f, "the number `{number}`"),
                 Value::Double(number) => write!(f, "the number `{number}`"),
                 Value::Flag(flag) => write!(f, "`{flag}`"),
-                _ => write!(f, "`{}`", shown(&String::from_utf8_lossy(&value[..value.len().min(MAX_SHOWN)]))),
+                _ => write!(
+                    f,
+                    "`{}`",
+                    shown(&String::from_utf8_lossy(&value[..value.len().min(MAX_SHOWN_LEN)]))
+                ),
             },
         }
     }
@@ -157,9 +165,9 @@ struct Seen<'a> {
     name: Name<'a>,
     organization: Value<'a>,
     creator: Value<'a>,
-    word: Word,
+    evidence: Evidence,
     inside: bool,
-    /// A line or a point of it can't be read.
+    /// Whether one of its lines or points can't be read.
     has_broken_line: bool,
     images: u32,
 }
@@ -171,12 +179,12 @@ impl<'a> Found<'a> {
         id: &str,
         shows_images: bool,
         clip: &Clip,
-        wanted: &Wanted,
+        filter: &TileFilter,
     ) -> Result<(), Fault> {
-        // A layer shares one table of values, so a sequence's id is looked up once, not once an image.
-        // Counted from 1; zeros cost no memory before they are written to.
+        // A layer shares one value table, so the id of a sequence is looked up once, not for every image.
+        // Indices from 1; memory of zeros is only used when it is written.
         let mut places = vec![0_u32; layer.values.len()];
-        let mut tagged = Tagged::of(layer, id, wanted);
+        let mut tagged = Tagged::new(layer, id, filter);
         for feature in layer.features() {
             let Ok(feature) = feature? else {
                 self.unreadable += 1;
@@ -190,9 +198,10 @@ impl<'a> Found<'a> {
                     continue;
                 }
                 Id::Absent => {
-                    let mut word = Word::default();
-                    word.hear(&tags, wanted);
-                    let counts = shows_images && word.is_owned(wanted) && word.against(wanted).is_none();
+                    let mut evidence = Evidence::default();
+                    evidence.observe(&tags, filter);
+                    let counts =
+                        shows_images && evidence.is_owned(filter) && evidence.rejected_by(filter).is_none();
                     let inside = || clip.is_whole() || feature.lies_in(clip).unwrap_or(true);
                     self.without_sequence += u64::from(counts && inside());
                     continue;
@@ -211,7 +220,7 @@ impl<'a> Found<'a> {
             if seen.creator == Value::None {
                 seen.creator = tags.creator;
             }
-            seen.word.hear(&tags, wanted);
+            seen.evidence.observe(&tags, filter);
             seen.images += u32::from(shows_images);
             if !seen.inside && !clip.is_whole() {
                 match feature.lies_in(clip) {
@@ -225,7 +234,7 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// Where the sequence of this id stands in the list, from 1.
+    /// The index of the sequence with this id, from 1.
     fn place(&mut self, text: &'a str) -> Result<u32, Fault> {
         if let Some(place) = self.index.get(text) {
             return Ok(*place);
@@ -236,26 +245,31 @@ impl<'a> Found<'a> {
     }
 
     fn add(&mut self, name: Name<'a>) -> Result<u32, Fault> {
-        if self.seen.len() == MOST_SEQUENCES {
+        if self.seen.len() == MAX_SEQUENCES {
             return Err("it shows more than two million sequences");
         }
         let (organization, creator) = (Value::None, Value::None);
-        let (word, inside, has_broken_line, images) = (Word::default(), false, false, 0);
-        self.seen.push(Seen { name, organization, creator, word, inside, has_broken_line, images });
+        let (evidence, inside, has_broken_line, images) = (Evidence::default(), false, false, 0);
+        self.seen.push(Seen { name, organization, creator, evidence, inside, has_broken_line, images });
         u32::try_from(self.seen.len()).map_err(|_| "it shows too many sequences")
     }
 }
 
-/// The owner for the table: the requested owner that matches, else the organisation, else the creator.
-fn org_id(word: Word, organization: Value<'_>, creator: Value<'_>, wanted: &Wanted) -> Option<OwnerId> {
-    match word.owner(wanted) {
+/// The owner in the table: the matching owner, else the organization, else the creator.
+fn org_id(
+    evidence: Evidence,
+    organization: Value<'_>,
+    creator: Value<'_>,
+    filter: &TileFilter,
+) -> Option<OwnerId> {
+    match evidence.owner(filter) {
         Some(owner) => Some(owner.clone()),
         None if organization == Value::None => creator.id(),
         None => organization.id(),
     }
 }
 
-/// What a key of a layer means to us.
+/// The meaning of a key of a layer.
 #[derive(Clone, Copy)]
 enum Meaning {
     Nothing,
@@ -266,7 +280,7 @@ enum Meaning {
     IsPano,
 }
 
-/// The id of a feature's sequence, and its place in the layer's values.
+/// The id of a feature's sequence, and its index in the value table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Id<'a> {
     Absent,
@@ -280,14 +294,14 @@ struct Tags<'a> {
     creator: Value<'a>,
     captured_at: Value<'a>,
     is_pano: Value<'a>,
-    /// Some of the tags can't be read.
+    /// Whether some of the tags can't be read.
     is_broken: bool,
 }
 
-/// Reads the tags of a layer's features.
+/// Reads the tags of features.
 struct Tagged<'t, 'a> {
     layer: &'t Layer<'a>,
-    /// Of each key.
+    /// The meaning of each key.
     meanings: Vec<Meaning>,
     id: Last<'a>,
     organization: Last<'a>,
@@ -296,14 +310,14 @@ struct Tagged<'t, 'a> {
     is_pano: Last<'a>,
 }
 
-/// The value that was read last, and its place: features of one sequence follow each other and share theirs.
+/// The latest value and its index: neighbouring features belong to one sequence and share the value.
 struct Last<'a> {
     index: usize,
     value: Value<'a>,
 }
 
 impl<'a> Last<'a> {
-    /// No layer has so many values.
+    /// No layer has this many values.
     const NONE: Self = Self { index: usize::MAX, value: Value::None };
 
     #[inline]
@@ -317,14 +331,14 @@ impl<'a> Last<'a> {
 }
 
 impl<'t, 'a> Tagged<'t, 'a> {
-    /// Times and kinds are mostly another value for each image, and are left alone where nobody asks for them.
-    fn of(layer: &'t Layer<'a>, id: &str, wanted: &Wanted) -> Self {
+    /// Times and kinds differ for nearly every image, so they are only read if the filter needs them.
+    fn new(layer: &'t Layer<'a>, id: &str, filter: &TileFilter) -> Self {
         let meaning = |key: &&[u8]| match *key {
             key if key == id.as_bytes() => Meaning::Id,
             b"organization_id" => Meaning::Organization,
             b"creator_id" => Meaning::Creator,
-            b"captured_at" if wanted.dates.is_some() => Meaning::CapturedAt,
-            b"is_pano" if wanted.is_pano.is_some() => Meaning::IsPano,
+            b"captured_at" if filter.dates.is_some() => Meaning::CapturedAt,
+            b"is_pano" if filter.is_pano.is_some() => Meaning::IsPano,
             _ => Meaning::Nothing,
         };
         let meanings = layer.keys.iter().map(meaning).collect();
@@ -332,7 +346,7 @@ impl<'t, 'a> Tagged<'t, 'a> {
         Self { layer, meanings, id, organization, creator, captured_at, is_pano }
     }
 
-    /// A pair that names no key or no value is left out; what comes behind a number that is cut can't be read.
+    /// Reads tags. A pair with an invalid key or value is ignored; after a truncated number nothing can be read.
     fn read(&mut self, feature: &Feature<'a>) -> Tags<'a> {
         let layer = self.layer;
         let [organization, creator, captured_at, is_pano] = [Value::None; 4];
@@ -350,7 +364,7 @@ impl<'t, 'a> Tagged<'t, 'a> {
             };
             match meaning {
                 Meaning::Nothing => {}
-                // There is no value of this number to speak of.
+                // The value of this index does not exist.
                 Meaning::Id if index >= layer.values.len() => tags.is_broken = true,
                 Meaning::Id => match self.id.read(layer, index) {
                     Value::Text(id) => tags.id = Id::Text(index, id),

@@ -13,7 +13,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, len], bytes].concat()
 }
 
-/// A value in one of the encodings that numbers come in.
+/// A number in one of its encodings.
 fn number(encoding: u8, number: u32) -> Vec<u8> {
     match encoding {
         3 => [&[3 << 3 | 1][..], &f64::from(number).to_le_bytes()].concat(),
@@ -47,8 +47,8 @@ fn tile(encoding: u8) -> Vec<u8> {
     field(3, &layer.concat())
 }
 
-fn of(owner: Option<&Owner>) -> Wanted {
-    Wanted::of(owner.map(|owner| owner.id.clone()))
+fn of(owner: Option<&Owner>) -> TileFilter {
+    TileFilter::owned_by(owner.map(|owner| owner.id.clone()))
 }
 
 fn sequences(bytes: &[u8], tile: TileId, bbox: &Bbox, owner: Option<&Owner>) -> Result<Vec<Sequence>, Fault> {
@@ -79,7 +79,7 @@ fn an_owner_is_found_in_every_encoding_of_numbers() {
 }
 
 #[test]
-fn a_line_counts_where_it_passes_through_the_box_and_only_there() {
+fn a_line_counts_only_if_it_touches_the_box() {
     let box_of = |west: f64, north: f64, east: f64, south: f64| {
         let (nw, se) = (TILE.lonlat(west, north, 4096.0), TILE.lonlat(east, south, 4096.0));
         Bbox::new(nw.lon, se.lat, se.lon, nw.lat).expect("a box")
@@ -93,7 +93,7 @@ fn a_line_counts_where_it_passes_through_the_box_and_only_there() {
 #[test]
 fn a_double_beyond_2_to_the_53_matches_but_is_no_id() {
     let rounded = Value::Double(26_774_514_888_887_984.0);
-    assert!(owner("26774514888887982").is(rounded));
+    assert!(owner("26774514888887982").matches(rounded));
     assert_eq!(rounded.id(), None);
     assert_eq!(
         Value::Double(9_007_199_254_740_991.0).id().map(|id| id.to_string()).as_deref(),
@@ -102,7 +102,7 @@ fn a_double_beyond_2_to_the_53_matches_but_is_no_id() {
 }
 
 #[test]
-fn no_cut_and_no_flipped_bit_makes_it_panic() {
+fn no_truncation_and_no_flipped_bit_causes_a_panic() {
     let whole = tile(3);
     for len in 0..whole.len() {
         sequences(&whole[..len], TILE, &everywhere(), None).ok();
@@ -117,18 +117,18 @@ fn no_cut_and_no_flipped_bit_makes_it_panic() {
     assert!(sequences(b"no tile at all", TILE, &everywhere(), None).is_err());
 }
 
-/// So many fields of a layer, all empty.
+/// `count` empty fields of a layer.
 fn repeated(field: u8, count: usize) -> Vec<u8> {
     [field << 3 | 2, 0].repeat(count)
 }
 
-/// A message around a longer one than a byte of length can tell.
+/// A field with a length of several bytes.
 fn long_field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2][..], &varint_of(bytes.len() as u64), bytes].concat()
 }
 
 #[test]
-fn a_tile_of_millions_of_empty_things_is_refused_or_read_within_bounds() {
+fn a_tile_of_millions_of_empty_fields_is_rejected_or_read_within_bounds() {
     let name = field(1, b"sequence");
     let layer = |rest: Vec<u8>| long_field(3, &[&name[..], &rest].concat());
     let read = |tile: &[u8]| sequences(tile, TILE, &everywhere(), None).map(|found| found.len());
@@ -141,7 +141,7 @@ fn a_tile_of_millions_of_empty_things_is_refused_or_read_within_bounds() {
 }
 
 #[test]
-fn a_value_that_is_too_long_for_an_id_is_not_looked_into() {
+fn a_value_too_long_for_an_id_is_not_parsed() {
     let tile = |id: &[u8]| {
         let feature = field(2, &field(2, &[0, 0]));
         let value = long_field(4, &long_field(1, id));
@@ -152,14 +152,14 @@ fn a_value_that_is_too_long_for_an_id_is_not_looked_into() {
         let tile = tile(&id);
         assert_eq!(shows(&tile, None), Ok(true), "below, it may be readable");
         let found =
-            super::sequences(&tile, TILE, &Area::from(everywhere()), &Wanted::default()).expect("a tile");
+            super::sequences(&tile, TILE, &Area::from(everywhere()), &TileFilter::default()).expect("a tile");
         assert_eq!(found.sequences.len(), usize::from(expected));
         assert_eq!(found.unusable.len(), usize::from(!expected));
         assert!(found.unusable.iter().all(|why| why.len() < 1000));
     }
 }
 
-/// A tile with one line of sequence `abc` with one more property, or none where there is no value.
+/// A tile with one line of sequence `abc` and one more property, if `value` is not empty.
 fn tile_that_says(key: &str, value: &[u8]) -> Vec<u8> {
     let geometry = [&[9_u8][..], &varint_of(200), &varint_of(200), &[10], &varint_of(400), &[0]].concat();
     let feature = [field(2, &[0, 0, 1, 1]), vec![3 << 3, 2], field(4, &geometry)].concat();
@@ -174,14 +174,14 @@ fn tile_that_says(key: &str, value: &[u8]) -> Vec<u8> {
     field(3, &layer.concat())
 }
 
-/// Which filter leaves the sequence out, and whether the look from above finds it.
-fn verdict(tile: &[u8], wanted: &Wanted) -> (Option<&'static str>, bool) {
-    let shown = super::sequences(tile, TILE, &Area::from(everywhere()), wanted).expect("a tile");
+/// The filter that rejects the sequence, and whether a coarser tile shows it.
+fn verdict(tile: &[u8], filter: &TileFilter) -> (Option<&'static str>, bool) {
+    let shown = super::sequences(tile, TILE, &Area::from(everywhere()), filter).expect("a tile");
     assert_eq!(shown.sequences.len() + shown.left_out.len(), 1);
-    (shown.left_out.first().map(|(_, by)| *by), super::shows(tile, wanted).expect("a tile"))
+    (shown.left_out.first().map(|(_, by)| *by), super::shows(tile, filter).expect("a tile"))
 }
 
-/// A tile of the layer `image` with a feature for each list of tags and geometry, and values that are texts or others.
+/// A tile with the layer `image`: a feature for each pair of tags and geometry, and a value table.
 fn images(features: &[(&[u8], &[u8])], values: &[Vec<u8>]) -> Vec<u8> {
     let features =
         features.iter().flat_map(|(tags, line)| field(2, &[field(2, tags), field(4, line)].concat()));
@@ -192,7 +192,7 @@ fn images(features: &[(&[u8], &[u8])], values: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn what_can_t_be_used_of_a_feature_costs_itself() {
+fn an_unusable_feature_does_not_affect_others() {
     const POINT: &[u8] = &[9, 20, 20];
     let text = |text: &str| field(1, text.as_bytes());
     let values =
@@ -203,7 +203,7 @@ fn what_can_t_be_used_of_a_feature_costs_itself() {
     };
     let read = |features: &[(&[u8], &[u8])], bbox: &Bbox| {
         let shown =
-            super::sequences(&images(features, &values), TILE, &Area::from(*bbox), &Wanted::default());
+            super::sequences(&images(features, &values), TILE, &Area::from(*bbox), &TileFilter::default());
         let shown = shown.expect("a tile");
         let ids: Vec<_> = shown.sequences.iter().map(|one| one.seq_id.to_string()).collect();
         assert_eq!(ids, ["abc"]);
@@ -236,7 +236,7 @@ fn what_can_t_be_used_of_a_feature_costs_itself() {
     let other: (&[u8], &[u8]) = (&[0, 6], &[9]);
     let values = [&values[..], &[text("other")]].concat();
     let shown =
-        super::sequences(&images(&[good, other], &values), TILE, &Area::from(part), &Wanted::default());
+        super::sequences(&images(&[good, other], &values), TILE, &Area::from(part), &TileFilter::default());
     let shown = shown.expect("a tile");
     assert!(shown.sequences.len() == 1 && shown.unusable[0].contains("`other`"), "{:?}", shown.unusable);
 }
@@ -246,29 +246,29 @@ fn double(number: f64) -> Vec<u8> {
 }
 
 #[test]
-fn a_sequence_is_left_out_by_date_only_where_the_tile_is_a_day_sure() {
-    let mut wanted = Wanted::default();
-    wanted.captured(Dates::parse(Some("2024-06-10"), Some("2024-06-20")).expect("dates"));
+fn a_sequence_is_rejected_by_date_only_with_a_margin_of_a_day() {
+    let mut filter = TileFilter::default();
+    filter.captured(Dates::parse(Some("2024-06-10"), Some("2024-06-20")).expect("dates"));
     #[expect(clippy::cast_precision_loss, reason = "as tiles do")]
     let tile_of =
         |text: &str| tile_that_says("captured_at", &double(Dates::first(text).expect("a date") as f64));
     for inside in ["2024-06-09T00:00:00Z", "2024-06-15", "2024-06-21T23:59:59Z"] {
-        assert_eq!(verdict(&tile_of(inside), &wanted), (None, true), "{inside}");
+        assert_eq!(verdict(&tile_of(inside), &filter), (None, true), "{inside}");
     }
     for outside in ["2024-06-08T23:59:59Z", "2024-06-22", "2019-01-01"] {
-        assert_eq!(verdict(&tile_of(outside), &wanted), (Some("dates"), false), "{outside}");
+        assert_eq!(verdict(&tile_of(outside), &filter), (Some("dates"), false), "{outside}");
     }
     for odd in [0.0, 1.0, 1e16, 1e300, -5.0, f64::NAN] {
-        assert_eq!(verdict(&tile_that_says("captured_at", &double(odd)), &wanted), (None, true), "{odd}");
+        assert_eq!(verdict(&tile_that_says("captured_at", &double(odd)), &filter), (None, true), "{odd}");
     }
-    assert_eq!(verdict(&tile(3), &wanted), (None, true), "it tells no time");
-    wanted.believe_all();
-    assert_eq!(verdict(&tile_of("2019-01-01"), &wanted), (None, true), "exhaustively");
+    assert_eq!(verdict(&tile(3), &filter), (None, true), "it tells no time");
+    filter.ignore_tags();
+    assert_eq!(verdict(&tile_of("2019-01-01"), &filter), (None, true), "exhaustively");
 }
 
 #[test]
-fn panoramas_are_told_by_the_tile_as_far_as_it_says() {
-    let of = |is_pano| Wanted { is_pano: Some(is_pano), ..Wanted::default() };
+fn panoramas_are_filtered_by_the_tags_of_a_tile() {
+    let of = |is_pano| TileFilter { is_pano: Some(is_pano), ..TileFilter::default() };
     for (value, pano, flat) in [
         (vec![7 << 3, 1], (None, true), (Some("flat"), false)),
         (vec![7 << 3, 0], (Some("pano"), false), (None, true)),
@@ -283,17 +283,17 @@ fn panoramas_are_told_by_the_tile_as_far_as_it_says() {
 }
 
 #[test]
-fn the_first_of_several_owners_names_the_sequence_and_an_excluded_one_leaves_it_out() {
+fn the_first_of_several_owners_is_named_and_an_excluded_one_rejects() {
     let tile = tile(3);
     let id = |text: &str| OwnerId::new(text).expect("an id");
     let found = super::sequences(
         &tile,
         TILE,
         &Area::from(everywhere()),
-        &Wanted::of([id("5"), id("70000"), id("6")]),
+        &TileFilter::owned_by([id("5"), id("70000"), id("6")]),
     );
     assert_eq!(found.expect("a tile").sequences[0].org_id, Some(id("70000")));
-    let excluded = |text: &str| Wanted { excluded: vec![owner(text)], ..Wanted::default() };
+    let excluded = |text: &str| TileFilter { excluded: vec![owner(text)], ..TileFilter::default() };
     assert_eq!(verdict(&tile, &excluded("70000")), (Some("exclude_owner"), false));
     assert_eq!(verdict(&tile, &excluded("70001")), (None, true));
     // What may be a neighbour's as well stays.

@@ -1,35 +1,35 @@
-//! The protobuf of a vector tile: layers, features, values, and the numbers below them.
+//! The protobuf encoding of a vector tile: layers, features, values and numbers.
 
 use super::Fault;
 use crate::geo::Clip;
 use crate::model::OwnerId;
 
-/// The largest whole number up to which a double tells all whole numbers apart.
-pub(super) const EXACT: f64 = 9_007_199_254_740_991.0;
+/// Largest integer up to which a double represents all integers.
+pub(super) const MAX_EXACT_F64: f64 = 9_007_199_254_740_991.0;
 
-/// Layers have a dozen.
-const MOST_KEYS: usize = 10_000;
+/// Maximum keys of a layer; layers have a dozen.
+const MAX_KEYS: usize = 10_000;
 
-/// Three for each of five million images, which no tile of 64 MiB can hold.
+/// Maximum values of a layer: three for each of five million images, more than a tile of 64 MiB has.
 const MAX_VALUES: usize = 16_000_000;
 
-/// Four times what has been seen.
-const MOST_FEATURES: usize = 8_000_000;
+/// Maximum features of a layer: four times the number in the largest known tile.
+const MAX_FEATURES: usize = 8_000_000;
 
-/// No value that is an id takes more bytes; longer ones are not even looked into.
-const LONGEST_VALUE: usize = 128;
+/// Maximum length of an id in bytes; longer values are not parsed.
+const MAX_VALUE_LEN: usize = 128;
 
-/// A layer's tables, and its bytes for the features.
+/// The tables of a layer, and the bytes of its features.
 pub(super) struct Layer<'a> {
     pub(super) name: &'a str,
     pub(super) extent: u32,
     pub(super) keys: Vec<&'a [u8]>,
     pub(super) values: Values<'a>,
-    /// From the first feature to the last.
+    /// The bytes from the first feature to the last.
     features: &'a [u8],
 }
 
-/// A layer's table of values: only where each begins, for two bytes of a tile can make one.
+/// The value table of a layer. It stores only offsets, because two bytes of a tile can define a value.
 pub(super) struct Values<'a> {
     layer: &'a [u8],
     begins: Vec<u32>,
@@ -75,27 +75,27 @@ impl<'a> Layer<'a> {
             let begin = bytes.len() - fields.0.len();
             let Some(field) = fields.next() else { return Ok(layer) };
             match field? {
-                // A name that is no text is none of the names that we know.
+                // An invalid name is an unknown layer.
                 (1, Field::Bytes(name)) => layer.name = std::str::from_utf8(name).unwrap_or_default(),
-                (3, Field::Bytes(_)) if layer.keys.len() == MOST_KEYS => {
+                (3, Field::Bytes(_)) if layer.keys.len() == MAX_KEYS => {
                     return Err("a layer has more than 10,000 keys");
                 }
                 (3, Field::Bytes(key)) => layer.keys.push(key),
                 (4, Field::Bytes(_)) => layer.values.push(begin)?,
-                // The values mostly follow behind all features, and need not be walked over again.
+                // The values usually follow the features, and need not be skipped again.
                 (2, Field::Bytes(_)) => {
                     let first = *first_feature.get_or_insert(begin);
                     layer.features = &bytes[first..bytes.len() - fields.0.len()];
                 }
                 (5, Field::Varint(extent)) => {
-                    layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is absurd")?;
+                    layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is implausible")?;
                 }
                 _ => {}
             }
         }
     }
 
-    /// The features; one that can't be read is an error inside, and the others follow.
+    /// Iterates over the features. An unreadable one is an inner error, and the next one follows.
     pub(super) fn features(
         &self,
     ) -> impl Iterator<Item = Result<Result<Feature<'a>, Fault>, Fault>> + use<'a> {
@@ -103,7 +103,7 @@ impl<'a> Layer<'a> {
         Message(self.features).filter_map(move |field| match field {
             Ok((2, Field::Bytes(bytes))) => {
                 count += 1;
-                if count > MOST_FEATURES {
+                if count > MAX_FEATURES {
                     return Some(Err("a layer has more than 8 million features"));
                 }
                 Some(Ok(Feature::read(bytes)))
@@ -114,8 +114,8 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// A property's value, as far as ids, times and yes or no go; empty text and zero are none, and what can't be read is
-/// unusable.
+/// The value of a property, as far as ids, times and booleans need it. Empty text and zero are `None`, and a value that
+/// can't be read is unusable.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     None,
@@ -128,7 +128,7 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Self {
-        if bytes.len() > LONGEST_VALUE {
+        if bytes.len() > MAX_VALUE_LEN {
             return Self::Unusable;
         }
         let mut value = Self::None;
@@ -138,7 +138,7 @@ impl<'a> Value<'a> {
                 Ok((2, Field::Fixed32(bits))) => Self::Double(f32::from_bits(bits).into()),
                 Ok((3, Field::Fixed64(bits))) => Self::Double(f64::from_bits(bits)),
                 Ok((4 | 5, Field::Varint(number))) => Self::Whole(number),
-                // Zigzag; an id is never negative.
+                // Zigzag encoding; an id is never negative.
                 Ok((6, Field::Varint(number))) if number & 1 == 0 => Self::Whole(number >> 1),
                 Ok((7, Field::Varint(flag))) => Self::Flag(flag != 0),
                 Ok(_) => continue,
@@ -152,17 +152,17 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The whole number, such as a time, if it is one.
+    /// The integer, such as a time, if the value is one.
     #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
     pub(super) fn whole(self) -> Option<i64> {
         match self {
             Self::Whole(whole) => i64::try_from(whole).ok(),
-            Self::Double(double) if double <= EXACT => Some(double as i64),
+            Self::Double(double) if double <= MAX_EXACT_F64 => Some(double as i64),
             _ => None,
         }
     }
 
-    /// The id in text, if the value still has all of its digits.
+    /// The id as text, if the value has not lost digits.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -173,7 +173,7 @@ impl<'a> Value<'a> {
             Self::None | Self::Flag(_) | Self::Unusable => return None,
             Self::Text(text) => return OwnerId::check(text).ok(),
             Self::Whole(whole) => whole,
-            Self::Double(double) if double.fract() == 0.0 && double <= EXACT => double as u64,
+            Self::Double(double) if double.fract() == 0.0 && double <= MAX_EXACT_F64 => double as u64,
             Self::Double(_) => return None,
         };
         OwnerId::check(&whole.to_string()).ok()
@@ -220,7 +220,7 @@ impl<'a> Feature<'a> {
         Ok(count)
     }
 
-    /// Whether one of its points lies in the box, or a line between two of them passes through it.
+    /// Whether a point or a line segment of the feature touches the clip.
     pub(super) fn lies_in(&self, clip: &Clip) -> Result<bool, Fault> {
         let mut numbers = Varints(self.geometry);
         let (mut x, mut y) = (0_i32, 0_i32);
@@ -246,7 +246,7 @@ impl<'a> Feature<'a> {
     }
 }
 
-/// The fields of a protobuf message, one after the other; after a fault there is nothing more.
+/// Iterates over the fields of a protobuf message; ends after an error.
 struct Message<'a>(&'a [u8]);
 
 enum Field<'a> {
@@ -272,40 +272,40 @@ impl<'a> Iterator for Message<'a> {
     }
 }
 
-const CUT: Fault = "the tile is cut short";
+const TRUNCATED: Fault = "the tile is truncated";
 
 impl<'a> Message<'a> {
     #[inline]
     fn field(&mut self) -> Result<(u32, Field<'a>), Fault> {
         let tag = varint(&mut self.0)?;
-        let number = u32::try_from(tag >> 3).map_err(|_| "a field's number is absurd")?;
+        let number = u32::try_from(tag >> 3).map_err(|_| "a field number is implausible")?;
         let field = match tag & 7 {
             0 => Field::Varint(varint(&mut self.0)?),
             1 => Field::Fixed64(u64::from_le_bytes(self.fixed()?)),
             2 => {
-                let len = usize::try_from(varint(&mut self.0)?).map_err(|_| CUT)?;
-                let (bytes, rest) = self.0.split_at_checked(len).ok_or(CUT)?;
+                let len = usize::try_from(varint(&mut self.0)?).map_err(|_| TRUNCATED)?;
+                let (bytes, rest) = self.0.split_at_checked(len).ok_or(TRUNCATED)?;
                 self.0 = rest;
                 Field::Bytes(bytes)
             }
             5 => Field::Fixed32(u32::from_le_bytes(self.fixed()?)),
-            _ => return Err("it is no vector tile"),
+            _ => return Err("it is not a vector tile"),
         };
         Ok((number, field))
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(CUT)?;
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(TRUNCATED)?;
         self.0 = rest;
         Ok(*bytes)
     }
 }
 
-/// Packed numbers.
+/// Iterates over packed numbers.
 pub(super) struct Varints<'a>(pub(super) &'a [u8]);
 
 impl Varints<'_> {
-    /// The next signed step of a geometry.
+    /// The next signed number of a geometry.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
@@ -313,7 +313,7 @@ impl Varints<'_> {
         reason = "steps are 32 bits by definition"
     )]
     fn step(&mut self) -> Result<i32, Fault> {
-        let zigzag = self.next().ok_or("a geometry is cut short")?? as u32;
+        let zigzag = self.next().ok_or("a geometry is truncated")?? as u32;
         Ok((zigzag >> 1) as i32 ^ -((zigzag & 1) as i32))
     }
 }
@@ -327,7 +327,7 @@ impl Iterator for Varints<'_> {
     }
 }
 
-/// Most have one byte; places in a table of values have up to three.
+/// Reads a varint. Most have one byte; indices in a value table have up to three.
 #[inline]
 fn varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
     let low = |byte: u8| u64::from(byte & 0x7f);
@@ -350,5 +350,5 @@ fn long_varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
             return Ok(number);
         }
     }
-    Err(CUT)
+    Err(TRUNCATED)
 }

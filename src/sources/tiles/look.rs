@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::health::Health;
 use super::{ALL_LINES, TileSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
-use crate::sources::health::Health;
-use crate::sources::mvt::{self, Lines, Shown, Wanted};
+use crate::sources::mvt::{self, Lines, Shown, TileFilter};
 
 /// Maximum number of unusable parts of a tile that an error names.
 const NAMED: usize = 5;
@@ -50,31 +50,56 @@ impl TileSource {
                 Ok(look)
             }
             Err(error) if tile.z < self.max_zoom && !error.is_fatal() => {
-                let is_split = is_scout || health.is_well(self, tile, began).await;
+                let is_split = is_scout || health.is_well(began, self.can_read_sample(tile)).await;
                 if is_split { Ok(Look::Failed(error)) } else { Err(error) }
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Whether a sample of the tiles below a tile can be read.
+    async fn can_read_sample(&self, tile: TileId) -> bool {
+        let samples = samples_below(self, tile).into_iter();
+        let looks = futures::future::join_all(samples.map(|tile| self.look(tile))).await;
+        looks.iter().any(Result::is_ok)
+    }
+
     fn read(&self, tile: TileId, is_scout: bool, bytes: &[u8]) -> Result<Look> {
         let malformed = |fault| Error::new(ErrorKind::Malformed, "").with_source(fault);
-        let (area, wanted) = (&self.area, &self.wanted);
+        let (area, filter) = (&self.area, &self.filter);
         if is_scout {
-            return mvt::hints(bytes, tile, area, wanted, self.max_zoom).map(Look::Hints).map_err(malformed);
+            return mvt::hints(bytes, tile, area, filter, self.max_zoom).map(Look::Hints).map_err(malformed);
         }
         if tile.z == self.max_zoom {
-            let shown = mvt::sequences(bytes, tile, area, wanted).map_err(malformed)?;
+            let shown = mvt::sequences(bytes, tile, area, filter).map_err(malformed)?;
             return Ok(Look::Sequences(shown));
         }
         if tile.z >= ALL_LINES && !self.is_thorough {
-            let lines = mvt::lines(bytes, tile, area, wanted, self.max_zoom).map_err(malformed)?;
+            let lines = mvt::lines(bytes, tile, area, filter, self.max_zoom).map_err(malformed)?;
             return Ok(lines.map_or(Look::Descend, Look::Lines));
         }
-        let trusted = if tile.z >= ALL_LINES { wanted } else { &Wanted::default() };
+        let trusted = if tile.z >= ALL_LINES { filter } else { &TileFilter::default() };
         let shown = mvt::shows(bytes, trusted).map_err(malformed)?;
         Ok(if shown { Look::Descend } else { Look::RuledOut })
     }
+}
+
+/// The first, a middle and the last tile of the level of collection below a tile.
+fn samples_below(source: &TileSource, tile: TileId) -> Vec<TileId> {
+    let choose: [fn(usize) -> usize; 3] = [|_| 0, |len| len / 2, |len| len - 1];
+    let mut samples = Vec::new();
+    for choose in choose {
+        let mut sample = tile;
+        while sample.z < source.max_zoom {
+            let below = source.below([sample]);
+            let Some(next) = (!below.is_empty()).then(|| below[choose(below.len())]) else { break };
+            sample = next;
+        }
+        if sample.z == source.max_zoom && !samples.contains(&sample) {
+            samples.push(sample);
+        }
+    }
+    samples
 }
 
 /// Whether all parts of a tile are usable, so that it can be stored.

@@ -21,6 +21,7 @@
 //! contents of tiles determine that order, so it does not depend on the order of responses.
 
 mod forecast;
+mod health;
 mod look;
 mod plan;
 mod tree;
@@ -29,7 +30,7 @@ mod walk;
 use futures::stream::StreamExt;
 
 use self::walk::Walk;
-use super::mvt::{Owner, Wanted};
+use super::mvt::{Owner, TileFilter};
 use super::{RecordStream, Source};
 use crate::client::Client;
 use crate::dates::Dates;
@@ -72,7 +73,7 @@ const AHEAD: usize = 128;
 pub struct TileSource {
     client: Client,
     area: Area,
-    wanted: Wanted,
+    filter: TileFilter,
     min_zoom: u8,
     pub(super) max_zoom: u8,
     is_thorough: bool,
@@ -80,12 +81,12 @@ pub struct TileSource {
 }
 
 impl TileSource {
-    /// All sequences in a box.
+    /// Finds all sequences in a box.
     pub fn within(client: &Client, bbox: Bbox) -> Self {
         Self::inside(client, bbox)
     }
 
-    /// All sequences in an area, such as polygons or a circle; tiles that do not touch it are not asked.
+    /// Finds all sequences in an area, such as polygons or a circle. Only tiles that touch it are requested.
     ///
     /// ```no_run
     /// use streetflow::geo::Area;
@@ -99,7 +100,7 @@ impl TileSource {
         Self {
             client: client.clone(),
             area: area.into(),
-            wanted: Wanted::default(),
+            filter: TileFilter::default(),
             min_zoom: 1,
             max_zoom: MAX_ZOOM,
             is_thorough: false,
@@ -107,43 +108,43 @@ impl TileSource {
         }
     }
 
-    /// Only those of an organisation or a user; said several times, of any of them.
+    /// Only finds sequences of an organization or a user. Several calls match any of them.
     pub fn owned_by(mut self, owner: OwnerId) -> Self {
-        self.wanted.owners.push(Owner::new(owner));
+        self.filter.owners.push(Owner::new(owner));
         self
     }
 
-    /// None of an organisation or a user; may be said several times.
+    /// Drops sequences of an organization or a user. May be called several times.
     ///
-    /// An id above 2^53 may be rounded in a tile. Its sequences are not left out then, for they might be another's.
+    /// Tiles may round an id above 2^53. The sequences of such an owner pass, because they may belong to another one.
     pub fn not_owned_by(mut self, owner: OwnerId) -> Self {
-        self.wanted.excluded.push(Owner::new(owner));
+        self.filter.excluded.push(Owner::new(owner));
         self
     }
 
-    /// Leaves sequences out of which a tile says that they were captured more than a day before or after.
+    /// Drops sequences that were captured more than a day outside the dates, according to a tile.
     ///
-    /// That spares requests; which images fit, only [`Filter::captured`](crate::stages::Filter::captured) decides.
+    /// This saves requests. Filter the images with [`Filter::captured`](crate::stages::Filter::captured) as well.
     pub fn captured(mut self, dates: Dates) -> Self {
-        self.wanted.captured(dates);
+        self.filter.captured(dates);
         self
     }
 
-    /// Leaves sequences out of which a tile says that they are no panoramas, or, with false, that they are.
-    pub fn panoramas(mut self, wanted: bool) -> Self {
-        self.wanted.is_pano = Some(wanted);
+    /// Drops sequences that are not panoramas according to a tile, or, with false, those that are.
+    pub fn panoramas(mut self, only: bool) -> Self {
+        self.filter.is_pano = Some(only);
         self
     }
 
-    /// Has no more than so many tiles under way, where few sequences are wanted.
+    /// Limits the number of tiles in flight, if few sequences are needed.
     pub fn max_in_flight(mut self, tiles: usize) -> Self {
         self.ahead = tiles.clamp(1, AHEAD);
         self
     }
 
-    /// The coarsest level to ask, and the level where sequences are collected, 6 to 14.
+    /// Sets the coarsest level to read, and the level where sequences are collected, clamped to 6 to 14.
     ///
-    /// Below 14 there are only lines to go by. Levels out of range are brought into it.
+    /// Levels below 14 contain lines only.
     pub fn zooms(mut self, min: u8, max: u8) -> Self {
         self.max_zoom = max.clamp(FIRST_LINES, MAX_ZOOM);
         self.min_zoom = min.min(self.max_zoom);
@@ -166,12 +167,12 @@ impl TileSource {
         self
     }
 
-    /// Asks every tile of the level of collection and rules nothing out: more requests, no sequence missed.
+    /// Reads every tile of the level of collection: more requests, but no sequence is missed.
     ///
-    /// Say it last: what tiles tell of dates and panoramas is not heeded either.
+    /// Call it last: dates and kinds in tiles are then ignored too.
     pub fn exhaustive(mut self) -> Self {
         self.min_zoom = self.max_zoom;
-        self.wanted.believe_all();
+        self.filter.ignore_tags();
         self
     }
 

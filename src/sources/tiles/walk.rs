@@ -8,13 +8,13 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::TileSource;
 use super::forecast::Forecast;
+use super::health::Health;
 use super::look::{Look, unusable};
 use super::tree::{Node, Place, Tree};
 use crate::error::{Error, Result};
 use crate::geo::TileId;
 use crate::model::{Sequence, SequenceId};
 use crate::observe::{Event, Step};
-use crate::sources::health::Health;
 use crate::sources::mvt::Shown;
 
 /// Maximum number of requests in flight; the client may allow fewer.
