@@ -12,7 +12,7 @@ const BOX: &str = "sequences --bbox=32.19,34.52,34.18,35.49 --tile-rate=1000000"
 async fn walked(sandbox: &Sandbox, flags: &str) -> (String, usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     sandbox.clear_requests();
-    let (exit, stderr) = run(sandbox, folder.path(), &format!("{BOX} {flags}")).await;
+    let (exit, stderr) = run(sandbox, folder.path(), format!("{BOX} {flags}").trim_end()).await;
     assert_eq!(exit, 0, "{flags}: {stderr}");
     let outputs = folder.path().join("outputs");
     check(flags, sandbox, &outputs, exit);
@@ -50,7 +50,7 @@ async fn the_kinds_of_walk_exclude_each_other() {
     let sandbox = Sandbox::start().await.unwrap();
     for flags in ["--lines-only --thorough", "--thorough --exhaustive", "--lines-only --exhaustive"] {
         let folder = tempfile::tempdir().unwrap();
-        let (exit, stderr) = run(&sandbox, folder.path(), &format!("{BOX} {flags}")).await;
+        let (exit, stderr) = run(&sandbox, folder.path(), format!("{BOX} {flags}").trim_end()).await;
         assert!(exit == 2 && stderr.contains("cannot be used with"), "{flags}: {stderr}");
     }
 }
