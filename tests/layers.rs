@@ -11,7 +11,7 @@ const LAYERS: [&str; 9] = [
     "model record",
     "observe",
     "atomic_file file_system",
-    "client",
+    "client places",
     "sources",
     "stages sinks",
     "flow",
