@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::time::{DAY_MS, TimeError, parse_day, parse_timestamp};
+use crate::timestamp::{DAY_MS, TimeError, parse_day, parse_timestamp};
 
 const HINT: &str =
     "write a day, such as `2024-06-01`, or a time, such as `2024-06-01T08:00:00Z`; both are in UTC";

@@ -54,7 +54,7 @@ impl Call {
                 "this file system does not support it, and the run continues; after a power cut the newest files may be missing there"
             }
             Self::Lock => {
-                "this file system has no locks, and the run continues; do not start two runs on one folder at once, because nothing keeps them apart, and remove the `.partial` files of killed runs yourself"
+                "this file system has no locks, and the run continues; do not start two runs at once in one directory, which streetflow cannot detect there, and remove the `.partial` files of killed runs yourself"
             }
             Self::SetTime => {
                 "this file system does not support it, so files there have their download time; `--file-time download` avoids this warning"

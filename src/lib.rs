@@ -67,6 +67,7 @@ pub mod sources;
 pub mod stages;
 mod sync;
 pub mod text;
+mod timestamp;
 
 // Only in the documentation. The tests run its programs and those of README.md with the other examples.
 #[cfg(doc)]
@@ -86,9 +87,9 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
-pub use crate::model::{Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
+pub use crate::model::{Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
 pub use crate::observe::{Event, Observer, Step, Tally};
-pub use crate::record::{Column, Fields, GeometryChoice, Kind, Record, Value};
+pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;
 pub use crate::sinks::{

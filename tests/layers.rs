@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The modules of the library, lowest layer first. Modules of the same layer can import each other.
 const LAYERS: [&str; 9] = [
-    "sync names text calendar dates error format",
+    "sync names text calendar timestamp dates error format",
     "geo",
     "model record",
     "observe",

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::area::clip::{Clip, Window};
 use super::lonlat::{LonLat, MAX_LATITUDE};
 use super::tile::{MAX_ZOOM, TileId};
 use crate::error::{Error, ErrorKind, Result};
@@ -132,7 +131,7 @@ impl Bbox {
 
     /// The box in the coordinates of a tile with sides from 0 to 1: one window, or two over the antimeridian. `inset`
     /// shrinks it, in degrees.
-    fn windows(&self, tile: TileId, inset: f64) -> Vec<Window> {
+    pub(super) fn windows(&self, tile: TileId, inset: f64) -> Vec<Window> {
         let scale = f64::from(tile.z).exp2();
         let (tx, ty) = (f64::from(tile.x), f64::from(tile.y));
         let local = |w: Window| Window {
@@ -142,17 +141,6 @@ impl Bbox {
             y1: w.y1 * scale - ty,
         };
         self.unit_squares(inset).into_iter().map(local).collect()
-    }
-
-    /// The part of a tile of `extent` units per side inside the box, for tests on its coordinates.
-    pub(crate) fn clip(&self, tile: TileId, extent: u32) -> Clip {
-        let extent = f64::from(extent);
-        let windows: Vec<Window> = self
-            .windows(tile, 0.0)
-            .into_iter()
-            .map(|w| Window { x0: w.x0 * extent, y0: w.y0 * extent, x1: w.x1 * extent, y1: w.y1 * extent })
-            .collect();
-        Clip::new(windows, extent)
     }
 
     /// Whether a rectangle in the coordinates of a tile of `extent` units per side is entirely inside the box.
@@ -179,6 +167,15 @@ impl Bbox {
         };
         ranges.into_iter().map(square).collect()
     }
+}
+
+/// A rectangle in Mercator units; y points south.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) x0: f64,
+    pub(super) y0: f64,
+    pub(super) x1: f64,
+    pub(super) y1: f64,
 }
 
 impl FromStr for Bbox {

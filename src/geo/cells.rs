@@ -23,12 +23,7 @@ impl Cells {
     /// Marks the cells within `margin` of a line segment, measured east–west and north–south.
     ///
     /// The segment is in units of 1/`extent` of the tile's side. The margin is always in units of 1/4096.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "clamped to the grid, which has at most 256 cells a side"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "at most 256 cells per side")]
     pub(crate) fn mark(&mut self, from: (i32, i32), to: (i32, i32), extent: u32, margin: f64) {
         let side = self.side as f64;
         let (scale, margin) = (side / f64::from(extent.max(1)), margin * side / 4096.0);
@@ -38,8 +33,12 @@ impl Cells {
         for row in rows {
             // The part of the segment in this row, with the margin.
             let (north, south) = (row as f64 - margin, row as f64 + 1.0 + margin);
-            let at = |y: f64| if ay == by { None } else { Some(((y - ay) / (by - ay)).clamp(0.0, 1.0)) };
-            let (enter, leave) = (at(north).unwrap_or(0.0), at(south).unwrap_or(1.0));
+            let (enter, leave) = if by - ay == 0.0 {
+                (0.0, 1.0)
+            } else {
+                let at = |y: f64| ((y - ay) / (by - ay)).clamp(0.0, 1.0);
+                (at(north), at(south))
+            };
             let (one, other) = (ax + (bx - ax) * enter, ax + (bx - ax) * leave);
             let Some(columns) = self.range(one.min(other) - margin, one.max(other) + margin) else {
                 continue;

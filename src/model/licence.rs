@@ -1,7 +1,7 @@
 //! Attribution of pictures, as their licence requires it.
 
 use super::{ImageId, Metadata};
-use crate::record::Fields;
+use crate::model::Fields;
 use crate::text::is_shown;
 
 /// Longest user name in an attribution, in characters.

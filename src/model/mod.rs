@@ -1,9 +1,11 @@
 //! Record types: sequences, images and their metadata.
 
 mod columns;
+mod fields;
 mod ids;
 mod licence;
 
+pub use self::fields::Fields;
 pub use self::ids::FLOAT_ID;
 pub use self::ids::{ImageId, OwnerId, SequenceId};
 pub use self::licence::{DERIVED_FROM, attribution, page_url, shown_line, shown_name};

@@ -1,6 +1,6 @@
 //! The geometry of records, for formats with one geometry per record.
 
-use super::{Column, Fields, Kind, Record, Value, select};
+use super::{Column, Kind, Record, Value, select};
 use crate::geo::LonLat;
 use crate::names::named_variants;
 
@@ -76,10 +76,10 @@ impl<R: Record> GeometryColumn<R> {
 
 /// The columns of a table with a geometry, and its geometry column; `None` for record types without a point.
 pub(crate) fn columns_with_geometry<R: Record>(
-    fields: &Fields,
+    names: &[&str],
     choice: GeometryChoice,
 ) -> (Vec<&'static Column<R>>, Option<GeometryColumn<R>>) {
-    let mut columns = select::<R>(Some(fields));
+    let mut columns = select::<R>(names);
     let points = points::<R>();
     let Some(original) = points.first() else { return (columns, None) };
     if choice == GeometryChoice::Original {
@@ -134,7 +134,7 @@ impl<R: Record> GeometryReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Image, Metadata};
+    use crate::model::{Fields, Image, Metadata};
 
     const HERE: LonLat = LonLat { lon: 33.5, lat: 35.0 };
     const THERE: LonLat = LonLat { lon: 33.6, lat: 35.1 };
@@ -143,7 +143,7 @@ mod tests {
     fn the_geometry_replaces_the_original_point_and_copies_the_others() {
         let fields: Fields = "width,geometry".parse().expect("fields");
         let names = |choice| {
-            let (columns, column) = columns_with_geometry::<Metadata>(&fields, choice);
+            let (columns, column) = columns_with_geometry::<Metadata>(&fields.columns(), choice);
             assert!(column.is_some());
             columns.iter().map(|column| column.name).collect::<Vec<_>>()
         };
@@ -153,14 +153,17 @@ mod tests {
             (names(GeometryChoice::Computed), names(GeometryChoice::Best)),
             (both.to_vec(), both.to_vec())
         );
-        assert!(columns_with_geometry::<Image>(&fields, GeometryChoice::Best).1.is_none());
+        assert!(columns_with_geometry::<Image>(&fields.columns(), GeometryChoice::Best).1.is_none());
     }
 
     #[test]
     fn best_is_the_computed_point_if_it_exists() {
         let of = |choice, geometry, computed_geometry| {
             let record = Metadata { geometry, computed_geometry, ..Metadata::default() };
-            columns_with_geometry::<Metadata>(&Fields::default(), choice).1.expect("a column").point(&record)
+            columns_with_geometry::<Metadata>(&Fields::default().columns(), choice)
+                .1
+                .expect("a column")
+                .point(&record)
         };
         assert_eq!(of(GeometryChoice::Original, Some(HERE), Some(THERE)), Some(HERE));
         assert_eq!(of(GeometryChoice::Computed, Some(HERE), Some(THERE)), Some(THERE));

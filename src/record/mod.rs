@@ -3,16 +3,13 @@
 //! Each record type has one table of [`Column`]s. Headers, rows, schemas, readers, `--fields` and the API parameter
 //! `fields` are all derived from it, so that each format is written once.
 
-mod fields;
 pub(crate) mod formula;
 mod geometry;
 pub(crate) mod text;
-pub(crate) mod time;
 
 use std::borrow::Cow;
 use std::fmt;
 
-pub use self::fields::Fields;
 pub use self::geometry::GeometryChoice;
 pub(crate) use self::geometry::{GeometryColumn, GeometryReader, columns_with_geometry};
 
@@ -143,9 +140,9 @@ impl Kind {
             Self::Integer => Value::Integer(self.whole(text)?.ok_or("it is not a 32-bit integer")?),
             Self::Time => match self.whole(text)? {
                 Some(time) => Value::Time(time),
-                None => Value::Time(time::parse_timestamp(text).map_err(|why| match why {
-                    time::TimeError::OutOfRange => "there is no such day or time of day",
-                    time::TimeError::Syntax => {
+                None => Value::Time(crate::timestamp::parse_timestamp(text).map_err(|why| match why {
+                    crate::timestamp::TimeError::OutOfRange => "there is no such day or time of day",
+                    crate::timestamp::TimeError::Syntax => {
                         "it is neither milliseconds since 1970 nor a time such as `2023-12-10T11:43:46Z`"
                     }
                 })?),
@@ -256,19 +253,19 @@ fn write_float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
     write!(f, "{digits}e{sign}{exponent:0>2}")
 }
 
-/// The columns of a table: keys, then the columns of the fields in order.
+/// The columns of a table: keys, then the named columns in order. Unknown names are ignored.
 ///
 /// ```
 /// use streetflow::{Fields, Metadata, record};
 ///
-/// let columns = record::select::<Metadata>(Some(&"creator".parse::<Fields>()?));
+/// let fields: Fields = "creator".parse()?;
+/// let columns = record::select::<Metadata>(&fields.columns());
 /// let names: Vec<_> = columns.iter().map(|column| column.name).collect();
 /// assert_eq!(names, ["seq_id", "img_id", "creator_id", "creator_username"]);
 /// # Ok::<(), streetflow::Error>(())
 /// ```
-pub fn select<R: Record>(fields: Option<&Fields>) -> Vec<&'static Column<R>> {
+pub fn select<R: Record>(names: &[&str]) -> Vec<&'static Column<R>> {
     let keys = R::COLUMNS.iter().filter(|column| column.field.is_none());
-    let names = fields.map(Fields::columns).unwrap_or_default();
     let chosen = names.iter().filter_map(|name| R::COLUMNS.iter().find(|column| column.name == *name));
     keys.chain(chosen).collect()
 }

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::table::table_sink;
 use super::{Encoder, Layout};
-use crate::record::{Column, Fields, Record, Value, formula, select, text};
+use crate::model::Fields;
+use crate::record::{Column, Record, Value, formula, select, text};
 
 table_sink! {
     /// Writes a table as a CSV file: a header, then one row per record. Missing values are empty cells.
@@ -40,7 +41,7 @@ pub struct CsvEncoder<T: 'static, W: Write> {
 impl<T: Record, W: Write> CsvEncoder<T, W> {
     /// Creates an encoder and writes the header. `fields` matter only for metadata.
     pub fn new(out: W, fields: &Fields) -> io::Result<Self> {
-        let columns = select::<T>(Some(fields));
+        let columns = select::<T>(&fields.columns());
         let mut rows = Vec::with_capacity(CHUNK_SIZE + CHUNK_SIZE / 8);
         row(&mut rows, &columns, |rows, column| {
             quoted(rows, column.name.as_bytes());

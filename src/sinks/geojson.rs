@@ -95,7 +95,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
         if form == GeoJsonForm::Collection {
             text.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"features\":[");
         }
-        let (columns, geometry) = columns_with_geometry::<T>(&layout.fields, layout.geometry);
+        let (columns, geometry) = columns_with_geometry::<T>(&layout.fields.columns(), layout.geometry);
         let id = columns.iter().rfind(|column| column.field.is_none()).copied();
         let columns = columns.into_iter().enumerate().map(Member::new).collect::<io::Result<_>>()?;
         Ok(Self { columns, id, geometry, form, first: true, text, out })

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Fields, GeometryChoice};
+use crate::model::Fields;
+use crate::record::GeometryChoice;
 
 /// Options for writing a table. Each format uses those that apply to it.
 ///

@@ -25,7 +25,7 @@ macro_rules! table_sink {
             }
 
             /// Sets the metadata fields to write, in order. Other records have fixed columns.
-            pub fn fields(mut self, fields: &$crate::record::Fields) -> Self {
+            pub fn fields(mut self, fields: &$crate::model::Fields) -> Self {
                 self.layout = self.layout.fields(fields);
                 self
             }

@@ -12,7 +12,7 @@ use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Sequence, SequenceId};
 use crate::observe::{Event, Step};
-use crate::record::time::DAY_MS;
+use crate::timestamp::DAY_MS;
 
 /// Enough for a hundred million images.
 const MAX_PAGES: usize = 100_000;

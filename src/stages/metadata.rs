@@ -10,9 +10,9 @@ use super::in_order::{Bounds, in_order};
 use super::{Stage, stop_if_too_many_missing};
 use crate::client::{BatchFound, Class, Client, MAX_BATCH, RetryOverride};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Fields;
 use crate::model::{Image, ImageId, Metadata};
 use crate::observe::{Event, Step};
-use crate::record::Fields;
 use crate::sources::RecordStream;
 
 const DOING: &str = "fetch metadata of image";

@@ -258,7 +258,7 @@ impl<'a> Conversion<'a> {
         };
         let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
         if self.args.fields.is_none() {
-            flow = flow.then(reject_new_columns(&select::<T>(Some(&self.fields)), self.format));
+            flow = flow.then(reject_new_columns(&select::<T>(&self.fields.columns()), self.format));
         }
         let report = self.write(flow).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));

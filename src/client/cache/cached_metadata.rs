@@ -1,8 +1,9 @@
 //! Metadata of an image from stored responses.
 
 use crate::client::wire::signed_url::expiry;
+use crate::model::Fields;
 use crate::model::Metadata;
-use crate::record::{Fields, Record};
+use crate::record::Record;
 
 /// The fields with signed URLs, which expire.
 const URL_FIELDS: [&str; 6] =

@@ -24,9 +24,9 @@ use super::response_store::ResponseStore;
 use crate::client::wire::batch::{Batch, Single};
 use crate::client::wire::signed_url::now;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Fields;
 use crate::model::{Image, Metadata};
 use crate::observe::Class;
-use crate::record::Fields;
 use crate::sync::lock;
 
 /// The longest response that is compressed and written in the current task, which takes 0.1 ms. A longer one goes to a

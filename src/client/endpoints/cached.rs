@@ -6,8 +6,8 @@ use crate::client::cache::cached_metadata::CachedMetadata;
 use crate::client::cache::response_cache::{CacheEntry, ResponseCache};
 use crate::client::handle::Client;
 use crate::error::Result;
+use crate::model::Fields;
 use crate::model::Image;
-use crate::record::Fields;
 
 impl Client {
     /// Returns the cache if an unfinished run stored responses and this client may use them.

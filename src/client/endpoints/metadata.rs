@@ -12,9 +12,9 @@ use crate::client::transport::retry::RetryOverride;
 use crate::client::wire::batch::{Batch, MAX_BATCH, Single, Unrequested};
 use crate::client::wire::parse_json;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Fields;
 use crate::model::{Image, ImageId, Metadata};
 use crate::observe::{Class, Event};
-use crate::record::Fields;
 
 const DOING_BATCH: &str = "fetch metadata of images";
 const DOING_SINGLE: &str = "fetch metadata of image";

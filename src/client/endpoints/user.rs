@@ -19,7 +19,7 @@ use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, OwnerId, Sequence, SequenceId};
 use crate::observe::{Class, Event};
-use crate::record::time::format_timestamp;
+use crate::timestamp::format_timestamp;
 
 /// The numbers of images per page. The smaller ones follow if the API asks to reduce the amount of data. Searches with
 /// 2,000 were seen to time out.

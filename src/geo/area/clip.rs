@@ -2,15 +2,8 @@
 
 use super::near::Near;
 use super::segment::meets_box;
-
-/// A rectangle in Mercator units; y points south.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::geo) struct Window {
-    pub(in crate::geo) x0: f64,
-    pub(in crate::geo) y0: f64,
-    pub(in crate::geo) x1: f64,
-    pub(in crate::geo) y1: f64,
-}
+use crate::geo::bbox::{Bbox, Window};
+use crate::geo::tile::TileId;
 
 /// An area in the integer coordinates of one tile, prepared for many tests.
 #[derive(Debug, Clone)]
@@ -20,9 +13,22 @@ pub(crate) struct Clip {
     whole: bool,
 }
 
+impl Bbox {
+    /// The part of a tile of `extent` units per side inside the box, for tests on its coordinates.
+    pub(crate) fn clip(&self, tile: TileId, extent: u32) -> Clip {
+        let extent = f64::from(extent);
+        let windows: Vec<Window> = self
+            .windows(tile, 0.0)
+            .into_iter()
+            .map(|w| Window { x0: w.x0 * extent, y0: w.y0 * extent, x1: w.x1 * extent, y1: w.y1 * extent })
+            .collect();
+        Clip::new(windows, extent)
+    }
+}
+
 impl Clip {
     /// The part of a tile of `extent` units per side that is inside one of the rectangles.
-    pub(in crate::geo) fn new(windows: Vec<Window>, extent: f64) -> Self {
+    fn new(windows: Vec<Window>, extent: f64) -> Self {
         let whole = windows.iter().any(|w| w.x0 <= 0.0 && w.y0 <= 0.0 && w.x1 >= extent && w.y1 >= extent);
         Self { windows, polygons: None, whole }
     }

@@ -8,9 +8,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::{Client, MAX_BATCH};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Fields;
 use crate::model::{Image, Metadata};
 use crate::observe::{Event, Step, report_failure};
-use crate::record::Fields;
 use crate::sinks::Quality;
 use crate::stages::refetch;
 

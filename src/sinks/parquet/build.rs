@@ -25,7 +25,8 @@ pub(super) struct Batch<T: 'static> {
 
 impl<T: Record> Batch<T> {
     pub(super) fn new(layout: &Layout) -> Self {
-        let (columns, geometry_column) = columns_with_geometry::<T>(&layout.fields, layout.geometry);
+        let (columns, geometry_column) =
+            columns_with_geometry::<T>(&layout.fields.columns(), layout.geometry);
         let mut fields = Vec::new();
         for column in &columns {
             fields.push(Field::new(column.name, data_type(column.kind), true));

@@ -9,7 +9,7 @@ use super::Tags;
 use super::wire::{MAX_EXACT_F64, Value};
 use crate::dates::Dates;
 use crate::model::OwnerId;
-use crate::record::time::DAY_MS;
+use crate::timestamp::DAY_MS;
 
 /// 2000 to 2100 in milliseconds since 1970. Clocks that were never set show 1970, 1980, 1999 or the far future.
 const PLAUSIBLE: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;

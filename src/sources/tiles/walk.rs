@@ -34,6 +34,15 @@ enum Got {
     Sent(Place, Result<Look>),
 }
 
+/// A turn under the rate limit.
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    None,
+    Awaited,
+    /// Granted and not used yet.
+    Granted,
+}
+
 pub(super) struct Walk {
     source: TileSource,
     first_zoom: u8,
@@ -50,9 +59,7 @@ pub(super) struct Walk {
     in_flight: usize,
     most_in_flight: usize,
     looking: usize,
-    /// A turn under the rate limit is awaited, or was granted and is unused.
-    waits_for_turn: bool,
-    has_turn: bool,
+    turn: Turn,
     ready: VecDeque<Sequence>,
     /// Whether `ready` comes from a tile that is not reported as done yet.
     giving: bool,
@@ -82,8 +89,7 @@ impl Walk {
             in_flight: 0,
             most_in_flight: IN_FLIGHT_AT_FIRST,
             looking: 0,
-            waits_for_turn: false,
-            has_turn: false,
+            turn: Turn::None,
             ready: VecDeque::new(),
             giving: false,
             unusable: None,
@@ -212,9 +218,9 @@ impl Walk {
             let Some((place, node)) = self.tree.first_open() else { return };
             let place = place.clone();
             match node {
-                Node::Missing(tile) if self.has_turn => {
+                Node::Missing(tile) if self.turn == Turn::Granted => {
                     let tile = *tile;
-                    self.has_turn = false;
+                    self.turn = Turn::None;
                     self.in_flight += 1;
                     self.tell(&Event::InputStarted { step: Step::SEQUENCES });
                     self.tree.set(place.clone(), Node::Asked(tile));
@@ -224,8 +230,8 @@ impl Walk {
                         Got::Sent(place, source.look_sent(health, tile, is_scout).await)
                     }));
                 }
-                Node::Missing(_) if !self.waits_for_turn => {
-                    self.waits_for_turn = true;
+                Node::Missing(_) if self.turn == Turn::None => {
+                    self.turn = Turn::Awaited;
                     let client = self.source.client.clone();
                     self.waits.push(Box::pin(async move { Got::Turn(client.tile_turn().await) }));
                     return;
@@ -240,24 +246,19 @@ impl Walk {
     fn take(&mut self, got: Got) -> Result<()> {
         match got {
             Got::Turn(turn) => {
-                self.waits_for_turn = false;
-                self.has_turn = true;
+                self.turn = Turn::Granted;
                 turn
             }
             Got::Kept(place, kept) => {
                 self.looking -= 1;
                 let Some(Node::Looking(tile)) = self.tree.get(&place) else { return Ok(()) };
                 let tile = *tile;
-                match kept.transpose() {
-                    Some(look) => {
-                        self.tell(&Event::InputStarted { step: Step::SEQUENCES });
-                        self.put(&place, tile, look)
-                    }
-                    None => {
-                        self.tree.set(place, Node::Missing(tile));
-                        Ok(())
-                    }
-                }
+                let Some(look) = kept.transpose() else {
+                    self.tree.set(place, Node::Missing(tile));
+                    return Ok(());
+                };
+                self.tell(&Event::InputStarted { step: Step::SEQUENCES });
+                self.put(&place, tile, look)
             }
             Got::Sent(place, look) => {
                 self.in_flight -= 1;

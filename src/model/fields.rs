@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use super::Record;
+use super::{DERIVED_FROM, Metadata};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{DERIVED_FROM, Metadata};
+use crate::record::Record;
 
 static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
