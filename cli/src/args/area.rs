@@ -68,7 +68,7 @@ pub(crate) struct AreaArgs {
     /// Read level 10 alone: few requests, for a first look or a huge area
     ///
     /// Sequences without a line at that level are not found, and one near the edge of the area may be outside it.
-    #[arg(long, conflicts_with_all = ["thorough", "exhaustive"])]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["thorough", "exhaustive"])]
     pub(crate) lines_only: bool,
     /// Read tile levels 10 to 13 one by one: more requests, but finds more very short sequences
     #[arg(long, hide_short_help = true, conflicts_with = "exhaustive")]

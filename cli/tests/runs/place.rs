@@ -1,4 +1,4 @@
-//! `--place`: the area of a place by its name, against a stand-in of Nominatim.
+//! `--place`: the area of a place by its name, with a mock Nominatim server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use streetflow_sandbox::Sandbox;
 
 use crate::support::{command_on, names, output, read, with};
 
-/// A server that answers every search with the same status and body, and records the requests.
+/// A server that sends the same status and body to every search and records the requests.
 struct Nominatim {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -66,7 +66,7 @@ async fn sequences(sandbox: &Sandbox, folder: &Path, server: &str, place: &str) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_is_searched_once_and_gives_the_same_as_its_polygon() {
+async fn a_place_is_searched_once_and_equals_its_polygon() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let features = json!([feature("city", "Nicosia, Cyprus", &square())]);
@@ -97,11 +97,11 @@ async fn a_place_is_searched_once_and_gives_the_same_as_its_polygon() {
 
     let (exit, stderr) = sequences(&sandbox, folder.path(), &server.url, "Limassol").await;
     assert_eq!(exit, 0, "{stderr}");
-    assert_eq!(server.requests().len(), 2, "another name is another search");
+    assert_eq!(server.requests().len(), 2, "another name needs another search");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn places_without_an_area_are_refused_with_a_circle_to_use() {
+async fn places_without_an_area_are_rejected_with_a_circle_as_hint() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let point = json!({ "type": "Point", "coordinates": [33.36, 35.17] });
@@ -129,7 +129,7 @@ async fn places_without_an_area_are_refused_with_a_circle_to_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_that_is_no_settlement_lists_the_others_and_a_foreign_file_stays() {
+async fn a_place_that_is_no_settlement_lists_others_and_foreign_files_stay() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let parks = json!([feature("park", "First Park", &square()), feature("park", "Second Park", &square())]);

@@ -1,4 +1,4 @@
-//! Whatever tiles simplify and lose: every sequence whose line in the area is longer than the stated length is found.
+//! A walk finds every sequence with a line longer than the stated length in the area, however tiles simplify lines.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const NEW_YEAR: i64 = 1_704_067_200_000;
 
 type Rng = fastrand::Rng;
 
-/// A walk of some metres from a place, straight for a while and then anywhere.
+/// Returns a random line that starts at a point, mostly straight with random turns.
 fn line(random: &mut Rng, number: usize, at: LonLat) -> Line {
     let metre = 1.0 / (40_075_016.7 * at.lat.to_radians().cos());
     let length = [0.0, 3.0, 15.0, 35.0, 60.0, 150.0, 600.0, 5000.0][random.usize(..8)] * (0.5 + random.f64());
@@ -33,7 +33,7 @@ fn line(random: &mut Rng, number: usize, at: LonLat) -> Line {
         (x, y) = (x + heading.cos() * step * metre, y + heading.sin() * step * metre);
         points.push(lonlat((x.rem_euclid(1.0), y)));
     }
-    // A line over the antimeridian is two in tiles: here it ends there.
+    // Tiles split lines at the antimeridian; this line ends there.
     if let Some(jump) = points.windows(2).position(|pair| (pair[0].lon - pair[1].lon).abs() > 90.0) {
         points.truncate(jump + 1);
     }
@@ -46,8 +46,9 @@ fn line(random: &mut Rng, number: usize, at: LonLat) -> Line {
     }
 }
 
-/// A line along an edge of a box, a few units of level 10 beside it, that swings over it for a while, by more than level 14 rounds.
-fn along_the_edge(random: &mut Rng, number: usize, bbox: Bbox) -> Line {
+/// Returns a line along an edge of a box, up to two units of zoom 10 outside of it. A part of it crosses the edge, by
+/// more than the rounding of zoom 14.
+fn line_along_edge(random: &mut Rng, number: usize, bbox: Bbox) -> Line {
     let unit = 1.0 / 1024.0 / 4096.0;
     let at = LonLat { lon: bbox.west(), lat: bbox.south() + (bbox.north() - bbox.south()) * random.f64() };
     let (x, y) = mercator(at);
@@ -60,7 +61,7 @@ fn along_the_edge(random: &mut Rng, number: usize, bbox: Bbox) -> Line {
     Line { points: points.collect(), ..line(random, number, at) }
 }
 
-/// Whether a part of the line that lies in the area without a gap spans so many metres, east-west or north-south.
+/// Returns whether a continuous part of the line in the area spans this many metres, east-west or north-south.
 fn is_long(line: &Line, area: &Area, metres: f64) -> bool {
     let mut inside: Option<(LonLat, LonLat)> = None;
     for pair in line.points.windows(2) {
@@ -74,16 +75,16 @@ fn is_long(line: &Line, area: &Area, metres: f64) -> bool {
                 inside = None;
                 continue;
             }
-            let (least, most) = inside.unwrap_or((at, at));
-            let least = LonLat { lon: least.lon.min(at.lon), lat: least.lat.min(at.lat) };
-            let most = LonLat { lon: most.lon.max(at.lon), lat: most.lat.max(at.lat) };
-            let wide = least.metres_to(LonLat { lon: most.lon, ..least });
-            let high = least.metres_to(LonLat { lat: most.lat, ..least });
-            // The globe of `metres_to` is half a percent smaller than that of the tiles.
-            if wide.max(high) > metres * 1.01 {
+            let (min, max) = inside.unwrap_or((at, at));
+            let min = LonLat { lon: min.lon.min(at.lon), lat: min.lat.min(at.lat) };
+            let max = LonLat { lon: max.lon.max(at.lon), lat: max.lat.max(at.lat) };
+            let width = min.metres_to(LonLat { lon: max.lon, ..min });
+            let height = min.metres_to(LonLat { lat: max.lat, ..min });
+            // The Earth radius of `metres_to` is half a percent smaller than that of the tiles.
+            if width.max(height) > metres * 1.01 {
                 return true;
             }
-            inside = Some((least, most));
+            inside = Some((min, max));
         }
     }
     false
@@ -92,7 +93,7 @@ fn is_long(line: &Line, area: &Area, metres: f64) -> bool {
 struct Case {
     area: Area,
     lines: Vec<Line>,
-    /// All tiles of level 14 can be read.
+    /// Whether the area is small enough to read all tiles of zoom 14.
     is_small: bool,
 }
 
@@ -110,7 +111,7 @@ fn case(random: &mut Rng, seed: usize) -> Case {
     let area = if random.bool() {
         let (mut west, east) = (wrapped(centre.lon - half), wrapped(centre.lon + half));
         if half > 0.05 && random.bool() {
-            // On the edge of a tile of level 14 that is no edge of a coarser one.
+            // On the edge of a tile of zoom 14 that is not an edge of a coarser tile.
             let tile = TileId::containing(LonLat { lon: west, ..centre }, 14);
             west = TileId { x: tile.x | 1, ..tile }.lonlat(0.0, 0.0, 1.0).lon;
         }
@@ -118,7 +119,7 @@ fn case(random: &mut Rng, seed: usize) -> Case {
         edge = Some(bbox);
         Area::from(bbox)
     } else {
-        // A crooked star, counted on beyond 180 degrees.
+        // An irregular star, with longitudes beyond 180 degrees.
         let corners = 5 + random.usize(..12);
         let corner = |number: usize, random: &mut Rng| {
             let turn = f64::from(u32::try_from(number % corners).unwrap()) * std::f64::consts::TAU
@@ -134,10 +135,10 @@ fn case(random: &mut Rng, seed: usize) -> Case {
     let count = [3, 20, 150][random.usize(..3)];
     let mut lines = Vec::new();
     if let Some(bbox) = edge {
-        lines.extend((0..count / 3).map(|number| along_the_edge(random, number, bbox)));
+        lines.extend((0..count / 3).map(|number| line_along_edge(random, number, bbox)));
     }
     while lines.len() < count {
-        // Many where the border of the area is near.
+        // Many of them near the border of the area.
         let far = if random.bool() { 1.05 } else { 0.3 };
         let lon = wrapped(centre.lon + half * far * (random.f64() * 2.0 - 1.0));
         let lat = centre.lat + tall * far * (random.f64() * 2.0 - 1.0);
@@ -149,12 +150,12 @@ fn case(random: &mut Rng, seed: usize) -> Case {
 async fn found(source: TileSource) -> Vec<String> {
     let found: Vec<_> = source.stream().try_collect().await.unwrap();
     let ids: Vec<_> = found.into_iter().map(|sequence| sequence.seq_id.to_string()).collect();
-    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "each once");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "no duplicates");
     ids
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_line_that_is_long_enough_is_found_and_nothing_that_is_not_there() {
+async fn every_long_line_is_found_and_nothing_else() {
     let (mut sure, mut all, mut tiles) = (0, 0, [0; 2]);
     for seed in 0..std::env::var("SEEDS").map_or(48, |seeds| seeds.parse().unwrap()) {
         let mut random = Rng::with_seed(seed);
@@ -172,31 +173,31 @@ async fn every_line_that_is_long_enough_is_found_and_nothing_that_is_not_there()
         let source = if by_owner { source.owned_by(OwnerId::new("70000").unwrap()) } else { source };
         let source = if by_date { source.captured(dates) } else { source };
         let source = if by_kind { source.panoramas(true) } else { source };
-        let is_wanted = |line: &Line| {
+        let matches = |line: &Line| {
             let away = (line.captured_at - NEW_YEAR).abs();
             (!by_owner || line.owner == OWNER) && (!by_date || away <= 60 * DAY) && (!by_kind || line.is_pano)
         };
-        let what = format!("seed {seed}, {maker:?}, {}", case.area);
-        let ours = found(source.clone()).await;
-        let asked = server.asked().len();
+        let context = format!("seed {seed}, {maker:?}, {}", case.area);
+        let found_ids = found(source.clone()).await;
+        let requested = server.take_requests().len();
         let length = source.sure_length();
-        for line in case.lines.iter().filter(|line| is_wanted(line) && is_long(line, &case.area, length)) {
-            assert!(ours.contains(&line.id), "{what}: {} is not found", line.id);
+        for line in case.lines.iter().filter(|line| matches(line) && is_long(line, &case.area, length)) {
+            assert!(found_ids.contains(&line.id), "{context}: {} is not found", line.id);
             sure += 1;
         }
-        for id in &ours {
+        for id in &found_ids {
             let line = case.lines.iter().find(|line| line.id == *id).unwrap();
             let is_near = (line.captured_at - NEW_YEAR).abs() <= 61 * DAY;
             let fits = (!by_owner || line.owner == OWNER) && (!by_date || is_near);
-            assert!(fits && (!by_kind || line.is_pano), "{what}: {line:?}");
+            assert!(fits && (!by_kind || line.is_pano), "{context}: {line:?}");
         }
         if case.is_small {
-            // Brute force: what every tile of level 14 together show.
-            let truth: BTreeSet<_> = found(source.exhaustive()).await.into_iter().collect();
-            tiles = [tiles[0] + asked, tiles[1] + server.asked().len()];
-            all += truth.len();
-            let invented: Vec<_> = ours.iter().filter(|id| !truth.contains(*id)).collect();
-            assert!(invented.is_empty(), "{what}: {invented:?}");
+            // Brute force: the content of all tiles of zoom 14.
+            let expected: BTreeSet<_> = found(source.exhaustive()).await.into_iter().collect();
+            tiles = [tiles[0] + requested, tiles[1] + server.take_requests().len()];
+            all += expected.len();
+            let unexpected: Vec<_> = found_ids.iter().filter(|id| !expected.contains(*id)).collect();
+            assert!(unexpected.is_empty(), "{context}: {unexpected:?}");
         }
     }
     assert!(sure > 500 && all > 500, "{sure} sure, {all} in all");
@@ -205,7 +206,7 @@ async fn every_line_that_is_long_enough_is_found_and_nothing_that_is_not_there()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_order_is_the_same_whatever_comes_first() {
+async fn the_order_does_not_depend_on_response_times() {
     let maker = Maker { tolerance: 1.0, lost: 0.0, lost_above: 4.0 };
     for seed in [2, 5, 7, 11] {
         let mut random = Rng::with_seed(seed);

@@ -1,4 +1,4 @@
-//! A tile host of made-up lines on loopback.
+//! A tile host with synthetic lines, on loopback.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,30 +12,30 @@ use super::tiles::{Line, Maker, tile};
 
 pub(crate) struct Server {
     url: String,
-    asked: Arc<Mutex<Vec<TileId>>>,
-    listening: AbortHandle,
+    requests: Arc<Mutex<Vec<TileId>>>,
+    listener_task: AbortHandle,
 }
 
-struct World {
+struct State {
     lines: Vec<Line>,
     maker: Maker,
-    /// The longest time that a response takes, each at random.
+    /// Maximum response time. Each response takes a random part of it.
     latency: Duration,
-    asked: Arc<Mutex<Vec<TileId>>>,
+    requests: Arc<Mutex<Vec<TileId>>>,
 }
 
 impl Server {
     pub(crate) async fn start(lines: Vec<Line>, maker: Maker, latency: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<TileId>>>::default();
-        let world = Arc::new(World { lines, maker, latency, asked: Arc::clone(&asked) });
-        let listening = tokio::spawn(async move {
+        let requests = Arc::<Mutex<Vec<TileId>>>::default();
+        let state = Arc::new(State { lines, maker, latency, requests: Arc::clone(&requests) });
+        let listener_task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&world)));
+                tokio::spawn(serve(stream, Arc::clone(&state)));
             }
         });
-        Self { url, asked, listening: listening.abort_handle() }
+        Self { url, requests, listener_task: listener_task.abort_handle() }
     }
 
     pub(crate) fn client(&self, concurrency: usize) -> Client {
@@ -44,19 +44,19 @@ impl Server {
         builder.concurrency(concurrency).build().unwrap()
     }
 
-    /// The tiles that were asked for since the last call.
-    pub(crate) fn asked(&self) -> Vec<TileId> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    /// Returns the tiles requested since the last call.
+    pub(crate) fn take_requests(&self) -> Vec<TileId> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.listening.abort();
+        self.listener_task.abort();
     }
 }
 
-async fn serve(mut stream: TcpStream, world: Arc<World>) -> Option<()> {
+async fn serve(mut stream: TcpStream, state: Arc<State>) -> Option<()> {
     let mut request = Vec::new();
     loop {
         while !request.ends_with(b"\r\n\r\n") {
@@ -66,12 +66,12 @@ async fn serve(mut stream: TcpStream, world: Arc<World>) -> Option<()> {
         let path = text.split(' ').nth(1)?.split('?').next()?;
         let mut numbers = path.rsplit('/').map(|number| number.parse::<u32>().ok());
         let (y, x, z) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        let asked = TileId { z: u8::try_from(z).ok()?, x, y };
-        world.asked.lock().unwrap().push(asked);
-        if !world.latency.is_zero() {
-            tokio::time::sleep(world.latency.mul_f64(fastrand::f64())).await;
+        let requested = TileId { z: u8::try_from(z).ok()?, x, y };
+        state.requests.lock().unwrap().push(requested);
+        if !state.latency.is_zero() {
+            tokio::time::sleep(state.latency.mul_f64(fastrand::f64())).await;
         }
-        let body = tile(&world.lines, world.maker, asked);
+        let body = tile(&state.lines, state.maker, requested);
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
             body.len()

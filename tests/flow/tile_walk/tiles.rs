@@ -1,4 +1,4 @@
-//! Vector tiles of made-up sequences, simplified as a tile maker may do it.
+//! Vector tiles of synthetic sequences, with the simplifications that a tile generator can apply.
 
 use std::f64::consts::PI;
 
@@ -14,19 +14,19 @@ pub(crate) struct Line {
     pub(crate) points: Vec<LonLat>,
 }
 
-/// What a tile maker does to lines above level 14, in units of 1/4096 of a tile's side.
+/// The simplification of lines at zooms below 14, in units of 1/4096 of the side of a tile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Maker {
-    /// Points that are nearer to the simplified line are dropped.
+    /// Points nearer to the simplified line are dropped.
     pub(crate) tolerance: f64,
-    /// Lines that span less are lost from level 10 on, and above it.
+    /// Lines with a smaller span are omitted: at zooms from 10, and at zooms below 10.
     pub(crate) lost: f64,
     pub(crate) lost_above: f64,
 }
 
 type Point = (f64, f64);
 
-/// In the unit square, y southwards.
+/// Returns Web Mercator coordinates in the unit square, with y pointing south.
 pub(crate) fn mercator(place: LonLat) -> Point {
     place.mercator()
 }
@@ -35,7 +35,7 @@ pub(crate) fn lonlat((x, y): Point) -> LonLat {
     LonLat { lon: x * 360.0 - 180.0, lat: (PI * (1.0 - 2.0 * y)).sinh().atan().to_degrees() }
 }
 
-/// The bytes of a tile.
+/// Encodes a tile.
 pub(crate) fn tile(lines: &[Line], maker: Maker, tile: TileId) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut layer = Layer::new("sequence");
@@ -83,30 +83,30 @@ fn parts(line: &Line, maker: Maker, tile: TileId) -> Vec<Vec<(i32, i32)>> {
         if span(|point| point.0).max(span(|point| point.1)) < lost {
             return Vec::new();
         }
-        points = simplified(&points, maker.tolerance);
+        points = simplify(&points, maker.tolerance);
     }
     let mut parts: Vec<Vec<(i32, i32)>> = Vec::new();
-    let mut goes_on = None;
+    let mut continued_from = None;
     for ends in points.windows(2) {
-        let Some((from, to)) = clipped(ends[0], ends[1]) else {
-            goes_on = None;
+        let Some((from, to)) = clip(ends[0], ends[1]) else {
+            continued_from = None;
             continue;
         };
         #[expect(clippy::cast_possible_truncation)]
         let whole = |point: Point| (point.0.round() as i32, point.1.round() as i32);
         match parts.last_mut() {
-            Some(part) if goes_on == Some(from) => part.push(whole(to)),
+            Some(part) if continued_from == Some(from) => part.push(whole(to)),
             _ => parts.push(vec![whole(from), whole(to)]),
         }
-        goes_on = Some(to);
+        continued_from = Some(to);
     }
     parts.iter_mut().for_each(Vec::dedup);
     parts.retain(|part| part.len() > 1);
     parts
 }
 
-/// Douglas and Peucker's way.
-fn simplified(points: &[Point], tolerance: f64) -> Vec<Point> {
+/// Simplifies a line with the Douglas-Peucker algorithm.
+fn simplify(points: &[Point], tolerance: f64) -> Vec<Point> {
     let [first, .., last] = points else { return points.to_vec() };
     let away = |point: &Point| {
         let (dx, dy) = (last.0 - first.0, last.1 - first.1);
@@ -118,17 +118,17 @@ fn simplified(points: &[Point], tolerance: f64) -> Vec<Point> {
     let farthest = (1..points.len() - 1).max_by(|a, b| away(&points[*a]).total_cmp(&away(&points[*b])));
     match farthest {
         Some(at) if away(&points[at]) > tolerance => {
-            let mut whole = simplified(&points[..=at], tolerance);
+            let mut whole = simplify(&points[..=at], tolerance);
             whole.pop();
-            whole.extend(simplified(&points[at..], tolerance));
+            whole.extend(simplify(&points[at..], tolerance));
             whole
         }
         _ => vec![*first, *last],
     }
 }
 
-/// The stretch of a piece that lies in the tile.
-fn clipped(a: Point, b: Point) -> Option<(Point, Point)> {
+/// Returns the part of a segment inside the tile.
+fn clip(a: Point, b: Point) -> Option<(Point, Point)> {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
     for (step, room) in [(-dx, a.0), (dx, 4096.0 - a.0), (-dy, a.1), (dy, 4096.0 - a.1)] {
@@ -146,7 +146,7 @@ fn clipped(a: Point, b: Point) -> Option<(Point, Point)> {
     (enter < leave).then(|| (at(enter), at(leave)))
 }
 
-/// A layer, with a value of its own for each property of each feature.
+/// A layer with a separate value for each property of each feature.
 struct Layer {
     name: &'static str,
     features: Vec<u8>,
