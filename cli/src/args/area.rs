@@ -32,7 +32,7 @@ pub(crate) struct AreaArgs {
     /// Radius of the circle in metres
     #[arg(long, value_name = "M", value_parser = metres, allow_hyphen_values = true, requires = "around")]
     pub(crate) radius: Option<f64>,
-    /// Area of a place by its name, such as "Nicosia, Cyprus"
+    /// Area of this place, such as "Nicosia, Cyprus"
     ///
     /// Sends one request to Nominatim, the search of OpenStreetMap. The result is in <output>/place.geojson, and the next
     /// run with the same name uses it.
@@ -65,7 +65,7 @@ pub(crate) struct AreaArgs {
     /// Tile level at which sequences are collected, 6 to 14; below 14 only lines count
     #[arg(long, value_name = "Z", default_value_t = MAX_ZOOM, value_parser = value_parser!(u8).range(i64::from(FIRST_LINES)..=i64::from(MAX_ZOOM)), hide_short_help = true)]
     pub(crate) max_zoom: u8,
-    /// Read level 10 alone: few requests, for a first look or a huge area
+    /// Read only level 10: few requests, for a first look
     ///
     /// Sequences without a line at that level are not found, and one near the edge of the area may be outside it.
     #[arg(long, hide_short_help = true, conflicts_with_all = ["thorough", "exhaustive"])]

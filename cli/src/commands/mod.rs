@@ -2,6 +2,8 @@
 //!
 //! The file of a command contains its arguments, examples, flow and next command. `main` dispatches to it.
 
+#![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
+
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;

@@ -8,12 +8,12 @@ use streetflow::{Fields, Format, Quality, Step};
 /// The command of the step after `step`, which reads the table that `step` wrote.
 pub(super) fn after(step: Step, files: &OutputArgs, network: &NetworkArgs, tables: &TableArgs) -> String {
     let names = &files.names;
-    let (command, named) = match step {
+    let (command, name_flag) = match step {
         Step::SEQUENCES => ("images", flag("seq-out-file", &names.seq_out_file, "seq_dataset")),
         _ => ("metadata", flag("img-out-file", &names.img_out_file, "img_dataset")),
     };
     let input = names.table(step).and_then(|table| input(files, tables, table));
-    command_line(command, [input, named, output(files), sandbox(network)])
+    command_line(command, [input, name_flag, output(files), sandbox(network)])
 }
 
 /// The download of the pictures in a table of metadata. `None` if the fields contain no picture URL.
@@ -27,9 +27,9 @@ pub(super) fn download(
     let quality = Quality::ALL.into_iter().find(has_url)?;
     let quality = (quality != Quality::default()).then(|| format!("--quality {quality}"));
     let table = &files.names.img_meta_out_file;
-    let named = flag("img-meta-out-file", table, "img_meta_dataset");
+    let name_flag = flag("img-meta-out-file", table, "img_meta_dataset");
     let input = input(files, tables, table);
-    Some(command_line("download", [quality, input, named, output(files), sandbox(network)]))
+    Some(command_line("download", [quality, input, name_flag, output(files), sandbox(network)]))
 }
 
 pub(super) fn command_line<const N: usize>(command: &str, args: [Option<String>; N]) -> String {

@@ -76,13 +76,13 @@ pub(crate) fn parse<C: Parser>(
         let cli = C::from_arg_matches(&matches).map_err(reject)?;
         return Ok(Parsed { cli, matches, settings: Vec::new(), file: None });
     };
-    let (file, found) =
+    let (file, candidates) =
         find_settings(&SettingNames::new(&command), &matches).map_err(ParseError::Settings)?;
     let settings: Vec<Setting> =
-        found.into_iter().filter(|setting| is_in_effect(setting, flags, given)).collect();
+        candidates.into_iter().filter(|setting| is_in_effect(setting, flags, given)).collect();
     let settings = without_unused(settings, given);
-    let appended = settings.iter().flat_map(|setting| to_flags(setting, flags));
-    let all: Vec<OsString> = args.into_iter().chain(appended).collect();
+    let extra = settings.iter().flat_map(|setting| to_flags(setting, flags));
+    let all: Vec<OsString> = args.into_iter().chain(extra).collect();
     let matches = C::command().try_get_matches_from(all).map_err(|error| {
         let origin = origin_of(&error, &settings);
         ParseError::Arguments(error, origin)
@@ -93,8 +93,8 @@ pub(crate) fn parse<C: Parser>(
 
 /// The settings file, and the settings of the environment and the file. The environment overrides the file.
 fn find_settings(names: &SettingNames, matches: &ArgMatches) -> Result<(Option<PathBuf>, Vec<Setting>)> {
-    let named = matches.get_one::<PathBuf>("config").cloned();
-    let file = named.or_else(|| Some(PathBuf::from(SETTINGS_FILE)).filter(|path| path.is_file()));
+    let from_flag = matches.get_one::<PathBuf>("config").cloned();
+    let file = from_flag.or_else(|| Some(PathBuf::from(SETTINGS_FILE)).filter(|path| path.is_file()));
     let mut settings = from_environment(names, |name| std::env::var_os(name))?;
     if let Some(path) = &file {
         let is_new = |one: &Setting| settings.iter().all(|other| other.name != one.name);

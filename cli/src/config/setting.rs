@@ -1,6 +1,6 @@
 //! The names of settings, derived from the flags.
 
-use clap::Command;
+use clap::{ArgGroup, Command};
 
 use crate::args::ONE_RUN;
 
@@ -50,7 +50,7 @@ impl SettingNames {
     /// Reads the flags of a built command.
     pub(super) fn new(command: &Command) -> Self {
         let groups = command.get_subcommands().flat_map(Command::get_groups);
-        let one_run = groups.filter(|group| *group.get_id() == ONE_RUN).flat_map(|group| group.get_args());
+        let one_run = groups.filter(|group| *group.get_id() == ONE_RUN).flat_map(ArgGroup::get_args);
         let mut one_run: Vec<_> = one_run.map(ToString::to_string).collect();
         one_run.extend(GLOBAL_FLAGS.map(str::to_owned));
         let reference = command.find_subcommand(REFERENCE_COMMAND);

@@ -87,7 +87,7 @@ impl<'a> ProgressView<'a> {
         let share = if reads_tiles { self.stats.tiles.share()? } else { 1.0 };
         for (index, step) in self.stats.steps.iter().enumerate() {
             let Some(total) = self.expected_inputs(step, share) else { continue };
-            let finished = self.finished_inputs(step) as f64;
+            let finished = Self::finished_inputs(step) as f64;
             if total <= finished {
                 continue;
             }
@@ -121,7 +121,7 @@ impl<'a> ProgressView<'a> {
         (share > 0.0).then(|| found as f64 / share)
     }
 
-    fn finished_inputs(&self, step: &StepStats) -> u64 {
+    fn finished_inputs(step: &StepStats) -> u64 {
         let counts = step.counts();
         counts.inputs - counts.not_reached.min(counts.inputs)
     }
