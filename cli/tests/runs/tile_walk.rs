@@ -12,7 +12,7 @@ const BOX: &str = "sequences --bbox=32.19,34.52,34.18,35.49 --tile-rate=1000000"
 async fn walked(sandbox: &Sandbox, flags: &str) -> (String, usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     sandbox.clear_requests();
-    let (exit, said) = run(sandbox, folder.path(), &format!("{BOX} {flags}")).await;
+    let (exit, said) = run(sandbox, folder.path(), format!("{BOX} {flags}").trim()).await;
     assert_eq!(exit, 0, "{flags}: {said}");
     let outputs = folder.path().join("outputs");
     check(flags, sandbox, &outputs, exit);
