@@ -10,8 +10,8 @@ const LAYERS: [&str; 9] = [
     "model record",
     "observe",
     "atomic_file file_system",
-    "client",
-    "sources places",
+    "client places",
+    "sources",
     "stages sinks",
     "flow",
 ];

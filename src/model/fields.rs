@@ -4,9 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use super::{DERIVED_FROM, Metadata};
+use super::Metadata;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Record;
+
+/// Derived fields, each with the API field that it is derived from.
+pub const DERIVED_FROM: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
 
 static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();

@@ -7,9 +7,6 @@ use crate::text::is_shown;
 /// Longest user name in an attribution, in characters.
 const MAX_NAME_LEN: usize = 100;
 
-/// Derived fields, each with the API field that it is derived from.
-pub const DERIVED_FROM: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
-
 /// Makes a user name safe to print; `None` if nothing is left.
 pub fn shown_name(name: &str) -> Option<String> {
     shown_line(name, MAX_NAME_LEN)

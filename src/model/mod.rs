@@ -5,10 +5,10 @@ mod fields;
 mod ids;
 mod licence;
 
-pub use self::fields::Fields;
+pub use self::fields::{DERIVED_FROM, Fields};
 pub use self::ids::FLOAT_ID;
 pub use self::ids::{ImageId, OwnerId, SequenceId};
-pub use self::licence::{DERIVED_FROM, attribution, page_url, shown_line, shown_name};
+pub use self::licence::{attribution, page_url, shown_line, shown_name};
 use crate::geo::LonLat;
 
 /// Why a value is invalid.

@@ -42,19 +42,19 @@ pub(super) mod per_file {
     use crate::sync::lock;
 
     #[derive(Default)]
-    pub(in crate::sinks::durable) struct PerFile(Mutex<Vec<PathBuf>>);
+    pub(crate) struct PerFile(Mutex<Vec<PathBuf>>);
 
     impl PerFile {
         #[expect(clippy::unnecessary_wraps, reason = "the other way to do it can fail")]
-        pub(in crate::sinks::durable) fn open(_: &Path) -> io::Result<Self> {
+        pub(crate) fn open(_: &Path) -> io::Result<Self> {
             Ok(Self::default())
         }
 
-        pub(in crate::sinks::durable) fn add(&self, picture: &Path) {
+        pub(crate) fn add(&self, picture: &Path) {
             lock(&self.0).push(picture.to_owned());
         }
 
-        pub(in crate::sinks::durable) fn sync(&self, folder: &Path) -> io::Result<()> {
+        pub(crate) fn sync(&self, folder: &Path) -> io::Result<()> {
             let written = std::mem::take(&mut *lock(&self.0));
             let mut folders = BTreeSet::from([folder]);
             for picture in &written {

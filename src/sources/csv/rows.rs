@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 use std::ops::Range;
 
-use super::super::MAX_ROW_LEN;
+use crate::sources::MAX_ROW_LEN;
 
 /// Bytes per read.
 const CHUNK_SIZE: usize = 1 << 16;

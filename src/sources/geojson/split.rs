@@ -5,8 +5,8 @@
 
 use std::io::{self, BufRead};
 
-use super::super::MAX_ROW_LEN;
 use crate::geo::crs::{CONVERT, Crs, unsupported};
+use crate::sources::MAX_ROW_LEN;
 
 /// The record separator of RFC 8142.
 const RS: u8 = 0x1e;

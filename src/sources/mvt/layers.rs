@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::wire::{Layer, layers};
-use super::{Fault, Id, Tagged, TileFilter};
+use super::filter::TileFilter;
+use super::tags::{Id, Tagged};
+use super::wire::{Fault, Layer, layers};
 use crate::error::{Error, ErrorKind};
 use crate::geo::Clip;
 

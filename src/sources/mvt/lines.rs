@@ -1,8 +1,10 @@
 //! Which tiles below a coarse tile are near lines of matching sequences.
 
-use super::filter::Evidence;
-use super::wire::{Feature, layers};
-use super::{Fault, Id, MAX_SEQUENCES, Tagged, Tags, TileFilter, org_id};
+use super::evidence::Evidence;
+use super::filter::TileFilter;
+use super::sequences::{MAX_SEQUENCES, org_id};
+use super::tags::{Id, Tagged, Tags};
+use super::wire::{Fault, Feature, layers};
 use crate::geo::{Area, Cells, TileId};
 use crate::model::{Sequence, SequenceId};
 

@@ -1,9 +1,10 @@
 //! Small tiles made by hand.
 
+use super::wire::{Fault, Value};
 use super::*;
 use crate::dates::Dates;
-use crate::geo::Bbox;
-use crate::model::OwnerId;
+use crate::geo::{Area, Bbox, TileId};
+use crate::model::{OwnerId, Sequence};
 
 const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
 

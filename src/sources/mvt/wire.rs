@@ -1,8 +1,10 @@
 //! The protobuf encoding of a vector tile: layers, features, values and numbers.
 
-use super::Fault;
 use crate::geo::Clip;
 use crate::model::OwnerId;
+
+/// Why a tile can't be decoded.
+pub(in crate::sources) type Fault = &'static str;
 
 /// Largest integer up to which a double represents all integers.
 pub(super) const MAX_EXACT_F64: f64 = 9_007_199_254_740_991.0;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::plan::Plan;
-use super::{ALL_LINES, TileSource};
+use super::source::{ALL_LINES, TileSource};
 use crate::geo::{MAX_ZOOM, TileId};
 
 /// Weight of the prior of a mean, in tiles, so that the first tile alone does not determine the mean.

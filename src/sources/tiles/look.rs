@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::health::Health;
-use super::{ALL_LINES, TileSource};
+use super::source::{ALL_LINES, TileSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::TileId;
 use crate::sources::mvt::{self, Lines, Shown, TileFilter};

@@ -1,6 +1,6 @@
 //! The levels that a walk reads, and what it certainly finds.
 
-use super::{ALL_LINES, FIRST_LINES, TileSource};
+use super::source::{ALL_LINES, FIRST_LINES, TileSource};
 use crate::geo::{MAX_ZOOM, TileId};
 
 /// The last level is read directly if it covers the area with at most this many tiles. A thorough walk begins at the

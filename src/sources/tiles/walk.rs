@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use super::TileSource;
 use super::forecast::Forecast;
 use super::health::Health;
 use super::look::{Look, unusable};
+use super::source::TileSource;
 use super::tree::{Node, Place, Tree};
 use crate::error::{Error, Result};
 use crate::geo::TileId;
