@@ -1,8 +1,7 @@
 //! The layers of ARCHITECTURE.md: no import cycle in any folder, no import from a lower layer to a higher one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 /// The modules of the library, lowest layer first. Modules of the same layer can import each other.
 const LAYERS: [&str; 9] = [
@@ -31,8 +30,8 @@ fn read(folder: &Path, module: &[String], modules: &mut Modules) {
         } else if !name.ends_with("tests") {
             let text = fs::read_to_string(&path).unwrap();
             let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-            let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-            modules.insert(child, lines.collect::<Vec<_>>().join("\n"));
+            let code = text.lines().filter_map(|line| line.split("//").next());
+            modules.insert(child, code.collect::<Vec<_>>().join("\n"));
         }
     }
 }
@@ -48,8 +47,7 @@ fn paths(code: &str, exported: bool) -> Vec<String> {
     let mut paths = Vec::new();
     for (before, tree) in code.split(';').filter_map(|statement| statement.rsplit_once("use ")) {
         let visibility = before.rsplit(['\n', '}']).next().unwrap_or_default().trim();
-        let is_exported = visibility.starts_with("pub");
-        if is_exported == exported && (exported || visibility.is_empty()) {
+        if (visibility.is_empty() && !exported) || (visibility.starts_with("pub") && exported) {
             expand("", &tree.split_whitespace().collect::<Vec<_>>().join(" "), &mut paths);
         }
     }
@@ -119,7 +117,9 @@ fn cycle(mut imports: Imports) -> Imports {
         let imported: BTreeSet<_> = imports.values().flatten().cloned().collect();
         imports.retain(|module, targets| !targets.is_empty() && imported.contains(module));
         let left: BTreeSet<_> = imports.keys().cloned().collect();
-        imports.values_mut().for_each(|targets| targets.retain(|target| left.contains(target)));
+        for targets in imports.values_mut() {
+            targets.retain(|target| left.contains(target));
+        }
     }
     imports
 }
@@ -143,7 +143,7 @@ fn no_module_imports_a_higher_layer() {
     let layer = |module: &str| LAYERS.iter().position(|layer| layer.split(' ').any(|name| name == module));
     for (module, targets) in imports(&package("src"), &[]).iter().filter(|(module, _)| *module != "mod") {
         let own = layer(module).unwrap_or_else(|| panic!("{module} is in no layer of LAYERS"));
-        let higher = targets.iter().find(|target| layer(target).is_none_or(|other| other > own));
+        let higher = targets.iter().find(|target| layer(target) > Some(own));
         assert_eq!(higher, None, "{module} imports a higher layer");
     }
 }

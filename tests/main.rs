@@ -11,8 +11,8 @@ mod faults {
     mod api_errors;
 }
 mod flow {
+    mod composition;
     mod crawl;
-    mod flow;
     mod sinks;
     mod sources;
     mod stages;

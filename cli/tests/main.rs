@@ -37,8 +37,8 @@ mod formats {
 mod pictures {
     mod attribution;
     mod duplicates;
+    mod exif_and_layout;
     mod picture_files;
-    mod pictures;
     #[cfg(target_os = "linux")]
     mod sizes;
 }

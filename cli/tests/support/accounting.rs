@@ -115,7 +115,10 @@ fn check_rows(context: &str, report: &Value, outputs: &Path, completed: bool) {
         ("sequences", "seq_dataset.csv"),
         ("images", "img_dataset.csv"),
         ("metadata", "img_meta_dataset.csv"),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(step, _)| steps[step].is_object())
+    {
         let rows = if written { number(&steps[step]["rows"]) } else { 0 };
         assert_eq!(column(outputs, table, "seq_id").len() as u64, rows, "{context}: {table}");
     }

@@ -201,7 +201,6 @@ async fn every_long_line_is_found_and_nothing_else() {
         }
     }
     assert!(sure > 500 && all > 500, "{sure} sure, {all} in all");
-    println!("{sure} sure, {all} in all, {tiles:?}");
     assert!(tiles[0] * 3 < tiles[1], "{tiles:?}");
 }
 

@@ -103,7 +103,7 @@ async fn the_next_tile_is_chosen_at_the_time_of_its_request() {
         .build()
         .unwrap();
     let (_, tiles) = walked(&sandbox, found_ids(cyprus(&client))).await;
-    let zooms: Vec<u8> = sandbox
+    let zooms: Vec<u32> = sandbox
         .requests_to(Host::Tiles)
         .iter()
         .map(|request| request.path.split('/').nth(5).unwrap().parse().unwrap())
