@@ -69,7 +69,7 @@ async fn an_unchanged_area_needs_no_metadata_in_any_format() {
     for format in ["csv", "parquet", "geojson", "geojsonseq", "csv,parquet"] {
         let folder = tempfile::tempdir().unwrap();
         let crawl = format!("{FEW} --format={format}");
-        let (exit, stderr) = run(&sandbox, folder.path(), crawl.split(' ')).await;
+        let (exit, stderr) = run(&sandbox, folder.path(), &crawl).await;
         assert_eq!(exit, 0, "{stderr}");
         let files = |folder: &Path| {
             let names = names(&outputs(folder)).into_iter().filter(|name| name.contains("_dataset."));
@@ -80,7 +80,7 @@ async fn an_unchanged_area_needs_no_metadata_in_any_format() {
         let before = files(folder.path());
         sandbox.clear_requests();
         let update = format!("{crawl} --update");
-        let (exit, stderr) = run(&sandbox, folder.path(), update.split(' ')).await;
+        let (exit, stderr) = run(&sandbox, folder.path(), &update).await;
         assert_eq!(exit, 0, "{format}: {stderr}");
         assert!(requested(&sandbox).is_empty(), "{format}");
         assert!(
@@ -97,7 +97,7 @@ async fn an_unchanged_area_needs_no_metadata_in_any_format() {
 async fn only_new_images_are_requested_and_gone_ones_are_listed() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let go = async |args: &str| run(&sandbox, folder.path(), args.split(' ')).await;
+    let go = async |args: &str| run(&sandbox, folder.path(), args).await;
     let (exit, stderr) = go(HERE).await;
     assert_eq!(exit, 0, "{stderr}");
     let (full, pictures) = (table(folder.path()), outputs(folder.path()).join("downloaded_images"));
@@ -126,7 +126,7 @@ async fn only_new_images_are_requested_and_gone_ones_are_listed() {
 async fn lacking_fields_are_requested_alone() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let go = async |args: &str| run(&sandbox, folder.path(), args.split(' ')).await;
+    let go = async |args: &str| run(&sandbox, folder.path(), args).await;
     let wide = FEW.replace("geometry", "geometry,width,altitude");
     let (exit, stderr) = go(&format!("{wide} -o full")).await;
     assert_eq!(exit, 0, "{stderr}");
@@ -147,7 +147,7 @@ async fn lacking_fields_are_requested_alone() {
 async fn another_or_an_unknown_query_is_rejected_before_any_request() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let go = async |args: &str| run(&sandbox, folder.path(), args.split(' ')).await;
+    let go = async |args: &str| run(&sandbox, folder.path(), args).await;
     let (exit, stderr) = go(&format!("{FEW} --update")).await;
     assert!(exit == 0 && stderr.contains("no earlier table"), "{stderr}");
     assert!(!outputs(folder.path()).join("changes.csv").exists());
@@ -180,7 +180,7 @@ async fn a_killed_update_gives_the_same_result_when_it_runs_again() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(5)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let crawl = format!("{FEW} --concurrency=4 --tile-rate=1000000");
-    let (exit, stderr) = run(&sandbox, folder.path(), crawl.split(' ')).await;
+    let (exit, stderr) = run(&sandbox, folder.path(), &crawl).await;
     assert_eq!(exit, 0, "{stderr}");
     let full = table(folder.path());
     let new = change_table(folder.path(), 3, &["5"]);
@@ -201,7 +201,7 @@ async fn a_killed_update_gives_the_same_result_when_it_runs_again() {
         child.wait().unwrap();
         assert!(ended || table(folder.path()) == old);
     }
-    let (exit, stderr) = run(&sandbox, folder.path(), update.split(' ')).await;
+    let (exit, stderr) = run(&sandbox, folder.path(), &update).await;
     assert_eq!(exit, 0, "{stderr}");
     assert!(table(folder.path()) == full);
     assert!(changes(folder.path(), "new") == new);
@@ -212,7 +212,7 @@ async fn a_killed_update_gives_the_same_result_when_it_runs_again() {
 async fn a_sequence_that_fails_is_not_gone() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let go = async |args: &str| run(&sandbox, folder.path(), args.split(' ')).await;
+    let go = async |args: &str| run(&sandbox, folder.path(), args).await;
     let (exit, stderr) = go(FEW).await;
     assert_eq!(exit, 0, "{stderr}");
     let full = table(folder.path());
