@@ -35,6 +35,7 @@ Run the same command again to resume a killed or stopped crawl.";
 const PREFETCH: usize = 50_000;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct CrawlArgs {
     #[command(flatten)]
     pub(super) area: AreaArgs,
