@@ -69,5 +69,6 @@ mod runs {
     mod steady_speed;
     mod tile_cache;
     mod tile_walk;
+    mod update;
 }
 mod support;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+use crate::client::cache::known_metadata::KnownMetadata;
 use crate::client::cache::response_cache::ResponseCache;
 use crate::client::cache::tile_cache::TileCache;
 use crate::client::missing_guard::MissingRateGuard;
@@ -36,6 +37,8 @@ pub struct Client {
     pub(crate) shared: Arc<Shared>,
     /// Whether requests bypass the response store.
     bypasses_store: bool,
+    /// The metadata of an earlier table, which is not requested.
+    pub(super) known: Option<KnownMetadata>,
     /// The slot of the item that the requests are for.
     item: Option<Arc<ItemSlot>>,
 }
@@ -56,7 +59,7 @@ pub(crate) struct Shared {
 
 impl Client {
     pub(crate) fn from_shared(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared), bypasses_store: false, item: None }
+        Self { shared: Arc::new(shared), bypasses_store: false, known: None, item: None }
     }
 
     /// Returns the highest number of requests in flight.
@@ -89,9 +92,14 @@ impl Client {
         self.emit(&Event::Response { class, bytes: bytes as u64 });
     }
 
-    /// Returns a client that neither reads nor fills the response store.
+    /// Returns a client that neither reads nor fills the response store, and requests known metadata too.
     pub(crate) fn bypassing_store(&self) -> Self {
-        Self { bypasses_store: true, ..self.clone() }
+        Self { bypasses_store: true, known: None, ..self.clone() }
+    }
+
+    /// Returns a client that does not request known metadata.
+    pub(crate) fn with_known(&self, known: &KnownMetadata) -> Self {
+        Self { known: Some(known.clone()), ..self.clone() }
     }
 
     /// Returns a client for the requests of one item, which holds a permit until one of them fails.

@@ -24,6 +24,7 @@ mod wire;
 
 pub(crate) use self::builder::web_client;
 pub use self::builder::{ClientBuilder, DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL, is_mapillary};
+pub use self::cache::known_metadata::{KnownMetadata, KnownMetadataWriter, Mark};
 pub use self::cache::response_store::{ResponseStore, STORE_FILES};
 pub use self::cache::tile_cache::{DEFAULT_TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::endpoints::empty_responses::MAX_EMPTY_RETRIES;

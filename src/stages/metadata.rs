@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::in_order::{Bounds, in_order};
 use super::{Stage, stop_if_too_many_missing};
-use crate::client::{BatchFound, Class, Client, MAX_BATCH, RetryOverride};
+use crate::client::{BatchFound, Class, Client, KnownMetadata, MAX_BATCH, RetryOverride};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Fields;
 use crate::model::{Image, ImageId, Metadata};
@@ -76,6 +76,12 @@ impl FetchMetadata {
     /// Sets the fields to fetch.
     pub fn fields(mut self, fields: &Fields) -> Self {
         self.fields = fields.clone();
+        self
+    }
+
+    /// Sets the metadata of an earlier table. Only other images, and fields that the table lacks, are requested.
+    pub fn known(mut self, known: &KnownMetadata) -> Self {
+        self.client = self.client.with_known(known);
         self
     }
 

@@ -1,6 +1,7 @@
 //! The files that describe a run: report, failure log and attribution.
 
 pub(crate) mod attribution;
+pub(crate) mod changes;
 pub(crate) mod failure_log;
 pub(crate) mod owned_file;
 pub(crate) mod report;

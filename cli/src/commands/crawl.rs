@@ -1,6 +1,9 @@
 //! `crawl`: all steps in one flow.
 
+use std::sync::Arc;
+
 use clap::Args;
+use futures::StreamExt;
 
 use super::next_command;
 use crate::args::{
@@ -10,12 +13,12 @@ use crate::args::{
 use crate::exit_code::Exit;
 use crate::job::{
     self, CountEstimate, IdList, ImageSelection, Job, JobInput, PicturePlan, RunContext, SequenceSource,
-    TableOutputs, prefetch, table_path,
+    TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
 use streetflow::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, ListImages, Quality, Report, Result,
-    Sequence, Step,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, ListImages, Quality, RecordStream, Report,
+    Result, Sequence, Step,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -32,6 +35,7 @@ Run the same command again to resume a killed or stopped crawl.";
 const PREFETCH: usize = 50_000;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct CrawlArgs {
     #[command(flatten)]
     pub(super) area: AreaArgs,
@@ -54,6 +58,12 @@ pub(crate) struct CrawlArgs {
     /// requests; time and disk space are guesses and marked as such.
     #[arg(long, help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["sequences", "images"])]
     pub(crate) estimate: bool,
+    /// Update the tables of an earlier crawl
+    ///
+    /// Lists sequences and images anew, but fetches metadata only of images, and fields, that the table lacks. Writes
+    /// what is new and what is gone to changes.csv. The query must be that of the earlier crawl.
+    #[arg(long, help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["estimate", "limit"])]
+    update: bool,
     #[command(flatten)]
     pub(super) filters: FilterArgs,
     #[command(flatten)]
@@ -92,6 +102,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         },
         filters: args.filters.to_cli_args(),
         clip: args.clip,
+        update: args.update,
         next: next_command(args),
     };
     job.run(display, async |run| flow(run, plan).await).await
@@ -243,20 +254,41 @@ async fn flow(run: &RunContext, mut plan: CrawlPlan<'_>) -> Result<Report> {
         }
     };
     let fetch = FetchMetadata::new(&run.client).fields(&plan.request_fields).batch_size(plan.batch_size);
+    let (images, fetch) = match &run.update {
+        Some(update) => (images.then(inspect(update, Update::observe_listed)), fetch.known(&update.known)),
+        None => (images, fetch),
+    };
     let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
     let flow = match plan.source {
         CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(job::fill_sequence)),
         _ => flow,
     };
     let flow = plan.selection.apply_after_metadata(flow, run).observe(Step::METADATA, run.observer());
+    let flow = match &run.update {
+        Some(update) => flow.then(inspect(update, Update::observe_metadata)),
+        None => flow,
+    };
     let table = &plan.names.img_meta_out_file;
-    if let Some(pictures) = &plan.pictures {
+    let mut report = if let Some(pictures) = &plan.pictures {
         let flow = plan.outputs.tap(flow, table, &plan.columns);
-        job::download_pictures(run, flow, pictures).await
+        job::download_pictures(run, flow, pictures).await?
     } else {
         let (flow, sink) = plan.outputs.end(flow, table, &plan.columns);
-        job::finish(run, flow, sink).await
+        job::finish(run, flow, sink).await?
+    };
+    if let Some(update) = &run.update {
+        update.finish(run, &mut report)?;
     }
+    Ok(report)
+}
+
+/// A stage that shows each item to the update.
+fn inspect<T: Send + 'static>(
+    update: &Arc<Update>,
+    observe: fn(&Update, &Result<T>),
+) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> {
+    let update = Arc::clone(update);
+    move |records| records.inspect(move |item| observe(&update, item)).boxed()
 }
 
 /// Lists the images of sequences and writes their table.

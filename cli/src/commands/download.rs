@@ -37,6 +37,7 @@ pub(crate) async fn run(args: &DownloadArgs, display: &DisplayArgs) -> Exit {
         input: JobInput::Table { args: &args.input, previous: &args.files.names.img_meta_out_file },
         filters: Vec::new(),
         clip: false,
+        update: false,
         next: None,
     };
     job.run(display, async |run| flow(run, args).await).await

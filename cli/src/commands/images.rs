@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         input: JobInput::Table { args: &args.input, previous: &args.files.names.seq_out_file },
         filters: Vec::new(),
         clip: false,
+        update: false,
         next: Some(next_command::after(Step::IMAGES, &args.files, &args.network, &args.tables)),
     };
     job.run(display, async |run| flow(run, args, outputs).await).await

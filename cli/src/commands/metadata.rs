@@ -46,6 +46,7 @@ pub(crate) async fn run(args: &MetadataArgs, display: &DisplayArgs) -> Exit {
         input: JobInput::Table { args: &args.input, previous: &args.files.names.img_out_file },
         filters: args.filters.to_cli_args(),
         clip: false,
+        update: false,
         next: next_command::download(&args.files, &args.network, &args.tables, &args.fetch.fields),
     };
     job.run(display, async |run| flow(run, args, selection, outputs).await).await

@@ -42,6 +42,7 @@ pub(crate) async fn run(args: &SequencesArgs, display: &DisplayArgs) -> Exit {
         input: JobInput::Area(&args.area),
         filters: Vec::new(),
         clip: false,
+        update: false,
         next: Some(next_command::after(Step::SEQUENCES, &args.files, &args.network, &args.tables)),
     };
     job.run(display, async |run| flow(run, args, &source, &outputs).await).await

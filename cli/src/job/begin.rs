@@ -12,8 +12,10 @@ use super::spec::{Job, JobInput};
 use super::state_dir::StateDir;
 use super::table_queries::{PreparedTables, RowSource, TablePlan, TableQueries, merge_repeated_flags};
 use super::tile_cache;
+use super::update::{EarlierTable, Update};
 use crate::args::{AreaArgs, NetworkArgs};
 use crate::artifacts::attribution::Attribution;
+use crate::artifacts::changes::ChangeFile;
 use crate::artifacts::failure_log::FailureLog;
 use crate::artifacts::owned_file::MOVE_HINT;
 use crate::artifacts::report::ReportFile;
@@ -77,6 +79,7 @@ impl Job<'_> {
         let (plan, copy) = (self.table_plan()?, state.table_queries());
         let known = TableQueries::read(ReportFile::new(&self.files.output).path(), &copy);
         let with_rows = plan.tables_with_rows();
+        let earlier = self.earlier_table(&plan, &known, monitor)?;
         plan.confirm(&known, &with_rows, monitor).await?;
         if let Some(area) = self.input.area() {
             save_place(area, &self.files.output)?;
@@ -87,10 +90,35 @@ impl Job<'_> {
             .map_err(|error| output_error("write the queries of the tables to", &copy, error))?;
         // `--trust-gone` accepts tables without rows.
         let protected = if self.network.trust_gone { Vec::new() } else { with_rows };
-        let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query()));
-        let run =
+        let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query(), earlier.is_some()));
+        let update = match (earlier, state.earlier_table()) {
+            (Some(table), Some(copy)) => Some(Arc::new(Update::open(table, copy, &self.files.output).await?)),
+            _ => None,
+        };
+        let replaces = replaces || update.is_some();
+        let mut run =
             RunContext::new(self.network, builder, Arc::clone(monitor), replaces, Arc::clone(&guard)).await?;
+        run.update = update;
         Ok((run, PreparedTables { plan, known, guard }))
+    }
+
+    /// The table to update, if there is one. A table of another query is a usage error.
+    fn earlier_table(
+        &self,
+        plan: &TablePlan,
+        known: &TableQueries,
+        monitor: &Monitor,
+    ) -> Result<Option<EarlierTable>> {
+        if !self.update {
+            return Ok(None);
+        }
+        ChangeFile::new(&self.files.output).check()?;
+        let table = EarlierTable::find(&self.files.output, &self.files.names.img_meta_out_file)?;
+        match &table {
+            Some(table) => plan.check_update(known, &table.path)?,
+            None => monitor.printer.note("there is no earlier table to update; crawling everything"),
+        }
+        Ok(table)
     }
 
     /// The tables of this run and their query.
@@ -115,6 +143,7 @@ impl Job<'_> {
         let output = &self.files.output;
         let mut paths: Vec<PathBuf> =
             vec![ReportFile::new(output).path().to_owned(), Attribution::new(output).path().to_owned()];
+        paths.push(ChangeFile::new(output).path().to_owned());
         paths.extend([&log.failures, &log.gone].map(|list| list.path().to_owned()));
         for table in Step::ALL.into_iter().filter_map(|step| self.files.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| table_path(output, table, format)));

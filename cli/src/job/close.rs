@@ -5,6 +5,7 @@ use super::monitor::Monitor;
 use super::spec::Job;
 use super::supervise::Ended;
 use super::table_queries::PreparedTables;
+use super::update::Update;
 use super::{summary, tile_cache};
 use crate::artifacts::report::{End, Outcome, ReportFile};
 use crate::exit_code::Exit;
@@ -15,7 +16,7 @@ use streetflow::{ErrorKind, Report};
 impl Job<'_> {
     /// Writes the failure log, closes the response store, and prints how the run ended.
     pub(super) fn close(&self, monitor: &Monitor, begun: Begun, ended: Ended<Report>) -> Exit {
-        let Begun { mut state, tables, .. } = begun;
+        let Begun { mut state, tables, run } = begun;
         let (report, mut error) = match ended.result {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(error)),
@@ -46,13 +47,19 @@ impl Job<'_> {
             (_, None) => (Outcome::Finished, Exit::Done),
         };
         let end = End { outcome, exit, error: error.as_ref(), report: report.as_ref() };
-        let exit = self.print_end(monitor, &tables, &end);
+        let exit = self.print_end(monitor, &tables, run.update.as_deref(), &end);
         state.release();
         exit
     }
 
     /// Writes the report and prints the summary. Returns the exit code.
-    fn print_end(&self, monitor: &Monitor, tables: &PreparedTables, end: &End<'_>) -> Exit {
+    fn print_end(
+        &self,
+        monitor: &Monitor,
+        tables: &PreparedTables,
+        update: Option<&Update>,
+        end: &End<'_>,
+    ) -> Exit {
         // A usage error leaves no report.
         if end.report.is_none() && !monitor.stats.has_begun() {
             report_unsupported(monitor);
@@ -62,7 +69,11 @@ impl Job<'_> {
         }
         let file = ReportFile::new(&self.files.output);
         let queries = tables.plan.queries_after(&tables.known, end.report);
-        let report = file.compose(&monitor.stats, &monitor.failure_log, self.network, &queries.json(), end);
+        let mut report =
+            file.compose(&monitor.stats, &monitor.failure_log, self.network, &queries.json(), end);
+        if let Some(update) = update {
+            report["update"] = update.json();
+        }
         let written = file.write(&report);
         report_unsupported(monitor);
         summary::print_counts(monitor);
@@ -74,6 +85,9 @@ impl Job<'_> {
         }
         if let Some(report) = end.report {
             summary::print_files(monitor, &self.files.output, report);
+        }
+        if let Some(update) = update {
+            update.print(monitor);
         }
         summary::print_notes(monitor, end);
         summary::check_counts(monitor, end.outcome);

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::empty_result::EmptyResultGuard;
 use super::input::Input;
 use super::monitor::Monitor;
+use super::update::Update;
 use crate::args::NetworkArgs;
 use streetflow::sources::IdCheck;
 use streetflow::{Client, ClientBuilder, Error, ErrorKind, Observer, RateLimit, Result, Step, Token};
@@ -30,6 +31,8 @@ pub(crate) struct RunContext {
     /// Whether tables of an earlier run would be replaced.
     pub(super) replaces: bool,
     pub(super) guard: Arc<EmptyResultGuard>,
+    /// The update of an earlier table.
+    pub(crate) update: Option<Arc<Update>>,
     /// Serves as long as the run lasts.
     _sandbox: Option<streetflow_sandbox::Sandbox>,
 }
@@ -93,7 +96,7 @@ impl RunContext {
             (builder, None)
         };
         let stop = CancellationToken::new();
-        Ok(Self { client: builder.build()?, monitor, stop, replaces, guard, _sandbox: sandbox })
+        Ok(Self { client: builder.build()?, monitor, stop, replaces, guard, update: None, _sandbox: sandbox })
     }
 
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {

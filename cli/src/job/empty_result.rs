@@ -18,12 +18,14 @@ pub(crate) struct EmptyResultGuard {
     tables: Vec<PathBuf>,
     /// Filtered records count as found: the table that was read still contains them.
     counts_filtered: bool,
+    /// A stopped run keeps the tables, even if it found records.
+    keeps_on_stop: bool,
     found_nothing: AtomicBool,
 }
 
 impl EmptyResultGuard {
-    pub(super) fn new(tables: Vec<PathBuf>, counts_filtered: bool) -> Self {
-        Self { tables, counts_filtered, found_nothing: AtomicBool::new(false) }
+    pub(super) fn new(tables: Vec<PathBuf>, counts_filtered: bool, keeps_on_stop: bool) -> Self {
+        Self { tables, counts_filtered, keeps_on_stop, found_nothing: AtomicBool::new(false) }
     }
 
     /// Whether the run was complete, found nothing, and left the tables unchanged.
@@ -47,6 +49,9 @@ impl EmptyResultGuard {
                 return next;
             }
             records = None;
+            if any && self.keeps_on_stop && stop.as_ref().is_some_and(CancellationToken::is_cancelled) {
+                return Poll::Ready(Some(Err(update_stopped())));
+            }
             if any {
                 return Poll::Ready(None);
             }
@@ -76,6 +81,12 @@ impl EmptyResultGuard {
 fn stopped() -> Error {
     Error::new(ErrorKind::Interrupted, "finish")
         .with_source("the run was stopped before the first record")
+        .with_hint("the tables are unchanged; run the same command again to resume")
+}
+
+fn update_stopped() -> Error {
+    Error::new(ErrorKind::Interrupted, "finish the update")
+        .with_source("the run was stopped")
         .with_hint("the tables are unchanged; run the same command again to resume")
 }
 

@@ -27,6 +27,7 @@ mod summary;
 mod supervise;
 mod table_queries;
 mod tile_cache;
+mod update;
 
 pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
@@ -47,3 +48,4 @@ pub(crate) use self::sequence_source::SequenceSource;
 pub(crate) use self::signals::Signals;
 pub(crate) use self::spec::{Job, JobInput};
 pub(crate) use self::supervise::supervise;
+pub(crate) use self::update::Update;

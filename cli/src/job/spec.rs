@@ -15,6 +15,8 @@ pub(crate) struct Job<'a> {
     /// The filters as command line arguments.
     pub(crate) filters: Vec<String>,
     pub(crate) clip: bool,
+    /// Takes metadata from the table of an earlier run.
+    pub(crate) update: bool,
     /// The command to suggest after a complete run.
     pub(crate) next: Option<String>,
 }

@@ -15,6 +15,9 @@ const LOCK: &str = "lock";
 /// The copy of the queries of the tables, which `report.json` contains after the run.
 const TABLE_QUERIES: &str = "tables.json";
 
+/// The extension of the copy of the earlier table of an update, beside the responses.
+const EARLIER: &str = "earlier";
+
 /// Attempts to take the lock, besides the first.
 const LOCK_RETRIES: u32 = 10;
 const LOCK_RETRY_WAIT: Duration = Duration::from_millis(100);
@@ -29,6 +32,8 @@ pub(super) struct StateDir {
     created_output: Option<PathBuf>,
     lock: Option<File>,
     store: Option<ResponseStore>,
+    /// The copy of the earlier table of an update.
+    earlier: Option<PathBuf>,
 }
 
 impl StateDir {
@@ -58,7 +63,7 @@ impl StateDir {
                 Lock::Ours if !lock_path.exists() => {}
                 // A file system without locks cannot show another run; the observer warns about that.
                 Lock::Ours | Lock::Unknown => {
-                    return Ok(Self { path, created_output, lock: Some(lock), store: None });
+                    return Ok(Self { path, created_output, lock: Some(lock), store: None, earlier: None });
                 }
                 // A process that was killed a moment ago may still hold the lock.
                 Lock::Busy if retries_left > 0 => std::thread::sleep(LOCK_RETRY_WAIT),
@@ -81,11 +86,22 @@ impl StateDir {
             self.stores_of(command).iter().try_for_each(|path| remove_store(path))?;
         }
         let path = self.store_path(command, key);
+        let earlier = path.with_extension(EARLIER);
+        check_type(&earlier, fs::FileType::is_file, RESTART)?;
+        if restart {
+            fs::remove_file(&earlier).ok();
+        }
+        self.earlier = Some(earlier);
         check_type(&path, fs::FileType::is_dir, RESTART)?;
         for name in STORE_FILES {
             check_type(&path.join(name), fs::FileType::is_file, RESTART)?;
         }
         Ok(self.store.insert(ResponseStore::open(path, key)?))
+    }
+
+    /// The path of the copy of the earlier table of an update. Exists while an update is unfinished.
+    pub(super) fn earlier_table(&self) -> Option<PathBuf> {
+        self.earlier.clone()
     }
 
     /// The path of the copy of the queries of the tables.
@@ -117,6 +133,9 @@ impl StateDir {
 
     /// Writes the responses to disk, or removes them after a finished run.
     pub(super) fn close_store(&mut self, finished: bool) -> Result<()> {
+        if let Some(earlier) = self.earlier.take().filter(|_| finished) {
+            fs::remove_file(earlier).ok();
+        }
         match self.store.take() {
             Some(store) if finished || store.holds_nothing() => store.close().and_then(|()| store.clear()),
             Some(store) => store.close(),

@@ -211,6 +211,33 @@ impl TablePlan {
         Err(deny(format!("{why}; the answer was no")))
     }
 
+    /// Checks that an update asks the query of the earlier table. Another query is a usage error, because most images
+    /// would count as new or gone.
+    pub(super) fn check_update(&self, known: &TableQueries, table: &Path) -> Result<()> {
+        let reject = |why: String, hint: &'static str| {
+            Err(Error::new(ErrorKind::Usage, "update the table")
+                .with_subject(table.display().to_string())
+                .with_source(why)
+                .with_hint(hint))
+        };
+        match (known.get(table), self.query(known)) {
+            (None, _) if !self.yes => reject(
+                "the query of the table is unknown".to_owned(),
+                "pass `--yes` if the table has the same area, owner and filters as this run",
+            ),
+            (Some(theirs), Some(ours)) if *theirs != ours => reject(
+                format!(
+                    "the table has rows of another query, `{}`; the query of this run is `{}`",
+                    theirs.to_cli_args(),
+                    ours.to_cli_args()
+                ),
+                "update with the same area, owner and filters, set another directory with `--output`, or crawl without \
+                 `--update`",
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn query(&self, known: &TableQueries) -> Option<TableQuery> {
         TableQuery::of_run(&self.source, &self.filters, self.sandbox, known)
     }

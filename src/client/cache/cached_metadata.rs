@@ -17,6 +17,8 @@ pub(crate) struct CachedMetadata {
     fields: u64,
     /// The fields that were requested in batches, whether or not the image was in the response.
     requested: Option<u64>,
+    /// Whether the record is only from an earlier table, so that the image may be deleted.
+    is_known_only: bool,
 }
 
 impl CachedMetadata {
@@ -34,9 +36,17 @@ impl CachedMetadata {
         self.mark_requested(fields);
         match result {
             Some(record) => self.add(record, fields, 0),
+            // A request for the single image tells whether it was deleted.
+            None if self.is_known_only => (self.record, self.requested) = (None, Some(u64::MAX)),
             // The image was deleted between two responses. The first response still counts.
             None => self.fields |= fields.bit_set(),
         }
+    }
+
+    /// Adds a record of an earlier table. Expired URLs count: a download replaces them.
+    pub(crate) fn add_known(&mut self, record: Metadata, fields: &Fields) {
+        self.is_known_only = self.record.is_none();
+        self.add(record, fields, 0);
     }
 
     pub(crate) fn mark_requested(&mut self, fields: &Fields) {

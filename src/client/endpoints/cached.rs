@@ -26,12 +26,35 @@ impl Client {
         tokio::task::spawn_blocking(move || cache.get(&key)).await.ok()?
     }
 
-    /// Returns the stored metadata of images, one entry per image.
+    /// Whether metadata may be known without a request.
+    pub(crate) fn has_metadata(&self) -> bool {
+        self.known.is_some() || self.has_stored_responses()
+    }
+
+    /// Returns the stored and the known metadata of images, one entry per image.
     pub(crate) async fn lookup_batch(&self, images: &[Image], fields: &Fields) -> Vec<CachedMetadata> {
         let nothing = || vec![CachedMetadata::default(); images.len()];
-        let Some(cache) = self.filled_cache() else { return nothing() };
-        let (cache, images_owned, fields) = (Arc::clone(cache), images.to_vec(), fields.clone());
-        let found = tokio::task::spawn_blocking(move || cache.lookup_batch(&images_owned, &fields)).await;
+        if !self.has_metadata() {
+            return nothing();
+        }
+        let (cache, known) = (self.filled_cache().map(Arc::clone), self.known.clone());
+        let (images_owned, fields) = (images.to_vec(), fields.clone());
+        let look_up = move || {
+            let mut cached = match cache {
+                Some(cache) => cache.lookup_batch(&images_owned, &fields),
+                None => vec![CachedMetadata::default(); images_owned.len()],
+            };
+            let Some(known) = known else { return cached };
+            for (image, cached) in images_owned.iter().zip(&mut cached) {
+                if cached.missing_fields(fields.bit_set()).is_some()
+                    && let Some(record) = known.get(&image.img_id)
+                {
+                    cached.add_known(record, known.fields());
+                }
+            }
+            cached
+        };
+        let found = tokio::task::spawn_blocking(look_up).await;
         found.unwrap_or_else(|_| nothing())
     }
 

@@ -63,7 +63,7 @@ impl Client {
         if unique.is_empty() {
             return Ok(BatchFound::default());
         }
-        let found = if self.has_stored_responses() {
+        let found = if self.has_metadata() {
             self.complete_stored_batch(unique, fields, retry).await?
         } else {
             self.fetch_batch(unique, fields.clone(), retry).await?

@@ -21,7 +21,8 @@ use std::time::SystemTime;
 
 pub use self::files::STORE_FILES;
 use self::files::{INDEX, QUERY, RESPONSES, VERSION, aside, foreign_reason, remove_store, set_aside};
-use self::index::{Index, Location, read_exact_at};
+pub(super) use self::index::read_exact_at;
+use self::index::{Index, Location};
 use self::log::Log;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{or_here, parent, sync_file, sync_folder};

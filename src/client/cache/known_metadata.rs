@@ -1,0 +1,338 @@
+//! Metadata from an earlier table, on disk, with an index in memory.
+//!
+//! The first line of the file is its version and the fields of the table. Records follow: the length in 4 bytes, then
+//! the value of each column, with a byte for its kind. All numbers are little-endian.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::File;
+use std::hash::{Hash, Hasher};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tempfile::NamedTempFile;
+
+use super::known_values::{read_record, write_record};
+use super::response_store::read_exact_at;
+use crate::atomic_file::{commit, temporary_beside};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ImageId, Metadata};
+use crate::record::Fields;
+
+/// The start of the first line. The number is the version of the format.
+const START: &str = "streetflow known metadata 1 ";
+
+/// The longest record, in bytes.
+const MAX_RECORD_LEN: u32 = 64 << 20;
+
+/// The marks of an image are the highest bits of its offset.
+const MARK_BITS: u64 = 3 << 62;
+
+/// What a run found out about an image of the earlier table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The image is listed again.
+    Listed,
+    /// The image is reported, so that an image with several rows counts once.
+    Counted,
+}
+
+impl Mark {
+    fn bit(self) -> u64 {
+        match self {
+            Self::Listed => 1 << 62,
+            Self::Counted => 1 << 63,
+        }
+    }
+}
+
+/// The position of a record, by the hash of its image id.
+struct Entry {
+    hash: u64,
+    /// The offset in the file, and the marks.
+    offset: AtomicU64,
+}
+
+/// The metadata of an earlier table, for [`FetchMetadata::known`](crate::FetchMetadata::known).
+///
+/// The records are in a file. Memory holds 16 bytes per record: a hash of the image id, the position and the marks.
+#[derive(Clone)]
+pub struct KnownMetadata(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    file: File,
+    fields: Fields,
+    /// Sorted by hash.
+    entries: Vec<Entry>,
+}
+
+/// Writes the file of [`KnownMetadata`]. The file appears under its name when [`KnownMetadataWriter::finish`] succeeds.
+pub struct KnownMetadataWriter {
+    path: PathBuf,
+    fields: Fields,
+    file: NamedTempFile,
+    writer: BufWriter<File>,
+    record: Vec<u8>,
+}
+
+impl KnownMetadataWriter {
+    /// Creates a file for records with these fields. Errors are of kind [`ErrorKind::Io`].
+    pub fn create(path: impl Into<PathBuf>, fields: &Fields) -> Result<Self> {
+        let path = path.into();
+        let create = || {
+            let file = temporary_beside(&path)?;
+            let mut writer = BufWriter::new(file.as_file().try_clone()?);
+            writeln!(writer, "{START}{fields}")?;
+            Ok((file, writer))
+        };
+        let (file, writer) = create().map_err(|error| known_error(&path, error))?;
+        Ok(Self { path, fields: fields.clone(), file, writer, record: Vec::new() })
+    }
+
+    /// Adds a record.
+    pub fn add(&mut self, record: &Metadata) -> Result<()> {
+        self.record.clear();
+        write_record(record, &self.fields, &mut self.record);
+        let write = |writer: &mut BufWriter<File>, bytes: &[u8]| {
+            let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= MAX_RECORD_LEN);
+            let len = len.ok_or_else(|| io::Error::other("a record is too long"))?;
+            writer.write_all(&len.to_le_bytes())?;
+            writer.write_all(bytes)
+        };
+        write(&mut self.writer, &self.record).map_err(|error| known_error(&self.path, error))
+    }
+
+    /// Gives the file its name, and opens it.
+    pub fn finish(self) -> Result<KnownMetadata> {
+        let Self { path, file, writer, .. } = self;
+        let finish = || {
+            writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            commit(file, &path)
+        };
+        finish().map_err(|error| known_error(&path, error))?;
+        KnownMetadata::open(path)
+    }
+}
+
+impl KnownMetadata {
+    /// Opens a file of [`KnownMetadataWriter`]. Errors are of kind [`ErrorKind::Io`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        match Inner::open(&path) {
+            Ok(inner) => Ok(Self(Arc::new(inner))),
+            Err(error) => Err(known_error(&path, error)),
+        }
+    }
+
+    /// Returns the number of records.
+    pub fn len(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    /// Whether there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the fields that are known, including those without a value in a record.
+    pub fn fields(&self) -> &Fields {
+        &self.0.fields
+    }
+
+    /// Marks an image. Returns `None` for an unknown image, else whether it had the mark already.
+    pub fn mark(&self, id: &ImageId, mark: Mark) -> io::Result<Option<bool>> {
+        let mut marked = None;
+        for entry in self.0.candidates(id) {
+            if self.0.read(entry)?.img_id == *id {
+                let before = entry.offset.fetch_or(mark.bit(), Ordering::Relaxed) & mark.bit() != 0;
+                marked = Some(marked.unwrap_or(before));
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Removes a mark of an image.
+    pub fn unmark(&self, id: &ImageId, mark: Mark) -> io::Result<()> {
+        for entry in self.0.candidates(id) {
+            if self.0.read(entry)?.img_id == *id {
+                entry.offset.fetch_and(!mark.bit(), Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `take` for each image without a mark, once for each of its rows.
+    pub fn for_each_without(&self, mark: Mark, mut take: impl FnMut(ImageId) -> Result<()>) -> Result<()> {
+        for entry in &self.0.entries {
+            if entry.offset.load(Ordering::Relaxed) & mark.bit() == 0 {
+                let record = self.0.read(entry).map_err(|error| known_error(&self.0.path, error))?;
+                take(record.img_id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the record of an image.
+    pub(crate) fn get(&self, id: &ImageId) -> Option<Metadata> {
+        let records = self.0.candidates(id).filter_map(|entry| self.0.read(entry).ok());
+        records.into_iter().find(|record| record.img_id == *id)
+    }
+}
+
+impl Inner {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let mut reader = BufReader::new(file.try_clone()?);
+        let mut line = String::new();
+        reader.by_ref().take(64 << 10).read_line(&mut line)?;
+        let fields = line.strip_prefix(START).and_then(|names| names.strip_suffix('\n'));
+        let fields = fields.ok_or_else(|| io::Error::other("another version of streetflow wrote it"))?;
+        let fields: Fields = fields.parse().map_err(io::Error::other)?;
+        let start = line.len() as u64;
+        // Two passes, so that the index is allocated in its final size.
+        let rows = {
+            let mut rows = 0;
+            for_each_record(&mut reader, start, |_, _| {
+                rows += 1;
+                Ok(())
+            })?;
+            rows
+        };
+        let mut entries = Vec::with_capacity(rows);
+        let mut reader = BufReader::new(File::open(path)?);
+        reader.read_line(&mut String::new())?;
+        for_each_record(&mut reader, start, |offset, bytes| {
+            let record = read_record(bytes, &fields)?;
+            entries.push(Entry { hash: hash(&record.img_id), offset: AtomicU64::new(offset) });
+            Ok(())
+        })?;
+        entries.sort_unstable_by_key(|entry| entry.hash);
+        Ok(Self { path: path.to_owned(), file, fields, entries })
+    }
+
+    /// The entries with the hash of an id.
+    fn candidates(&self, id: &ImageId) -> impl Iterator<Item = &Entry> + use<'_> {
+        let hash = hash(id);
+        let start = self.entries.partition_point(|entry| entry.hash < hash);
+        self.entries[start..].iter().take_while(move |entry| entry.hash == hash)
+    }
+
+    fn read(&self, entry: &Entry) -> io::Result<Metadata> {
+        let offset = entry.offset.load(Ordering::Relaxed) & !MARK_BITS;
+        let mut len = [0; 4];
+        read_exact_at(&self.file, &mut len, offset)?;
+        let mut bytes = vec![0; u32::from_le_bytes(len).min(MAX_RECORD_LEN) as usize];
+        read_exact_at(&self.file, &mut bytes, offset + 4)?;
+        read_record(&bytes, &self.fields)
+    }
+}
+
+/// Calls `take` with the offset and the bytes of each record.
+fn for_each_record(
+    reader: &mut impl BufRead,
+    mut offset: u64,
+    mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    while !reader.fill_buf()?.is_empty() {
+        let mut len = [0; 4];
+        reader.read_exact(&mut len)?;
+        let len = u32::from_le_bytes(len);
+        if len > MAX_RECORD_LEN {
+            return Err(io::Error::other("it is damaged"));
+        }
+        bytes.resize(len as usize, 0);
+        reader.read_exact(&mut bytes)?;
+        take(offset, &bytes)?;
+        offset += 4 + u64::from(len);
+    }
+    Ok(())
+}
+
+fn hash(id: &ImageId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.as_str().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn known_error(path: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, "use the metadata of the earlier table")
+        .with_subject(path.display().to_string())
+        .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn the_index_takes_sixteen_bytes_per_record() {
+        assert_eq!(size_of::<Entry>(), 16);
+        let folder = tempfile::tempdir().unwrap();
+        let known = write(&folder.path().join("known"), 1000);
+        assert_eq!((known.len(), known.0.entries.capacity()), (1000, 1000));
+    }
+
+    #[test]
+    fn records_are_found_by_id_and_marked_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known");
+        write(&path, 100);
+        let known = KnownMetadata::open(path).unwrap();
+        for n in 0..100 {
+            let record = known.get(&id(n)).unwrap();
+            assert!(same(&record, &image(n)), "{record:?}");
+        }
+        assert!(known.get(&id(100)).is_none());
+        assert_eq!(known.mark(&id(100), Mark::Listed).unwrap(), None);
+        assert_eq!(known.mark(&id(7), Mark::Listed).unwrap(), Some(false));
+        assert_eq!(known.mark(&id(7), Mark::Listed).unwrap(), Some(true));
+        let mut rest = 0;
+        known
+            .for_each_without(Mark::Listed, |other| {
+                rest += 1;
+                assert_ne!(other, id(7));
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(rest, 99);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("known");
+        write(&path, 10);
+        let bytes = std::fs::read(&path).unwrap();
+        for damaged in [&bytes[..bytes.len() - 1], b"something else\n", b""] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(KnownMetadata::open(&path).is_err());
+        }
+    }
+
+    fn id(n: u64) -> ImageId {
+        ImageId::new(&(1_000_000 + n).to_string()).unwrap()
+    }
+
+    fn image(n: u64) -> Metadata {
+        let mut image = Metadata { img_id: id(n), width: Some(640), ..Metadata::default() };
+        image.altitude = Some(0.1 + f64::from(u32::try_from(n).unwrap()));
+        image.computed_rotation = Some([0.1, 0.2, 0.3].into());
+        image.make = (n % 2 == 0).then(|| "maker".to_owned());
+        image
+    }
+
+    fn same(a: &Metadata, b: &Metadata) -> bool {
+        Metadata::COLUMNS.iter().all(|column| (column.get)(a) == (column.get)(b))
+    }
+
+    fn write(path: &Path, rows: u64) -> KnownMetadata {
+        let fields = "width,altitude,computed_rotation,make".parse().unwrap();
+        let mut writer = KnownMetadataWriter::create(path, &fields).unwrap();
+        (0..rows).for_each(|n| writer.add(&image(n)).unwrap());
+        writer.finish().unwrap()
+    }
+}
