@@ -17,8 +17,8 @@ use super::known_values::{read_record, write_record};
 use super::response_store::read_exact_at;
 use crate::atomic_file::{commit, temporary_beside};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Fields;
 use crate::model::{ImageId, Metadata};
-use crate::record::Fields;
 
 /// The start of the first line. The number is the version of the format.
 const START: &str = "streetflow known metadata 1 ";

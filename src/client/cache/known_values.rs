@@ -2,8 +2,9 @@
 
 use std::io;
 
+use crate::model::Fields;
 use crate::model::Metadata;
-use crate::record::{Column, Fields, Record, Value};
+use crate::record::{Column, Record, Value};
 
 /// Appends the keys and the values of some fields.
 pub(super) fn write_record(record: &Metadata, fields: &Fields, to: &mut Vec<u8>) {
