@@ -264,6 +264,7 @@ fn known_error(path: &Path, error: io::Error) -> Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests panic to fail")]
 mod tests {
     use super::*;
     use crate::record::Record;
@@ -321,7 +322,7 @@ mod tests {
         let mut image = Metadata { img_id: id(n), width: Some(640), ..Metadata::default() };
         image.altitude = Some(0.1 + f64::from(u32::try_from(n).unwrap()));
         image.computed_rotation = Some([0.1, 0.2, 0.3].into());
-        image.make = (n % 2 == 0).then(|| "maker".to_owned());
+        image.make = n.is_multiple_of(2).then(|| "maker".to_owned());
         image
     }
 
