@@ -50,7 +50,7 @@ pub(crate) struct CrawlArgs {
     #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, allow_hyphen_values = true, conflicts_with_all = ["location", "org_id", "user", "images", "clip", "exhaustive", "thorough", "lines_only"])]
     sequences: Option<String>,
     /// Start from these images, given in the same ways
-    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["location", "org_id", "user", "clip", "exhaustive", "thorough", "lines_only"])]
+    #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, hide_short_help = true, conflicts_with_all = ["location", "org_id", "user", "clip", "exhaustive", "thorough", "lines_only"])]
     images: Option<String>,
     /// Estimate the crawl instead of running it
     ///

@@ -225,3 +225,52 @@ async fn a_sequence_that_fails_is_not_gone() {
     assert!(requested(&sandbox).is_empty());
     assert_eq!(read(&outputs(folder.path()), "changes.csv"), "img_id,change\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundredth_of_new_images_is_all_that_is_requested() {
+    let data = streetflow_sandbox::MockData::with_image_count(100_000, 7);
+    let sandbox = Sandbox::builder().mock_data(data).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let crawl = "crawl --bbox=32,34,35,36 --no-download --fields=captured_at --tile-rate=1000000";
+    let (exit, stderr) = run(&sandbox, folder.path(), crawl).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let full = table(folder.path());
+    let update = format!("{crawl} --update");
+    for nth in [usize::MAX, 100] {
+        let mut new = BTreeSet::new();
+        if nth == 100 {
+            new = change_table(folder.path(), nth, &[]);
+        }
+        sandbox.clear_requests();
+        let (exit, stderr) = run(&sandbox, folder.path(), &update).await;
+        assert_eq!(exit, 0, "{stderr}");
+        assert!(requested(&sandbox).into_iter().collect::<BTreeSet<_>>() == new);
+        assert!(table(folder.path()) == full && changes(folder.path(), "new") == new);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_update_keeps_the_tables() {
+    let sandbox = Sandbox::builder().latency(Duration::from_millis(20)).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let crawl = format!("{FEW} --concurrency=2 --tile-rate=1000000");
+    let (exit, stderr) = run(&sandbox, folder.path(), &crawl).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let full = table(folder.path());
+    let new = change_table(folder.path(), 2, &[]);
+    let old = table(folder.path());
+    sandbox.clear_requests();
+    let update = format!("{crawl} --update");
+    let mut child = command_on(&sandbox, folder.path()).args(update.split(' ')).arg("-q").spawn().unwrap();
+    eventually("metadata is requested", || !requested(&sandbox).is_empty()).await;
+    let pid = child.id().to_string();
+    std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert!(table(folder.path()) == old);
+    assert!(!outputs(folder.path()).join("changes.csv").exists());
+    let (exit, stderr) = run(&sandbox, folder.path(), &update).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(table(folder.path()) == full && changes(folder.path(), "new") == new);
+}
