@@ -32,7 +32,7 @@ pub(crate) struct OutputArgs {
     /// Start over and discard the unfinished run
     #[arg(long, group = ONE_RUN)]
     pub(crate) restart: bool,
-    /// Skip confirmation: replace tables of another query, download any number of pictures
+    /// Skip confirmation of replaced tables and large downloads
     ///
     /// Without it, a run asks on a terminal and fails elsewhere: before it replaces tables with rows of another query
     /// (area, owner, list of ids, filters), and before it downloads more than 100,000 pictures or fills more than half
