@@ -277,7 +277,7 @@ async fn flow(run: &RunContext, mut plan: CrawlPlan<'_>) -> Result<Report> {
         job::finish(run, flow, sink).await?
     };
     if let Some(update) = &run.update {
-        update.finish(run, &mut report)?;
+        update.finish(&run.monitor, &mut report)?;
     }
     Ok(report)
 }

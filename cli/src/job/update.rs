@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use super::context::RunContext;
 use super::monitor::Monitor;
 use super::outputs::table_path;
 use crate::artifacts::changes::{ChangeFile, ChangeWriter};
@@ -103,11 +102,11 @@ impl Update {
     }
 
     /// Lists what is gone and writes `changes.csv`, if the run listed everything.
-    pub(crate) fn finish(&self, run: &RunContext, report: &mut Report) -> Result<()> {
+    pub(crate) fn finish(&self, monitor: &Monitor, report: &mut Report) -> Result<()> {
         if let Some(error) = lock(&self.failure).take() {
             return Err(error);
         }
-        if report.stopped || has_failures(&run.monitor) {
+        if report.stopped || has_failures(monitor) {
             return Ok(());
         }
         self.known.for_each_without(Mark::Listed, |id| {
@@ -117,7 +116,7 @@ impl Update {
                 let error = Error::new(ErrorKind::Gone, "find image")
                     .with_subject(id.as_str())
                     .with_source("no longer listed");
-                run.monitor.failure_log.add(Step::METADATA, &error)?;
+                monitor.failure_log.add(Step::METADATA, &error)?;
             }
             Ok(())
         })?;
