@@ -44,7 +44,11 @@ fn first_request(host: Host, chosen: impl Fn(&str) -> bool + Send + Sync + 'stat
 }
 
 /// Returns a client, and the changes of a host's concurrency limit.
-fn client_with_limits(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, Arc<Mutex<Vec<usize>>>) {
+fn client_with_limits(
+    sandbox: &Sandbox,
+    max_attempts: u32,
+    initial_backoff: Duration,
+) -> (Client, Arc<Mutex<Vec<usize>>>) {
     let limits = Arc::new(Mutex::new(Vec::new()));
     let observer = {
         let limits = Arc::clone(&limits);
@@ -54,7 +58,8 @@ fn client_with_limits(sandbox: &Sandbox, initial_backoff: Duration) -> (Client, 
             }
         }
     };
-    (builder(sandbox).initial_backoff(initial_backoff).observer(Arc::new(observer)).build().unwrap(), limits)
+    let builder = builder(sandbox).max_attempts(max_attempts).initial_backoff(initial_backoff);
+    (builder.observer(Arc::new(observer)).build().unwrap(), limits)
 }
 
 /// Returns many images with different picture URLs.
@@ -101,8 +106,8 @@ async fn failing_pictures_do_not_slow_down_others() {
     for (fault, percent) in faults {
         let sandbox = Sandbox::builder().latency(Duration::from_millis(20)).picture_bytes(2000).start();
         let sandbox = sandbox.await.unwrap();
-        // Long enough that most retries come after the good pictures, also on a busy machine.
-        let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(100));
+        // The retry comes after the good pictures, also on a busy machine.
+        let (client, limits) = client_with_limits(&sandbox, 2, Duration::from_secs(3));
         let images = with_urls(&sandbox, &client, PICTURES).await;
         sandbox.clear_requests();
         let bad =
@@ -149,7 +154,7 @@ async fn images_that_fail_their_batches_cost_a_bounded_number_of_requests() {
             in_batch || (alone_too && spoils(request.path.trim_start_matches('/')))
         });
         sandbox.add_rule(rule.fault(trouble));
-        let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(20));
+        let (client, limits) = client_with_limits(&sandbox, 6, Duration::from_millis(20));
         let images = present(&sandbox, IMAGES);
         assert_eq!(images.len(), IMAGES);
         let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
@@ -192,7 +197,7 @@ async fn a_sequence_that_always_fails_delays_no_other() {
     let bad = |request: &RecordedRequest| is_bad(&request.param("sequence_id").unwrap_or_default(), 10);
     let bad_rule = Rule::when(move |request| request.path == "/image_ids" && bad(request));
     sandbox.add_rule(bad_rule.fault(Fault::status(500, "")));
-    let (client, limits) = client_with_limits(&sandbox, Duration::from_millis(100));
+    let (client, limits) = client_with_limits(&sandbox, 6, Duration::from_millis(100));
     let sequences: Vec<_> =
         sandbox.mock_data().sequences().iter().map(|sequence| Ok(sequence_record(sequence))).collect();
     let count = sequences.len();
@@ -222,7 +227,7 @@ async fn a_request_for_less_data_on_one_image_fails_only_that_image() {
         Rule::when(move |request| request.path == path || request.ids().contains(&big))
             .fault(Fault::TooLarge),
     );
-    let (client, _) = client_with_limits(&sandbox, Duration::from_millis(2));
+    let (client, _) = client_with_limits(&sandbox, 6, Duration::from_millis(2));
     let rows: Vec<Result<Image>> = images.iter().cloned().map(Ok).collect();
     let records: Vec<_> = FetchMetadata::new(&client).apply(stream::iter(rows).boxed()).collect().await;
     let failed: Vec<_> = records.iter().filter_map(|record| record.as_ref().err()).collect();
