@@ -212,12 +212,13 @@ async fn requests_after_change(args: &str, other: &str) -> (Vec<RecordedRequest>
         sandbox.requests().into_iter().map(|request| (request.path, request.query)).collect();
     sandbox.clear_requests();
     let requests = run(folder.path(), other).await;
-    let twice = requests
+    let twice: Vec<_> = requests
         .iter()
         .filter(|request| before.contains(&(request.path.clone(), request.query.clone())))
-        .count();
-    // An empty list of images is not stored, and is requested four times in each run.
-    assert!(twice <= IN_FLIGHT + 4, "{twice} requests are made again");
+        .map(|request| format!("{} {}", request.path, request.query))
+        .collect();
+    // Not stored: an empty list of images, which is requested four times in each run.
+    assert!(twice.len() <= IN_FLIGHT + 4, "{} requests are made again: {twice:#?}", twice.len());
     assert!(tables(folder.path()) == tables(fresh.path()), "{args} → {other}");
     (requests, needed)
 }
