@@ -266,7 +266,9 @@ fn write_float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
 /// ```
 pub fn select<R: Record>(names: &[&str]) -> Vec<&'static Column<R>> {
     let keys = R::COLUMNS.iter().filter(|column| column.field.is_none());
-    let chosen = names.iter().filter_map(|name| R::COLUMNS.iter().find(|column| column.name == *name));
+    let chosen = names
+        .iter()
+        .filter_map(|name| R::COLUMNS.iter().find(|column| column.field.is_some() && column.name == *name));
     keys.chain(chosen).collect()
 }
 
