@@ -23,7 +23,7 @@ pub(in crate::sources) struct Lines {
     /// The tiles of the last level near lines of matching sequences, in quadkey order.
     pub(in crate::sources) near: Vec<TileId>,
     /// Sequences in the area that do not match, with the name of the filter.
-    pub(in crate::sources) left_out: Vec<(SequenceId, &'static str)>,
+    pub(in crate::sources) filtered: Vec<(SequenceId, &'static str)>,
 }
 
 /// Reads the lines of a tile. `zoom` is the last level. `None` if a line can't be read, so that its place is unknown.
@@ -56,7 +56,7 @@ pub(in crate::sources) fn lines(
                         && let Ok(id) = SequenceId::check(id)
                         && feature.lies_in(&clip).unwrap_or(false)
                     {
-                        found.left_out.push((id, by));
+                        found.filtered.push((id, by));
                     }
                 }
                 Judged::Matches { is_settled } => {
@@ -81,7 +81,7 @@ pub(in crate::sources) fn lines(
                     }
                 }
             }
-            if found.certain.len().max(found.left_out.len()) > MAX_SEQUENCES {
+            if found.certain.len().max(found.filtered.len()) > MAX_SEQUENCES {
                 return Err("it shows more than two million sequences");
             }
         }

@@ -25,7 +25,7 @@ const MAX_SHOWN_LEN: usize = 80;
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::sources) struct Shown {
     pub(in crate::sources) sequences: Vec<Sequence>,
-    pub(in crate::sources) left_out: Vec<(SequenceId, &'static str)>,
+    pub(in crate::sources) filtered: Vec<(SequenceId, &'static str)>,
     /// Number of images of matching sequences in the tile.
     pub(in crate::sources) images: u64,
     /// Sequences that may match but are unusable, each with the reason.
@@ -89,7 +89,7 @@ pub(in crate::sources) fn sequences(
             continue;
         }
         match (seen.evidence.rejected_by(filter), &seen.name) {
-            (Some(filter), Name::Id(id)) => shown.left_out.push((id.clone(), filter)),
+            (Some(filter), Name::Id(id)) => shown.filtered.push((id.clone(), filter)),
             (Some(_), _) => {}
             (None, Name::Id(id)) if place_is_unknown => {
                 shown.unusable.push(format!("sequence `{id}` has no readable line or point here"));

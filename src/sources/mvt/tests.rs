@@ -178,8 +178,8 @@ fn tile_that_says(key: &str, value: &[u8]) -> Vec<u8> {
 /// The filter that rejects the sequence, and whether a coarser tile shows it.
 fn verdict(tile: &[u8], filter: &TileFilter) -> (Option<&'static str>, bool) {
     let shown = super::sequences(tile, TILE, &Area::from(everywhere()), filter).expect("a tile");
-    assert_eq!(shown.sequences.len() + shown.left_out.len(), 1);
-    (shown.left_out.first().map(|(_, by)| *by), super::shows(tile, filter).expect("a tile"))
+    assert_eq!(shown.sequences.len() + shown.filtered.len(), 1);
+    (shown.filtered.first().map(|(_, by)| *by), super::shows(tile, filter).expect("a tile"))
 }
 
 /// A tile with the layer `image`: a feature for each pair of tags and geometry, and a value table.

@@ -9,7 +9,7 @@ use crate::geo::TileId;
 use crate::sources::mvt::{self, Lines, Shown, TileFilter};
 
 /// Maximum number of unusable parts of a tile that an error names.
-const NAMED: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// The content of a tile, as far as the walk needs it.
 pub(in crate::sources) enum Look {
@@ -18,7 +18,7 @@ pub(in crate::sources) enum Look {
     /// All tiles of the next level must be read.
     Descend,
     /// No tile below must be read.
-    RuledOut,
+    Pruned,
     /// Some tiles of the last level must be read.
     Lines(Lines),
     /// The sequences of a tile of the last level.
@@ -35,13 +35,18 @@ impl TileSource {
     }
 
     /// Reads a tile from store or cache, if it is there.
-    pub(super) async fn look_kept(&self, tile: TileId, is_scout: bool) -> Result<Option<Look>> {
+    pub(super) async fn read_cached(&self, tile: TileId, is_scout: bool) -> Result<Option<Look>> {
         let source = self.clone();
         self.client.stored_tile(tile, move |bytes| source.read(tile, is_scout, bytes), is_whole).await
     }
 
     /// Requests a tile. The caller has waited for the rate limit.
-    pub(super) async fn look_sent(&self, health: Arc<Health>, tile: TileId, is_scout: bool) -> Result<Look> {
+    pub(super) async fn read_requested(
+        &self,
+        health: Arc<Health>,
+        tile: TileId,
+        is_scout: bool,
+    ) -> Result<Look> {
         let (source, began) = (self.clone(), health.begin());
         let read = move |bytes: &[u8]| source.read(tile, is_scout, bytes);
         match self.client.requested_tile(tile, read, is_whole, true).await {
@@ -80,7 +85,7 @@ impl TileSource {
         }
         let trusted = if tile.z >= ALL_LINES { filter } else { &TileFilter::default() };
         let shown = mvt::shows(bytes, trusted).map_err(malformed)?;
-        Ok(if shown { Look::Descend } else { Look::RuledOut })
+        Ok(if shown { Look::Descend } else { Look::Pruned })
     }
 }
 
@@ -109,8 +114,8 @@ fn is_whole(look: &Look) -> bool {
 
 /// The error for the unusable parts of a tile, if there are any.
 pub(super) fn unusable(tile: TileId, shown: &Shown) -> Option<Error> {
-    let named = shown.unusable.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = shown.unusable.len().saturating_sub(NAMED);
+    let named = shown.unusable.iter().take(MAX_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = shown.unusable.len().saturating_sub(MAX_LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!shown.unusable.is_empty()).then(|| {
         Error::new(ErrorKind::Malformed, "use all of the tile")

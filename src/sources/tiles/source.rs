@@ -13,7 +13,7 @@ pub const FIRST_LINES: u8 = 6;
 pub(crate) const ALL_LINES: u8 = 10;
 
 /// Maximum number of tiles that are in flight or read while an earlier one is in flight.
-const AHEAD: usize = 128;
+const PREFETCH: usize = 128;
 
 /// The sequences of an area, each once, in a deterministic order.
 ///
@@ -45,7 +45,7 @@ pub struct TileSource {
     pub(super) min_zoom: u8,
     pub(super) max_zoom: u8,
     pub(super) is_thorough: bool,
-    pub(super) ahead: usize,
+    pub(super) prefetch: usize,
 }
 
 impl TileSource {
@@ -72,7 +72,7 @@ impl TileSource {
             min_zoom: 1,
             max_zoom: MAX_ZOOM,
             is_thorough: false,
-            ahead: AHEAD,
+            prefetch: PREFETCH,
         }
     }
 
@@ -106,7 +106,7 @@ impl TileSource {
 
     /// Limits the number of tiles in flight, if few sequences are needed.
     pub fn max_in_flight(mut self, tiles: usize) -> Self {
-        self.ahead = tiles.clamp(1, AHEAD);
+        self.prefetch = tiles.clamp(1, PREFETCH);
         self
     }
 

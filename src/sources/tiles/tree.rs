@@ -19,7 +19,7 @@ pub(super) enum Node {
     /// In neither of them; waits for its request.
     Missing(TileId),
     /// The request is in flight.
-    Asked(TileId),
+    InFlight(TileId),
     /// Read or failed; waits for the tiles before it.
     Read(Result<(TileId, Shown)>),
 }
@@ -84,6 +84,6 @@ impl Tree {
 
     /// The first tile without a request.
     pub(super) fn first_open(&self) -> Option<(&Place, &Node)> {
-        self.0.iter().find(|(_, node)| !matches!(node, Node::Asked(_) | Node::Read(_)))
+        self.0.iter().find(|(_, node)| !matches!(node, Node::InFlight(_) | Node::Read(_)))
     }
 }

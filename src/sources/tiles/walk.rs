@@ -27,11 +27,11 @@ const IN_FLIGHT_AT_FIRST: usize = 4;
 /// A result that the walk waits for.
 enum Got {
     /// A tile from the response store or the tile cache, if it is there.
-    Kept(Place, Result<Option<Look>>),
+    Cached(Place, Result<Option<Look>>),
     /// The rate limit allows a request.
     Turn(Result<()>),
     /// A tile from the network.
-    Sent(Place, Result<Look>),
+    Requested(Place, Result<Look>),
 }
 
 /// A turn under the rate limit.
@@ -67,7 +67,7 @@ pub(super) struct Walk {
     unusable: Option<Error>,
     seen: HashSet<SequenceId>,
     /// Sequences that do not match according to a tile, with the name of the filter. Another tile may differ.
-    left_out: HashMap<SequenceId, &'static str>,
+    filtered: HashMap<SequenceId, &'static str>,
     health: Arc<Health>,
 }
 
@@ -94,7 +94,7 @@ impl Walk {
             giving: false,
             unusable: None,
             seen: HashSet::new(),
-            left_out: HashMap::new(),
+            filtered: HashMap::new(),
             health: Arc::default(),
         }
     }
@@ -106,7 +106,7 @@ impl Walk {
         loop {
             while let Some(sequence) = self.ready.pop_front() {
                 if self.seen.insert(sequence.seq_id.clone()) {
-                    self.left_out.remove(&sequence.seq_id);
+                    self.filtered.remove(&sequence.seq_id);
                     return Some(Ok(sequence));
                 }
             }
@@ -124,7 +124,7 @@ impl Walk {
                         }
                         (self.giving, self.unusable) = (true, unusable(tile, &shown));
                         self.ready.extend(shown.sequences);
-                        self.leave_out(shown.left_out);
+                        self.record_filtered(shown.filtered);
                     }
                     Err(error) => return Some(Err(error)),
                 }
@@ -145,9 +145,9 @@ impl Walk {
         self.source.client.emit(event);
     }
 
-    fn leave_out(&mut self, left_out: Vec<(SequenceId, &'static str)>) {
-        let new = left_out.into_iter().filter(|(id, _)| !self.seen.contains(id));
-        self.left_out.extend(new);
+    fn record_filtered(&mut self, filtered: Vec<(SequenceId, &'static str)>) {
+        let new = filtered.into_iter().filter(|(id, _)| !self.seen.contains(id));
+        self.filtered.extend(new);
     }
 
     /// Replaces the scouts by the tiles of the first level: those with lines first, because the others may be sea.
@@ -180,8 +180,9 @@ impl Walk {
                 self.looking += 1;
                 self.tree.set(place.clone(), Node::Looking(tile));
                 let (source, is_scout) = (self.source.clone(), self.is_scouting);
-                self.waits
-                    .push(Box::pin(async move { Got::Kept(place, source.look_kept(tile, is_scout).await) }));
+                self.waits.push(Box::pin(async move {
+                    Got::Cached(place, source.read_cached(tile, is_scout).await)
+                }));
             } else {
                 break;
             }
@@ -191,7 +192,7 @@ impl Walk {
 
     /// The current maximum number of requests in flight.
     fn window(&self) -> usize {
-        let most = self.source.ahead.min(self.source.client.concurrency()).min(IN_FLIGHT);
+        let most = self.source.prefetch.min(self.source.client.concurrency()).min(IN_FLIGHT);
         self.most_in_flight.min(most).max(1)
     }
 
@@ -205,7 +206,7 @@ impl Walk {
                 _ => {}
             }
             begun += 1;
-            if begun >= self.source.ahead || missing >= self.window() {
+            if begun >= self.source.prefetch || missing >= self.window() {
                 break;
             }
         }
@@ -223,11 +224,11 @@ impl Walk {
                     self.turn = Turn::None;
                     self.in_flight += 1;
                     self.tell(&Event::InputStarted { step: Step::SEQUENCES });
-                    self.tree.set(place.clone(), Node::Asked(tile));
+                    self.tree.set(place.clone(), Node::InFlight(tile));
                     let (source, health) = (self.source.clone(), Arc::clone(&self.health));
                     let is_scout = self.is_scouting;
                     self.waits.push(Box::pin(async move {
-                        Got::Sent(place, source.look_sent(health, tile, is_scout).await)
+                        Got::Requested(place, source.read_requested(health, tile, is_scout).await)
                     }));
                 }
                 Node::Missing(_) if self.turn == Turn::None => {
@@ -249,7 +250,7 @@ impl Walk {
                 self.turn = Turn::Granted;
                 turn
             }
-            Got::Kept(place, kept) => {
+            Got::Cached(place, kept) => {
                 self.looking -= 1;
                 let Some(Node::Looking(tile)) = self.tree.get(&place) else { return Ok(()) };
                 let tile = *tile;
@@ -260,10 +261,10 @@ impl Walk {
                 self.tell(&Event::InputStarted { step: Step::SEQUENCES });
                 self.put(&place, tile, look)
             }
-            Got::Sent(place, look) => {
+            Got::Requested(place, look) => {
                 self.in_flight -= 1;
                 self.most_in_flight = (self.most_in_flight + 1).min(IN_FLIGHT);
-                let Some(Node::Asked(tile)) = self.tree.get(&place) else { return Ok(()) };
+                let Some(Node::InFlight(tile)) = self.tree.get(&place) else { return Ok(()) };
                 let tile = *tile;
                 self.put(&place, tile, look)
             }
@@ -294,7 +295,7 @@ impl Walk {
                 self.tree.replace(place, None, following.iter().copied());
             }
             Ok(Look::Lines(lines)) => {
-                self.leave_out(lines.left_out);
+                self.record_filtered(lines.filtered);
                 following = lines.near;
                 if following.is_empty() && lines.certain.is_empty() {
                     self.prune(place, tile);
@@ -303,7 +304,7 @@ impl Walk {
                     self.tree.replace(place, Some((tile, shown)), following.iter().copied());
                 }
             }
-            Ok(Look::RuledOut) => self.prune(place, tile),
+            Ok(Look::Pruned) => self.prune(place, tile),
             Ok(Look::Sequences(shown)) => {
                 self.tell(&Event::TileImages { tile, images: shown.images });
                 self.tree.set(place.clone(), Node::Read(Ok((tile, shown))));
@@ -330,7 +331,7 @@ impl Walk {
 /// The end of the walk reports the sequences that did not match in any tile.
 impl Drop for Walk {
     fn drop(&mut self) {
-        for by in self.left_out.values() {
+        for by in self.filtered.values() {
             self.tell(&Event::Filtered { step: Step::SEQUENCES, by });
         }
     }
