@@ -136,7 +136,19 @@ fn write_command(geometry: &mut Vec<u8>, command: u64, pen: &mut (i32, i32), poi
     }
 }
 
-fn varint(bytes: &mut Vec<u8>, mut number: u64) {
+/// Returns the drawing commands of closed rings.
+pub(super) fn ring_commands<'a>(rings: impl Iterator<Item = &'a Vec<(i32, i32)>>) -> Vec<u8> {
+    let mut geometry = Vec::new();
+    let mut pen = (0, 0);
+    for ring in rings {
+        write_command(&mut geometry, 1, &mut pen, &ring[..1]);
+        write_command(&mut geometry, 2, &mut pen, &ring[1..]);
+        varint(&mut geometry, 1 << 3 | 7);
+    }
+    geometry
+}
+
+pub(super) fn varint(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -144,12 +156,12 @@ fn varint(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn number(bytes: &mut Vec<u8>, field: u64, value: u64) {
+pub(super) fn number(bytes: &mut Vec<u8>, field: u64, value: u64) {
     varint(bytes, field << 3);
     varint(bytes, value);
 }
 
-fn block(bytes: &mut Vec<u8>, field: u64, content: &[u8]) {
+pub(super) fn block(bytes: &mut Vec<u8>, field: u64, content: &[u8]) {
     varint(bytes, field << 3 | 2);
     varint(bytes, content.len() as u64);
     bytes.extend_from_slice(content);
