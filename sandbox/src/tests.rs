@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 use super::{Fault, Host, MockData, MockSequence, Rule, Sandbox};
 
+mod derived;
+
 /// A received response: status line and headers in lower case, and the received part of the body.
 struct Received {
     head: String,
@@ -298,68 +300,4 @@ async fn batches_can_omit_an_id_or_fail_for_it() {
             "{target}"
         );
     }
-}
-
-#[tokio::test]
-async fn detections_are_nested_in_images_and_listed_at_edges() {
-    let sandbox = start().await;
-    let images: Vec<_> = sandbox.mock_data().sequences()[1]
-        .images()
-        .chain(sandbox.mock_data().sequences()[3].images())
-        .collect();
-    let with = images.iter().find(|image| image.detections().len() > 8).expect("one with objects");
-    let without = images.iter().find(|image| image.detections().is_empty()).expect("one without objects");
-    let fields =
-        "width,detections.id,detections.value,detections.geometry,detections.created_at,detections.image";
-    let batch =
-        get_graph(&sandbox, &format!("/?ids={},{}&fields={fields}", with.id(), without.id())).await.json();
-    assert!(batch[without.id()].get("detections").is_none() && batch[without.id()].get("width").is_some());
-    let nested = &batch[with.id()]["detections"];
-    let edge =
-        get_graph(&sandbox, &format!("/{}/detections?fields=id,value,geometry,created_at,image", with.id()))
-            .await;
-    assert_eq!(&edge.json(), nested);
-    let empty = get_graph(&sandbox, &format!("/{}/detections?fields=value", without.id())).await;
-    assert_eq!(empty.text(), r#"{"data":[]}"#);
-    let rows = nested["data"].as_array().expect("a list");
-    for (row, detection) in rows.iter().zip(with.detections()) {
-        assert_eq!(
-            (row["id"].as_str(), row["value"].as_str()),
-            (Some(&*detection.id()), Some(detection.value()))
-        );
-        assert_eq!(row["image"]["id"], with.id());
-        assert!(
-            row["created_at"].as_str().is_some_and(|at| at.starts_with("2021-05-") && at.ends_with("+0000"))
-        );
-        let alone =
-            get_graph(&sandbox, &format!("/{}?fields=value,geometry,created_at,image", detection.id())).await;
-        assert_eq!(&alone.json(), row);
-    }
-    let all: Vec<_> = images.iter().take(21).map(|image| image.id()).collect();
-    let too_many = get_graph(&sandbox, &format!("/?ids={}&fields=detections.geometry", all.join(","))).await;
-    assert_eq!((too_many.status(), too_many.json()["error"]["code"].as_i64()), (500, Some(1)));
-    let unknown = get_graph(&sandbox, &format!("/{}?fields=detections.score", with.id())).await;
-    assert_eq!(unknown.status(), 400);
-    let gone = sandbox.mock_data().sequences()[0].image(3).id();
-    let gone = get_graph(&sandbox, &format!("/{gone}/detections?fields=value")).await;
-    assert_eq!(gone.json()["error"]["error_subcode"], 33);
-}
-
-#[tokio::test]
-async fn lists_of_detections_have_pages_on_request() {
-    let sandbox = Sandbox::builder().detections_per_page(3).start().await.expect("ports are free");
-    let sequence = &sandbox.mock_data().sequences()[1];
-    let image = sequence.images().find(|image| image.detections().len() > 8).expect("one with objects");
-    let first =
-        get_graph(&sandbox, &format!("/{}?fields=detections.id,detections.value", image.id())).await.json();
-    let (mut page, mut found) = (first["detections"].clone(), Vec::new());
-    loop {
-        let rows = page["data"].as_array().expect("a list");
-        assert!(rows.len() <= 3 && rows.iter().all(|row| row.get("value").is_some()));
-        found.extend(rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()));
-        let Some(next) = page["paging"]["next"].as_str() else { break };
-        page =
-            get_graph(&sandbox, next.strip_prefix(sandbox.graph_url()).expect("the same host")).await.json();
-    }
-    assert_eq!(found, image.detections().iter().map(|detection| detection.id()).collect::<Vec<_>>());
 }

@@ -6,8 +6,8 @@ use streetflow::geo::{Bbox, LonLat, TileId};
 
 use super::detections::{self, Page};
 use super::fields::{self, Field, IMAGE_FIELDS};
-use super::json;
 use super::picture_urls::{PictureUrls, letters};
+use super::{json, map_features};
 use crate::mock_data::catalog::{ORGANIZATIONS, USERS};
 use crate::mock_data::hash::mix;
 use crate::mock_data::{MockData, MockImage, MockSequence};
@@ -107,7 +107,7 @@ impl Graph<'_> {
         }
     }
 
-    /// Returns a detection.
+    /// Returns a detection or a map feature.
     fn derived_entity(&self, id: &str, fields: &[Field]) -> StatusAndBody {
         let mut out = String::new();
         if let Some((image, detection)) = self.data.detection(id).filter(|(image, _)| !image.is_gone()) {
@@ -115,6 +115,11 @@ impl Graph<'_> {
                 return (400, nonexisting(&field.name, "Detection"));
             }
             detections::write_one(&mut out, &detection, Some(&image), fields);
+        } else if let Some(feature) = self.data.map_feature(id).filter(|feature| !feature.is_gone()) {
+            if let Some(field) = map_features::unknown_field(fields) {
+                return (400, nonexisting(&field.name, "MapFeature"));
+            }
+            map_features::write(&mut out, &feature, fields, self.picture_urls);
         } else {
             return (400, unsupported(id));
         }
@@ -134,22 +139,25 @@ impl Graph<'_> {
         if ids.len() > 1 && fields.iter().any(|field| field.name == "sfm_cluster") {
             return (500, error_body(2, None, "Service temporarily unavailable"));
         }
-        if let Some(error) = unknown_image_field(fields) {
+        // All ids of a batch have one type.
+        let is_image = |id: &String| self.data.detection(id).is_none() && self.data.map_feature(id).is_none();
+        if let Some(error) = unknown_image_field(fields).filter(|_| ids.iter().all(is_image)) {
             return error;
         }
         let mut out = "{".to_owned();
         let mut seen = HashSet::new();
         // In reverse, because the order of the real responses is undefined.
         for id in ids.iter().rev().filter(|id| seen.insert(*id) && !self.missing.contains(id)) {
-            match self.data.image(id).filter(|image| !image.is_gone()) {
-                Some(image) => {
+            let (status, entity) = self.entity(id, fields);
+            match status {
+                200 => {
                     out.push_str(if out.len() > 1 { "," } else { "" });
                     json::text(&mut out, id);
                     out.push(':');
-                    fields::write_image(&mut out, &image, fields, self.picture_urls);
+                    out.push_str(&entity);
                 }
-                None if self.gone_fails_batch => return (400, unsupported(id)),
-                None => {}
+                _ if entity.contains("\"error_subcode\":33") && !self.gone_fails_batch => {}
+                _ => return (status, entity),
             }
         }
         out.push('}');

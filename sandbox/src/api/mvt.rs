@@ -12,6 +12,7 @@ pub(super) enum Value {
     Double(u64),
     Float(u32),
     Bool(bool),
+    Integer(i64),
 }
 
 impl Value {
@@ -43,12 +44,18 @@ impl Layer {
         }
     }
 
-    /// Adds a point.
-    pub(super) fn point(&mut self, id: u64, tags: &Tags, at: (i32, i32)) {
+    /// Adds a point, or a feature without a place.
+    pub(super) fn point(&mut self, id: u64, tags: &Tags, at: impl Into<Option<(i32, i32)>>) {
         let mut geometry = Vec::new();
-        let mut pen = (0, 0);
-        write_command(&mut geometry, 1, &mut pen, &[at]);
+        if let Some(at) = at.into() {
+            write_command(&mut geometry, 1, &mut (0, 0), &[at]);
+        }
         self.feature(id, tags, 1, &geometry);
+    }
+
+    /// Adds a polygon without properties.
+    pub(super) fn polygon(&mut self, id: u64, rings: &[Vec<(i32, i32)>]) {
+        self.feature(id, &Tags::new(), 3, &ring_commands(rings.iter()));
     }
 
     /// Adds a line with one or more parts.
@@ -72,7 +79,9 @@ impl Layer {
         number(&mut feature, 1, id);
         block(&mut feature, 2, &numbers);
         number(&mut feature, 3, kind);
-        block(&mut feature, 4, geometry);
+        if !geometry.is_empty() {
+            block(&mut feature, 4, geometry);
+        }
         block(&mut self.features, 2, &feature);
     }
 
@@ -100,6 +109,7 @@ impl Layer {
                 bytes.extend(bits.to_le_bytes());
             }
             Value::Bool(yes) => number(&mut bytes, 7, u64::from(*yes)),
+            Value::Integer(integer) => number(&mut bytes, 4, integer.cast_unsigned()),
         }
         block(&mut self.values, 4, &bytes);
         let next = self.value_indices.len() as u32;

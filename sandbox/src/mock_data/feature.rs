@@ -105,7 +105,6 @@ impl<'s> MockFeature<'s> {
     }
 
     /// Returns the direction that it faces in degrees, if known.
-    #[expect(dead_code, reason = "the entity follows")]
     pub(crate) fn direction(&self) -> Option<f64> {
         let known = self.random(9) < if self.is_sign() { 0.8 } else { 0.1 };
         let heading = self.sequence.image(self.first).heading();
