@@ -31,6 +31,7 @@ pub(crate) use self::endpoints::empty_responses::MAX_EMPTY_RETRIES;
 pub(crate) use self::endpoints::id_list::IdList;
 pub(crate) use self::endpoints::image_ids::invalid_entries_error;
 pub(crate) use self::endpoints::metadata::BatchFound;
+pub use self::endpoints::tileset::Tileset;
 pub(crate) use self::endpoints::user::{UserPage, unknown_user};
 pub use self::handle::Client;
 pub use self::token::Token;

@@ -10,5 +10,6 @@ mod missing;
 pub(crate) mod next_page;
 mod pictures;
 pub(crate) mod tiles;
+pub(crate) mod tileset;
 pub(crate) mod url;
 pub(crate) mod user;
