@@ -89,7 +89,8 @@ pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{
-    Detection, DetectionKind, FieldList, Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId,
+    Detection, DetectionKind, FeatureId, FeatureKind, FieldList, Fields, Image, ImageId, MapFeature,
+    Metadata, OwnerId, Sequence, SequenceId,
 };
 pub use crate::observe::{Event, Observer, Step, Tally};
 pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
@@ -101,6 +102,6 @@ pub use crate::sinks::{
 #[cfg(feature = "parquet")]
 pub use crate::sources::ParquetSource;
 pub use crate::sources::{
-    CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
+    CsvSource, FeatureSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
 };
 pub use crate::stages::{FetchMetadata, ListImages, Stage};

@@ -2,6 +2,7 @@
 
 mod count;
 mod csv;
+mod features;
 #[cfg(any(fuzzing, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,6 +22,7 @@ use futures::stream::{BoxStream, Stream, StreamExt};
 
 pub use self::count::{count_rows, has_rows};
 pub use self::csv::CsvSource;
+pub use self::features::{FeatureSource, FeatureTiles};
 pub use self::geojson::GeoJsonSource;
 pub use self::id_check::IdCheck;
 pub use self::mvt::{TileLayer, tile_layers};
