@@ -13,6 +13,7 @@ mod faults {
 mod flow {
     mod composition;
     mod crawl;
+    mod map_features;
     mod sinks;
     mod sources;
     mod stages;

@@ -28,6 +28,7 @@ pub use self::cache::known_metadata::{KnownMetadata, KnownMetadataWriter, Mark};
 pub use self::cache::response_store::{ResponseStore, STORE_FILES};
 pub use self::cache::tile_cache::{DEFAULT_TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::endpoints::empty_responses::MAX_EMPTY_RETRIES;
+pub(crate) use self::endpoints::features::FoundFeatures;
 pub(crate) use self::endpoints::id_list::IdList;
 pub(crate) use self::endpoints::image_ids::invalid_entries_error;
 pub(crate) use self::endpoints::metadata::BatchFound;

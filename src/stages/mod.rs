@@ -1,6 +1,7 @@
 //! Stages: what happens to records between source and sink.
 
 mod empty_lists;
+mod features;
 mod filter;
 mod images;
 mod in_order;
@@ -8,6 +9,7 @@ mod metadata;
 
 use std::task::Poll;
 
+pub use self::features::FetchFeatures;
 pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;

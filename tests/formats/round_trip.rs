@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use streetflow::record::Polygons;
 use streetflow::{
-    Detection, Format, GeometryChoice, Image, ImageId, Kind, Metadata, OwnerId, Record, Sequence, SequenceId,
-    Value,
+    Detection, FeatureId, FeatureKind, Format, GeometryChoice, Image, ImageId, Kind, MapFeature, Metadata,
+    OwnerId, Record, Sequence, SequenceId, Value,
 };
 
 use crate::support::tables::{all, all_of, bits, read, write};
@@ -122,6 +122,11 @@ proptest::proptest! {
     }
 
     #[test]
+    fn map_features_round_trip_bit_for_bit_in_every_format(rows in table(MapFeature::COLUMNS.len())) {
+        check_round_trip::<MapFeature>(rows, GeometryChoice::Original);
+    }
+
+    #[test]
     fn sequences_round_trip_in_every_format(rows in table(Sequence::COLUMNS.len())) {
         check_round_trip::<Sequence>(rows, GeometryChoice::Original);
     }
@@ -201,6 +206,27 @@ fn the_golden_files_are_unchanged() {
     };
     let shape = Polygons::from(vec![vec![ring(0.0, 0.5), ring(0.125, 0.25)], vec![ring(0.75, 1.0)]]);
     check_golden("img_detections_dataset", &[whole.with_polygons(Some(shape)), bare]);
+    let unplaced = MapFeature {
+        feature_id: FeatureId::new("26774514888887982").unwrap(),
+        value: Some("object--support--utility-pole".to_owned()),
+        kind: Some(FeatureKind::Object),
+        n_images: Some(0),
+        image_ids: Some(Vec::new()),
+        ..MapFeature::default()
+    };
+    let sign = MapFeature {
+        feature_id: FeatureId::new("728019821979741").unwrap(),
+        value: Some("regulatory--stop--g1".to_owned()),
+        kind: Some(FeatureKind::Sign),
+        geometry: Some(streetflow::LonLat { lon: -83.417_193_328_459, lat: 42.5 }),
+        first_seen_at: Some(1_621_542_074_123),
+        last_seen_at: Some(1_702_208_626_000),
+        object_type: Some("trafficsign".to_owned()),
+        aligned_direction: Some(184.433_654_785_16),
+        n_images: Some(2),
+        image_ids: Some(vec!["26774514888887982".to_owned(), "1".to_owned()]),
+    };
+    check_golden("map_features", &[sign, unplaced]);
     check_golden("img_meta_dataset", &[plain, odd_metadata(), metadata_record("1")]);
 }
 

@@ -2,6 +2,7 @@
 
 mod cached;
 pub(crate) mod empty_responses;
+pub(crate) mod features;
 mod fetch;
 pub(crate) mod id_list;
 pub(crate) mod image_ids;

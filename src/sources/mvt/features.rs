@@ -152,3 +152,130 @@ fn feature_id(id: Value<'_>) -> Result<FeatureId, String> {
     };
     FeatureId::check(&text).map_err(|why| format!("`{}`: {why}", printable(&redact(&text), MAX_SHOWN_LEN)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geo::Bbox;
+
+    const TILE: TileId = TileId { z: 14, x: 9710, y: 6475 };
+
+    fn varint(mut number: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number >= 128 {
+            bytes.push((number & 127) as u8 | 128);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+
+    fn block(field: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[field << 3 | 2][..], &varint(bytes.len() as u64), bytes].concat()
+    }
+
+    /// A point whose `id` has the value with this index, and whose other tags are `value` and `first_seen_at`.
+    fn point(id: u8, at: Option<(i32, i32)>) -> Vec<u8> {
+        let zigzag = |step: i32| varint(u64::from(((step << 1) ^ (step >> 31)) as u32));
+        let geometry = at.map(|(x, y)| block(4, &[vec![9], zigzag(x), zigzag(y)].concat()));
+        let tags = block(2, &[0, id, 1, 0, 2, 1]);
+        block(2, &[tags, vec![3 << 3, 1], geometry.unwrap_or_default()].concat())
+    }
+
+    /// A layer with the values of `value`, `first_seen_at` and these ids, from index 2.
+    fn layer(name: &str, features: &[Vec<u8>], ids: &[Vec<u8>]) -> Vec<u8> {
+        let text = |text: &str| block(4, &block(1, text.as_bytes()));
+        let millis = block(4, &[vec![4 << 3], varint(1_600_000_000_123)].concat());
+        let keys = ["id", "value", "first_seen_at"].map(|key| block(3, key.as_bytes())).concat();
+        let ids: Vec<u8> = ids.iter().flat_map(|id| block(4, id)).collect();
+        let name = block(1, name.as_bytes());
+        block(3, &[name, features.concat(), keys, text("object--bench"), millis, ids].concat())
+    }
+
+    fn whole(number: u64) -> Vec<u8> {
+        [vec![4 << 3], varint(number)].concat()
+    }
+
+    fn everywhere() -> Area {
+        Area::from("-180,-85,180,85".parse::<Bbox>().expect("a box"))
+    }
+
+    fn read(bytes: &[u8]) -> Features {
+        features(bytes, TILE, &everywhere()).expect("a tile")
+    }
+
+    #[test]
+    fn layers_are_read_by_name_and_ids_beyond_doubles_are_exact() {
+        let ids = [whole(36_028_797_018_963_971), block(1, b"17")];
+        let water = layer("water", &[point(2, Some((0, 0)))], &ids);
+        let signs = layer("traffic_sign", &[point(2, Some((4095, 0))), point(3, Some((7, 7)))], &ids);
+        let points = layer("point", &[point(2, None)], &[whole(5)]);
+        let found = read(&[water, signs, points].concat()).features;
+        let seen: Vec<_> = found.iter().map(|found| (found.feature_id.as_str(), found.kind)).collect();
+        let (sign, object) = (Some(FeatureKind::Sign), Some(FeatureKind::Object));
+        assert_eq!(seen, [("5", object), ("17", sign), ("36028797018963971", sign)]);
+        assert_eq!(found[0].geometry, None);
+        assert_eq!(found[1].geometry, Some(TILE.lonlat(7.0, 7.0, 4096.0)));
+        assert_eq!(found[1].first_seen_at, Some(1_600_000_000_123));
+        assert!(found.iter().all(|found| found.value.as_deref() == Some("object--bench")));
+    }
+
+    #[test]
+    fn a_border_belongs_to_one_tile_and_an_id_counts_once() {
+        let ids: Vec<_> = (1..=5).map(whole).collect();
+        let outside = [(-1, 5), (4096, 5), (5, -1), (5, 4096)];
+        let mut all: Vec<_> = (2..6).zip(outside).map(|(id, at)| point(id, Some(at))).collect();
+        all.extend([point(6, None), point(6, Some((0, 0))), point(6, Some((9, 9)))]);
+        let found = read(&layer("point", &all, &ids)).features;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].geometry, Some(TILE.lonlat(0.0, 0.0, 4096.0)), "the first one with a place");
+    }
+
+    #[test]
+    fn features_outside_the_area_are_dropped_and_those_without_a_place_are_kept() {
+        let middle = TILE.lonlat(0.5, 0.5, 1.0);
+        let west =
+            Bbox::new(middle.lon - 1.0, middle.lat - 1.0, middle.lon, middle.lat + 1.0).expect("a box");
+        let all = [point(2, Some((10, 10))), point(3, Some((4000, 10))), point(4, None)];
+        let ids: Vec<_> = (1..=3).map(whole).collect();
+        let found = features(&layer("point", &all, &ids), TILE, &west.into()).expect("a tile").features;
+        let ids: Vec<_> = found.iter().map(|found| found.feature_id.as_str()).collect();
+        assert_eq!(ids, ["1", "3"]);
+    }
+
+    #[test]
+    fn an_unusable_id_costs_its_feature_only() {
+        let float = [&[3 << 3 | 1][..], &36_028_797_018_963_968_f64.to_le_bytes()].concat();
+        let exact = [&[3 << 3 | 1][..], &42_f64.to_le_bytes()].concat();
+        let ids = [float, exact, block(1, b"abc"), vec![7 << 3, 1]];
+        let mut all: Vec<_> = (2..6).map(|id| point(id, Some((1, 1)))).collect();
+        all.push(point(99, Some((1, 1))));
+        all.push(block(2, &[0xFF]));
+        let found = read(&layer("point", &all, &ids));
+        assert_eq!(found.features.len(), 1);
+        assert_eq!(found.features[0].feature_id.as_str(), "42");
+        assert_eq!(found.unusable.len(), 5, "{:?}", found.unusable);
+        assert!(found.unusable[0].contains("float"));
+    }
+
+    #[test]
+    fn empty_and_hostile_tiles_are_no_panic() {
+        assert_eq!(read(&[]), Features::default());
+        assert_eq!(read(&layer("point", &[], &[])), Features::default());
+        let zero_extent = block(3, &[block(1, b"point"), vec![5 << 3, 0]].concat());
+        assert!(features(&zero_extent, TILE, &everywhere()).is_err());
+        let full = layer("traffic_sign", &[point(2, Some((3, 3)))], &[whole(1)]);
+        for end in 0..full.len() {
+            features(&full[..end], TILE, &everywhere()).ok();
+        }
+        for index in 0..full.len() {
+            for byte in [0, 0x7F, 0xFF] {
+                let mut damaged = full.clone();
+                damaged[index] = byte;
+                features(&damaged, TILE, &everywhere()).ok();
+            }
+        }
+        let many: Vec<_> = (0..1_200).map(|_| point(9, None)).collect();
+        assert!(features(&layer("point", &many, &[]), TILE, &everywhere()).is_err());
+    }
+}
