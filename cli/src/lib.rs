@@ -36,8 +36,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, download, estimate, images, init, man, metadata, sandbox,
-    sequences,
+    Cli, Command, completions, convert, crawl, download, estimate, features, images, init, man, metadata,
+    sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -77,6 +77,7 @@ fn dispatch(parsed: &Parsed<Cli>) -> Exit {
         Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
         Command::Crawl(args) => block_on(display, crawl::run(args, display)),
         Command::Sequences(args) => block_on(display, sequences::run(args, display)),
+        Command::Features(args) => block_on(display, features::run(args, display)),
         Command::Images(args) => block_on(display, images::run(args, display)),
         Command::Metadata(args) => block_on(display, metadata::run(args, display)),
         Command::Download(args) => block_on(display, download::run(args, display)),

@@ -1,6 +1,7 @@
 //! Stages: what happens to records between source and sink.
 
 mod empty_lists;
+mod feature_images;
 mod features;
 mod filter;
 mod images;
@@ -9,6 +10,7 @@ mod metadata;
 
 use std::task::Poll;
 
+pub use self::feature_images::ListFeatureImages;
 pub use self::features::FetchFeatures;
 pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;

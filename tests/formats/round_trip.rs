@@ -57,7 +57,11 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
         let value = match (column.name, column.kind) {
             ("img_id", _) => Value::Text(id.to_string().into()),
             ("detection_id", _) => Value::Text(integer.unsigned_abs().to_string().into()),
-            ("kind", _) if given => Value::Text(if boolean { "sign" } else { "segment" }.into()),
+            ("feature_id", _) => Value::Text(id.to_string().into()),
+            ("kind", _) if given => {
+                let other = if T::NAME == MapFeature::NAME { "object" } else { "segment" };
+                Value::Text(if boolean { "sign" } else { other }.into())
+            }
             ("seq_id", _) => Value::Text(sequence.clone().into()),
             _ if !given => continue,
             (name, Kind::Text) if name.ends_with("_id") => Value::Text(id.to_string().into()),

@@ -8,6 +8,7 @@
 
 mod area;
 mod display;
+mod features;
 mod fetch;
 mod files;
 mod filters;
@@ -18,6 +19,7 @@ mod values;
 
 pub(crate) use self::area::{AreaArgs, FoundPlace, missing_area};
 pub(crate) use self::display::{DisplayArgs, ProgressArg};
+pub(crate) use self::features::{FeatureArgs, FeatureFilter};
 pub(crate) use self::fetch::FetchArgs;
 pub(crate) use self::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
 pub(crate) use self::filters::FilterArgs;

@@ -10,6 +10,7 @@ pub(crate) mod convert;
 pub(crate) mod crawl;
 pub(crate) mod download;
 pub(crate) mod estimate;
+pub(crate) mod features;
 pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     /// Download pictures; reads img_meta_dataset, writes downloaded_images/
     #[command(after_help = download::EXAMPLES)]
     Download(download::DownloadArgs),
+    /// Find objects and signs on the map; writes map_features
+    #[command(after_help = features::EXAMPLES)]
+    Features(Box<features::FeaturesArgs>),
     /// Convert a table to another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::ConvertArgs),

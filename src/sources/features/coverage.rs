@@ -132,13 +132,15 @@ mod tests {
 
     #[test]
     fn the_margin_is_a_hundred_metres_at_every_latitude() {
-        for (y, low, high) in [(405, 12.0, 14.0), (512, 10.0, 11.0), (200, 20.0, 30.0)] {
-            let margin = margin(TileId { z: 10, x: 600, y });
-            assert!((low..high).contains(&margin), "{margin}");
+        for (z, y, low, high) in
+            [(10, 405, 12.0, 14.0), (10, 512, 10.0, 11.0), (10, 200, 35.0, 37.0), (13, 3_240, 98.0, 106.0)]
+        {
+            let margin = margin(TileId { z, x: 600, y });
+            assert!((low..high).contains(&margin), "{z} {y}: {margin}");
         }
-        assert_eq!(
-            margin(TileId { z: 10, x: 600, y: 512 }).max(8.0),
-            margin(TileId { z: 10, x: 600, y: 512 })
+        assert!(
+            (margin(TileId { z: 6, x: 30, y: 32 }) - MIN_MARGIN).abs() < 1e-9,
+            "never less than the rounding"
         );
     }
 }
