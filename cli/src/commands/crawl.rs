@@ -1,5 +1,6 @@
 //! `crawl`: all steps in one flow.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,8 +13,8 @@ use crate::args::{
 };
 use crate::exit_code::Exit;
 use crate::job::{
-    self, CountEstimate, IdList, ImageSelection, Job, JobInput, PicturePlan, RunContext, SequenceSource,
-    TableOutputs, Update, prefetch, table_path,
+    self, CountEstimate, FeatureTable, IdList, ImageSelection, Job, JobInput, PicturePlan, RunContext,
+    SequenceSource, TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
 use streetflow::{
@@ -52,6 +53,11 @@ pub(crate) struct CrawlArgs {
     /// Start from these images, given in the same ways
     #[arg(long, value_name = "FILE|ID,…", help_heading = "Area", group = ONE_RUN, hide_short_help = true, conflicts_with_all = ["location", "org_id", "user", "clip", "exhaustive", "thorough", "lines_only"])]
     images: Option<String>,
+    /// Start from the images that saw the map features of this table
+    ///
+    /// The table that `features` writes. Without its column image_ids, the images are fetched.
+    #[arg(long, value_name = "FILE", help_heading = "Area", group = ONE_RUN, hide_short_help = true, conflicts_with_all = ["location", "org_id", "user", "sequences", "images", "clip", "exhaustive", "thorough", "lines_only", "estimate"])]
+    features: Option<String>,
     /// Estimate the crawl instead of running it
     ///
     /// Reads only the tiles of the area, which the crawl then finds in the cache. Counts sequences, images and
@@ -167,7 +173,7 @@ impl<'a> CrawlPlan<'a> {
         let first = match self.source {
             CrawlSource::Area { .. } => 0,
             CrawlSource::Ids(IdList::Sequences(_)) => 1,
-            CrawlSource::Ids(IdList::Images(_)) => 2,
+            CrawlSource::Ids(IdList::Images(_) | IdList::Features(_)) => 2,
         };
         &Step::ALL[first..Step::ALL.len() - usize::from(self.pictures.is_none())]
     }
@@ -187,6 +193,9 @@ impl<'a> CrawlSource<'a> {
         }
         if let Some(text) = &args.images {
             return Ok(Self::Ids(IdList::Images(text)));
+        }
+        if let Some(text) = &args.features {
+            return Ok(Self::Ids(IdList::Features(text)));
         }
         let sequences = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
         let prefetch = sequences.reads_tiles() && !args.no_download && args.filters.limit.is_none();
@@ -252,6 +261,12 @@ async fn flow(run: &RunContext, mut plan: CrawlPlan<'_>) -> Result<Report> {
             let flow = Flow::from(source).then(job::map_records(job::to_image));
             plan.selection.apply_before_metadata(flow, run)
         }
+        CrawlSource::Ids(IdList::Features(text)) => {
+            plan.request_fields = plan.request_fields.with("sequence")?;
+            let (features, has_images) = FeatureTable::open(Path::new(text), None, run).await?.into_flow();
+            let flow = job::images_of_features(run, features, has_images);
+            plan.selection.apply_before_metadata(flow, run)
+        }
     };
     let fetch = FetchMetadata::new(&run.client).fields(&plan.request_fields).batch_size(plan.batch_size);
     let (images, fetch) = match &run.update {
@@ -260,7 +275,9 @@ async fn flow(run: &RunContext, mut plan: CrawlPlan<'_>) -> Result<Report> {
     };
     let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
     let flow = match plan.source {
-        CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(job::fill_sequence)),
+        CrawlSource::Ids(IdList::Images(_) | IdList::Features(_)) => {
+            flow.then(job::map_records(job::fill_sequence))
+        }
         _ => flow,
     };
     let flow = plan.selection.apply_after_metadata(flow, run).observe(Step::METADATA, run.observer());

@@ -13,11 +13,13 @@ use streetflow::{
 /// Maximum length of the first line of a table or a list, in bytes.
 const MAX_LINE_LEN: u64 = 1 << 20;
 
-/// The value of `--sequences` or `--images`: a file, ids separated by commas, or `-`.
+/// The value of `--sequences` or `--images`: a file, ids separated by commas, or `-`; or the table of `--features`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum IdList<'a> {
     Sequences(&'a str),
     Images(&'a str),
+    /// A table of map features, for the images that saw them.
+    Features(&'a str),
 }
 
 impl IdList<'_> {
@@ -26,6 +28,7 @@ impl IdList<'_> {
         match self {
             Self::Sequences(text) => format!("--sequences {text}"),
             Self::Images(text) => format!("--images {text}"),
+            Self::Features(text) => format!("--features {text}"),
         }
     }
 }
