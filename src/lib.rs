@@ -42,12 +42,15 @@
 //!
 //! # Features
 //!
+//! - `arrow`: record batches of Apache Arrow, in both directions. Part of `parquet`.
 //! - `parquet` (default): Parquet and GeoParquet. It takes two thirds of the time of a release build.
 //!
 //! The command `streetflow` is the package `streetflow-cli`.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "arrow")]
+pub mod arrow;
 pub mod atomic_file;
 pub mod calendar;
 pub mod client;
@@ -88,7 +91,7 @@ pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
-pub use crate::observe::{Event, Observer, Step, Tally};
+pub use crate::observe::{Counts, Event, Observer, Step, Tally};
 pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;

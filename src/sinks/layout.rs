@@ -19,8 +19,8 @@ use crate::record::GeometryChoice;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
-    pub(super) fields: Fields,
-    pub(super) geometry: GeometryChoice,
+    pub(crate) fields: Fields,
+    pub(crate) geometry: GeometryChoice,
     pub(super) record_separators: bool,
     pub(super) compression: Compression,
     pub(super) native_geometry: bool,

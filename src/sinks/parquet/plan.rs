@@ -10,7 +10,8 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use ::parquet::schema::types::{ColumnPath, SchemaDescriptor, Type};
 use arrow_schema::Schema;
 
-use super::geo::{self, GEOMETRY};
+use super::geo;
+use crate::record::arrow::geo::GEOMETRY;
 use crate::record::{Kind, Record};
 use crate::sinks::{Compression, Layout};
 
