@@ -52,6 +52,7 @@ impl<T: Record> Batches<T> {
         Arc::clone(&self.schema)
     }
 
+    #[cfg(feature = "parquet")]
     pub(crate) fn has_geometry(&self) -> bool {
         self.geometry.is_some()
     }
@@ -104,7 +105,7 @@ fn size(value: &Value<'_>) -> usize {
     }
 }
 
-/// The field of the geometry in a file, where the metadata of the file describe it.
+/// The field of the geometry in a file. Metadata of the file describe it.
 pub(crate) fn geometry_in_file() -> Field {
     Field::new(GEOMETRY, DataType::Binary, true)
 }

@@ -5,5 +5,7 @@ mod cells;
 pub(crate) mod geo;
 mod rows;
 
-pub(crate) use self::build::{Batches, geometry_in_file, geometry_in_stream};
+#[cfg(feature = "parquet")]
+pub(crate) use self::build::geometry_in_file;
+pub(crate) use self::build::{Batches, geometry_in_stream};
 pub(crate) use self::rows::{Columns, Refusal};

@@ -8,7 +8,7 @@ use crate::record::{Column, GeometryReader, Kind, RAW_SUFFIX, Record, Value};
 
 /// The columns of a table that fill columns of a record, and its geometry.
 pub(crate) struct Columns<T: 'static> {
-    columns: Vec<(String, &'static Column<T>)>,
+    named: Vec<(String, &'static Column<T>)>,
     /// The geometry column and its reader.
     position: Option<(String, GeometryReader<T>)>,
     /// Whether the table also has coordinates in columns.
@@ -35,17 +35,17 @@ impl<T: Record> Columns<T> {
             let is_raw = |column: &Column<T>| column.kind == Kind::Time && Some(column.name) == time;
             T::COLUMNS.iter().find(|column| column.name == name || is_raw(column))
         };
-        let columns = header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
+        let named = header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
         let position = geometry.and_then(|name| Some((name, GeometryReader::new()?)));
         let has_coordinates = position.as_ref().is_some_and(|(_, reader): &(_, GeometryReader<T>)| {
             header.iter().any(|name| reader.is_coordinate(name))
         });
-        Self { columns, position, has_coordinates }
+        Self { named, position, has_coordinates }
     }
 
     /// Leaves out all columns but these and the required ones. The geometry belongs to `lon` and `lat`.
     pub(crate) fn only(&mut self, names: &[&str]) {
-        self.columns.retain(|(_, column)| column.required || names.contains(&column.name));
+        self.named.retain(|(_, column)| column.required || names.contains(&column.name));
         if !self
             .position
             .as_ref()
@@ -57,14 +57,14 @@ impl<T: Record> Columns<T> {
 
     /// Whether a column of the table fills something.
     pub(crate) fn reads(&self, name: &str) -> bool {
-        self.columns.iter().any(|(read, _)| read == name)
+        self.named.iter().any(|(read, _)| read == name)
             || self.position.as_ref().is_some_and(|(read, _)| read == name)
     }
 
     /// Prepares a batch for reading its rows.
     pub(crate) fn batch<'a>(&'a self, batch: &'a RecordBatch) -> BatchReader<'a, T> {
         let array = |name: &str| batch.column_by_name(name).map(|array| Cells::new(array));
-        let cells = self.columns.iter().filter_map(|(name, column)| Some((array(name)?, *column))).collect();
+        let cells = self.named.iter().filter_map(|(name, column)| Some((array(name)?, *column))).collect();
         let points = self.position.as_ref().and_then(|(name, reader)| Some((array(name)?, reader)));
         BatchReader { cells, points, has_coordinates: self.has_coordinates }
     }

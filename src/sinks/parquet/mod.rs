@@ -131,7 +131,9 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
             let point = self.batches.push(record);
             if let Some((boxes, extent)) = &mut self.geometry {
                 boxes.push(point);
-                point.into_iter().for_each(|point| extent.add(point));
+                if let Some(point) = point {
+                    extent.add(point);
+                }
             }
         }
         let batch = self.take_batch().map_err(io::Error::other)?;
