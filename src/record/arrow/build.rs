@@ -9,7 +9,7 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::geo::GEOMETRY;
+use super::polygons::{PolygonsBuilder, element, polygons_type};
 use crate::geo::{LonLat, wkb};
 use crate::record::{
     Column, GeometryChoice, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value,
@@ -30,9 +30,13 @@ pub(crate) struct Batches<T: 'static> {
 }
 
 impl<T: Record> Batches<T> {
-    /// Builds the columns named, or all fixed ones. `geometry` is the field of the geometry column.
-    pub(crate) fn new(names: &[&str], choice: GeometryChoice, geometry: Field) -> Self {
+    /// Builds the columns with these names, and the keys. `geometry` makes the field of the geometry column.
+    pub(crate) fn new(names: &[&str], choice: GeometryChoice, geometry: fn(&str) -> Field) -> Self {
         let (columns, geometry_column) = columns_with_geometry::<T>(names, choice);
+        let is_longitude =
+            |name: &&str| T::COLUMNS.iter().any(|c| c.name == *name && c.kind == Kind::Longitude);
+        let geometry_column =
+            geometry_column.filter(|_| !T::GEOMETRY_IS_OPTIONAL || names.iter().any(is_longitude));
         let mut fields = Vec::new();
         for column in &columns {
             fields.push(Field::new(column.name, data_type(column.kind), true));
@@ -41,7 +45,7 @@ impl<T: Record> Batches<T> {
             }
         }
         if geometry_column.is_some() {
-            fields.push(geometry);
+            fields.push(geometry(T::GEOMETRY_COLUMN));
         }
         let columns = columns.into_iter().map(|column| (column, Builder::new(column.kind))).collect();
         let geometry = geometry_column.map(|column| (column, BinaryBuilder::new()));
@@ -101,22 +105,26 @@ fn size(value: &Value<'_>) -> usize {
         Value::Text(text) => text.len(),
         Value::Floats(numbers) => numbers.len() * size_of::<f64>(),
         Value::Texts(texts) => texts.iter().map(|text| text.len() + size_of::<i32>()).sum(),
+        Value::Polygons(polygons) => {
+            let (rings, polygon_ends) = polygons.ends();
+            size_of_val(polygons.vertices()) + size_of_val(rings) + size_of_val(polygon_ends)
+        }
         _ => 0,
     }
 }
 
 /// The field of the geometry in a file. Metadata of the file describe it.
-pub(crate) fn geometry_in_file() -> Field {
-    Field::new(GEOMETRY, DataType::Binary, true)
+pub(crate) fn geometry_in_file(name: &str) -> Field {
+    Field::new(name, DataType::Binary, true)
 }
 
 /// The field of the geometry in a stream: with the extension type of GeoArrow, which readers recognise.
-pub(crate) fn geometry_in_stream() -> Field {
+pub(crate) fn geometry_in_stream(name: &str) -> Field {
     let metadata = [
         ("ARROW:extension:name", "geoarrow.wkb"),
         ("ARROW:extension:metadata", r#"{"crs":"OGC:CRS84","crs_type":"authority_code"}"#),
     ];
-    geometry_in_file().with_metadata(metadata.map(|(key, text)| (key.to_owned(), text.to_owned())).into())
+    geometry_in_file(name).with_metadata(metadata.map(|(key, text)| (key.to_owned(), text.to_owned())).into())
 }
 
 fn data_type(kind: Kind) -> DataType {
@@ -129,12 +137,8 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         Kind::Floats => list(DataType::Float64),
         Kind::Texts => list(DataType::Utf8),
+        Kind::Polygons => polygons_type(),
     }
-}
-
-/// The field of list elements, with the name that the Parquet specification requires; Arrow's name is `item`.
-fn element(of: DataType) -> Field {
-    Field::new("element", of, true)
 }
 
 /// The array builder of a column.
@@ -147,6 +151,7 @@ enum Builder {
     Time(TimestampMillisecondBuilder, Int64Builder),
     Floats(ListBuilder<Float64Builder>),
     Texts(ListBuilder<StringBuilder>),
+    Polygons(PolygonsBuilder),
 }
 
 impl Builder {
@@ -166,6 +171,7 @@ impl Builder {
             Kind::Texts => {
                 Self::Texts(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8)))
             }
+            Kind::Polygons => Self::Polygons(PolygonsBuilder::new()),
         }
     }
 
@@ -196,6 +202,8 @@ impl Builder {
                 builder.append(true);
             }
             (Self::Texts(builder), _) => builder.append(false),
+            (Self::Polygons(builder), Value::Polygons(polygons)) => builder.append(Some(polygons)),
+            (Self::Polygons(builder), _) => builder.append(None),
         }
     }
 
@@ -208,6 +216,7 @@ impl Builder {
             Self::Bool(builder) => Arc::new(builder.finish()),
             Self::Floats(builder) => Arc::new(builder.finish()),
             Self::Texts(builder) => Arc::new(builder.finish()),
+            Self::Polygons(builder) => builder.finish(),
             Self::Time(timestamps, raw) => {
                 arrays.push(Arc::new(timestamps.finish()));
                 Arc::new(raw.finish())

@@ -3,6 +3,7 @@
 mod build;
 mod cells;
 pub(crate) mod geo;
+mod polygons;
 mod rows;
 
 #[cfg(feature = "parquet")]

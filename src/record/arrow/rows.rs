@@ -36,6 +36,8 @@ impl<T: Record> Columns<T> {
             T::COLUMNS.iter().find(|column| column.name == name || is_raw(column))
         };
         let named = header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
+        // A column of the record is not the geometry of the table, whatever its name.
+        let geometry = geometry.filter(|name| !T::COLUMNS.iter().any(|column| column.name == *name));
         let position = geometry.and_then(|name| Some((name, GeometryReader::new()?)));
         let has_coordinates = position.as_ref().is_some_and(|(_, reader): &(_, GeometryReader<T>)| {
             header.iter().any(|name| reader.is_coordinate(name))

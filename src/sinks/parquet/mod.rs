@@ -29,6 +29,7 @@ table_sink! {
     /// | angles, metres and degrees | double |
     /// | sizes | 32-bit integer |
     /// | lists | list |
+    /// | polygons | list of polygons, each a list of rings, each a list of vertices, each a list of two doubles |
     /// | missing values | null |
     ///
     /// The column `geometry` has WKB points in degrees, longitude first (OGC:CRS84). The column `bbox`, four 32-bit
@@ -93,13 +94,13 @@ pub struct ParquetEncoder<T: 'static, W: Write + Send> {
 impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
     /// Creates an encoder with a schema of the record's columns.
     pub fn new(out: W, layout: &Layout) -> io::Result<Self> {
-        let batches = Batches::<T>::new(&layout.fields.columns(), layout.geometry, geometry_in_file());
+        let batches = Batches::<T>::new(&layout.columns::<T>(), layout.geometry, geometry_in_file);
         let mut fields = batches.schema().fields().to_vec();
         if batches.has_geometry() {
             fields.push(Arc::new(Boxes::field()));
         }
         let schema = Arc::new(Schema::new(fields));
-        let parquet_schema = plan::parquet_schema(&schema, layout.native_geometry).map_err(plain)?;
+        let parquet_schema = plan::parquet_schema::<T>(&schema, layout.native_geometry).map_err(plain)?;
         let notes = plan::notes(batches.has_geometry(), layout);
         let properties = plan::properties::<T>(&parquet_schema, layout, &notes).map_err(plain)?;
         let options = ArrowWriterOptions::new()
@@ -141,7 +142,8 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        let geo = self.geometry.as_ref().map(|(_, extent)| (geo::KEY.to_owned(), extent.metadata()));
+        let geo = |(_, extent): &(Boxes, Extent)| (geo::KEY.to_owned(), extent.metadata(T::GEOMETRY_COLUMN));
+        let geo = self.geometry.as_ref().map(geo);
         // Readers of the embedded schema do not see the metadata of the footer.
         let notes = self.notes.iter().cloned().chain(geo.clone()).collect();
         let schema = self.schema.as_ref().clone().with_metadata(notes);
