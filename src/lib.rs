@@ -61,6 +61,7 @@ pub mod model;
 mod names;
 pub mod observe;
 pub mod places;
+mod protobuf;
 pub mod record;
 pub mod sinks;
 pub mod sources;
