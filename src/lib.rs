@@ -104,4 +104,4 @@ pub use crate::sources::ParquetSource;
 pub use crate::sources::{
     CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
 };
-pub use crate::stages::{FetchMetadata, ListImages, Stage};
+pub use crate::stages::{FetchDetections, FetchMetadata, ListImages, Stage};
