@@ -64,6 +64,7 @@ pub mod model;
 mod names;
 pub mod observe;
 pub mod places;
+mod protobuf;
 pub mod record;
 pub mod sinks;
 pub mod sources;
@@ -106,4 +107,4 @@ pub use crate::sources::ParquetSource;
 pub use crate::sources::{
     CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
 };
-pub use crate::stages::{FetchMetadata, ListImages, Stage};
+pub use crate::stages::{FetchDetections, FetchMetadata, ListImages, Stage};

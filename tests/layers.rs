@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 /// The modules of the library, lowest layer first. Modules of the same layer can import each other.
 const LAYERS: [&str; 10] = [
-    "sync names text calendar timestamp dates error format",
+    "sync names text calendar timestamp dates error format protobuf",
     "geo",
     "model record",
     "observe",

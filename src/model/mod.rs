@@ -5,12 +5,14 @@ mod detection;
 mod fields;
 mod ids;
 mod licence;
+mod shape;
 
 pub use self::detection::{Detection, DetectionKind};
 pub use self::fields::{DERIVED_FROM, FieldList, Fields};
 pub use self::ids::FLOAT_ID;
 pub use self::ids::{ImageId, OwnerId, SequenceId};
 pub use self::licence::{attribution, page_url, shown_line, shown_name};
+pub use self::shape::ShapeDecoder;
 use crate::geo::LonLat;
 
 /// Why a value is invalid.

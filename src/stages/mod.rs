@@ -1,5 +1,7 @@
 //! Stages: what happens to records between source and sink.
 
+mod batches;
+mod detections;
 mod empty_lists;
 mod filter;
 mod images;
@@ -8,6 +10,7 @@ mod metadata;
 
 use std::task::Poll;
 
+pub use self::detections::{FetchDetections, matches};
 pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
