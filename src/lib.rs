@@ -60,7 +60,11 @@ pub mod geo;
 pub mod model;
 mod names;
 pub mod observe;
+#[cfg(feature = "overlay")]
+pub mod overlay;
+pub mod pictures;
 pub mod places;
+pub mod raster;
 pub mod record;
 pub mod sinks;
 pub mod sources;
