@@ -69,6 +69,7 @@ pub mod record;
 pub mod sinks;
 pub mod sources;
 pub mod stages;
+pub mod storage;
 mod sync;
 pub mod text;
 mod timestamp;

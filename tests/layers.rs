@@ -10,6 +10,7 @@ const LAYERS: [&str; 10] = [
     "model record",
     "observe raster",
     "atomic_file file_system",
+    "storage",
     "client places",
     "sources",
     "stages sinks",

@@ -13,6 +13,7 @@ mod layout;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod quality;
+mod shards;
 mod table;
 mod warnings;
 
@@ -35,6 +36,7 @@ pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
+pub use self::shards::{Position, Shard, ShardWriter};
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;
