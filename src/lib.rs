@@ -73,6 +73,7 @@ pub mod storage;
 mod sync;
 pub mod text;
 mod timestamp;
+pub mod training;
 
 // Only in the documentation. The tests run its programs and those of README.md with the other examples.
 #[cfg(doc)]

@@ -15,7 +15,7 @@ const LAYERS: [&str; 10] = [
     "sources",
     "stages sinks",
     "pictures",
-    "flow overlay",
+    "flow overlay training",
 ];
 
 /// The code of each module by its path in the crate, without comments and tests.

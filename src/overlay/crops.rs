@@ -100,7 +100,9 @@ impl Work for CropWork {
     fn execute(&self, jpeg: &[u8], plan: Plan, report: &mut Report) -> Result<()> {
         let pixels = decode(jpeg)?;
         for (detection, target) in plan.detections.iter().zip(&plan.targets) {
-            let Some(part) = rectangle(detection, &pixels, self.crops.margin, self.crops.min_size) else { continue };
+            let Some(part) = rectangle(detection, &pixels, self.crops.margin, self.crops.min_size) else {
+                continue;
+            };
             write_file(target, &encode(&cut(&pixels, part))?)?;
             report.written += 1;
         }
@@ -130,7 +132,8 @@ fn rectangle(detection: &Detection, pixels: &Pixels, margin: f64, min_size: u32)
         let end = ((to + extra).ceil() as u32).clamp(start + 1, size);
         Some((start, end))
     };
-    let ((left, right), (top, bottom)) = (side(left, right, pixels.width)?, side(top, bottom, pixels.height)?);
+    let ((left, right), (top, bottom)) =
+        (side(left, right, pixels.width)?, side(top, bottom, pixels.height)?);
     Some([left, top, right, bottom])
 }
 
@@ -155,7 +158,10 @@ mod tests {
         assert_eq!(of(&detection(1.0, 1.0, 1.0, 1.0), 0.0), Some([999, 499, 1000, 500]));
         assert_eq!(of(&detection(-3.0, 0.5, 7.0, 0.5), 0.0), Some([0, 250, 1000, 251]));
         assert_eq!(rectangle(&detection(0.1, 0.2, 0.3, 0.24), &pixels, 1.0, 21), None);
-        assert_eq!(rectangle(&detection(0.1, 0.2, 0.3, 0.25), &pixels, 0.0, 21).map(|part| part[3]), Some(125));
+        assert_eq!(
+            rectangle(&detection(0.1, 0.2, 0.3, 0.25), &pixels, 0.0, 21).map(|part| part[3]),
+            Some(125)
+        );
     }
 
     #[test]

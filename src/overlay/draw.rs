@@ -89,10 +89,26 @@ mod tests {
         ]);
         draw(&mut pixels, &[Shape { shape: &polygons, colour: BLUE, is_on_top: false }], 0.0);
         for (x, y, expected) in [
-            (9, 25, "white"), (10, 25, "blue"), (19, 25, "blue"), (20, 25, "white"), (39, 25, "white"),
-            (40, 25, "blue"), (49, 25, "blue"), (50, 25, "white"), (12, 4, "white"), (12, 5, "blue"),
-            (12, 44, "blue"), (12, 45, "white"), (30, 14, "blue"), (30, 15, "white"), (30, 34, "white"),
-            (30, 35, "blue"), (79, 0, "white"), (80, 0, "blue"), (99, 0, "blue"), (99, 49, "blue"),
+            (9, 25, "white"),
+            (10, 25, "blue"),
+            (19, 25, "blue"),
+            (20, 25, "white"),
+            (39, 25, "white"),
+            (40, 25, "blue"),
+            (49, 25, "blue"),
+            (50, 25, "white"),
+            (12, 4, "white"),
+            (12, 5, "blue"),
+            (12, 44, "blue"),
+            (12, 45, "white"),
+            (30, 14, "blue"),
+            (30, 15, "white"),
+            (30, 34, "white"),
+            (30, 35, "blue"),
+            (79, 0, "white"),
+            (80, 0, "blue"),
+            (99, 0, "blue"),
+            (99, 49, "blue"),
         ] {
             assert_eq!(colour(&pixels, x, y), expected, "{x}, {y}");
         }
@@ -100,7 +116,10 @@ mod tests {
 
     #[test]
     fn small_shapes_are_above_large_ones_and_signs_above_all() {
-        let (large, small) = (Polygons::from(vec![vec![square(0.0, 0.0, 1.0, 1.0)]]), Polygons::from(vec![vec![square(0.1, 0.1, 0.2, 0.2)]]));
+        let (large, small) = (
+            Polygons::from(vec![vec![square(0.0, 0.0, 1.0, 1.0)]]),
+            Polygons::from(vec![vec![square(0.1, 0.1, 0.2, 0.2)]]),
+        );
         let shape = |shape, colour, is_on_top| Shape { shape, colour, is_on_top };
         let mut pixels = white(100, 100);
         draw(&mut pixels, &[shape(&small, BLUE, false), shape(&large, RED, false)], 0.0);
@@ -125,7 +144,10 @@ mod tests {
     fn odd_shapes_do_not_panic() {
         let mut pixels = white(10, 10);
         let rings: [Vec<[f64; 2]>; 5] = [
-            vec![], vec![[0.5, 0.5]], vec![[0.1, 0.1], [0.9, 0.9]], vec![[f64::NAN, f64::INFINITY]; 4],
+            vec![],
+            vec![[0.5, 0.5]],
+            vec![[0.1, 0.1], [0.9, 0.9]],
+            vec![[f64::NAN, f64::INFINITY]; 4],
             vec![[-1e300, 0.0], [1e300, 0.0], [0.0, 1e300]],
         ];
         for ring in rings {

@@ -165,7 +165,12 @@ impl Work for OverlayWork {
         self.overlay.selects.as_ref().is_none_or(|selects| selects(detection))
     }
 
-    fn plan(&self, picture: &PictureFile, detections: Vec<Detection>, report: &mut Report) -> Result<Option<Plan>> {
+    fn plan(
+        &self,
+        picture: &PictureFile,
+        detections: Vec<Detection>,
+        report: &mut Report,
+    ) -> Result<Option<Plan>> {
         let target = self.folder.join(&picture.below).join(&picture.name);
         report.without_shape += detections.iter().filter(|one| one.polygons.is_none()).count() as u64;
         if is_file(&target).map_err(|error| output_error("write the picture", &target, error))? {

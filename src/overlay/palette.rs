@@ -48,7 +48,8 @@ impl Colour {
         let hash = (hash ^ (hash >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // Twenty-four hues in four shades can still be distinguished by eye.
         let hue = (hash >> 59) as f32 % 24.0 * 15.0;
-        let (saturation, value) = [(1.0, 1.0), (0.6, 1.0), (1.0, 0.7), (0.7, 0.85)][(hash >> 40) as usize & 3];
+        let (saturation, value) =
+            [(1.0, 1.0), (0.6, 1.0), (1.0, 0.7), (0.7, 0.85)][(hash >> 40) as usize & 3];
         let [red, green, blue] = from_hsv(hue, saturation, value);
         Self { red, green, blue, alpha: ALPHA }
     }
@@ -103,11 +104,23 @@ mod tests {
     #[test]
     fn common_classes_have_different_colours() {
         let classes = [
-            "nature--sky", "nature--vegetation", "nature--terrain", "nature--water", "construction--flat--road",
-            "construction--flat--sidewalk", "construction--structure--building", "object--vehicle--car",
-            "object--vehicle--truck", "object--vehicle--bus", "human--person--individual",
-            "object--support--utility-pole", "object--support--pole", "object--street-light",
-            "object--traffic-sign--front", "object--traffic-sign--back", "marking--discrete--crosswalk-zebra",
+            "nature--sky",
+            "nature--vegetation",
+            "nature--terrain",
+            "nature--water",
+            "construction--flat--road",
+            "construction--flat--sidewalk",
+            "construction--structure--building",
+            "object--vehicle--car",
+            "object--vehicle--truck",
+            "object--vehicle--bus",
+            "human--person--individual",
+            "object--support--utility-pole",
+            "object--support--pole",
+            "object--street-light",
+            "object--traffic-sign--front",
+            "object--traffic-sign--back",
+            "marking--discrete--crosswalk-zebra",
         ];
         let colours: HashSet<_> = classes.iter().map(|class| Colour::for_class(class).to_string()).collect();
         assert!(colours.len() + 1 >= classes.len(), "{colours:?}");

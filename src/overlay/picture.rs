@@ -142,11 +142,13 @@ pub(super) mod tests {
     /// The name of the colour of a pixel.
     pub(in crate::overlay) fn colour(pixels: &Pixels, x: u32, y: u32) -> &'static str {
         let at = (y as usize * pixels.width as usize + x as usize) * 4;
-        match pixels.data[at..at + 3] {
-            [200.., 200.., 200..] => "white",
-            [200.., ..60, ..60] => "red",
-            [..60, 200.., ..60] => "green",
-            [..60, ..60, 200..] => "blue",
+        let is_high = |offset: usize| pixels.data[at + offset] >= 200;
+        let is_low = |offset: usize| pixels.data[at + offset] < 60;
+        match [0, 1, 2].map(|offset| (is_high(offset), is_low(offset))) {
+            [(true, _), (true, _), (true, _)] => "white",
+            [(true, _), (_, true), (_, true)] => "red",
+            [(_, true), (true, _), (_, true)] => "green",
+            [(_, true), (_, true), (true, _)] => "blue",
             _ => "other",
         }
     }

@@ -60,7 +60,12 @@ pub(super) trait Work: Send + Sync + 'static {
     fn selects(&self, detection: &Detection) -> bool;
 
     /// The target files that do not exist yet. Counts the others.
-    fn plan(&self, picture: &PictureFile, detections: Vec<Detection>, report: &mut Report) -> Result<Option<Plan>>;
+    fn plan(
+        &self,
+        picture: &PictureFile,
+        detections: Vec<Detection>,
+        report: &mut Report,
+    ) -> Result<Option<Plan>>;
 
     /// Decodes the picture and writes the files.
     fn execute(&self, jpeg: &[u8], plan: Plan, report: &mut Report) -> Result<()>;
@@ -73,7 +78,11 @@ pub(super) struct Plan {
 }
 
 /// Does the work for each picture of a table.
-pub(super) async fn run(work: Arc<impl Work>, table: &DetectionTable, pictures: &PictureFolder) -> Result<Report> {
+pub(super) async fn run(
+    work: Arc<impl Work>,
+    table: &DetectionTable,
+    pictures: &PictureFolder,
+) -> Result<Report> {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut images = table.images(table.index().await?)?;
     let permits = MAX_PIXELS / PIXELS_PER_PERMIT + 1;
@@ -150,7 +159,8 @@ fn fail(report: &mut Report, error: Error, path: &Path) -> Result<()> {
     if error.is_fatal() {
         return Err(error);
     }
-    let error = if error.subject().is_some() { error } else { error.with_subject(path.display().to_string()) };
+    let error =
+        if error.subject().is_some() { error } else { error.with_subject(path.display().to_string()) };
     report.failures.add(error);
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ImageId;
@@ -25,12 +26,12 @@ use crate::sinks::{Quality, picture_folders, picture_name};
 /// assert!(picture.path.ends_with("741/728019821979741_1024.jpg"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PictureFolder {
     root: PathBuf,
     folders: Vec<PathBuf>,
     /// The number of the folder and the quality of each image's picture.
-    pictures: HashMap<ImageId, (u32, Quality)>,
+    pictures: Arc<HashMap<ImageId, (u32, Quality)>>,
 }
 
 /// A picture in a [`PictureFolder`].
@@ -54,10 +55,13 @@ impl PictureFolder {
         let failed = |path: &Path, error: io::Error| {
             let is_missing = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             let kind = if is_missing { ErrorKind::Usage } else { ErrorKind::Io };
-            Error::new(kind, "read the folder of pictures").with_subject(path.display().to_string()).with_source(error)
+            Error::new(kind, "read the folder of pictures")
+                .with_subject(path.display().to_string())
+                .with_source(error)
         };
         fs::read_dir(root).map_err(|error| {
-            failed(root, error).with_hint("download the pictures with `streetflow download`, or name their folder")
+            failed(root, error)
+                .with_hint("download the pictures with `streetflow download`, or name their folder")
         })?;
         let mut found = picture_folders(root);
         if let Some((path, error)) = found.unreadable.into_iter().next() {
@@ -84,7 +88,7 @@ impl PictureFolder {
                 }
             }
         }
-        Ok(Self { root: root.to_owned(), folders: found.folders, pictures })
+        Ok(Self { root: root.to_owned(), folders: found.folders, pictures: Arc::new(pictures) })
     }
 
     /// The picture of an image.
@@ -115,8 +119,15 @@ mod tests {
     fn the_largest_picture_of_each_image_is_found_in_all_layouts() {
         let root = tempfile::tempdir().expect("a folder");
         for name in [
-            "1_256.jpg", "741/1_1024.jpg", "2023/12/10/2_2048.jpg", "abc/2_original.jpg", "abc/2_256.jpg",
-            "abc/3_256.jpg", "3_256.jpg", "x/../4_300.jpg", "holiday.jpg",
+            "1_256.jpg",
+            "741/1_1024.jpg",
+            "2023/12/10/2_2048.jpg",
+            "abc/2_original.jpg",
+            "abc/2_256.jpg",
+            "abc/3_256.jpg",
+            "3_256.jpg",
+            "x/../4_300.jpg",
+            "holiday.jpg",
         ] {
             let path = root.path().join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("made");

@@ -53,7 +53,8 @@ impl JpegHeader {
                 _ => {}
             }
             let length = usize::from(u16::from_be_bytes(bytes(&mut from)?));
-            let length = length.checked_sub(2).ok_or_else(|| invalid("a segment of the JPEG is too short"))?;
+            let length =
+                length.checked_sub(2).ok_or_else(|| invalid("a segment of the JPEG is too short"))?;
             let mut segment = vec![0; length];
             from.read_exact(&mut segment)?;
             match (code, segment.as_slice()) {
@@ -96,7 +97,10 @@ impl JpegHeader {
 }
 
 fn is_about_content(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound)
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+    )
 }
 
 fn invalid(why: &'static str) -> io::Error {
@@ -106,7 +110,9 @@ fn invalid(why: &'static str) -> io::Error {
 fn bytes<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     match from.read_exact(&mut bytes) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(invalid("the picture is truncated")),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(invalid("the picture is truncated"))
+        }
         read => read.map(|()| bytes),
     }
 }

@@ -89,15 +89,16 @@ impl DetectionTable {
             }
             index.detections += 1;
             let Some(value) = row.value else { continue };
-            match index.classes.get_mut(&value) {
-                Some(count) => *count += 1,
-                None if index.classes.len() >= MAX_CLASSES => {
-                    return Err(Error::new(ErrorKind::Usage, "read the classes of")
-                        .with_subject(self.path.display().to_string())
-                        .with_source(format!("it has more than {MAX_CLASSES} of them")));
-                }
-                None => drop(index.classes.insert(value, 1)),
+            if let Some(count) = index.classes.get_mut(&value) {
+                *count += 1;
+                continue;
             }
+            if index.classes.len() >= MAX_CLASSES {
+                return Err(Error::new(ErrorKind::Usage, "read the classes of")
+                    .with_subject(self.path.display().to_string())
+                    .with_source(format!("it has more than {MAX_CLASSES} of them")));
+            }
+            index.classes.insert(value, 1);
         }
     }
 

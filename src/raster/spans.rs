@@ -37,7 +37,11 @@ impl Edge {
 }
 
 /// The first of `limit` pixels with its centre at or after a position.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of the type")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the range of the type"
+)]
 fn first_centre(position: f64, limit: u32) -> u32 {
     (position - 0.5).ceil().clamp(0.0, f64::from(limit)) as u32
 }
@@ -135,8 +139,8 @@ mod tests {
     fn check(polygons: &[Polygon], width: u32, height: u32) -> std::result::Result<(), TestCaseError> {
         let found = spans(polygons, width, height);
         for pair in found.windows(2) {
-            let ordered = pair[0].row < pair[1].row
-                || (pair[0].row == pair[1].row && pair[0].end < pair[1].start);
+            let ordered =
+                pair[0].row < pair[1].row || (pair[0].row == pair[1].row && pair[0].end < pair[1].start);
             prop_assert!(ordered, "{pair:?}");
         }
         for row in 0..height {

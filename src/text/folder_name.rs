@@ -36,6 +36,9 @@ mod tests {
     #[test]
     fn a_name_is_short_and_no_device() {
         assert_eq!(folder_name(&"é/".repeat(500), "x"), "_".repeat(100));
-        assert_eq!(["con", "Lpt1", "COM10", "nul\0"].map(|text| folder_name(text, "x")), ["con_", "Lpt1_", "COM10", "nul_"]);
+        assert_eq!(
+            ["con", "Lpt1", "COM10", "nul\0"].map(|text| folder_name(text, "x")),
+            ["con_", "Lpt1_", "COM10", "nul_"]
+        );
     }
 }

@@ -55,16 +55,25 @@ impl ClassRules {
     /// Adds a rule. `name` merges all classes that match; `id` fixes the number of the class, from 1 to 65535.
     pub fn rule(mut self, pattern: &str, name: Option<&str>, id: Option<u32>) -> Result<Self> {
         let failed = |why: &str, hint: &'static str| {
-            Error::new(ErrorKind::Usage, "read the class").with_subject(pattern).with_source(why.to_owned()).with_hint(hint)
+            Error::new(ErrorKind::Usage, "read the class")
+                .with_subject(pattern)
+                .with_source(why.to_owned())
+                .with_hint(hint)
         };
         if pattern.is_empty() || name == Some("") {
-            return Err(failed("a pattern or a name is empty", "write PATTERN or NAME=PATTERN, such as `vehicle=object--vehicle--*`"));
+            return Err(failed(
+                "a pattern or a name is empty",
+                "write PATTERN or NAME=PATTERN, such as `vehicle=object--vehicle--*`",
+            ));
         }
         if id.is_some_and(|id| !(1..=MAX_ID).contains(&id)) {
             return Err(failed("its number is not from 1 to 65535", "0 stands for pixels without a class"));
         }
         if id.is_some() && name.is_none() && pattern.contains('*') {
-            return Err(failed("a pattern with a number needs a name", "several classes may match, and they need one name"));
+            return Err(failed(
+                "a pattern with a number needs a name",
+                "several classes may match, and they need one name",
+            ));
         }
         self.0.push(Rule { pattern: pattern.to_owned(), name: name.map(str::to_owned), id });
         Ok(self)
@@ -93,7 +102,8 @@ impl ClassRules {
     }
 
     fn from_csv(text: &str) -> std::result::Result<Self, String> {
-        let mut rows = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut rows =
+            csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
         let header = rows.headers().map_err(|error| error.to_string())?.clone();
         let column = |name: &str| header.iter().position(|column| column == name);
         let (value, class, id) = (column("value"), column("class"), column("id"));
@@ -101,11 +111,17 @@ impl ClassRules {
         for row in rows.records() {
             let row = row.map_err(|error| error.to_string())?;
             let line = row.position().map_or(0, csv::Position::line);
-            let cell = |column: Option<usize>| column.and_then(|at| row.get(at)).filter(|cell| !cell.is_empty());
+            let cell =
+                |column: Option<usize>| column.and_then(|at| row.get(at)).filter(|cell| !cell.is_empty());
             // A class without any value, as our own `classes.csv` has it, keeps its number.
             let Some(pattern) = cell(value).or(cell(class)) else { continue };
-            let id = cell(id).map(str::parse).transpose().map_err(|_| format!("line {line}: the id is no number"))?;
-            rules = rules.rule(pattern, cell(class), id).map_err(|error| format!("line {line}: {}", error.chain()))?;
+            let id = cell(id)
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| format!("line {line}: the id is no number"))?;
+            rules = rules
+                .rule(pattern, cell(class), id)
+                .map_err(|error| format!("line {line}: {}", error.chain()))?;
         }
         Ok(rules)
     }
@@ -133,7 +149,10 @@ impl ClassRules {
         let mut found: BTreeMap<(usize, String), (Option<u32>, Vec<(String, u64)>)> = BTreeMap::new();
         let mut first_rule: HashMap<&str, usize> = HashMap::new();
         for (index, rule) in rules.iter().enumerate() {
-            let name = rule.name.as_deref().or_else(|| (!rule.pattern.contains('*')).then_some(rule.pattern.as_str()));
+            let name = rule
+                .name
+                .as_deref()
+                .or_else(|| (!rule.pattern.contains('*')).then_some(rule.pattern.as_str()));
             let Some(name) = name else { continue };
             let first = *first_rule.entry(name).or_insert(index);
             let class = found.entry((first, name.to_owned())).or_default();
@@ -145,7 +164,9 @@ impl ClassRules {
             class.0 = class.0.or(rule.id);
         }
         for (value, &count) in counts {
-            let Some((index, rule)) = rules.iter().enumerate().find(|(_, rule)| matches(&rule.pattern, value)) else {
+            let Some((index, rule)) =
+                rules.iter().enumerate().find(|(_, rule)| matches(&rule.pattern, value))
+            else {
                 continue;
             };
             let name = rule.name.as_deref().unwrap_or(value);
@@ -177,7 +198,9 @@ fn number(found: BTreeMap<(usize, String), (Option<u32>, Vec<(String, u64)>)>) -
             next - 1
         });
         if id > MAX_ID {
-            return Err(Error::new(ErrorKind::Usage, "number the classes").with_source("there are more than 65535"));
+            return Err(
+                Error::new(ErrorKind::Usage, "number the classes").with_source("there are more than 65535")
+            );
         }
         classes.push(Class { id, name, values });
     }
@@ -216,7 +239,8 @@ mod tests {
     }
 
     fn shown(classes: &[Class]) -> Vec<String> {
-        let values = |class: &Class| class.values.iter().map(|(value, _)| value.clone()).collect::<Vec<_>>().join("+");
+        let values =
+            |class: &Class| class.values.iter().map(|(value, _)| value.clone()).collect::<Vec<_>>().join("+");
         classes.iter().map(|class| format!("{} {} {}", class.id, class.name, values(class))).collect()
     }
 
@@ -228,12 +252,19 @@ mod tests {
 
     #[test]
     fn rules_merge_and_order_classes_and_the_first_one_decides() {
-        let rules: ClassRules = "sky=nature--sky, car=*--car ,car=*--bus,nature--*,boat".parse().expect("rules");
+        let rules: ClassRules =
+            "sky=nature--sky, car=*--car ,car=*--bus,nature--*,boat".parse().expect("rules");
         let data = ["nature--sky", "nature--water", "nature--sand", "v--car", "v--bus", "v--car--x"];
         let classes = rules.resolve(&counts(&data)).expect("classes");
         assert_eq!(
             shown(&classes),
-            ["1 sky nature--sky", "2 car v--bus+v--car", "3 nature--sand nature--sand", "4 nature--water nature--water", "5 boat "]
+            [
+                "1 sky nature--sky",
+                "2 car v--bus+v--car",
+                "3 nature--sand nature--sand",
+                "4 nature--water nature--water",
+                "5 boat "
+            ]
         );
     }
 
@@ -245,9 +276,16 @@ mod tests {
             fs::write(&path, text).expect("written");
             ClassRules::read(&path)
         };
-        let rules = read("id,value,class,count\n2,nature--vegetation,,7\n5,object--vehicle--*,vehicle,\n,water,,\n").expect("rules");
-        let classes = rules.resolve(&counts(&["object--vehicle--car", "nature--vegetation", "water"])).expect("classes");
-        assert_eq!(shown(&classes), ["1 water water", "2 nature--vegetation nature--vegetation", "5 vehicle object--vehicle--car"]);
+        let rules =
+            read("id,value,class,count\n2,nature--vegetation,,7\n5,object--vehicle--*,vehicle,\n,water,,\n")
+                .expect("rules");
+        let classes = rules
+            .resolve(&counts(&["object--vehicle--car", "nature--vegetation", "water"]))
+            .expect("classes");
+        assert_eq!(
+            shown(&classes),
+            ["1 water water", "2 nature--vegetation nature--vegetation", "5 vehicle object--vehicle--car"]
+        );
         let lines = read("# vehicles\nvehicle=object--vehicle--*  # all\n\nnature--sky\n").expect("rules");
         assert_eq!(lines, "vehicle=object--vehicle--*,nature--sky".parse().expect("rules"));
         for (text, why) in [
@@ -267,9 +305,17 @@ mod tests {
     #[test]
     fn a_star_stands_for_any_text() {
         for (pattern, text, expected) in [
-            ("*", "", true), ("a*", "abc", true), ("*c", "abc", true), ("a*c", "ac", true), ("a*c", "abcd", false),
-            ("a", "ab", false), ("ab*ba", "aba", false), ("*b*", "abc", true), ("a**c", "abc", true),
-            ("object--vehicle--*", "object--vehicle--car", true), ("object--vehicle--*", "object--vehicle", false),
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "abcd", false),
+            ("a", "ab", false),
+            ("ab*ba", "aba", false),
+            ("*b*", "abc", true),
+            ("a**c", "abc", true),
+            ("object--vehicle--*", "object--vehicle--car", true),
+            ("object--vehicle--*", "object--vehicle", false),
             ("*é*", "caféx", true),
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");

@@ -1,7 +1,7 @@
 //! COCO: one JSON file for each split.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -65,16 +65,29 @@ impl Writer for Coco {
         counts.copied += u64::from(link_or_copy(&sample.picture.path, &target, self.must_copy)?);
         let image = self.next_image;
         self.next_image += 1;
-        split.write_image(image, sample).map_err(|error| output_error("write the file", &split.path, error))?;
+        split
+            .write_image(image, sample)
+            .map_err(|error| output_error("write the file", &split.path, error))?;
         split.line.clear();
         for annotation in &sample.annotations {
             split.line.extend_from_slice(if split.has_annotations { b",\n" } else { b"\n" });
             split.has_annotations = true;
             let category = self.ids[annotation.class];
-            push_annotation(&mut split.line, self.next_annotation, image, category, annotation, sample.size, self.task);
+            push_annotation(
+                &mut split.line,
+                self.next_annotation,
+                image,
+                category,
+                annotation,
+                sample.size,
+                self.task,
+            );
             self.next_annotation += 1;
         }
-        split.annotations.write_all(&split.line).map_err(|error| output_error("write the file", &split.path, error))
+        split
+            .annotations
+            .write_all(&split.line)
+            .map_err(|error| output_error("write the file", &split.path, error))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
@@ -97,11 +110,16 @@ impl SplitFile {
                 "contributor": ATTRIBUTION,
             });
             let licenses = json!([{ "id": 1, "name": LICENCE_NAME, "url": LICENCE_URL }]);
-            write!(annotations, "{{\"info\":{info},\n\"licenses\":{licenses},\n\"categories\":{},\n\"annotations\":[", Value::from(categories))?;
+            write!(
+                annotations,
+                "{{\"info\":{info},\n\"licenses\":{licenses},\n\"categories\":{},\n\"annotations\":[",
+                Value::from(categories)
+            )?;
             let images = tempfile::tempfile_in(path.parent().unwrap_or(&path))?;
             Ok((annotations, BufWriter::new(images)))
         };
-        let (annotations, images) = open().map_err(|error: io::Error| output_error("write the file", &path, error))?;
+        let (annotations, images) =
+            open().map_err(|error: io::Error| output_error("write the file", &path, error))?;
         let line = Vec::new();
         Ok(Self { path, pictures, annotations, images, line, has_images: false, has_annotations: false })
     }
@@ -112,7 +130,11 @@ impl SplitFile {
         line.extend_from_slice(if self.has_images { b",\n" } else { b"\n" });
         self.has_images = true;
         let (width, height) = sample.size;
-        write!(line, "{{\"id\":{id},\"file_name\":\"{}\",\"width\":{width},\"height\":{height},\"license\":1", sample.picture.name)?;
+        write!(
+            line,
+            "{{\"id\":{id},\"file_name\":\"{}\",\"width\":{width},\"height\":{height},\"license\":1",
+            sample.picture.name
+        )?;
         write!(line, ",\"mapillary_id\":\"{}\",\"coco_url\":\"{}\"", sample.image, page_url(&sample.image))?;
         if let Some(author) = &sample.author {
             line.extend_from_slice(b",\"author\":");
@@ -126,7 +148,7 @@ impl SplitFile {
         self.annotations.write_all(b"\n],\n\"images\":[")?;
         let mut images = self.images.into_inner().map_err(io::IntoInnerError::into_error)?;
         images.rewind()?;
-        io::copy(&mut images.by_ref(), &mut self.annotations)?;
+        io::copy(&mut images, &mut self.annotations)?;
         self.annotations.write_all(b"\n]}\n")?;
         self.annotations.flush()?;
         // The folder exists even if the split has no picture.
@@ -152,14 +174,23 @@ pub(super) fn push_annotation(
     task: Task,
 ) {
     // Writing to a vector cannot fail.
-    let _ok = write!(line, "{{\"id\":{id},\"image_id\":{image},\"category_id\":{category},\"iscrowd\":0,\"bbox\":");
+    let _ok =
+        write!(line, "{{\"id\":{id},\"image_id\":{image},\"category_id\":{category},\"iscrowd\":0,\"bbox\":");
     push_box(line, annotation);
     line.extend_from_slice(b",\"area\":");
-    let area = if task == Task::Detect { annotation.bounds.width * annotation.bounds.height } else { annotation.area };
+    let area = if task == Task::Detect {
+        annotation.bounds.width * annotation.bounds.height
+    } else {
+        annotation.area
+    };
     // An area that rounds to 0 is not 0.
     push_decimal(line, area.max(0.001), DECIMALS);
     line.extend_from_slice(b",\"segmentation\":");
-    if task == Task::Segment { push_segmentation(line, annotation, size) } else { line.extend_from_slice(b"[]") }
+    if task == Task::Segment {
+        push_segmentation(line, annotation, size)
+    } else {
+        line.extend_from_slice(b"[]")
+    }
     let kind = if annotation.is_sign { "sign" } else { "segment" };
     let _ok = write!(line, ",\"mapillary_id\":\"{}\",\"kind\":\"{kind}\"}}", annotation.detection);
 }

@@ -25,7 +25,9 @@ pub(super) struct Masks {
 
 impl Masks {
     pub(super) fn new(output: &Output, options: &Options, classes: &[Class]) -> Result<Self> {
-        let folder = |split: &&str| Ok((output.folder(&format!("images/{split}"))?, output.folder(&format!("masks/{split}"))?));
+        let folder = |split: &&str| {
+            Ok((output.folder(&format!("images/{split}"))?, output.folder(&format!("masks/{split}"))?))
+        };
         let folders = options.split.names().iter().map(folder).collect::<Result<_>>()?;
         Ok(Self { folders, painter: Painter::new(classes), must_copy: options.must_copy })
     }
@@ -64,14 +66,17 @@ impl Painter {
         let (width, height) = sample.size;
         let pixels = u64::from(width) * u64::from(height);
         let failed = |why: String| {
-            Error::new(ErrorKind::Malformed, "paint the mask of").with_subject(sample.image.as_str()).with_source(why)
+            Error::new(ErrorKind::Malformed, "paint the mask of")
+                .with_subject(sample.image.as_str())
+                .with_source(why)
         };
         if pixels > MAX_PIXELS {
             return Err(failed(format!("{width} × {height} pixels are more than the limit of {MAX_PIXELS}")));
         }
         self.labels.clear();
         self.labels.resize(usize::try_from(pixels).unwrap_or_default(), 0);
-        let mut segments: Vec<_> = sample.annotations.iter().filter(|annotation| !annotation.is_sign).collect();
+        let mut segments: Vec<_> =
+            sample.annotations.iter().filter(|annotation| !annotation.is_sign).collect();
         counts.unpainted_signs += (sample.annotations.len() - segments.len()) as u64;
         segments.sort_by(|one, other| other.area.total_cmp(&one.area));
         for annotation in segments {

@@ -39,7 +39,8 @@ pub(super) fn encode(labels: &[u16], width: u32, height: u32, is_wide: bool) -> 
 }
 
 fn chunk(png: &mut Vec<u8>, kind: &[u8; 4], content: &[u8]) -> io::Result<()> {
-    let len = u32::try_from(content.len()).map_err(|_| io::Error::other("the mask is too large for a PNG"))?;
+    let len =
+        u32::try_from(content.len()).map_err(|_| io::Error::other("the mask is too large for a PNG"))?;
     png.extend(len.to_be_bytes());
     let from = png.len();
     png.extend(kind);
@@ -84,7 +85,11 @@ pub(super) mod tests {
         for row in bytes.chunks_exact(width as usize * size + 1) {
             assert_eq!(row[0], 2);
             above = row[1..].iter().zip(&above).map(|(byte, above)| byte.wrapping_add(*above)).collect();
-            labels.extend(above.chunks_exact(size).map(|bytes| bytes.iter().fold(0, |all, &byte| all << 8 | u16::from(byte))));
+            labels.extend(
+                above
+                    .chunks_exact(size)
+                    .map(|bytes| bytes.iter().fold(0, |all, &byte| all << 8 | u16::from(byte))),
+            );
         }
         (labels, width, height, depth)
     }

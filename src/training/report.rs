@@ -78,7 +78,11 @@ impl Counts {
             ("annotations", self.annotations, "annotations"),
             ("background", self.background, "pictures without annotations (background)"),
             ("without_picture", self.without_picture, "images of the table without a picture in the folder"),
-            ("without_annotation", self.without_annotation, "pictures left out: no detection of the chosen classes"),
+            (
+                "without_annotation",
+                self.without_annotation,
+                "pictures left out: no detection of the chosen classes",
+            ),
             ("without_sequence", self.without_sequence, "images without a known sequence, in `train`"),
             ("turned", self.turned, "pictures with an EXIF orientation, which readers must apply"),
             ("copied", self.copied, "pictures copied, because they could not be linked"),
@@ -88,8 +92,16 @@ impl Counts {
             ("below_min_area", self.below_min_area, "detections left out: below the smallest area"),
             ("without_pixel", self.without_pixel, "detections left out: they cover no pixel"),
             ("lost_holes", self.lost_holes, "holes lost: the format has none"),
-            ("split_parts", self.split_parts, "detections of several parts, written as one annotation for each part"),
-            ("unpainted_signs", self.unpainted_signs, "traffic signs not painted, because they would cover segments"),
+            (
+                "split_parts",
+                self.split_parts,
+                "detections of several parts, written as one annotation for each part",
+            ),
+            (
+                "unpainted_signs",
+                self.unpainted_signs,
+                "traffic signs not painted, because they would cover segments",
+            ),
         ];
         all.into_iter().filter(|(_, count, _)| *count > 0).collect()
     }
@@ -100,8 +112,7 @@ pub(super) const LICENCE: &str = "CC-BY-SA-4.0";
 pub(super) const LICENCE_NAME: &str = "Creative Commons Attribution-ShareAlike 4.0 International";
 pub(super) const LICENCE_URL: &str = "https://creativecommons.org/licenses/by-sa/4.0/";
 pub(super) const ATTRIBUTION: &str = "© Mapillary and the authors of the pictures, CC BY-SA 4.0";
-pub(super) const NO_SCORE: &str =
-    "The labels are made by Mapillary's models, without a score, and are not verified. A pixel or a place without a label is unknown, not background.";
+pub(super) const NO_SCORE: &str = "The labels are made by Mapillary's models, without a score, and are not verified. A pixel or a place without a label is unknown, not background.";
 
 /// `dataset.json`: what is in the set and how it was made. It also marks the folder as ours.
 pub(super) fn json(options: &Options, report: &Report) -> Value {
@@ -143,11 +154,21 @@ pub(super) fn card(options: &Options, report: &Report) -> String {
         _ => "n>1M",
     };
     let how = match options.target {
-        Target::Coco => "Annotations are in `annotations/instances_<split>.json` (COCO), pictures in `images/<split>/`. A shape with holes is run-length encoded, any other one a list of polygons.",
-        Target::Yolo => "Labels are in `labels/<split>/`, pictures in `images/<split>/`; `data.yaml` names both. A part of a shape is a line of its own, and holes are filled.",
-        Target::Masks => "Masks are in `masks/<split>/`: one class number for each pixel, 0 for unlabeled. A pixel belongs to a class if its centre is inside by the even-odd rule; small shapes are painted over large ones.",
-        Target::WebDataset => "Each shard `<split>-<number>.tar` has the samples `<image id>.jpg`, `<image id>.json` and, for segmentation, `<image id>.mask.png`.",
-        Target::HuggingFace => "An image folder: pictures in `<split>/`, annotations in `<split>/metadata.parquet`. Boxes are x, y, width and height in pixels.",
+        Target::Coco => {
+            "Annotations are in `annotations/instances_<split>.json` (COCO), pictures in `images/<split>/`. A shape with holes is run-length encoded, any other one a list of polygons."
+        }
+        Target::Yolo => {
+            "Labels are in `labels/<split>/`, pictures in `images/<split>/`; `data.yaml` names both. A part of a shape is a line of its own, and holes are filled."
+        }
+        Target::Masks => {
+            "Masks are in `masks/<split>/`: one class number for each pixel, 0 for unlabeled. A pixel belongs to a class if its centre is inside by the even-odd rule; small shapes are painted over large ones."
+        }
+        Target::WebDataset => {
+            "Each shard `<split>-<number>.tar` has the samples `<image id>.jpg`, `<image id>.json` and, for segmentation, `<image id>.mask.png`."
+        }
+        Target::HuggingFace => {
+            "An image folder: pictures in `<split>/`, annotations in `<split>/metadata.parquet`. Boxes are x, y, width and height in pixels."
+        }
     };
     // Writing to a string cannot fail.
     let _ok = write!(

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::classes::Class;
 use super::report::Counts;
 use crate::model::{Detection, DetectionKind, ImageId};
-use crate::pictures::{JpegHeader, PictureFile};
+use crate::pictures::PictureFile;
 use crate::raster::{Bounds, Polygon, Rle, area, bounds, spans, to_pixels};
 
 /// What a model learns: boxes or outlines.
@@ -65,7 +65,8 @@ pub(super) struct Selection {
 impl Selection {
     pub(super) fn new(classes: Vec<Class>, task: Task, min_area: f64) -> Self {
         let values = classes.iter().enumerate();
-        let positions = values.flat_map(|(at, class)| class.values.iter().map(move |(value, _)| (value.clone(), at)));
+        let positions =
+            values.flat_map(|(at, class)| class.values.iter().map(move |(value, _)| (value.clone(), at)));
         let positions = positions.collect();
         Self { classes, positions, task, min_area }
     }
@@ -143,10 +144,4 @@ pub(super) enum LeftOut {
     NoShape,
     SmallArea,
     NoPixel,
-}
-
-/// The size of a picture as displayed. Counts pictures that readers without EXIF would show turned.
-pub(super) fn displayed_size(header: JpegHeader, counts: &mut Counts) -> (u32, u32) {
-    counts.turned += u64::from(header.is_turned());
-    header.display_size()
 }

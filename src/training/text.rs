@@ -1,7 +1,11 @@
 //! Numbers and texts in files.
 
 /// Adds a number from 0 with at most this many decimals, without zeros at its end.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions in a picture are small")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positions in a picture are small"
+)]
 pub(super) fn push_decimal(line: &mut Vec<u8>, value: f64, decimals: u32) {
     let scale = 10_u64.pow(decimals);
     let scaled = (value.max(0.0) * scale as f64).round() as u64;
@@ -53,8 +57,18 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         for (value, expected) in [
-            (0.0, "0"), (1.0, "1"), (1.5, "1.5"), (1.05, "1.05"), (1.001, "1.001"), (1.0004, "1"), (1.0006, "1.001"),
-            (0.9996, "1"), (100.0, "100"), (65_535.125, "65535.125"), (-1.0, "0"), (f64::NAN, "0"),
+            (0.0, "0"),
+            (1.0, "1"),
+            (1.5, "1.5"),
+            (1.05, "1.05"),
+            (1.001, "1.001"),
+            (1.0004, "1"),
+            (1.0006, "1.001"),
+            (0.9996, "1"),
+            (100.0, "100"),
+            (65_535.125, "65535.125"),
+            (-1.0, "0"),
+            (f64::NAN, "0"),
         ] {
             assert_eq!(text(value, 3), expected, "{value}");
         }

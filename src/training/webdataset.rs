@@ -98,7 +98,9 @@ fn read(sample: &Sample) -> Result<Vec<u8>> {
         fs::read(path)
     };
     read().map_err(|error| {
-        Error::new(ErrorKind::Malformed, "read the picture").with_subject(path.display().to_string()).with_source(error)
+        Error::new(ErrorKind::Malformed, "read the picture")
+            .with_subject(path.display().to_string())
+            .with_source(error)
     })
 }
 
@@ -123,7 +125,9 @@ fn description(sample: &Sample, classes: &[(u32, String)], task: Task) -> Vec<u8
     for (index, annotation) in sample.annotations.iter().enumerate() {
         let (id, name) = &classes[annotation.class];
         text.extend_from_slice(if index > 0 { b",{" } else { b"{" });
-        text.extend_from_slice(format!("\"detection_id\":\"{}\",\"class_id\":{id},\"class\":", annotation.detection).as_bytes());
+        text.extend_from_slice(
+            format!("\"detection_id\":\"{}\",\"class_id\":{id},\"class\":", annotation.detection).as_bytes(),
+        );
         push_json(&mut text, name);
         let kind = if annotation.is_sign { "sign" } else { "segment" };
         text.extend_from_slice(format!(",\"kind\":\"{kind}\",\"bbox\":").as_bytes());

@@ -23,7 +23,9 @@ pub(super) struct Yolo {
 impl Yolo {
     pub(super) fn new(output: &Output, options: &Options, classes: &[Class]) -> Result<Self> {
         let names = options.split.names();
-        let folder = |split: &&str| Ok((output.folder(&format!("images/{split}"))?, output.folder(&format!("labels/{split}"))?));
+        let folder = |split: &&str| {
+            Ok((output.folder(&format!("images/{split}"))?, output.folder(&format!("labels/{split}"))?))
+        };
         let folders = names.iter().map(folder).collect::<Result<_>>()?;
         output.write("data.yaml", &data_yaml(names, classes))?;
         Ok(Self { folders, task: options.task, must_copy: options.must_copy })
@@ -78,7 +80,9 @@ fn push_box(text: &mut Vec<u8>, annotation: &Annotation, (width, height): (u32, 
     let bounds = annotation.bounds;
     let centre = [bounds.x + bounds.width / 2.0, bounds.y + bounds.height / 2.0];
     text.extend_from_slice(annotation.class.to_string().as_bytes());
-    for (value, size) in centre.into_iter().chain([bounds.width, bounds.height]).zip([width, height, width, height]) {
+    for (value, size) in
+        centre.into_iter().chain([bounds.width, bounds.height]).zip([width, height, width, height])
+    {
         text.push(b' ');
         // A width that rounds to 0 would be no box.
         push_decimal(text, (value / f64::from(size)).max(0.000_001), DECIMALS);
