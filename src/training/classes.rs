@@ -133,6 +133,19 @@ impl ClassRules {
         }
     }
 
+    /// Whether a rule matches a class. Without rules, all match.
+    ///
+    /// ```
+    /// use streetflow::training::ClassRules;
+    ///
+    /// let rules: ClassRules = "object--vehicle--*".parse()?;
+    /// assert!(rules.selects("object--vehicle--car") && !rules.selects("nature--sky"));
+    /// # Ok::<(), streetflow::Error>(())
+    /// ```
+    pub fn selects(&self, value: &str) -> bool {
+        self.is_empty() || self.0.iter().any(|rule| matches(&rule.pattern, value))
+    }
+
     /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
