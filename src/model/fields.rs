@@ -85,11 +85,11 @@ impl<R: Record> FieldList<R> {
     pub fn from_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut fields = Vec::new();
         for name in names {
-            let column = R::COLUMNS.iter().find(|column| match column.name == name {
-                // The geometry of a file is the first point of the record.
-                false => name == R::GEOMETRY_COLUMN && column.kind == Kind::Longitude,
-                true => true,
-            });
+            // The geometry of a file is the first point of the record.
+            let is_geometry = name == R::GEOMETRY_COLUMN;
+            let column = R::COLUMNS
+                .iter()
+                .find(|column| column.name == name || (is_geometry && column.kind == Kind::Longitude));
             if let Some(field) = column.and_then(|column| column.field)
                 && !fields.contains(&field)
             {

@@ -101,6 +101,12 @@ impl Polygons {
         self.vertices.push(vertex);
     }
 
+    /// Adds vertices to the last ring.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn extend_ring(&mut self, vertices: &[[f64; 2]]) {
+        self.vertices.extend_from_slice(vertices);
+    }
+
     /// Ends the ring.
     #[expect(
         clippy::cast_possible_truncation,
@@ -171,15 +177,6 @@ impl From<Vec<Vec<Vec<[f64; 2]>>>> for Polygons {
             polygons.end_polygon();
         }
         polygons
-    }
-}
-
-impl fmt::Display for Polygons {
-    /// Writes the JSON text.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Vec::new();
-        super::text::append_polygons(&mut text, self).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! JSON's number writer is fast; only whole, very small and very large floats need another form.
 
+use std::fmt;
 use std::io::{self, Write as _};
 
 use super::{Polygons, Value};
@@ -67,6 +68,15 @@ fn append_float(out: &mut Vec<u8>, number: f64) -> io::Result<()> {
         write!(out, "{number}")?;
     }
     Ok(())
+}
+
+impl fmt::Display for Polygons {
+    /// Writes the JSON text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        append_polygons(&mut text, self).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
 }
 
 /// Whether two shortest forms may be equally near to a number: JSON's writer chooses the even one, `Display` the upper

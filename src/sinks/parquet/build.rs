@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::geo::{BBOX, EDGES, outward};
-use super::polygons::{PolygonsBuilder, polygons_type};
+use super::polygons::{PolygonsBuilder, element, polygons_type};
 use crate::geo::{LonLat, wkb};
 use crate::record::{
     Column, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value, columns_with_geometry,
@@ -101,11 +101,6 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Texts => list(DataType::Utf8),
         Kind::Polygons => polygons_type(),
     }
-}
-
-/// The field of list elements, with the name that the Parquet specification requires; Arrow's name is `item`.
-pub(super) fn element(of: DataType) -> Field {
-    Field::new("element", of, true)
 }
 
 /// The array builder of a column.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, Float64Array, ListArray};
 use arrow_buffer::{NullBuffer, NullBufferBuilder, OffsetBuffer};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 
-use super::build::element;
 use crate::record::Polygons;
 
 /// Levels of lists: polygons, rings, vertices and coordinates.
@@ -15,6 +14,11 @@ const LEVELS: usize = 4;
 /// The type of a column of polygons.
 pub(super) fn polygons_type() -> DataType {
     (0..LEVELS).fold(DataType::Float64, |of, _| DataType::List(Arc::new(element(of))))
+}
+
+/// The field of list elements, with the name that the Parquet specification requires; Arrow's name is `item`.
+pub(super) fn element(of: DataType) -> Field {
+    Field::new("element", of, true)
 }
 
 /// Builds an array of polygons. It stores offsets instead of nested builders, which is several times as fast.

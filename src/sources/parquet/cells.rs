@@ -249,7 +249,7 @@ fn polygons(list: &dyn Array) -> Result<Polygons, Reason> {
                 return Err("it has more than 200,000 vertices");
             }
             if let Some(pairs) = pairs(vertices.as_ref()) {
-                pairs.iter().for_each(|pair| polygons.push_vertex(*pair));
+                polygons.extend_ring(pairs);
             } else {
                 for vertex in 0..vertices.len() {
                     let pair = floats(inner(vertices.as_ref(), vertex)?.as_ref())?;
