@@ -63,8 +63,12 @@ pub mod geo;
 pub mod model;
 mod names;
 pub mod observe;
+#[cfg(feature = "overlay")]
+pub mod overlay;
+pub mod pictures;
 pub mod places;
 mod protobuf;
+pub mod raster;
 pub mod record;
 pub mod sinks;
 pub mod sources;
@@ -73,6 +77,7 @@ pub mod storage;
 mod sync;
 pub mod text;
 mod timestamp;
+pub mod training;
 
 // Only in the documentation. The tests run its programs and those of README.md with the other examples.
 #[cfg(doc)]

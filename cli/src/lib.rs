@@ -36,8 +36,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, download, estimate, images, init, man, metadata, sandbox,
-    sequences,
+    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, images, init, man,
+    metadata, overlay, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -80,6 +80,9 @@ fn dispatch(parsed: &Parsed<Cli>) -> Exit {
         Command::Images(args) => block_on(display, images::run(args, display)),
         Command::Metadata(args) => block_on(display, metadata::run(args, display)),
         Command::Download(args) => block_on(display, download::run(args, display)),
+        Command::Overlay(args) => block_on(display, overlay::run(args, display)),
+        Command::Crops(args) => block_on(display, crops::run(args, display)),
+        Command::Dataset(args) => block_on(display, dataset::run(args, display)),
         Command::Convert(args) => block_on(display, convert::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
         Command::Init(args) => exit_of(display, init::run(args, &command, display)),

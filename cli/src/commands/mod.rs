@@ -8,6 +8,8 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod crawl;
+pub(crate) mod crops;
+pub(crate) mod dataset;
 pub(crate) mod download;
 pub(crate) mod estimate;
 pub(crate) mod images;
@@ -15,6 +17,8 @@ pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod metadata;
 mod next_command;
+mod offline;
+pub(crate) mod overlay;
 pub(crate) mod sandbox;
 pub(crate) mod sequences;
 
@@ -77,6 +81,15 @@ pub(crate) enum Command {
     /// Download pictures; reads img_meta_dataset, writes downloaded_images/
     #[command(after_help = download::EXAMPLES)]
     Download(download::DownloadArgs),
+    /// Draw detections on pictures; writes images_with_detections/
+    #[command(after_help = overlay::EXAMPLES)]
+    Overlay(overlay::OverlayArgs),
+    /// Cut detections out of pictures; writes cropped_images/
+    #[command(after_help = crops::EXAMPLES)]
+    Crops(crops::CropsArgs),
+    /// Build a training set: COCO, YOLO, masks, WebDataset, Hugging Face
+    #[command(after_help = dataset::EXAMPLES)]
+    Dataset(Box<dataset::DatasetArgs>),
     /// Convert a table to another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::ConvertArgs),
@@ -136,7 +149,10 @@ mod tests {
         let command = built();
         let with_settings = command.get_subcommands().filter(|command| takes_settings(command));
         let names: Vec<_> = with_settings.map(clap::Command::get_name).collect();
-        assert_eq!(names, ["crawl", "sequences", "images", "metadata", "download", "config"]);
+        assert_eq!(
+            names,
+            ["crawl", "sequences", "images", "metadata", "download", "overlay", "crops", "dataset", "config"]
+        );
     }
 
     #[test]
