@@ -2,12 +2,13 @@
 
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::{Bucket, Inner, error};
@@ -121,7 +122,8 @@ pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Bucket> {
 }
 
 fn retry() -> RetryConfig {
-    RetryConfig { max_retries: 8, ..RetryConfig::default() }
+    let backoff = BackoffConfig { init_backoff: Duration::from_millis(300), ..BackoffConfig::default() };
+    RetryConfig { max_retries: 12, backoff, ..RetryConfig::default() }
 }
 
 /// Sets all options on a builder. `prefix` may be left out of their names.

@@ -125,16 +125,12 @@ fn hint(url: &str, error: &object_store::Error, text: &str) -> Option<String> {
         "incorrectly configured region",
         "IllegalLocationConstraint",
     ];
-    let missing = [
-        "metadata.google.internal",
-        "169.254.169.254",
-        "instance metadata",
-        "latest/api/token",
-        "Missing",
-        "CredentialsNotFound",
-        "account must be specified",
-    ];
-    Some(if has_code(text, &expired) {
+    let missing = ["Missing", "CredentialsNotFound", "account must be specified"];
+    let metadata = ["metadata.google.internal", "169.254.169.254"];
+    Some(if has_code(text, &metadata) {
+        // The stores of cloud machines have a service for them, which is asked last.
+        format!("no credentials were found: set {variables}, or `--storage-option`")
+    } else if has_code(text, &expired) {
         format!(
             "the credentials have expired: renew them ({variables}) and run the same command again to resume"
         )
@@ -144,7 +140,7 @@ fn hint(url: &str, error: &object_store::Error, text: &str) -> Option<String> {
         "set the region of the bucket: AWS_REGION, or `--storage-option aws_region=…`".to_owned()
     } else if has_code(text, &["NoSuchBucket", "ContainerNotFound"]) {
         "check the name of the bucket, its region and the endpoint (AWS_REGION, AWS_ENDPOINT_URL); streetflow does not create buckets".to_owned()
-    } else if has_code(text, &missing) && !text.contains("status code: 4") {
+    } else if has_code(text, &missing) {
         format!("no credentials were found: set {variables}, or `--storage-option`")
     } else if matches!(error, object_store::Error::PermissionDenied { .. }) {
         "the credentials need permission to list the bucket, and to read, write and delete objects below this name".to_owned()

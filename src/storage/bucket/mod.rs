@@ -198,6 +198,24 @@ impl Bucket {
         })
     }
 
+    /// Whether there are objects in the folder or below. False if it can't be listed.
+    pub async fn has_objects(&self) -> bool {
+        let mut objects = std::pin::pin!(self.list());
+        matches!(objects.next().await, Some(Ok(_)))
+    }
+
+    /// Lists the objects of the folder, without folders below.
+    pub async fn list_folder(&self) -> Result<Vec<ObjectInfo>> {
+        let folder = (!self.folder.as_ref().is_empty()).then_some(&self.folder);
+        let found = self.store().list_with_delimiter(folder).await;
+        let found = found.map_err(|error| self.error("list", &self.folder, error))?;
+        let object = |found: object_store::ObjectMeta| {
+            let name = found.location.filename().unwrap_or_default().to_owned();
+            ObjectInfo { name, len: found.size, modified: found.last_modified.into() }
+        };
+        Ok(found.objects.into_iter().map(object).collect())
+    }
+
     fn store(&self) -> &dyn ObjectStore {
         &*self.inner.store
     }
