@@ -143,7 +143,7 @@ pub fn encoder_for<T: Record>(
     layout: &Layout,
 ) -> io::Result<Box<dyn Encoder<T>>> {
     Ok(match format {
-        Format::Csv => Box::new(CsvEncoder::new(out, &layout.fields)?),
+        Format::Csv => Box::new(CsvEncoder::new(out, layout)?),
         #[cfg(feature = "parquet")]
         Format::Parquet => Box::new(ParquetEncoder::new(out, layout)?),
         Format::GeoJson => Box::new(GeoJsonEncoder::new(out, GeoJsonForm::Collection, layout)?),
