@@ -15,6 +15,8 @@ mod files;
 mod filters;
 mod network;
 mod pictures;
+mod resolve;
+mod storage;
 mod tables;
 mod values;
 
@@ -27,5 +29,6 @@ pub(crate) use self::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
 pub(crate) use self::filters::FilterArgs;
 pub(crate) use self::network::NetworkArgs;
 pub(crate) use self::pictures::PictureArgs;
+pub(crate) use self::storage::{Bucket, BucketLock, FetchedTable, LockOwner, Remote, StorageArgs, split_url};
 pub(crate) use self::tables::{EncodingArgs, GeometryArgs, TableArgs};
 pub(crate) use self::values::{CacheAge, file_name, parsed};

@@ -16,17 +16,17 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub(crate) input: InputArgs,
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
 pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
-    let outputs = match TableOutputs::new(&args.files.output, &args.tables, None) {
+    let outputs = match TableOutputs::new(&args.files, &args.tables, None) {
         Ok(outputs) => outputs,
         Err(error) => return job::reject(display, &error),
     };

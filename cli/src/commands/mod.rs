@@ -25,7 +25,7 @@ pub(crate) mod sequences;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::args::DisplayArgs;
+use crate::args::{DisplayArgs, OutputArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -112,6 +112,20 @@ pub(crate) enum Command {
     Man(man::ManArgs),
 }
 
+impl Command {
+    /// The flags of the output directory, if the command has one.
+    pub(crate) fn output_args(&mut self) -> Option<&mut OutputArgs> {
+        match self {
+            Self::Crawl(args) => Some(&mut args.files),
+            Self::Sequences(args) => Some(&mut args.files),
+            Self::Images(args) => Some(&mut args.files),
+            Self::Metadata(args) => Some(&mut args.files),
+            Self::Download(args) => Some(&mut args.files),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -140,7 +154,20 @@ mod tests {
         let flags: BTreeSet<_> = flags.map(|arg| arg.get_id().to_string()).collect();
         let settings: BTreeSet<_> = setting_names(&command).into_iter().collect();
         let others: Vec<_> = flags.difference(&settings).map(String::as_str).collect();
-        assert_eq!(others, ["config", "estimate", "help", "images", "restart", "sequences", "update", "yes"]);
+        assert_eq!(
+            others,
+            [
+                "config",
+                "estimate",
+                "help",
+                "images",
+                "restart",
+                "sequences",
+                "storage_option",
+                "update",
+                "yes"
+            ]
+        );
         assert!(settings.is_subset(&flags));
     }
 
