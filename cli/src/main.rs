@@ -34,7 +34,7 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, download, estimate, images, init, man, metadata, sandbox,
+    Cli, Command, completions, convert, crawl, download, estimate, images, init, man, map, metadata, sandbox,
     sequences,
 };
 use crate::config::{ParseError, Parsed};
@@ -69,6 +69,7 @@ fn dispatch(parsed: &Parsed<Cli>) -> Exit {
         Command::Metadata(args) => block_on(display, metadata::run(args, display)),
         Command::Download(args) => block_on(display, download::run(args, display)),
         Command::Convert(args) => block_on(display, convert::run(args, display)),
+        Command::Map(args) => block_on(display, map::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
         Command::Init(args) => exit_of(display, init::run(args, &command, display)),
         Command::Config(_) => exit_of(display, commands::config::run(parsed, &command)),
