@@ -68,6 +68,7 @@ pub mod record;
 pub mod sinks;
 pub mod sources;
 pub mod stages;
+pub mod storage;
 mod sync;
 pub mod text;
 mod timestamp;
@@ -90,7 +91,9 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
-pub use crate::model::{Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
+pub use crate::model::{
+    Detection, DetectionKind, FieldList, Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId,
+};
 pub use crate::observe::{Event, Observer, Step, Tally};
 pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]

@@ -1,7 +1,5 @@
 //! Exit codes of the command.
 
-use std::process::ExitCode;
-
 use streetflow::{Error, ErrorKind};
 
 /// How the command ends. `streetflow --help` documents the codes.
@@ -12,12 +10,6 @@ pub(crate) enum Exit {
     Usage = 2,
     SomeFailed = 3,
     Interrupted = 130,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
 }
 
 impl From<&Error> for Exit {

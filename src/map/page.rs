@@ -134,13 +134,13 @@ pub fn is_page(path: &Path) -> io::Result<bool> {
     Ok(start == PAGE_MARK.as_bytes())
 }
 
-/// The content security policy: the page runs only its own script and contacts no host.
+/// The content security policy: the page runs only its own script. It contacts no host before a click loads the viewer.
 fn policy(nonce: &str) -> String {
     // MapLibre turns the URL of its worker into a `data:` URL if the page is a file. `'self'` does not include
     // pictures beside such a page.
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}' blob:; style-src 'unsafe-inline'; worker-src blob: data:; \
-         connect-src blob:; img-src 'self' file: blob: data:; base-uri 'none'; form-action 'none'"
+         connect-src blob:; img-src 'self' file: blob: data:; frame-src https://www.mapillary.com; base-uri 'none'; form-action 'none'"
     )
 }
 

@@ -1,11 +1,13 @@
-//! Record types: sequences, images and their metadata.
+//! Record types: sequences, images, their metadata and their detections.
 
 mod columns;
+mod detection;
 mod fields;
 mod ids;
 mod licence;
 
-pub use self::fields::{DERIVED_FROM, Fields};
+pub use self::detection::{Detection, DetectionKind};
+pub use self::fields::{DERIVED_FROM, FieldList, Fields};
 pub use self::ids::FLOAT_ID;
 pub use self::ids::{ImageId, OwnerId, SequenceId};
 pub use self::licence::{attribution, page_url, shown_line, shown_name};

@@ -5,6 +5,7 @@
 
 pub(crate) mod formula;
 mod geometry;
+mod polygons;
 pub(crate) mod text;
 
 use std::borrow::Cow;
@@ -12,6 +13,9 @@ use std::fmt;
 
 pub use self::geometry::GeometryChoice;
 pub(crate) use self::geometry::{GeometryColumn, GeometryReader, columns_with_geometry};
+#[cfg(feature = "parquet")]
+pub(crate) use self::polygons::MAX_VERTICES;
+pub use self::polygons::{Polygon, Polygons};
 
 /// A row of a table, described by its columns.
 ///
@@ -27,6 +31,16 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
 
     /// All columns of the record type, keys first.
     const COLUMNS: &'static [Column<Self>];
+
+    /// The fields of a table for which no fields were chosen, in order. `None` means all.
+    const DEFAULT_FIELDS: Option<&'static [&'static str]> = None;
+
+    /// The name of the geometry column of the record's point in GeoParquet. It differs from the names of all columns.
+    const GEOMETRY_COLUMN: &'static str = "geometry";
+
+    /// Whether Parquet has that column only if the field of the point is chosen, because the point is that of another
+    /// thing, such as the image of a detection.
+    const GEOMETRY_IS_OPTIONAL: bool = false;
 
     /// Checks a record after all columns are set, for conditions on several columns. Returns the reason if it is invalid.
     fn validate(&self) -> std::result::Result<(), &'static str> {
@@ -75,6 +89,8 @@ pub enum Kind {
     Floats,
     /// A list of texts.
     Texts,
+    /// Polygons with holes, in fractions of a picture. They are no geography, and no format declares them as such.
+    Polygons,
 }
 
 /// Milliseconds of the years 1 to 9999, the range of timestamps in Python, BigQuery and SQL. DuckDB can't read a file
@@ -112,6 +128,8 @@ pub enum Value<'a> {
     Floats(Cow<'a, [f64]>),
     /// Of [`Kind::Texts`].
     Texts(Cow<'a, [String]>),
+    /// Of [`Kind::Polygons`].
+    Polygons(Cow<'a, Polygons>),
 }
 
 /// Reason for rejecting a number in exponent form that lost digits.
@@ -165,6 +183,9 @@ impl Kind {
             Self::Texts => Value::Texts(Cow::Owned(
                 serde_json::from_str(text).map_err(|_| "it is not a JSON list of texts")?,
             )),
+            Self::Polygons => Value::Polygons(Cow::Owned(
+                serde_json::from_str(text).map_err(|_| "it is not a JSON list of polygons")?,
+            )),
         })
     }
 
@@ -195,7 +216,7 @@ impl Kind {
             Self::Integer => Some(0),
             // A metre.
             Self::Longitude | Self::Latitude => Some(-5),
-            Self::Text | Self::Float | Self::Bool | Self::Floats | Self::Texts => None,
+            Self::Text | Self::Float | Self::Bool | Self::Floats | Self::Texts | Self::Polygons => None,
         }
     }
 
@@ -237,6 +258,7 @@ impl fmt::Display for Value<'_> {
                 f.write_str("]")
             }
             Self::Texts(texts) => f.write_str(&serde_json::to_string(texts).map_err(|_| fmt::Error)?),
+            Self::Polygons(polygons) => write!(f, "{polygons}"),
         }
     }
 }

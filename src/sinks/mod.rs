@@ -13,6 +13,7 @@ mod layout;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod quality;
+mod shards;
 mod table;
 mod warnings;
 
@@ -36,6 +37,7 @@ pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
+pub use self::shards::{Position, Shard, ShardWriter};
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;
@@ -136,7 +138,7 @@ pub fn encoder_for<T: Record>(
     layout: &Layout,
 ) -> io::Result<Box<dyn Encoder<T>>> {
     Ok(match format {
-        Format::Csv => Box::new(CsvEncoder::new(out, &layout.fields)?),
+        Format::Csv => Box::new(CsvEncoder::new(out, layout)?),
         #[cfg(feature = "parquet")]
         Format::Parquet => Box::new(ParquetEncoder::new(out, layout)?),
         Format::GeoJson => Box::new(GeoJsonEncoder::new(out, GeoJsonForm::Collection, layout)?),

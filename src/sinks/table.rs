@@ -24,9 +24,17 @@ macro_rules! table_sink {
                 self
             }
 
-            /// Sets the metadata fields to write, in order. Other records have fixed columns.
-            pub fn fields(mut self, fields: &$crate::model::Fields) -> Self {
-                self.layout = self.layout.fields(fields);
+            /// Sets the metadata fields to write, in order.
+            pub fn fields(self, fields: &$crate::model::Fields) -> Self {
+                self.fields_of(fields)
+            }
+
+            /// Sets the fields to write, in order, for any type of record with fields.
+            pub fn fields_of<R: $crate::record::Record>(
+                mut self,
+                fields: &$crate::model::FieldList<R>,
+            ) -> Self {
+                self.layout = self.layout.fields_of(fields);
                 self
             }
         }

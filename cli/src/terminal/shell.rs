@@ -1,5 +1,8 @@
 //! Command lines as a shell reads them, without credentials.
 
+use std::ffi::OsString;
+use std::sync::OnceLock;
+
 use streetflow::client::without_credentials;
 
 /// The flags that take a URL.
@@ -28,9 +31,19 @@ pub(crate) fn strip_credentials(word: &str) -> String {
     flag.map_or_else(|| value.clone(), |flag| format!("{flag}={value}"))
 }
 
-/// The command line of this process as a shell reads it, without `--restart` and without credentials.
+/// The command line that runs. In a package for another language it differs from that of the process.
+static ARGS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Stores the command line for [`this_command`].
+pub(crate) fn remember(args: Vec<OsString>) -> Vec<OsString> {
+    ARGS.get_or_init(|| args.clone());
+    args
+}
+
+/// The command line that runs as a shell reads it, without `--restart` and without credentials.
 pub(crate) fn this_command() -> String {
-    command(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()))
+    let args = ARGS.get().map_or(&[][..], Vec::as_slice);
+    command(args.iter().skip(1).map(|word| word.to_string_lossy().into_owned()))
 }
 
 fn command(words: impl Iterator<Item = String>) -> String {

@@ -1,12 +1,18 @@
 //! The content of the responses: vector tiles, Graph API entities and searches, pictures.
 
+mod detections;
+mod feature_tiles;
 mod fields;
 pub(crate) mod graph;
 mod json;
+mod map_features;
 mod mvt;
+mod objects;
 pub(crate) mod picture_urls;
 pub(crate) mod pictures;
+mod shapes;
 mod tiles;
+mod turned;
 
 use crate::mock_data::MockImage;
 use picture_urls::PictureUrls;

@@ -9,7 +9,8 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
-use super::geo::{BBOX, EDGES, GEOMETRY, outward};
+use super::geo::{BBOX, EDGES, outward};
+use super::polygons::{PolygonsBuilder, element, polygons_type};
 use crate::geo::{LonLat, wkb};
 use crate::record::{
     Column, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value, columns_with_geometry,
@@ -25,8 +26,12 @@ pub(super) struct Batch<T: 'static> {
 
 impl<T: Record> Batch<T> {
     pub(super) fn new(layout: &Layout) -> Self {
-        let (columns, geometry_column) =
-            columns_with_geometry::<T>(&layout.fields.columns(), layout.geometry);
+        let names = layout.columns::<T>();
+        let (columns, geometry_column) = columns_with_geometry::<T>(&names, layout.geometry);
+        let is_longitude =
+            |name: &&str| T::COLUMNS.iter().any(|c| c.name == *name && c.kind == Kind::Longitude);
+        let geometry_column =
+            geometry_column.filter(|_| !T::GEOMETRY_IS_OPTIONAL || names.iter().any(is_longitude));
         let mut fields = Vec::new();
         for column in &columns {
             fields.push(Field::new(column.name, data_type(column.kind), true));
@@ -36,7 +41,7 @@ impl<T: Record> Batch<T> {
         }
         let geometry_builders = geometry_column.map(|geometry_column| {
             let edges: Fields = EDGES.map(|edge| Field::new(edge, DataType::Float32, false)).to_vec().into();
-            fields.push(Field::new(GEOMETRY, DataType::Binary, true));
+            fields.push(Field::new(T::GEOMETRY_COLUMN, DataType::Binary, true));
             fields.push(Field::new(BBOX, DataType::Struct(edges.clone()), true));
             (geometry_column, BinaryBuilder::new(), StructBuilder::from_fields(edges, 0))
         });
@@ -94,12 +99,8 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         Kind::Floats => list(DataType::Float64),
         Kind::Texts => list(DataType::Utf8),
+        Kind::Polygons => polygons_type(),
     }
-}
-
-/// The field of list elements, with the name that the Parquet specification requires; Arrow's name is `item`.
-fn element(of: DataType) -> Field {
-    Field::new("element", of, true)
 }
 
 /// The array builder of a column.
@@ -112,6 +113,7 @@ enum Builder {
     Time(TimestampMillisecondBuilder, Int64Builder),
     Floats(ListBuilder<Float64Builder>),
     Texts(ListBuilder<StringBuilder>),
+    Polygons(PolygonsBuilder),
 }
 
 impl Builder {
@@ -131,6 +133,7 @@ impl Builder {
             Kind::Texts => {
                 Self::Texts(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8)))
             }
+            Kind::Polygons => Self::Polygons(PolygonsBuilder::new()),
         }
     }
 
@@ -161,6 +164,8 @@ impl Builder {
                 builder.append(true);
             }
             (Self::Texts(builder), _) => builder.append(false),
+            (Self::Polygons(builder), Value::Polygons(polygons)) => builder.append(Some(polygons)),
+            (Self::Polygons(builder), _) => builder.append(None),
         }
     }
 
@@ -173,6 +178,7 @@ impl Builder {
             Self::Bool(builder) => Arc::new(builder.finish()),
             Self::Floats(builder) => Arc::new(builder.finish()),
             Self::Texts(builder) => Arc::new(builder.finish()),
+            Self::Polygons(builder) => builder.finish(),
             Self::Time(timestamps, raw) => {
                 arrays.push(Arc::new(timestamps.finish()));
                 Arc::new(raw.finish())

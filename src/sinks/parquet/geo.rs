@@ -15,9 +15,6 @@ use crate::geo::{LonLat, wkb};
 /// The metadata key of GeoParquet.
 pub(super) const KEY: &str = "geo";
 
-/// The column with points.
-pub(super) const GEOMETRY: &str = "geometry";
-
 /// The column with the bounding box of each point.
 pub(super) const BBOX: &str = "bbox";
 
@@ -51,8 +48,8 @@ impl Extent {
         self.0 = Some([west.min(lon), south.min(lat), east.max(lon), north.max(lat)]);
     }
 
-    /// The value of the key `geo`. Without `crs`, coordinates are longitude and latitude on WGS84 (OGC:CRS84).
-    pub(super) fn metadata(&self) -> String {
+    /// The value of the key `geo` for the column with points. Without `crs`, coordinates are longitude and latitude on WGS84 (OGC:CRS84).
+    pub(super) fn metadata(&self, geometry: &str) -> String {
         let edge = |edge| json!([BBOX, edge]);
         let [xmin, ymin, xmax, ymax] = EDGES.map(edge);
         let mut column = json!({
@@ -63,7 +60,7 @@ impl Extent {
         if let Some(extent) = self.0 {
             column["bbox"] = json!(extent);
         }
-        json!({"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}).to_string()
+        json!({"version": "1.1.0", "primary_column": geometry, "columns": {geometry: column}}).to_string()
     }
 }
 
@@ -125,10 +122,11 @@ mod tests {
 
     #[test]
     fn an_empty_table_has_no_box() {
-        assert!(!Extent::default().metadata().contains("\"bbox\":["));
+        assert!(!Extent::default().metadata("geometry").contains("\"bbox\":["));
         let mut extent = Extent::default();
         extent.add(LonLat { lon: 33.5, lat: 35.0 });
         extent.add(LonLat { lon: 33.0, lat: 35.5 });
-        assert!(extent.metadata().contains("\"bbox\":[33.0,35.0,33.5,35.5]"), "{}", extent.metadata());
+        let metadata = extent.metadata("geometry");
+        assert!(metadata.contains("\"bbox\":[33.0,35.0,33.5,35.5]"), "{metadata}");
     }
 }

@@ -3,6 +3,7 @@
 mod build;
 mod geo;
 mod plan;
+mod polygons;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ table_sink! {
     /// | angles, metres and degrees | double |
     /// | sizes | 32-bit integer |
     /// | lists | list |
+    /// | polygons | list of polygons, each a list of rings, each a list of vertices, each a list of two doubles |
     /// | missing values | null |
     ///
     /// The column `geometry` has WKB points in degrees, longitude first (OGC:CRS84). The column `bbox`, four 32-bit
@@ -95,7 +97,7 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
     pub fn new(out: W, layout: &Layout) -> io::Result<Self> {
         let batch = Batch::<T>::new(layout);
         let schema = batch.schema();
-        let parquet_schema = plan::parquet_schema(&schema, layout.native_geometry).map_err(plain)?;
+        let parquet_schema = plan::parquet_schema::<T>(&schema, layout.native_geometry).map_err(plain)?;
         let notes = plan::notes(batch.has_geometry(), layout);
         let properties = plan::properties::<T>(&parquet_schema, layout, &notes).map_err(plain)?;
         let options = ArrowWriterOptions::new()
@@ -125,7 +127,8 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        let geo = self.extent.as_ref().map(|extent| (geo::KEY.to_owned(), extent.metadata()));
+        let geo =
+            self.extent.as_ref().map(|extent| (geo::KEY.to_owned(), extent.metadata(T::GEOMETRY_COLUMN)));
         // Readers of the embedded schema do not see the metadata of the footer.
         let notes = self.notes.iter().cloned().chain(geo.clone()).collect();
         let schema = self.schema.as_ref().clone().with_metadata(notes);

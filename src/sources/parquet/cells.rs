@@ -15,7 +15,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::record::{Kind, Value};
+use crate::record::{Kind, MAX_VERTICES, Polygons, Value};
 
 type Reason = &'static str;
 
@@ -188,6 +188,7 @@ impl<'a> Cell<'a> {
             (Self::Whole(1), Kind::Bool) => Value::Bool(true),
             (Self::List(list), Kind::Floats) => Value::Floats(Cow::Owned(floats(list.as_ref())?)),
             (Self::List(list), Kind::Texts) => Value::Texts(Cow::Owned(texts(list.as_ref())?)),
+            (Self::List(list), Kind::Polygons) => Value::Polygons(Cow::Owned(polygons(list.as_ref())?)),
             _ => return Err(OTHER_TYPE),
         })
     }
@@ -230,6 +231,50 @@ fn floats(list: &dyn Array) -> Result<Vec<f64>, Reason> {
         _ => Err("one of its numbers is null"),
     };
     (0..list.len()).map(float).collect()
+}
+
+/// Reads the polygons of a row. Lists may be of any list type, coordinates of any number type.
+fn polygons(list: &dyn Array) -> Result<Polygons, Reason> {
+    const NOT_POLYGONS: Reason = "it is not a list of polygons";
+    let inner = |list: &dyn Array, row| match Cell::read(list, row) {
+        Cell::List(inner) => Ok(inner),
+        _ => Err(NOT_POLYGONS),
+    };
+    let mut polygons = Polygons::default();
+    for polygon in 0..list.len() {
+        let rings = inner(list, polygon)?;
+        for ring in 0..rings.len() {
+            let vertices = inner(rings.as_ref(), ring)?;
+            if polygons.vertices().len() + vertices.len() > MAX_VERTICES {
+                return Err("it has more than 200,000 vertices");
+            }
+            if let Some(pairs) = pairs(vertices.as_ref()) {
+                polygons.extend_ring(pairs);
+            } else {
+                for vertex in 0..vertices.len() {
+                    let pair = floats(inner(vertices.as_ref(), vertex)?.as_ref())?;
+                    polygons.push_vertex(pair.try_into().map_err(|_| NOT_POLYGONS)?);
+                }
+            }
+            polygons.end_ring();
+        }
+        polygons.end_polygon();
+    }
+    Ok(polygons)
+}
+
+/// The vertices of a ring without copies of each pair, if the array has the type that streetflow writes.
+fn pairs(vertices: &dyn Array) -> Option<&[[f64; 2]]> {
+    let pairs = vertices.as_list_opt::<i32>()?;
+    let numbers = pairs.values().as_primitive_opt::<Float64Type>()?;
+    let offsets = pairs.value_offsets();
+    let is_pair = |ends: &[i32]| ends[1] - ends[0] == 2;
+    if pairs.null_count() + numbers.null_count() > 0 || !offsets.windows(2).all(is_pair) {
+        return None;
+    }
+    let (begin, end) = (*offsets.first()?, *offsets.last()?);
+    let numbers = numbers.values().get(usize::try_from(begin).ok()?..usize::try_from(end).ok()?)?;
+    Some(numbers.as_chunks().0)
 }
 
 fn texts(list: &dyn Array) -> Result<Vec<String>, Reason> {

@@ -80,6 +80,8 @@ impl<T: Record> ParquetSource<T> {
         let position = match GeometryReader::new() {
             Some(reader) => {
                 let name = geometry.clone().map_err(|why| table.error(&why))?;
+                // A column of the record is not the geometry of the file, whatever its name.
+                let name = name.filter(|name| !T::COLUMNS.iter().any(|column| column.name == *name));
                 name.map(|name| (name, reader))
             }
             None => None,

@@ -1,5 +1,7 @@
 //! The command `streetflow`: parses the command line, starts the runtime, and dispatches to a command.
 //!
+//! A library with one function, [`run`], for the binary and for packages that contain the command.
+//!
 //! Modules import only from those above them in this list:
 //!
 //! - `exit_code`, `runtime`, `step`, `sync`: exit codes, threads, what steps read and give, locks
@@ -25,8 +27,8 @@ mod step;
 mod sync;
 mod terminal;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
@@ -39,18 +41,28 @@ use crate::commands::{
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
-use crate::terminal::format::error_text;
+use crate::terminal::{format::error_text, shell};
 use streetflow::{Error, Result};
 
 /// How long threads may still run after an abandoned run.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-fn main() -> ExitCode {
-    match config::parse::<Cli>(std::env::args_os()) {
-        Ok(parsed) => dispatch(&parsed).into(),
-        Err(ParseError::Arguments(error, origin)) => print_argument_error(&error, origin),
-        Err(ParseError::Settings(error)) => print_early_error(&error).into(),
-    }
+/// Runs the command line `args`, with the name of the program first, and returns the exit code.
+///
+/// It prints to standard output and standard error, and handles signals. Call it at most once in a process, and leave
+/// the process after it.
+///
+/// ```
+/// assert_eq!(streetflow_cli::run(["streetflow", "crawl", "--bbox", "33,35"]), 2);
+/// ```
+pub fn run(args: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let exit = match config::parse::<Cli>(shell::remember(args)) {
+        Ok(parsed) => dispatch(&parsed),
+        Err(ParseError::Arguments(error, origin)) => return print_argument_error(&error, origin),
+        Err(ParseError::Settings(error)) => print_early_error(&error),
+    };
+    exit as u8
 }
 
 fn dispatch(parsed: &Parsed<Cli>) -> Exit {
@@ -101,15 +113,15 @@ fn exit_of(display: &DisplayArgs, result: Result<()>) -> Exit {
 }
 
 /// Prints the help or the error of clap, and where the setting with the invalid value is set.
-fn print_argument_error(error: &clap::Error, origin: Option<String>) -> ExitCode {
+fn print_argument_error(error: &clap::Error, origin: Option<String>) -> u8 {
     let printed = error.print().and_then(|()| io::stdout().flush());
     if let Err(error) = terminal::stdout::ignore_closed_pipe(printed) {
-        return print_early_error(&error).into();
+        return print_early_error(&error) as u8;
     }
     if let Some(origin) = origin {
         writeln!(stderr(), "\n{origin}").ok();
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    u8::try_from(error.exit_code()).unwrap_or(2)
 }
 
 /// Prints an error before the display flags are known.
