@@ -44,6 +44,7 @@
 //!
 //! - `arrow`: record batches of Apache Arrow, in both directions. Part of `parquet`.
 //! - `parquet` (default): Parquet and GeoParquet. It takes two thirds of the time of a release build.
+//! - `map`: `map::MapSink` writes a map page. It adds half a megabyte to a program and no dependency.
 //!
 //! The command `streetflow` is the package `streetflow-cli`.
 
@@ -60,6 +61,8 @@ pub mod file_system;
 mod flow;
 mod format;
 pub mod geo;
+#[cfg(feature = "map")]
+pub mod map;
 pub mod model;
 mod names;
 pub mod observe;

@@ -15,7 +15,7 @@ const LAYERS: &[&str] = &[
     "sources",
     "stages sinks",
     "pictures",
-    "arrow",
+    "arrow map",
     "flow overlay training",
 ];
 

@@ -39,7 +39,7 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, images, init, man,
+    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, images, init, man, map,
     metadata, overlay, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
@@ -111,6 +111,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
         Command::Crops(args) => block_on(display, crops::run(args, display)),
         Command::Dataset(args) => block_on(display, dataset::run(args, display)),
         Command::Convert(args) => block_on(display, convert::run(args, display)),
+        Command::Map(args) => block_on(display, map::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
         Command::Init(args) => exit_of(display, init::run(args, &command, display)),
         Command::Config(_) => Exit::Done,

@@ -177,6 +177,30 @@ pub fn pictures_in(root: &Path, quality: Quality) -> u64 {
     entries.flatten().filter(is_one).count() as u64
 }
 
+/// A picture in a folder.
+#[cfg(feature = "map")]
+pub(crate) struct PictureFile {
+    /// Its folder, relative to the folder that was searched.
+    pub(crate) folder: PathBuf,
+    pub(crate) id: ImageId,
+    pub(crate) quality: Quality,
+}
+
+/// Finds the pictures in a folder, in all layouts and qualities. Folders that can't be read contain none.
+#[cfg(feature = "map")]
+pub(crate) fn picture_files(root: &Path) -> impl Iterator<Item = PictureFile> {
+    picture_folders(root).folders.into_iter().flat_map(move |folder| {
+        let below = folder.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
+        fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(move |entry| {
+            let name = entry.file_name();
+            let name = name.to_str()?;
+            let quality = picture_quality(name)?;
+            let (id, _) = name.split_once('_')?;
+            Some(PictureFile { folder: below.clone(), id: ImageId::check(id).ok()?, quality })
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ pub(crate) mod estimate;
 pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
+pub(crate) mod map;
 pub(crate) mod metadata;
 mod next_command;
 mod offline;
@@ -93,6 +94,9 @@ pub(crate) enum Command {
     /// Convert a table to another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::ConvertArgs),
+    /// Show the images of a table on a map: one HTML file
+    #[command(after_help = map::EXAMPLES)]
+    Map(map::MapArgs),
     /// Write a settings template: streetflow.toml
     #[command(after_help = init::EXAMPLES)]
     Init(init::InitArgs),
