@@ -101,7 +101,8 @@ pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{
-    Detection, DetectionKind, FieldList, Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId,
+    Detection, DetectionKind, FeatureId, FeatureKind, FieldList, Fields, Image, ImageId, MapFeature,
+    Metadata, OwnerId, Sequence, SequenceId,
 };
 pub use crate::observe::{Counts, Event, Observer, Step, Tally};
 pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
@@ -113,6 +114,6 @@ pub use crate::sinks::{
 #[cfg(feature = "parquet")]
 pub use crate::sources::ParquetSource;
 pub use crate::sources::{
-    CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
+    CsvSource, FeatureSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
 };
-pub use crate::stages::{FetchDetections, FetchMetadata, ListImages, Stage};
+pub use crate::stages::{FetchDetections, FetchFeatures, FetchMetadata, ListImages, Stage};

@@ -39,8 +39,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, images, init, man, map,
-    metadata, overlay, sandbox, sequences,
+    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, features, images, init,
+    man, map, metadata, overlay, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -89,6 +89,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
         Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
         Command::Crawl(args) => block_on(display, crawl::run(args, display)),
         Command::Sequences(args) => block_on(display, sequences::run(args, display)),
+        Command::Features(args) => block_on(display, features::run(args, display)),
         Command::Images(args) => block_on(display, async {
             match args.input.fetch(&args.files.storage).await {
                 Ok(()) => images::run(args, display).await,

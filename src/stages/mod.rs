@@ -3,6 +3,8 @@
 mod batches;
 mod detections;
 mod empty_lists;
+mod feature_images;
+mod features;
 mod filter;
 mod images;
 mod in_order;
@@ -11,6 +13,8 @@ mod metadata;
 use std::task::Poll;
 
 pub use self::detections::{FetchDetections, matches};
+pub use self::feature_images::ListFeatureImages;
+pub use self::features::FetchFeatures;
 pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;

@@ -12,6 +12,7 @@ pub(crate) mod crops;
 pub(crate) mod dataset;
 pub(crate) mod download;
 pub(crate) mod estimate;
+pub(crate) mod features;
 pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     /// Download pictures; reads img_meta_dataset, writes downloaded_images/
     #[command(after_help = download::EXAMPLES)]
     Download(download::DownloadArgs),
+    /// Find objects and signs on the map; writes map_features
+    #[command(after_help = features::EXAMPLES)]
+    Features(Box<features::FeaturesArgs>),
     /// Draw detections on pictures; writes images_with_detections/
     #[command(after_help = overlay::EXAMPLES)]
     Overlay(overlay::OverlayArgs),

@@ -2,7 +2,10 @@
 //!
 //! | Key | Content |
 //! |---|---|
-//! | `tile <z>/<x>/<y>` | the bytes of the tile |
+//! | `tile <z>/<x>/<y>` | the bytes of the tile of images |
+//! | `tile <tileset> <z>/<x>/<y>` | the bytes of the tile of another tileset |
+//! | `features <id>` | the requested ids of map features, of which `id` is the first; then the API's JSON |
+//! | `feature <id>` | the API's JSON of one map feature |
 //! | `images of <sequence>` | its image ids, one per line |
 //! | `page <path and query>` | the sequences of a page of a user's images, and the URL of the next page |
 //! | `batch <fields> <id>` | the requested ids, of which `id` is the first; then the API's JSON |

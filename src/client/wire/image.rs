@@ -131,7 +131,7 @@ impl FromJson for Box<WireImage> {
 #[derive(serde::Deserialize)]
 pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-fn text_of(id: impl AsRef<str>) -> String {
+pub(super) fn text_of(id: impl AsRef<str>) -> String {
     id.as_ref().to_owned()
 }
 

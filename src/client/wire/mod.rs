@@ -6,6 +6,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod detections;
+pub(crate) mod feature;
 pub(crate) mod graph_error;
 mod image;
 pub(crate) mod lenient;

@@ -200,6 +200,14 @@ impl<'a> Feature<'a> {
         Ok(feature)
     }
 
+    /// The first point of the geometry, if there is one.
+    pub(super) fn point(&self) -> Option<(i32, i32)> {
+        let mut numbers = Varints(self.geometry);
+        let command = numbers.next()?.ok()?;
+        let is_point = command & 7 == 1 && command >> 3 >= 1;
+        is_point.then(|| Some((numbers.step().ok()?, numbers.step().ok()?))).flatten()
+    }
+
     /// Calls `visit` with each segment, and with each first point as a segment without length. Returns their number.
     pub(super) fn pieces(&self, mut visit: impl FnMut((i32, i32), (i32, i32))) -> Result<u64, Fault> {
         let mut numbers = Varints::new(self.geometry);
