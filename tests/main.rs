@@ -11,6 +11,8 @@ mod faults {
     mod api_errors;
 }
 mod flow {
+    #[cfg(feature = "arrow")]
+    mod batches;
     mod composition;
     mod crawl;
     mod map_features;

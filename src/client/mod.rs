@@ -40,6 +40,7 @@ pub(crate) use self::transport::body::ResponseBody;
 pub use self::transport::rate_limit::{ENTITIES_PER_MINUTE, RateLimit, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 pub(crate) use self::transport::retry::RetryOverride;
 pub use self::wire::batch::MAX_BATCH;
+pub(crate) use self::wire::detections::ImageDetections;
 pub(crate) use self::wire::signed_url::is_expired;
 pub use crate::observe::Class;
 pub use crate::text::{redact, without_credentials};

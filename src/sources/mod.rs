@@ -1,5 +1,7 @@
 //! Sources: where records come from.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod count;
 mod csv;
 mod features;
@@ -20,6 +22,8 @@ mod user;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 
+#[cfg(feature = "arrow")]
+pub use self::arrow::{ArrowSource, records};
 pub use self::count::{count_rows, has_rows};
 pub use self::csv::CsvSource;
 pub use self::features::{FeatureSource, FeatureTiles};

@@ -99,6 +99,13 @@ fn check_round_trip<T: Record + PartialEq + std::fmt::Debug>(
             (last.iter().map(bits).collect(), records.iter().map(bits).collect());
         assert_eq!(actual, expected, "{format}");
     }
+    #[cfg(feature = "arrow")]
+    {
+        let batch = streetflow::arrow::batch(&records, &all().geometry(place)).unwrap();
+        let back = streetflow::arrow::records::<T>(&batch).unwrap();
+        let bits = |records: &[T]| records.iter().map(bits).collect::<Vec<_>>();
+        assert_eq!((bits(&back), &back), (bits(&records), &records));
+    }
 }
 
 proptest::proptest! {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
+use super::storage::{FetchedTable, Remote, StorageArgs};
 use super::values::{file_name, parsed, table_name};
 use streetflow::{Error, ErrorKind, Format, Result, Step};
 
@@ -14,6 +15,8 @@ pub(crate) const ONE_RUN: &str = "one_run";
 #[command(next_help_heading = "Files")]
 pub(crate) struct InputArgs {
     /// Table to read [default: the table of the previous step]; `-` is standard input
+    ///
+    /// May be in a bucket: s3://…, gs://… or az://….
     #[arg(short, long, value_name = "FILE", group = ONE_RUN)]
     pub(crate) input: Option<PathBuf>,
     /// Format of that table, if its file name does not tell
@@ -21,14 +24,22 @@ pub(crate) struct InputArgs {
     /// csv, parquet, geojson or geojsonseq.
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>, group = ONE_RUN)]
     pub(crate) input_format: Option<Format>,
+    /// The copy of a table in a bucket.
+    #[arg(skip)]
+    pub(super) fetched: Option<FetchedTable>,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files", group = ArgGroup::new(ONE_RUN).multiple(true))]
 pub(crate) struct OutputArgs {
-    /// Output directory
+    /// Output directory, or a bucket: s3://…, gs://… or az://…
     #[arg(short, long, value_name = "DIR", default_value = "outputs")]
     pub(crate) output: PathBuf,
+    /// The bucket, if the output directory is in one. `output` is then the local directory of its state.
+    #[arg(skip)]
+    pub(crate) remote: Option<Remote>,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
     /// Start over and discard the unfinished run
     #[arg(long, group = ONE_RUN)]
     pub(crate) restart: bool,

@@ -23,7 +23,7 @@ const LOOKUP: Step = Step::new("lookup");
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub(crate) input: InputArgs,
     /// List the images that saw the map features of this table
     ///
     /// Without the column image_ids, which `features --details` writes, the images are fetched. Their sequences are
@@ -33,13 +33,13 @@ pub(crate) struct ImagesArgs {
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
 pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
-    let outputs = match TableOutputs::new(&args.files.output, &args.tables, None) {
+    let outputs = match TableOutputs::new(&args.files, &args.tables, None) {
         Ok(outputs) => outputs,
         Err(error) => return job::reject(display, &error),
     };

@@ -106,19 +106,25 @@ pub(crate) fn print_files(monitor: &Monitor, output: &Path, report: &Report) {
 fn rows_of(written: &Written, output: &Path) -> Vec<[String; 3]> {
     let file = |path: &PathBuf| match written.records {
         // For a directory: what this run added.
-        pictures if path.is_dir() => {
+        pictures if is_folder(path) => {
             row(path, output, counted(pictures, "new picture", "new pictures"), Some(written.bytes))
         }
         _ if !is_table(path) => row(path, output, String::new(), size(path)),
-        records => row(path, output, counted(records, "row", "rows"), size(path)),
+        // A table in a bucket has no local file.
+        records => row(path, output, counted(records, "row", "rows"), size(path).or(Some(written.bytes))),
     };
     written.paths.iter().map(file).collect()
 }
 
 fn row(path: &Path, output: &Path, count: String, bytes: Option<u64>) -> [String; 3] {
-    let slash = if path.is_dir() { "/" } else { "" };
+    let slash = if is_folder(path) { "/" } else { "" };
     let name = shown(path.strip_prefix(output).unwrap_or(path).display().to_string());
     [format!("{name}{slash}"), count, bytes.map(human_bytes).unwrap_or_default()]
+}
+
+/// Whether a path is that of the pictures, which may be in a bucket.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || (path.extension().is_none() && !path.exists())
 }
 
 fn counted(count: u64, one: &'static str, many: &'static str) -> String {

@@ -1,6 +1,7 @@
 //! The endpoints of the API.
 
 mod cached;
+pub(crate) mod detections;
 pub(crate) mod empty_responses;
 pub(crate) mod features;
 mod fetch;
