@@ -7,14 +7,9 @@ use url::Url;
 use super::files::{InputArgs, OutputArgs};
 use super::storage::{Bucket, FetchedTable, Remote, StorageArgs, name_of, state_directory};
 use crate::terminal::format::show_as;
-use streetflow::{Error, ErrorKind, Format, Result};
+use streetflow::{Error, ErrorKind, Result};
 
 impl InputArgs {
-    /// The flags that name a local table.
-    pub(crate) fn of_table(path: PathBuf, format: Option<Format>) -> Self {
-        Self { input: Some(path), input_format: format, fetched: None }
-    }
-
     /// Copies the table from its bucket, if it is in one.
     pub(crate) async fn fetch(&mut self, storage: &StorageArgs) -> Result<()> {
         if let Some(input) = &self.input {

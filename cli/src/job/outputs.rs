@@ -68,16 +68,6 @@ impl<'a> TableOutputs<'a> {
         self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, &layout)))
     }
 
-    /// As [`TableOutputs::end`], for any record type with fields.
-    pub(crate) fn end_of<T: Record>(
-        &self,
-        flow: Flow<T>,
-        table: &str,
-        fields: &FieldList<T>,
-    ) -> (Flow<T>, Box<dyn Sink<T>>) {
-        self.end_with(flow, table, &self.layout.clone().fields_of(fields))
-    }
-
     /// Writes a table in all formats but one, and returns the sink of that one, which ends the flow.
     pub(crate) fn end<T: Record>(
         &self,
@@ -86,6 +76,16 @@ impl<'a> TableOutputs<'a> {
         fields: &Fields,
     ) -> (Flow<T>, Box<dyn Sink<T>>) {
         self.end_with(flow, table, &self.layout.clone().fields(fields))
+    }
+
+    /// As [`TableOutputs::end`], for any record type with fields.
+    pub(crate) fn end_of<T: Record>(
+        &self,
+        flow: Flow<T>,
+        table: &str,
+        fields: &FieldList<T>,
+    ) -> (Flow<T>, Box<dyn Sink<T>>) {
+        self.end_with(flow, table, &self.layout.clone().fields_of(fields))
     }
 
     fn end_with<T: Record>(
