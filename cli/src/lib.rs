@@ -39,8 +39,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, download, estimate, images, init, man, metadata, sandbox,
-    sequences,
+    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, features, images, init,
+    man, map, metadata, overlay, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -89,6 +89,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
         Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
         Command::Crawl(args) => block_on(display, crawl::run(args, display)),
         Command::Sequences(args) => block_on(display, sequences::run(args, display)),
+        Command::Features(args) => block_on(display, features::run(args, display)),
         Command::Images(args) => block_on(display, async {
             match args.input.fetch(&args.files.storage).await {
                 Ok(()) => images::run(args, display).await,
@@ -107,7 +108,11 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
                 Err(error) => job::reject(display, &error),
             }
         }),
+        Command::Overlay(args) => block_on(display, overlay::run(args, display)),
+        Command::Crops(args) => block_on(display, crops::run(args, display)),
+        Command::Dataset(args) => block_on(display, dataset::run(args, display)),
         Command::Convert(args) => block_on(display, convert::run(args, display)),
+        Command::Map(args) => block_on(display, map::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
         Command::Init(args) => exit_of(display, init::run(args, &command, display)),
         Command::Config(_) => Exit::Done,

@@ -74,6 +74,9 @@ pub(crate) struct NameArgs {
     /// Name of the table of metadata
     #[arg(long, value_name = "NAME", default_value = "img_meta_dataset", value_parser = table_name, hide_short_help = true)]
     pub(crate) img_meta_out_file: String,
+    /// Name of the table of map features
+    #[arg(long, value_name = "NAME", default_value = "map_features", value_parser = table_name, hide_short_help = true)]
+    pub(crate) features_out_file: String,
     /// Name of the directory of pictures
     #[arg(long, value_name = "NAME", default_value = "downloaded_images", value_parser = file_name, hide_short_help = true)]
     pub(crate) image_downloads_folder: String,
@@ -86,13 +89,14 @@ impl NameArgs {
             Step::SEQUENCES => Some(&self.seq_out_file),
             Step::IMAGES => Some(&self.img_out_file),
             Step::METADATA => Some(&self.img_meta_out_file),
+            Step::FEATURES => Some(&self.features_out_file),
             _ => None,
         }
     }
 
     /// Rejects two files with the same name.
     pub(crate) fn check(&self) -> Result<()> {
-        let mut names: Vec<_> = Step::ALL.into_iter().filter_map(|step| self.table(step)).collect();
+        let mut names: Vec<_> = Step::BUILT_IN.into_iter().filter_map(|step| self.table(step)).collect();
         names.push(&self.image_downloads_folder);
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {

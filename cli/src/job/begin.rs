@@ -176,7 +176,7 @@ impl Job<'_> {
             vec![ReportFile::new(output).path().to_owned(), Attribution::new(output).path().to_owned()];
         paths.push(ChangeFile::new(output).path().to_owned());
         paths.extend([&log.failures, &log.gone].map(|list| list.path().to_owned()));
-        for table in Step::ALL.into_iter().filter_map(|step| self.files.names.table(step)) {
+        for table in Step::BUILT_IN.into_iter().filter_map(|step| self.files.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| table_path(output, table, format)));
         }
         for name in paths.iter().filter_map(|path| path.file_name()) {
@@ -247,6 +247,8 @@ impl Job<'_> {
     fn command_name(&self) -> &'static str {
         match (self.input, self.steps) {
             (JobInput::Area(_) | JobInput::Table { .. }, [only]) => only.name(),
+            (_, [Step::FEATURES, ..]) => Step::FEATURES.name(),
+            (JobInput::Table { .. }, [first, ..]) => first.name(),
             _ => "crawl",
         }
     }

@@ -42,7 +42,8 @@ impl Input {
         Ok(Self::File(path.to_owned(), format))
     }
 
-    fn of_previous_step(output: &Path, table: &str, format: Option<Format>) -> Result<Self> {
+    /// The table `table` of an output directory, in any format.
+    pub(crate) fn of_previous_step(output: &Path, table: &str, format: Option<Format>) -> Result<Self> {
         let is_allowed = |known: &Format| format.is_none_or(|format| format == *known);
         let candidates = Format::ALL.iter().copied().filter(is_allowed).filter_map(|format| {
             let path = table_path(output, table, format);

@@ -6,7 +6,9 @@ use std::time::SystemTime;
 
 use crate::args::{EncodingArgs, GeometryArgs, OutputArgs, TableArgs};
 use streetflow::sinks::{Layout, sink_to};
-use streetflow::{Error, ErrorKind, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink};
+use streetflow::{
+    Error, ErrorKind, FieldList, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink,
+};
 
 /// The licence note in the files.
 const LICENCE: &str =
@@ -63,6 +65,20 @@ impl<'a> TableOutputs<'a> {
     /// Writes a table in all formats and passes the records on.
     pub(crate) fn tap<T: Record>(&self, flow: Flow<T>, table: &str, fields: &Fields) -> Flow<T> {
         self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)))
+    }
+
+    /// As [`TableOutputs::end`], for any record type with fields.
+    pub(crate) fn end_of<T: Record>(
+        &self,
+        flow: Flow<T>,
+        table: &str,
+        fields: &FieldList<T>,
+    ) -> (Flow<T>, Box<dyn Sink<T>>) {
+        let layout = self.layout.clone().fields_of(fields);
+        let sink = |format: Format| sink_for(&table_path(self.output, table, format), format, &layout);
+        let taps = self.formats.iter().filter(|format| **format != self.end);
+        let flow = taps.fold(flow, |flow, format| flow.tap(sink(*format)));
+        (flow, sink(self.end))
     }
 
     /// Writes a table in all formats but one, and returns the sink of that one, which ends the flow.

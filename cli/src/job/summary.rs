@@ -64,6 +64,7 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     let found = match step.step {
         Step::SEQUENCES => format!("; {} found", counted(counts.rows, "sequence", "sequences")),
         Step::IMAGES => format!("; {} found", counted(counts.rows, "image", "images")),
+        Step::FEATURES => format!("; {} found", counted(counts.rows, "map feature", "map features")),
         _ => String::new(),
     };
     // Filters of these steps remove records, and not inputs.
@@ -75,9 +76,9 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
 fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
     let done = grouped(counts.done);
     match step {
-        Step::SEQUENCES => format!("{done} read"),
+        Step::SEQUENCES | Step::FEATURES => format!("{done} read"),
         Step::IMAGES => format!("{done} listed"),
-        Step::METADATA => format!("{done} {}", plural(counts.done, "row", "rows")),
+        Step::METADATA | Step::DETAILS => format!("{done} {}", plural(counts.done, "row", "rows")),
         _ => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
     }
 }
@@ -165,6 +166,12 @@ pub(crate) fn next_command(end: &End<'_>, then: Option<&str>) -> Option<String> 
 
 fn print_findings(monitor: &Monitor) {
     let printer = &monitor.printer;
+    if let Some(features) = monitor.stats.step(Step::FEATURES) {
+        if features.rows.get() == 0 && features.filtered_by().is_empty() {
+            printer.note("no map features found; check the area (longitude first)");
+        }
+        return;
+    }
     let Some(sequences) = monitor.stats.step(Step::SEQUENCES) else {
         if !monitor.stats.has_begun() {
             printer.note("no input: the table or the list of ids is empty");
@@ -210,6 +217,7 @@ fn print_gone(monitor: &Monitor) {
         let (one, many) = match step.step {
             Step::IMAGES => ("sequence", "sequences"),
             Step::DOWNLOAD => ("picture", "pictures"),
+            Step::FEATURES | Step::DETAILS => ("map feature", "map features"),
             _ => ("image", "images"),
         };
         let items = counted(step.gone(), one, many);
