@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
 /// The modules of the library, lowest layer first. Modules of the same layer can import each other.
-const LAYERS: [&str; 9] = [
+const LAYERS: [&str; 10] = [
     "sync names text calendar timestamp dates error format",
     "geo",
     "model record",
@@ -14,6 +14,7 @@ const LAYERS: [&str; 9] = [
     "sources",
     "stages sinks",
     "flow",
+    "query",
 ];
 
 /// The code of each module by its path in the crate, without comments and tests.

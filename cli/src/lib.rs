@@ -58,14 +58,19 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let exit = match config::parse::<Cli>(shell::remember(args)) {
-        Ok(parsed) => dispatch(&parsed),
+        Ok(parsed) => dispatch(parsed),
         Err(ParseError::Arguments(error, origin)) => return print_argument_error(&error, origin),
         Err(ParseError::Settings(error)) => print_early_error(&error),
     };
     exit as u8
 }
 
-fn dispatch(parsed: &Parsed<Cli>) -> Exit {
+fn dispatch(mut parsed: Parsed<Cli>) -> Exit {
+    if let Command::Crawl(args) = &mut parsed.cli.command
+        && let Err(error) = args.load_query()
+    {
+        return exit_of(&parsed.cli.display, Err(error));
+    }
     let display = &parsed.cli.display;
     let mut command = Cli::command();
     command.build();
@@ -83,7 +88,7 @@ fn dispatch(parsed: &Parsed<Cli>) -> Exit {
         Command::Convert(args) => block_on(display, convert::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
         Command::Init(args) => exit_of(display, init::run(args, &command, display)),
-        Command::Config(_) => exit_of(display, commands::config::run(parsed, &command)),
+        Command::Config(_) => exit_of(display, commands::config::run(&parsed, &command)),
         Command::Completions(args) => exit_of(display, completions::run(args, Cli::command())),
         Command::Man(args) => exit_of(display, man::run(args, Cli::command())),
     }

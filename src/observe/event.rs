@@ -146,6 +146,11 @@ pub enum Event<'a> {
         /// Name of the filter, such as `dates`, `pano` or `every`.
         by: &'static str,
     },
+    /// The limit of a query is reached: the flow ends behind this step. What earlier steps prefetched is over the limit.
+    LimitReached {
+        /// The step behind which the limit applies.
+        step: Step,
+    },
     /// A picture was written, but not all metadata fitted into its EXIF and XMP segments.
     ExifIncomplete {
         /// The step that wrote the picture.

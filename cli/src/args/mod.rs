@@ -13,15 +13,17 @@ mod files;
 mod filters;
 mod network;
 mod pictures;
+mod query;
 mod tables;
 mod values;
 
-pub(crate) use self::area::{AreaArgs, FoundPlace, missing_area};
+pub(crate) use self::area::{AreaArgs, FoundPlace};
 pub(crate) use self::display::{DisplayArgs, ProgressArg};
 pub(crate) use self::fetch::FetchArgs;
 pub(crate) use self::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
 pub(crate) use self::filters::FilterArgs;
 pub(crate) use self::network::NetworkArgs;
 pub(crate) use self::pictures::PictureArgs;
+pub(crate) use self::query::{QUERY_FLAGS, read_query};
 pub(crate) use self::tables::{EncodingArgs, GeometryArgs, TableArgs};
 pub(crate) use self::values::{CacheAge, parsed};

@@ -39,6 +39,7 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         filters: Vec::new(),
         clip: false,
         update: false,
+        query: None,
         next: Some(next_command::after(Step::IMAGES, &args.files, &args.network, &args.tables)),
     };
     job.run(display, async |run| flow(run, args, outputs).await).await

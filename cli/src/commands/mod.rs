@@ -127,7 +127,10 @@ mod tests {
         let flags: BTreeSet<_> = flags.map(|arg| arg.get_id().to_string()).collect();
         let settings: BTreeSet<_> = setting_names(&command).into_iter().collect();
         let others: Vec<_> = flags.difference(&settings).map(String::as_str).collect();
-        assert_eq!(others, ["config", "estimate", "help", "images", "restart", "sequences", "update", "yes"]);
+        assert_eq!(
+            others,
+            ["config", "estimate", "help", "images", "query", "restart", "sequences", "update", "yes"]
+        );
         assert!(settings.is_subset(&flags));
     }
 
