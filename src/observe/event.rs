@@ -151,6 +151,15 @@ pub enum Event<'a> {
         /// The step behind which the limit applies.
         step: Step,
     },
+    /// A fact about an input or a record that is counted, such as an image without detections. It ends no input.
+    Finding {
+        /// The step that found it.
+        step: Step,
+        /// Its name in reports, such as `no_detections` or `broken_shape`.
+        name: &'static str,
+        /// How often.
+        count: u64,
+    },
     /// A picture was written, but not all metadata fitted into its EXIF and XMP segments.
     ExifIncomplete {
         /// The step that wrote the picture.

@@ -175,7 +175,7 @@ impl AreaArgs {
 }
 
 /// The error if the flags name no area.
-fn missing_area() -> Error {
+pub(crate) fn missing_area() -> Error {
     Error::new(ErrorKind::Usage, "choose the area").with_source("no area was given").with_hint(
         "set a box with `--bbox W,S,E,N`, such as `--bbox 32.19,34.52,34.18,35.49`, polygons with `--area FILE`, a place with `--place NAME`, or a circle with `--around LON,LAT --radius M`",
     )

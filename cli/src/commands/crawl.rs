@@ -108,7 +108,7 @@ impl CrawlArgs {
 }
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files.output, &display.printer()).await {
+    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
     let (plan, selection) = match CrawlPlan::resolve(args) {
@@ -162,7 +162,7 @@ impl<'a> CrawlPlan<'a> {
     fn resolve(args: &'a CrawlArgs) -> Result<(Self, Selection)> {
         let source = CrawlSource::resolve(args)?;
         let query = source.query(args)?;
-        let outputs = TableOutputs::new(&args.files.output, &args.tables, Some(&args.geometry))?;
+        let outputs = TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?;
         let columns = columns(args)?;
         let selection = query.selection()?;
         let mut request_fields = selection.request_fields(outputs.request_fields(&columns)?)?;
@@ -366,7 +366,7 @@ fn convert_command(args: &CrawlArgs) -> Option<String> {
         return None;
     }
     let [table, map] = [Format::Csv, Format::GeoJson].map(|format| {
-        let path = table_path(&args.files.output, &args.files.names.img_meta_out_file, format);
+        let path = table_path(&args.files.shown(), &args.files.names.img_meta_out_file, format);
         quoted(&path.display().to_string())
     });
     Some(format!("streetflow convert {table} {map}"))

@@ -19,7 +19,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct MetadataArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub(crate) input: InputArgs,
     #[command(flatten)]
     filters: FilterArgs,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct MetadataArgs {
     #[command(flatten)]
     geometry: GeometryArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -59,7 +59,7 @@ fn resolve(args: &MetadataArgs) -> Result<(Selection, TableOutputs<'_>)> {
     args.filters.dates()?;
     args.filters.fill(&mut query);
     let selection = query.selection()?;
-    Ok((selection, TableOutputs::new(&args.files.output, &args.tables, Some(&args.geometry))?))
+    Ok((selection, TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?))
 }
 
 async fn flow(
