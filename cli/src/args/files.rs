@@ -29,6 +29,13 @@ pub(crate) struct InputArgs {
     pub(super) fetched: Option<FetchedTable>,
 }
 
+impl InputArgs {
+    /// The arguments of a table that another flag names.
+    pub(crate) fn table(path: PathBuf, format: Option<Format>) -> Self {
+        Self { input: Some(path), input_format: format, fetched: None }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files", group = ArgGroup::new(ONE_RUN).multiple(true))]
 pub(crate) struct OutputArgs {
