@@ -3,6 +3,8 @@
 //! Each record type has one table of [`Column`]s. Headers, rows, schemas, readers, `--fields` and the API parameter
 //! `fields` are all derived from it, so that each format is written once.
 
+#[cfg(feature = "arrow")]
+pub(crate) mod arrow;
 pub(crate) mod formula;
 mod geometry;
 mod polygons;
@@ -13,7 +15,7 @@ use std::fmt;
 
 pub use self::geometry::GeometryChoice;
 pub(crate) use self::geometry::{GeometryColumn, GeometryReader, columns_with_geometry};
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 pub(crate) use self::polygons::MAX_VERTICES;
 pub use self::polygons::{Polygon, Polygons};
 
@@ -67,6 +69,21 @@ pub struct Column<R: 'static> {
     pub set: fn(&mut R, Value<'_>) -> std::result::Result<(), &'static str>,
 }
 
+impl<R: Record> Column<R> {
+    /// Stores a value read from a table, or returns why it is invalid: a required value must not be missing, and a text
+    /// must not be longer than 1 MiB.
+    pub(crate) fn store(&self, record: &mut R, value: Value<'_>) -> std::result::Result<(), &'static str> {
+        let empty = matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
+        if self.required && empty {
+            return Err("it is empty");
+        }
+        if matches!(&value, Value::Text(text) if text.len() > MAX_TEXT_LEN) {
+            return Err(TOO_LONG);
+        }
+        (self.set)(record, value)
+    }
+}
+
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -95,15 +112,18 @@ pub enum Kind {
 
 /// Milliseconds of the years 1 to 9999, the range of timestamps in Python, BigQuery and SQL. DuckDB can't read a file
 /// with a timestamp after the year 294246.
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 pub(crate) const TIMESTAMP_RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// Suffix of the column with times outside that range.
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 pub(crate) const RAW_SUFFIX: &str = "_raw";
 
 /// Longest text in a table and longest cell of a CSV file, in bytes.
 pub(crate) const MAX_TEXT_LEN: usize = 1 << 20;
+
+/// Reason for rejecting a value longer than [`MAX_TEXT_LEN`].
+pub(crate) const TOO_LONG: &str = "it is longer than 1 MiB";
 
 /// A value of a column.
 ///

@@ -64,6 +64,7 @@ impl Polygons {
     }
 
     /// The number of vertices up to the end of each ring, and the number of rings up to the end of each polygon.
+    #[cfg(feature = "arrow")]
     pub(crate) fn ends(&self) -> (&[u32], &[u32]) {
         (&self.ring_ends, &self.polygon_ends)
     }
@@ -102,7 +103,7 @@ impl Polygons {
     }
 
     /// Adds vertices to the last ring.
-    #[cfg(feature = "parquet")]
+    #[cfg(feature = "arrow")]
     pub(crate) fn extend_ring(&mut self, vertices: &[[f64; 2]]) {
         self.vertices.extend_from_slice(vertices);
     }

@@ -21,7 +21,7 @@ use crate::record::{GeometryChoice, Record};
 pub struct Layout {
     /// Names of the chosen columns; `None` means the default of the record type.
     columns: Option<Vec<&'static str>>,
-    pub(super) geometry: GeometryChoice,
+    pub(crate) geometry: GeometryChoice,
     pub(super) record_separators: bool,
     pub(super) compression: Compression,
     pub(super) native_geometry: bool,
@@ -48,7 +48,7 @@ impl Layout {
     }
 
     /// The names of the columns to write for a record type, without keys.
-    pub(super) fn columns<R: Record>(&self) -> Vec<&'static str> {
+    pub(crate) fn columns<R: Record>(&self) -> Vec<&'static str> {
         self.columns.clone().unwrap_or_else(|| FieldList::<R>::default().columns())
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Input {
 impl Input {
     /// The table that the flags name, else the table `previous` of the output directory, in any format.
     pub(crate) fn find(args: &InputArgs, output: &Path, previous: &str) -> Result<Self> {
-        match &args.input {
+        match args.path() {
             Some(path) => Self::named(path, args.input_format),
             None => Self::of_previous_step(output, previous, args.input_format),
         }

@@ -26,7 +26,7 @@ const OTHER_TYPE: Reason = "it is of another type";
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The values of an array. Common array types are downcast once, not for every value.
-pub(super) struct Cells<'a> {
+pub(crate) struct Cells<'a> {
     array: &'a dyn Array,
     known: Known<'a>,
 }
@@ -41,7 +41,7 @@ enum Known<'a> {
 }
 
 impl<'a> Cells<'a> {
-    pub(super) fn new(array: &'a dyn Array) -> Self {
+    pub(crate) fn new(array: &'a dyn Array) -> Self {
         let known = match array.data_type() {
             DataType::Utf8 => Known::Text(array.as_string()),
             DataType::Binary => Known::Bytes(array.as_binary()),
@@ -54,13 +54,13 @@ impl<'a> Cells<'a> {
     }
 
     /// The array as a struct array, for points stored as pairs.
-    pub(super) fn pairs(&self) -> Option<&'a StructArray> {
+    pub(crate) fn pairs(&self) -> Option<&'a StructArray> {
         self.array.as_struct_opt()
     }
 
     /// The value of a row if the array has the native type of the kind, as nearly all have.
     #[inline]
-    pub(super) fn value(&self, row: usize, kind: Kind) -> Option<Value<'a>> {
+    pub(crate) fn value(&self, row: usize, kind: Kind) -> Option<Value<'a>> {
         match (&self.known, kind) {
             (Known::Text(array), Kind::Text) if array.is_valid(row) => {
                 Some(array.value(row)).filter(|text| !text.is_empty()).map(|text| Value::Text(text.into()))
@@ -77,7 +77,7 @@ impl<'a> Cells<'a> {
     }
 
     #[inline]
-    pub(super) fn at(&self, row: usize) -> Cell<'a> {
+    pub(crate) fn at(&self, row: usize) -> Cell<'a> {
         match self.known {
             Known::Text(array) if array.is_valid(row) => Cell::Text(array.value(row)),
             Known::Bytes(array) if array.is_valid(row) => Cell::Bytes(array.value(row)),
@@ -90,9 +90,9 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// A value in Parquet.
+/// A value of an array.
 #[derive(Debug)]
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Null,
     Text(&'a str),
     Bytes(&'a [u8]),
@@ -107,7 +107,7 @@ pub(super) enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    pub(super) fn read(array: &'a dyn Array, row: usize) -> Self {
+    pub(crate) fn read(array: &'a dyn Array, row: usize) -> Self {
         if array.is_null(row) {
             return Self::Null;
         }
@@ -163,7 +163,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The value for a column of a kind. Text is parsed like a CSV cell.
-    pub(super) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
+    pub(crate) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
         Ok(match (self, kind) {
             (Self::Null, _) => Value::Null,
             (Self::Float32(number), Kind::Integer | Kind::Time) if number.abs() >= MAX_EXACT_F32 => {
