@@ -89,6 +89,7 @@ pub(crate) async fn run(args: &FeaturesArgs, display: &DisplayArgs) -> Exit {
         filters: query_args(args),
         clip: false,
         update: false,
+        query: None,
         next: next_command(args),
     };
     job.run(display, async |run| flow(run, args, plan).await).await

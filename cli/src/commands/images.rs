@@ -9,7 +9,7 @@ use crate::args::{DisplayArgs, InputArgs, NetworkArgs, ONE_RUN, OutputArgs, Tabl
 use crate::exit_code::Exit;
 use crate::job::{self, FeatureTable, Input, Job, JobInput, RunContext, TableOutputs};
 use crate::terminal::shell::quoted;
-use streetflow::{FetchMetadata, Fields, Flow, ListImages, Report, Result, Sequence, Step};
+use streetflow::{FetchMetadata, Fields, Flow, ListImages, Report, Result, Sequence, Step, query};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -57,6 +57,7 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         filters: features_flag(args).into_iter().collect(),
         clip: false,
         update: false,
+        query: None,
         next: Some(next_command::after(Step::IMAGES, &args.files, &args.network, &args.tables)),
     };
     match &features {
@@ -104,8 +105,8 @@ async fn from_features(
     let flow = flow
         .observe_input(LOOKUP, run.observer())
         .then(lookup)
-        .then(job::map_records(job::fill_sequence))
-        .then(job::map_records(job::to_image))
+        .then(job::map_records(query::fill_sequence))
+        .then(job::map_records(query::to_image))
         .observe(LOOKUP, run.observer());
     let (flow, sink) = outputs.end(flow, &names.img_out_file, &Fields::default());
     job::finish(run, flow, sink).await

@@ -193,8 +193,7 @@ async fn flags_that_do_not_apply_are_usage_errors() {
         ("features --bbox=33,35,33.1,35.1 --min-images 0", "at least 1"),
         ("features --bbox=33,35,33.1,35.1 --seen-from 2024-01-02 --seen-to 2024-01-01", "--seen-from"),
         ("images --features missing.csv", "missing.csv"),
-        ("crawl --features missing.csv", "missing.csv"),
-        ("crawl --features a.csv --images b.csv", "cannot be used with"),
+        ("images --features a.csv --input b.csv", "cannot be used with"),
     ] {
         let (exit, stderr) = run(&sandbox, folder.path(), args).await;
         assert_eq!(exit, 2, "{args}: {stderr}");
@@ -291,8 +290,8 @@ async fn features_lead_to_their_images_with_and_without_ids_in_the_table() {
         run_ok(&sandbox, folder.path(), "metadata --fields captured_at,thumb_256_url").await;
         assert_eq!(column(folder.path(), "outputs/img_meta_dataset.csv", "img_id"), ids);
         let crawled = tempfile::tempdir().unwrap();
-        let table = folder.path().join(TABLE);
-        let crawl = format!("crawl --features {} --no-download", table.display());
+        let table = folder.path().join("outputs/img_dataset.csv");
+        let crawl = format!("crawl --images {} --no-download", table.display());
         run_ok(&sandbox, crawled.path(), &crawl).await;
         assert_eq!(column(crawled.path(), "outputs/img_meta_dataset.csv", "img_id"), ids);
         let found = column(crawled.path(), "outputs/img_meta_dataset.csv", "seq_id");
