@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
 /// The modules of the library, lowest layer first. Modules of the same layer can import each other.
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
     "sync names text calendar timestamp dates error format",
     "geo",
     "model record",
