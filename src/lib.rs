@@ -44,6 +44,7 @@
 //!
 //! - `arrow`: record batches of Apache Arrow, in both directions. Part of `parquet`.
 //! - `parquet` (default): Parquet and GeoParquet. It takes two thirds of the time of a release build.
+//! - `map`: `map::MapSink` writes a map page. It adds half a megabyte to a program and no dependency.
 //!
 //! The command `streetflow` is the package `streetflow-cli`.
 
@@ -60,10 +61,17 @@ pub mod file_system;
 mod flow;
 mod format;
 pub mod geo;
+#[cfg(feature = "map")]
+pub mod map;
 pub mod model;
 mod names;
 pub mod observe;
+#[cfg(feature = "overlay")]
+pub mod overlay;
+pub mod pictures;
 pub mod places;
+mod protobuf;
+pub mod raster;
 pub mod record;
 pub mod sinks;
 pub mod sources;
@@ -72,6 +80,7 @@ pub mod storage;
 mod sync;
 pub mod text;
 mod timestamp;
+pub mod training;
 
 // Only in the documentation. The tests run its programs and those of README.md with the other examples.
 #[cfg(doc)]
@@ -92,7 +101,8 @@ pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
 pub use crate::model::{
-    Detection, DetectionKind, FieldList, Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId,
+    Detection, DetectionKind, FeatureId, FeatureKind, FieldList, Fields, Image, ImageId, MapFeature,
+    Metadata, OwnerId, Sequence, SequenceId,
 };
 pub use crate::observe::{Counts, Event, Observer, Step, Tally};
 pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
@@ -104,6 +114,6 @@ pub use crate::sinks::{
 #[cfg(feature = "parquet")]
 pub use crate::sources::ParquetSource;
 pub use crate::sources::{
-    CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
+    CsvSource, FeatureSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
 };
-pub use crate::stages::{FetchMetadata, ListImages, Stage};
+pub use crate::stages::{FetchDetections, FetchFeatures, FetchMetadata, ListImages, Stage};

@@ -25,8 +25,10 @@ impl Step {
     pub const METADATA: Self = Self("metadata");
     /// Fetching detections of images.
     pub const DETECTIONS: Self = Self("detections");
-    /// Finding map features.
+    /// Finding map features, by [`FeatureSource`](crate::FeatureSource).
     pub const FEATURES: Self = Self("features");
+    /// Fetching the details of map features, by [`FetchFeatures`](crate::FetchFeatures).
+    pub const DETAILS: Self = Self("details");
     /// Downloading pictures, by [`ImageSink`](crate::ImageSink).
     pub const DOWNLOAD: Self = Self("download");
 
@@ -34,8 +36,15 @@ impl Step {
     pub const ALL: [Self; 4] = [Self::SEQUENCES, Self::IMAGES, Self::METADATA, Self::DOWNLOAD];
 
     /// The steps of this library, in the order in which a run lists them.
-    pub const BUILT_IN: [Self; 6] =
-        [Self::SEQUENCES, Self::IMAGES, Self::METADATA, Self::DETECTIONS, Self::FEATURES, Self::DOWNLOAD];
+    pub const BUILT_IN: [Self; 7] = [
+        Self::SEQUENCES,
+        Self::IMAGES,
+        Self::METADATA,
+        Self::DETECTIONS,
+        Self::FEATURES,
+        Self::DETAILS,
+        Self::DOWNLOAD,
+    ];
 
     /// Names a step of your own.
     pub const fn new(name: &'static str) -> Self {

@@ -4,6 +4,7 @@
 mod arrow;
 mod count;
 mod csv;
+mod features;
 #[cfg(any(fuzzing, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -25,6 +26,7 @@ use futures::stream::{BoxStream, Stream, StreamExt};
 pub use self::arrow::{ArrowSource, records};
 pub use self::count::{count_rows, has_rows};
 pub use self::csv::CsvSource;
+pub use self::features::{FeatureSource, FeatureTiles};
 pub use self::geojson::GeoJsonSource;
 pub use self::id_check::IdCheck;
 pub use self::mvt::{TileLayer, tile_layers};

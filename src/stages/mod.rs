@@ -1,6 +1,10 @@
 //! Stages: what happens to records between source and sink.
 
+mod batches;
+mod detections;
 mod empty_lists;
+mod feature_images;
+mod features;
 mod filter;
 mod images;
 mod in_order;
@@ -8,6 +12,9 @@ mod metadata;
 
 use std::task::Poll;
 
+pub use self::detections::{FetchDetections, matches};
+pub use self::feature_images::ListFeatureImages;
+pub use self::features::FetchFeatures;
 pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;

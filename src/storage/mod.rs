@@ -3,7 +3,10 @@
 //! | Destination | While it is written | Commit |
 //! |---|---|---|
 //! | [`LocalFile`] | a locked temporary file beside the target | fsync, rename, fsync of the folder |
+//! | object of a `Bucket` | parts of 16 MiB, invisible | completion of the upload; a short object: one request |
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod local;
 
 use std::fmt;
@@ -11,6 +14,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "object-store")]
+pub use self::bucket::{Bucket, BucketLock, LockOwner, ObjectInfo, is_secret_option};
 pub use self::local::LocalFile;
 
 /// A file in progress. Only [`commit`](Self::commit) makes it visible; dropping it discards it.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use streetflow::record::Polygons;
 use streetflow::{
-    Detection, Format, GeometryChoice, Image, ImageId, Kind, Metadata, OwnerId, Record, Sequence, SequenceId,
-    Value,
+    Detection, FeatureId, FeatureKind, Format, GeometryChoice, Image, ImageId, Kind, MapFeature, Metadata,
+    OwnerId, Record, Sequence, SequenceId, Value,
 };
 
 use crate::support::tables::{all, all_of, bits, read, write};
@@ -57,7 +57,11 @@ fn record<T: Record>((id, sequence, cells): (u64, String, Vec<Cell>)) -> T {
         let value = match (column.name, column.kind) {
             ("img_id", _) => Value::Text(id.to_string().into()),
             ("detection_id", _) => Value::Text(integer.unsigned_abs().to_string().into()),
-            ("kind", _) if given => Value::Text(if boolean { "sign" } else { "segment" }.into()),
+            ("feature_id", _) => Value::Text(id.to_string().into()),
+            ("kind", _) if given => {
+                let other = if T::NAME == MapFeature::NAME { "object" } else { "segment" };
+                Value::Text(if boolean { "sign" } else { other }.into())
+            }
             ("seq_id", _) => Value::Text(sequence.clone().into()),
             _ if !given => continue,
             (name, Kind::Text) if name.ends_with("_id") => Value::Text(id.to_string().into()),
@@ -126,6 +130,11 @@ proptest::proptest! {
         place in prop_oneof![Just(GeometryChoice::Original), Just(GeometryChoice::Computed), Just(GeometryChoice::Best)],
     ) {
         check_round_trip::<Detection>(rows, place);
+    }
+
+    #[test]
+    fn map_features_round_trip_bit_for_bit_in_every_format(rows in table(MapFeature::COLUMNS.len())) {
+        check_round_trip::<MapFeature>(rows, GeometryChoice::Original);
     }
 
     #[test]
@@ -208,6 +217,27 @@ fn the_golden_files_are_unchanged() {
     };
     let shape = Polygons::from(vec![vec![ring(0.0, 0.5), ring(0.125, 0.25)], vec![ring(0.75, 1.0)]]);
     check_golden("img_detections_dataset", &[whole.with_polygons(Some(shape)), bare]);
+    let unplaced = MapFeature {
+        feature_id: FeatureId::new("26774514888887982").unwrap(),
+        value: Some("object--support--utility-pole".to_owned()),
+        kind: Some(FeatureKind::Object),
+        n_images: Some(0),
+        image_ids: Some(Vec::new()),
+        ..MapFeature::default()
+    };
+    let sign = MapFeature {
+        feature_id: FeatureId::new("728019821979741").unwrap(),
+        value: Some("regulatory--stop--g1".to_owned()),
+        kind: Some(FeatureKind::Sign),
+        geometry: Some(streetflow::LonLat { lon: -83.417_193_328_459, lat: 42.5 }),
+        first_seen_at: Some(1_621_542_074_123),
+        last_seen_at: Some(1_702_208_626_000),
+        object_type: Some("trafficsign".to_owned()),
+        aligned_direction: Some(184.433_654_785_16),
+        n_images: Some(2),
+        image_ids: Some(vec!["26774514888887982".to_owned(), "1".to_owned()]),
+    };
+    check_golden("map_features", &[sign, unplaced]);
     check_golden("img_meta_dataset", &[plain, odd_metadata(), metadata_record("1")]);
 }
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use streetflow::calendar::Moment;
 
-use super::fields::{self, Field};
+use super::cursor::cursor;
+use super::field_list::Field;
 use super::picture_urls::PictureUrls;
 use super::{json, shapes};
 use crate::mock_data::{MockDetection, MockFeature, MockImage};
@@ -81,10 +82,10 @@ pub(super) fn write_list(
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("fields", &names.join(","))
             .append_pair("limit", &page.limit.to_string())
-            .append_pair("after", &super::graph::cursor(end))
+            .append_pair("after", &cursor(end))
             .finish();
         out.push_str(",\"paging\":{\"cursors\":{\"after\":");
-        json::text(out, &super::graph::cursor(end));
+        json::text(out, &cursor(end));
         out.push_str("},\"next\":");
         json::text(out, &format!("{}/v1.0/{owner}/detections?{query}", urls.graph));
         out.push('}');
@@ -110,7 +111,7 @@ pub(super) fn write_one(
             "geometry" => shapes::encode(detection).map(|text| json::text(out, &text)),
             "image" => image.map(|image| {
                 out.push_str("{\"geometry\":");
-                fields::point(out, image.coordinates());
+                json::point(out, image.coordinates());
                 json::push(out, format_args!(",\"id\":\"{}\"}}", image.number()));
             }),
             _ => None,

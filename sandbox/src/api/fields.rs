@@ -2,6 +2,7 @@
 
 use streetflow::geo::LonLat;
 
+use super::field_list::Field;
 use super::picture_urls::PictureUrls;
 use super::{detections, json};
 use crate::mock_data::catalog::CAMERAS;
@@ -13,68 +14,6 @@ pub(super) const IMAGE_FIELDS: &str = "sequence geometry computed_geometry captu
     computed_compass_angle altitude computed_altitude computed_rotation atomic_scale camera_type camera_parameters \
     make model exif_orientation width height is_pano on_foot quality_score creator organization thumb_256_url \
     thumb_1024_url thumb_2048_url thumb_original_url merge_cc mesh sfm_cluster detections";
-
-/// A requested field with its requested sub-fields.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    /// Maximum number of items, from `name.limit(N)`.
-    pub(super) limit: Option<usize>,
-    pub(super) sub_fields: Vec<Field>,
-}
-
-impl Field {
-    /// Returns whether a sub-field is requested, or whether it is a default one if none is.
-    pub(super) fn wants(&self, name: &str, default: &[&str]) -> bool {
-        if self.sub_fields.is_empty() {
-            default.contains(&name)
-        } else {
-            self.sub_fields.iter().any(|field| field.name == name)
-        }
-    }
-}
-
-/// Parses a list of fields like `id,creator{id,username},organization.id,images.limit(3){id}`.
-///
-/// Drops `id`, because every response contains it.
-pub(super) fn parse(fields: &str) -> Vec<Field> {
-    let mut parsed = parse_list(fields);
-    parsed.retain(|field| field.name != "id");
-    parsed
-}
-
-fn parse_list(fields: &str) -> Vec<Field> {
-    let mut parsed: Vec<Field> = Vec::new();
-    let mut depth = 0_usize;
-    let split = |c| {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        c == ',' && depth == 0
-    };
-    for part in fields.split(split).map(str::trim).filter(|part| !part.is_empty()) {
-        let field = parse_one(part);
-        match parsed.iter_mut().find(|known| known.name == field.name) {
-            Some(known) => known.sub_fields.extend(field.sub_fields),
-            None => parsed.push(field),
-        }
-    }
-    parsed
-}
-
-fn parse_one(part: &str) -> Field {
-    let end = part.find(['.', '{']).unwrap_or(part.len());
-    let (name, mut rest) = part.split_at(end);
-    let mut limit = None;
-    if let Some((number, after)) = rest.strip_prefix(".limit(").and_then(|rest| rest.split_once(')')) {
-        (limit, rest) = (number.parse().ok(), after);
-    }
-    let inner = rest.strip_prefix('{').map(|inner| inner.strip_suffix('}').unwrap_or(inner));
-    let sub_fields = parse_list(inner.or(rest.strip_prefix('.')).unwrap_or_default());
-    Field { name: name.to_owned(), limit, sub_fields }
-}
 
 /// Appends an image as an object with the requested fields. Fields without a value are omitted.
 pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Field], urls: &PictureUrls) {
@@ -104,13 +43,13 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, urls: &PictureU
     match field.name.as_str() {
         "sequence" => json::text(out, &sequence.id),
         "geometry" if sequence.quirk == Quirk::NoGeometry(image.index) => return None,
-        "geometry" => point(out, image.coordinates()),
+        "geometry" => json::point(out, image.coordinates()),
         "computed_geometry" => {
             processed?;
             // As in real data, about half of the computed coordinates equal the original ones.
             let shift = |what| if image.random(32) < 0.5 { 0.0 } else { 2e-5 * (image.random(what) - 0.5) };
             let LonLat { lon, lat } = image.coordinates();
-            point(out, LonLat { lon: lon + shift(33), lat: lat + shift(34) });
+            json::point(out, LonLat { lon: lon + shift(33), lat: lat + shift(34) });
         }
         "captured_at" => json::push(out, format_args!("{}", image.captured_at())),
         "compass_angle" => {
@@ -195,12 +134,6 @@ fn altitude(image: &MockImage<'_>) -> f64 {
     90.0 + 60.0 * (lon * 40.0).sin() + 25.0 * (lat * 90.0).cos()
 }
 
-pub(super) fn point(out: &mut String, at: LonLat) {
-    out.push_str("{\"type\":\"Point\",\"coordinates\":");
-    json::list(out, [at.lon, at.lat], json::number);
-    out.push('}');
-}
-
 /// Appends an object of strings with the requested sub-fields, or the default ones.
 fn object(out: &mut String, field: &Field, default: &[&str], known: &[(&str, &str)]) {
     out.push('{');
@@ -225,28 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn sub_fields_are_parsed_in_both_forms() {
-        let plain = |name: &str| Field { name: name.to_owned(), limit: None, sub_fields: Vec::new() };
-        let field = |name: &str, sub_fields: &[&str]| Field {
-            sub_fields: sub_fields.iter().map(|&part| plain(part)).collect(),
-            ..plain(name)
-        };
-        let expected =
-            [field("creator", &["id", "username"]), field("organization", &["id"]), field("make", &[])];
-        assert_eq!(parse("id,creator{id,username},organization.id, make"), expected);
-        assert_eq!(parse("creator.id,creator.username")[0], field("creator", &["id", "username"]));
-        let nested = Field {
-            limit: Some(3),
-            sub_fields: vec![plain("id"), field("image", &["id"])],
-            ..plain("detections")
-        };
-        assert_eq!(parse("detections.limit(3){id,image{id}}"), [nested]);
-    }
-
-    #[test]
     fn every_image_is_valid_json_and_only_id_is_always_present() {
         let data = MockData::cyprus();
-        let fields = parse(&IMAGE_FIELDS.replace(' ', ","));
+        let fields = crate::api::field_list::parse(&IMAGE_FIELDS.replace(' ', ","));
         let mut counts = std::collections::HashMap::new();
         for image in data.sequences().iter().flat_map(MockSequence::images) {
             let mut out = String::new();

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use streetflow::geo::{Bbox, LonLat, TileId};
 
+use super::cursor::{cursor, parse_cursor};
 use super::detections::{self, Page};
-use super::fields::{self, Field, IMAGE_FIELDS};
+use super::field_list::{self, Field};
+use super::fields::{self, IMAGE_FIELDS};
 use super::picture_urls::{PictureUrls, letters};
 use super::{json, map_features};
 use crate::mock_data::catalog::{ORGANIZATIONS, USERS};
@@ -42,7 +44,7 @@ pub(crate) struct Graph<'a> {
 impl Graph<'_> {
     /// Returns the response to a request with a valid token.
     pub(crate) fn respond(&self, request: &RecordedRequest) -> StatusAndBody {
-        let fields = fields::parse(&request.param("fields").unwrap_or_default());
+        let fields = field_list::parse(&request.param("fields").unwrap_or_default());
         let path = request.path.strip_prefix("/v1.0").unwrap_or(&request.path).trim_matches('/');
         match path {
             "" if request.param("ids").is_some() => self.batch(&request.ids(), &fields),
@@ -293,14 +295,6 @@ impl Graph<'_> {
         json::text(out, &format!("{}/v1.0/images?{}", self.url, query.finish()));
         out.push('}');
     }
-}
-
-pub(super) fn cursor(offset: usize) -> String {
-    format!("QVFI{offset:012x}")
-}
-
-fn parse_cursor(cursor: &str) -> Option<usize> {
-    usize::from_str_radix(cursor.strip_prefix("QVFI")?, 16).ok()
 }
 
 /// Returns an entity whose fields are all strings.

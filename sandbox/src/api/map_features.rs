@@ -1,7 +1,7 @@
 //! Map features as the Graph API returns them.
 
 use super::detections::{self, Page, date_time};
-use super::fields::{self, Field};
+use super::field_list::Field;
 use super::json;
 use super::picture_urls::PictureUrls;
 use crate::mock_data::MockFeature;
@@ -47,7 +47,7 @@ fn value(out: &mut String, feature: &MockFeature<'_>, field: &Field, urls: &Pict
         "object_type" => json::text(out, if feature.is_sign() { "trafficsign" } else { "panoptic" }),
         "geometry" => {
             feature.has_geometry().then_some(())?;
-            fields::point(out, feature.coordinates());
+            json::point(out, feature.coordinates());
         }
         "aligned_direction" => json::number(out, feature.direction()?),
         "first_seen_at" => json::text(out, &date_time(first)?),
@@ -59,7 +59,7 @@ fn value(out: &mut String, feature: &MockFeature<'_>, field: &Field, urls: &Pict
                 out.push('{');
                 if field.wants("geometry", &["geometry"]) {
                     out.push_str("\"geometry\":");
-                    fields::point(out, image.coordinates());
+                    json::point(out, image.coordinates());
                     out.push(',');
                 }
                 json::push(out, format_args!("\"id\":\"{}\"}}", image.number()));

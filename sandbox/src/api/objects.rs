@@ -1,6 +1,6 @@
 //! The objects in a picture, drawn row by row over the street.
 
-use super::pictures::Color;
+use super::pixels::Color;
 use crate::mock_data::MockImage;
 use crate::mock_data::detection::EXTENT;
 use crate::mock_data::shape::{Polygon, crossings};

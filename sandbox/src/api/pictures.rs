@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 use font8x8::UnicodeFonts;
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
+use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 
 use super::objects::Objects;
+use super::pixels::{Color, push_row};
 use super::turned::{Turned, exif_orientation};
 use crate::mock_data::hash::{mix, unit};
 use crate::mock_data::{MockData, MockImage};
-
-pub(super) type Color = [u8; 3];
 
 const ZENITH: Color = [86, 142, 208];
 const HAZE: Color = [214, 226, 236];
@@ -130,17 +129,6 @@ impl Street {
         self.label.draw_row(y, &mut row);
         self.objects.draw_row(y, &mut row);
         row
-    }
-}
-
-/// Appends a row of pixels to the buffers of the encoder.
-pub(super) fn push_row(row: &[Color], buffers: &mut [Vec<u8>; 4]) {
-    let [luma, blue, red, _] = buffers;
-    for [r, g, b] in row {
-        let (y, cb, cr) = rgb_to_ycbcr(*r, *g, *b);
-        luma.push(y);
-        blue.push(cb);
-        red.push(cr);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jpeg_encoder::{ImageBuffer, JpegColorType};
 
-use super::pictures::{Color, push_row};
+use super::pixels::{Color, push_row};
 
 /// A picture whose stored pixels differ from the displayed ones in their order.
 pub(super) struct Turned {
