@@ -30,7 +30,15 @@ pub(crate) fn stream_capsule(
     PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(reader)), c"arrow_array_stream")
 }
 
-/// Some rows: one step of the iteration over a stream.
+/// Some rows of a stream, for every library that reads Arrow.
+///
+/// >>> import streetflow as sf
+/// >>> images = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), fields=["is_pano"], client=sf.Sandbox())
+/// >>> batch = next(iter(images))
+/// >>> batch.column_names
+/// ['seq_id', 'img_id', 'is_pano']
+/// >>> len(batch.to_pylist()) == len(batch)
+/// True
 #[pyclass(frozen, module = "streetflow")]
 pub(crate) struct Batch(pub(crate) RecordBatch);
 
@@ -79,7 +87,7 @@ impl Batch {
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
         // The interface allows to ignore the request.
-        drop(requested_schema);
+        let _ = requested_schema;
         let array = FFI_ArrowArray::new(&StructArray::from(self.0.clone()).to_data());
         let array = PyCapsule::new_with_value(py, array, c"arrow_array")?;
         Ok((schema_capsule(py, &self.0.schema())?, array))
@@ -91,7 +99,7 @@ impl Batch {
         py: Python<'py>,
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        drop(requested_schema);
+        let _ = requested_schema;
         stream_capsule(py, RecordBatchIterator::new([Ok(self.0.clone())], self.0.schema()))
     }
 }
@@ -120,7 +128,7 @@ impl Collected {
         py: Python<'py>,
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        drop(requested_schema);
+        let _ = requested_schema;
         let batches: Vec<_> = self.batches.iter().cloned().map(Ok).collect();
         stream_capsule(py, RecordBatchIterator::new(batches, Arc::clone(&self.schema)))
     }

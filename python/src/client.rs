@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::errors::{Failure, usage};
+use crate::errors::{Attempt, Failure, usage};
 use crate::events::Events;
 use crate::runtime::{Owned, runtime};
 use crate::sandbox::Sandbox;
@@ -20,7 +20,21 @@ const MAX_TOKEN_FILE_LEN: u64 = 64 << 10;
 /// How long tiles of Mapillary's host stay in the cache, in hours.
 const TILE_CACHE_HOURS: u64 = 24;
 
-/// A client of the library, with what its events counted.
+/// A connection to Mapillary, with its limits.
+///
+/// Streams and downloads with the same client share its rate limits and its connections. Without a client, they share
+/// that of `default_client()`. The token comes from `token`, `token_file` or the environment (`MAPILLARY_TOKEN`), and
+/// appears in no message.
+///
+/// `concurrency` is the maximum number of requests in flight, 1 to 1024. `tile_rate`, or `rate`, is in tiles a minute;
+/// the default for Mapillary is 40. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
+/// Mapillary's host stay in the cache of the command for 24 hours by default, those of other hosts for none.
+/// `allow_host` names further hosts that may serve pictures.
+///
+/// >>> import streetflow as sf
+/// >>> client = sf.Client(token="MLY|1234|abcd", concurrency=16)
+/// >>> client.concurrency
+/// 16
 #[pyclass(frozen, module = "streetflow")]
 pub(crate) struct Client {
     client: Owned<streetflow::Client>,
@@ -33,7 +47,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Returns the client of the library, if this process made it.
-    pub(crate) fn get(&self) -> Result<&streetflow::Client, Failure> {
+    pub(crate) fn get(&self) -> Attempt<&streetflow::Client> {
         self.client.get()
     }
 

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::client::Client;
-use crate::errors::{Failure, usage};
+use crate::errors::{Attempt, Failure, usage};
 use crate::query::{counted, images};
 use crate::report::Report;
 use crate::task::run_to_end;
@@ -150,7 +150,7 @@ fn with_urls(
 }
 
 /// Takes the stream of another library out of its capsule.
-fn arrow_source(capsule: &Bound<'_, PyCapsule>) -> Result<ArrowSource<Metadata>, Failure> {
+fn arrow_source(capsule: &Bound<'_, PyCapsule>) -> Attempt<ArrowSource<Metadata>> {
     use pyo3::types::PyCapsuleMethods;
 
     let pointer = capsule.pointer_checked(Some(c"arrow_array_stream"))?;

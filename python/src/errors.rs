@@ -6,6 +6,9 @@ use pyo3::types::PyDict;
 
 use streetflow::{Error, ErrorKind};
 
+/// The result of a call.
+pub(crate) type Attempt<T> = std::result::Result<T, Failure>;
+
 /// Why a call failed.
 pub(crate) enum Failure {
     /// The library failed.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::prelude::*;
 
-use crate::errors::Failure;
+use crate::errors::Attempt;
 use crate::report::Counts;
 use streetflow::{Class, Error, Event, Observer, Step, Tally};
 
@@ -63,7 +63,7 @@ impl Events {
     }
 
     /// Passes the messages to the logger `streetflow`.
-    pub(crate) fn log(&self, py: Python<'_>) -> Result<(), Failure> {
+    pub(crate) fn log(&self, py: Python<'_>) -> Attempt<()> {
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting.messages.is_empty() {
             return Ok(());

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use futures::{StreamExt, TryStreamExt};
 use pyo3::prelude::*;
@@ -11,13 +12,13 @@ use pyo3::types::PyCapsule;
 
 use crate::batch::{Collected, schema_capsule};
 use crate::client::Client;
-use crate::errors::{Failure, usage};
+use crate::errors::{Attempt, Failure, usage};
 use crate::report::{Counts, Report};
 use crate::stream::{Batches, Reader};
 use crate::task::run_to_end;
 use streetflow::arrow::{BATCH_ROWS, schema as arrow_schema_of};
 use streetflow::sinks::{Layout, sink_for};
-use streetflow::{Flow, Format, Metadata, OnError, Query, Record, Result, Sequence};
+use streetflow::{Error, ErrorKind, Flow, Format, Metadata, OnError, Query, Record, Result, Sequence};
 
 /// What a stream consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +42,39 @@ pub(crate) fn layout(query: &Query) -> Layout {
     Layout::default().fields(&query.fields).geometry(query.geometry.unwrap_or_default())
 }
 
-fn schema_of(query: &Query, kind: Kind) -> SchemaRef {
-    match kind {
-        Kind::Images => arrow_schema_of::<Metadata>(&layout(query)),
-        Kind::Sequences => arrow_schema_of::<Sequence>(&layout(query)),
+/// The columns of a stream: those of the tables of the command, without a geometry that was not asked for.
+#[derive(Clone)]
+struct Columns {
+    schema: SchemaRef,
+    /// Their places among the columns of the library.
+    places: Vec<usize>,
+}
+
+impl Columns {
+    fn new(query: &Query, kind: Kind) -> Self {
+        let all = match kind {
+            Kind::Images => arrow_schema_of::<Metadata>(&layout(query)),
+            Kind::Sequences => arrow_schema_of::<Sequence>(&layout(query)),
+        };
+        let has_point = query.geometry.is_some()
+            || query.fields.names().iter().any(|name| ["geometry", "computed_geometry"].contains(name));
+        let is_kept = |name: &str| kind != Kind::Images || has_point || name != "geometry";
+        let fields = all.fields().iter().enumerate();
+        let places: Vec<_> = fields.filter(|(_, field)| is_kept(field.name())).map(|(at, _)| at).collect();
+        // The places are those of the schema itself.
+        let schema = all.project(&places).map_or_else(|_| Arc::clone(&all), Arc::new);
+        Self { schema, places }
     }
+
+    fn project(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        batch
+            .project(&self.places)
+            .map_err(|error| Error::new(ErrorKind::Io, "build the record batch").with_source(error))
+    }
+}
+
+fn schema_of(query: &Query, kind: Kind) -> SchemaRef {
+    Columns::new(query, kind).schema
 }
 
 /// Returns the images of a query. A place is looked up first.
@@ -69,14 +98,16 @@ pub(crate) fn counted<T: Send + 'static>(flow: Flow<T>, counts: &Arc<Counts>, sk
 fn batches<T: Record>(
     open: impl Future<Output = Result<Flow<T>>> + Send + 'static,
     layout: Layout,
+    columns: Columns,
     counts: Arc<Counts>,
     skip: bool,
 ) -> Batches {
     let start = async move {
         let flow = counted(open.await?, &counts, skip);
-        Ok(flow.into_batches(&layout, BATCH_ROWS))
+        Ok::<_, Error>(flow.into_batches(&layout, BATCH_ROWS))
     };
-    futures::stream::once(start).try_flatten().boxed()
+    let batches = futures::stream::once(start).try_flatten();
+    batches.map(move |batch| columns.project(&batch?)).boxed()
 }
 
 /// Checks a query and returns its normal form.
@@ -93,7 +124,11 @@ pub(crate) fn query_fields(text: &str) -> PyResult<Vec<&'static str>> {
     Ok(query.fields.names().to_vec())
 }
 
-/// Returns the names of all fields.
+/// Returns the names of all fields of images.
+///
+/// >>> import streetflow as sf
+/// >>> "captured_at" in sf.known_fields()
+/// True
 #[pyfunction]
 pub(crate) fn known_fields() -> Vec<&'static str> {
     streetflow::Fields::known()
@@ -120,7 +155,7 @@ pub(crate) fn empty(text: &str, kind: &str) -> PyResult<Collected> {
     Ok(Collected { schema: schema_of(&query, kind), batches: Arc::new([]) })
 }
 
-fn parse(text: &str, kind: &str) -> Result<(Query, Kind), Failure> {
+fn parse(text: &str, kind: &str) -> Attempt<(Query, Kind)> {
     Ok((Query::from_json(text)?, Kind::parse(kind)?))
 }
 
@@ -135,11 +170,12 @@ pub(crate) fn start(
     run: Py<PyAny>,
 ) -> PyResult<Reader> {
     let (query, kind) = parse(text, kind)?;
-    let (schema, layout) = (schema_of(&query, kind), layout(&query));
+    let (columns, layout) = (Columns::new(&query, kind), layout(&query));
+    let schema = Arc::clone(&columns.schema);
     let (client, counts) = (client.get()?.clone(), Arc::clone(&report.get().counts));
     let batches = match kind {
-        Kind::Images => batches(images(query, client), layout, counts, skip),
-        Kind::Sequences => batches(sequences(query, client), layout, counts, skip),
+        Kind::Images => batches(images(query, client), layout, columns, counts, skip),
+        Kind::Sequences => batches(sequences(query, client), layout, columns, counts, skip),
     };
     Ok(Reader::start(schema, batches, report, run)?)
 }

@@ -9,7 +9,7 @@ use pyo3::Python;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::errors::Failure;
+use crate::errors::{Attempt, Failure};
 use streetflow::Error;
 
 /// The longest time between two checks for signals. Ctrl-C must end a call within 0.2 s.
@@ -19,7 +19,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(50);
 static RUNTIME: OnceLock<(u32, Runtime)> = OnceLock::new();
 
 /// Returns the runtime, and starts it on first use. After a fork of a process that used it, there is none.
-pub(crate) fn runtime() -> Result<&'static Runtime, Failure> {
+pub(crate) fn runtime() -> Attempt<&'static Runtime> {
     if let Some((process, runtime)) = RUNTIME.get() {
         return if *process == std::process::id() { Ok(runtime) } else { Err(Failure::Forked) };
     }
@@ -44,8 +44,8 @@ pub(crate) fn is_forked() -> bool {
 pub(crate) fn wait<T: Send>(
     py: Python<'_>,
     future: impl Future<Output = T> + Send,
-    mut on_tick: impl FnMut(Python<'_>) -> Result<(), Failure>,
-) -> Result<T, Failure> {
+    mut on_tick: impl FnMut(Python<'_>) -> Attempt<()>,
+) -> Attempt<T> {
     let runtime = runtime()?;
     let mut future = pin!(future);
     loop {
@@ -69,12 +69,12 @@ impl<T> Owned<T> {
     }
 
     /// Returns the value, if this process made it.
-    pub(crate) fn get(&self) -> Result<&T, Failure> {
+    pub(crate) fn get(&self) -> Attempt<&T> {
         self.0.as_ref().filter(|_| !is_forked()).ok_or(Failure::Forked)
     }
 
     /// Returns the value for changes, if this process made it.
-    pub(crate) fn get_mut(&mut self) -> Result<&mut T, Failure> {
+    pub(crate) fn get_mut(&mut self) -> Attempt<&mut T> {
         self.0.as_mut().filter(|_| !is_forked()).ok_or(Failure::Forked)
     }
 }

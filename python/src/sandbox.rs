@@ -5,18 +5,26 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::client::Client;
-use crate::errors::{Failure, usage};
+use crate::errors::{Attempt, Failure, usage};
 use crate::runtime::{Owned, wait};
 use streetflow::client::DEFAULT_CONCURRENCY;
 use streetflow::{Error, ErrorKind};
 use streetflow_sandbox::{Fault, Host, MockData, Rule};
 
-/// A mock server on this machine.
+/// A mock server of Mapillary on this machine, with fictional data of Cyprus.
+///
+/// It needs no token and no network. `images` generates a data set with so many images instead, `latency` is the
+/// duration of each response in milliseconds.
+///
+/// >>> import streetflow as sf
+/// >>> with sf.Sandbox() as sandbox:
+/// ...     sf.sequences(bbox=(33.33, 35.15, 33.39, 35.19), client=sandbox).to_arrow().num_rows
+/// 12
 #[pyclass(frozen, module = "streetflow")]
 pub(crate) struct Sandbox(Owned<streetflow_sandbox::Sandbox>);
 
 impl Sandbox {
-    pub(crate) fn get(&self) -> Result<&streetflow_sandbox::Sandbox, Failure> {
+    pub(crate) fn get(&self) -> Attempt<&streetflow_sandbox::Sandbox> {
         self.0.get()
     }
 }

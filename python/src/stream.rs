@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::batch::{Batch, Collected, schema_capsule, stream_capsule};
-use crate::errors::{self, Failure};
+use crate::errors::{self, Attempt, Failure};
 use crate::report::{Counts, Report};
 use crate::runtime::{Owned, TICK, runtime, wait};
 use crate::task::panicked;
@@ -37,7 +37,7 @@ struct Outcome {
 
 impl Outcome {
     /// The result at the end of the channel. A task that ended in neither way has panicked.
-    fn result(&self) -> Result<(), Failure> {
+    fn result(&self) -> Attempt<()> {
         if self.finished.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -55,22 +55,28 @@ struct Feed {
     /// Called with the report at every tick: `streetflow._run.Run`, which logs, shows progress and warns.
     run: Py<PyAny>,
     last_tick: Instant,
+    /// The error that ends the stream, if it was received already.
+    error: Option<Error>,
     ended: bool,
 }
 
 impl Feed {
     /// Returns the next batch, or `None` at the end. Blocks, while other Python threads run.
-    fn next(&mut self) -> Option<Result<RecordBatch, Failure>> {
+    fn next(&mut self) -> Option<Attempt<RecordBatch>> {
         if self.ended {
             return None;
         }
         // A batch that is there is passed on without Python, so that consumers with threads of their own do not wait for
         // the interpreter.
-        if self.last_tick.elapsed() < TICK
-            && let Ok(Ok(batch)) = self.receiver.try_recv()
-        {
-            self.counts.add_records(batch.num_rows() as u64);
-            return Some(Ok(batch));
+        if self.last_tick.elapsed() < TICK {
+            match self.receiver.try_recv() {
+                Ok(Ok(batch)) => {
+                    self.counts.add_records(batch.num_rows() as u64);
+                    return Some(Ok(batch));
+                }
+                Ok(Err(error)) => self.error = Some(error),
+                Err(_) => {}
+            }
         }
         let received = Python::try_attach(|py| self.receive(py));
         received.unwrap_or_else(|| {
@@ -79,9 +85,10 @@ impl Feed {
         })
     }
 
-    fn receive(&mut self, py: Python<'_>) -> Option<Result<RecordBatch, Failure>> {
-        let (receiver, run) = (&mut self.receiver, &self.run);
-        let received = wait(py, receiver.recv(), |py| Ok(run.call_method0(py, "tick").map(drop)?));
+    fn receive(&mut self, py: Python<'_>) -> Option<Attempt<RecordBatch>> {
+        let (receiver, run, error) = (&mut self.receiver, &self.run, self.error.take());
+        let next = async { if error.is_some() { error.map(Err) } else { receiver.recv().await } };
+        let received = wait(py, next, |py| Ok(run.call_method0(py, "tick").map(drop)?));
         self.last_tick = Instant::now();
         let ended = match received {
             Ok(Some(Ok(batch))) => {
@@ -166,7 +173,7 @@ impl Reader {
         mut batches: Batches,
         report: Py<Report>,
         run: Py<PyAny>,
-    ) -> Result<Self, Failure> {
+    ) -> Attempt<Self> {
         let counts = Arc::clone(&report.get().counts);
         counts.start();
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
@@ -191,6 +198,7 @@ impl Reader {
             counts,
             run,
             last_tick: Instant::now(),
+            error: None,
             ended: false,
         };
         Ok(Self { schema, feed: Mutex::new(Some(Owned::new(feed))), task: Owned::new(abort), outcome })

@@ -5,7 +5,7 @@ use std::future::Future;
 use pyo3::prelude::*;
 use tokio::task::JoinHandle;
 
-use crate::errors::Failure;
+use crate::errors::{Attempt, Failure};
 use crate::report::Report;
 use crate::runtime::{runtime, wait};
 use streetflow::{Error, ErrorKind, Result};
@@ -25,7 +25,7 @@ pub(crate) fn run_to_end<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
     report: &Py<Report>,
     run: &Py<PyAny>,
-) -> Result<T, Failure> {
+) -> Attempt<T> {
     let counts = &report.get().counts;
     counts.start();
     let mut task = Guard(runtime()?.spawn(work));
