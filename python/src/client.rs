@@ -11,7 +11,7 @@ use crate::errors::{Attempt, Failure, usage};
 use crate::events::Events;
 use crate::runtime::{Owned, runtime};
 use crate::sandbox::Sandbox;
-use streetflow::client::{ClientBuilder, DEFAULT_CONCURRENCY, TileCache};
+use streetflow::client::{ClientBuilder, TileCache};
 use streetflow::{Class, Error, ErrorKind, RateLimit, Result, Token};
 
 /// The longest token file that is read, in bytes.
@@ -83,7 +83,7 @@ impl Client {
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (*, token=None, token_file=None, concurrency=DEFAULT_CONCURRENCY, tile_rate=None, rate=None, attempts=6, graph_url=None, tiles_url=None, image_proxy=None, allow_host=Vec::new(), trust_gone=false, tile_cache_age=None))]
+    #[pyo3(signature = (*, token=None, token_file=None, concurrency=64, tile_rate=None, rate=None, attempts=6, graph_url=None, tiles_url=None, image_proxy=None, allow_host=Vec::new(), trust_gone=false, tile_cache_age=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keyword arguments")]
     fn new(
         token: Option<&str>,

@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 use crate::client::Client;
 use crate::errors::{Attempt, Failure, usage};
 use crate::runtime::{Owned, wait};
-use streetflow::client::DEFAULT_CONCURRENCY;
 use streetflow::{Error, ErrorKind};
 use streetflow_sandbox::{Fault, Host, MockData, Rule};
 
@@ -57,7 +56,7 @@ impl Sandbox {
     }
 
     /// Returns a client of this server, which keeps it running.
-    #[pyo3(signature = (*, concurrency=DEFAULT_CONCURRENCY))]
+    #[pyo3(signature = (*, concurrency=64))]
     fn client(slf: Bound<'_, Self>, concurrency: usize) -> PyResult<Client> {
         Client::for_sandbox(slf, concurrency)
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._client import ClientLike, get_client
@@ -12,8 +12,11 @@ from ._core import Report
 from ._estimate import Estimate, make_estimate
 from ._query import Query, make_query
 from ._run import Run
-from ._stream import OnError, Stream
+from ._stream import Stream
 from .exceptions import UsageError
+
+if TYPE_CHECKING:
+    from ._stream import _OnError
 
 _MAX_ZOOM = 14
 
@@ -23,7 +26,7 @@ def images(
     *,
     client: ClientLike = None,
     sandbox: bool = False,
-    on_error: OnError = "skip",
+    on_error: _OnError = "skip",
     progress: bool = False,
     **arguments: Any,
 ) -> Stream:
@@ -54,7 +57,7 @@ def sequences(
     *,
     client: ClientLike = None,
     sandbox: bool = False,
-    on_error: OnError = "skip",
+    on_error: _OnError = "skip",
     progress: bool = False,
     **arguments: Any,
 ) -> Stream:
@@ -112,7 +115,7 @@ def download(
     check_existing: bool = False,
     client: ClientLike = None,
     sandbox: bool = False,
-    on_error: OnError = "skip",
+    on_error: _OnError = "skip",
     progress: bool = False,
 ) -> Report:
     """Downloads pictures to a folder, as `<img_id>_<quality>.jpg`, and returns the counts.

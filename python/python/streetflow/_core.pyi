@@ -3,6 +3,27 @@
 import os
 from typing import Any, final
 
+__all__ = [
+    "Batch",
+    "Collected",
+    "Client",
+    "run_command",
+    "convert",
+    "download",
+    "estimate",
+    "column_names",
+    "empty",
+    "known_fields",
+    "normalize_query",
+    "query_fields",
+    "schema",
+    "start",
+    "write",
+    "Report",
+    "Sandbox",
+    "Reader",
+    "__version__",
+]
 __version__: str
 
 @final

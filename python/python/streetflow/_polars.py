@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._client import ClientLike, get_client
 from ._query import Query, make_query
-from ._stream import OnError, Stream
+from ._stream import Stream
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ._stream import _OnError
 
 #: Columns that every stream has.
 _KEYS = ("seq_id", "img_id")
@@ -22,7 +24,7 @@ def scan_polars(
     *,
     client: ClientLike = None,
     sandbox: bool = False,
-    on_error: OnError = "skip",
+    on_error: _OnError = "skip",
     progress: bool = False,
     **arguments: Any,
 ) -> pl.LazyFrame:

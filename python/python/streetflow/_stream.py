@@ -13,14 +13,14 @@ from ._run import Run
 from .exceptions import StreamConsumedError, UsageError
 
 if TYPE_CHECKING:
-    import geopandas
-    import pandas
-    import polars
-    import pyarrow
+    import geopandas as _geopandas
+    import pandas as _pandas
+    import polars as _polars
+    import pyarrow as _pyarrow
 
     from ._core import Batch, Client, Report
 
-OnError = Literal["skip", "raise"]
+    _OnError = Literal["skip", "raise"]
 
 
 class Stream:
@@ -42,7 +42,7 @@ class Stream:
     """
 
     def __init__(
-        self, kind: str, query: Query, client: Client, on_error: OnError = "skip", progress: bool = False
+        self, kind: str, query: Query, client: Client, on_error: _OnError = "skip", progress: bool = False
     ) -> None:
         if on_error not in ("skip", "raise"):
             raise UsageError(f"failed to use `on_error`: it is {on_error!r}", 'use "skip" or "raise"')
@@ -131,7 +131,7 @@ class Stream:
     def _collect(self) -> _core.Collected:
         return self._take().collect()
 
-    def to_arrow(self) -> pyarrow.Table:
+    def to_arrow(self) -> _pyarrow.Table:
         """Reads the stream into a table of pyarrow.
 
         >>> import streetflow as sf
@@ -143,7 +143,7 @@ class Stream:
 
         return pyarrow.table(self._collect())
 
-    def to_polars(self) -> polars.DataFrame:
+    def to_polars(self) -> _polars.DataFrame:
         """Reads the stream into a data frame of polars.
 
         >>> import streetflow as sf
@@ -155,7 +155,7 @@ class Stream:
 
         return polars.DataFrame(self._collect())
 
-    def to_pandas(self) -> pandas.DataFrame:
+    def to_pandas(self) -> _pandas.DataFrame:
         """Reads the stream into a data frame of pandas.
 
         >>> import streetflow as sf
@@ -165,7 +165,7 @@ class Stream:
         """
         return self.to_arrow().to_pandas()
 
-    def to_geopandas(self) -> geopandas.GeoDataFrame:
+    def to_geopandas(self) -> _geopandas.GeoDataFrame:
         """Reads the stream into a data frame of GeoPandas, with its geometry and coordinate system.
 
         The query needs a geometry: the field `geometry` or `computed_geometry`.
