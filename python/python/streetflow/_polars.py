@@ -11,7 +11,7 @@ from ._query import Query, make_query
 from ._stream import Stream
 
 if TYPE_CHECKING:
-    import polars as pl
+    import polars as pl  # type: ignore[import-not-found, unused-ignore]
 
     from ._stream import _OnError
 
@@ -39,8 +39,8 @@ def scan_polars(
     >>> frame.group_by("is_pano").len().select(pl.col("len").sum()).collect().item()
     611
     """
-    import polars as pl
-    from polars.io.plugins import register_io_source
+    import polars as pl  # type: ignore[import-not-found, unused-ignore]
+    from polars.io.plugins import register_io_source  # type: ignore[import-not-found, unused-ignore]
 
     if query is None and "fields" not in arguments:
         # Detections of an image are a request of their own, and derived values are no columns to scan for.

@@ -77,7 +77,7 @@ def _stack_level() -> int:
 def _bar(unit: str) -> Any:
     """A bar of tqdm, in a notebook as a widget if that is possible; without tqdm, a line of our own."""
     try:
-        from tqdm.auto import tqdm
+        from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         return _Line(unit)
     return tqdm(unit=f" {unit}")

@@ -13,10 +13,10 @@ from ._run import Run
 from .exceptions import StreamConsumedError, UsageError
 
 if TYPE_CHECKING:
-    import geopandas as _geopandas
-    import pandas as _pandas
-    import polars as _polars
-    import pyarrow as _pyarrow
+    import geopandas as _geopandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    import pandas as _pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    import polars as _polars  # type: ignore[import-not-found, unused-ignore]
+    import pyarrow as _pyarrow  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     from ._core import Batch, Client, Report
 
@@ -139,7 +139,7 @@ class Stream:
         >>> table.num_rows
         611
         """
-        import pyarrow
+        import pyarrow  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         return pyarrow.table(self._collect())
 
@@ -151,7 +151,7 @@ class Stream:
         >>> images.to_polars().shape
         (611, 3)
         """
-        import polars
+        import polars  # type: ignore[import-not-found, unused-ignore]
 
         return polars.DataFrame(self._collect())
 
@@ -175,7 +175,7 @@ class Stream:
         >>> images.to_geopandas().crs.to_string()
         'OGC:CRS84'
         """
-        import geopandas
+        import geopandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         if "geometry" not in self.column_names:
             raise UsageError(
