@@ -114,7 +114,13 @@ fn is_file_limit(error: &io::Error) -> bool {
 }
 
 /// Creates the error for an output file, with a hint for a full disk, missing permissions or the limit of open files.
+///
+/// An error of this crate inside of `error` is returned as it is: it names its subject and has a hint of its own.
 pub fn output_error(doing: &'static str, path: &Path, error: io::Error) -> Error {
+    let error = match Error::from_io(error) {
+        Ok(own) => return own,
+        Err(error) => error,
+    };
     let hint = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some("free some space and run the same command again")

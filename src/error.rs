@@ -105,6 +105,15 @@ impl Error {
         }))
     }
 
+    /// The error of this crate that an error of a file wraps, else that error.
+    pub(crate) fn from_io(error: std::io::Error) -> std::result::Result<Self, std::io::Error> {
+        if !error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+            return Err(error);
+        }
+        let inner = error.into_inner().and_then(|inner| inner.downcast::<Self>().ok());
+        inner.map(|inner| *inner).ok_or_else(|| std::io::ErrorKind::Other.into())
+    }
+
     /// Creates the error for a thread that the system refused to start; its hint names the limits to raise.
     pub fn thread_refused(error: std::io::Error) -> Self {
         Self::new(ErrorKind::Io, "start a thread").with_source(error).with_hint(

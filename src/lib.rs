@@ -42,12 +42,16 @@
 //!
 //! # Features
 //!
+//! - `arrow`: record batches of Apache Arrow, in both directions. Part of `parquet`.
 //! - `parquet` (default): Parquet and GeoParquet. It takes two thirds of the time of a release build.
+//! - `map`: `map::MapSink` writes a map page. It adds half a megabyte to a program and no dependency.
 //!
 //! The command `streetflow` is the package `streetflow-cli`.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "arrow")]
+pub mod arrow;
 pub mod atomic_file;
 pub mod calendar;
 pub mod client;
@@ -57,17 +61,26 @@ pub mod file_system;
 mod flow;
 mod format;
 pub mod geo;
+#[cfg(feature = "map")]
+pub mod map;
 pub mod model;
 mod names;
 pub mod observe;
+#[cfg(feature = "overlay")]
+pub mod overlay;
+pub mod pictures;
 pub mod places;
+mod protobuf;
+pub mod raster;
 pub mod record;
 pub mod sinks;
 pub mod sources;
 pub mod stages;
+pub mod storage;
 mod sync;
 pub mod text;
 mod timestamp;
+pub mod training;
 
 // Only in the documentation. The tests run its programs and those of README.md with the other examples.
 #[cfg(doc)]
@@ -87,8 +100,11 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::flow::{Flow, OnError, Report};
 pub use crate::format::Format;
 pub use crate::geo::{Bbox, LonLat, TileId};
-pub use crate::model::{Fields, Image, ImageId, Metadata, OwnerId, Sequence, SequenceId};
-pub use crate::observe::{Event, Observer, Step, Tally};
+pub use crate::model::{
+    Detection, DetectionKind, FeatureId, FeatureKind, FieldList, Fields, Image, ImageId, MapFeature,
+    Metadata, OwnerId, Sequence, SequenceId,
+};
+pub use crate::observe::{Counts, Event, Observer, Step, Tally};
 pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;
@@ -98,6 +114,6 @@ pub use crate::sinks::{
 #[cfg(feature = "parquet")]
 pub use crate::sources::ParquetSource;
 pub use crate::sources::{
-    CsvSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
+    CsvSource, FeatureSource, GeoJsonSource, RecordStream, Source, TableSource, TileSource, UserSource,
 };
-pub use crate::stages::{FetchMetadata, ListImages, Stage};
+pub use crate::stages::{FetchDetections, FetchFeatures, FetchMetadata, ListImages, Stage};

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
 /// The modules of the library, lowest layer first. Modules of the same layer can import each other.
-const LAYERS: [&str; 9] = [
-    "sync names text calendar timestamp dates error format",
+const LAYERS: &[&str] = &[
+    "sync names text calendar timestamp dates error format protobuf",
     "geo",
     "model record",
-    "observe",
+    "observe raster",
     "atomic_file file_system",
+    "storage",
     "client places",
     "sources",
     "stages sinks",
-    "flow",
+    "pictures",
+    "arrow map",
+    "flow overlay training",
 ];
 
 /// The code of each module by its path in the crate, without comments and tests.

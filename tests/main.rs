@@ -11,8 +11,11 @@ mod faults {
     mod api_errors;
 }
 mod flow {
+    #[cfg(feature = "arrow")]
+    mod batches;
     mod composition;
     mod crawl;
+    mod map_features;
     mod sinks;
     mod sources;
     mod stages;

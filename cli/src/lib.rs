@@ -5,6 +5,7 @@
 //! Modules import only from those above them in this list:
 //!
 //! - `exit_code`, `runtime`, `step`, `sync`: exit codes, threads, what steps read and give, locks
+//! - `no_bucket`: stands for buckets in a build without them
 //! - `terminal`: standard output and error, and how values are formatted
 //! - `args`: flag groups and value parsers
 //! - `progress`: counts, rates and the live lines
@@ -21,6 +22,8 @@ mod commands;
 mod config;
 mod exit_code;
 mod job;
+#[cfg(not(feature = "object-store"))]
+mod no_bucket;
 mod progress;
 mod runtime;
 mod step;
@@ -36,8 +39,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, download, estimate, images, init, man, metadata, sandbox,
-    sequences,
+    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, features, images, init,
+    man, map, metadata, overlay, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -58,7 +61,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let exit = match config::parse::<Cli>(shell::remember(args)) {
-        Ok(parsed) => dispatch(&parsed),
+        Ok(mut parsed) => dispatch(&mut parsed),
         Err(ParseError::Arguments(error, origin)) => return print_argument_error(&error, origin),
         Err(ParseError::Settings(error)) => print_early_error(&error),
     };
@@ -83,25 +86,54 @@ pub async fn convert(args: impl IntoIterator<Item = impl Into<OsString>>) -> Res
     convert::from_args(args.into_iter().map(Into::into)).await
 }
 
-fn dispatch(parsed: &Parsed<Cli>) -> Exit {
-    let display = &parsed.cli.display;
+fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     let mut command = Cli::command();
     command.build();
     let is_config = matches!(parsed.cli.command, Command::Config(_));
-    if let Some(note) = parsed.file_note().filter(|_| !is_config) {
-        display.printer().note(&note);
+    if is_config {
+        return exit_of(&parsed.cli.display, commands::config::run(parsed, &command));
     }
-    match &parsed.cli.command {
+    if let Some(note) = parsed.file_note() {
+        parsed.cli.display.printer().note(&note);
+    }
+    let Cli { command: called, display } = &mut parsed.cli;
+    let display = &*display;
+    if let Some(files) = called.output_args()
+        && let Err(error) = files.resolve()
+    {
+        return job::reject(display, &error);
+    }
+    match called {
         Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
         Command::Crawl(args) => block_on(display, crawl::run(args, display)),
         Command::Sequences(args) => block_on(display, sequences::run(args, display)),
-        Command::Images(args) => block_on(display, images::run(args, display)),
-        Command::Metadata(args) => block_on(display, metadata::run(args, display)),
-        Command::Download(args) => block_on(display, download::run(args, display)),
+        Command::Features(args) => block_on(display, features::run(args, display)),
+        Command::Images(args) => block_on(display, async {
+            match args.input.fetch(&args.files.storage).await {
+                Ok(()) => images::run(args, display).await,
+                Err(error) => job::reject(display, &error),
+            }
+        }),
+        Command::Metadata(args) => block_on(display, async {
+            match args.input.fetch(&args.files.storage).await {
+                Ok(()) => metadata::run(args, display).await,
+                Err(error) => job::reject(display, &error),
+            }
+        }),
+        Command::Download(args) => block_on(display, async {
+            match args.input.fetch(&args.files.storage).await {
+                Ok(()) => download::run(args, display).await,
+                Err(error) => job::reject(display, &error),
+            }
+        }),
+        Command::Overlay(args) => block_on(display, overlay::run(args, display)),
+        Command::Crops(args) => block_on(display, crops::run(args, display)),
+        Command::Dataset(args) => block_on(display, dataset::run(args, display)),
         Command::Convert(args) => block_on(display, convert::run(args, display)),
+        Command::Map(args) => block_on(display, map::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
         Command::Init(args) => exit_of(display, init::run(args, &command, display)),
-        Command::Config(_) => exit_of(display, commands::config::run(parsed, &command)),
+        Command::Config(_) => Exit::Done,
         Command::Completions(args) => exit_of(display, completions::run(args, Cli::command())),
         Command::Man(args) => exit_of(display, man::run(args, Cli::command())),
     }

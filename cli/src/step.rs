@@ -4,13 +4,19 @@ use streetflow::Step;
 
 /// Whether one input of the step gives many records: a tile gives sequences, a sequence gives images.
 pub(crate) fn gives_many(step: Step) -> bool {
-    matches!(step, Step::SEQUENCES | Step::IMAGES)
+    matches!(step, Step::SEQUENCES | Step::IMAGES | Step::FEATURES)
+}
+
+/// Whether the step walks over tiles.
+pub(crate) fn reads_tiles(step: Step) -> bool {
+    matches!(step, Step::SEQUENCES | Step::FEATURES)
 }
 
 /// The unit of the step's input, singular and plural.
 pub(crate) fn unit(step: Step) -> (&'static str, &'static str) {
     match step {
-        Step::SEQUENCES => ("tile", "tiles"),
+        Step::SEQUENCES | Step::FEATURES => ("tile", "tiles"),
+        Step::DETAILS => ("map feature", "map features"),
         Step::IMAGES => ("sequence", "sequences"),
         _ => ("image", "images"),
     }

@@ -10,6 +10,7 @@ mod commands {
     #[cfg(all(unix, feature = "parquet"))]
     mod guide;
     mod help;
+    mod map;
     #[cfg(target_os = "linux")]
     mod stdout;
     mod usage_errors;

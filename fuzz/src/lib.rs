@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 
 use futures::StreamExt;
 use streetflow::sinks::{CsvEncoder, GeoJsonEncoder, GeoJsonForm, Layout};
-use streetflow::{CsvSource, Encoder, Error, Fields, GeoJsonSource, Record, Result, Source, Value};
+use streetflow::{CsvSource, Encoder, Error, FieldList, GeoJsonSource, Record, Result, Source, Value};
 
 /// A reader that returns a few bytes at a time, to test all buffer boundaries.
 pub struct Chunks {
@@ -79,9 +79,10 @@ pub fn bits<T: Record>(record: &T) -> Vec<String> {
     T::COLUMNS.iter().map(|column| format!("{:?}", (column.get)(record))).collect()
 }
 
-/// Returns all known fields.
-pub fn all() -> Fields {
-    Fields::known().join(",").parse().expect("known fields")
+/// Returns a layout with all known fields of a record type.
+pub fn all<T: Record>() -> Layout {
+    let columns = T::COLUMNS.iter().map(|column| column.name);
+    Layout::default().fields_of::<T>(&FieldList::from_columns(columns))
 }
 
 /// Asserts that records round-trip bit for bit in CSV.
@@ -91,7 +92,7 @@ pub fn check_csv<T: Record + PartialEq + Debug>(records: &[T]) {
         |record: &T| T::COLUMNS.iter().all(|column| (column.get)(record) == Value::Text(column.name.into()));
     let records: Vec<T> = records.iter().filter(|record| !is_header(record)).cloned().collect();
     let mut bytes = SharedBuffer::default();
-    let mut encoder = Box::new(CsvEncoder::new(bytes.clone(), &all()).expect("a header"));
+    let mut encoder = Box::new(CsvEncoder::new(bytes.clone(), &all::<T>()).expect("a header"));
     encoder.encode(&records).expect("rows");
     encoder.finish().expect("an end");
     assert_same(&records, read(CsvSource::new("written", io::Cursor::new(bytes.take()))));
@@ -101,7 +102,7 @@ pub fn check_csv<T: Record + PartialEq + Debug>(records: &[T]) {
 pub fn check_geojson<T: Record + PartialEq + Debug>(records: &[T], lines: bool) {
     let mut bytes = SharedBuffer::default();
     let form = if lines { GeoJsonForm::Lines } else { GeoJsonForm::Collection };
-    let layout = Layout::default().fields(&all());
+    let layout = all::<T>();
     let mut encoder = Box::new(GeoJsonEncoder::new(bytes.clone(), form, &layout).expect("a header"));
     encoder.encode(records).expect("features");
     encoder.finish().expect("an end");

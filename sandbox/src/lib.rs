@@ -56,7 +56,7 @@ use request_log::{RequestLog, lock};
 use server::State;
 
 pub use fault::Fault;
-pub use mock_data::{MockData, MockImage, MockSequence};
+pub use mock_data::{MockData, MockDetection, MockFeature, MockImage, MockSequence};
 pub use request_log::{Host, RecordedRequest};
 pub use rules::Rule;
 
@@ -108,6 +108,7 @@ impl Sandbox {
             record_requests: true,
             picture_bytes: None,
             gone_fails_batch: false,
+            detections_per_page: None,
         }
     }
 
@@ -196,6 +197,7 @@ pub struct Builder {
     record_requests: bool,
     picture_bytes: Option<usize>,
     gone_fails_batch: bool,
+    detections_per_page: Option<usize>,
 }
 
 impl Builder {
@@ -241,6 +243,12 @@ impl Builder {
         self
     }
 
+    /// Divides lists of detections into pages of this many. By default, all come at once.
+    pub fn detections_per_page(mut self, rows: usize) -> Self {
+        self.detections_per_page = Some(rows.max(1));
+        self
+    }
+
     /// Binds the ports and starts the server.
     pub async fn start(self) -> io::Result<Sandbox> {
         let data = self.data.unwrap_or_else(MockData::cyprus);
@@ -255,12 +263,17 @@ impl Builder {
         };
         let images_url = format!("http://{}", images.local_addr()?);
         let base = self.image_base.map(|base| base.trim_end_matches('/').to_owned());
-        let picture_urls =
-            PictureUrls { base: base.unwrap_or_else(|| images_url.clone()), expiry: 0x7FFF_FFFF };
+        let url = format!("http://{}", main.local_addr()?);
+        let picture_urls = PictureUrls {
+            base: base.unwrap_or_else(|| images_url.clone()),
+            expiry: 0x7FFF_FFFF,
+            graph: url.clone(),
+            detections_per_page: self.detections_per_page,
+        };
         let state = Arc::new(State {
             only_picture: self.picture_bytes.map(|bytes| pictures::draw_padded(&data, bytes)),
             data: Arc::new(data),
-            url: format!("http://{}", main.local_addr()?),
+            url,
             picture_urls: picture_urls.into(),
             latency: self.latency,
             requests: Arc::new(RequestLog::new(self.record_requests)),

@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 use super::{Fault, Host, MockData, MockSequence, Rule, Sandbox};
 
+mod derived;
+
 /// A received response: status line and headers in lower case, and the received part of the body.
 struct Received {
     head: String,

@@ -1,5 +1,7 @@
 //! The flow: a source with stages that has not started.
 
+#[cfg(feature = "arrow")]
+mod batches;
 mod checks;
 mod tap;
 mod until;
@@ -9,7 +11,6 @@ use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use futures::stream::{Stream, StreamExt};
 use self::checks::Checked;
 use self::tap::{Taps, tapped};
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::{Event, Observer, Step, report_failure};
+use crate::observe::{Counts, Event, Observer, Step, report_failure};
 use crate::sinks::{Sink, Written};
 use crate::sources::{RecordStream, Source};
 use crate::stages::Stage;
@@ -57,9 +58,7 @@ pub struct Flow<T> {
 /// State that the parts of a flow share.
 #[derive(Default)]
 struct Shared {
-    gone: AtomicU64,
-    failed: AtomicU64,
-    stopped: AtomicBool,
+    counts: Counts,
     taps: Taps,
 }
 
@@ -83,6 +82,8 @@ pub struct Report {
     pub gone: u64,
     /// Records that failed and were dropped.
     pub failed: u64,
+    /// Records that a filter dropped, duplicates included.
+    pub filtered: u64,
     /// Whether [`Flow::until`] or [`Client::stop`](crate::Client::stop) ended the run early.
     pub stopped: bool,
     /// What the sink wrote.
@@ -114,12 +115,19 @@ impl<T: Send + 'static> Flow<T> {
 
     /// Adds a stage.
     pub fn then<S: Stage<T>>(self, stage: S) -> Flow<S::Out> {
-        self.with(|records, _| stage.apply(records))
+        self.with(|records, run| stage.apply_counted(records, &run.counts))
     }
 
     /// Passes only records for which `keep` returns true. Errors pass.
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
-        self.check(move |item| item.as_ref().map_or(true, &mut keep))
+        let counts = self.counts();
+        self.check(move |item| {
+            let passes = item.as_ref().map_or(true, &mut keep);
+            if !passes {
+                counts.add_filtered();
+            }
+            passes
+        })
     }
 
     /// Ends the flow successfully after `count` records.
@@ -169,7 +177,7 @@ impl<T: Send + 'static> Flow<T> {
         self.with(|records, run| {
             let stopped = {
                 let run = Arc::clone(run);
-                move || run.stopped.store(true, Ordering::Relaxed)
+                move || run.counts.set_stopped()
             };
             until::stoppable(records, signal.boxed(), stopped)
         })
@@ -205,17 +213,18 @@ impl<T: Send + 'static> Flow<T> {
         })
     }
 
+    /// The counts of the flow, which go on while it runs.
+    pub fn counts(&self) -> Counts {
+        self.run.counts.clone()
+    }
+
     /// Runs the flow into a sink until the end.
     ///
     /// The only `Err` that the sink sees is the one that ends the flow.
     pub async fn into_sink(self, sink: impl Sink<T>) -> Result<Report> {
         let started = Instant::now();
-        let (count, shared) = (Arc::new(AtomicU64::new(0)), Arc::clone(&self.run));
-        let counter = Arc::clone(&count);
-        let Self { records, run, .. } = self.check(move |item| {
-            counter.fetch_add(u64::from(item.is_ok()), Ordering::Relaxed);
-            shared.lets_pass(item, false)
-        });
+        let shared = Arc::clone(&self.run);
+        let Self { records, run, .. } = self.check(move |item| shared.leaves(item));
         let written = match Box::new(sink).drain(records.into_stream()).await {
             Ok(written) => written,
             Err(error) => {
@@ -225,10 +234,11 @@ impl<T: Send + 'static> Flow<T> {
         };
         run.taps.commit().await?;
         Ok(Report {
-            records: count.load(Ordering::Relaxed),
-            gone: run.gone.load(Ordering::Relaxed),
-            failed: run.failed.load(Ordering::Relaxed),
-            stopped: run.stopped.load(Ordering::Relaxed) || written.interrupted > 0,
+            records: run.counts.records(),
+            gone: run.counts.gone(),
+            failed: run.counts.failed(),
+            filtered: run.counts.filtered(),
+            stopped: run.counts.stopped() || written.interrupted > 0,
             written,
             taps: run.taps.written(),
             elapsed: started.elapsed(),
@@ -236,16 +246,62 @@ impl<T: Send + 'static> Flow<T> {
     }
 }
 
+#[cfg(feature = "arrow")]
+impl<T: crate::record::Record> Flow<T> {
+    /// Reads the flow as Arrow record batches of at most `rows` records; [`BATCH_ROWS`](crate::arrow::BATCH_ROWS) is a
+    /// good number.
+    ///
+    /// A batch also ends when its first record has waited for a second, or at 64 MiB of texts and lists. The fields and
+    /// the geometry of the layout decide the columns, see [`arrow::schema`](crate::arrow::schema). Without records there
+    /// is no batch.
+    ///
+    /// Deleted sequences and images are counted. The first other error is the last item, behind the batch of the records
+    /// before it; [`Flow::on_error`] skips failed records. [`Flow::counts`] has the numbers.
+    ///
+    /// ```
+    /// use futures::{TryStreamExt, stream};
+    /// use streetflow::{Flow, Image, ImageId, SequenceId, sinks::Layout};
+    ///
+    /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+    /// let images = ["1", "2", "3"].map(|id| {
+    ///     Ok(Image { seq_id: SequenceId::new("abc")?, img_id: ImageId::new(id)? })
+    /// });
+    /// let batches = Flow::from(stream::iter(images)).into_batches(&Layout::default(), 2);
+    /// let rows: Vec<_> = batches.map_ok(|batch| batch.num_rows()).try_collect().await?;
+    /// assert_eq!(rows, [2, 1]);
+    /// # Ok(()) }
+    /// ```
+    pub fn into_batches(
+        self,
+        layout: &crate::sinks::Layout,
+        rows: usize,
+    ) -> futures::stream::BoxStream<'static, Result<arrow_array::RecordBatch>> {
+        batches::IntoBatches::new(self, layout, rows).boxed()
+    }
+}
+
 impl Shared {
     /// Counts a failed item; returns false if it is dropped.
     fn lets_pass<T>(&self, item: &Result<T>, skip: bool) -> bool {
-        let counter = match item.as_ref().err().map(Error::kind) {
-            Some(ErrorKind::Gone) => &self.gone,
-            Some(kind) if skip && !kind.is_fatal() => &self.failed,
+        match item.as_ref().err().map(Error::kind) {
+            Some(ErrorKind::Gone) => self.counts.add_gone(),
+            Some(kind) if skip && !kind.is_fatal() => self.counts.add_failed(),
             _ => return true,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+        }
         false
+    }
+
+    /// Counts an item that leaves the flow; returns false if it is dropped.
+    fn leaves<T>(&self, item: &Result<T>) -> bool {
+        match item.as_ref().err().map(Error::kind) {
+            None => self.counts.add_record(),
+            Some(ErrorKind::Gone) => {
+                self.counts.add_gone();
+                return false;
+            }
+            Some(_) => self.counts.add_failed(),
+        }
+        true
     }
 }
 
@@ -263,6 +319,7 @@ impl<T: Send + 'static> Stream for Flow<T> {
             }
             if let Some(item) = futures::ready!(self.records.poll_next_unpin(cx)) {
                 self.failed |= item.as_ref().is_err_and(Error::is_fatal);
+                self.run.leaves(&item);
                 return Poll::Ready(Some(item));
             }
             let (run, failed) = (Arc::clone(&self.run), self.failed);

@@ -9,7 +9,7 @@ mod cells;
 pub(crate) mod crs;
 mod lonlat;
 mod tile;
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 pub(crate) mod wkb;
 
 pub use self::area::Area;

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use super::ids::{FLOAT_ID, is_float};
 use super::{Image, ImageId, Metadata, OwnerId, Reason, Sequence, SequenceId};
 use crate::geo::LonLat;
-use crate::record::{Column, Kind, Record, Value, is_null_word};
+use crate::record::{Column, Kind, Polygons, Record, Value, is_null_word};
 
-type Stored = std::result::Result<(), Reason>;
+pub(super) type Stored = std::result::Result<(), Reason>;
 
 /// Conversions between a field of a record and a [`Value`].
-trait Slot {
+pub(super) trait Slot {
     fn value(&self) -> Value<'_>;
     fn store(&mut self, value: Value<'_>) -> Stored;
 }
@@ -134,18 +134,23 @@ macro_rules! slot {
 slot!(i32, Integer, |number: &i32| *number, |number| number);
 slot!(i64, Time, |number: &i64| *number, |number| number);
 slot!(bool, Bool, |truth: &bool| *truth, |truth| truth);
+slot!(Polygons, Polygons, Cow::Borrowed, Cow::into_owned);
 slot!(Vec<String>, Texts, |texts| Cow::Borrowed(Vec::as_slice(texts)), Cow::into_owned);
 
 /// A point without known coordinates.
 const NOWHERE: LonLat = LonLat { lon: f64::NAN, lat: f64::NAN };
 
 /// A point with both coordinates. A missing coordinate must not become zero.
-fn whole(point: Option<LonLat>) -> Option<LonLat> {
+pub(super) fn whole(point: Option<LonLat>) -> Option<LonLat> {
     point.filter(|point| point.lon.is_finite() && point.lat.is_finite())
 }
 
 /// Stores one coordinate of a point. Another column stores the other one.
-fn store_degrees(point: &mut Option<LonLat>, value: &Value<'_>, half: fn(&mut LonLat) -> &mut f64) -> Stored {
+pub(super) fn store_degrees(
+    point: &mut Option<LonLat>,
+    value: &Value<'_>,
+    half: fn(&mut LonLat) -> &mut f64,
+) -> Stored {
     if let Value::Float(degrees) = value
         && let Some(degrees) = number(*degrees)?
     {
@@ -220,6 +225,8 @@ macro_rules! other_id {
     };
 }
 
+pub(super) use {degrees, field, key};
+
 impl Record for Sequence {
     const NAME: &'static str = "sequence";
     const COLUMNS: &'static [Column<Self>] =
@@ -234,6 +241,8 @@ impl Record for Image {
 
 impl Record for Metadata {
     const NAME: &'static str = "image with metadata";
+    const DEFAULT_FIELDS: Option<&'static [&'static str]> =
+        Some(&["captured_at", "compass_angle", "thumb_256_url", "width"]);
     const COLUMNS: &'static [Column<Self>] = &[
         key!(seq_id, required: false, repeats: true),
         key!(img_id, required: true, repeats: false),
@@ -286,18 +295,25 @@ impl Record for Metadata {
     ];
 
     fn validate(&self) -> std::result::Result<(), Reason> {
-        for point in [self.geometry, self.computed_geometry].into_iter().flatten() {
-            if whole(Some(point)).is_none() {
-                return Err("it has only one coordinate: longitude without latitude, or the reverse");
-            }
-            if !point.is_valid() {
-                return Err(
-                    "its coordinates are invalid: longitude must be from -180 to 180, latitude from -90 to 90",
-                );
-            }
-        }
-        Ok(())
+        check_points([self.geometry, self.computed_geometry])
     }
+}
+
+/// Checks that points have both coordinates and lie on the globe.
+pub(super) fn check_points(
+    points: impl IntoIterator<Item = Option<LonLat>>,
+) -> std::result::Result<(), Reason> {
+    for point in points.into_iter().flatten() {
+        if whole(Some(point)).is_none() {
+            return Err("it has only one coordinate: longitude without latitude, or the reverse");
+        }
+        if !point.is_valid() {
+            return Err(
+                "its coordinates are invalid: longitude must be from -180 to 180, latitude from -90 to 90",
+            );
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -315,6 +331,7 @@ mod tests {
                 Kind::Bool => "true",
                 Kind::Floats => "[0.85,-6.6499673206348e-05,0]",
                 Kind::Texts => r#"["1463368450678096"]"#,
+                Kind::Polygons => "[[[[0,0.5],[1,0.5],[1,1]]]]",
             };
             // A single coordinate is missing.
             let zero = Some(LonLat::default());

@@ -1,21 +1,19 @@
-//! The metadata fields to fetch.
+//! The fields of a record type: what to fetch and to write.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use super::Metadata;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::Record;
+use crate::record::{Kind, Record};
 
 /// Derived fields, each with the API field that it is derived from.
 pub const DERIVED_FROM: [(&str, Option<&str>); 2] = [("attribution", Some("creator")), ("page_url", None)];
 
-static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let mut names: Vec<_> = Metadata::COLUMNS.iter().filter_map(|column| column.field).collect();
-    names.dedup();
-    names
-});
+/// The names of [`Fields::known`], for bit sets.
+static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(Fields::known);
 
 /// Metadata fields of images, in order.
 ///
@@ -29,27 +27,51 @@ static KNOWN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 /// assert!("captured_at,colour".parse::<Fields>().is_err());
 /// # Ok::<(), streetflow::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fields(Vec<&'static str>);
+pub type Fields = FieldList<Metadata>;
+
+/// Fields of a record type, in order. The keys of a record belong to every table and are no fields.
+///
+/// ```
+/// use streetflow::{Detection, model::FieldList};
+///
+/// let fields: FieldList<Detection> = "value,polygons".parse()?;
+/// assert_eq!(fields.names(), ["value", "polygons"]);
+/// assert!("value,colour".parse::<FieldList<Detection>>().is_err());
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+pub struct FieldList<R> {
+    names: Vec<&'static str>,
+    record: PhantomData<fn() -> R>,
+}
 
 impl Fields {
     /// The default fields of the command, which are those of the Python toolset.
     pub const DEFAULT: &'static str = "captured_at,compass_angle,thumb_256_url,width";
+}
 
+impl<R> FieldList<R> {
+    fn new(names: Vec<&'static str>) -> Self {
+        Self { names, record: PhantomData }
+    }
+}
+
+impl<R: Record> FieldList<R> {
     /// All known fields, in the order of the columns.
     pub fn known() -> Vec<&'static str> {
-        KNOWN.clone()
+        let mut names: Vec<_> = R::COLUMNS.iter().filter_map(|column| column.field).collect();
+        names.dedup();
+        names
     }
 
     /// The names, in order.
     pub fn names(&self) -> &[&'static str] {
-        &self.0
+        &self.names
     }
 
     /// The columns of the fields, in order, without keys.
     pub fn columns(&self) -> Vec<&'static str> {
-        let of = |field: &'static str| Metadata::COLUMNS.iter().filter(move |c| c.field == Some(field));
-        self.0.iter().flat_map(|field| of(field)).map(|column| column.name).collect()
+        let of = |field: &'static str| R::COLUMNS.iter().filter(move |c| c.field == Some(field));
+        self.names.iter().flat_map(|field| of(field)).map(|column| column.name).collect()
     }
 
     /// The fields of columns, in order. Columns without a field are ignored.
@@ -63,66 +85,92 @@ impl Fields {
     pub fn from_columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut fields = Vec::new();
         for name in names {
-            let geometry = (name == "geometry").then_some("geometry");
-            let column = Metadata::COLUMNS.iter().find(|column| column.name == name);
-            if let Some(field) = column.and_then(|column| column.field).or(geometry)
+            // The geometry of a file is the first point of the record.
+            let is_geometry = name == R::GEOMETRY_COLUMN;
+            let column = R::COLUMNS
+                .iter()
+                .find(|column| column.name == name || (is_geometry && column.kind == Kind::Longitude));
+            if let Some(field) = column.and_then(|column| column.field)
                 && !fields.contains(&field)
             {
                 fields.push(field);
             }
         }
-        Self(fields)
+        Self::new(fields)
     }
 
+    /// Adds a field, unless it is already included. An unknown field is an error of kind `Usage`.
+    pub fn with(mut self, field: &str) -> Result<Self> {
+        if !self.names.contains(&field) {
+            self.names.push(lookup::<R>(field)?);
+        }
+        Ok(self)
+    }
+}
+
+impl Fields {
     /// The fields to request: derived fields are replaced by the fields that they are derived from.
     pub(crate) fn request_fields(&self) -> Self {
         let mut request: Vec<&'static str> = Vec::new();
-        for name in &self.0 {
+        for name in &self.names {
             let derivation = DERIVED_FROM.iter().find(|(derived, _)| derived == name);
             let source = derivation.map_or(Some(*name), |(_, source)| *source);
             request.extend(source.filter(|source| !request.contains(source)));
         }
-        Self(request)
+        Self::new(request)
     }
 
     /// The fields sorted by name, for keys that do not depend on the order.
     pub(crate) fn sorted(&self) -> Self {
-        let mut names = self.0.clone();
+        let mut names = self.names.clone();
         names.sort_unstable();
-        Self(names)
+        Self::new(names)
     }
 
     /// The fields for which `keep` returns true.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
-        Self(self.0.iter().copied().filter(|name| keep(name)).collect())
+        Self::new(self.names.iter().copied().filter(|name| keep(name)).collect())
     }
 
     /// The fields as a bit set: one bit for each known field.
     pub(crate) fn bit_set(&self) -> u64 {
-        self.0.iter().map(|name| bit(name)).sum()
+        self.names.iter().map(|name| bit(name)).sum()
     }
 
     /// The fields that are not in a bit set.
     pub(crate) fn without(&self, bits: u64) -> Self {
         self.retain(|name| bit(name) & bits == 0)
     }
+}
 
-    /// Adds a field, unless it is already included. An unknown field is an error of kind `Usage`.
-    pub fn with(mut self, field: &str) -> Result<Self> {
-        if !self.0.contains(&field) {
-            self.0.push(lookup(field)?);
-        }
-        Ok(self)
+impl<R> Clone for FieldList<R> {
+    fn clone(&self) -> Self {
+        Self::new(self.names.clone())
     }
 }
 
-impl Default for Fields {
+impl<R> PartialEq for FieldList<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names
+    }
+}
+
+impl<R> Eq for FieldList<R> {}
+
+impl<R> fmt::Debug for FieldList<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FieldList").field(&self.names).finish()
+    }
+}
+
+impl<R: Record> Default for FieldList<R> {
+    /// The fields of a table for which no fields were chosen.
     fn default() -> Self {
-        Self(vec!["captured_at", "compass_angle", "thumb_256_url", "width"])
+        Self::new(R::DEFAULT_FIELDS.map_or_else(Self::known, <[_]>::to_vec))
     }
 }
 
-impl FromStr for Fields {
+impl<R: Record> FromStr for FieldList<R> {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -130,21 +178,21 @@ impl FromStr for Fields {
         if text.split(',').all(|name| name.trim().is_empty()) {
             return Err(Error::new(ErrorKind::Usage, "read the fields")
                 .with_source("the list is empty")
-                .with_hint(format!("the fields are {}", Fields::known().join(", "))));
+                .with_hint(format!("the fields are {}", Self::known().join(", "))));
         }
         for name in text.split(',') {
-            let name = lookup(name.trim())?;
+            let name = lookup::<R>(name.trim())?;
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        Ok(Self(names))
+        Ok(Self::new(names))
     }
 }
 
-impl fmt::Display for Fields {
+impl<R> fmt::Display for FieldList<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(","))
+        f.write_str(&self.names.join(","))
     }
 }
 
@@ -152,12 +200,12 @@ fn bit(name: &str) -> u64 {
     KNOWN.iter().position(|known| *known == name).map_or(0, |place| 1 << place)
 }
 
-fn lookup(name: &str) -> Result<&'static str> {
-    let known = Fields::known();
+fn lookup<R: Record>(name: &str) -> Result<&'static str> {
+    let known = FieldList::<R>::known();
     known.iter().find(|field| **field == name).copied().ok_or_else(|| {
         Error::new(ErrorKind::Usage, "find the field")
             .with_subject(name)
-            .with_source("images have no such field")
+            .with_source(format!("there is no such field of {}", R::NAME))
             .with_hint(format!("the fields are {}", known.join(", ")))
     })
 }

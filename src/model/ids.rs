@@ -114,6 +114,10 @@ id! {
     /// The id of an organization or a user: decimal digits as text.
     OwnerId, "owner id", check_number, "1 to 32 decimal digits"
 }
+id! {
+    /// The id of a map feature: decimal digits as text, because it exceeds 2^53.
+    FeatureId, "map feature id", check_number, "1 to 32 decimal digits"
+}
 
 #[cfg(test)]
 mod tests {

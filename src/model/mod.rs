@@ -1,14 +1,22 @@
-//! Record types: sequences, images and their metadata.
+//! Record types: sequences, images, their metadata and their detections, and map features.
 
 mod columns;
+mod detection;
+mod feature;
 mod fields;
 mod ids;
 mod licence;
+mod shape;
+mod value_patterns;
 
-pub use self::fields::{DERIVED_FROM, Fields};
+pub use self::detection::{Detection, DetectionKind};
+pub use self::feature::{FeatureKind, MapFeature};
+pub use self::fields::{DERIVED_FROM, FieldList, Fields};
 pub use self::ids::FLOAT_ID;
-pub use self::ids::{ImageId, OwnerId, SequenceId};
+pub use self::ids::{FeatureId, ImageId, OwnerId, SequenceId};
 pub use self::licence::{attribution, page_url, shown_line, shown_name};
+pub use self::shape::ShapeDecoder;
+pub use self::value_patterns::ValuePatterns;
 use crate::geo::LonLat;
 
 /// Why a value is invalid.

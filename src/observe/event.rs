@@ -146,6 +146,15 @@ pub enum Event<'a> {
         /// Name of the filter, such as `dates`, `pano` or `every`.
         by: &'static str,
     },
+    /// A fact about an input or a record that is counted, such as an image without detections. It ends no input.
+    Finding {
+        /// The step that found it.
+        step: Step,
+        /// Its name in reports, such as `no_detections` or `broken_shape`.
+        name: &'static str,
+        /// How often.
+        count: u64,
+    },
     /// A picture was written, but not all metadata fitted into its EXIF and XMP segments.
     ExifIncomplete {
         /// The step that wrote the picture.

@@ -1,11 +1,13 @@
 //! Events of a run, for progress bars, logs and counts.
 
 mod class;
+mod counts;
 mod event;
 mod step;
 mod tally;
 
 pub use self::class::Class;
+pub use self::counts::Counts;
 pub use self::event::Event;
 pub use self::step::Step;
 pub use self::tally::Tally;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The name of a step: what an event, a count or a progress bar belongs to.
 ///
-/// A crawl has the four steps below. A program with stages of its own adds steps with [`Step::new`].
+/// A crawl has the four steps of [`Step::ALL`]. A program with stages of its own adds steps with [`Step::new`].
 ///
 /// ```
 /// use streetflow::Step;
@@ -23,11 +23,28 @@ impl Step {
     pub const IMAGES: Self = Self("images");
     /// Fetching metadata of images, by [`FetchMetadata`](crate::FetchMetadata).
     pub const METADATA: Self = Self("metadata");
+    /// Fetching detections of images.
+    pub const DETECTIONS: Self = Self("detections");
+    /// Finding map features, by [`FeatureSource`](crate::FeatureSource).
+    pub const FEATURES: Self = Self("features");
+    /// Fetching the details of map features, by [`FetchFeatures`](crate::FetchFeatures).
+    pub const DETAILS: Self = Self("details");
     /// Downloading pictures, by [`ImageSink`](crate::ImageSink).
     pub const DOWNLOAD: Self = Self("download");
 
-    /// The steps of a crawl, in their order.
+    /// The steps of a crawl that always belong to it, in their order.
     pub const ALL: [Self; 4] = [Self::SEQUENCES, Self::IMAGES, Self::METADATA, Self::DOWNLOAD];
+
+    /// The steps of this library, in the order in which a run lists them.
+    pub const BUILT_IN: [Self; 7] = [
+        Self::SEQUENCES,
+        Self::IMAGES,
+        Self::METADATA,
+        Self::DETECTIONS,
+        Self::FEATURES,
+        Self::DETAILS,
+        Self::DOWNLOAD,
+    ];
 
     /// Names a step of your own.
     pub const fn new(name: &'static str) -> Self {

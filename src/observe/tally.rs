@@ -139,7 +139,7 @@ impl Observer for Tally {
             Event::Retry { class, .. } => add(&self.retries[*class as usize], 1),
             Event::RateLimitWait { class, .. } => add(&self.rate_limit_waits[*class as usize], 1),
             Event::ApiUsage { .. } | Event::Concurrency { .. } | Event::HostUnreachable { .. } => {}
-            Event::TileCacheDisabled { .. } | Event::Warning { .. } => {}
+            Event::TileCacheDisabled { .. } | Event::Warning { .. } | Event::Finding { .. } => {}
             Event::Record { .. } => add(&self.records, 1),
             Event::AlreadyExists { .. } => add(&self.already_exists, 1),
             Event::Gone { .. } => add(&self.gone, 1),

@@ -67,6 +67,7 @@ impl<R: Record> GeometryColumn<R> {
     pub(crate) fn point(&self, record: &R) -> Option<LonLat> {
         let point = |index: usize| self.points.get(index)?.get(record);
         match self.choice {
+            _ if self.points.len() == 1 => point(0),
             GeometryChoice::Original => point(0),
             GeometryChoice::Computed => point(1),
             GeometryChoice::Best => point(1).or_else(|| point(0)),
@@ -82,7 +83,7 @@ pub(crate) fn columns_with_geometry<R: Record>(
     let mut columns = select::<R>(names);
     let points = points::<R>();
     let Some(original) = points.first() else { return (columns, None) };
-    if choice == GeometryChoice::Original {
+    if choice == GeometryChoice::Original || points.len() == 1 {
         columns.retain(|column| column.name != original.lon.name && column.name != original.lat.name);
     } else {
         for column in points.iter().flat_map(|point| [point.lon, point.lat]) {

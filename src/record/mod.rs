@@ -3,8 +3,11 @@
 //! Each record type has one table of [`Column`]s. Headers, rows, schemas, readers, `--fields` and the API parameter
 //! `fields` are all derived from it, so that each format is written once.
 
+#[cfg(feature = "arrow")]
+pub(crate) mod arrow;
 pub(crate) mod formula;
 mod geometry;
+mod polygons;
 pub(crate) mod text;
 
 use std::borrow::Cow;
@@ -12,6 +15,9 @@ use std::fmt;
 
 pub use self::geometry::GeometryChoice;
 pub(crate) use self::geometry::{GeometryColumn, GeometryReader, columns_with_geometry};
+#[cfg(feature = "arrow")]
+pub(crate) use self::polygons::MAX_VERTICES;
+pub use self::polygons::{Polygon, Polygons};
 
 /// A row of a table, described by its columns.
 ///
@@ -27,6 +33,16 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
 
     /// All columns of the record type, keys first.
     const COLUMNS: &'static [Column<Self>];
+
+    /// The fields of a table for which no fields were chosen, in order. `None` means all.
+    const DEFAULT_FIELDS: Option<&'static [&'static str]> = None;
+
+    /// The name of the geometry column of the record's point in GeoParquet. It differs from the names of all columns.
+    const GEOMETRY_COLUMN: &'static str = "geometry";
+
+    /// Whether Parquet has that column only if the field of the point is chosen, because the point is that of another
+    /// thing, such as the image of a detection.
+    const GEOMETRY_IS_OPTIONAL: bool = false;
 
     /// Checks a record after all columns are set, for conditions on several columns. Returns the reason if it is invalid.
     fn validate(&self) -> std::result::Result<(), &'static str> {
@@ -53,6 +69,21 @@ pub struct Column<R: 'static> {
     pub set: fn(&mut R, Value<'_>) -> std::result::Result<(), &'static str>,
 }
 
+impl<R: Record> Column<R> {
+    /// Stores a value read from a table, or returns why it is invalid: a required value must not be missing, and a text
+    /// must not be longer than 1 MiB.
+    pub(crate) fn store(&self, record: &mut R, value: Value<'_>) -> std::result::Result<(), &'static str> {
+        let empty = matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
+        if self.required && empty {
+            return Err("it is empty");
+        }
+        if matches!(&value, Value::Text(text) if text.len() > MAX_TEXT_LEN) {
+            return Err(TOO_LONG);
+        }
+        (self.set)(record, value)
+    }
+}
+
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -75,19 +106,24 @@ pub enum Kind {
     Floats,
     /// A list of texts.
     Texts,
+    /// Polygons with holes, in fractions of a picture. They are no geography, and no format declares them as such.
+    Polygons,
 }
 
 /// Milliseconds of the years 1 to 9999, the range of timestamps in Python, BigQuery and SQL. DuckDB can't read a file
 /// with a timestamp after the year 294246.
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 pub(crate) const TIMESTAMP_RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// Suffix of the column with times outside that range.
-#[cfg(feature = "parquet")]
+#[cfg(feature = "arrow")]
 pub(crate) const RAW_SUFFIX: &str = "_raw";
 
 /// Longest text in a table and longest cell of a CSV file, in bytes.
 pub(crate) const MAX_TEXT_LEN: usize = 1 << 20;
+
+/// Reason for rejecting a value longer than [`MAX_TEXT_LEN`].
+pub(crate) const TOO_LONG: &str = "it is longer than 1 MiB";
 
 /// A value of a column.
 ///
@@ -112,6 +148,8 @@ pub enum Value<'a> {
     Floats(Cow<'a, [f64]>),
     /// Of [`Kind::Texts`].
     Texts(Cow<'a, [String]>),
+    /// Of [`Kind::Polygons`].
+    Polygons(Cow<'a, Polygons>),
 }
 
 /// Reason for rejecting a number in exponent form that lost digits.
@@ -165,6 +203,9 @@ impl Kind {
             Self::Texts => Value::Texts(Cow::Owned(
                 serde_json::from_str(text).map_err(|_| "it is not a JSON list of texts")?,
             )),
+            Self::Polygons => Value::Polygons(Cow::Owned(
+                serde_json::from_str(text).map_err(|_| "it is not a JSON list of polygons")?,
+            )),
         })
     }
 
@@ -195,7 +236,7 @@ impl Kind {
             Self::Integer => Some(0),
             // A metre.
             Self::Longitude | Self::Latitude => Some(-5),
-            Self::Text | Self::Float | Self::Bool | Self::Floats | Self::Texts => None,
+            Self::Text | Self::Float | Self::Bool | Self::Floats | Self::Texts | Self::Polygons => None,
         }
     }
 
@@ -237,6 +278,7 @@ impl fmt::Display for Value<'_> {
                 f.write_str("]")
             }
             Self::Texts(texts) => f.write_str(&serde_json::to_string(texts).map_err(|_| fmt::Error)?),
+            Self::Polygons(polygons) => write!(f, "{polygons}"),
         }
     }
 }

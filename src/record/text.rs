@@ -2,9 +2,10 @@
 //!
 //! JSON's number writer is fast; only whole, very small and very large floats need another form.
 
+use std::fmt;
 use std::io::{self, Write as _};
 
-use super::Value;
+use super::{Polygons, Value};
 
 /// Appends a value as `Display` writes it. Text is neither quoted nor escaped.
 pub(crate) fn append(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
@@ -17,8 +18,41 @@ pub(crate) fn append(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
         Value::Integer(number) => Ok(serde_json::to_writer(out, number)?),
         Value::Time(number) => Ok(serde_json::to_writer(out, number)?),
         Value::Float(number) => append_float(out, *number),
+        Value::Polygons(polygons) => append_polygons(out, polygons),
         other => write!(out, "{other}"),
     }
+}
+
+/// Appends polygons as JSON: nested lists down to `[x,y]`.
+pub(crate) fn append_polygons(out: &mut Vec<u8>, polygons: &Polygons) -> io::Result<()> {
+    append_list(out, polygons.iter(), |out, polygon| {
+        append_list(out, polygon.rings(), |out, ring| {
+            append_list(out, ring.iter(), |out, [x, y]| {
+                out.push(b'[');
+                append_float(out, *x)?;
+                out.push(b',');
+                append_float(out, *y)?;
+                out.push(b']');
+                Ok(())
+            })
+        })
+    })
+}
+
+fn append_list<T>(
+    out: &mut Vec<u8>,
+    items: impl Iterator<Item = T>,
+    mut append_item: impl FnMut(&mut Vec<u8>, T) -> io::Result<()>,
+) -> io::Result<()> {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        append_item(out, item)?;
+    }
+    out.push(b']');
+    Ok(())
 }
 
 fn append_float(out: &mut Vec<u8>, number: f64) -> io::Result<()> {
@@ -34,6 +68,15 @@ fn append_float(out: &mut Vec<u8>, number: f64) -> io::Result<()> {
         write!(out, "{number}")?;
     }
     Ok(())
+}
+
+impl fmt::Display for Polygons {
+    /// Writes the JSON text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        append_polygons(&mut text, self).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
 }
 
 /// Whether two shortest forms may be equally near to a number: JSON's writer chooses the even one, `Display` the upper

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use super::table::table_sink;
 use super::{Encoder, Layout};
-use crate::model::Fields;
 use crate::record::{Column, Record, Value, formula, select, text};
 
 table_sink! {
@@ -24,7 +23,7 @@ table_sink! {
     /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "seq_id,img_id\n");
     /// # Ok(()) }
     /// ```
-    CsvSink, |out, layout: &Layout| CsvEncoder::new(out, &layout.fields)
+    CsvSink, CsvEncoder::new
 }
 
 /// Bytes per write. Larger chunks do not fit into the cache with the records.
@@ -39,9 +38,9 @@ pub struct CsvEncoder<T: 'static, W: Write> {
 }
 
 impl<T: Record, W: Write> CsvEncoder<T, W> {
-    /// Creates an encoder and writes the header. `fields` matter only for metadata.
-    pub fn new(out: W, fields: &Fields) -> io::Result<Self> {
-        let columns = select::<T>(&fields.columns());
+    /// Creates an encoder and writes the header.
+    pub fn new(out: W, layout: &Layout) -> io::Result<Self> {
+        let columns = select::<T>(&layout.columns::<T>());
         let mut rows = Vec::with_capacity(CHUNK_SIZE + CHUNK_SIZE / 8);
         row(&mut rows, &columns, |rows, column| {
             quoted(rows, column.name.as_bytes());
@@ -100,6 +99,12 @@ fn cell(out: &mut Vec<u8>, value: &Value<'_>) -> io::Result<()> {
         Value::Text(text) => quoted(out, formula::escape(text).as_bytes()),
         // JSON contains commas and quotes.
         Value::Floats(_) | Value::Texts(_) => quoted(out, value.to_string().as_bytes()),
+        Value::Polygons(polygons) => {
+            // JSON of numbers has commas and no quotes.
+            out.push(b'"');
+            text::append_polygons(out, polygons)?;
+            out.push(b'"');
+        }
         value => text::append(out, value)?,
     }
     Ok(())

@@ -1,19 +1,19 @@
 //! Sinks that write through an encoder in a thread of their own: to a file that appears at the end, or to any writer.
 
-use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Encoder, Sink, Written};
-use crate::atomic_file::{commit, is_file, output_error, temporary_beside};
+use crate::atomic_file::output_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sources::RecordStream;
+use crate::storage::{Destination, PendingFile, Target};
+use crate::sync::lock;
 
 /// Records sent to the writer thread at once. Each message costs microseconds.
 const BATCH_LEN: usize = 1024;
@@ -24,16 +24,17 @@ const PREFETCH: usize = 4;
 /// Writes a file through an encoder.
 ///
 /// Bytes go to a temporary file in the target's folder. The end of the stream syncs it and renames it to the final name.
-/// After an error, a drop or a kill, the previous file is still there.
+/// After an error, a drop or a kill, the previous file is still there. Other [destinations](crate::storage) keep the
+/// same promise.
 pub struct FileSink<F> {
-    path: PathBuf,
+    destination: Target,
     encoder: F,
 }
 
 impl<F> FileSink<F> {
-    /// Writes to a file at `path`. `encoder` is called once with the writer.
-    pub fn create(path: impl Into<PathBuf>, encoder: F) -> Self {
-        Self { path: path.into(), encoder }
+    /// Writes to a file at a path, or to another destination. `encoder` is called once with the writer.
+    pub fn create(destination: impl Into<Target>, encoder: F) -> Self {
+        Self { destination: destination.into(), encoder }
     }
 }
 
@@ -63,8 +64,8 @@ where
     F: FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>> + Send + 'static,
 {
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
-        let Self { path, encoder } = *self;
-        run_writer_thread(records, move |messages| write_file(&path, encoder, messages)).await
+        let Self { destination, encoder } = *self;
+        run_writer_thread(records, move |messages| write_file(&destination, encoder, messages)).await
     }
 }
 
@@ -125,23 +126,34 @@ async fn send_batches<T>(records: &mut RecordStream<T>, messages: &mpsc::Sender<
 }
 
 fn write_file<T>(
-    path: &Path,
+    destination: &dyn Destination,
     encoder: impl FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>>,
     messages: Messages<T>,
 ) -> Result<Written> {
+    let path = destination.path();
     let failed = |error| output_error("write the table", path, error);
-    let shown = path;
-    let path = &resolve_link(path).map_err(failed)?;
-    let file = temporary_beside(path).map_err(|error| output_error("create the file", path, error))?;
-    let out = file.as_file().try_clone().map_err(failed)?;
-    let written = encode(out, encoder, messages, failed)?;
-    commit(file, path).map_err(failed)?;
-    Ok(Written { paths: vec![shown.to_owned()], ..written })
+    let file = destination.create().map_err(|error| output_error("create the file", path, error))?;
+    let file = Arc::new(Mutex::new(Some(file)));
+    let written = encode(SharedFile(Arc::clone(&file)), encoder, messages, failed)?;
+    let file = lock(&file).take();
+    file.map_or(Ok(()), PendingFile::commit).map_err(failed)?;
+    Ok(Written { paths: vec![path.to_owned()], ..written })
 }
 
-/// The target of a symbolic link, so that the link stays. A device or a pipe is an error.
-fn resolve_link(path: &Path) -> io::Result<PathBuf> {
-    if is_file(path)? { fs::canonicalize(path) } else { Ok(path.to_owned()) }
+/// The file of an encoder, until it is committed.
+struct SharedFile(Arc<Mutex<Option<Box<dyn PendingFile>>>>);
+
+impl Write for SharedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *lock(&self.0) {
+            Some(file) => file.write(bytes),
+            None => Err(io::Error::other("the file is complete")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        lock(&self.0).as_mut().map_or(Ok(()), |file| file.flush())
+    }
 }
 
 /// Encodes batches until `Commit`. A channel that closes before is an error.

@@ -93,23 +93,29 @@ fn last_digits(id: &ImageId) -> String {
     format!("{:0>3}", id.get(id.len().saturating_sub(3)..).unwrap_or(id))
 }
 
-/// The quality in a picture's file name, `<digits>_<quality>.jpg`; `None` for other files.
-pub(super) fn picture_quality(name: &str) -> Option<Quality> {
+/// The image and the quality in a picture's file name, `<digits>_<quality>.jpg`; `None` for other files.
+pub(crate) fn picture_name(name: &str) -> Option<(ImageId, Quality)> {
     let (id, quality) = name.strip_suffix(".jpg")?.split_once('_')?;
-    ImageId::check(id).ok()?;
+    let id = ImageId::check(id).ok()?;
     // Creates no errors, because a folder may have a million other files.
-    Quality::ALL.into_iter().find(|known| known.name() == quality)
+    let quality = Quality::ALL.into_iter().find(|known| known.name() == quality)?;
+    Some((id, quality))
+}
+
+/// The quality in a picture's file name; `None` for other files.
+pub(super) fn picture_quality(name: &str) -> Option<Quality> {
+    picture_name(name).map(|(_, quality)| quality)
 }
 
 /// The folders that may contain pictures, and folders that can't be read.
 #[derive(Debug, Default)]
-pub(super) struct PictureFolders {
-    pub(super) folders: Vec<PathBuf>,
-    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+pub(crate) struct PictureFolders {
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 /// Finds the folders of all layouts, because a folder may have been used with several. Does not follow links.
-pub(super) fn picture_folders(root: &Path) -> PictureFolders {
+pub(crate) fn picture_folders(root: &Path) -> PictureFolders {
     folders_by(root, &subfolders)
 }
 
@@ -169,6 +175,30 @@ pub fn pictures_in(root: &Path, quality: Quality) -> u64 {
     let folders = picture_folders(root).folders.into_iter();
     let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
     entries.flatten().filter(is_one).count() as u64
+}
+
+/// A picture in a folder.
+#[cfg(feature = "map")]
+pub(crate) struct PictureFile {
+    /// Its folder, relative to the folder that was searched.
+    pub(crate) folder: PathBuf,
+    pub(crate) id: ImageId,
+    pub(crate) quality: Quality,
+}
+
+/// Finds the pictures in a folder, in all layouts and qualities. Folders that can't be read contain none.
+#[cfg(feature = "map")]
+pub(crate) fn picture_files(root: &Path) -> impl Iterator<Item = PictureFile> {
+    picture_folders(root).folders.into_iter().flat_map(move |folder| {
+        let below = folder.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
+        fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(move |entry| {
+            let name = entry.file_name();
+            let name = name.to_str()?;
+            let quality = picture_quality(name)?;
+            let (id, _) = name.split_once('_')?;
+            Some(PictureFile { folder: below.clone(), id: ImageId::check(id).ok()?, quality })
+        })
+    })
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
         if form == GeoJsonForm::Collection {
             text.extend_from_slice(b"{\"type\":\"FeatureCollection\",\"features\":[");
         }
-        let (columns, geometry) = columns_with_geometry::<T>(&layout.fields.columns(), layout.geometry);
+        let (columns, geometry) = columns_with_geometry::<T>(&layout.columns::<T>(), layout.geometry);
         let id = columns.iter().rfind(|column| column.field.is_none()).copied();
         let columns = columns.into_iter().enumerate().map(Member::new).collect::<io::Result<_>>()?;
         Ok(Self { columns, id, geometry, form, first: true, text, out })
@@ -127,6 +127,7 @@ impl<T: Record, W: Write> GeoJsonEncoder<T, W> {
                 Value::Bool(truth) => serde_json::to_writer(&mut *out, &truth)?,
                 Value::Floats(numbers) => serde_json::to_writer(&mut *out, &numbers)?,
                 Value::Texts(texts) => serde_json::to_writer(&mut *out, &texts)?,
+                Value::Polygons(polygons) => text::append_polygons(out, &polygons)?,
             }
         }
         out.extend_from_slice(if self.columns.is_empty() { b"{}}" } else { b"}}" });

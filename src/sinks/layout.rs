@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Fields;
-use crate::record::GeometryChoice;
+use crate::model::{FieldList, Fields};
+use crate::record::{GeometryChoice, Record};
 
 /// Options for writing a table. Each format uses those that apply to it.
 ///
@@ -19,8 +19,9 @@ use crate::record::GeometryChoice;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
-    pub(super) fields: Fields,
-    pub(super) geometry: GeometryChoice,
+    /// Names of the chosen columns; `None` means the default of the record type.
+    columns: Option<Vec<&'static str>>,
+    pub(crate) geometry: GeometryChoice,
     pub(super) record_separators: bool,
     pub(super) compression: Compression,
     pub(super) native_geometry: bool,
@@ -28,10 +29,27 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Sets the metadata fields to write, in order. Other records have fixed columns.
-    pub fn fields(mut self, fields: &Fields) -> Self {
-        self.fields = fields.clone();
+    /// Sets the metadata fields to write, in order.
+    pub fn fields(self, fields: &Fields) -> Self {
+        self.fields_of(fields)
+    }
+
+    /// Sets the fields to write, in order, for any type of record with fields.
+    ///
+    /// ```
+    /// use streetflow::{Detection, model::FieldList, sinks::Layout};
+    ///
+    /// let layout = Layout::default().fields_of::<Detection>(&"value,polygons".parse()?);
+    /// # drop(layout); Ok::<(), streetflow::Error>(())
+    /// ```
+    pub fn fields_of<R: Record>(mut self, fields: &FieldList<R>) -> Self {
+        self.columns = Some(fields.columns());
         self
+    }
+
+    /// The names of the columns to write for a record type, without keys.
+    pub(crate) fn columns<R: Record>(&self) -> Vec<&'static str> {
+        self.columns.clone().unwrap_or_else(|| FieldList::<R>::default().columns())
     }
 
     /// Sets the point of an image that becomes the geometry. CSV has both points as columns.

@@ -13,6 +13,7 @@ mod layout;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod quality;
+mod shards;
 mod table;
 mod warnings;
 
@@ -27,6 +28,9 @@ pub use self::file::{FileSink, StreamSink};
 pub use self::file_time::FileTime;
 pub use self::folders::PictureLayout;
 pub use self::folders::pictures_in;
+#[cfg(feature = "map")]
+pub(crate) use self::folders::{PictureFile, picture_files};
+pub(crate) use self::folders::{picture_folders, picture_name};
 pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
 pub use self::images::ImageSink;
 pub use self::jpeg::JpegCheck;
@@ -34,10 +38,12 @@ pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
+pub use self::shards::{Position, Shard, ShardWriter};
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;
 use crate::sources::RecordStream;
+use crate::storage::Target;
 
 /// Consumes a stream of records.
 ///
@@ -118,12 +124,18 @@ pub struct Written {
 
 /// Creates a sink that writes a table to a file.
 pub fn sink_for<T: Record>(path: &Path, format: Format, layout: &Layout) -> Box<dyn Sink<T>> {
+    sink_to(path, format, layout)
+}
+
+/// Creates a sink that writes a table to a path or another destination, such as an object in a bucket.
+pub fn sink_to<T: Record>(target: impl Into<Target>, format: Format, layout: &Layout) -> Box<dyn Sink<T>> {
+    let target = target.into();
     match format {
-        Format::Csv => Box::new(CsvSink::create(path).layout(layout)),
+        Format::Csv => Box::new(CsvSink::create(target).layout(layout)),
         #[cfg(feature = "parquet")]
-        Format::Parquet => Box::new(ParquetSink::create(path).layout(layout)),
-        Format::GeoJson => Box::new(GeoJsonSink::create(path).layout(layout)),
-        Format::GeoJsonSeq => Box::new(GeoJsonSeqSink::create(path).layout(layout)),
+        Format::Parquet => Box::new(ParquetSink::create(target).layout(layout)),
+        Format::GeoJson => Box::new(GeoJsonSink::create(target).layout(layout)),
+        Format::GeoJsonSeq => Box::new(GeoJsonSeqSink::create(target).layout(layout)),
     }
 }
 
@@ -134,7 +146,7 @@ pub fn encoder_for<T: Record>(
     layout: &Layout,
 ) -> io::Result<Box<dyn Encoder<T>>> {
     Ok(match format {
-        Format::Csv => Box::new(CsvEncoder::new(out, &layout.fields)?),
+        Format::Csv => Box::new(CsvEncoder::new(out, layout)?),
         #[cfg(feature = "parquet")]
         Format::Parquet => Box::new(ParquetEncoder::new(out, layout)?),
         Format::GeoJson => Box::new(GeoJsonEncoder::new(out, GeoJsonForm::Collection, layout)?),

@@ -8,14 +8,14 @@ macro_rules! table_sink {
         $(#[$doc])*
         #[must_use]
         pub struct $name {
-            path: std::path::PathBuf,
+            target: $crate::storage::Target,
             layout: $crate::sinks::Layout,
         }
 
         impl $name {
-            /// Writes to a file at `path`. The file is not touched before the flow runs.
-            pub fn create(path: impl Into<std::path::PathBuf>) -> Self {
-                Self { path: path.into(), layout: $crate::sinks::Layout::default() }
+            /// Writes to a file at a path, or to another destination. It is not touched before the flow runs.
+            pub fn create(target: impl Into<$crate::storage::Target>) -> Self {
+                Self { target: target.into(), layout: $crate::sinks::Layout::default() }
             }
 
             /// Sets all options from a layout.
@@ -24,9 +24,17 @@ macro_rules! table_sink {
                 self
             }
 
-            /// Sets the metadata fields to write, in order. Other records have fixed columns.
-            pub fn fields(mut self, fields: &$crate::model::Fields) -> Self {
-                self.layout = self.layout.fields(fields);
+            /// Sets the metadata fields to write, in order.
+            pub fn fields(self, fields: &$crate::model::Fields) -> Self {
+                self.fields_of(fields)
+            }
+
+            /// Sets the fields to write, in order, for any type of record with fields.
+            pub fn fields_of<R: $crate::record::Record>(
+                mut self,
+                fields: &$crate::model::FieldList<R>,
+            ) -> Self {
+                self.layout = self.layout.fields_of(fields);
                 self
             }
         }
@@ -37,11 +45,11 @@ macro_rules! table_sink {
                 self: Box<Self>,
                 records: $crate::sources::RecordStream<T>,
             ) -> $crate::error::Result<$crate::sinks::Written> {
-                let Self { path, layout } = *self;
+                let Self { target, layout } = *self;
                 let encoder = move |out| -> std::io::Result<Box<dyn $crate::sinks::Encoder<T>>> {
                     Ok(Box::new(($encoder)(out, &layout)?))
                 };
-                Box::new($crate::sinks::FileSink::create(path, encoder)).drain(records).await
+                Box::new($crate::sinks::FileSink::create(target, encoder)).drain(records).await
             }
         }
     };

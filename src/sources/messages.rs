@@ -8,15 +8,14 @@ use std::path::Path;
 use super::id_check::{IMPORT_AS_TEXT, IdCheck};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::FLOAT_ID;
-use crate::record::{Column, LOST_DIGITS, MAX_TEXT_LEN, Record, Value};
+#[cfg(feature = "arrow")]
+use crate::record::arrow::Refusal;
+use crate::record::{Column, LOST_DIGITS, Record, Value};
 use crate::text::redact;
 
 /// Hint for a number in exponent form.
 const SHOW_ALL_DIGITS: &str =
     "give the column a number format without exponent, or import it as text, before saving";
-
-/// Reason for rejecting a value longer than [`MAX_TEXT_LEN`].
-pub(super) const TOO_LONG: &str = "it is longer than 1 MiB";
 
 /// The name of a table, its header, and what its rows are called.
 #[derive(Debug, Clone)]
@@ -103,26 +102,28 @@ impl TableInfo {
         row: &Row,
         shown: impl FnOnce() -> String,
     ) -> Result<()> {
-        let set = value.and_then(|value| {
-            let empty =
-                matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
-            if column.required && empty {
-                return Err("it is empty");
-            }
-            if matches!(&value, Value::Text(text) if text.len() > MAX_TEXT_LEN) {
-                return Err(TOO_LONG);
-            }
-            (column.set)(record, value)
-        });
-        set.map_err(|why| {
-            let shown = printable(&shown(), 60);
-            let error = self.row_error(row, &format!(", column `{}`: `{shown}`: {why}", column.name));
-            match why {
-                FLOAT_ID => error.with_hint(IMPORT_AS_TEXT),
-                LOST_DIGITS => error.with_hint(SHOW_ALL_DIGITS),
-                _ => error,
-            }
-        })
+        let set = value.and_then(|value| column.store(record, value));
+        set.map_err(|why| self.value_error(column.name, &shown(), why, row))
+    }
+
+    /// An error about a row of a batch.
+    #[cfg(feature = "arrow")]
+    pub(super) fn refusal(&self, refusal: Refusal, row: &Row) -> Error {
+        match refusal {
+            Refusal::Cell { column, shown, why } => self.value_error(column, &shown, why, row),
+            Refusal::Row(why) => self.row_error(row, &format!(": {why}")),
+        }
+    }
+
+    /// An error about the value of a column. `shown` is the text in the file.
+    fn value_error(&self, column: &str, shown: &str, why: &'static str, row: &Row) -> Error {
+        let shown = printable(shown, 60);
+        let error = self.row_error(row, &format!(", column `{column}`: `{shown}`: {why}"));
+        match why {
+            FLOAT_ID => error.with_hint(IMPORT_AS_TEXT),
+            LOST_DIGITS => error.with_hint(SHOW_ALL_DIGITS),
+            _ => error,
+        }
     }
 }
 

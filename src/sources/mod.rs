@@ -1,7 +1,10 @@
 //! Sources: where records come from.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod count;
 mod csv;
+mod features;
 #[cfg(any(fuzzing, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -19,8 +22,11 @@ mod user;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 
+#[cfg(feature = "arrow")]
+pub use self::arrow::{ArrowSource, records};
 pub use self::count::{count_rows, has_rows};
 pub use self::csv::CsvSource;
+pub use self::features::{FeatureSource, FeatureTiles};
 pub use self::geojson::GeoJsonSource;
 pub use self::id_check::IdCheck;
 pub use self::mvt::{TileLayer, tile_layers};

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+#[cfg(feature = "arrow")]
+use super::ArrowSource;
 #[cfg(feature = "parquet")]
 use super::ParquetSource;
 use super::id_check::IdCheck;
@@ -29,6 +31,8 @@ enum Reader<T: 'static> {
     Csv(CsvSource<T>),
     #[cfg(feature = "parquet")]
     Parquet(ParquetSource<T>),
+    #[cfg(feature = "arrow")]
+    Arrow(ArrowSource<T>),
     GeoJson(GeoJsonSource<T>),
 }
 
@@ -39,6 +43,8 @@ macro_rules! with_reader {
             Reader::Csv($source) => $result,
             #[cfg(feature = "parquet")]
             Reader::Parquet($source) => $result,
+            #[cfg(feature = "arrow")]
+            Reader::Arrow($source) => $result,
             Reader::GeoJson($source) => $result,
         }
     };
@@ -51,6 +57,8 @@ macro_rules! map_reader {
             Reader::Csv($source) => Reader::Csv($result),
             #[cfg(feature = "parquet")]
             Reader::Parquet($source) => Reader::Parquet($result),
+            #[cfg(feature = "arrow")]
+            Reader::Arrow($source) => Reader::Arrow($result),
             Reader::GeoJson($source) => Reader::GeoJson($result),
         }
     };
@@ -153,6 +161,8 @@ impl<T: Record> TableSource<T> {
             Reader::Csv(_) => None,
             #[cfg(feature = "parquet")]
             Reader::Parquet(source) => source.geometry(),
+            #[cfg(feature = "arrow")]
+            Reader::Arrow(source) => source.geometry(),
             Reader::GeoJson(source) => source.has_geometry().then_some("geometry"),
         }
     }
@@ -171,6 +181,13 @@ impl<T: Record> TableSource<T> {
     pub fn require(self, column: &str, hint: impl Into<String>) -> Result<Self> {
         with_reader!(&self.0, source => source.table().require_column(column, Some(hint.into())))?;
         Ok(self)
+    }
+}
+
+#[cfg(feature = "arrow")]
+impl<T: Record> From<ArrowSource<T>> for TableSource<T> {
+    fn from(source: ArrowSource<T>) -> Self {
+        Self(Reader::Arrow(source))
     }
 }
 

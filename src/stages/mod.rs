@@ -1,6 +1,10 @@
 //! Stages: what happens to records between source and sink.
 
+mod batches;
+mod detections;
 mod empty_lists;
+mod feature_images;
+mod features;
 mod filter;
 mod images;
 mod in_order;
@@ -8,6 +12,9 @@ mod metadata;
 
 use std::task::Poll;
 
+pub use self::detections::{FetchDetections, matches};
+pub use self::feature_images::ListFeatureImages;
+pub use self::features::FetchFeatures;
 pub use self::filter::{Filter, Heading};
 pub use self::images::ListImages;
 pub use self::metadata::FetchMetadata;
@@ -17,6 +24,7 @@ use futures::{Stream, StreamExt, stream};
 
 use crate::client::{Class, Client};
 use crate::error::{Error, Result};
+use crate::observe::Counts;
 use crate::sources::RecordStream;
 
 /// Turns a stream of records into another stream.
@@ -41,6 +49,15 @@ pub trait Stage<In> {
 
     /// Adds the stage to a stream.
     fn apply(self, records: RecordStream<In>) -> RecordStream<Self::Out>;
+
+    /// Adds the stage to the stream of a flow with these counts. A stage that drops records counts them as filtered.
+    fn apply_counted(self, records: RecordStream<In>, counts: &Counts) -> RecordStream<Self::Out>
+    where
+        Self: Sized,
+    {
+        let _ = counts;
+        self.apply(records)
+    }
 }
 
 impl<F, In, Out> Stage<In> for F

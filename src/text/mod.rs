@@ -1,9 +1,11 @@
 //! Makes text from the network and from files safe to print: no control characters, no secrets, bounded length.
 
 mod credentials;
+mod folder_name;
 mod redact;
 
 pub use self::credentials::without_credentials;
+pub use self::folder_name::folder_name;
 pub(crate) use self::redact::MASK;
 pub use self::redact::redact;
 

@@ -5,10 +5,17 @@ use std::path::Path;
 
 use futures::TryStreamExt;
 use streetflow::sinks::{Layout, encoder_for};
-use streetflow::{Fields, Format, Record, Source, TableSource};
+use streetflow::{FieldList, Format, Metadata, Record, Source, TableSource};
 
+/// All fields of metadata.
 pub(crate) fn all() -> Layout {
-    Layout::default().fields(&Fields::known().join(",").parse().unwrap())
+    all_of::<Metadata>()
+}
+
+/// All fields of a record type.
+pub(crate) fn all_of<T: Record>() -> Layout {
+    let columns = T::COLUMNS.iter().map(|column| column.name);
+    Layout::default().fields_of::<T>(&FieldList::from_columns(columns))
 }
 
 pub(crate) fn write<T: Record>(path: &Path, format: Format, layout: &Layout, records: &[T]) {
@@ -32,7 +39,7 @@ pub(crate) fn check_every_format<T: Record + PartialEq + std::fmt::Debug>(record
     let folder = tempfile::tempdir().unwrap();
     for format in Format::ALL {
         let path = folder.path().join("table");
-        write(&path, *format, &all(), records);
+        write(&path, *format, &all_of::<T>(), records);
         let back: Vec<T> = read(&path, *format);
         assert_eq!(back, records, "{format}");
         assert_eq!(

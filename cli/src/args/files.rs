@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
+use super::storage::{FetchedTable, Remote, StorageArgs};
 use super::values::{file_name, parsed, table_name};
 use streetflow::{Error, ErrorKind, Format, Result, Step};
 
@@ -14,6 +15,8 @@ pub(crate) const ONE_RUN: &str = "one_run";
 #[command(next_help_heading = "Files")]
 pub(crate) struct InputArgs {
     /// Table to read [default: the table of the previous step]; `-` is standard input
+    ///
+    /// May be in a bucket: s3://…, gs://… or az://….
     #[arg(short, long, value_name = "FILE", group = ONE_RUN)]
     pub(crate) input: Option<PathBuf>,
     /// Format of that table, if its file name does not tell
@@ -21,14 +24,22 @@ pub(crate) struct InputArgs {
     /// csv, parquet, geojson or geojsonseq.
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>, group = ONE_RUN)]
     pub(crate) input_format: Option<Format>,
+    /// The copy of a table in a bucket.
+    #[arg(skip)]
+    pub(super) fetched: Option<FetchedTable>,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files", group = ArgGroup::new(ONE_RUN).multiple(true))]
 pub(crate) struct OutputArgs {
-    /// Output directory
+    /// Output directory, or a bucket: s3://…, gs://… or az://…
     #[arg(short, long, value_name = "DIR", default_value = "outputs")]
     pub(crate) output: PathBuf,
+    /// The bucket, if the output directory is in one. `output` is then the local directory of its state.
+    #[arg(skip)]
+    pub(crate) remote: Option<Remote>,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
     /// Start over and discard the unfinished run
     #[arg(long, group = ONE_RUN)]
     pub(crate) restart: bool,
@@ -63,6 +74,9 @@ pub(crate) struct NameArgs {
     /// Name of the table of metadata
     #[arg(long, value_name = "NAME", default_value = "img_meta_dataset", value_parser = table_name, hide_short_help = true)]
     pub(crate) img_meta_out_file: String,
+    /// Name of the table of map features
+    #[arg(long, value_name = "NAME", default_value = "map_features", value_parser = table_name, hide_short_help = true)]
+    pub(crate) features_out_file: String,
     /// Name of the directory of pictures
     #[arg(long, value_name = "NAME", default_value = "downloaded_images", value_parser = file_name, hide_short_help = true)]
     pub(crate) image_downloads_folder: String,
@@ -75,13 +89,14 @@ impl NameArgs {
             Step::SEQUENCES => Some(&self.seq_out_file),
             Step::IMAGES => Some(&self.img_out_file),
             Step::METADATA => Some(&self.img_meta_out_file),
+            Step::FEATURES => Some(&self.features_out_file),
             _ => None,
         }
     }
 
     /// Rejects two files with the same name.
     pub(crate) fn check(&self) -> Result<()> {
-        let mut names: Vec<_> = Step::ALL.into_iter().filter_map(|step| self.table(step)).collect();
+        let mut names: Vec<_> = Step::BUILT_IN.into_iter().filter_map(|step| self.table(step)).collect();
         names.push(&self.image_downloads_folder);
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {

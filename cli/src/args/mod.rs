@@ -7,21 +7,30 @@
 #![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
 
 mod area;
+mod class_values;
+mod detections;
 mod display;
+mod features;
 mod fetch;
 mod files;
 mod filters;
 mod network;
 mod pictures;
+mod resolve;
+mod storage;
 mod tables;
 mod values;
 
 pub(crate) use self::area::{AreaArgs, FoundPlace, missing_area};
+pub(crate) use self::class_values::{ClassColour, ClassNumber, fraction, margin, pixels};
+pub(crate) use self::detections::{DetectionArgs, class_rules};
 pub(crate) use self::display::{DisplayArgs, ProgressArg};
+pub(crate) use self::features::{FeatureArgs, FeatureFilter};
 pub(crate) use self::fetch::FetchArgs;
 pub(crate) use self::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
 pub(crate) use self::filters::FilterArgs;
 pub(crate) use self::network::NetworkArgs;
 pub(crate) use self::pictures::PictureArgs;
+pub(crate) use self::storage::{Bucket, BucketLock, FetchedTable, LockOwner, Remote, StorageArgs, split_url};
 pub(crate) use self::tables::{EncodingArgs, GeometryArgs, TableArgs};
-pub(crate) use self::values::{CacheAge, parsed};
+pub(crate) use self::values::{CacheAge, file_name, parsed};

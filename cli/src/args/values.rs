@@ -128,7 +128,7 @@ pub(super) fn lon_lat(text: &str) -> Result<LonLat, String> {
 }
 
 /// Parses a name in the output directory.
-pub(super) fn file_name(text: &str) -> Result<String, String> {
+pub(crate) fn file_name(text: &str) -> Result<String, String> {
     let is_plain =
         !text.contains(['/', '\\', ':', '\0']) && !text.starts_with('.') && !text.trim().is_empty();
     if !is_plain {

@@ -154,7 +154,9 @@ impl ReportFile {
     fn written(&self, written: &Written) -> Vec<Value> {
         let file = |path: &PathBuf| {
             // For a directory: the bytes that this run added.
-            let bytes = if path.is_dir() { Some(written.bytes) } else { size(path) };
+            let bytes = if path.is_dir() { None } else { size(path) };
+            // In a bucket, too.
+            let bytes = bytes.or(Some(written.bytes));
             json!({ "path": self.relative(path), "rows": written.records, "bytes": bytes })
         };
         written.paths.iter().map(file).collect()

@@ -10,7 +10,9 @@ use clap::{Args, Parser};
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{DisplayArgs, EncodingArgs, GeometryArgs, parsed};
+use crate::args::{
+    Bucket, DisplayArgs, EncodingArgs, FetchedTable, GeometryArgs, StorageArgs, parsed, split_url,
+};
 use crate::exit_code::Exit;
 use crate::job::{Input, Signals, layout};
 use crate::sync::lock;
@@ -19,7 +21,7 @@ use crate::terminal::printer::{Printer, Severity};
 use streetflow::file_system::report_unsupported;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
-use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_for};
+use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
 use streetflow::text::printable;
 use streetflow::{
@@ -60,6 +62,8 @@ pub(crate) struct ConvertArgs {
     encoding: EncodingArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
 }
 
 /// Converts a table and prints the result.
@@ -124,7 +128,9 @@ pub(crate) async fn from_args(args: impl Iterator<Item = OsString>) -> Result<Ve
 async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
-    let input = Input::named(&args.input, args.input_format)?;
+    let fetched = args.storage.fetch(&args.input).await?;
+    let path = fetched.as_ref().map_or(&*args.input, FetchedTable::path);
+    let input = Input::named(path, args.input_format)?;
     // The columns decide the record type, so the header is read first.
     let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
     // The query of the records is copied; the other notes are new.
@@ -308,7 +314,14 @@ impl<'a> Conversion<'a> {
             })?;
             return flow.into_sink(StreamSink::new(out, encoder)).await;
         }
-        flow.into_sink(sink_for::<T>(path, format, &self.layout)).await
+        let target = match path.to_str().filter(|url| Bucket::is_url(url)) {
+            Some(url) => {
+                let (folder, name) = split_url(url)?;
+                self.args.storage.open(folder)?.target(name)
+            }
+            None => path.into(),
+        };
+        flow.into_sink(sink_to::<T>(target, format, &self.layout)).await
     }
 }
 

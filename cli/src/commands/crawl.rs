@@ -84,7 +84,7 @@ pub(crate) struct CrawlArgs {
 }
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files.output, &display.printer()).await {
+    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
     let plan = match CrawlPlan::resolve(args) {
@@ -137,7 +137,7 @@ impl<'a> CrawlPlan<'a> {
     /// Resolves the flags. Flags that contradict each other are usage errors.
     fn resolve(args: &'a CrawlArgs) -> Result<Self> {
         let source = CrawlSource::resolve(args)?;
-        let outputs = TableOutputs::new(&args.files.output, &args.tables, Some(&args.geometry))?;
+        let outputs = TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?;
         let columns = columns(args)?;
         let selection = source.selection(args)?;
         let mut request_fields = selection.request_fields(outputs.request_fields(&columns)?)?;
@@ -326,7 +326,7 @@ fn convert_command(args: &CrawlArgs) -> Option<String> {
         return None;
     }
     let [table, map] = [Format::Csv, Format::GeoJson].map(|format| {
-        let path = table_path(&args.files.output, &args.files.names.img_meta_out_file, format);
+        let path = table_path(&args.files.shown(), &args.files.names.img_meta_out_file, format);
         quoted(&path.display().to_string())
     });
     Some(format!("streetflow convert {table} {map}"))

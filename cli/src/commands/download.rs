@@ -19,11 +19,11 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub(crate) input: InputArgs,
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }

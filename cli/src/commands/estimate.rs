@@ -33,7 +33,7 @@ const STEPS: [Step; 1] = [Step::SEQUENCES];
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
     // Failed tiles are only counted: their log goes to a temporary directory.
-    if let Err(error) = job::find_place(&args.area, &args.files.output, &display.printer()).await {
+    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
     let (source, log) = match resolve(args) {
@@ -125,7 +125,7 @@ impl<'a> Estimate<'a> {
             images: images.min(args.filters.limit.unwrap_or(u64::MAX)),
             images_guessed,
             tiles_rate_limited: run.client.rate_limit(Class::Tile).is_some(),
-            free: free_space(&args.files.output),
+            free: args.files.remote.is_none().then(|| free_space(&args.files.output)).flatten(),
         }
     }
 

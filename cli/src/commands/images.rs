@@ -1,50 +1,82 @@
-//! `images`: lists the images of sequences.
+//! `images`: lists the images of sequences, or those that saw map features.
+
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::next_command;
-use crate::args::{DisplayArgs, InputArgs, NetworkArgs, OutputArgs, TableArgs};
+use crate::args::{DisplayArgs, InputArgs, NetworkArgs, ONE_RUN, OutputArgs, TableArgs};
 use crate::exit_code::Exit;
 use crate::job::{self, Input, Job, JobInput, RunContext, TableOutputs};
-use streetflow::{Fields, Flow, ListImages, Report, Result, Sequence, Step};
+use crate::terminal::shell::quoted;
+use streetflow::stages::ListFeatureImages;
+use streetflow::{
+    FetchFeatures, FetchMetadata, Fields, Flow, Image, ListImages, MapFeature, Metadata, Report, Result,
+    Sequence, Step,
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   streetflow images
-  cut -d, -f2 mine.csv | streetflow images --input -";
+  cut -d, -f2 mine.csv | streetflow images --input -
+  streetflow images --features outputs/map_features.csv";
+
+/// The step that looks up the sequences of images.
+const LOOKUP: Step = Step::new("lookup");
 
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub(crate) input: InputArgs,
+    /// List the images that saw the map features of this table
+    ///
+    /// Without the column image_ids, which `features --details` writes, the images are fetched. Their sequences are
+    /// looked up.
+    #[arg(long, value_name = "FILE", help_heading = "Files", group = ONE_RUN, conflicts_with = "input")]
+    features: Option<PathBuf>,
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
 pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
-    let outputs = match TableOutputs::new(&args.files.output, &args.tables, None) {
+    let outputs = match TableOutputs::new(&args.files, &args.tables, None) {
         Ok(outputs) => outputs,
         Err(error) => return job::reject(display, &error),
     };
+    let names = &args.files.names;
+    let features = args
+        .features
+        .clone()
+        .map(|table| InputArgs { input: Some(table), input_format: args.input.input_format });
     let job = Job {
         network: &args.network,
         files: &args.files,
-        steps: &[Step::IMAGES],
+        steps: if features.is_some() { &[Step::IMAGES, LOOKUP] } else { &[Step::IMAGES] },
         formats: args.tables.formats(),
-        input: JobInput::Table { args: &args.input, previous: &args.files.names.seq_out_file },
-        filters: Vec::new(),
+        input: match &features {
+            Some(table) => JobInput::Table { args: table, previous: &names.features_out_file },
+            None => JobInput::Table { args: &args.input, previous: &names.seq_out_file },
+        },
+        filters: features_flag(args).into_iter().collect(),
         clip: false,
         update: false,
         next: Some(next_command::after(Step::IMAGES, &args.files, &args.network, &args.tables)),
     };
-    job.run(display, async |run| flow(run, args, outputs).await).await
+    match &features {
+        Some(table) => job.run(display, async |run| from_features(run, args, table, outputs).await).await,
+        None => job.run(display, async |run| from_sequences(run, args, outputs).await).await,
+    }
 }
 
-async fn flow(run: &RunContext, args: &ImagesArgs, outputs: TableOutputs<'_>) -> Result<Report> {
+fn features_flag(args: &ImagesArgs) -> Option<String> {
+    args.features.as_ref().map(|table| format!("--features {}", quoted(&table.display().to_string())))
+}
+
+async fn from_sequences(run: &RunContext, args: &ImagesArgs, outputs: TableOutputs<'_>) -> Result<Report> {
     let names = &args.files.names;
     let input = Input::find(&args.input, &args.files.output, &names.seq_out_file)?;
     let source = input.open::<Sequence>(&run.stop).await?.only(&["seq_id"]);
@@ -54,6 +86,36 @@ async fn flow(run: &RunContext, args: &ImagesArgs, outputs: TableOutputs<'_>) ->
         .observe_input(Step::IMAGES, run.observer())
         .then(ListImages::new(&run.client))
         .observe(Step::IMAGES, run.observer());
+    let (flow, sink) = outputs.end(flow, &names.img_out_file, &Fields::default());
+    job::finish(run, flow, sink).await
+}
+
+async fn from_features(
+    run: &RunContext,
+    args: &ImagesArgs,
+    table: &InputArgs,
+    outputs: TableOutputs<'_>,
+) -> Result<Report> {
+    run.monitor.stats.count_map_features();
+    let names = &args.files.names;
+    let input = Input::find(table, &args.files.output, &names.features_out_file)?;
+    let source = input.open::<MapFeature>(&run.stop).await?;
+    let has_images = source.header().iter().any(|name| name == "image_ids");
+    let source = source.only(&["image_ids"]);
+    let query = job::query_text(Step::IMAGES.name(), &args.network, None, None, None);
+    let query = [query].into_iter().chain(features_flag(args)).collect::<Vec<_>>().join(" ");
+    let outputs = outputs.query(&job::append_query(&source, &query));
+    run.expect_rows(Step::IMAGES, &input, None);
+    let flow = Flow::from(source).observe_input(Step::IMAGES, run.observer());
+    let flow = if has_images { flow } else { flow.then(FetchFeatures::new(&run.client)) };
+    let flow = flow.then(ListFeatureImages::new(&run.client)).observe(Step::IMAGES, run.observer());
+    let lookup = FetchMetadata::new(&run.client).fields(&"sequence".parse()?);
+    let flow = flow
+        .observe_input(LOOKUP, run.observer())
+        .then(lookup)
+        .then(job::map_records(job::fill_sequence))
+        .then(job::map_records(|image: Metadata| Image { seq_id: image.seq_id, img_id: image.img_id }))
+        .observe(LOOKUP, run.observer());
     let (flow, sink) = outputs.end(flow, &names.img_out_file, &Fields::default());
     job::finish(run, flow, sink).await
 }

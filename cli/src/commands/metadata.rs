@@ -18,7 +18,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct MetadataArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub(crate) input: InputArgs,
     #[command(flatten)]
     filters: FilterArgs,
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) struct MetadataArgs {
     #[command(flatten)]
     geometry: GeometryArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &MetadataArgs, display: &DisplayArgs) -> Exit {
 
 fn resolve(args: &MetadataArgs) -> Result<(ImageSelection, TableOutputs<'_>)> {
     let selection = ImageSelection::new(&args.filters)?;
-    Ok((selection, TableOutputs::new(&args.files.output, &args.tables, Some(&args.geometry))?))
+    Ok((selection, TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?))
 }
 
 async fn flow(

@@ -8,20 +8,26 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod crawl;
+pub(crate) mod crops;
+pub(crate) mod dataset;
 pub(crate) mod download;
 pub(crate) mod estimate;
+pub(crate) mod features;
 pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
+pub(crate) mod map;
 pub(crate) mod metadata;
 mod next_command;
+mod offline;
+pub(crate) mod overlay;
 pub(crate) mod sandbox;
 pub(crate) mod sequences;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::args::DisplayArgs;
+use crate::args::{DisplayArgs, OutputArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -77,9 +83,24 @@ pub(crate) enum Command {
     /// Download pictures; reads img_meta_dataset, writes downloaded_images/
     #[command(after_help = download::EXAMPLES)]
     Download(download::DownloadArgs),
+    /// Find objects and signs on the map; writes map_features
+    #[command(after_help = features::EXAMPLES)]
+    Features(Box<features::FeaturesArgs>),
+    /// Draw detections on pictures; writes images_with_detections/
+    #[command(after_help = overlay::EXAMPLES)]
+    Overlay(overlay::OverlayArgs),
+    /// Cut detections out of pictures; writes cropped_images/
+    #[command(after_help = crops::EXAMPLES)]
+    Crops(crops::CropsArgs),
+    /// Build a training set: COCO, YOLO, masks, WebDataset, Hugging Face
+    #[command(after_help = dataset::EXAMPLES)]
+    Dataset(Box<dataset::DatasetArgs>),
     /// Convert a table to another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::ConvertArgs),
+    /// Show the images of a table on a map: one HTML file
+    #[command(after_help = map::EXAMPLES)]
+    Map(map::MapArgs),
     /// Write a settings template: streetflow.toml
     #[command(after_help = init::EXAMPLES)]
     Init(init::InitArgs),
@@ -97,6 +118,20 @@ pub(crate) enum Command {
     /// Print the manual page, or write all pages to a directory
     #[command(after_help = man::EXAMPLES)]
     Man(man::ManArgs),
+}
+
+impl Command {
+    /// The flags of the output directory, if the command has one.
+    pub(crate) fn output_args(&mut self) -> Option<&mut OutputArgs> {
+        match self {
+            Self::Crawl(args) => Some(&mut args.files),
+            Self::Sequences(args) => Some(&mut args.files),
+            Self::Images(args) => Some(&mut args.files),
+            Self::Metadata(args) => Some(&mut args.files),
+            Self::Download(args) => Some(&mut args.files),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +162,20 @@ mod tests {
         let flags: BTreeSet<_> = flags.map(|arg| arg.get_id().to_string()).collect();
         let settings: BTreeSet<_> = setting_names(&command).into_iter().collect();
         let others: Vec<_> = flags.difference(&settings).map(String::as_str).collect();
-        assert_eq!(others, ["config", "estimate", "help", "images", "restart", "sequences", "update", "yes"]);
+        assert_eq!(
+            others,
+            [
+                "config",
+                "estimate",
+                "help",
+                "images",
+                "restart",
+                "sequences",
+                "storage_option",
+                "update",
+                "yes"
+            ]
+        );
         assert!(settings.is_subset(&flags));
     }
 
@@ -136,7 +184,10 @@ mod tests {
         let command = built();
         let with_settings = command.get_subcommands().filter(|command| takes_settings(command));
         let names: Vec<_> = with_settings.map(clap::Command::get_name).collect();
-        assert_eq!(names, ["crawl", "sequences", "images", "metadata", "download", "config"]);
+        assert_eq!(
+            names,
+            ["crawl", "sequences", "images", "metadata", "download", "overlay", "crops", "dataset", "config"]
+        );
     }
 
     #[test]

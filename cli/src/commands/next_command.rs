@@ -39,7 +39,7 @@ pub(super) fn command_line<const N: usize>(command: &str, args: [Option<String>;
 
 /// `--input`, if a table of an earlier run in another format would make the choice ambiguous.
 fn input(files: &OutputArgs, tables: &TableArgs, table: &str) -> Option<String> {
-    let path = |format: &Format| table_path(&files.output, table, *format);
+    let path = |format: &Format| table_path(&files.shown(), table, *format);
     let is_ambiguous =
         Format::ALL.iter().filter(|format| !tables.format.contains(format)).any(|one| path(one).exists());
     let first = tables.format.first().filter(|_| is_ambiguous)?;
@@ -47,7 +47,7 @@ fn input(files: &OutputArgs, tables: &TableArgs, table: &str) -> Option<String> 
 }
 
 pub(super) fn output(files: &OutputArgs) -> Option<String> {
-    flag("output", &files.output.display().to_string(), "outputs")
+    flag("output", &files.shown().display().to_string(), "outputs")
 }
 
 pub(super) fn sandbox(network: &NetworkArgs) -> Option<String> {

@@ -21,13 +21,13 @@ pub(crate) struct SequencesArgs {
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
 pub(crate) async fn run(args: &SequencesArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files.output, &display.printer()).await {
+    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
     let (source, outputs) = match resolve(args) {
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &SequencesArgs, display: &DisplayArgs) -> Exit {
 fn resolve(args: &SequencesArgs) -> Result<(SequenceSource<'_>, TableOutputs<'_>)> {
     let source = SequenceSource::resolve(&args.area, None, &args.network)?;
     let query = job::query_text(Step::SEQUENCES.name(), &args.network, Some(&args.area), None, None);
-    Ok((source, TableOutputs::new(&args.files.output, &args.tables, None)?.query(&query)))
+    Ok((source, TableOutputs::new(&args.files, &args.tables, None)?.query(&query)))
 }
 
 async fn flow(

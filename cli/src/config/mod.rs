@@ -124,7 +124,8 @@ fn from_environment(
 
 /// Whether the command has the flag, and the command line sets neither it nor a flag that excludes it.
 fn is_in_effect(setting: &Setting, flags: &Command, given: &ArgMatches) -> bool {
-    let has = |name: &str| flags.get_arguments().any(|arg| arg.get_id() == name);
+    // A hidden flag belongs to a shared group, and does not apply to the command.
+    let has = |name: &str| flags.get_arguments().any(|arg| arg.get_id() == name && !arg.is_hide_set());
     let is_given = |name: &str| {
         let source = has(name).then(|| given.value_source(name)).flatten();
         matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))

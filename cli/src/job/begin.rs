@@ -8,6 +8,7 @@ use super::empty_result::EmptyResultGuard;
 use super::monitor::Monitor;
 use super::outputs::table_path;
 use super::place::save_place;
+use super::remote::RemoteRun;
 use super::spec::{Job, JobInput};
 use super::state_dir::StateDir;
 use super::table_queries::{PreparedTables, RowSource, TablePlan, TableQueries, merge_repeated_flags};
@@ -29,6 +30,8 @@ pub(super) struct Begun {
     pub(super) run: RunContext,
     pub(super) state: StateDir,
     pub(super) tables: PreparedTables,
+    /// The bucket, if the output directory is in one.
+    pub(super) remote: Option<RemoteRun>,
 }
 
 /// Configures the client: hosts, limits, token and tile cache. Prints the warnings about the file of the area.
@@ -56,14 +59,41 @@ impl Job<'_> {
         self.files.names.check()?;
         let builder = configure_client(self.network, self.input.area(), self.needs_token(), monitor)?;
         let mut state = StateDir::lock(&self.files.output)?;
-        match self.prepare(monitor, &mut state, builder).await {
-            Ok((run, tables)) => Ok(Begun { run, state, tables }),
+        let remote = match self.begin_remote(monitor).await {
+            Ok(remote) => remote,
             Err(error) => {
+                state.release();
+                return Err(error);
+            }
+        };
+        match self.prepare(monitor, &mut state, remote.as_ref(), builder).await {
+            Ok((run, tables)) => {
+                if let Some(remote) = &remote {
+                    remote.watch_lock(&run);
+                }
+                Ok(Begun { run, state, tables, remote })
+            }
+            Err(error) => {
+                let is_empty = state.holds_nothing();
                 state.close_store(false).ok();
                 state.release();
+                if let Some(remote) = remote {
+                    remote.release(!is_empty).await.ok();
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Locks the folder of the bucket, and copies what the run reads from there.
+    async fn begin_remote(&self, monitor: &Arc<Monitor>) -> Result<Option<RemoteRun>> {
+        let Some(remote) = &self.files.remote else { return Ok(None) };
+        let needed = match self.input {
+            JobInput::Table { args, previous } if args.path().is_none() => Some(previous),
+            _ => self.update.then_some(&*self.files.names.img_meta_out_file),
+        };
+        let run = RemoteRun::begin(remote, &self.files.output, &self.files.names, needed, monitor).await?;
+        Ok(Some(run))
     }
 
     /// Checks the existing files, asks for confirmation if tables of another query would be replaced, and opens the
@@ -72,19 +102,20 @@ impl Job<'_> {
         &self,
         monitor: &Arc<Monitor>,
         state: &mut StateDir,
+        remote: Option<&RemoteRun>,
         builder: ClientBuilder,
     ) -> Result<(RunContext, PreparedTables)> {
         self.remove_temporary_files(&monitor.failure_log);
-        let replaces = self.check_files(&monitor.failure_log)?;
+        let replaces = self.check_files(&monitor.failure_log, remote)?;
         let (plan, copy) = (self.table_plan()?, state.table_queries());
         let known = TableQueries::read(ReportFile::new(&self.files.output).path(), &copy);
-        let with_rows = plan.tables_with_rows();
+        let with_rows = plan.tables_with_rows(|path| remote.is_some_and(|remote| remote.has(path)));
         let earlier = self.earlier_table(&plan, &known, monitor)?;
         plan.confirm(&known, &with_rows, monitor).await?;
         if let Some(area) = self.input.area() {
             save_place(area, &self.files.output)?;
         }
-        let builder = self.open_store(monitor, state, builder)?;
+        let builder = self.open_store(monitor, state, remote, builder)?;
         known
             .save_copy(&copy)
             .map_err(|error| output_error("write the queries of the tables to", &copy, error))?;
@@ -145,7 +176,7 @@ impl Job<'_> {
             vec![ReportFile::new(output).path().to_owned(), Attribution::new(output).path().to_owned()];
         paths.push(ChangeFile::new(output).path().to_owned());
         paths.extend([&log.failures, &log.gone].map(|list| list.path().to_owned()));
-        for table in Step::ALL.into_iter().filter_map(|step| self.files.names.table(step)) {
+        for table in Step::BUILT_IN.into_iter().filter_map(|step| self.files.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| table_path(output, table, format)));
         }
         for name in paths.iter().filter_map(|path| path.file_name()) {
@@ -155,7 +186,7 @@ impl Job<'_> {
     }
 
     /// Checks that each file of the run can be created or replaced. Returns whether a table already exists.
-    fn check_files(&self, log: &FailureLog) -> Result<bool> {
+    fn check_files(&self, log: &FailureLog, remote: Option<&RemoteRun>) -> Result<bool> {
         ReportFile::new(&self.files.output).check()?;
         log.check()?;
         if self.steps.contains(&Step::DOWNLOAD) {
@@ -165,6 +196,7 @@ impl Job<'_> {
         for table in self.steps.iter().filter_map(|step| self.files.names.table(*step)) {
             for format in &self.formats {
                 let path = table_path(&self.files.output, table, *format);
+                replaces |= remote.is_some_and(|remote| remote.has(&path));
                 replaces |= is_file(&path)
                     .map_err(|error| output_error("write the table", &path, error).with_hint(MOVE_HINT))?;
             }
@@ -177,6 +209,7 @@ impl Job<'_> {
         &self,
         monitor: &Monitor,
         state: &mut StateDir,
+        remote: Option<&RemoteRun>,
         builder: ClientBuilder,
     ) -> Result<ClientBuilder> {
         if !self.needs_token() {
@@ -194,6 +227,10 @@ impl Job<'_> {
                 other.display()
             ));
         }
+        let note = remote.and_then(|remote| remote.note_about_earlier(&self.files.output, !store.is_empty()));
+        if let Some(note) = note {
+            monitor.printer.note(&note);
+        }
         if !store.is_empty() {
             let responses = plural(store.len(), "response", "responses");
             let age = store.started_at().and_then(|started| started.elapsed().ok()).unwrap_or_default();
@@ -210,6 +247,8 @@ impl Job<'_> {
     fn command_name(&self) -> &'static str {
         match (self.input, self.steps) {
             (JobInput::Area(_) | JobInput::Table { .. }, [only]) => only.name(),
+            (_, [Step::FEATURES, ..]) => Step::FEATURES.name(),
+            (JobInput::Table { .. }, [first, ..]) => first.name(),
             _ => "crawl",
         }
     }

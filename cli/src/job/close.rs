@@ -2,6 +2,7 @@
 
 use super::begin::Begun;
 use super::monitor::Monitor;
+use super::remote::{RemoteRun, remove_tables};
 use super::spec::Job;
 use super::supervise::Ended;
 use super::table_queries::PreparedTables;
@@ -15,8 +16,8 @@ use streetflow::{ErrorKind, Report};
 
 impl Job<'_> {
     /// Writes the failure log, closes the response store, and prints how the run ended.
-    pub(super) fn close(&self, monitor: &Monitor, begun: Begun, ended: Ended<Report>) -> Exit {
-        let Begun { mut state, tables, run } = begun;
+    pub(super) async fn close(&self, monitor: &Monitor, begun: Begun, ended: Ended<Report>) -> Exit {
+        let Begun { mut state, tables, run, remote } = begun;
         let (report, mut error) = match ended.result {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(error)),
@@ -47,17 +48,24 @@ impl Job<'_> {
             (_, None) => (Outcome::Finished, Exit::Done),
         };
         let end = End { outcome, exit, error: error.as_ref(), report: report.as_ref() };
-        let exit = self.print_end(monitor, &tables, run.update.as_deref(), &end);
+        let exit = self.print_end(monitor, &tables, run.update.as_deref(), remote.as_ref(), &end).await;
+        if let Some(remote) = remote {
+            remove_tables(&self.files.output, &self.files.names);
+            if let Err(error) = remote.release(!is_finished).await {
+                monitor.printer.warn(&error.chain());
+            }
+        }
         state.release();
         exit
     }
 
     /// Writes the report and prints the summary. Returns the exit code.
-    fn print_end(
+    async fn print_end(
         &self,
         monitor: &Monitor,
         tables: &PreparedTables,
         update: Option<&Update>,
+        remote: Option<&RemoteRun>,
         end: &End<'_>,
     ) -> Exit {
         // A usage error leaves no report.
@@ -74,7 +82,10 @@ impl Job<'_> {
         if let Some(update) = update {
             report["update"] = update.json();
         }
-        let written = file.write(&report);
+        let mut written = file.write(&report);
+        if let (Ok(()), Some(remote)) = (&written, remote) {
+            written = remote.push(&self.files.output).await;
+        }
         report_unsupported(monitor);
         summary::print_counts(monitor);
         let cache_note = self.input.area().and_then(|area| {

@@ -7,7 +7,7 @@
 //! Existing pictures need no confirmation if the total is known. Otherwise they count, or a command that is repeated
 //! would fill the disk by 100,000 pictures at a time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::RunContext;
 use super::monitor::Monitor;
 use super::picture_size::picture_size;
+use crate::args::{Bucket, OutputArgs};
 use crate::terminal::format::{grouped, human_bytes, path_text};
 use crate::terminal::question::read_yes_or_no;
 use streetflow::file_system::free_space;
@@ -38,6 +39,7 @@ pub(super) struct DownloadGuard {
     stop: CancellationToken,
     client: Client,
     directory: PathBuf,
+    bucket: Option<Bucket>,
     quality: Quality,
     count: CountEstimate,
     /// Free disk space in bytes, if it is known.
@@ -65,19 +67,24 @@ pub(crate) enum CountEstimate {
 impl DownloadGuard {
     pub(super) fn new(
         run: &RunContext,
-        directory: &Path,
+        files: &OutputArgs,
         quality: Quality,
         count: CountEstimate,
         confirmed: bool,
     ) -> Self {
+        let directory = files.pictures();
+        let bucket =
+            files.remote.as_ref().map(|remote| remote.bucket.join(&files.names.image_downloads_folder));
         Self {
             monitor: Arc::clone(&run.monitor),
             stop: run.stop.clone(),
             client: run.client.clone(),
-            directory: directory.to_owned(),
+            // A bucket has no end.
+            free: if bucket.is_some() { None } else { free_space(&directory) },
+            bucket,
+            directory,
             quality,
             count,
-            free: free_space(directory),
             passed: 0,
             existing: None,
             confirmed,
@@ -198,6 +205,11 @@ impl DownloadGuard {
         if let Some(existing) = self.existing {
             return existing;
         }
+        if let Some(bucket) = &self.bucket {
+            let existing = count_in(bucket, self.quality).await;
+            self.existing = Some(existing);
+            return existing;
+        }
         let (directory, quality) = (self.directory.clone(), self.quality);
         let existing = spawn_blocking(move || pictures_in(&directory, quality)).await.unwrap_or_default();
         self.existing = Some(existing);
@@ -235,8 +247,27 @@ impl DownloadGuard {
     }
 }
 
+/// Counts the pictures of a quality in a bucket, as far as it can be listed.
+#[cfg(feature = "object-store")]
+async fn count_in(bucket: &Bucket, quality: Quality) -> u64 {
+    let suffix = format!("_{quality}.jpg");
+    let is_one = |object: &Result<_>| {
+        let is_one = |object: &streetflow::storage::ObjectInfo| object.name.ends_with(&suffix);
+        object.as_ref().is_ok_and(is_one)
+    };
+    let pictures = bucket.list().filter(|object| std::future::ready(is_one(object)));
+    pictures.fold(0, |count, _| std::future::ready(count + 1)).await
+}
+
+#[cfg(not(feature = "object-store"))]
+async fn count_in(_: &Bucket, _: Quality) -> u64 {
+    std::future::ready(0).await
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::Parser;
 
     use super::*;
@@ -257,6 +288,7 @@ mod tests {
             stop: CancellationToken::new(),
             client: Client::builder().build().expect("a client"),
             directory: directory.to_owned(),
+            bucket: None,
             quality: Quality::Q256,
             count,
             free: None,

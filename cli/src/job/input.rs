@@ -20,7 +20,7 @@ pub(crate) enum Input {
 impl Input {
     /// The table that the flags name, else the table `previous` of the output directory, in any format.
     pub(crate) fn find(args: &InputArgs, output: &Path, previous: &str) -> Result<Self> {
-        match &args.input {
+        match args.path() {
             Some(path) => Self::named(path, args.input_format),
             None => Self::of_previous_step(output, previous, args.input_format),
         }
@@ -42,7 +42,8 @@ impl Input {
         Ok(Self::File(path.to_owned(), format))
     }
 
-    fn of_previous_step(output: &Path, table: &str, format: Option<Format>) -> Result<Self> {
+    /// The table `table` of an output directory, in any format.
+    pub(crate) fn of_previous_step(output: &Path, table: &str, format: Option<Format>) -> Result<Self> {
         let is_allowed = |known: &Format| format.is_none_or(|format| format == *known);
         let candidates = Format::ALL.iter().copied().filter(is_allowed).filter_map(|format| {
             let path = table_path(output, table, format);

@@ -17,6 +17,7 @@ mod picture_size;
 mod pipeline;
 mod place;
 mod prefetch;
+mod remote;
 mod run;
 mod selection;
 mod sequence_source;

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::args::{EncodingArgs, GeometryArgs, TableArgs};
-use streetflow::sinks::{Layout, sink_for};
-use streetflow::{Error, ErrorKind, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink};
+use crate::args::{EncodingArgs, GeometryArgs, OutputArgs, TableArgs};
+use streetflow::sinks::{Layout, sink_to};
+use streetflow::{
+    Error, ErrorKind, FieldList, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink,
+};
 
 /// The licence note in the files.
 const LICENCE: &str =
@@ -14,7 +16,7 @@ const LICENCE: &str =
 
 /// The tables that a run writes: directory, formats and layout.
 pub(crate) struct TableOutputs<'a> {
-    output: &'a Path,
+    files: &'a OutputArgs,
     formats: Vec<Format>,
     /// The format at the end of the flow. Parquet, because it writes most at its end: if the disk is full then, the
     /// files of the other formats are not committed yet.
@@ -25,13 +27,17 @@ pub(crate) struct TableOutputs<'a> {
 
 impl<'a> TableOutputs<'a> {
     /// Resolves the flags. A flag that applies to none of the formats is a usage error.
-    pub(crate) fn new(output: &'a Path, args: &TableArgs, geometry: Option<&GeometryArgs>) -> Result<Self> {
+    pub(crate) fn new(
+        files: &'a OutputArgs,
+        args: &TableArgs,
+        geometry: Option<&GeometryArgs>,
+    ) -> Result<Self> {
         let formats = args.formats();
         let layout = layout(&formats, &args.encoding, geometry)?;
         let geometry = geometry.and_then(|args| args.geometry).unwrap_or_default();
         let end = formats.iter().find(|format| format.is_parquet()).or(formats.first());
         let end = end.copied().unwrap_or(Format::Csv);
-        Ok(Self { output, formats, end, geometry, layout })
+        Ok(Self { files, formats, end, geometry, layout })
     }
 
     /// Sets the query that is written into the files.
@@ -48,12 +54,31 @@ impl<'a> TableOutputs<'a> {
     }
 
     fn sink<T: Record>(&self, format: Format, table: &str, fields: &Fields) -> Box<dyn Sink<T>> {
-        sink_for(&table_path(self.output, table, format), format, &self.layout.clone().fields(fields))
+        let path = table_path(&self.files.output, table, format);
+        let target = match (&self.files.remote, path.file_name().and_then(|name| name.to_str())) {
+            (Some(remote), Some(name)) => remote.bucket.target(name),
+            _ => path.into(),
+        };
+        sink_to(target, format, &self.layout.clone().fields(fields))
     }
 
     /// Writes a table in all formats and passes the records on.
     pub(crate) fn tap<T: Record>(&self, flow: Flow<T>, table: &str, fields: &Fields) -> Flow<T> {
         self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)))
+    }
+
+    /// As [`TableOutputs::end`], for any record type with fields.
+    pub(crate) fn end_of<T: Record>(
+        &self,
+        flow: Flow<T>,
+        table: &str,
+        fields: &FieldList<T>,
+    ) -> (Flow<T>, Box<dyn Sink<T>>) {
+        let layout = self.layout.clone().fields_of(fields);
+        let sink = |format: Format| sink_for(&table_path(self.output, table, format), format, &layout);
+        let taps = self.formats.iter().filter(|format| **format != self.end);
+        let flow = taps.fold(flow, |flow, format| flow.tap(sink(*format)));
+        (flow, sink(self.end))
     }
 
     /// Writes a table in all formats but one, and returns the sink of that one, which ends the flow.

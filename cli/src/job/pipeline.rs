@@ -1,6 +1,5 @@
 //! The parts that several flows share: the query text, the stages, and the end.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -72,10 +71,10 @@ pub(crate) async fn download_pictures(
     flow: Flow<Metadata>,
     plan: &PicturePlan<'_>,
 ) -> Result<Report> {
-    let (args, directory) = (plan.args, plan.files.pictures());
-    let guard = DownloadGuard::new(run, &directory, args.quality, plan.count, plan.files.yes);
+    let args = plan.args;
+    let guard = DownloadGuard::new(run, plan.files, args.quality, plan.count, plan.files.yes);
     let flow = guard.guard(flow).observe_input(Step::DOWNLOAD, run.observer());
-    let sink = ImageSink::new(&run.client, &directory)
+    let sink = picture_sink(run, plan)
         .quality(args.quality)
         .exif(args.exif)
         .layout(args.layout)
@@ -84,7 +83,7 @@ pub(crate) async fn download_pictures(
     let attribution = Attribution::new(&plan.files.output);
     let ended = finish(run, attribution.collect_authors(flow), sink).await;
     // The attribution applies to all pictures in the directory, so even a failed run writes it.
-    if !has_pictures(&directory) {
+    if !has_pictures(plan.files).await {
         return ended;
     }
     let written = attribution.write();
@@ -93,8 +92,27 @@ pub(crate) async fn download_pictures(
     Ok(report)
 }
 
-/// Whether a directory contains anything but hidden files, which belong to the run.
-fn has_pictures(directory: &Path) -> bool {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+#[cfg(feature = "object-store")]
+fn picture_sink(run: &RunContext, plan: &PicturePlan<'_>) -> ImageSink {
+    match &plan.files.remote {
+        Some(remote) => {
+            let folder = remote.bucket.join(&plan.files.names.image_downloads_folder);
+            ImageSink::to_bucket(&run.client, &folder)
+        }
+        None => ImageSink::new(&run.client, plan.files.pictures()),
+    }
+}
+
+#[cfg(not(feature = "object-store"))]
+fn picture_sink(run: &RunContext, plan: &PicturePlan<'_>) -> ImageSink {
+    ImageSink::new(&run.client, plan.files.pictures())
+}
+
+/// Whether the directory of pictures contains anything but hidden files, which belong to the run.
+async fn has_pictures(files: &OutputArgs) -> bool {
+    if let Some(remote) = &files.remote {
+        return remote.bucket.join(&files.names.image_downloads_folder).has_objects().await;
+    }
+    let entries = std::fs::read_dir(files.pictures()).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name()).any(|name| !name.to_string_lossy().starts_with('.'))
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::args::{AreaArgs, FoundPlace};
+use super::remote::pull;
+use crate::args::{AreaArgs, FoundPlace, OutputArgs};
 use crate::artifacts::owned_file::{Mark, OwnedFile};
 use crate::terminal::format::plural;
 use crate::terminal::printer::Printer;
@@ -13,7 +14,7 @@ use streetflow::client::without_credentials;
 use streetflow::places::{ATTRIBUTION, Place, PlaceSearch};
 use streetflow::{Error, ErrorKind, Result};
 
-const NAME: &str = "place.geojson";
+pub(super) const NAME: &str = "place.geojson";
 
 /// How the file begins.
 const START: &str = "{\"streetflow\":";
@@ -28,8 +29,12 @@ const MAX_LISTED: usize = 5;
 ///
 /// The file of an earlier run for the same name and server is used again, so that a resumed or repeated run sends no
 /// request and has the same area.
-pub(crate) async fn find_place(area: &AreaArgs, output: &Path, printer: &Printer) -> Result<()> {
+pub(crate) async fn find_place(area: &AreaArgs, files: &OutputArgs, printer: &Printer) -> Result<()> {
     let Some(name) = &area.place else { return Ok(()) };
+    let output = &files.output;
+    if let Some(remote) = &files.remote {
+        pull(remote, output, NAME).await?;
+    }
     let server = without_credentials(&area.place_url);
     let response = match read(output, name, &server)? {
         Some(response) => response,

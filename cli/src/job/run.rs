@@ -2,6 +2,7 @@
 
 use super::context::RunContext;
 use super::monitor::Monitor;
+use super::remote::{RemoteRun, localize};
 use super::spec::Job;
 use super::supervise::supervise;
 use crate::args::{AreaArgs, DisplayArgs};
@@ -30,9 +31,16 @@ impl Job<'_> {
             monitor.stats.count_pages();
         }
         let report = ReportFile::new(&self.files.output);
-        monitor.on_first_input(move || report.remove());
-        let ended = supervise(&begun.run, flow(&begun.run)).await;
-        self.close(&monitor, begun, ended)
+        let removal = begun.remote.as_ref().map(RemoteRun::report_removal);
+        monitor.on_first_input(move || {
+            report.remove();
+            removal.into_iter().for_each(|remove| remove());
+        });
+        let mut ended = supervise(&begun.run, flow(&begun.run)).await;
+        if let (Some(remote), Ok(report)) = (&self.files.remote, &mut ended.result) {
+            localize(report, remote, &self.files.output);
+        }
+        self.close(&monitor, begun, ended).await
     }
 }
 

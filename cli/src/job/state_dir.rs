@@ -143,6 +143,11 @@ impl StateDir {
         }
     }
 
+    /// Whether no responses are in the store.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.store.as_ref().is_none_or(ResponseStore::holds_nothing)
+    }
+
     /// Releases the lock, and removes the directory if it is empty.
     pub(super) fn release(mut self) {
         // The report contains it now.

@@ -64,6 +64,7 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     let found = match step.step {
         Step::SEQUENCES => format!("; {} found", counted(counts.rows, "sequence", "sequences")),
         Step::IMAGES => format!("; {} found", counted(counts.rows, "image", "images")),
+        Step::FEATURES => format!("; {} found", counted(counts.rows, "map feature", "map features")),
         _ => String::new(),
     };
     // Filters of these steps remove records, and not inputs.
@@ -75,9 +76,9 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
 fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
     let done = grouped(counts.done);
     match step {
-        Step::SEQUENCES => format!("{done} read"),
+        Step::SEQUENCES | Step::FEATURES => format!("{done} read"),
         Step::IMAGES => format!("{done} listed"),
-        Step::METADATA => format!("{done} {}", plural(counts.done, "row", "rows")),
+        Step::METADATA | Step::DETAILS => format!("{done} {}", plural(counts.done, "row", "rows")),
         _ => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
     }
 }
@@ -105,19 +106,25 @@ pub(crate) fn print_files(monitor: &Monitor, output: &Path, report: &Report) {
 fn rows_of(written: &Written, output: &Path) -> Vec<[String; 3]> {
     let file = |path: &PathBuf| match written.records {
         // For a directory: what this run added.
-        pictures if path.is_dir() => {
+        pictures if is_folder(path) => {
             row(path, output, counted(pictures, "new picture", "new pictures"), Some(written.bytes))
         }
         _ if !is_table(path) => row(path, output, String::new(), size(path)),
-        records => row(path, output, counted(records, "row", "rows"), size(path)),
+        // A table in a bucket has no local file.
+        records => row(path, output, counted(records, "row", "rows"), size(path).or(Some(written.bytes))),
     };
     written.paths.iter().map(file).collect()
 }
 
 fn row(path: &Path, output: &Path, count: String, bytes: Option<u64>) -> [String; 3] {
-    let slash = if path.is_dir() { "/" } else { "" };
+    let slash = if is_folder(path) { "/" } else { "" };
     let name = shown(path.strip_prefix(output).unwrap_or(path).display().to_string());
     [format!("{name}{slash}"), count, bytes.map(human_bytes).unwrap_or_default()]
+}
+
+/// Whether a path is that of the pictures, which may be in a bucket.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || (path.extension().is_none() && !path.exists())
 }
 
 fn counted(count: u64, one: &'static str, many: &'static str) -> String {
@@ -159,6 +166,12 @@ pub(crate) fn next_command(end: &End<'_>, then: Option<&str>) -> Option<String> 
 
 fn print_findings(monitor: &Monitor) {
     let printer = &monitor.printer;
+    if let Some(features) = monitor.stats.step(Step::FEATURES) {
+        if features.rows.get() == 0 && features.filtered_by().is_empty() {
+            printer.note("no map features found; check the area (longitude first)");
+        }
+        return;
+    }
     let Some(sequences) = monitor.stats.step(Step::SEQUENCES) else {
         if !monitor.stats.has_begun() {
             printer.note("no input: the table or the list of ids is empty");
@@ -204,6 +217,7 @@ fn print_gone(monitor: &Monitor) {
         let (one, many) = match step.step {
             Step::IMAGES => ("sequence", "sequences"),
             Step::DOWNLOAD => ("picture", "pictures"),
+            Step::FEATURES | Step::DETAILS => ("map feature", "map features"),
             _ => ("image", "images"),
         };
         let items = counted(step.gone(), one, many);

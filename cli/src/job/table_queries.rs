@@ -163,12 +163,11 @@ impl TablePlan {
         matches!(self.source, RowSource::Query(_))
     }
 
-    /// The existing tables with rows.
-    pub(super) fn tables_with_rows(&self) -> Vec<PathBuf> {
-        let with_rows = self
-            .tables
-            .iter()
-            .filter(|(path, format)| streetflow::sources::has_rows(path, *format).unwrap_or(false));
+    /// The existing tables with rows. Those that `is_remote` finds in a bucket are not read, and count as such.
+    pub(super) fn tables_with_rows(&self, is_remote: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+        let with_rows = self.tables.iter().filter(|(path, format)| {
+            is_remote(path) || streetflow::sources::has_rows(path, *format).unwrap_or(false)
+        });
         with_rows.map(|(path, _)| path.clone()).collect()
     }
 

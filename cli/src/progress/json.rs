@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::progress::stats::{RunStats, StepStats};
 use crate::progress::view::ProgressView;
-use streetflow::{Class, Step};
+use crate::step::reads_tiles;
+use streetflow::Class;
 
 /// The counts of each step, by its name.
 pub(crate) fn steps(stats: &RunStats) -> Map<String, Value> {
@@ -82,7 +83,7 @@ pub(crate) fn progress(view: &ProgressView<'_>) -> Value {
 }
 
 fn step_is_walk(view: &ProgressView<'_>, index: usize) -> bool {
-    view.stats.steps[index].step == Step::SEQUENCES
+    reads_tiles(view.stats.steps[index].step)
 }
 
 fn hundredths(number: f64) -> f64 {

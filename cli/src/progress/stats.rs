@@ -94,7 +94,12 @@ impl RunStats {
 
     /// Counts the inputs of `sequences` as pages: a search by user name reads pages instead of tiles.
     pub(crate) fn count_pages(&self) {
-        self.step(Step::SEQUENCES).iter().for_each(|step| step.reads_pages.store(true, Ordering::Relaxed));
+        self.step(Step::SEQUENCES).iter().for_each(|step| step.set_unit(("page", "pages")));
+    }
+
+    /// Counts the inputs of `images` as map features.
+    pub(crate) fn count_map_features(&self) {
+        self.step(Step::IMAGES).iter().for_each(|step| step.set_unit(("map feature", "map features")));
     }
 
     /// Marks that `--limit` was reached after a step: open inputs of this and earlier steps are over the limit.
@@ -133,6 +138,7 @@ impl Observer for RunStats {
             self.failure_hint.get_or_init(|| hint.to_owned());
         }
         let step = match event {
+            Event::TilePruned { .. } if self.step(Step::SEQUENCES).is_none() => Step::FEATURES,
             Event::TilePruned { .. } => Step::SEQUENCES,
             Event::InputStarted { step }
             | Event::InputDone { step }
@@ -179,8 +185,8 @@ pub(crate) struct StepStats {
     gone_names: Mutex<Vec<String>>,
     /// Rows that each filter removed, by its name.
     filtered_by: Mutex<Vec<(&'static str, u64)>>,
-    /// The inputs are pages of a search instead of tiles.
-    reads_pages: AtomicBool,
+    /// The unit of the inputs, if it is another one than that of the step.
+    other_unit: OnceLock<(&'static str, &'static str)>,
     /// `--limit` was reached after this step.
     limit_reached: AtomicBool,
 }
@@ -221,7 +227,7 @@ impl StepStats {
             gone: Counter::default(),
             gone_names: Mutex::default(),
             filtered_by: Mutex::default(),
-            reads_pages: AtomicBool::default(),
+            other_unit: OnceLock::new(),
             limit_reached: AtomicBool::default(),
         }
     }
@@ -257,7 +263,11 @@ impl StepStats {
 
     /// The unit of the inputs, singular and plural.
     pub(crate) fn unit(&self) -> (&'static str, &'static str) {
-        if self.reads_pages.load(Ordering::Relaxed) { ("page", "pages") } else { unit(self.step) }
+        self.other_unit.get().copied().unwrap_or_else(|| unit(self.step))
+    }
+
+    fn set_unit(&self, unit: (&'static str, &'static str)) {
+        self.other_unit.get_or_init(|| unit);
     }
 
     /// Sets how many rows the input table has.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::progress::forecast::bar;
 use crate::progress::rates::RateMeter;
 use crate::progress::stats::{RunStats, StepStats};
+use crate::step::reads_tiles;
 use crate::terminal::format::{grouped, human_bytes, human_time, plural, rounded};
 use streetflow::{Class, Step};
 
@@ -82,9 +83,9 @@ impl<'a> ProgressView<'a> {
     /// known.
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub(crate) fn seconds_left(&self) -> Option<f64> {
-        let reads_tiles = self.stats.step(Step::SEQUENCES).is_some();
-        let mut longest = if reads_tiles { self.walk_seconds_left()? } else { 0.0 };
-        let share = if reads_tiles { self.stats.tiles.share()? } else { 1.0 };
+        let has_walk = self.stats.steps.iter().any(|stats| reads_tiles(stats.step));
+        let mut longest = if has_walk { self.walk_seconds_left()? } else { 0.0 };
+        let share = if has_walk { self.stats.tiles.share()? } else { 1.0 };
         for (index, step) in self.stats.steps.iter().enumerate() {
             let Some(total) = self.expected_inputs(step, share) else { continue };
             let finished = Self::finished_inputs(step) as f64;
@@ -111,6 +112,7 @@ impl<'a> ProgressView<'a> {
         let before = match step.step {
             Step::IMAGES => Step::SEQUENCES,
             Step::METADATA | Step::DOWNLOAD => Step::IMAGES,
+            Step::DETAILS => Step::FEATURES,
             _ => return None,
         };
         let before = self.stats.step(before)?;
@@ -141,7 +143,7 @@ impl<'a> ProgressView<'a> {
         let mut parts = Vec::new();
         parts.extend(counted(counts.failed, "failed"));
         parts.extend(total(&rate));
-        if step.step == Step::SEQUENCES {
+        if reads_tiles(step.step) {
             let (one, many) = step.unit();
             parts.extend(self.walk_progress());
             parts.push(format!("{} {}", grouped(counts.inputs), plural(counts.inputs, one, many)));

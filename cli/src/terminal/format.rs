@@ -3,18 +3,24 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use anstream::AutoStream;
 use clap::ColorChoice;
 use indicatif::HumanCount;
 
+use crate::sync::lock;
 use streetflow::Error;
 use streetflow::calendar::date;
 use streetflow::text::shown;
 
 /// An error for the terminal: the error, its causes, its hint.
 pub(crate) fn error_text(error: &Error) -> String {
+    with_urls(error_lines(error))
+}
+
+fn error_lines(error: &Error) -> String {
     let mut text = format!("\x1b[31;1merror:\x1b[0m {error}");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -29,7 +35,19 @@ pub(crate) fn error_text(error: &Error) -> String {
 
 /// A path for the terminal, in backticks. Control characters are escaped: a file name may contain any.
 pub(crate) fn path_text(path: &Path) -> String {
-    format!("`{}`", shown(path.display().to_string()))
+    format!("`{}`", shown(with_urls(path.display().to_string())))
+}
+
+/// Local copies of what is in a bucket, and the URLs to show instead of their paths.
+static URLS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// Shows a URL instead of the path of its local copy.
+pub(crate) fn show_as(path: &Path, url: &str) {
+    lock(&URLS).push((path.display().to_string(), url.to_owned()));
+}
+
+fn with_urls(text: String) -> String {
+    lock(&URLS).iter().fold(text, |text, (path, url)| text.replace(path, url))
 }
 
 /// The color choice of standard error.

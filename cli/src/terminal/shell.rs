@@ -8,6 +8,22 @@ use streetflow::client::without_credentials;
 /// The flags that take a URL.
 const URL_FLAGS: [&str; 2] = ["--graph-url", "--tiles-url"];
 
+/// The flag that takes an option of a bucket.
+const OPTION_FLAG: &str = "--storage-option";
+
+/// An option of a bucket without its value, if that may be a secret.
+fn without_secret(option: &str) -> String {
+    #[cfg(feature = "object-store")]
+    let is_secret = streetflow::storage::is_secret_option;
+    #[cfg(not(feature = "object-store"))]
+    let is_secret = |_: &str| true;
+    match option.split_once('=') {
+        Some((name, _)) if !is_secret(name) => option.to_owned(),
+        Some((name, _)) => format!("{name}=…"),
+        None => "…".to_owned(),
+    }
+}
+
 /// Quotes a word for a POSIX shell, if it needs quotes.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:=@%+".contains(&b);
@@ -47,8 +63,14 @@ pub(crate) fn this_command() -> String {
 }
 
 fn command(words: impl Iterator<Item = String>) -> String {
-    let mut is_url = false;
+    let (mut is_url, mut is_option) = (false, false);
     let words = words.filter(|word| word != "--restart").map(|word| {
+        if std::mem::replace(&mut is_option, word == OPTION_FLAG) {
+            return quoted(&without_secret(&word));
+        }
+        if let Some(option) = word.strip_prefix(OPTION_FLAG).and_then(|rest| rest.strip_prefix('=')) {
+            return quoted(&format!("{OPTION_FLAG}={}", without_secret(option)));
+        }
         let (flag, value) = word.split_once('=').unwrap_or((&word, ""));
         let shown = match (std::mem::replace(&mut is_url, URL_FLAGS.contains(&&*word)), flag) {
             // The value of a URL flag may lack the scheme and still hold credentials.

@@ -2,8 +2,9 @@
 
 use streetflow::geo::LonLat;
 
-use super::json;
+use super::field_list::Field;
 use super::picture_urls::PictureUrls;
+use super::{detections, json};
 use crate::mock_data::catalog::CAMERAS;
 use crate::mock_data::hash::mix;
 use crate::mock_data::{MockImage, Quirk};
@@ -13,45 +14,6 @@ pub(super) const IMAGE_FIELDS: &str = "sequence geometry computed_geometry captu
     computed_compass_angle altitude computed_altitude computed_rotation atomic_scale camera_type camera_parameters \
     make model exif_orientation width height is_pano on_foot quality_score creator organization thumb_256_url \
     thumb_1024_url thumb_2048_url thumb_original_url merge_cc mesh sfm_cluster detections";
-
-/// A requested field with its requested sub-fields.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    sub_fields: Vec<String>,
-}
-
-/// Parses a list of fields like `id,creator{id,username},organization.id`.
-///
-/// Drops `id`, because every response contains it.
-pub(super) fn parse(fields: &str) -> Vec<Field> {
-    let mut parsed: Vec<Field> = Vec::new();
-    let mut depth = 0_usize;
-    let split = |c| {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        c == ',' && depth == 0
-    };
-    for part in fields.split(split).map(str::trim).filter(|part| !part.is_empty() && *part != "id") {
-        let (name, sub_fields) = match part.split_once('{') {
-            Some((name, sub_fields)) => {
-                (name, sub_fields.trim_end_matches('}').split(',').map(str::to_owned).collect())
-            }
-            None => match part.split_once('.') {
-                Some((name, sub_field)) => (name, vec![sub_field.to_owned()]),
-                None => (part, Vec::new()),
-            },
-        };
-        match parsed.iter_mut().find(|field| field.name == name) {
-            Some(field) => field.sub_fields.extend(sub_fields),
-            None => parsed.push(Field { name: name.to_owned(), sub_fields }),
-        }
-    }
-    parsed
-}
 
 /// Appends an image as an object with the requested fields. Fields without a value are omitted.
 pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Field], urls: &PictureUrls) {
@@ -69,30 +31,25 @@ pub(super) fn write_image(out: &mut String, image: &MockImage<'_>, fields: &[Fie
     json::push(out, format_args!("\"id\":\"{}\"}}", image.number()));
 }
 
-/// Returns whether the image has computed values.
-fn is_processed(image: &MockImage<'_>) -> bool {
-    !mix(image.sequence.salt, 31).is_multiple_of(6) && image.random(31) > 0.03
-}
-
 /// Appends the value of a field, or returns `None` if the image has no value.
 ///
 /// After `None`, the caller truncates `out`: part of a value can be there.
 fn value(out: &mut String, image: &MockImage<'_>, field: &Field, urls: &PictureUrls) -> Option<()> {
     let sequence = image.sequence;
     let camera = &CAMERAS[sequence.camera];
-    let processed = is_processed(image).then_some(());
+    let processed = image.is_processed().then_some(());
     let present_in_sequence =
         |what, one_in: u64| (!mix(sequence.salt, what).is_multiple_of(one_in)).then_some(());
     match field.name.as_str() {
         "sequence" => json::text(out, &sequence.id),
         "geometry" if sequence.quirk == Quirk::NoGeometry(image.index) => return None,
-        "geometry" => point(out, image.coordinates()),
+        "geometry" => json::point(out, image.coordinates()),
         "computed_geometry" => {
             processed?;
             // As in real data, about half of the computed coordinates equal the original ones.
             let shift = |what| if image.random(32) < 0.5 { 0.0 } else { 2e-5 * (image.random(what) - 0.5) };
             let LonLat { lon, lat } = image.coordinates();
-            point(out, LonLat { lon: lon + shift(33), lat: lat + shift(34) });
+            json::point(out, LonLat { lon: lon + shift(33), lat: lat + shift(34) });
         }
         "captured_at" => json::push(out, format_args!("{}", image.captured_at())),
         "compass_angle" => {
@@ -128,7 +85,7 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, urls: &PictureU
         "camera_parameters" => json::list(out, camera.parameters, |out, part| json::number(out, *part)),
         "make" => json::text(out, camera.make),
         "model" => json::text(out, camera.model),
-        "exif_orientation" => out.push('1'),
+        "exif_orientation" => json::push(out, format_args!("{}", image.orientation())),
         "width" => json::push(out, format_args!("{}", camera.size.0)),
         "height" => json::push(out, format_args!("{}", camera.size.1)),
         "on_foot" => out.push_str(if sequence.on_foot { "true" } else { "false" }),
@@ -156,16 +113,7 @@ fn value(out: &mut String, image: &MockImage<'_>, field: &Field, urls: &PictureU
             let url = urls.other(number);
             object(out, field, &["id", "url"], &[("id", &number.to_string()), ("url", &url)]);
         }
-        "detections" => {
-            let count = (image.random(44) * 4.0) as u64;
-            (count > 0).then_some(())?;
-            out.push_str("{\"data\":");
-            let id = |index: u64| 150_000_000_000_000 + mix(image.number(), index) % 1_000_000_000_000;
-            json::list(out, 0..count, |out, index| {
-                json::push(out, format_args!("{{\"id\":\"{}\"}}", id(index)));
-            });
-            out.push('}');
-        }
+        "detections" => detections::write_nested(out, image, field, urls)?,
         thumb => {
             let width = thumb.strip_prefix("thumb_")?.strip_suffix("_url").filter(|_| image.has_picture())?;
             let size = match width {
@@ -186,24 +134,11 @@ fn altitude(image: &MockImage<'_>) -> f64 {
     90.0 + 60.0 * (lon * 40.0).sin() + 25.0 * (lat * 90.0).cos()
 }
 
-fn point(out: &mut String, at: LonLat) {
-    out.push_str("{\"type\":\"Point\",\"coordinates\":");
-    json::list(out, [at.lon, at.lat], json::number);
-    out.push('}');
-}
-
 /// Appends an object of strings with the requested sub-fields, or the default ones.
 fn object(out: &mut String, field: &Field, default: &[&str], known: &[(&str, &str)]) {
-    let requested = |name: &str| {
-        if field.sub_fields.is_empty() {
-            default.contains(&name)
-        } else {
-            field.sub_fields.iter().any(|n| n == name)
-        }
-    };
     out.push('{');
     let mut comma = "";
-    for (name, text) in known.iter().filter(|(name, _)| requested(name)) {
+    for (name, text) in known.iter().filter(|(name, _)| field.wants(name, default)) {
         out.push_str(comma);
         json::text(out, name);
         out.push(':');
@@ -219,25 +154,13 @@ mod tests {
     use crate::{MockData, MockSequence};
 
     fn urls() -> PictureUrls {
-        PictureUrls { base: "http://127.0.0.1:1".to_owned(), expiry: 0x7FFF_FFFF }
-    }
-
-    #[test]
-    fn sub_fields_are_parsed_in_both_forms() {
-        let field = |name: &str, sub_fields: &[&str]| Field {
-            name: name.to_owned(),
-            sub_fields: sub_fields.iter().map(|&part| part.to_owned()).collect(),
-        };
-        let expected =
-            [field("creator", &["id", "username"]), field("organization", &["id"]), field("make", &[])];
-        assert_eq!(parse("id,creator{id,username},organization.id, make"), expected);
-        assert_eq!(parse("creator.id,creator.username")[0], field("creator", &["id", "username"]));
+        PictureUrls { base: "http://127.0.0.1:1".to_owned(), expiry: 0x7FFF_FFFF, ..Default::default() }
     }
 
     #[test]
     fn every_image_is_valid_json_and_only_id_is_always_present() {
         let data = MockData::cyprus();
-        let fields = parse(&IMAGE_FIELDS.replace(' ', ","));
+        let fields = crate::api::field_list::parse(&IMAGE_FIELDS.replace(' ', ","));
         let mut counts = std::collections::HashMap::new();
         for image in data.sequences().iter().flat_map(MockSequence::images) {
             let mut out = String::new();

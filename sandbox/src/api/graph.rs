@@ -4,9 +4,12 @@ use std::collections::HashSet;
 
 use streetflow::geo::{Bbox, LonLat, TileId};
 
-use super::fields::{self, Field, IMAGE_FIELDS};
-use super::json;
+use super::cursor::{cursor, parse_cursor};
+use super::detections::{self, Page};
+use super::field_list::{self, Field};
+use super::fields::{self, IMAGE_FIELDS};
 use super::picture_urls::{PictureUrls, letters};
+use super::{json, map_features};
 use crate::mock_data::catalog::{ORGANIZATIONS, USERS};
 use crate::mock_data::hash::mix;
 use crate::mock_data::{MockData, MockImage, MockSequence};
@@ -17,6 +20,8 @@ pub(crate) const JSON: &str = "application/json; charset=UTF-8";
 
 /// Maximum number of ids in a batch.
 const MAX_IDS: usize = 50;
+/// Maximum number of ids in a batch with detections and their geometry.
+const MAX_IDS_WITH_DETECTIONS: usize = 20;
 /// Maximum number of rows of a search response.
 const MAX_ROWS: usize = 2_000;
 /// Maximum area of a box in square degrees.
@@ -39,14 +44,37 @@ pub(crate) struct Graph<'a> {
 impl Graph<'_> {
     /// Returns the response to a request with a valid token.
     pub(crate) fn respond(&self, request: &RecordedRequest) -> StatusAndBody {
-        let fields = fields::parse(&request.param("fields").unwrap_or_default());
+        let fields = field_list::parse(&request.param("fields").unwrap_or_default());
         let path = request.path.strip_prefix("/v1.0").unwrap_or(&request.path).trim_matches('/');
         match path {
             "" if request.param("ids").is_some() => self.batch(&request.ids(), &fields),
             "image_ids" => self.image_ids(request),
             "images" => self.search(request, &fields),
-            id => self.entity(id, &fields),
+            path => match path.strip_suffix("/detections") {
+                Some(id) => self.detections(id, request, &fields),
+                None => self.entity(path, &fields),
+            },
         }
+    }
+
+    /// Returns the detections of an image or a map feature.
+    fn detections(&self, id: &str, request: &RecordedRequest, fields: &[Field]) -> StatusAndBody {
+        let rows = if let Some(image) = self.data.image(id).filter(|image| !image.is_gone()) {
+            detections::of_image(&image)
+        } else if let Some(feature) = self.data.map_feature(id).filter(|feature| !feature.is_gone()) {
+            detections::of_feature(&feature)
+        } else {
+            return (400, unsupported(id));
+        };
+        if let Some(field) = detections::unknown_field(fields) {
+            return (400, nonexisting(&field.name, "Detection"));
+        }
+        let limit = request.param("limit").and_then(|limit| limit.parse().ok());
+        let limit = limit.or(self.picture_urls.detections_per_page).unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS);
+        let start = request.param("after").and_then(|after| parse_cursor(&after)).unwrap_or(0);
+        let mut out = String::new();
+        detections::write_list(&mut out, rows, fields, Page { start, limit }, id, self.picture_urls);
+        (200, out)
     }
 
     fn image_ids(&self, request: &RecordedRequest) -> StatusAndBody {
@@ -72,7 +100,7 @@ impl Graph<'_> {
             return text_entity("Organization", fields, &known);
         }
         match self.data.image(id).filter(|image| !image.is_gone()) {
-            None => (400, unsupported(id)),
+            None => self.derived_entity(id, fields),
             Some(image) => unknown_image_field(fields).unwrap_or_else(|| {
                 let mut out = String::new();
                 fields::write_image(&mut out, &image, fields, self.picture_urls);
@@ -81,30 +109,57 @@ impl Graph<'_> {
         }
     }
 
+    /// Returns a detection or a map feature.
+    fn derived_entity(&self, id: &str, fields: &[Field]) -> StatusAndBody {
+        let mut out = String::new();
+        if let Some((image, detection)) = self.data.detection(id).filter(|(image, _)| !image.is_gone()) {
+            if let Some(field) = detections::unknown_field(fields) {
+                return (400, nonexisting(&field.name, "Detection"));
+            }
+            detections::write_one(&mut out, &detection, Some(&image), fields);
+        } else if let Some(feature) = self.data.map_feature(id).filter(|feature| !feature.is_gone()) {
+            if let Some(field) = map_features::unknown_field(fields) {
+                return (400, nonexisting(&field.name, "MapFeature"));
+            }
+            map_features::write(&mut out, &feature, fields, self.picture_urls);
+        } else {
+            return (400, unsupported(id));
+        }
+        (200, out)
+    }
+
     fn batch(&self, ids: &[String], fields: &[Field]) -> StatusAndBody {
         if ids.len() > MAX_IDS {
             let message = format!("Too many IDs. Maximum: {MAX_IDS}. Provided: {}.", ids.len());
             return (400, error_body(100, None, &message));
         }
+        let has_shapes = |field: &Field| field.name == "detections" && field.wants("geometry", &[]);
+        if ids.len() > MAX_IDS_WITH_DETECTIONS && fields.iter().any(has_shapes) {
+            let message = "Please reduce the amount of data you're asking for, then retry your request";
+            return (500, error_body(1, None, message));
+        }
         if ids.len() > 1 && fields.iter().any(|field| field.name == "sfm_cluster") {
             return (500, error_body(2, None, "Service temporarily unavailable"));
         }
-        if let Some(error) = unknown_image_field(fields) {
+        // All ids of a batch have one type.
+        let is_image = |id: &String| self.data.detection(id).is_none() && self.data.map_feature(id).is_none();
+        if let Some(error) = unknown_image_field(fields).filter(|_| ids.iter().all(is_image)) {
             return error;
         }
         let mut out = "{".to_owned();
         let mut seen = HashSet::new();
         // In reverse, because the order of the real responses is undefined.
         for id in ids.iter().rev().filter(|id| seen.insert(*id) && !self.missing.contains(id)) {
-            match self.data.image(id).filter(|image| !image.is_gone()) {
-                Some(image) => {
+            let (status, entity) = self.entity(id, fields);
+            match status {
+                200 => {
                     out.push_str(if out.len() > 1 { "," } else { "" });
                     json::text(&mut out, id);
                     out.push(':');
-                    fields::write_image(&mut out, &image, fields, self.picture_urls);
+                    out.push_str(&entity);
                 }
-                None if self.gone_fails_batch => return (400, unsupported(id)),
-                None => {}
+                _ if entity.contains("\"error_subcode\":33") && !self.gone_fails_batch => {}
+                _ => return (status, entity),
             }
         }
         out.push('}');
@@ -242,14 +297,6 @@ impl Graph<'_> {
     }
 }
 
-fn cursor(offset: usize) -> String {
-    format!("QVFI{offset:012x}")
-}
-
-fn parse_cursor(cursor: &str) -> Option<usize> {
-    usize::from_str_radix(cursor.strip_prefix("QVFI")?, 16).ok()
-}
-
 /// Returns an entity whose fields are all strings.
 fn text_entity(node: &str, fields: &[Field], known: &[(&str, &str)]) -> StatusAndBody {
     if let Some(field) = fields.iter().find(|field| known.iter().all(|(name, _)| *name != field.name)) {
@@ -268,8 +315,13 @@ fn text_entity(node: &str, fields: &[Field], known: &[(&str, &str)]) -> StatusAn
 }
 
 fn unknown_image_field(fields: &[Field]) -> Option<StatusAndBody> {
-    let unknown = fields.iter().find(|field| !IMAGE_FIELDS.split(' ').any(|known| known == field.name))?;
-    Some((400, nonexisting(&unknown.name, "Image")))
+    let is_unknown = |field: &&Field| !IMAGE_FIELDS.split(' ').any(|known| known == field.name);
+    if let Some(field) = fields.iter().find(is_unknown) {
+        return Some((400, nonexisting(&field.name, "Image")));
+    }
+    let nested = fields.iter().filter(|field| field.name == "detections");
+    let field = nested.filter_map(|field| detections::unknown_field(&field.sub_fields)).next()?;
+    Some((400, nonexisting(&field.name, "Detection")))
 }
 
 fn nonexisting(field: &str, node: &str) -> String {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use streetflow::geo::LonLat;
+
 /// Appends a quoted string.
 pub(super) fn text(out: &mut String, text: &str) {
     out.push('"');
@@ -48,6 +50,13 @@ pub(super) fn list<T>(
         write(out, item);
     }
     out.push(']');
+}
+
+/// Appends a GeoJSON point.
+pub(super) fn point(out: &mut String, at: LonLat) {
+    out.push_str("{\"type\":\"Point\",\"coordinates\":");
+    list(out, [at.lon, at.lat], number);
+    out.push('}');
 }
 
 /// Appends formatted text.

@@ -12,6 +12,7 @@ pub(super) enum Value {
     Double(u64),
     Float(u32),
     Bool(bool),
+    Integer(i64),
 }
 
 impl Value {
@@ -43,12 +44,18 @@ impl Layer {
         }
     }
 
-    /// Adds a point.
-    pub(super) fn point(&mut self, id: u64, tags: &Tags, at: (i32, i32)) {
+    /// Adds a point, or a feature without a place.
+    pub(super) fn point(&mut self, id: u64, tags: &Tags, at: impl Into<Option<(i32, i32)>>) {
         let mut geometry = Vec::new();
-        let mut pen = (0, 0);
-        write_command(&mut geometry, 1, &mut pen, &[at]);
+        if let Some(at) = at.into() {
+            write_command(&mut geometry, 1, &mut (0, 0), &[at]);
+        }
         self.feature(id, tags, 1, &geometry);
+    }
+
+    /// Adds a polygon without properties.
+    pub(super) fn polygon(&mut self, id: u64, rings: &[Vec<(i32, i32)>]) {
+        self.feature(id, &Tags::new(), 3, &ring_commands(rings.iter()));
     }
 
     /// Adds a line with one or more parts.
@@ -72,7 +79,9 @@ impl Layer {
         number(&mut feature, 1, id);
         block(&mut feature, 2, &numbers);
         number(&mut feature, 3, kind);
-        block(&mut feature, 4, geometry);
+        if !geometry.is_empty() {
+            block(&mut feature, 4, geometry);
+        }
         block(&mut self.features, 2, &feature);
     }
 
@@ -100,6 +109,7 @@ impl Layer {
                 bytes.extend(bits.to_le_bytes());
             }
             Value::Bool(yes) => number(&mut bytes, 7, u64::from(*yes)),
+            Value::Integer(integer) => number(&mut bytes, 4, integer.cast_unsigned()),
         }
         block(&mut self.values, 4, &bytes);
         let next = self.value_indices.len() as u32;
@@ -136,7 +146,19 @@ fn write_command(geometry: &mut Vec<u8>, command: u64, pen: &mut (i32, i32), poi
     }
 }
 
-fn varint(bytes: &mut Vec<u8>, mut number: u64) {
+/// Returns the drawing commands of closed rings.
+pub(super) fn ring_commands<'a>(rings: impl Iterator<Item = &'a Vec<(i32, i32)>>) -> Vec<u8> {
+    let mut geometry = Vec::new();
+    let mut pen = (0, 0);
+    for ring in rings {
+        write_command(&mut geometry, 1, &mut pen, &ring[..1]);
+        write_command(&mut geometry, 2, &mut pen, &ring[1..]);
+        varint(&mut geometry, 1 << 3 | 7);
+    }
+    geometry
+}
+
+pub(super) fn varint(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -144,12 +166,12 @@ fn varint(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn number(bytes: &mut Vec<u8>, field: u64, value: u64) {
+pub(super) fn number(bytes: &mut Vec<u8>, field: u64, value: u64) {
     varint(bytes, field << 3);
     varint(bytes, value);
 }
 
-fn block(bytes: &mut Vec<u8>, field: u64, content: &[u8]) {
+pub(super) fn block(bytes: &mut Vec<u8>, field: u64, content: &[u8]) {
     varint(bytes, field << 3 | 2);
     varint(bytes, content.len() as u64);
     bytes.extend_from_slice(content);

@@ -2,13 +2,17 @@
 
 use crate::mock_data::hash::mix;
 
-/// Makes the URLs of pictures.
-#[derive(Debug, Clone)]
+/// Makes the URLs of pictures and pages.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PictureUrls {
     /// URL of the image host.
     pub(crate) base: String,
     /// When the URLs expire, in Unix seconds.
     pub(crate) expiry: u32,
+    /// Base URL of the Graph API, for the next pages of detections.
+    pub(crate) graph: String,
+    /// Maximum number of detections in a list. By default, all come at once.
+    pub(crate) detections_per_page: Option<usize>,
 }
 
 /// The numeric image id, and the size unless it is the original.
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_url_is_valid_until_it_is_edited_or_expires() {
-        let urls = PictureUrls { base: "http://i".to_owned(), expiry: 1_000 };
+        let urls = PictureUrls { base: "http://i".to_owned(), expiry: 1_000, ..Default::default() };
         for size in [Some((256, 144)), None] {
             let url = urls.picture(9_007_199_254_740_993, size);
             let (path, query) = split(&url);

@@ -1,14 +1,14 @@
-//! Pictures: a drawing of a street with houses on both sides, different for each image.
+//! Pictures: a drawing of a street with houses on both sides and the detected objects, different for each image.
 
 use bytes::Bytes;
 use font8x8::UnicodeFonts;
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
+use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 
-use crate::mock_data::catalog::CAMERAS;
+use super::objects::Objects;
+use super::pixels::{Color, push_row};
+use super::turned::{Turned, exif_orientation};
 use crate::mock_data::hash::{mix, unit};
 use crate::mock_data::{MockData, MockImage};
-
-type Color = [u8; 3];
 
 const ZENITH: Color = [86, 142, 208];
 const HAZE: Color = [214, 226, 236];
@@ -35,14 +35,25 @@ impl MockData {
     }
 }
 
-/// Draws the JPEG of an image. As at Mapillary, thumbnails are progressive and originals are baseline.
+/// Draws the JPEG of an image.
+///
+/// As at Mapillary, thumbnails are progressive and upright. Originals are
+/// baseline, and if they are stored turned, they have an EXIF orientation.
 pub(crate) fn draw(image: &MockImage<'_>, size: Option<(u32, u32)>) -> Vec<u8> {
-    let (width, height) = size.unwrap_or(CAMERAS[image.sequence.camera].size);
+    let (width, height) = size.unwrap_or(image.displayed_size());
     let mut jpeg = Vec::with_capacity((width * height) as usize / 4);
     let mut encoder = Encoder::new(&mut jpeg, 80);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
     encoder.set_progressive(size.is_some());
-    let result = encoder.encode_image(Street::new(image, width as usize, height as usize));
+    let street = Street::new(image, width as usize, height as usize);
+    let orientation = image.orientation();
+    let result = if size.is_none() && orientation > 1 {
+        encoder
+            .add_app_segment(1, exif_orientation(orientation))
+            .and_then(|()| encoder.encode_image(Turned::new(orientation, street.width, street.rows())))
+    } else {
+        encoder.encode_image(street)
+    };
     debug_assert!(result.is_ok(), "the sizes fit and writing to a Vec cannot fail");
     jpeg
 }
@@ -85,6 +96,7 @@ struct Street {
     metres: f32,
     columns: Vec<Column>,
     label: Label,
+    objects: Objects,
 }
 
 impl Street {
@@ -93,7 +105,30 @@ impl Street {
         let metres = (image.sequence.spacing * f64::from(image.index)) as f32;
         let columns =
             (0..width).map(|x| column(image, pano, (x as f32 + 0.5) / width as f32 - 0.5, metres)).collect();
-        Self { width, height, pano, metres, columns, label: Label::new(image, width, height) }
+        let (label, objects) = (Label::new(image, width, height), Objects::new(image, width, height));
+        Self { width, height, pano, metres, columns, label, objects }
+    }
+
+    /// Returns the rows of the picture, from the top.
+    fn rows(&self) -> impl Iterator<Item = Vec<Color>> {
+        (0..self.height).map(|y| self.row(y))
+    }
+
+    /// Casts a ray through every pixel of a row, to the ground or to the houses on its side.
+    fn row(&self, y: usize) -> Vec<Color> {
+        let part = 0.5 - (y as f32 + 0.5) / self.height as f32;
+        let rise = if self.pano {
+            (part * std::f32::consts::PI).tan()
+        } else {
+            part * 1.6 * self.height as f32 / self.width as f32
+        };
+        let sky = blend(HAZE, ZENITH, (rise * 1.2).clamp(0.0, 1.0));
+        let ground = if rise < 0.0 { EYE / -rise } else { f32::INFINITY };
+        let mut row: Vec<Color> =
+            self.columns.iter().map(|column| pixel(column, rise, ground, sky, self.metres)).collect();
+        self.label.draw_row(y, &mut row);
+        self.objects.draw_row(y, &mut row);
+        row
     }
 }
 
@@ -110,26 +145,8 @@ impl ImageBuffer for Street {
         self.height as u16
     }
 
-    /// Casts a ray through every pixel of a row, to the ground or to the houses on its side.
     fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let part = 0.5 - (f32::from(y) + 0.5) / self.height as f32;
-        let rise = if self.pano {
-            (part * std::f32::consts::PI).tan()
-        } else {
-            part * 1.6 * self.height as f32 / self.width as f32
-        };
-        let sky = blend(HAZE, ZENITH, (rise * 1.2).clamp(0.0, 1.0));
-        let ground = if rise < 0.0 { EYE / -rise } else { f32::INFINITY };
-        let mut row: Vec<Color> =
-            self.columns.iter().map(|column| pixel(column, rise, ground, sky, self.metres)).collect();
-        self.label.draw_row(usize::from(y), &mut row);
-        let [luma, blue, red, _] = buffers;
-        for [r, g, b] in row {
-            let (y, cb, cr) = rgb_to_ycbcr(r, g, b);
-            luma.push(y);
-            blue.push(cb);
-            red.push(cr);
-        }
+        push_row(&self.row(y.into()), buffers);
     }
 }
 
@@ -231,6 +248,7 @@ impl Label {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MockSequence;
 
     /// Returns width, height and whether the picture is progressive, from the frame header.
     fn frame(jpeg: &[u8]) -> (u16, u16, bool) {
@@ -258,6 +276,47 @@ mod tests {
         assert_eq!(data.picture(&flat, Some(256)), data.picture(&flat, Some(256)), "deterministic");
         assert_ne!(data.picture(&flat, Some(256)), data.picture(&round, Some(256)));
         assert_eq!(data.picture("1", None), None);
+    }
+
+    #[test]
+    fn the_pixels_of_a_detection_have_its_color() {
+        let data = MockData::cyprus();
+        for sequence in [0, 3, 7].map(|index| &data.sequences()[index]) {
+            let image =
+                sequence.images().find(|image| image.detections().len() > 5).expect("one with objects");
+            let (width, height) = image.size(256);
+            let street = Street::new(&image, width as usize, height as usize);
+            let mut shown = 0;
+            for (y, row) in street.rows().enumerate() {
+                for (x, color) in row.into_iter().enumerate() {
+                    let unit = |at: usize, of: u32| (at as f64 + 0.5) / f64::from(of) * 4096.0;
+                    if let Some(expected) = data.detection_color(&image.id(), unit(x, width), unit(y, height))
+                    {
+                        assert_eq!(color, expected, "{x} {y} of {}", image.id());
+                        shown += 1;
+                    }
+                }
+            }
+            assert!(shown > 1_000, "{shown} pixels show objects");
+        }
+    }
+
+    #[test]
+    fn originals_are_stored_turned_and_thumbnails_are_upright() {
+        let data = MockData::cyprus();
+        let images: Vec<_> = data.sequences().iter().flat_map(MockSequence::images).collect();
+        for orientation in 1..=8 {
+            let image = images.iter().find(|image| image.orientation() == orientation).expect("one of each");
+            let (original, thumb) = (draw(image, None), draw(image, Some(image.size(256))));
+            let (width, height) = image.stored_size();
+            assert_eq!(frame(&original), (width as u16, height as u16, false));
+            let exif = original.windows(6).position(|six| six == b"Exif\0\0");
+            assert_eq!(exif.map(|at| original[at + 25]), (orientation > 1).then_some(orientation));
+            let upright = if orientation >= 5 { 256 * width / height } else { 256 * height / width };
+            assert_eq!(frame(&thumb).0, 256);
+            assert!(frame(&thumb).1.abs_diff(upright as u16) <= 1);
+            assert!(!thumb.windows(4).any(|four| four == b"Exif"));
+        }
     }
 
     #[test]

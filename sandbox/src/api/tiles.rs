@@ -64,7 +64,7 @@ fn overview_image(sequence: &MockSequence, zoom: u8) -> Option<MockImage<'_>> {
 }
 
 /// Returns the position in the tile, if the point is inside. A point on a border belongs to one tile only.
-fn point_in_tile(tile: TileId, at: LonLat) -> Option<(i32, i32)> {
+pub(super) fn point_in_tile(tile: TileId, at: LonLat) -> Option<(i32, i32)> {
     let (x, y) = tile_units(tile, at);
     let inside = |v: f64| (0.0..EXTENT).contains(&v);
     (inside(x) && inside(y)).then(|| (x.floor() as i32, y.floor() as i32))

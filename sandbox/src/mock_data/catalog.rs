@@ -59,6 +59,9 @@ pub(crate) const CAMERAS: [Camera; 5] = [
 /// Index of the panorama camera in [`CAMERAS`].
 pub(crate) const PANO: usize = 4;
 
+/// Index in [`CAMERAS`] of the camera that stores some pictures turned, with an EXIF orientation.
+pub(crate) const TURNED: usize = 3;
+
 const fn camera(
     make: &'static str,
     model: &'static str,

@@ -6,13 +6,19 @@ use streetflow::geo::{LonLat, TileId};
 
 pub(crate) mod catalog;
 mod datasets;
+pub(crate) mod detection;
+mod feature;
 pub(crate) mod hash;
 mod ids;
+mod scene;
 mod sequence;
+pub(crate) mod shape;
 mod streets;
 
+pub use detection::MockDetection;
+pub use feature::MockFeature;
 use hash::mix;
-use ids::{image_ordinal, sequence_id};
+use ids::{detection_ordinal, feature_ordinal, image_ordinal, sequence_id};
 pub(crate) use sequence::Quirk;
 pub use sequence::{MockImage, MockSequence};
 
@@ -70,7 +76,28 @@ impl MockData {
 
     /// Returns the image with this id, even if it is deleted.
     pub fn image(&self, id: &str) -> Option<MockImage<'_>> {
-        let ordinal = image_ordinal(id.parse().ok()?).filter(|ordinal| *ordinal < self.images)?;
+        self.image_at(image_ordinal(id.parse().ok()?)?)
+    }
+
+    /// Returns the detection with this id and its image.
+    pub fn detection(&self, id: &str) -> Option<(MockImage<'_>, MockDetection)> {
+        let number: u64 = id.parse().ok()?;
+        let image = self.image_at(detection_ordinal(number)? / scene::MAX_DETECTIONS)?;
+        let found = image.detections().into_iter().find(|detection| detection.number == number)?;
+        Some((image, found))
+    }
+
+    /// Returns the map feature with this id, even if it is deleted.
+    pub fn map_feature(&self, id: &str) -> Option<MockFeature<'_>> {
+        let ordinal = feature_ordinal(id.parse().ok()?)?;
+        let image = self.image_at(ordinal / u64::from(feature::MAX_NEW))?;
+        MockFeature::new(image.sequence, image.index, (ordinal % u64::from(feature::MAX_NEW)) as u32)
+    }
+
+    fn image_at(&self, ordinal: u64) -> Option<MockImage<'_>> {
+        if ordinal >= self.images {
+            return None;
+        }
         let sequence =
             &self.sequences[self.sequences.partition_point(|sequence| sequence.first <= ordinal) - 1];
         Some(sequence.image(u32::try_from(ordinal - sequence.first).ok()?))
@@ -111,6 +138,27 @@ fn touched_tiles(sequence: &MockSequence) -> Vec<TileId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_detection_and_feature_is_found_by_its_id() {
+        let data = MockData::cyprus();
+        for sequence in &data.sequences()[..12] {
+            for feature in sequence.map_features() {
+                let found = data.map_feature(&feature.id()).expect("it exists");
+                assert_eq!((found.id(), found.coordinates()), (feature.id(), feature.coordinates()));
+                assert!(feature.images().all(|image| data.image(&image.id()).is_some()));
+            }
+            for image in sequence.images() {
+                for detection in image.detections() {
+                    let (of, found) = data.detection(&detection.id()).expect("it exists");
+                    assert_eq!((of.id(), found.shape), (image.id(), detection.shape));
+                    let feature =
+                        detection.feature.map(|id| data.map_feature(&id.to_string()).expect("it exists"));
+                    assert!(feature.is_none_or(|feature| feature.value() == detection.value));
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_image_is_found_by_its_id() {

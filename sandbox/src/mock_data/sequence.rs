@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streetflow::geo::LonLat;
 
-use super::catalog::{CAMERAS, ORGANIZATIONS, PANO, USERS};
+use super::catalog::{CAMERAS, ORGANIZATIONS, PANO, TURNED, USERS};
 use super::hash::{mix, unit};
 use super::ids::image_id;
 use super::streets::{Node, along};
@@ -159,9 +159,26 @@ impl MockImage<'_> {
         self.random(45) > 0.003
     }
 
+    /// Returns the EXIF orientation of the original, 1 to 8. Thumbnails are upright.
+    pub fn orientation(&self) -> u8 {
+        const ORIENTATIONS: [u8; 12] = [1, 6, 8, 3, 6, 1, 2, 5, 4, 7, 6, 8];
+        if self.sequence.camera == TURNED { ORIENTATIONS[self.index as usize % 12] } else { 1 }
+    }
+
+    /// Returns width and height of the original in pixels, as stored.
+    pub fn stored_size(&self) -> (u32, u32) {
+        CAMERAS[self.sequence.camera].size
+    }
+
+    /// Returns width and height of the original in pixels, as displayed.
+    pub fn displayed_size(&self) -> (u32, u32) {
+        let (width, height) = self.stored_size();
+        if self.orientation() >= 5 { (height, width) } else { (width, height) }
+    }
+
     /// Returns width and height of the picture at a width.
     pub(crate) fn size(&self, width: u32) -> (u32, u32) {
-        let (full_width, full_height) = CAMERAS[self.sequence.camera].size;
+        let (full_width, full_height) = self.displayed_size();
         (width, (width * full_height + full_width / 2) / full_width)
     }
 

@@ -31,8 +31,16 @@ use body::{Body, Delivery};
 pub(crate) use response::TOKEN;
 use response::{Response, graph_auth_error, tile_auth_error};
 
-/// Path of the tiles, before zoom, column and row.
-const TILES_PATH: &str = "/maps/vtp/mly1_public/2/";
+/// Path of the tiles, before the tileset.
+const TILES_PATH: &str = "/maps/vtp/";
+
+/// A tileset that the server serves.
+#[derive(Clone, Copy)]
+enum Tileset {
+    Images,
+    Points,
+    TrafficSigns,
+}
 
 /// Maximum number of pictures drawn at once. Encoding one of 2048 pixels takes up to 30 MB.
 const MAX_DRAWING: usize = 8;
@@ -173,19 +181,32 @@ async fn correct_response(state: &Arc<State>, request: &RecordedRequest, fault: 
 }
 
 async fn tile(state: &Arc<State>, request: &RecordedRequest) -> Response {
-    let Some(tile) = parse_tile(&request.path) else {
+    let Some((tileset, tile)) = parse_tile(&request.path) else {
         return Response::new(404, "text/plain", "no such tile");
     };
     let data = Arc::clone(&state.data);
-    let bytes = tokio::task::spawn_blocking(move || data.tile(tile)).await.unwrap_or_default();
+    let encode = move || match tileset {
+        Tileset::Images => data.tile(tile),
+        Tileset::Points => data.feature_tile(tile, false),
+        Tileset::TrafficSigns => data.feature_tile(tile, true),
+    };
+    let bytes = tokio::task::spawn_blocking(encode).await.unwrap_or_default();
     Response::new(200, "application/x-protobuf", bytes)
 }
 
-fn parse_tile(path: &str) -> Option<TileId> {
+fn parse_tile(path: &str) -> Option<(Tileset, TileId)> {
     let mut parts = path.strip_prefix(TILES_PATH)?.trim_end_matches('/').split('/');
+    let tileset = match parts.next()? {
+        "mly1_public" => Tileset::Images,
+        "mly_map_feature_point" => Tileset::Points,
+        "mly_map_feature_traffic_sign" => Tileset::TrafficSigns,
+        _ => return None,
+    };
+    parts.next().filter(|version| *version == "2")?;
     let z = parts.next()?.parse().ok().filter(|z| *z <= 14)?;
     let mut index = || parts.next()?.parse().ok().filter(|index| *index < 1_u32 << z);
-    Some(TileId { z, x: index()?, y: index()? }).filter(|_| parts.next().is_none())
+    let tile = TileId { z, x: index()?, y: index()? };
+    parts.next().is_none().then_some((tileset, tile))
 }
 
 async fn picture(state: &Arc<State>, request: &RecordedRequest) -> Response {

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::model::Fields;
 use crate::model::Metadata;
-use crate::record::{Column, Record, Value};
+use crate::record::{Column, Kind, Record, Value};
 
 /// Appends the keys and the values of some fields.
 pub(super) fn write_record(record: &Metadata, fields: &Fields, to: &mut Vec<u8>) {
@@ -64,6 +64,10 @@ fn write_value(value: &Value<'_>, to: &mut Vec<u8>) {
             write_len(texts.len(), to);
             texts.iter().for_each(|text| write_bytes(text.as_bytes(), to));
         }
+        Value::Polygons(polygons) => {
+            to.push(8);
+            write_bytes(polygons.to_string().as_bytes(), to);
+        }
     }
 }
 
@@ -92,6 +96,7 @@ fn read_value<'a>(from: &mut &'a [u8]) -> Option<Value<'a>> {
             let texts = (0..read_len(from)?).map(|_| Some(read_text(from)?.to_owned()));
             Value::Texts(texts.collect::<Option<Vec<_>>>()?.into())
         }
+        [8] => Kind::Polygons.parse(read_text(from)?).ok()?,
         _ => return None,
     })
 }

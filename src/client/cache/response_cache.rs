@@ -2,11 +2,17 @@
 //!
 //! | Key | Content |
 //! |---|---|
-//! | `tile <z>/<x>/<y>` | the bytes of the tile |
+//! | `tile <z>/<x>/<y>` | the bytes of the tile of images |
+//! | `tile <tileset> <z>/<x>/<y>` | the bytes of the tile of another tileset |
+//! | `features <id>` | the requested ids of map features, of which `id` is the first; then the API's JSON |
+//! | `feature <id>` | the API's JSON of one map feature |
 //! | `images of <sequence>` | its image ids, one per line |
 //! | `page <path and query>` | the sequences of a page of a user's images, and the URL of the next page |
 //! | `batch <fields> <id>` | the requested ids, of which `id` is the first; then the API's JSON |
 //! | `image <fields> <id>` | the API's JSON |
+//! | `detections <id>` | the requested ids, of which `id` is the first; then the API's JSON |
+//! | `detections image <id>` | the API's JSON |
+//! | `detections page <path and query>` | the API's JSON |
 //! | `gone <number> image <id>` | the API's message |
 //! | `gone <number> sequence <id>` | the API's message |
 //! | `doubts` | that number: how often a run ended because nearly everything was reported missing |
@@ -18,14 +24,17 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use super::cached_metadata::CachedMetadata;
 use super::response_store::ResponseStore;
 use crate::client::wire::batch::{Batch, Single};
+use crate::client::wire::detections::WireDetections;
+use crate::client::wire::lenient::Lenient;
 use crate::client::wire::signed_url::now;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Fields;
-use crate::model::{Image, Metadata};
+use crate::model::{Image, ImageId, Metadata};
 use crate::observe::Class;
 use crate::sync::lock;
 
@@ -55,6 +64,17 @@ impl CacheEntry {
     /// The response to a request for one image.
     pub(crate) fn single(fields: &Fields, image: &Image, body: Bytes) -> Self {
         Self::new(format!("image {} {}", fields.sorted(), image.img_id), body)
+    }
+
+    /// The response to a request for the detections of images: their ids, separated by commas.
+    pub(crate) fn detections(ids: &str, body: Bytes) -> Self {
+        let first = ids.split(',').next().unwrap_or_default();
+        Self { key: format!("detections {first}"), prefix: format!("{ids}\n").into_bytes(), body }
+    }
+
+    /// The response to a request for the detections of one image.
+    pub(crate) fn detections_of_image(id: &ImageId, body: Bytes) -> Self {
+        Self::new(format!("detections image {id}"), body)
     }
 
     pub(crate) fn body(&self) -> &[u8] {
@@ -130,9 +150,30 @@ impl ResponseCache {
         cached
     }
 
+    /// Whether a batch of detections that begins with this image is stored.
+    pub(crate) fn has_detections_batch(&self, id: &ImageId) -> bool {
+        self.store.has(&format!("detections {id}"))
+    }
+
+    /// Returns the requested ids and the response of a batch of detections that begins with an image.
+    pub(crate) fn detections_batch(&self, first: &ImageId) -> Option<(String, Batch<WireDetections>)> {
+        self.batch_entry(&format!("detections {first}"))
+    }
+
+    /// Returns the stored detections of an image that was requested alone.
+    pub(crate) fn detections_of_image(&self, id: &ImageId) -> Option<Box<WireDetections>> {
+        let entry = self.get(&format!("detections image {id}"))?;
+        let image: Lenient<Box<WireDetections>> = serde_json::from_slice(&entry).ok()?;
+        image.0.filter(|image| image.id.as_ref() == Some(id))
+    }
+
     /// Returns the requested ids and the response of a batch that begins with an image.
     fn batch(&self, fields: &Fields, first: &Image) -> Option<(String, Batch)> {
-        let entry = self.get(&format!("batch {fields} {}", first.img_id))?;
+        self.batch_entry(&format!("batch {fields} {}", first.img_id))
+    }
+
+    fn batch_entry<T: DeserializeOwned>(&self, key: &str) -> Option<(String, T)> {
+        let entry = self.get(key)?;
         let requested = entry.split(|byte| *byte == b'\n').next()?;
         let batch = serde_json::from_slice(entry.get(requested.len() + 1..)?).ok()?;
         Some((String::from_utf8(requested.to_vec()).ok()?, batch))

@@ -11,7 +11,7 @@ use crate::model::Image;
 
 impl Client {
     /// Returns the cache if an unfinished run stored responses and this client may use them.
-    fn filled_cache(&self) -> Option<&Arc<ResponseCache>> {
+    pub(super) fn filled_cache(&self) -> Option<&Arc<ResponseCache>> {
         self.response_cache().filter(|cache| !cache.is_empty())
     }
 
@@ -63,6 +63,11 @@ impl Client {
     /// A batch that begins with the same image has the same content, so its response is in the store.
     pub(crate) fn has_stored_batch(&self, image: &Image) -> bool {
         self.filled_cache().is_some_and(|cache| cache.has_batch(image))
+    }
+
+    /// The same for a batch of detections.
+    pub(crate) fn has_stored_detections(&self, image: &Image) -> bool {
+        self.filled_cache().is_some_and(|cache| cache.has_detections_batch(&image.img_id))
     }
 
     /// Stores a response. When this returns, a kill can't lose it.

@@ -20,12 +20,17 @@ const DOING_BATCH: &str = "fetch metadata of images";
 const DOING_SINGLE: &str = "fetch metadata of image";
 
 /// The result of a batch request.
-#[derive(Default)]
-pub(crate) struct BatchFound {
+pub(crate) struct BatchFound<T = Metadata> {
     /// The records by image id.
-    pub(crate) records: HashMap<ImageId, Metadata>,
+    pub(crate) records: HashMap<ImageId, T>,
     /// One error per response with images that were not requested.
     pub(crate) unrequested: Vec<Error>,
+}
+
+impl<T> Default for BatchFound<T> {
+    fn default() -> Self {
+        Self { records: HashMap::new(), unrequested: Vec::new() }
+    }
 }
 
 impl Client {
@@ -191,7 +196,7 @@ impl Client {
 }
 
 /// Returns the error for a response with images that were not requested. They match no row, so they are not used.
-fn unrequested_error(Unrequested { first, count }: Unrequested) -> Error {
+pub(super) fn unrequested_error(Unrequested { first, count }: Unrequested) -> Error {
     let error = Error::new(ErrorKind::Malformed, "use an image that was not requested").with_status(200);
     let others = if count > 1 { format!(" and {} others", count - 1) } else { String::new() };
     match first {

@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::fetch::in_task;
+use super::tileset::{TileAddress, Tileset};
 use super::url::endpoint_url;
 use crate::client::cache::response_cache::CacheEntry;
 use crate::client::handle::Client;
@@ -23,7 +24,25 @@ const MAX_TILE_LEN: usize = 64 << 20;
 impl Client {
     /// Fetches a vector tile of `mly1_public`, uncompressed. A tile without data is empty.
     pub async fn tile(&self, tile: TileId) -> Result<Vec<u8>> {
-        self.parsed_tile(tile, |bytes| Ok(bytes.to_vec()), |_| true).await
+        self.tile_of(Tileset::Images, tile).await
+    }
+
+    /// Fetches a vector tile of any tileset, uncompressed. A tile without data is empty.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use streetflow::client::Tileset;
+    /// use streetflow::{LonLat, TileId};
+    /// use streetflow_sandbox::Sandbox;
+    ///
+    /// let sandbox = Sandbox::start().await?;
+    /// let nicosia = TileId::containing(LonLat { lon: 33.3623, lat: 35.1712 }, 14);
+    /// let signs = sandbox.client()?.tile_of(Tileset::TrafficSigns, nicosia).await?;
+    /// assert_eq!(streetflow::sources::tile_layers(&signs)?.last().map(|layer| layer.name.as_str()), Some("traffic_sign"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn tile_of(&self, tileset: Tileset, tile: TileId) -> Result<Vec<u8>> {
+        self.parsed_tile((tileset, tile), |bytes| Ok(bytes.to_vec()), |_| true).await
     }
 
     /// Fetches and parses a tile. A tile that can't be parsed is requested again.
@@ -32,10 +51,11 @@ impl Client {
     /// next run requests it again.
     pub(crate) async fn parsed_tile<T: Send + 'static>(
         &self,
-        tile: TileId,
+        tile: impl Into<TileAddress>,
         parse: impl Fn(&[u8]) -> Result<T> + Clone + Send + Sync + 'static,
         is_complete: fn(&T) -> bool,
     ) -> Result<T> {
+        let tile = tile.into();
         match self.stored_tile(tile, parse.clone(), is_complete).await? {
             Some(parsed) => Ok(parsed),
             None => self.requested_tile(tile, parse, is_complete, false).await,
@@ -50,16 +70,18 @@ impl Client {
     /// Returns a parsed tile from the response store of an unfinished run or from the tile cache.
     pub(crate) async fn stored_tile<T: Send + 'static>(
         &self,
-        tile: TileId,
+        tile: impl Into<TileAddress>,
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
         is_complete: fn(&T) -> bool,
     ) -> Result<Option<T>> {
+        let address = tile.into();
+        let tile = address.tile;
         if !self.stores_tiles() {
             return Ok(None);
         }
-        let (url, client) = (self.tile_url(tile)?, self.clone());
+        let (url, client) = (self.tile_url(address)?, self.clone());
         in_task(async move {
-            let key = key(tile);
+            let key = address.key();
             if let Some(body) = client.stored(&key).await
                 && let Ok(parsed) = parse(&body)
                 && is_complete(&parsed)
@@ -99,22 +121,24 @@ impl Client {
     /// Requests and parses a tile. `has_turn` means that the caller has waited for [`Client::tile_turn`].
     pub(crate) async fn requested_tile<T: Send + 'static>(
         &self,
-        tile: TileId,
+        tile: impl Into<TileAddress>,
         parse: impl Fn(&[u8]) -> Result<T> + Send + Sync + 'static,
         is_complete: fn(&T) -> bool,
         has_turn: bool,
     ) -> Result<T> {
-        let url = self.tile_url(tile)?;
+        let address = tile.into();
+        let tile = address.tile;
+        let url = self.tile_url(address)?;
         let request = ApiRequest {
             class: Class::Tile,
             url: url.clone(),
             doing: "read the tile",
-            subject: tile.to_string(),
+            subject: address.subject(),
         };
         let retry = RetryOverride { has_turn, ..RetryOverride::default() };
         let client = self.clone();
         in_task(async move {
-            let (key, sender) = (key(tile), client.clone());
+            let (key, sender) = (address.key(), client.clone());
             let fetched = client.fetch(request, retry, move |body| {
                 let body = sender.unpack(body)?;
                 let parsed = parse(&body)?;
@@ -130,8 +154,8 @@ impl Client {
         .await
     }
 
-    fn tile_url(&self, tile: TileId) -> Result<Url> {
-        endpoint_url(&self.shared.tiles_url, &format!("/maps/vtp/mly1_public/2/{tile}"))
+    fn tile_url(&self, address: TileAddress) -> Result<Url> {
+        endpoint_url(&self.shared.tiles_url, &address.path())
     }
 
     /// Decompresses a tile if necessary and removes the token.
@@ -165,11 +189,6 @@ impl Client {
             self.emit(&Event::TileCacheDisabled { error: &error });
         }
     }
-}
-
-/// The key of a tile in the response store.
-fn key(tile: TileId) -> String {
-    format!("tile {tile}")
 }
 
 /// Decompresses gzip data. Servers were seen to send it without the header that announces it.

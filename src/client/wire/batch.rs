@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::image::WireImage;
-use super::lenient::Lenient;
+use super::lenient::{FromJson, Lenient};
 use crate::model::{Image, ImageId, Metadata};
 
 /// The largest number of images in one batch request.
@@ -21,9 +22,8 @@ const MAX_BATCH_ENTRIES: usize = 1000;
 ///
 /// Images are boxed because one is nearly a kilobyte and moves several times. A key with an unusable value, or one that
 /// occurs twice, has no image: its image is requested alone.
-#[derive(Default)]
-pub(crate) struct Batch {
-    images: HashMap<ImageId, Option<Box<WireImage>>>,
+pub(crate) struct Batch<T = WireImage> {
+    images: HashMap<ImageId, Option<Box<T>>>,
     /// The number of keys that are not image ids.
     invalid_keys: usize,
 }
@@ -31,7 +31,14 @@ pub(crate) struct Batch {
 impl Batch {
     /// Removes and returns the record of an image, if there is a usable one that does not name another id.
     pub(crate) fn take(&mut self, image: &Image) -> Option<Metadata> {
-        self.images.remove(&image.img_id)??.into_record(image)
+        self.take_object(&image.img_id)?.into_record(image)
+    }
+}
+
+impl<T> Batch<T> {
+    /// Removes and returns the object under an id, if there is a usable one.
+    pub(crate) fn take_object(&mut self, id: &ImageId) -> Option<Box<T>> {
+        self.images.remove(id)?
     }
 
     /// Returns the images that remain after each requested image was taken.
@@ -59,25 +66,31 @@ impl Single {
     }
 }
 
-impl<'de> Deserialize<'de> for Batch {
+impl<'de, T> Deserialize<'de> for Batch<T>
+where
+    Box<T>: FromJson,
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(BatchVisitor)
+        deserializer.deserialize_map(BatchVisitor(PhantomData))
     }
 }
 
-struct BatchVisitor;
+struct BatchVisitor<T>(PhantomData<T>);
 
-impl<'de> Visitor<'de> for BatchVisitor {
-    type Value = Batch;
+impl<'de, T> Visitor<'de> for BatchVisitor<T>
+where
+    Box<T>: FromJson,
+{
+    type Value = Batch<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("images by id")
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch, A::Error> {
-        let (mut batch, mut entries) = (Batch::default(), 0);
-        batch.images.reserve(MAX_BATCH);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Batch<T>, A::Error> {
+        let mut batch = Batch { images: HashMap::with_capacity(MAX_BATCH), invalid_keys: 0 };
+        let mut entries = 0;
         while let Some((Lenient(id), Lenient(image))) =
-            map.next_entry::<Lenient<ImageId>, Lenient<Box<WireImage>>>()?
+            map.next_entry::<Lenient<ImageId>, Lenient<Box<T>>>()?
         {
             if entries == MAX_BATCH_ENTRIES {
                 return Err(A::Error::custom("it has more images than were requested"));

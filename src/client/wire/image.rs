@@ -32,7 +32,7 @@ struct Linked {
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
-struct Point {
+pub(super) struct Point {
     coordinates: Lenient<Vec<f64>>,
 }
 
@@ -107,7 +107,7 @@ impl WireImage {
 }
 
 /// Returns the value of a field, or `None` if it has another type.
-fn value<'de, T: FromJson, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+pub(super) fn value<'de, T: FromJson, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
     Ok(map.next_value::<Lenient<T>>()?.0)
 }
 
@@ -129,13 +129,13 @@ impl FromJson for Box<WireImage> {
 
 /// The name of a field, borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Name<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-fn text_of(id: impl AsRef<str>) -> String {
+pub(super) fn text_of(id: impl AsRef<str>) -> String {
     id.as_ref().to_owned()
 }
 
-fn lonlat(point: Point) -> Option<LonLat> {
+pub(super) fn lonlat(point: Point) -> Option<LonLat> {
     match point.coordinates.0?[..] {
         [lon, lat, ..] => Some(LonLat { lon, lat }).filter(|point| point.is_valid()),
         _ => None,

@@ -5,6 +5,8 @@
 //! many times its size in memory.
 
 pub(crate) mod batch;
+pub(crate) mod detections;
+pub(crate) mod feature;
 pub(crate) mod graph_error;
 mod image;
 pub(crate) mod lenient;

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::fresh_urls::FreshUrls;
 use super::options::{Options, Picture};
+use super::place::Place;
 use super::target_folder::MIN_JPEG_LEN;
 use crate::atomic_file::{output_error, temporary};
 use crate::client::{Class, Client, ResponseBody, is_expired};
@@ -30,7 +31,7 @@ const DOING: &str = "download image";
 /// Downloads pictures one by one.
 pub(super) struct Downloader {
     pub(super) options: Options,
-    pub(super) durable: Arc<DurableFolder>,
+    pub(super) place: Place,
     /// `None` if the client has no token.
     pub(super) fresh_urls: Option<FreshUrls>,
 }
@@ -104,6 +105,11 @@ impl Downloader {
             check.push(&chunk);
             buffered += chunk.len();
             chunks.push(chunk);
+            #[cfg(feature = "object-store")]
+            if matches!(self.place, Place::Bucket(_)) {
+                super::bucket_folder::check_len(buffered)?;
+                continue;
+            }
             if buffered >= CHUNK_SIZE {
                 let (picture, chunks) = (Arc::clone(&picture), std::mem::take(&mut chunks));
                 let append = move || append(file, &picture.target, &chunks);
@@ -123,21 +129,16 @@ impl Downloader {
         if length < MIN_JPEG_LEN {
             return Err(malformed(format!("{length} bytes are too few for a JPEG")));
         }
-        let durable = Arc::clone(&self.durable);
         let image = picture.metadata.as_ref().map(|metadata| metadata.image().to_owned());
-        let finish = move || -> Result<()> {
-            let target = &picture.target;
-            let failed = |error| output_error("write the picture", target, error);
-            let rename = durable.begin_rename(started).map_err(failed)?;
-            let file = append(file, target, &chunks)?;
-            if let Some(modified) = picture.modified {
-                set_time(file.as_file(), target, modified);
+        match &self.place {
+            Place::Folder(durable) => {
+                let durable = Arc::clone(durable);
+                let finish = move || finish(&durable, &picture, file, &chunks, started);
+                spawn_blocking(finish).await.map_err(panicked)??;
             }
-            file.persist(target).map_err(|PersistError { error, .. }| failed(error))?;
-            rename.finish(target);
-            Ok(())
-        };
-        spawn_blocking(finish).await.map_err(panicked)??;
+            #[cfg(feature = "object-store")]
+            Place::Bucket(folder) => folder.put(&picture.target, chunks).await?,
+        }
         let client = &self.options.client;
         if let Some(image) = image.filter(|_| rewriter.is_incomplete()) {
             let error = Error::new(ErrorKind::Io, "write all metadata into the picture").with_subject(image);
@@ -147,6 +148,26 @@ impl Downloader {
         client.emit_response(Class::Picture, usize::try_from(length).unwrap_or(usize::MAX));
         Ok(length)
     }
+}
+
+/// Writes the last chunks of a picture and gives it its final name.
+fn finish(
+    durable: &DurableFolder,
+    picture: &Picture,
+    file: Option<NamedTempFile>,
+    chunks: &[Bytes],
+    started: u64,
+) -> Result<()> {
+    let target = &picture.target;
+    let failed = |error| output_error("write the picture", target, error);
+    let rename = durable.begin_rename(started).map_err(failed)?;
+    let file = append(file, target, chunks)?;
+    if let Some(modified) = picture.modified {
+        set_time(file.as_file(), target, modified);
+    }
+    file.persist(target).map_err(|PersistError { error, .. }| failed(error))?;
+    rename.finish(target);
+    Ok(())
 }
 
 /// Appends chunks to the temporary file of a picture, which is created with the first ones.

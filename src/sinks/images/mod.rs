@@ -1,9 +1,12 @@
 //! Pictures of images, in a folder.
 
+#[cfg(feature = "object-store")]
+mod bucket_folder;
 mod download;
 mod fresh_urls;
 mod in_flight;
 mod options;
+mod place;
 mod run;
 mod target_folder;
 
@@ -75,12 +78,26 @@ impl ImageSink {
         Self(Options {
             client: client.clone(),
             folder: or_here(&folder.into()).to_owned(),
+            #[cfg(feature = "object-store")]
+            bucket: None,
             quality: Quality::default(),
             exif: Exif::default(),
             layout: PictureLayout::default(),
             check_existing: false,
             file_time: FileTime::default(),
         })
+    }
+
+    /// Downloads pictures 256 pixels wide to a folder of a bucket.
+    ///
+    /// Each picture is written by a single request. Existing pictures are found by listing the folder once. Objects
+    /// have no time to set, so [`file_time`](Self::file_time) and [`check_existing`](Self::check_existing) have no effect.
+    #[cfg(feature = "object-store")]
+    pub fn to_bucket(client: &Client, bucket: &crate::storage::Bucket) -> Self {
+        let mut sink = Self::new(client, "");
+        sink.0.folder = PathBuf::new();
+        sink.0.bucket = Some(bucket.clone());
+        sink
     }
 
     /// Sets the size of pictures.

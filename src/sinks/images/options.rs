@@ -12,7 +12,10 @@ use crate::sinks::{Exif, FileTime, PictureLayout, Quality};
 #[derive(Clone)]
 pub(super) struct Options {
     pub(super) client: Client,
+    /// The target folder; empty for a bucket.
     pub(super) folder: PathBuf,
+    #[cfg(feature = "object-store")]
+    pub(super) bucket: Option<crate::storage::Bucket>,
     pub(super) quality: Quality,
     pub(super) exif: Exif,
     pub(super) layout: PictureLayout,

@@ -12,7 +12,7 @@ use super::download::{Downloader, panicked};
 use super::fresh_urls::FreshUrls;
 use super::in_flight::{Claim, InFlight};
 use super::options::Options;
-use super::target_folder;
+use super::place::Place;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::report_unsupported;
@@ -51,20 +51,18 @@ struct Candidate {
 impl Run {
     /// Opens the target folder.
     pub(super) async fn start(options: Options) -> Result<Arc<Self>> {
-        let (folder, file_time) = (options.folder.clone(), options.file_time);
-        let opening = spawn_blocking(move || target_folder::open(&folder, file_time));
-        let mut durable = opening.await.map_err(panicked)??;
-        warn(&options.client, &std::mem::take(&mut durable.warnings));
+        let (place, warnings) = Place::open(&options).await?;
+        warn(&options.client, &warnings);
         let fresh_urls = FreshUrls::start(&options.client, options.quality);
-        let downloader = Downloader { options, durable: Arc::new(durable), fresh_urls };
+        let downloader = Downloader { options, place, fresh_urls };
         Ok(Arc::new(Self { downloader: Arc::new(downloader), too_small: Mutex::default() }))
     }
 
     /// Downloads the pictures of all images.
     pub(super) async fn drain(self: Arc<Self>, images: RecordStream<Metadata>) -> Result<Written> {
-        let (options, durable) = (&self.downloader.options, &self.downloader.durable);
-        let _syncing = durable.sync_periodically();
-        let mut written = Written { paths: vec![options.folder.clone()], ..Written::default() };
+        let (options, place) = (&self.downloader.options, &self.downloader.place);
+        let _syncing = place.sync_periodically();
+        let mut written = Written { paths: vec![place.path(options)], ..Written::default() };
         let client = &options.client;
         let slots = client.concurrency().saturating_mul(DOWNLOADS_PER_REQUEST).min(MAX_STARTED);
         let slots = Arc::new(Semaphore::new(slots));
@@ -107,8 +105,7 @@ impl Run {
                 },
             }
         }
-        let durable = Arc::clone(durable);
-        spawn_blocking(move || durable.finish()).await.map_err(panicked)??;
+        place.finish().await?;
         let too_small = std::mem::take(&mut *lock(&self.too_small));
         warn(client, too_small.warning().as_slice());
         Ok(written)
@@ -130,7 +127,7 @@ impl Run {
     fn candidate(&self, image: Metadata) -> Candidate {
         let options = &self.downloader.options;
         let target = options.target(&image);
-        let exists = target_folder::exists(&target, options.check_existing, &self.too_small);
+        let exists = self.downloader.place.exists(&target, options.check_existing, &self.too_small);
         let exists = exists.map_err(|error| error.with_subject(image.img_id.as_str()));
         Candidate { image, target, exists }
     }

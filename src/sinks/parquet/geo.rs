@@ -8,6 +8,9 @@ use ::parquet::geospatial::accumulator::{
 use ::parquet::geospatial::bounding_box::BoundingBox;
 use ::parquet::geospatial::statistics::GeospatialStatistics;
 use ::parquet::schema::types::ColumnDescPtr;
+use arrow_array::StructArray;
+use arrow_array::builder::{Float32Builder, StructBuilder};
+use arrow_schema::{DataType, Field, Fields};
 use serde_json::json;
 
 use crate::geo::{LonLat, wkb};
@@ -15,17 +18,46 @@ use crate::geo::{LonLat, wkb};
 /// The metadata key of GeoParquet.
 pub(super) const KEY: &str = "geo";
 
-/// The column with points.
-pub(super) const GEOMETRY: &str = "geometry";
-
 /// The column with the bounding box of each point.
 pub(super) const BBOX: &str = "bbox";
 
 /// The fields of [`BBOX`].
 pub(super) const EDGES: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
 
+/// Builds the column [`BBOX`].
+pub(super) struct Boxes(StructBuilder);
+
+impl Boxes {
+    pub(super) fn new() -> Self {
+        Self(StructBuilder::from_fields(edges(), 0))
+    }
+
+    pub(super) fn field() -> Field {
+        Field::new(BBOX, DataType::Struct(edges()), true)
+    }
+
+    /// Adds the box of a point, or null.
+    pub(super) fn push(&mut self, point: Option<LonLat>) {
+        let edges = point.map(outward).unwrap_or_default();
+        for (index, edge) in edges.into_iter().enumerate() {
+            if let Some(builder) = self.0.field_builder::<Float32Builder>(index) {
+                builder.append_value(edge);
+            }
+        }
+        self.0.append(point.is_some());
+    }
+
+    pub(super) fn take(&mut self) -> StructArray {
+        self.0.finish()
+    }
+}
+
+fn edges() -> Fields {
+    EDGES.map(|edge| Field::new(edge, DataType::Float32, false)).to_vec().into()
+}
+
 /// The bounding box of a point in 32 bits, rounded outwards so that a search by box misses no point.
-pub(super) fn outward(point: LonLat) -> [f32; 4] {
+fn outward(point: LonLat) -> [f32; 4] {
     [below(point.lon), below(point.lat), above(point.lon), above(point.lat)]
 }
 
@@ -51,8 +83,8 @@ impl Extent {
         self.0 = Some([west.min(lon), south.min(lat), east.max(lon), north.max(lat)]);
     }
 
-    /// The value of the key `geo`. Without `crs`, coordinates are longitude and latitude on WGS84 (OGC:CRS84).
-    pub(super) fn metadata(&self) -> String {
+    /// The value of the key `geo` for the column with points. Without `crs`, coordinates are longitude and latitude on WGS84 (OGC:CRS84).
+    pub(super) fn metadata(&self, geometry: &str) -> String {
         let edge = |edge| json!([BBOX, edge]);
         let [xmin, ymin, xmax, ymax] = EDGES.map(edge);
         let mut column = json!({
@@ -63,7 +95,7 @@ impl Extent {
         if let Some(extent) = self.0 {
             column["bbox"] = json!(extent);
         }
-        json!({"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}).to_string()
+        json!({"version": "1.1.0", "primary_column": geometry, "columns": {geometry: column}}).to_string()
     }
 }
 
@@ -72,12 +104,12 @@ impl Extent {
 /// The `parquet` crate has its own, with fifteen more dependencies. Registration is global; if the program has
 /// registered another implementation, that one is used.
 pub(super) fn register_box_statistics() {
-    init_geo_stats_accumulator_factory(Arc::new(Boxes)).ok();
+    init_geo_stats_accumulator_factory(Arc::new(PointBoxes)).ok();
 }
 
-struct Boxes;
+struct PointBoxes;
 
-impl GeoStatsAccumulatorFactory for Boxes {
+impl GeoStatsAccumulatorFactory for PointBoxes {
     fn new_accumulator(&self, _: &ColumnDescPtr) -> Box<dyn GeoStatsAccumulator> {
         Box::new(PointBox { extent: Extent::default(), valid: true })
     }
@@ -125,10 +157,11 @@ mod tests {
 
     #[test]
     fn an_empty_table_has_no_box() {
-        assert!(!Extent::default().metadata().contains("\"bbox\":["));
+        assert!(!Extent::default().metadata("geometry").contains("\"bbox\":["));
         let mut extent = Extent::default();
         extent.add(LonLat { lon: 33.5, lat: 35.0 });
         extent.add(LonLat { lon: 33.0, lat: 35.5 });
-        assert!(extent.metadata().contains("\"bbox\":[33.0,35.0,33.5,35.5]"), "{}", extent.metadata());
+        let metadata = extent.metadata("geometry");
+        assert!(metadata.contains("\"bbox\":[33.0,35.0,33.5,35.5]"), "{metadata}");
     }
 }

@@ -1,6 +1,5 @@
 //! Parquet, and GeoParquet for records with a geometry.
 
-mod build;
 mod geo;
 mod plan;
 
@@ -11,13 +10,14 @@ use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use ::parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
-use arrow_schema::SchemaRef;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 
-use self::build::Batch;
-use self::geo::Extent;
+use self::geo::{Boxes, Extent};
 use super::table::{geometry_option, table_sink};
 use super::{Compression, Encoder, Layout};
 use crate::record::Record;
+use crate::record::arrow::{Batches, geometry_in_file};
 
 table_sink! {
     /// Writes a table as a Parquet file, as GeoParquet 1.1 if the records have a geometry.
@@ -29,6 +29,7 @@ table_sink! {
     /// | angles, metres and degrees | double |
     /// | sizes | 32-bit integer |
     /// | lists | list |
+    /// | polygons | list of polygons, each a list of rings, each a list of vertices, each a list of two doubles |
     /// | missing values | null |
     ///
     /// The column `geometry` has WKB points in degrees, longitude first (OGC:CRS84). The column `bbox`, four 32-bit
@@ -82,21 +83,25 @@ impl ParquetSink {
 /// Encodes records as Parquet.
 pub struct ParquetEncoder<T: 'static, W: Write + Send> {
     writer: ArrowWriter<W>,
-    batch: Batch<T>,
+    batches: Batches<T>,
     schema: SchemaRef,
     /// Key-value metadata of the file, repeated in the embedded Arrow schema.
     notes: Vec<(String, String)>,
-    /// Bounding box of all points; `None` for records without a geometry.
-    extent: Option<Extent>,
+    /// The column of bounding boxes, and the box of all points; `None` for records without a geometry.
+    geometry: Option<(Boxes, Extent)>,
 }
 
 impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
     /// Creates an encoder with a schema of the record's columns.
     pub fn new(out: W, layout: &Layout) -> io::Result<Self> {
-        let batch = Batch::<T>::new(layout);
-        let schema = batch.schema();
-        let parquet_schema = plan::parquet_schema(&schema, layout.native_geometry).map_err(plain)?;
-        let notes = plan::notes(batch.has_geometry(), layout);
+        let batches = Batches::<T>::new(&layout.columns::<T>(), layout.geometry, geometry_in_file);
+        let mut fields = batches.schema().fields().to_vec();
+        if batches.has_geometry() {
+            fields.push(Arc::new(Boxes::field()));
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let parquet_schema = plan::parquet_schema::<T>(&schema, layout.native_geometry).map_err(plain)?;
+        let notes = plan::notes(batches.has_geometry(), layout);
         let properties = plan::properties::<T>(&parquet_schema, layout, &notes).map_err(plain)?;
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
@@ -104,8 +109,17 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
             // Written at the end, when all metadata is known.
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(out, Arc::clone(&schema), options).map_err(plain)?;
-        let extent = batch.has_geometry().then(Extent::default);
-        Ok(Self { writer, batch, schema, notes, extent })
+        let geometry = batches.has_geometry().then(|| (Boxes::new(), Extent::default()));
+        Ok(Self { writer, batches, schema, notes, geometry })
+    }
+
+    /// The batch of the records added, with the bounding boxes of their points.
+    fn take_batch(&mut self) -> Result<RecordBatch, ArrowError> {
+        let batch = self.batches.take()?;
+        let Some((boxes, _)) = &mut self.geometry else { return Ok(batch) };
+        let mut arrays = batch.columns().to_vec();
+        arrays.push(Arc::new(boxes.take()) as ArrayRef);
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
 }
 
@@ -115,17 +129,21 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
             return Ok(());
         }
         for record in records {
-            let point = self.batch.push(record);
-            if let (Some(extent), Some(point)) = (&mut self.extent, point) {
-                extent.add(point);
+            let point = self.batches.push(record);
+            if let Some((boxes, extent)) = &mut self.geometry {
+                boxes.push(point);
+                if let Some(point) = point {
+                    extent.add(point);
+                }
             }
         }
-        let batch = self.batch.take().map_err(io::Error::other)?;
+        let batch = self.take_batch().map_err(io::Error::other)?;
         self.writer.write(&batch).map_err(plain)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        let geo = self.extent.as_ref().map(|extent| (geo::KEY.to_owned(), extent.metadata()));
+        let geo = |(_, extent): &(Boxes, Extent)| (geo::KEY.to_owned(), extent.metadata(T::GEOMETRY_COLUMN));
+        let geo = self.geometry.as_ref().map(geo);
         // Readers of the embedded schema do not see the metadata of the footer.
         let notes = self.notes.iter().cloned().chain(geo.clone()).collect();
         let schema = self.schema.as_ref().clone().with_metadata(notes);

@@ -10,7 +10,7 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use ::parquet::schema::types::{ColumnPath, SchemaDescriptor, Type};
 use arrow_schema::Schema;
 
-use super::geo::{self, GEOMETRY};
+use super::geo;
 use crate::record::{Kind, Record};
 use crate::sinks::{Compression, Layout};
 
@@ -29,14 +29,14 @@ const PAGE_ROWS: usize = 8192;
 const PAGE_BYTES: usize = 128 << 10;
 
 /// The Parquet schema. A native geometry is a binary column with a logical type.
-pub(super) fn parquet_schema(schema: &Schema, native_geometry: bool) -> Result<SchemaDescriptor> {
+pub(super) fn parquet_schema<T: Record>(schema: &Schema, native_geometry: bool) -> Result<SchemaDescriptor> {
     let plain = ArrowSchemaConverter::new().convert(schema)?;
-    if !native_geometry || schema.column_with_name(GEOMETRY).is_none() {
+    if !native_geometry || schema.column_with_name(T::GEOMETRY_COLUMN).is_none() {
         return Ok(plain);
     }
     geo::register_box_statistics();
     let native = |field: &Arc<Type>| {
-        if field.name() != GEOMETRY {
+        if field.name() != T::GEOMETRY_COLUMN {
             return Ok(Arc::clone(field));
         }
         Type::primitive_type_builder(field.name(), field.get_physical_type())

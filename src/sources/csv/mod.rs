@@ -7,11 +7,11 @@ use std::io::Read;
 use std::path::Path;
 
 use self::rows::{Rows, unquoted};
-use super::messages::{self, Row, TOO_LONG, TableInfo};
+use super::messages::{self, Row, TableInfo};
 use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Kind, MAX_TEXT_LEN, Record, formula};
+use crate::record::{Column, Kind, MAX_TEXT_LEN, Record, TOO_LONG, formula};
 
 /// Larger headers are not CSV; tables of other tools have hundreds of columns.
 const MAX_COLUMNS: usize = 10_000;

@@ -2,6 +2,7 @@
 
 mod split;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::{Error, Result};
 use crate::geo::LonLat;
-use crate::record::{Column, GeometryReader, Kind, Record, Value};
+use crate::record::{Column, GeometryReader, Kind, Polygons, Record, Value};
 
 /// A feature without foreign members. The type of the `geojson` crate includes them, at half the speed.
 #[derive(Deserialize)]
@@ -377,6 +378,9 @@ fn value_of(kind: Kind, value: &JsonValue) -> std::result::Result<Value<'_>, &'s
             let texts: Option<Vec<String>> = texts.iter().map(text).collect();
             Value::Texts(texts.ok_or("it is not a list of texts")?.into())
         }
+        (Kind::Polygons, JsonValue::Array(_)) => Value::Polygons(Cow::Owned(
+            Polygons::deserialize(value).map_err(|_| "it is not a list of polygons")?,
+        )),
         _ => return Err("it is of another type"),
     })
 }

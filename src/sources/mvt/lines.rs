@@ -118,6 +118,36 @@ pub(in crate::sources) fn hints(
     Ok(cells.tiles().into_iter().filter(|tile| area.touches(*tile)).collect())
 }
 
+/// The tiles of level `zoom` in the area within `margin` of any line, in quadkey order. The margin is in units of 1/4096
+/// of the tile's side.
+///
+/// `None` if a line can't be read, so that its place is unknown.
+pub(in crate::sources) fn tiles_near_lines(
+    bytes: &[u8],
+    tile: TileId,
+    area: &Area,
+    zoom: u8,
+    margin: f64,
+) -> Result<Option<Vec<TileId>>, Fault> {
+    let mut cells = Cells::new(tile, zoom);
+    for layer in layers(bytes) {
+        let layer = layer?;
+        if layer.name != "sequence" {
+            continue;
+        }
+        if layer.extent == 0 {
+            return Err("a layer's extent is implausible");
+        }
+        for feature in layer.features() {
+            let Ok(feature) = feature? else { return Ok(None) };
+            if feature.pieces(|from, to| cells.mark(from, to, layer.extent, margin)).is_err() {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(cells.tiles().into_iter().filter(|tile| area.touches(*tile)).collect()))
+}
+
 enum Judged {
     Unwanted,
     LeftOut(&'static str),

@@ -5,6 +5,7 @@
 //! invalid property or feature does not affect the others: the error names the sequences that are lost.
 
 mod evidence;
+mod features;
 mod filter;
 mod layers;
 mod lines;
@@ -12,9 +13,10 @@ mod sequences;
 mod tags;
 mod wire;
 
+pub(super) use self::features::{Features, features};
 pub(super) use self::filter::{Owner, TileFilter};
 pub use self::layers::{TileLayer, tile_layers};
-pub(super) use self::lines::{Lines, hints, lines};
+pub(super) use self::lines::{Lines, hints, lines, tiles_near_lines};
 pub(super) use self::sequences::{Shown, sequences, shows};
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl<'t, 'a> Tagged<'t, 'a> {
         let layer = self.layer;
         let [organization, creator, captured_at, is_pano] = [Value::None; 4];
         let mut tags = Tags { id: Id::Absent, organization, creator, captured_at, is_pano, is_broken: false };
-        let mut pairs = Varints(feature.tags);
+        let mut pairs = Varints::new(feature.tags);
         while let Some(key) = pairs.next() {
             let (Ok(key), Some(Ok(value))) = (key, pairs.next()) else {
                 tags.is_broken = true;

@@ -2,9 +2,9 @@
 
 use crate::geo::Clip;
 use crate::model::OwnerId;
-
-/// Why a tile can't be decoded.
-pub(in crate::sources) type Fault = &'static str;
+pub(in crate::sources) use crate::protobuf::Fault;
+pub(super) use crate::protobuf::Varints;
+use crate::protobuf::{Field, Message};
 
 /// Largest integer up to which a double represents all integers.
 pub(super) const MAX_EXACT_F64: f64 = 9_007_199_254_740_991.0;
@@ -52,7 +52,7 @@ impl<'a> Values<'a> {
 
     pub(super) fn get(&self, index: usize) -> Option<&'a [u8]> {
         let begin = *self.begins.get(index)? as usize;
-        match Message(self.layer.get(begin..)?).next()? {
+        match Message::new(self.layer.get(begin..)?).next()? {
             Ok((_, Field::Bytes(value))) => Some(value),
             _ => None,
         }
@@ -60,7 +60,7 @@ impl<'a> Values<'a> {
 }
 
 pub(super) fn layers(tile: &[u8]) -> impl Iterator<Item = Result<Layer<'_>, Fault>> {
-    Message(tile).filter_map(|field| match field {
+    Message::new(tile).filter_map(|field| match field {
         Ok((3, Field::Bytes(bytes))) => Some(Layer::read(bytes)),
         Ok(_) => None,
         Err(fault) => Some(Err(fault)),
@@ -72,9 +72,9 @@ impl<'a> Layer<'a> {
         let values = Values { layer: bytes, begins: Vec::new() };
         let mut layer = Self { name: "", extent: 4096, keys: Vec::new(), values, features: &[] };
         let mut first_feature = None;
-        let mut fields = Message(bytes);
+        let mut fields = Message::new(bytes);
         loop {
-            let begin = bytes.len() - fields.0.len();
+            let begin = bytes.len() - fields.rest_len();
             let Some(field) = fields.next() else { return Ok(layer) };
             match field? {
                 // An invalid name is an unknown layer.
@@ -87,7 +87,7 @@ impl<'a> Layer<'a> {
                 // The values usually follow the features, and need not be skipped again.
                 (2, Field::Bytes(_)) => {
                     let first = *first_feature.get_or_insert(begin);
-                    layer.features = &bytes[first..bytes.len() - fields.0.len()];
+                    layer.features = &bytes[first..bytes.len() - fields.rest_len()];
                 }
                 (5, Field::Varint(extent)) => {
                     layer.extent = u32::try_from(extent).map_err(|_| "a layer's extent is implausible")?;
@@ -102,7 +102,7 @@ impl<'a> Layer<'a> {
         &self,
     ) -> impl Iterator<Item = Result<Result<Feature<'a>, Fault>, Fault>> + use<'a> {
         let mut count = 0;
-        Message(self.features).filter_map(move |field| match field {
+        Message::new(self.features).filter_map(move |field| match field {
             Ok((2, Field::Bytes(bytes))) => {
                 count += 1;
                 if count > MAX_FEATURES {
@@ -134,7 +134,7 @@ impl<'a> Value<'a> {
             return Self::Unusable;
         }
         let mut value = Self::None;
-        for field in Message(bytes) {
+        for field in Message::new(bytes) {
             value = match field {
                 Ok((1, Field::Bytes(text))) => std::str::from_utf8(text).map_or(Self::Unusable, Self::Text),
                 Ok((2, Field::Fixed32(bits))) => Self::Double(f32::from_bits(bits).into()),
@@ -190,7 +190,7 @@ pub(super) struct Feature<'a> {
 impl<'a> Feature<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut feature = Self { tags: &[], geometry: &[] };
-        for field in Message(bytes) {
+        for field in Message::new(bytes) {
             match field? {
                 (2, Field::Bytes(tags)) => feature.tags = tags,
                 (4, Field::Bytes(geometry)) => feature.geometry = geometry,
@@ -200,9 +200,17 @@ impl<'a> Feature<'a> {
         Ok(feature)
     }
 
+    /// The first point of the geometry, if there is one.
+    pub(super) fn point(&self) -> Option<(i32, i32)> {
+        let mut numbers = Varints(self.geometry);
+        let command = numbers.next()?.ok()?;
+        let is_point = command & 7 == 1 && command >> 3 >= 1;
+        is_point.then(|| Some((numbers.step().ok()?, numbers.step().ok()?))).flatten()
+    }
+
     /// Calls `visit` with each segment, and with each first point as a segment without length. Returns their number.
     pub(super) fn pieces(&self, mut visit: impl FnMut((i32, i32), (i32, i32))) -> Result<u64, Fault> {
-        let mut numbers = Varints(self.geometry);
+        let mut numbers = Varints::new(self.geometry);
         let (mut at, mut count) = ((0_i32, 0_i32), 0);
         while let Some(command) = numbers.next() {
             let command = command?;
@@ -224,7 +232,7 @@ impl<'a> Feature<'a> {
 
     /// Whether a point or a line segment of the feature touches the clip.
     pub(super) fn lies_in(&self, clip: &Clip) -> Result<bool, Fault> {
-        let mut numbers = Varints(self.geometry);
+        let mut numbers = Varints::new(self.geometry);
         let (mut x, mut y) = (0_i32, 0_i32);
         while let Some(command) = numbers.next() {
             let command = command?;
@@ -246,111 +254,4 @@ impl<'a> Feature<'a> {
         }
         Ok(false)
     }
-}
-
-/// Iterates over the fields of a protobuf message; ends after an error.
-struct Message<'a>(&'a [u8]);
-
-enum Field<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Bytes(&'a [u8]),
-    Fixed32(u32),
-}
-
-impl<'a> Iterator for Message<'a> {
-    type Item = Result<(u32, Field<'a>), Fault>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field();
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
-}
-
-const TRUNCATED: Fault = "the tile is truncated";
-
-impl<'a> Message<'a> {
-    #[inline]
-    fn field(&mut self) -> Result<(u32, Field<'a>), Fault> {
-        let tag = varint(&mut self.0)?;
-        let number = u32::try_from(tag >> 3).map_err(|_| "a field number is implausible")?;
-        let field = match tag & 7 {
-            0 => Field::Varint(varint(&mut self.0)?),
-            1 => Field::Fixed64(u64::from_le_bytes(self.fixed()?)),
-            2 => {
-                let len = usize::try_from(varint(&mut self.0)?).map_err(|_| TRUNCATED)?;
-                let (bytes, rest) = self.0.split_at_checked(len).ok_or(TRUNCATED)?;
-                self.0 = rest;
-                Field::Bytes(bytes)
-            }
-            5 => Field::Fixed32(u32::from_le_bytes(self.fixed()?)),
-            _ => return Err("it is not a vector tile"),
-        };
-        Ok((number, field))
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(TRUNCATED)?;
-        self.0 = rest;
-        Ok(*bytes)
-    }
-}
-
-/// Iterates over packed numbers.
-pub(super) struct Varints<'a>(pub(super) &'a [u8]);
-
-impl Varints<'_> {
-    /// The next signed number of a geometry.
-    #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        reason = "steps are 32 bits by definition"
-    )]
-    fn step(&mut self) -> Result<i32, Fault> {
-        let zigzag = self.next().ok_or("a geometry is truncated")?? as u32;
-        Ok((zigzag >> 1) as i32 ^ -((zigzag & 1) as i32))
-    }
-}
-
-impl Iterator for Varints<'_> {
-    type Item = Result<u64, Fault>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        (!self.0.is_empty()).then(|| varint(&mut self.0))
-    }
-}
-
-/// Reads a varint. Most have one byte; indices in a value table have up to three.
-#[inline]
-fn varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
-    let low = |byte: u8| u64::from(byte & 0x7f);
-    let (number, rest) = match *bytes {
-        [one @ ..0x80, rest @ ..] => (low(*one), rest),
-        [one, two @ ..0x80, rest @ ..] => (low(*one) | low(*two) << 7, rest),
-        [one, two, three @ ..0x80, rest @ ..] => (low(*one) | low(*two) << 7 | low(*three) << 14, rest),
-        _ => return long_varint(bytes),
-    };
-    *bytes = rest;
-    Ok(number)
-}
-
-fn long_varint(bytes: &mut &[u8]) -> Result<u64, Fault> {
-    let mut number = 0;
-    for (place, byte) in bytes.iter().take(10).enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            *bytes = &bytes[place + 1..];
-            return Ok(number);
-        }
-    }
-    Err(TRUNCATED)
 }

@@ -1,6 +1,5 @@
 //! Records from Parquet files.
 
-mod cells;
 mod footer;
 mod geo;
 
@@ -11,14 +10,14 @@ use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use ::parquet::basic::Compression;
 use ::parquet::file::metadata::RowGroupMetaData;
-use arrow_array::RecordBatch;
 
-use self::cells::{Cell, Cells};
-use super::messages::{self, Row, TableInfo};
+use super::messages::{self, TableInfo};
 use super::reader_channel::{self, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, GeometryReader, Kind, RAW_SUFFIX, Record};
+use crate::record::arrow::Columns;
+use crate::record::arrow::geo::is_box;
+use crate::record::{GeometryReader, Record};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 1024;
@@ -46,11 +45,9 @@ const BATCH_ROWS: usize = 1024;
 pub struct ParquetSource<T: 'static> {
     table: TableInfo,
     rows: ParquetRecordBatchReaderBuilder<File>,
-    columns: Vec<(String, &'static Column<T>)>,
+    columns: Columns<T>,
     /// The geometry column, or why it can't be used.
     geometry: std::result::Result<Option<String>, String>,
-    /// The geometry column and its reader.
-    position: Option<(String, GeometryReader<T>)>,
 }
 
 impl<T: Record> ParquetSource<T> {
@@ -69,22 +66,14 @@ impl<T: Record> ParquetSource<T> {
 
     fn from_builder(table: TableInfo, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
         table.check_header::<T>()?;
-        // Times outside the range of timestamps are in a second column.
-        let column = |name: &str| {
-            let time = name.strip_suffix(RAW_SUFFIX);
-            let is_raw = |column: &Column<T>| column.kind == Kind::Time && Some(column.name) == time;
-            T::COLUMNS.iter().find(|column| column.name == name || is_raw(column))
-        };
-        let columns = table.header.iter().filter_map(|name| Some((name.clone(), column(name)?))).collect();
         let geometry = geo::column(&rows);
-        let position = match GeometryReader::new() {
-            Some(reader) => {
-                let name = geometry.clone().map_err(|why| table.error(&why))?;
-                name.map(|name| (name, reader))
-            }
-            None => None,
+        let name = if GeometryReader::<T>::new().is_some() {
+            geometry.clone().map_err(|why| table.error(&why))?
+        } else {
+            None
         };
-        Ok(Self { table, rows, columns, geometry, position })
+        let columns = Columns::new(&table.header, name);
+        Ok(Self { table, rows, columns, geometry })
     }
 
     /// The name of the geometry column.
@@ -94,12 +83,8 @@ impl<T: Record> ParquetSource<T> {
 
     /// The columns that fill no column of the record, without bounding boxes.
     pub(super) fn unread(&self) -> Vec<String> {
-        let fills = |name: &str| {
-            self.columns.iter().any(|(read, _)| read == name)
-                || self.position.as_ref().is_some_and(|(read, _)| read == name)
-        };
         let fields = self.rows.schema().fields().iter();
-        let unread = fields.filter(|field| !fills(field.name()) && !geo::is_box(field));
+        let unread = fields.filter(|field| !self.columns.reads(field.name()) && !is_box(field));
         unread.map(|field| field.name().clone()).collect()
     }
 
@@ -123,9 +108,7 @@ impl<T: Record> ParquetSource<T> {
     /// Reads only these columns and the required ones. Invalid values in other columns are ignored. The geometry belongs
     /// to `lon` and `lat`, whatever the name of its column is.
     pub fn only(mut self, names: &[&str]) -> Self {
-        self.columns.retain(|(_, column)| column.required || names.contains(&column.name));
-        self.position =
-            self.position.filter(|(_, reader)| names.iter().any(|name| reader.is_coordinate(name)));
+        self.columns.only(names);
         self
     }
 
@@ -139,13 +122,10 @@ impl<T: Record> ParquetSource<T> {
 
     /// Sends all rows.
     fn send_records(self, sender: &mut BatchSender<T>) {
-        let Self { table, rows, columns, position, .. } = self;
-        let wanted = |name: &str| {
-            columns.iter().any(|(wanted, _)| wanted == name)
-                || position.as_ref().is_some_and(|(wanted, _)| wanted == name)
-        };
+        let Self { table, rows, columns, .. } = self;
         let roots = rows.schema().fields().iter().enumerate();
-        let roots: Vec<_> = roots.filter(|(_, field)| wanted(field.name())).map(|(index, _)| index).collect();
+        let roots: Vec<_> =
+            roots.filter(|(_, field)| columns.reads(field.name())).map(|(index, _)| index).collect();
         let projection = ProjectionMask::roots(rows.parquet_schema(), roots);
         let damaged = |row: u64, why: &str| {
             table.error(&format!("after {row} rows: the file is damaged: {}", messages::printable(why, 200)))
@@ -166,64 +146,10 @@ impl<T: Record> ParquetSource<T> {
                     return;
                 }
             };
-            let batch = BatchReader::new(&table, &batch, &columns, position.as_ref());
-            for index in 0..batch.rows {
-                number += 1;
-                let row = Row { number, first: number == 1 };
-                if !sender.fill(|record| batch.read(record, index, &row)) {
-                    return;
-                }
+            if !columns.send(&batch, &table, &mut number, sender) {
+                return;
             }
         }
-    }
-}
-
-/// A batch: its arrays with the columns that they fill.
-struct BatchReader<'a, T: 'static> {
-    table: &'a TableInfo,
-    rows: usize,
-    cells: Vec<(Cells<'a>, &'static Column<T>)>,
-    points: Option<(Cells<'a>, &'a GeometryReader<T>)>,
-    /// Whether the file also has coordinates in columns.
-    has_columns: bool,
-}
-
-impl<'a, T: Record> BatchReader<'a, T> {
-    fn new(
-        table: &'a TableInfo,
-        batch: &'a RecordBatch,
-        columns: &[(String, &'static Column<T>)],
-        position: Option<&'a (String, GeometryReader<T>)>,
-    ) -> Self {
-        let array = |name: &str| batch.column_by_name(name).map(|array| Cells::new(array));
-        let cells = columns.iter().filter_map(|(name, column)| Some((array(name)?, *column))).collect();
-        let points = position.and_then(|(name, reader)| Some((array(name)?, reader)));
-        let has_columns =
-            position.is_some_and(|(_, reader)| table.header.iter().any(|name| reader.is_coordinate(name)));
-        Self { table, rows: batch.num_rows(), cells, points, has_columns }
-    }
-
-    fn read(&self, record: &mut T, index: usize, row: &Row) -> Result<()> {
-        for (cells, column) in &self.cells {
-            if let Some(value) = cells.value(index, column.kind) {
-                self.table.set_value(record, column, Ok(value), row, || cells.at(index).to_string())?;
-                continue;
-            }
-            let cell = cells.at(index);
-            // The fields of a record start empty, and the second column of a time must not reset the first.
-            if matches!(cell, Cell::Null) && !column.required {
-                continue;
-            }
-            let shown = || cell.to_string();
-            self.table.set_value(record, column, cell.value(column.kind), row, shown)?;
-        }
-        let row_error = |why: &str| self.table.row_error(row, &format!(": {why}"));
-        if let Some((cells, reader)) = &self.points
-            && let Some(point) = geo::point(cells, index).map_err(row_error)?
-        {
-            reader.fill(record, point, self.has_columns).map_err(row_error)?;
-        }
-        record.validate().map_err(row_error)
     }
 }
 

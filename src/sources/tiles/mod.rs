@@ -30,6 +30,7 @@ mod walk;
 
 use futures::stream::StreamExt;
 
+pub(in crate::sources) use self::source::ALL_LINES;
 pub use self::source::{FIRST_LINES, TileSource};
 use self::walk::Walk;
 use super::{RecordStream, Source};

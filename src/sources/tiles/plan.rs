@@ -11,6 +11,9 @@ const FIRST_COVER: usize = 32;
 /// deeper levels have finer lines.
 const FINE_COVER: usize = 8;
 
+/// An area with at most this many tiles of the last level is read without a look at its lines.
+const FEW_TILES: u64 = 4;
+
 /// If level 10 covers the area with at most this many tiles, an hour at 40 per minute, coarser levels prune nothing.
 const WIDE_COVER: usize = 2048;
 
@@ -67,6 +70,20 @@ impl TileSource {
         first.max(FIRST_LINES).max(self.min_zoom).min(self.max_zoom)
     }
 
+    /// The level at which a walk looks for lines before it reads tiles of other tilesets below them. `None` if the area
+    /// has so few tiles of the last level that looking would cost as much as it can save.
+    pub(in crate::sources) fn coverage_zoom(&self) -> Option<u8> {
+        let all = self.count(self.max_zoom);
+        if all <= FEW_TILES {
+            return None;
+        }
+        let most = usize::try_from(all / FEW_TILES).map_or(FINE_COVER, |most| most.clamp(1, FINE_COVER));
+        let fine = self.deepest(most, self.max_zoom - 1);
+        let zoom =
+            if fine < ALL_LINES && self.cover(ALL_LINES, WIDE_COVER).is_some() { ALL_LINES } else { fine };
+        Some(zoom.max(FIRST_LINES))
+    }
+
     /// The deepest level, up to `last`, that covers the area with at most `most` tiles.
     fn deepest(&self, most: usize, last: u8) -> u8 {
         let mut cover = vec![TileId::WORLD];
@@ -80,7 +97,7 @@ impl TileSource {
     }
 
     /// The tiles of a level that touch the area, if there are at most `most`.
-    pub(super) fn cover(&self, zoom: u8, most: usize) -> Option<Vec<TileId>> {
+    pub(in crate::sources) fn cover(&self, zoom: u8, most: usize) -> Option<Vec<TileId>> {
         let mut cover = vec![TileId::WORLD];
         for _ in 0..zoom {
             cover = self.below(cover);
@@ -92,7 +109,7 @@ impl TileSource {
     }
 
     /// Number of tiles of a level that touch the area; an upper bound for large areas that are not boxes.
-    pub(super) fn count(&self, zoom: u8) -> u64 {
+    pub(in crate::sources) fn count(&self, zoom: u8) -> u64 {
         if let Some(bbox) = self.area.bbox() {
             return bbox.cover_len(zoom);
         }

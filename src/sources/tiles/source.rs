@@ -145,7 +145,7 @@ impl TileSource {
     }
 
     /// The tiles of the next level that touch the area.
-    pub(super) fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
+    pub(in crate::sources) fn below(&self, tiles: impl IntoIterator<Item = TileId>) -> Vec<TileId> {
         let children = tiles.into_iter().flat_map(TileId::children);
         children.filter(|child| self.area.touches(*child)).collect()
     }

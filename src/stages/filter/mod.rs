@@ -13,7 +13,7 @@ use crate::dates::Dates;
 use crate::error::{Error, ErrorKind, Result};
 use crate::geo::{Area, LonLat};
 use crate::model::{Metadata, OwnerId, SequenceId};
-use crate::observe::{Event, Observer, Step};
+use crate::observe::{Counts, Event, Observer, Step};
 use crate::sources::RecordStream;
 
 /// A stage that passes the images that match, and drops the others.
@@ -296,10 +296,20 @@ impl Filter {
 impl Stage<Metadata> for Filter {
     type Out = Metadata;
 
-    fn apply(mut self, images: RecordStream<Metadata>) -> RecordStream<Metadata> {
-        images
-            .filter(move |item| std::future::ready(item.as_ref().map_or(true, |image| self.passes(image))))
-            .boxed()
+    fn apply(self, images: RecordStream<Metadata>) -> RecordStream<Metadata> {
+        self.apply_counted(images, &Counts::default())
+    }
+
+    fn apply_counted(mut self, images: RecordStream<Metadata>, counts: &Counts) -> RecordStream<Metadata> {
+        let counts = counts.clone();
+        let passes = move |item: &Result<Metadata>| {
+            let passes = item.as_ref().map_or(true, |image| self.passes(image));
+            if !passes {
+                counts.add_filtered();
+            }
+            std::future::ready(passes)
+        };
+        images.filter(passes).boxed()
     }
 }
 

@@ -15,7 +15,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::record::{Kind, Value};
+use crate::record::{Kind, MAX_VERTICES, Polygons, Value};
 
 type Reason = &'static str;
 
@@ -26,7 +26,7 @@ const OTHER_TYPE: Reason = "it is of another type";
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The values of an array. Common array types are downcast once, not for every value.
-pub(super) struct Cells<'a> {
+pub(crate) struct Cells<'a> {
     array: &'a dyn Array,
     known: Known<'a>,
 }
@@ -41,7 +41,7 @@ enum Known<'a> {
 }
 
 impl<'a> Cells<'a> {
-    pub(super) fn new(array: &'a dyn Array) -> Self {
+    pub(crate) fn new(array: &'a dyn Array) -> Self {
         let known = match array.data_type() {
             DataType::Utf8 => Known::Text(array.as_string()),
             DataType::Binary => Known::Bytes(array.as_binary()),
@@ -54,13 +54,13 @@ impl<'a> Cells<'a> {
     }
 
     /// The array as a struct array, for points stored as pairs.
-    pub(super) fn pairs(&self) -> Option<&'a StructArray> {
+    pub(crate) fn pairs(&self) -> Option<&'a StructArray> {
         self.array.as_struct_opt()
     }
 
     /// The value of a row if the array has the native type of the kind, as nearly all have.
     #[inline]
-    pub(super) fn value(&self, row: usize, kind: Kind) -> Option<Value<'a>> {
+    pub(crate) fn value(&self, row: usize, kind: Kind) -> Option<Value<'a>> {
         match (&self.known, kind) {
             (Known::Text(array), Kind::Text) if array.is_valid(row) => {
                 Some(array.value(row)).filter(|text| !text.is_empty()).map(|text| Value::Text(text.into()))
@@ -77,7 +77,7 @@ impl<'a> Cells<'a> {
     }
 
     #[inline]
-    pub(super) fn at(&self, row: usize) -> Cell<'a> {
+    pub(crate) fn at(&self, row: usize) -> Cell<'a> {
         match self.known {
             Known::Text(array) if array.is_valid(row) => Cell::Text(array.value(row)),
             Known::Bytes(array) if array.is_valid(row) => Cell::Bytes(array.value(row)),
@@ -90,9 +90,9 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// A value in Parquet.
+/// A value of an array.
 #[derive(Debug)]
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Null,
     Text(&'a str),
     Bytes(&'a [u8]),
@@ -107,7 +107,7 @@ pub(super) enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    pub(super) fn read(array: &'a dyn Array, row: usize) -> Self {
+    pub(crate) fn read(array: &'a dyn Array, row: usize) -> Self {
         if array.is_null(row) {
             return Self::Null;
         }
@@ -163,7 +163,7 @@ impl<'a> Cell<'a> {
     }
 
     /// The value for a column of a kind. Text is parsed like a CSV cell.
-    pub(super) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
+    pub(crate) fn value(&self, kind: Kind) -> Result<Value<'_>, Reason> {
         Ok(match (self, kind) {
             (Self::Null, _) => Value::Null,
             (Self::Float32(number), Kind::Integer | Kind::Time) if number.abs() >= MAX_EXACT_F32 => {
@@ -188,6 +188,7 @@ impl<'a> Cell<'a> {
             (Self::Whole(1), Kind::Bool) => Value::Bool(true),
             (Self::List(list), Kind::Floats) => Value::Floats(Cow::Owned(floats(list.as_ref())?)),
             (Self::List(list), Kind::Texts) => Value::Texts(Cow::Owned(texts(list.as_ref())?)),
+            (Self::List(list), Kind::Polygons) => Value::Polygons(Cow::Owned(polygons(list.as_ref())?)),
             _ => return Err(OTHER_TYPE),
         })
     }
@@ -230,6 +231,50 @@ fn floats(list: &dyn Array) -> Result<Vec<f64>, Reason> {
         _ => Err("one of its numbers is null"),
     };
     (0..list.len()).map(float).collect()
+}
+
+/// Reads the polygons of a row. Lists may be of any list type, coordinates of any number type.
+fn polygons(list: &dyn Array) -> Result<Polygons, Reason> {
+    const NOT_POLYGONS: Reason = "it is not a list of polygons";
+    let inner = |list: &dyn Array, row| match Cell::read(list, row) {
+        Cell::List(inner) => Ok(inner),
+        _ => Err(NOT_POLYGONS),
+    };
+    let mut polygons = Polygons::default();
+    for polygon in 0..list.len() {
+        let rings = inner(list, polygon)?;
+        for ring in 0..rings.len() {
+            let vertices = inner(rings.as_ref(), ring)?;
+            if polygons.vertices().len() + vertices.len() > MAX_VERTICES {
+                return Err("it has more than 200,000 vertices");
+            }
+            if let Some(pairs) = pairs(vertices.as_ref()) {
+                polygons.extend_ring(pairs);
+            } else {
+                for vertex in 0..vertices.len() {
+                    let pair = floats(inner(vertices.as_ref(), vertex)?.as_ref())?;
+                    polygons.push_vertex(pair.try_into().map_err(|_| NOT_POLYGONS)?);
+                }
+            }
+            polygons.end_ring();
+        }
+        polygons.end_polygon();
+    }
+    Ok(polygons)
+}
+
+/// The vertices of a ring without copies of each pair, if the array has the type that streetflow writes.
+fn pairs(vertices: &dyn Array) -> Option<&[[f64; 2]]> {
+    let pairs = vertices.as_list_opt::<i32>()?;
+    let numbers = pairs.values().as_primitive_opt::<Float64Type>()?;
+    let offsets = pairs.value_offsets();
+    let is_pair = |ends: &[i32]| ends[1] - ends[0] == 2;
+    if pairs.null_count() + numbers.null_count() > 0 || !offsets.windows(2).all(is_pair) {
+        return None;
+    }
+    let (begin, end) = (*offsets.first()?, *offsets.last()?);
+    let numbers = numbers.values().get(usize::try_from(begin).ok()?..usize::try_from(end).ok()?)?;
+    Some(numbers.as_chunks().0)
 }
 
 fn texts(list: &dyn Array) -> Result<Vec<String>, Reason> {

@@ -3,30 +3,40 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
-    StringBuilder, StructBuilder, TimestampMillisecondBuilder,
+    BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+    TimestampMillisecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use super::geo::{BBOX, EDGES, GEOMETRY, outward};
+use super::polygons::{PolygonsBuilder, element, polygons_type};
 use crate::geo::{LonLat, wkb};
 use crate::record::{
-    Column, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value, columns_with_geometry,
+    Column, GeometryChoice, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value,
+    columns_with_geometry,
 };
-use crate::sinks::Layout;
 
-/// Builders for the columns of a batch.
-pub(super) struct Batch<T: 'static> {
+/// Texts and lists of a batch, in bytes. Offsets have 32 bits, and a batch is held in memory.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Builds batches of records: a column for each column of the record, then the geometry.
+pub(crate) struct Batches<T: 'static> {
     schema: SchemaRef,
     columns: Vec<(&'static Column<T>, Builder)>,
-    geometry_builders: Option<(GeometryColumn<T>, BinaryBuilder, StructBuilder)>,
+    geometry: Option<(GeometryColumn<T>, BinaryBuilder)>,
+    len: usize,
+    /// Bytes of texts and lists.
+    bytes: usize,
 }
 
-impl<T: Record> Batch<T> {
-    pub(super) fn new(layout: &Layout) -> Self {
-        let (columns, geometry_column) =
-            columns_with_geometry::<T>(&layout.fields.columns(), layout.geometry);
+impl<T: Record> Batches<T> {
+    /// Builds the columns with these names, and the keys. `geometry` makes the field of the geometry column.
+    pub(crate) fn new(names: &[&str], choice: GeometryChoice, geometry: fn(&str) -> Field) -> Self {
+        let (columns, geometry_column) = columns_with_geometry::<T>(names, choice);
+        let is_longitude =
+            |name: &&str| T::COLUMNS.iter().any(|c| c.name == *name && c.kind == Kind::Longitude);
+        let geometry_column =
+            geometry_column.filter(|_| !T::GEOMETRY_IS_OPTIONAL || names.iter().any(is_longitude));
         let mut fields = Vec::new();
         for column in &columns {
             fields.push(Field::new(column.name, data_type(column.kind), true));
@@ -34,54 +44,87 @@ impl<T: Record> Batch<T> {
                 fields.push(Field::new(format!("{}{RAW_SUFFIX}", column.name), DataType::Int64, true));
             }
         }
-        let geometry_builders = geometry_column.map(|geometry_column| {
-            let edges: Fields = EDGES.map(|edge| Field::new(edge, DataType::Float32, false)).to_vec().into();
-            fields.push(Field::new(GEOMETRY, DataType::Binary, true));
-            fields.push(Field::new(BBOX, DataType::Struct(edges.clone()), true));
-            (geometry_column, BinaryBuilder::new(), StructBuilder::from_fields(edges, 0))
-        });
+        if geometry_column.is_some() {
+            fields.push(geometry(T::GEOMETRY_COLUMN));
+        }
         let columns = columns.into_iter().map(|column| (column, Builder::new(column.kind))).collect();
-        Self { schema: Arc::new(Schema::new(fields)), columns, geometry_builders }
+        let geometry = geometry_column.map(|column| (column, BinaryBuilder::new()));
+        Self { schema: Arc::new(Schema::new(fields)), columns, geometry, len: 0, bytes: 0 }
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    pub(super) fn has_geometry(&self) -> bool {
-        self.geometry_builders.is_some()
+    #[cfg(feature = "parquet")]
+    pub(crate) fn has_geometry(&self) -> bool {
+        self.geometry.is_some()
+    }
+
+    /// Number of records added since the last batch.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the texts and lists added are as large as a batch may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= MAX_BYTES
     }
 
     /// Adds a record; returns its point.
-    pub(super) fn push(&mut self, record: &T) -> Option<LonLat> {
+    pub(crate) fn push(&mut self, record: &T) -> Option<LonLat> {
+        self.len += 1;
         for (column, builder) in &mut self.columns {
-            builder.push(&(column.get)(record));
+            let value = (column.get)(record);
+            self.bytes += size(&value);
+            builder.push(&value);
         }
-        let (geometry_column, geometry, boxes) = self.geometry_builders.as_mut()?;
-        let point = geometry_column.point(record);
-        geometry.append_option(point.map(wkb::write));
-        let edges = point.map(outward).unwrap_or_default();
-        for (index, edge) in edges.into_iter().enumerate() {
-            if let Some(builder) = boxes.field_builder::<Float32Builder>(index) {
-                builder.append_value(edge);
-            }
-        }
-        boxes.append(point.is_some());
+        let (column, builder) = self.geometry.as_mut()?;
+        let point = column.point(record);
+        builder.append_option(point.map(wkb::write));
         point
     }
 
     /// Returns the batch of the records added, with columns in the order of the schema.
-    pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
-        let mut arrays = Vec::with_capacity(self.schema.fields().len());
+    pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (_, builder) in &mut self.columns {
             builder.finish(&mut arrays);
         }
-        if let Some((_, geometry, boxes)) = &mut self.geometry_builders {
+        if let Some((_, geometry)) = &mut self.geometry {
             arrays.push(Arc::new(geometry.finish()));
-            arrays.push(Arc::new(boxes.finish()));
         }
+        (self.len, self.bytes) = (0, 0);
         RecordBatch::try_new(self.schema(), arrays)
     }
+}
+
+/// The bytes of a text or a list; 0 for other values, which have a fixed size.
+fn size(value: &Value<'_>) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Floats(numbers) => numbers.len() * size_of::<f64>(),
+        Value::Texts(texts) => texts.iter().map(|text| text.len() + size_of::<i32>()).sum(),
+        Value::Polygons(polygons) => {
+            let (rings, polygon_ends) = polygons.ends();
+            size_of_val(polygons.vertices()) + size_of_val(rings) + size_of_val(polygon_ends)
+        }
+        _ => 0,
+    }
+}
+
+/// The field of the geometry in a file. Metadata of the file describe it.
+pub(crate) fn geometry_in_file(name: &str) -> Field {
+    Field::new(name, DataType::Binary, true)
+}
+
+/// The field of the geometry in a stream: with the extension type of GeoArrow, which readers recognise.
+pub(crate) fn geometry_in_stream(name: &str) -> Field {
+    let metadata = [
+        ("ARROW:extension:name", "geoarrow.wkb"),
+        ("ARROW:extension:metadata", r#"{"crs":"OGC:CRS84","crs_type":"authority_code"}"#),
+    ];
+    geometry_in_file(name).with_metadata(metadata.map(|(key, text)| (key.to_owned(), text.to_owned())).into())
 }
 
 fn data_type(kind: Kind) -> DataType {
@@ -94,12 +137,8 @@ fn data_type(kind: Kind) -> DataType {
         Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         Kind::Floats => list(DataType::Float64),
         Kind::Texts => list(DataType::Utf8),
+        Kind::Polygons => polygons_type(),
     }
-}
-
-/// The field of list elements, with the name that the Parquet specification requires; Arrow's name is `item`.
-fn element(of: DataType) -> Field {
-    Field::new("element", of, true)
 }
 
 /// The array builder of a column.
@@ -112,6 +151,7 @@ enum Builder {
     Time(TimestampMillisecondBuilder, Int64Builder),
     Floats(ListBuilder<Float64Builder>),
     Texts(ListBuilder<StringBuilder>),
+    Polygons(PolygonsBuilder),
 }
 
 impl Builder {
@@ -131,6 +171,7 @@ impl Builder {
             Kind::Texts => {
                 Self::Texts(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8)))
             }
+            Kind::Polygons => Self::Polygons(PolygonsBuilder::new()),
         }
     }
 
@@ -161,6 +202,8 @@ impl Builder {
                 builder.append(true);
             }
             (Self::Texts(builder), _) => builder.append(false),
+            (Self::Polygons(builder), Value::Polygons(polygons)) => builder.append(Some(polygons)),
+            (Self::Polygons(builder), _) => builder.append(None),
         }
     }
 
@@ -173,6 +216,7 @@ impl Builder {
             Self::Bool(builder) => Arc::new(builder.finish()),
             Self::Floats(builder) => Arc::new(builder.finish()),
             Self::Texts(builder) => Arc::new(builder.finish()),
+            Self::Polygons(builder) => builder.finish(),
             Self::Time(timestamps, raw) => {
                 arrays.push(Arc::new(timestamps.finish()));
                 Arc::new(raw.finish())

@@ -1,0 +1,42 @@
+// The blocks of the page: named zlib streams, in the page as base64 or on the server that sent the page.
+
+/** Decompresses a zlib stream. */
+export async function inflate(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
+  return bytes;
+}
+
+/** Whether the page comes from `streetflow map --serve`, which sends the columns separately. */
+export function isServed() {
+  return document.getElementById("block-head") === null;
+}
+
+/** Returns the bytes of a block and frees its text. */
+export async function block(name) {
+  const element = document.getElementById(`block-${name}`);
+  if (element) {
+    const bytes = fromBase64(element.textContent);
+    element.remove();
+    return inflate(bytes);
+  }
+  const response = await fetch(`columns/${name}`);
+  if (!response.ok) throw new Error(`the server has no column ${name}`);
+  return inflate(new Uint8Array(await response.arrayBuffer()));
+}
+
+export function utf8(bytes) {
+  return new TextDecoder().decode(bytes);
+}
+
+/** The URL of a block that contains a script. */
+export async function scriptUrl(name) {
+  return URL.createObjectURL(new Blob([await block(name)], { type: "text/javascript" }));
+}

@@ -1,0 +1,153 @@
+import { parseAddress, rowInAddress, writeAddress } from "./address.js";
+import { basemapStyle, basemapSwitch, plainStyle } from "./basemap.js";
+import { block, scriptUrl, utf8 } from "./blocks.js";
+import { Card } from "./card.js";
+import { timeRange } from "./colours.js";
+import { extent, idOf, lngLat, loadImages } from "./columns.js";
+import { Filters } from "./filters.js";
+import { LineLayer } from "./lines.js";
+import { Panel } from "./panel.js";
+import { Picker } from "./picking.js";
+import { PointLayer } from "./points.js";
+import { byId, counted, element } from "./text.js";
+
+const CREDIT = "Images © Mapillary contributors, CC BY-SA 4.0";
+
+function showMessage(title, text) {
+  byId("message").replaceChildren(element("div", {}, element("h2", { text: title }), element("p", { text })));
+}
+
+async function loadLibrary() {
+  const style = document.createElement("style");
+  style.textContent = utf8(await block("library_style"));
+  document.head.append(style);
+  const [library, worker] = await Promise.all([scriptUrl("library"), scriptUrl("library_worker")]);
+  const maplibre = await import(library);
+  maplibre.setWorkerUrl(worker);
+  return maplibre;
+}
+
+/** Moves the map to the box around all images. */
+function showAll(map, images) {
+  const { left, top, width, height } = extent(images);
+  const west = (left / 2 ** 32) * 360 - 180;
+  const latitude = (y) => (Math.atan(Math.sinh(Math.PI * (1 - (2 * y) / 2 ** 32))) * 180) / Math.PI;
+  const bounds = [[west, latitude(top + height)], [west + (width / 2 ** 32) * 360, latitude(top)]];
+  const narrow = innerWidth <= 700;
+  const padding = narrow ? { top: 90, bottom: 50, left: 30, right: 30 } : { top: 50, bottom: 50, left: 350, right: 60 };
+  map.fitBounds(bounds, { padding, maxZoom: 17, animate: false });
+}
+
+function controls(maplibre, map) {
+  map.addControl(new maplibre.NavigationControl({ visualizePitch: false }), "bottom-right");
+  map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }), "bottom-right");
+  const coordinates = element("div", { id: "coordinates", class: "maplibregl-ctrl" });
+  map.addControl({ onAdd: () => coordinates, onRemove: () => coordinates.remove() }, "bottom-right");
+  map.addControl(new maplibre.AttributionControl({ customAttribution: CREDIT, compact: false }), "bottom-right");
+  map.on("mousemove", ({ lngLat: { lng, lat } }) => {
+    coordinates.textContent = `${lat.toFixed(5)}, ${((((lng + 180) % 360) + 360) % 360 - 180).toFixed(5)}`;
+  });
+}
+
+function listen(map, view, picker, card, select) {
+  const canvas = map.getCanvas();
+  canvas.setAttribute("aria-label", `Map of ${counted(view.images.rows, "image", "images")}`);
+  let waiting = false;
+  map.on("mousemove", ({ point }) => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      canvas.style.cursor = picker.at(map, point, view.filters.predicate()) >= 0 ? "pointer" : "";
+    });
+  });
+  map.on("click", ({ point }) => select(picker.at(map, point, view.filters.predicate())));
+  addEventListener("keydown", (event) => {
+    const isField = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName);
+    if (event.key === "Escape" && view.selected >= 0) select(-1);
+    else if (isField || event.ctrlKey || event.metaKey || event.altKey) return;
+    else if (view.selected >= 0 && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
+      card.step(event.key === "ArrowLeft" ? -1 : 1, select);
+      event.stopPropagation();
+      event.preventDefault();
+    } else if (event.key === "Enter" && event.target === canvas) {
+      const centre = map.project(map.getCenter());
+      select(picker.at(map, centre, view.filters.predicate(), Math.max(innerWidth, innerHeight)));
+    }
+  }, { capture: true });
+}
+
+async function start() {
+  const probe = document.createElement("canvas").getContext("webgl2");
+  if (!probe) {
+    throw Object.assign(new Error("Turn on hardware acceleration in the settings of the browser, or open the page in a current Firefox, Chrome, Edge or Safari."), { title: "This page needs WebGL 2" });
+  }
+  probe.getExtension("WEBGL_lose_context")?.loseContext();
+  const [images, maplibre] = await Promise.all([loadImages(), loadLibrary()]);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const address = parseAddress(location.hash);
+  const { basemap = null } = images.head.page;
+  const view = {
+    images, filters: new Filters(images), selected: -1, mode: "date", range: timeRange(images), shown: images.rows,
+    isDark: dark.matches, basemap: Boolean(basemap && address?.basemap), repaint: true,
+  };
+  const style = () => (view.basemap ? basemapStyle(basemap) : plainStyle(dark.matches));
+  const map = new maplibre.Map({
+    container: "map", style: style(), attributionControl: false, maxPitch: 0, maxZoom: 22, dragRotate: true,
+    center: address?.lat === undefined ? [0, 0] : [address.lng, address.lat], zoom: address?.zoom ?? 1, fadeDuration: 0,
+    canvasContextAttributes: { antialias: false },
+  });
+  controls(maplibre, map);
+  if (address?.lat === undefined && images.rows > 0) showAll(map, images);
+  const redraw = () => map.triggerRepaint();
+  const card = new Card(view, (row) => select(row));
+  function select(row, moves = true) {
+    view.selected = row;
+    card.show(row);
+    writeAddress(map, view);
+    redraw();
+    if (row < 0 || !moves) return;
+    const point = lngLat(images, row);
+    const { x, y } = map.project(point);
+    const isVisible = x > 40 && y > 40 && x < innerWidth - 40 && y < innerHeight - 40;
+    if (!isVisible) map.easeTo({ center: point, duration: 300 });
+  }
+  const panel = new Panel(view, redraw);
+  panel.update();
+  const addLayers = () => {
+    if (images.rows === 0 || map.getLayer("images")) return;
+    map.addLayer(new LineLayer(view));
+    map.addLayer(new PointLayer(view));
+    view.repaint = true;
+  };
+  map.on("style.load", addLayers);
+  basemapSwitch(basemap, view.basemap, (isOn) => {
+    view.basemap = isOn;
+    map.setStyle(style());
+    writeAddress(map, view);
+  });
+  dark.addEventListener("change", () => {
+    view.isDark = dark.matches;
+    if (!view.basemap) map.setPaintProperty("ground", "background-color", plainStyle(dark.matches).layers[0].paint["background-color"]);
+  });
+  map.on("moveend", () => writeAddress(map, view));
+  if (images.rows > 0) {
+    listen(map, view, new Picker(images), card, select);
+  } else {
+    byId("message").classList.add("stays");
+    const { unplaced } = images.head;
+    if (unplaced > 0) showMessage("No image has coordinates", `The table has ${counted(unplaced, "image", "images")}, all without coordinates.`);
+    else showMessage("No images", "The table is empty.");
+  }
+  window.streetflow = { images, view, map, panel, select, idOf: (row) => idOf(images, row), lngLat: (row) => lngLat(images, row) };
+  await map.once("idle");
+  const row = rowInAddress(images, address);
+  if (row >= 0) select(row, false);
+  document.body.dataset.state = "ready";
+}
+
+start().catch((error) => {
+  document.body.dataset.state = "error";
+  showMessage(error.title ?? "The map can't be shown", error.message);
+  if (!error.title) console.error(error);
+});

@@ -1,0 +1,212 @@
+//! The HTML of a page.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::base64;
+use super::columns::Block;
+use super::images::MapImages;
+use crate::atomic_file::{commit, output_error, temporary_beside};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::shown_line;
+use crate::record::GeometryChoice;
+
+/// The text that begins a page.
+pub const PAGE_MARK: &str = "<!doctype html><!-- streetflow map -->";
+
+/// Longest title, in characters.
+const MAX_TITLE_LEN: usize = 120;
+
+const TEMPLATE: &str = include_str!("../../map/page/index.html");
+const STYLE: &str = include_str!("../../map/page/style.css");
+
+/// The modules of the page, each after those that it imports.
+const MODULES: [&str; 16] = [
+    include_str!("../../map/page/blocks.js"),
+    include_str!("../../map/page/columns.js"),
+    include_str!("../../map/page/text.js"),
+    include_str!("../../map/page/colours.js"),
+    include_str!("../../map/page/filters.js"),
+    include_str!("../../map/page/shaders.js"),
+    include_str!("../../map/page/points.js"),
+    include_str!("../../map/page/lines.js"),
+    include_str!("../../map/page/picking.js"),
+    include_str!("../../map/page/histogram.js"),
+    include_str!("../../map/page/legend.js"),
+    include_str!("../../map/page/panel.js"),
+    include_str!("../../map/page/card.js"),
+    include_str!("../../map/page/address.js"),
+    include_str!("../../map/page/basemap.js"),
+    include_str!("../../map/page/main.js"),
+];
+
+/// MapLibre GL JS, compressed. `map/vendor/source.json` has its version and checksum, `map/vendor/LICENSE.txt` its licence.
+const LIBRARY: [(&str, &[u8]); 3] = [
+    ("library", include_bytes!("../../map/vendor/maplibre-gl.mjs.zlib")),
+    ("library_worker", include_bytes!("../../map/vendor/maplibre-gl-worker.mjs.zlib")),
+    ("library_style", include_bytes!("../../map/vendor/maplibre-gl.css.zlib")),
+];
+
+/// Settings of a page.
+#[derive(Debug, Clone, Default)]
+pub struct MapOptions {
+    /// Title of the page, such as the name of the table.
+    pub title: String,
+    /// Coordinates of an image.
+    pub geometry: GeometryChoice,
+    /// Leaves out the ids of images and sequences, which are half of the page. Then it has no links and no pictures.
+    pub without_ids: bool,
+}
+
+/// A page, ready to be written.
+#[derive(Debug, Clone)]
+pub struct Page {
+    title: String,
+    blocks: Vec<Block>,
+}
+
+impl Page {
+    /// Encodes the images.
+    pub fn new(images: &MapImages, options: &MapOptions) -> Result<Self> {
+        let title = shown_line(&options.title, MAX_TITLE_LEN).unwrap_or_else(|| "images".to_owned());
+        let extra = json!({ "title": title });
+        let encoded = images.encode(!options.without_ids, &extra);
+        let blocks =
+            encoded.map_err(|error| Error::new(ErrorKind::Io, "encode the page").with_source(error))?;
+        Ok(Self { title, blocks })
+    }
+
+    /// Writes the page.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let nonce = nonce();
+        let mut rest = TEMPLATE;
+        out.write_all(PAGE_MARK.as_bytes())?;
+        while let Some((before, after)) = rest.split_once("{{") {
+            out.write_all(before.as_bytes())?;
+            let (name, after) =
+                after.split_once("}}").ok_or_else(|| io::Error::other("an open placeholder"))?;
+            rest = after;
+            match name {
+                "title" => out.write_all(escaped(&self.title).as_bytes())?,
+                "policy" => out.write_all(policy(&nonce).as_bytes())?,
+                "nonce" => out.write_all(nonce.as_bytes())?,
+                "version" => out.write_all(env!("CARGO_PKG_VERSION").as_bytes())?,
+                "style" => out.write_all(STYLE.as_bytes())?,
+                "script" => out.write_all(script().as_bytes())?,
+                "blocks" => self.write_blocks(out)?,
+                _ => return Err(io::Error::other("an unknown placeholder")),
+            }
+        }
+        out.write_all(rest.as_bytes())
+    }
+
+    /// Writes the page to a file, which appears when it is complete. Returns its size in bytes.
+    pub fn write_file(&self, path: &Path) -> Result<u64> {
+        let failed = |error| output_error("write the page", path, error);
+        let file = temporary_beside(path).map_err(failed)?;
+        let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file());
+        self.write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
+        drop(out);
+        let bytes = file.as_file().metadata().map_err(failed)?.len();
+        commit(file, path).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    fn write_blocks(&self, out: &mut dyn Write) -> io::Result<()> {
+        let own = self.blocks.iter().map(|block| (block.name, block.bytes.as_slice()));
+        for (name, bytes) in LIBRARY.into_iter().chain(own) {
+            write!(out, "<script type=\"application/octet-stream\" id=\"block-{name}\">")?;
+            base64::write(out, bytes)?;
+            out.write_all(b"</script>\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file is a page that [`Page::write`] wrote.
+pub fn is_page(path: &Path) -> io::Result<bool> {
+    use std::io::Read as _;
+    let mut start = Vec::new();
+    std::fs::File::open(path)?.take(PAGE_MARK.len() as u64).read_to_end(&mut start)?;
+    Ok(start == PAGE_MARK.as_bytes())
+}
+
+/// The content security policy: the page runs only its own script. It contacts no host before a click loads the viewer.
+fn policy(nonce: &str) -> String {
+    // MapLibre turns the URL of its worker into a `data:` URL if the page is a file. `'self'` does not include
+    // pictures beside such a page.
+    format!(
+        "default-src 'none'; script-src 'nonce-{nonce}' blob:; style-src 'unsafe-inline'; worker-src blob: data:; \
+         connect-src blob:; img-src 'self' file: blob: data:; frame-src https://www.mapillary.com; base-uri 'none'; form-action 'none'"
+    )
+}
+
+/// A random value that only the script of this page has.
+fn nonce() -> String {
+    (0..22).map(|_| fastrand::alphanumeric()).collect()
+}
+
+/// Joins the modules to one script. Names are unique among them, so that imports are not necessary.
+fn script() -> String {
+    let lines = MODULES.iter().flat_map(|module| module.lines());
+    let mut script = String::new();
+    for line in lines.filter(|line| !line.starts_with("import ")) {
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        writeln!(script, "{line}").ok(); // A string takes everything.
+    }
+    script
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_ends_no_element_and_imports_nothing() {
+        let script = script();
+        assert!(!script.contains("</") && !script.contains("<!--"), "it would end the element");
+        assert!(!script.lines().any(|line| line.starts_with("import ") || line.starts_with("export ")));
+    }
+
+    #[test]
+    fn the_modules_have_no_name_in_common() {
+        let script = script();
+        let names = script.lines().filter_map(|line| {
+            let rest = ["const ", "let ", "function ", "async function ", "class "]
+                .iter()
+                .find_map(|keyword| line.strip_prefix(keyword))?;
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+        });
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(names.len() > 30 && twice.is_empty(), "{twice:?}");
+    }
+
+    #[test]
+    fn the_library_is_the_one_in_the_lock() {
+        let read = |name: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("map").join(name);
+            std::fs::read_to_string(path).expect(name)
+        };
+        let json = |name| serde_json::from_str::<serde_json::Value>(&read(name)).expect(name);
+        let (lock, source) = (json("package-lock.json"), json("vendor/source.json"));
+        let locked = &lock["packages"]["node_modules/maplibre-gl"];
+        for key in ["version", "integrity"] {
+            assert_eq!(source[key], locked[key], "run `npm ci && npm run vendor` in `map/`");
+        }
+        assert!(read("vendor/LICENSE.txt").contains("MapLibre contributors"));
+    }
+
+    #[test]
+    fn a_title_is_escaped() {
+        assert_eq!(escaped("</title><b a=\"&\">"), "&lt;/title>&lt;b a=&quot;&amp;&quot;>");
+    }
+}

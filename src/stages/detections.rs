@@ -1,0 +1,237 @@
+//! From images to the detections in them.
+
+use futures::{StreamExt, stream};
+
+use super::batches::{ImageRequest, Rows, fetch_batches};
+use super::{Stage, stop_if_too_many_missing};
+use crate::client::{BatchFound, Class, Client, ImageDetections, MAX_BATCH, RetryOverride};
+use crate::error::Result;
+use crate::model::{Detection, Image, Metadata};
+use crate::observe::{Event, Step};
+use crate::sources::RecordStream;
+
+/// Images per request: a response has hundreds of bytes per detection, and images have up to hundreds of detections.
+const BATCH_SIZE: usize = 20;
+
+/// Detections that may wait for those of an earlier image: about 50 MB.
+const MAX_WAITING: usize = 100_000;
+
+/// Fetches the detections of images in batches. Detections keep the order of the images, and of the API.
+///
+/// - A batch that fails is halved until the image that causes the failure is found. An image that is missing from a
+///   response is requested again on its own.
+/// - An image without detections gives no record. [`Event::InputDone`] is reported for it like for others, and an
+///   [`Event::Finding`] tells why there are none: `no_detections`, or `not_processed` if the image has neither a list of
+///   detections nor a reconstructed place, so that Mapillary probably did not process it yet.
+/// - An image that was deleted on Mapillary yields one error of kind [`Gone`](crate::ErrorKind::Gone).
+/// - A shape that is absent (`no_shape`) or can't be decoded (`broken_shape`) costs only itself: the record has none.
+/// - Further pages of a list are requested. A link to another host is an error of kind
+///   [`Malformed`](crate::ErrorKind::Malformed) for the image.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use futures::{TryStreamExt, stream};
+/// use streetflow::{Detection, FetchDetections, Flow, ListImages, Sequence, SequenceId};
+/// use streetflow_sandbox::Sandbox;
+///
+/// let sandbox = Sandbox::start().await?;
+/// let client = sandbox.client()?;
+/// let seq_id = SequenceId::new(sandbox.mock_data().sequences()[0].id())?;
+/// let detections: Vec<Detection> = Flow::from(stream::iter([Ok(Sequence { org_id: None, seq_id })]))
+///     .then(ListImages::new(&client))
+///     .take(5)
+///     .then(FetchDetections::new(&client).values(["object--*"]))
+///     .try_collect()
+///     .await?;
+/// assert!(detections.iter().all(|found| found.value.as_ref().unwrap().starts_with("object--")));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct FetchDetections {
+    client: Client,
+    batch_size: usize,
+    values: Option<Vec<String>>,
+    min_area: Option<f64>,
+}
+
+impl FetchDetections {
+    /// Fetches all detections through a client, 20 images per request.
+    pub fn new(client: &Client) -> Self {
+        Self { client: client.clone(), batch_size: BATCH_SIZE, values: None, min_area: None }
+    }
+
+    /// Sets the number of images per request, clamped to 1 to 50.
+    pub fn batch_size(mut self, images: usize) -> Self {
+        self.batch_size = images.clamp(1, MAX_BATCH);
+        self
+    }
+
+    /// Keeps only detections with a class that matches one of the patterns, in which `*` stands for any text. Others are
+    /// reported as [`Event::Filtered`].
+    pub fn values<T: Into<String>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
+        self.values = Some(patterns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Keeps only detections with at least this area, as a fraction of the picture. One without a shape has none.
+    pub fn min_area(mut self, fraction: f64) -> Self {
+        self.min_area = Some(fraction);
+        self
+    }
+
+    /// The name of the filter that drops a detection.
+    fn dropped_by(&self, detection: &Detection) -> Option<&'static str> {
+        let value = detection.value.as_deref().unwrap_or_default();
+        let is_named = |patterns: &Vec<String>| patterns.iter().any(|pattern| matches(pattern, value));
+        if self.values.as_ref().is_some_and(|patterns| !is_named(patterns)) {
+            return Some("values");
+        }
+        let is_small = |min: f64| detection.area.unwrap_or(0.0) < min;
+        self.min_area.is_some_and(is_small).then_some("min_area")
+    }
+
+    /// The records of an image, whose findings are reported.
+    fn records(&self, mut found: ImageDetections) -> impl Iterator<Item = Detection> + use<> {
+        let (client, step) = (self.client.clone(), Step::DETECTIONS);
+        let facts = found.facts;
+        for (name, count) in [
+            ("not_processed", u64::from(facts.is_unprocessed)),
+            ("no_detections", u64::from(facts.has_none && !facts.is_unprocessed)),
+            ("no_shape", facts.without_shape),
+            ("broken_shape", facts.broken_shapes),
+            ("no_id", facts.without_id),
+            ("repeated", facts.repeated),
+        ] {
+            if count > 0 {
+                client.emit(&Event::Finding { step, name, count });
+            }
+        }
+        found.detections.retain(|detection| match self.dropped_by(detection) {
+            Some(by) => {
+                client.emit(&Event::Filtered { step, by });
+                false
+            }
+            None => true,
+        });
+        let mut end = Some(client);
+        let done = std::iter::from_fn(move || {
+            end.take().iter().for_each(|client| client.emit(&Event::InputDone { step }));
+            None
+        });
+        found.detections.into_iter().chain(done)
+    }
+}
+
+/// Whether a text matches a pattern, in which `*` stands for any text.
+///
+/// ```
+/// use streetflow::stages::matches;
+///
+/// assert!(matches("object--vehicle--*", "object--vehicle--car"));
+/// assert!(matches("*--stop--*", "regulatory--stop--g1") && !matches("object", "object--car"));
+/// ```
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(start) else { return false };
+    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    // The leftmost place of each part leaves the most for those behind it.
+    for part in middle.split('*') {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(end)
+}
+
+/// A request for the detections of images.
+#[derive(Clone)]
+struct DetectionRequest;
+
+impl ImageRequest for DetectionRequest {
+    type Found = ImageDetections;
+
+    const DOING: &'static str = "fetch detections of image";
+    const SPLIT_PARTS: usize = 2;
+
+    async fn batch(
+        &self,
+        client: &Client,
+        images: &[Image],
+        retry: RetryOverride,
+    ) -> Result<BatchFound<Result<ImageDetections>>> {
+        client.batch_detections(images, retry).await
+    }
+
+    async fn single(&self, client: &Client, image: &Image, retry: RetryOverride) -> Result<ImageDetections> {
+        client.single_detections(image, retry).await
+    }
+
+    fn is_stored(client: &Client, image: &Image) -> bool {
+        client.has_stored_detections(image)
+    }
+}
+
+impl Stage<Image> for FetchDetections {
+    type Out = Detection;
+
+    fn apply(self, images: RecordStream<Image>) -> RecordStream<Detection> {
+        let (client, observer) = (self.client.clone(), self.client.clone());
+        let weight = |batch: &Rows<ImageDetections>| {
+            batch.rows.iter().flatten().map(|(_, found)| found.detections.len() + 1).sum()
+        };
+        let batches =
+            fetch_batches(&self.client, DetectionRequest, images, self.batch_size, MAX_WAITING, weight);
+        let fetched = batches.flat_map(move |batch| {
+            let stage = self.clone();
+            let records = batch.rows.into_iter().flat_map(move |row| match row {
+                Ok((_, found)) => Box::new(stage.records(found).map(Ok)),
+                Err(error) => Box::new(std::iter::once(Err(error))) as Box<dyn Iterator<Item = _> + Send>,
+            });
+            // It belongs to no input, so it counts as one.
+            let observer = observer.clone();
+            let unrequested = batch.unrequested.into_iter().map(move |error| {
+                observer.emit(&Event::InputStarted { step: Step::DETECTIONS });
+                Err(error)
+            });
+            stream::iter(records.chain(unrequested))
+        });
+        stop_if_too_many_missing(fetched, client, Class::Entity)
+    }
+}
+
+impl Stage<Metadata> for FetchDetections {
+    type Out = Detection;
+
+    fn apply(self, images: RecordStream<Metadata>) -> RecordStream<Detection> {
+        let image = |image: Metadata| Image { seq_id: image.seq_id, img_id: image.img_id };
+        self.apply(images.map(move |record| record.map(image)).boxed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, expected) in [
+            ("object--vehicle--*", "object--vehicle--car", true),
+            ("object--vehicle--*", "object--vehicle--", true),
+            ("object--vehicle--*", "object--vehicle", false),
+            ("nature--vegetation", "nature--vegetation", true),
+            ("nature", "nature--vegetation", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("*--stop--*", "regulatory--stop--g1", true),
+            ("*stop", "regulatory--stop--g1", false),
+            ("a*b*c", "aXbYbc", true),
+            ("a*b*c", "aXc", false),
+            ("ab*ba", "aba", false),
+            ("**", "x", true),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

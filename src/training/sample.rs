@@ -1,0 +1,147 @@
+//! A picture with its annotations, in pixels of the picture as displayed.
+
+use std::collections::HashMap;
+
+use super::classes::Class;
+use super::report::Counts;
+use crate::model::{Detection, DetectionKind, ImageId};
+use crate::pictures::PictureFile;
+use crate::raster::{Bounds, Polygon, Rle, area, bounds, spans, to_pixels};
+
+/// What a model learns: boxes or outlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// Bounding boxes.
+    #[default]
+    Detect,
+    /// Outlines and masks.
+    Segment,
+}
+
+crate::names::named_variants!(Task, "read the task", [Detect => "detect", Segment => "segment"]);
+
+/// A picture with its annotations.
+pub(super) struct Sample {
+    pub(super) image: ImageId,
+    pub(super) picture: PictureFile,
+    /// Width and height as displayed.
+    pub(super) size: (u32, u32),
+    pub(super) split: usize,
+    /// The name of the author, if the table of metadata has it.
+    pub(super) author: Option<String>,
+    pub(super) annotations: Vec<Annotation>,
+}
+
+/// A detection of a class of the training set.
+pub(super) struct Annotation {
+    pub(super) detection: ImageId,
+    /// Position in the list of classes.
+    pub(super) class: usize,
+    pub(super) is_sign: bool,
+    pub(super) bounds: Bounds,
+    /// Area in pixels without holes: that of the outline, or of the mask if there is one.
+    pub(super) area: f64,
+    pub(super) polygons: Vec<Polygon>,
+    /// The mask of a shape with holes, which polygons of COCO and YOLO can't express.
+    pub(super) mask: Option<Rle>,
+}
+
+impl Annotation {
+    pub(super) fn holes(&self) -> u64 {
+        self.polygons.iter().map(|polygon| polygon.len() as u64 - 1).sum()
+    }
+}
+
+/// Selects detections and scales them to pictures.
+pub(super) struct Selection {
+    pub(super) classes: Vec<Class>,
+    /// The position of the class of each value.
+    positions: HashMap<String, usize>,
+    pub(super) task: Task,
+    /// Smallest area as a fraction of the picture.
+    pub(super) min_area: f64,
+}
+
+impl Selection {
+    pub(super) fn new(classes: Vec<Class>, task: Task, min_area: f64) -> Self {
+        let values = classes.iter().enumerate();
+        let positions =
+            values.flat_map(|(at, class)| class.values.iter().map(move |(value, _)| (value.clone(), at)));
+        let positions = positions.collect();
+        Self { classes, positions, task, min_area }
+    }
+
+    /// The annotations of a picture. Counts the detections that are left out, and why.
+    pub(super) fn annotations(
+        &self,
+        detections: Vec<Detection>,
+        (width, height): (u32, u32),
+        counts: &mut Counts,
+    ) -> Vec<Annotation> {
+        let mut annotations = Vec::with_capacity(detections.len());
+        for detection in detections {
+            counts.detections += 1;
+            match self.annotation(detection, width, height) {
+                Ok(annotation) => annotations.push(annotation),
+                Err(reason) => *counts.left_out(reason) += 1,
+            }
+        }
+        annotations
+    }
+
+    fn annotation(&self, detection: Detection, width: u32, height: u32) -> Result<Annotation, LeftOut> {
+        let value = detection.value.as_deref().unwrap_or_default();
+        let class = *self.positions.get(value).ok_or(LeftOut::OtherClass)?;
+        let shape = detection.polygons.as_ref().filter(|shape| !shape.is_empty()).ok_or(LeftOut::NoShape)?;
+        if shape.area() < self.min_area {
+            return Err(LeftOut::SmallArea);
+        }
+        let mut polygons = to_pixels(shape, width, height);
+        for polygon in &mut polygons {
+            let is_outline = polygon.first().is_some_and(|outline| outline.len() >= 3);
+            polygon.retain(|ring| is_outline && ring.len() >= 3);
+        }
+        polygons.retain(|polygon| !polygon.is_empty());
+        let bounds = bounds(&polygons).ok_or(LeftOut::NoShape)?;
+        if bounds.width <= 0.0 || bounds.height <= 0.0 {
+            return Err(LeftOut::NoPixel);
+        }
+        let kind = detection.kind.unwrap_or_else(|| DetectionKind::of(value));
+        let mut annotation = Annotation {
+            detection: detection.detection_id,
+            class,
+            is_sign: kind == DetectionKind::Sign,
+            bounds,
+            area: area(&polygons),
+            polygons,
+            mask: None,
+        };
+        if self.task == Task::Segment {
+            let is_small = annotation.area < 64.0 + 4.0 * (bounds.width + bounds.height);
+            let has_holes = annotation.holes() > 0;
+            if is_small || has_holes {
+                let rows = spans(&annotation.polygons, width, height);
+                if rows.is_empty() {
+                    return Err(LeftOut::NoPixel);
+                }
+                if has_holes {
+                    let mask = Rle::new(&rows, width, height);
+                    #[expect(clippy::cast_precision_loss, reason = "the pixels of a picture")]
+                    let area = mask.area() as f64;
+                    annotation.area = area;
+                    annotation.mask = Some(mask);
+                }
+            }
+        }
+        Ok(annotation)
+    }
+}
+
+/// Why a detection is in no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    OtherClass,
+    NoShape,
+    SmallArea,
+    NoPixel,
+}
