@@ -29,6 +29,13 @@ pub(crate) struct InputArgs {
     pub(super) fetched: Option<FetchedTable>,
 }
 
+impl InputArgs {
+    /// A table with this name.
+    pub(crate) fn named(table: PathBuf, format: Option<Format>) -> Self {
+        Self { input: Some(table), input_format: format, fetched: None }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files", group = ArgGroup::new(ONE_RUN).multiple(true))]
 pub(crate) struct OutputArgs {

@@ -64,13 +64,13 @@ pub(crate) struct FeaturesArgs {
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
 pub(crate) async fn run(args: &FeaturesArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files.output, &display.printer()).await {
+    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
     let plan = match Plan::resolve(args) {
@@ -116,7 +116,7 @@ impl<'a> Plan<'a> {
         Ok(Self {
             area: area.area(default)?.ok_or_else(missing_area)?,
             tile_filters: args.features.tile_filters()?,
-            outputs: TableOutputs::new(&args.files.output, &args.tables, None)?.query(&query),
+            outputs: TableOutputs::new(&args.files, &args.tables, None)?.query(&query),
         })
     }
 

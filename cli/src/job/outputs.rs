@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::args::{EncodingArgs, GeometryArgs, OutputArgs, TableArgs};
 use streetflow::sinks::{Layout, sink_to};
+use streetflow::storage::Target;
 use streetflow::{
     Error, ErrorKind, FieldList, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink,
 };
@@ -54,12 +55,16 @@ impl<'a> TableOutputs<'a> {
     }
 
     fn sink<T: Record>(&self, format: Format, table: &str, fields: &Fields) -> Box<dyn Sink<T>> {
+        sink_to(self.target(table, format), format, &self.layout.clone().fields(fields))
+    }
+
+    /// Where a table goes: the output directory, or its bucket.
+    fn target(&self, table: &str, format: Format) -> Target {
         let path = table_path(&self.files.output, table, format);
-        let target = match (&self.files.remote, path.file_name().and_then(|name| name.to_str())) {
+        match (&self.files.remote, path.file_name().and_then(|name| name.to_str())) {
             (Some(remote), Some(name)) => remote.bucket.target(name),
             _ => path.into(),
-        };
-        sink_to(target, format, &self.layout.clone().fields(fields))
+        }
     }
 
     /// Writes a table in all formats and passes the records on.
@@ -75,7 +80,7 @@ impl<'a> TableOutputs<'a> {
         fields: &FieldList<T>,
     ) -> (Flow<T>, Box<dyn Sink<T>>) {
         let layout = self.layout.clone().fields_of(fields);
-        let sink = |format: Format| sink_for(&table_path(self.output, table, format), format, &layout);
+        let sink = |format: Format| sink_to(self.target(table, format), format, &layout);
         let taps = self.formats.iter().filter(|format| **format != self.end);
         let flow = taps.fold(flow, |flow, format| flow.tap(sink(*format)));
         (flow, sink(self.end))

@@ -112,7 +112,7 @@ impl Read<'_, '_> {
             found.geometry = Some(tile.lonlat(x.into(), y.into(), self.layer.extent.into()));
         }
         let mut id = Value::None;
-        let mut pairs = Varints(feature.tags);
+        let mut pairs = Varints::new(feature.tags);
         while let (Some(Ok(key)), Some(Ok(value))) = (pairs.next(), pairs.next()) {
             let (Some(meaning), Ok(index)) =
                 (usize::try_from(key).ok().and_then(|key| self.meanings.get(key)), usize::try_from(value))

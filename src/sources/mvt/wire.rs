@@ -202,7 +202,7 @@ impl<'a> Feature<'a> {
 
     /// The first point of the geometry, if there is one.
     pub(super) fn point(&self) -> Option<(i32, i32)> {
-        let mut numbers = Varints(self.geometry);
+        let mut numbers = Varints::new(self.geometry);
         let command = numbers.next()?.ok()?;
         let is_point = command & 7 == 1 && command >> 3 >= 1;
         is_point.then(|| Some((numbers.step().ok()?, numbers.step().ok()?))).flatten()
