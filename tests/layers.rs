@@ -17,6 +17,7 @@ const LAYERS: &[&str] = &[
     "pictures",
     "arrow map",
     "flow overlay training",
+    "query",
 ];
 
 /// The code of each module by its path in the crate, without comments and tests.

@@ -98,6 +98,11 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     }
     let Cli { command: called, display } = &mut parsed.cli;
     let display = &*display;
+    if let Command::Crawl(args) = called
+        && let Err(error) = args.load_query()
+    {
+        return job::reject(display, &error);
+    }
     if let Some(files) = called.output_args()
         && let Err(error) = files.resolve()
     {

@@ -61,6 +61,7 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         filters: features_flag(args).into_iter().collect(),
         clip: false,
         update: false,
+        query: None,
         next: Some(next_command::after(Step::IMAGES, &args.files, &args.network, &args.tables)),
     };
     match &features {

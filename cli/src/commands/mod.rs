@@ -170,6 +170,7 @@ mod tests {
                 "estimate",
                 "help",
                 "images",
+                "query",
                 "restart",
                 "sequences",
                 "storage_option",
