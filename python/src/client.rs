@@ -173,7 +173,9 @@ fn read_token(token: Option<&str>, file: Option<PathBuf>) -> Result<Option<Token
         return Err(usage("use the token", "both `token` and `token_file` are set"));
     }
     let failed = |error: std::io::Error| {
-        Error::new(ErrorKind::Usage, "read the token file").with_subject(path.display().to_string()).with_source(error)
+        Error::new(ErrorKind::Usage, "read the token file")
+            .with_subject(path.display().to_string())
+            .with_source(error)
     };
     let mut text = String::new();
     let file = std::fs::File::open(&path).map_err(failed)?;

@@ -154,9 +154,8 @@ fn arrow_source(capsule: &Bound<'_, PyCapsule>) -> Attempt<ArrowSource<Metadata>
     use pyo3::types::PyCapsuleMethods;
 
     let pointer = capsule.pointer_checked(Some(c"arrow_array_stream"))?;
-    let failed = |error: arrow_schema::ArrowError| -> Error {
-        usage("read the Arrow stream", error.to_string())
-    };
+    let failed =
+        |error: arrow_schema::ArrowError| -> Error { usage("read the Arrow stream", error.to_string()) };
     // SAFETY: the name of the capsule was checked, and by the Arrow PyCapsule interface it then holds a valid
     // `ArrowArrayStream`. `from_raw` moves it out and leaves a released one behind, so the capsule frees nothing twice.
     #[allow(unsafe_code, reason = "the C interface of Arrow passes a pointer")]

@@ -41,7 +41,9 @@ impl From<Failure> for PyErr {
                     py,
                     "fork",
                     "failed to use streetflow in this process: it was forked from a process that used streetflow, and threads do not survive a fork",
-                    Some("start workers with `multiprocessing.get_context(\"spawn\")`, or use streetflow only in the workers"),
+                    Some(
+                        "start workers with `multiprocessing.get_context(\"spawn\")`, or use streetflow only in the workers",
+                    ),
                     None,
                     None,
                 )
@@ -71,14 +73,7 @@ pub(crate) fn kind_name(kind: ErrorKind) -> &'static str {
 
 /// Returns the exception of an error.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    new_exception(
-        py,
-        kind_name(error.kind()),
-        &error.chain(),
-        error.hint(),
-        error.subject(),
-        error.status(),
-    )
+    new_exception(py, kind_name(error.kind()), &error.chain(), error.hint(), error.subject(), error.status())
 }
 
 fn new_exception(

@@ -49,7 +49,11 @@ impl Events {
 
     fn count_pictures(&self, count: impl Fn(&Counts)) {
         let downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
-        downloads.iter().filter_map(Weak::upgrade).filter(|counts| !counts.has_ended()).for_each(|counts| count(&counts));
+        downloads
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|counts| !counts.has_ended())
+            .for_each(|counts| count(&counts));
     }
 
     /// Tiles read, and tiles expected in all.
@@ -68,7 +72,8 @@ impl Events {
         if waiting.messages.is_empty() {
             return Ok(());
         }
-        let messages: Vec<_> = waiting.messages.into_iter().map(|(level, text)| (level as u8, text)).collect();
+        let messages: Vec<_> =
+            waiting.messages.into_iter().map(|(level, text)| (level as u8, text)).collect();
         py.import("streetflow._log")?.getattr("emit")?.call1((messages, waiting.dropped))?;
         Ok(())
     }
@@ -121,7 +126,10 @@ impl Observer for Events {
                 format!("a {class} request waits {:.1} s for the rate limit", wait.as_secs_f64()),
             ),
             Event::ApiUsage { class, percent } => {
-                self.add(Level::Info, format!("{percent:.0} % of the {class} quota are used, requests slow down"));
+                self.add(
+                    Level::Info,
+                    format!("{percent:.0} % of the {class} quota are used, requests slow down"),
+                );
             }
             Event::TileSplit { error, .. } => self.add(Level::Info, line(error)),
             Event::Gone { error, .. } => self.add(Level::Info, line(error)),

@@ -44,7 +44,9 @@ mod _core {
     #[pymodule_export]
     use crate::estimate::estimate;
     #[pymodule_export]
-    use crate::query::{column_names, empty, known_fields, normalize_query, query_fields, schema, start, write};
+    use crate::query::{
+        column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,
+    };
     #[pymodule_export]
     use crate::report::Report;
     #[pymodule_export]

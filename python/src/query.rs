@@ -198,7 +198,9 @@ pub(crate) fn write(
     let format = match format {
         Some(name) => name.parse().map_err(Failure::from)?,
         None => Format::from_path(&path).map_err(|error| {
-            Failure::from(error.with_hint("name the format: `format=\"csv\"`, parquet, geojson or geojsonseq"))
+            Failure::from(
+                error.with_hint("name the format: `format=\"csv\"`, parquet, geojson or geojsonseq"),
+            )
         })?,
     };
     let note = query.to_json().to_string();

@@ -82,7 +82,9 @@ impl Sandbox {
     /// The requests so far, as pairs of host and path with query. Empty if `images` was set.
     fn requests(&self) -> PyResult<Vec<(&'static str, String)>> {
         let recorded = self.get()?.requests().into_iter();
-        Ok(recorded.map(|request| (host_name(request.host), format!("{}?{}", request.path, request.query))).collect())
+        Ok(recorded
+            .map(|request| (host_name(request.host), format!("{}?{}", request.path, request.query)))
+            .collect())
     }
 
     /// Makes requests to a host fail from now on.
