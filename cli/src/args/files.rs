@@ -30,9 +30,9 @@ pub(crate) struct InputArgs {
 }
 
 impl InputArgs {
-    /// A table with this name.
-    pub(crate) fn named(table: PathBuf, format: Option<Format>) -> Self {
-        Self { input: Some(table), input_format: format, fetched: None }
+    /// The arguments of a table that another flag names.
+    pub(crate) fn table(path: PathBuf, format: Option<Format>) -> Self {
+        Self { input: Some(path), input_format: format, fetched: None }
     }
 }
 

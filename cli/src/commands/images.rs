@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         Err(error) => return job::reject(display, &error),
     };
     let names = &args.files.names;
-    let features = args.features.clone().map(|table| InputArgs::named(table, args.input.input_format));
+    let features = args.features.clone().map(|table| InputArgs::table(table, args.input.input_format));
     let job = Job {
         network: &args.network,
         files: &args.files,

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use crate::args::{EncodingArgs, GeometryArgs, OutputArgs, TableArgs};
 use streetflow::sinks::{Layout, sink_to};
-use streetflow::storage::Target;
 use streetflow::{
     Error, ErrorKind, FieldList, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink,
 };
@@ -54,36 +53,19 @@ impl<'a> TableOutputs<'a> {
         more.iter().try_fold(columns.clone(), |fields, field| fields.with(field))
     }
 
-    fn sink<T: Record>(&self, format: Format, table: &str, fields: &Fields) -> Box<dyn Sink<T>> {
-        sink_to(self.target(table, format), format, &self.layout.clone().fields(fields))
-    }
-
-    /// Where a table goes: the output directory, or its bucket.
-    fn target(&self, table: &str, format: Format) -> Target {
+    fn sink<T: Record>(&self, format: Format, table: &str, layout: &Layout) -> Box<dyn Sink<T>> {
         let path = table_path(&self.files.output, table, format);
-        match (&self.files.remote, path.file_name().and_then(|name| name.to_str())) {
+        let target = match (&self.files.remote, path.file_name().and_then(|name| name.to_str())) {
             (Some(remote), Some(name)) => remote.bucket.target(name),
             _ => path.into(),
-        }
+        };
+        sink_to(target, format, layout)
     }
 
     /// Writes a table in all formats and passes the records on.
     pub(crate) fn tap<T: Record>(&self, flow: Flow<T>, table: &str, fields: &Fields) -> Flow<T> {
-        self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)))
-    }
-
-    /// As [`TableOutputs::end`], for any record type with fields.
-    pub(crate) fn end_of<T: Record>(
-        &self,
-        flow: Flow<T>,
-        table: &str,
-        fields: &FieldList<T>,
-    ) -> (Flow<T>, Box<dyn Sink<T>>) {
-        let layout = self.layout.clone().fields_of(fields);
-        let sink = |format: Format| sink_to(self.target(table, format), format, &layout);
-        let taps = self.formats.iter().filter(|format| **format != self.end);
-        let flow = taps.fold(flow, |flow, format| flow.tap(sink(*format)));
-        (flow, sink(self.end))
+        let layout = self.layout.clone().fields(fields);
+        self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, &layout)))
     }
 
     /// Writes a table in all formats but one, and returns the sink of that one, which ends the flow.
@@ -93,9 +75,28 @@ impl<'a> TableOutputs<'a> {
         table: &str,
         fields: &Fields,
     ) -> (Flow<T>, Box<dyn Sink<T>>) {
+        self.end_with(flow, table, &self.layout.clone().fields(fields))
+    }
+
+    /// As [`TableOutputs::end`], for any record type with fields.
+    pub(crate) fn end_of<T: Record>(
+        &self,
+        flow: Flow<T>,
+        table: &str,
+        fields: &FieldList<T>,
+    ) -> (Flow<T>, Box<dyn Sink<T>>) {
+        self.end_with(flow, table, &self.layout.clone().fields_of(fields))
+    }
+
+    fn end_with<T: Record>(
+        &self,
+        flow: Flow<T>,
+        table: &str,
+        layout: &Layout,
+    ) -> (Flow<T>, Box<dyn Sink<T>>) {
         let taps = self.formats.iter().filter(|format| **format != self.end);
-        let flow = taps.fold(flow, |flow, format| flow.tap(self.sink(*format, table, fields)));
-        (flow, self.sink(self.end, table, fields))
+        let flow = taps.fold(flow, |flow, format| flow.tap(self.sink(*format, table, layout)));
+        (flow, self.sink(self.end, table, layout))
     }
 }
 
