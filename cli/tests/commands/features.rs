@@ -316,3 +316,30 @@ async fn a_bad_row_of_a_table_of_features_costs_itself_only() {
     let failed = column(folder.path(), "outputs/failures.csv", "id");
     assert_eq!(failed.len(), 3, "{failed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_features_is_converted_with_all_its_columns() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run_ok(&sandbox, folder.path(), &format!("features {NICOSIA} --details")).await;
+    run_ok(&sandbox, folder.path(), &format!("convert {TABLE} features.geojson")).await;
+    run_ok(&sandbox, folder.path(), "convert features.geojson again.csv").await;
+    assert_eq!(read(folder.path(), "again.csv"), read(folder.path(), TABLE));
+    run_ok(&sandbox, folder.path(), &format!("convert {TABLE} few.csv --fields kind,value")).await;
+    assert_eq!(read(folder.path(), "few.csv").lines().next(), Some("feature_id,kind,value"));
+    for (args, why) in [
+        ("--fields kind,colour", "colour"),
+        ("--fields captured_at", "captured_at"),
+        ("--geometry best", "only one point"),
+    ] {
+        let format = if args.contains("geometry") { "geojson" } else { "csv" };
+        let (exit, stderr) =
+            run(&sandbox, folder.path(), &format!("convert {TABLE} bad.{format} {args}")).await;
+        assert!(exit == 2 && stderr.contains(why), "{args}: {stderr}");
+    }
+    // Without features there are no columns, so the name of the file decides.
+    run_ok(&sandbox, folder.path(), "features --bbox=30,35,30.01,35.01 --output empty --format geojson")
+        .await;
+    run_ok(&sandbox, folder.path(), "convert empty/map_features.geojson none.csv").await;
+    assert!(read(folder.path(), "none.csv").starts_with("feature_id,"));
+}
