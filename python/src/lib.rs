@@ -7,6 +7,7 @@
 //! - `client`, `sandbox`: connections
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
+//! - `records`: the flows of each kind of records
 //! - `query`, `download`, `estimate`, `convert`, `command`: the functions
 //!
 //! Tokio's threads never call Python.
@@ -21,6 +22,7 @@ mod estimate;
 mod events;
 mod pylist;
 mod query;
+mod records;
 mod report;
 mod runtime;
 mod sandbox;
