@@ -12,6 +12,17 @@
 //!
 //! Tokio's threads never call Python.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "Python passes values, and its methods have an object"
+)]
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "these comments are Python's documentation"
+)]
+
 mod batch;
 mod client;
 mod command;
