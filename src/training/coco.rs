@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::classes::Class;
+use super::options::{Options, Task};
 use super::output::{Output, link_or_copy};
 use super::report::{ATTRIBUTION, Counts, LICENCE_NAME, LICENCE_URL, NO_SCORE};
-use super::sample::{Annotation, Sample, Task};
+use super::sample::{Annotation, Sample};
 use super::text::{push_decimal, push_json};
-use super::{Options, Writer};
+use super::writer::Writer;
 use crate::atomic_file::output_error;
 use crate::error::Result;
 use crate::model::page_url;
