@@ -169,7 +169,10 @@ impl Work for OverlayWork {
         report: &mut Report,
     ) -> Result<Option<Plan>> {
         let target = self.folder.join(&picture.below).join(&picture.name);
-        report.without_shape += detections.iter().filter(|one| one.polygons.is_none()).count() as u64;
+        report.without_shape += detections
+            .iter()
+            .filter(|one| one.polygons.as_ref().is_none_or(|shape| shape.is_empty()))
+            .count() as u64;
         if is_file(&target).map_err(|error| output_error("write the picture", &target, error))? {
             report.already_exists += 1;
             return Ok(None);

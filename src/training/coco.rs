@@ -165,7 +165,7 @@ fn category(class: &Class) -> Value {
 }
 
 /// Adds an annotation as JSON.
-pub(super) fn push_annotation(
+fn push_annotation(
     line: &mut Vec<u8>,
     id: u64,
     image: u64,
@@ -210,7 +210,7 @@ pub(super) fn push_box(line: &mut Vec<u8>, annotation: &Annotation) {
 }
 
 /// Adds the polygons, or the mask of a shape with holes.
-pub(super) fn push_segmentation(line: &mut Vec<u8>, annotation: &Annotation, (width, height): (u32, u32)) {
+fn push_segmentation(line: &mut Vec<u8>, annotation: &Annotation, (width, height): (u32, u32)) {
     if let Some(mask) = &annotation.mask {
         let _ok = write!(line, "{{\"size\":[{height},{width}],\"counts\":");
         // The characters of a mask include the backslash.
