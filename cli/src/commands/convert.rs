@@ -182,16 +182,15 @@ async fn convert_with_fields<T: Record>(
         return Err(Error::new(ErrorKind::Usage, "choose the geometry")
             .with_source(format!("a {} has only one point", T::NAME)));
     }
-    let fields = match &args.fields {
-        Some(text) => text.parse()?,
-        None => {
-            let point = table.geometry();
-            let names = table.header().iter().map(|name| match name.as_str() {
-                name if Some(name) == point => T::GEOMETRY_COLUMN,
-                name => name,
-            });
-            FieldList::<T>::from_columns(names)
-        }
+    let fields = if let Some(text) = &args.fields {
+        text.parse()?
+    } else {
+        let point = table.geometry();
+        let names = table.header().iter().map(|name| match name.as_str() {
+            name if Some(name) == point => T::GEOMETRY_COLUMN,
+            name => name,
+        });
+        FieldList::<T>::from_columns(names)
     };
     let columns = fields.columns();
     Conversion { args, format, layout: layout.fields_of(&fields), columns }.run(table, |_: &mut T| ()).await
