@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::{Args, Parser};
-use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{
@@ -25,8 +24,8 @@ use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
 use streetflow::text::printable;
 use streetflow::{
-    Column, Error, ErrorKind, Event, Fields, Flow, Format, GeometryChoice, Image, Kind, Metadata, Record,
-    Report, Result, Sequence, TableSource, Value,
+    Column, Error, ErrorKind, Event, Fields, Format, GeometryChoice, Image, Kind, Metadata, Record, Result,
+    Sequence, Sink, TableSource, Value, Written,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -275,15 +274,14 @@ impl<'a> Conversion<'a> {
             .map(|name| format!("`{}`", printable(name, MAX_COLUMN_NAME_LEN)))
             .collect();
         let more = table.unread().len() - unread.len();
-        let filled = move |mut record| {
-            fill(&mut record);
-            record
-        };
-        let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
-        if self.args.fields.is_none() {
-            flow = flow.then(reject_new_columns(&select::<T>(&self.fields.columns()), self.format));
-        }
-        let report = self.write(flow).await?;
+        let columns = select::<T>(&self.fields.columns());
+        let mut reject = self.args.fields.is_none().then(|| NewColumns::new(&table, &columns, self.format));
+        // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
+        let blocks = table.blocks(move |record| {
+            fill(record);
+            reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
+        });
+        let written = self.write(blocks).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
@@ -291,7 +289,7 @@ impl<'a> Conversion<'a> {
             lines.push((Severity::Note, format!("dropped: {what} {}{more}", unread.join(", "))));
         }
         if self.args.output != Path::new("-") {
-            let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
+            let (count, what) = (grouped(written.records), plural(written.records, "record", "records"));
             let converted = format!("converted {count} {what} into {}", path_text(&self.args.output));
             lines.push((Severity::Note, converted));
         }
@@ -299,11 +297,11 @@ impl<'a> Conversion<'a> {
     }
 
     /// Writes the output: a file is committed at the end, a pipe or device receives the bytes at once.
-    async fn write<T: Record>(&self, flow: Flow<T>) -> Result<Report> {
+    async fn write<T: Record>(&self, blocks: RecordStream<Vec<T>>) -> Result<Written> {
         let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
         let encoder = move |out| encoder_for::<T>(out, format, &layout);
         if path == Path::new("-") {
-            return flow.into_sink(StreamSink::new(io::stdout(), encoder)).await;
+            return Box::new(StreamSink::new(io::stdout(), encoder)).drain_blocks(blocks).await;
         }
         let is_other = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
         if is_other {
@@ -312,7 +310,7 @@ impl<'a> Conversion<'a> {
                     .with_subject(path.display().to_string())
                     .with_source(error)
             })?;
-            return flow.into_sink(StreamSink::new(out, encoder)).await;
+            return Box::new(StreamSink::new(out, encoder)).drain_blocks(blocks).await;
         }
         let target = match path.to_str().filter(|url| Bucket::is_url(url)) {
             Some(url) => {
@@ -321,43 +319,50 @@ impl<'a> Conversion<'a> {
             }
             None => path.into(),
         };
-        flow.into_sink(sink_to::<T>(target, format, &self.layout)).await
+        sink_to::<T>(target, format, &self.layout).drain_blocks(blocks).await
     }
 }
 
 /// Rejects a record with a value that has no column in the output: it appeared after the header was decided.
-fn reject_new_columns<T: Record>(
-    chosen: &[&'static Column<T>],
-    format: Format,
-) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
-    let has_column = |column: &Column<T>| {
-        // `id` is another name of the image id, and a format with a geometry always contains the coordinates.
-        let is_written_elsewhere = column.name == "id"
-            || (format.has_geometry() && ["lon", "lat"].contains(&column.name))
-            || column.field.is_none();
-        is_written_elsewhere || chosen.iter().any(|chosen| chosen.name == column.name)
-    };
-    let rest: Vec<&Column<T>> = T::COLUMNS.iter().filter(|column| !has_column(column)).collect();
-    let mut row = 0_u64;
-    move |records| {
-        let checked = records.map(move |record| {
-            row += 1;
-            let record = record?;
-            match rest.iter().find(|column| (column.get)(&record) != Value::Null) {
-                None => Ok(record),
-                Some(stray) => Err(Error::new(ErrorKind::Usage, "convert")
-                    .with_source(format!(
-                        "record {row} has {}, which earlier records do not have",
-                        if stray.kind == Kind::Longitude {
-                            "coordinates".to_owned()
-                        } else {
-                            format!("`{}`", stray.name)
-                        }
-                    ))
-                    .with_hint("list all fields with `--fields`")),
-            }
-        });
-        checked.boxed()
+struct NewColumns<T: 'static> {
+    /// The columns that the output does not have, and that the table may have.
+    rest: Vec<&'static Column<T>>,
+    row: u64,
+}
+
+impl<T: Record> NewColumns<T> {
+    fn new(table: &TableSource<T>, chosen: &[&'static Column<T>], format: Format) -> Self {
+        let has_column = |column: &Column<T>| {
+            // `id` is another name of the image id, and a format with a geometry always contains the coordinates.
+            let is_written_elsewhere = column.name == "id"
+                || (format.has_geometry() && ["lon", "lat"].contains(&column.name))
+                || column.field.is_none();
+            is_written_elsewhere || chosen.iter().any(|chosen| chosen.name == column.name)
+        };
+        // The header of CSV and Parquet names all columns; a feature of GeoJSON may have others.
+        let may_be_filled = |column: &Column<T>| {
+            !table.has_all_columns_in_header()
+                || matches!(column.kind, Kind::Longitude | Kind::Latitude)
+                || table.header().iter().any(|name| name.strip_suffix("_raw").unwrap_or(name) == column.name)
+                || table.header().iter().any(|name| name == column.name)
+        };
+        let rest = T::COLUMNS.iter().filter(|column| !has_column(column) && may_be_filled(column));
+        Self { rest: rest.collect(), row: 0 }
+    }
+
+    fn check(&mut self, record: &T) -> Result<()> {
+        self.row += 1;
+        let Some(stray) = self.rest.iter().find(|column| (column.get)(record) != Value::Null) else {
+            return Ok(());
+        };
+        let what = if stray.kind == Kind::Longitude {
+            "coordinates".to_owned()
+        } else {
+            format!("`{}`", stray.name)
+        };
+        Err(Error::new(ErrorKind::Usage, "convert")
+            .with_source(format!("record {} has {what}, which earlier records do not have", self.row))
+            .with_hint("list all fields with `--fields`"))
     }
 }
 
