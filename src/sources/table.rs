@@ -184,8 +184,8 @@ impl<T: Record> TableSource<T> {
 
     /// The records in blocks of 1,024, for [`Sink::drain_blocks`](crate::Sink::drain_blocks).
     ///
-    /// A record is filled and encoded in its place, which saves a third of the time of a stream of records. `check`
-    /// changes or rejects each record. The first error, of any kind, is the last item.
+    /// A record is filled and encoded in its place; a stream of records moves each several times. `check` changes or
+    /// rejects each record. The first error, of any kind, is the last item.
     ///
     /// ```
     /// use futures::TryStreamExt;
