@@ -39,8 +39,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, features, images, init,
-    man, map, metadata, overlay, sandbox, sequences,
+    Cli, Command, completions, convert, crawl, crops, dataset, detections, download, estimate, features,
+    images, init, man, map, metadata, overlay, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -102,6 +102,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
                 Err(error) => job::reject(display, &error),
             }
         }),
+        Command::Detections(args) => block_on(display, detections::run(args, display)),
         Command::Download(args) => block_on(display, async {
             match args.input.fetch(&args.files.storage).await {
                 Ok(()) => download::run(args, display).await,

@@ -10,6 +10,7 @@ pub(crate) mod convert;
 pub(crate) mod crawl;
 pub(crate) mod crops;
 pub(crate) mod dataset;
+pub(crate) mod detections;
 pub(crate) mod download;
 pub(crate) mod estimate;
 pub(crate) mod features;
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     /// Fetch the metadata of images; reads img_dataset, writes img_meta_dataset
     #[command(after_help = metadata::EXAMPLES)]
     Metadata(metadata::MetadataArgs),
+    /// Fetch the detections of images; reads img_meta_dataset or img_dataset
+    #[command(after_help = detections::EXAMPLES)]
+    Detections(detections::DetectionsArgs),
     /// Download pictures; reads img_meta_dataset, writes downloaded_images/
     #[command(after_help = download::EXAMPLES)]
     Download(download::DownloadArgs),

@@ -7,6 +7,7 @@
 mod begin;
 mod close;
 mod context;
+mod detections;
 mod download_guard;
 mod empty_result;
 mod id_list;
@@ -32,6 +33,7 @@ mod update;
 
 pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
+pub(crate) use self::detections::{DetectionBranch, fetch_detections, tap_all_but_last};
 pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
 pub(crate) use self::id_list::{IdList, fill_sequence, open_images, open_sequences, to_image};
 pub(crate) use self::input::Input;
