@@ -24,8 +24,8 @@ use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
 use streetflow::text::printable;
 use streetflow::{
-    Column, Error, ErrorKind, Event, Fields, Flow, Format, GeometryChoice, Image, Kind, Metadata, Record,
-    Report, Result, Sequence, TableSource, Value,
+    Column, Detection, Error, ErrorKind, Event, FieldList, Fields, Flow, Format, GeometryChoice, Image, Kind,
+    MapFeature, Metadata, Record, Report, Result, Sequence, TableSource, Value,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -122,6 +122,8 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let content = TableContent::new(&table, &args.input);
     let needs_metadata = args.fields.is_some() || args.geometry.geometry.is_some();
     match content.kind {
+        Detection::NAME => Conversion::run_whole::<Detection>(args, format, layout, table).await,
+        MapFeature::NAME => Conversion::run_whole::<MapFeature>(args, format, layout, table).await,
         Sequence::NAME if !needs_metadata => {
             Conversion::new(args, format, layout, &content).run(table, |_: &mut Sequence| ()).await
         }
@@ -167,8 +169,14 @@ impl TableContent {
             match path.file_stem().and_then(|stem| stem.to_str()) {
                 Some("seq_dataset") => Sequence::NAME,
                 Some("img_dataset") => Image::NAME,
+                Some("img_detections_dataset") => Detection::NAME,
+                Some("map_features") => MapFeature::NAME,
                 _ => Metadata::NAME,
             }
+        } else if has("detection_id") {
+            Detection::NAME
+        } else if has("feature_id") {
+            MapFeature::NAME
         } else if has_no_fields && has("seq_id") && !has_image && geometry.is_none() {
             Sequence::NAME
         } else if has_no_fields && has("seq_id") {
@@ -230,13 +238,36 @@ struct Conversion<'a> {
     args: &'a ConvertArgs,
     format: Format,
     layout: Layout,
-    fields: Fields,
+    columns: Vec<&'static str>,
 }
 
 impl<'a> Conversion<'a> {
     fn new(args: &'a ConvertArgs, format: Format, layout: Layout, content: &TableContent) -> Self {
         let fields = args.fields.clone().unwrap_or_else(|| content.fields.clone());
-        Self { args, format, layout: layout.fields(&fields), fields }
+        Self { args, format, layout: layout.fields(&fields), columns: fields.columns() }
+    }
+
+    /// Converts all columns of a table of detections or of map features.
+    async fn run_whole<T: Record>(
+        args: &'a ConvertArgs,
+        format: Format,
+        layout: Layout,
+        table: TableSource<HeaderOnly>,
+    ) -> Result<Vec<(Severity, String)>> {
+        if let Some(fields) = &args.fields {
+            return Err(Error::new(ErrorKind::Usage, "choose the fields")
+                .with_subject(fields.to_string())
+                .with_source(format!(
+                    "`--fields` chooses fields of images, and the table has {}s",
+                    T::NAME
+                )));
+        }
+        // The geometry of GeoJSON is the place of the image or of the map feature.
+        let geometry = table.geometry().map(|_| T::GEOMETRY_COLUMN);
+        let names = table.header().iter().map(String::as_str).chain(geometry);
+        let fields = FieldList::<T>::from_columns(names);
+        let layout = layout.fields_of(&fields);
+        Self { args, format, layout, columns: fields.columns() }.run(table, |_: &mut T| ()).await
     }
 
     async fn run<T: Record>(
@@ -264,7 +295,7 @@ impl<'a> Conversion<'a> {
         };
         let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
         if self.args.fields.is_none() {
-            flow = flow.then(reject_new_columns(&select::<T>(&self.fields.columns()), self.format));
+            flow = flow.then(reject_new_columns(&select::<T>(&self.columns), self.format));
         }
         let report = self.write(flow).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));

@@ -4,6 +4,7 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
 
+pub(crate) mod classes;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
@@ -99,6 +100,9 @@ pub(crate) enum Command {
     /// Build a training set: COCO, YOLO, masks, WebDataset, Hugging Face
     #[command(after_help = dataset::EXAMPLES)]
     Dataset(Box<dataset::DatasetArgs>),
+    /// Count the classes in a table of detections or map features
+    #[command(after_help = classes::EXAMPLES)]
+    Classes(classes::ClassesArgs),
     /// Convert a table to another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::ConvertArgs),
@@ -180,7 +184,17 @@ mod tests {
                 "yes"
             ]
         );
-        assert!(settings.is_subset(&flags));
+        // The commands that draw detections have the others.
+        let drawing: Vec<_> = settings.difference(&flags).map(String::as_str).collect();
+        assert_eq!(
+            drawing,
+            [
+                "detection_colours",
+                "detection_masks",
+                "image_cropped_detections_folder",
+                "image_detections_folder"
+            ]
+        );
     }
 
     #[test]
@@ -190,7 +204,18 @@ mod tests {
         let names: Vec<_> = with_settings.map(clap::Command::get_name).collect();
         assert_eq!(
             names,
-            ["crawl", "sequences", "images", "metadata", "download", "overlay", "crops", "dataset", "config"]
+            [
+                "crawl",
+                "sequences",
+                "images",
+                "metadata",
+                "detections",
+                "download",
+                "overlay",
+                "crops",
+                "dataset",
+                "config"
+            ]
         );
     }
 

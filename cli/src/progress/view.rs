@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use crate::progress::forecast::bar;
 use crate::progress::rates::RateMeter;
 use crate::progress::stats::{RunStats, StepStats};
-use crate::step::gives_many;
-use crate::step::reads_tiles;
+use crate::step::{gives_many, reads_tiles};
 use crate::terminal::format::{grouped, human_bytes, human_time, plural, rounded};
 use streetflow::{Class, Step};
 
