@@ -199,12 +199,12 @@ mod tests {
 
     #[test]
     fn settings_by_class_are_tables_as_in_the_toolset() {
-        let text = r#"
+        let text = r##"
             detection_colours = { "nature--water" = [0, 0, 255, 128], "nature--terrain" = "#a52a2a" }
             [detection_masks]
             "nature--terrain" = 1
             "nature--vegetation" = 2
-        "#;
+        "##;
         let names = ["detection_colours", "detection_masks"].map(str::to_owned).to_vec();
         let names = SettingNames { names, one_run: Vec::new() };
         let settings = parse(text, "a file", &names).expect("settings");
