@@ -15,6 +15,7 @@ mod flow {
     mod batches;
     mod composition;
     mod crawl;
+    mod detections;
     mod map_features;
     mod sinks;
     mod sources;

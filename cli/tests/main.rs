@@ -5,6 +5,7 @@ mod commands {
     #[cfg(feature = "parquet")]
     mod convert;
     mod crawl;
+    mod detections;
     mod download_guard;
     mod estimate;
     mod features;

@@ -15,6 +15,7 @@ mod parquet;
 mod quality;
 mod shards;
 mod table;
+mod toolset;
 mod warnings;
 
 use std::io::{self, Write};
@@ -40,6 +41,7 @@ pub use self::layout::{Compression, Layout};
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
 pub use self::shards::{Position, Shard, ShardWriter};
+pub use self::toolset::ToolsetEncoder;
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;

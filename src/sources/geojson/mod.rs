@@ -322,6 +322,7 @@ impl<T: Record> GeoJsonSource<T> {
                     .map_err(|why| self.row_error(row, why))?;
             }
         }
+        record.complete();
         record.validate().map_err(|why| self.row_error(row, why))
     }
 
