@@ -103,7 +103,7 @@ impl Overlay {
     /// use streetflow::{Detection, overlay::Overlay, pictures::JpegHeader, record::Polygons};
     ///
     /// let sandbox = streetflow_sandbox::Sandbox::start().await?;
-    /// let image = sandbox.mock_data().sequences()[0].image(0);
+    /// let image = sandbox.mock_data().sequences()[0].images().next().ok_or("an image")?;
     /// let jpeg = sandbox.mock_data().picture(&image.id(), Some(256)).ok_or("a picture")?;
     ///
     /// let corners = vec![[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]];

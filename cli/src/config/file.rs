@@ -113,7 +113,8 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
     match value {
         // Colours and numbers of classes.
         Value::Table(classes) if ["detection_colours", "detection_masks"].contains(&key) => {
-            let class = |(class, value): (&String, &Value)| Ok(format!("{class}={}", texts(class, value)?.join(",")));
+            let class =
+                |(class, value): (&String, &Value)| Ok(format!("{class}={}", texts(class, value)?.join(",")));
             Ok(vec![classes.iter().map(class).collect::<Result<Vec<_>>>()?.join(";")])
         }
         // Makers and models may contain commas. All other lists are one value with commas.
@@ -160,11 +161,11 @@ mod tests {
             nature--vegetation = 2
             [detection_colours]
             nature--water = [0, 0, 255, 128]
-            "object--vehicle--*" = "#ffff00"
+            "object--vehicle--*" = "255,255,0"
         "#;
         let settings: std::collections::BTreeMap<_, _> = read(text).expect("settings").into_iter().collect();
         assert_eq!(settings["detection_masks"], ["nature--terrain=1;nature--vegetation=2"]);
-        assert_eq!(settings["detection_colours"], ["nature--water=0,0,255,128;object--vehicle--*=#ffff00"]);
+        assert_eq!(settings["detection_colours"], ["nature--water=0,0,255,128;object--vehicle--*=255,255,0"]);
         read("[quality]\nx = 1").expect_err("only these are tables");
     }
 
