@@ -36,7 +36,7 @@
 //! | Records | [`Sequence`], [`Image`] and [`Metadata`]. Your own [`Record`] defines a table of columns and works with all formats. |
 //! | Query | A [`Query`] describes a crawl as data, with the names of the command's flags, and makes its flow. |
 //! | Client | One [`Client`] limits the rate of all requests, retries them and classifies errors. A [`client::ResponseStore`] lets a killed run resume; a [`client::TileCache`] saves tile requests. |
-//! | Training sets | [`training::TrainingSet`] builds COCO, YOLO, masks, WebDataset and Hugging Face sets from tables and pictures. |
+//! | Training sets | [`training::TrainingSet`] builds COCO, YOLO, mask, `WebDataset` and Hugging Face sets from tables and pictures. |
 //! | Events | An [`Observer`] receives every [`Event`]; a [`Tally`] counts them. |
 //! | Tests | The package `streetflow-sandbox` is a mock server for Mapillary with mock data and faults on demand. |
 //!
