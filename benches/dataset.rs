@@ -1,7 +1,13 @@
 //! Cost of training sets: detections of a table into COCO, without and with outlines.
 //!
 //! See README.md in this folder.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::needless_for_each,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench"
+)]
 
 mod support;
 

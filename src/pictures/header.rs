@@ -154,6 +154,7 @@ fn exif_orientation(block: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
 pub(crate) mod tests {
     use super::*;
 

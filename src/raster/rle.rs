@@ -109,6 +109,7 @@ fn difference(above: &[Span], row: &[Span], changes: &mut Vec<(u32, u32)>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "small numbers")]
 mod tests {
     use proptest::prelude::*;
 

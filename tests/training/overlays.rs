@@ -1,4 +1,10 @@
 //! Overlays and crops by their pixels.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
 
 use std::fs;
 
