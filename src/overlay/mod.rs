@@ -122,7 +122,9 @@ impl Overlay {
             let Some(polygons) = &detection.polygons else { continue };
             let value = detection.value.as_deref().unwrap_or("(no class)");
             let colour = self.colour(value);
-            shapes.push(Shape { polygons, colour, is_on_top: detection.kind == Some(DetectionKind::Sign) });
+            // A table of another program may have no kinds.
+            let kind = detection.kind.unwrap_or_else(|| DetectionKind::of(value));
+            shapes.push(Shape { polygons, colour, is_on_top: kind == DetectionKind::Sign });
             entries.insert(printable(value, MAX_LEGEND_TEXT), colour);
         }
         #[expect(clippy::cast_precision_loss, reason = "a width in pixels")]
