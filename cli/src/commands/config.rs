@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::parser::ValueSource;
 
-use crate::config::{OFFLINE_SETTINGS, Parsed, SETTINGS_FILE, setting_names, value};
+use crate::config::{Parsed, SETTINGS_FILE, setting_names, value};
 use crate::terminal::shell::strip_credentials;
 use crate::terminal::stdout;
 use streetflow::client::{redact, without_credentials};
@@ -28,10 +28,7 @@ const MAX_VALUE_WIDTH: usize = 60;
 pub(crate) fn run<C>(parsed: &Parsed<C>, command: &clap::Command) -> Result<()> {
     let Some((_, matches)) = parsed.matches.subcommand() else { return Ok(()) };
     let mut rows = Vec::new();
-    // The others are no flags of `crawl`, of which these are the matches.
-    let names = setting_names(command);
-    let names = names.into_iter().filter(|name| OFFLINE_SETTINGS.iter().all(|(_, other)| other != name));
-    for name in names {
+    for name in setting_names(command) {
         let set = parsed.settings.iter().find(|setting| setting.name == name);
         let origin = match (set, matches.value_source(&name)) {
             (Some(setting), _) => setting.origin.clone(),

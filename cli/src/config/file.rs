@@ -111,12 +111,6 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
         ))),
     };
     match value {
-        // Colours and numbers of classes.
-        Value::Table(classes) if ["detection_colours", "detection_masks"].contains(&key) => {
-            let class =
-                |(class, value): (&String, &Value)| Ok(format!("{class}={}", texts(class, value)?.join(",")));
-            Ok(vec![classes.iter().map(class).collect::<Result<Vec<_>>>()?.join(";")])
-        }
         // Makers and models may contain commas. All other lists are one value with commas.
         Value::Array(values) if ["make", "model"].contains(&key) => values.iter().map(one).collect(),
         Value::Array(values) => Ok(vec![values.iter().map(one).collect::<Result<Vec<_>>>()?.join(",")]),
@@ -144,29 +138,11 @@ mod tests {
             "concurrency",
             "token_file",
             "graph_url",
-            "detection_colours",
-            "detection_masks",
         ];
         let names =
             SettingNames { names: names.map(str::to_owned).to_vec(), one_run: vec!["restart".to_owned()] };
         let settings = parse(text, "a file", &names)?;
         Ok(settings.into_iter().map(|setting| (setting.name, setting.values)).collect())
-    }
-
-    #[test]
-    fn colours_and_numbers_of_classes_are_tables() {
-        let text = r#"
-            [detection_masks]
-            nature--terrain = 1
-            nature--vegetation = 2
-            [detection_colours]
-            nature--water = [0, 0, 255, 128]
-            "object--vehicle--*" = "255,255,0"
-        "#;
-        let settings: std::collections::BTreeMap<_, _> = read(text).expect("settings").into_iter().collect();
-        assert_eq!(settings["detection_masks"], ["nature--terrain=1;nature--vegetation=2"]);
-        assert_eq!(settings["detection_colours"], ["nature--water=0,0,255,128;object--vehicle--*=255,255,0"]);
-        read("[quality]\nx = 1").expect_err("only these are tables");
     }
 
     #[test]

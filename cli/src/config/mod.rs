@@ -15,7 +15,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 
 use self::setting::{ENV_PREFIX, SettingNames};
-pub(crate) use self::setting::{OFFLINE_SETTINGS, SETTINGS_FILE, Setting, setting_names, takes_settings};
+pub(crate) use self::setting::{SETTINGS_FILE, Setting, setting_names, takes_settings};
 pub(crate) use self::template::template;
 use crate::args::QUERY_FLAGS;
 use crate::terminal::format::path_text;

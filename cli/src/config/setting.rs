@@ -28,14 +28,6 @@ pub(super) const TOOLSET_NAMES: [(&str, &str); 5] = [
     ("graph_endpoint", "graph_url"),
 ];
 
-/// Settings of commands that work offline, with the command that has the flag. The names are those of the Python toolset.
-pub(crate) const OFFLINE_SETTINGS: [(&str, &str); 4] = [
-    ("overlay", "detection_colours"),
-    ("overlay", "image_detections_folder"),
-    ("crops", "image_cropped_detections_folder"),
-    ("dataset", "detection_masks"),
-];
-
 /// A setting in effect, and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
@@ -64,8 +56,7 @@ impl SettingNames {
         let reference = command.find_subcommand(REFERENCE_COMMAND);
         let flags = reference.into_iter().flat_map(Command::get_arguments);
         let names = flags.filter(|flag| flag.get_long().is_some()).map(|flag| flag.get_id().to_string());
-        let offline = OFFLINE_SETTINGS.iter().map(|(_, name)| (*name).to_owned());
-        let names = names.filter(|name| !one_run.contains(name)).chain(offline).collect();
+        let names = names.filter(|name| !one_run.contains(name)).collect();
         Self { names, one_run }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
-use super::setting::{ENV_PREFIX, OFFLINE_SETTINGS, REFERENCE_COMMAND, SettingNames, TOOLSET_NAMES};
+use super::setting::{ENV_PREFIX, REFERENCE_COMMAND, SettingNames, TOOLSET_NAMES};
 
 const HEAD: &str = "\
 # Settings of streetflow. It reads this file if it is in the current directory, or if --config names it.
@@ -21,10 +21,7 @@ pub(crate) fn template(command: &Command) -> String {
     let Some(reference) = command.find_subcommand(REFERENCE_COMMAND) else { return text };
     let mut heading = None;
     for name in SettingNames::new(command).names {
-        let offline = OFFLINE_SETTINGS.iter().find(|(_, other)| *other == name);
-        let owner = offline.map_or(Some(reference), |(owner, _)| command.find_subcommand(owner));
-        let arg = owner.and_then(|owner| owner.get_arguments().find(|arg| *arg.get_id() == name));
-        let Some(arg) = arg else { continue };
+        let Some(arg) = reference.get_arguments().find(|arg| *arg.get_id() == name) else { continue };
         let its_heading = arg.get_help_heading().unwrap_or("Others");
         if heading != Some(its_heading) {
             write!(text, "\n# --- {its_heading}\n").ok();
