@@ -67,8 +67,9 @@ async fn check_overlay(width: Option<u32>) {
             let (x, y) = (unit(x, picture.width), unit(y, picture.height));
             detections.iter().any(|detection| detection.contains(x, y))
         };
-        for y in (3..picture.height - 3).step_by(5) {
-            for x in (3..picture.width - 3).step_by(5) {
+        let step = picture.height / 100;
+        for y in (3..picture.height - 3).step_by(step) {
+            for x in (3..picture.width - 3).step_by(step) {
                 let (at_x, at_y) = (x as f64 + 0.5, y as f64 + 0.5);
                 let is_in = contains(at_x, at_y);
                 // JPEG blurs colours at edges: only pixels with the same neighbours two pixels away count.
