@@ -37,6 +37,7 @@
 //! | Records | [`Sequence`], [`Image`] and [`Metadata`]. Your own [`Record`] defines a table of columns and works with all formats. |
 //! | Query | A [`Query`] describes a crawl as data, with the names of the command's flags, and makes its flow. |
 //! | Client | One [`Client`] limits the rate of all requests, retries them and classifies errors. A [`client::ResponseStore`] lets a killed run resume; a [`client::TileCache`] saves tile requests. |
+//! | Training sets | [`training::TrainingSet`] builds COCO, YOLO, mask, `WebDataset` and Hugging Face sets from tables and pictures. |
 //! | Events | An [`Observer`] receives every [`Event`]; a [`Tally`] counts them. |
 //! | Tests | The package `streetflow-sandbox` is a mock server for Mapillary with mock data and faults on demand. |
 //!
@@ -46,6 +47,7 @@
 //!
 //! - `arrow`: record batches of Apache Arrow, in both directions. Part of `parquet`.
 //! - `parquet` (default): Parquet and GeoParquet. It takes two thirds of the time of a release build.
+//! - `overlay`: pictures with detections drawn on, and crops. It adds eleven small crates, no C code.
 //! - `map`: `map::MapSink` writes a map page. It adds half a megabyte to a program and no dependency.
 //!
 //! The command `streetflow` is the package `streetflow-cli`.

@@ -44,6 +44,7 @@ mod pictures {
     mod picture_files;
     #[cfg(target_os = "linux")]
     mod sizes;
+    mod training_sets;
 }
 mod report {
     mod failure_log;
