@@ -5,6 +5,7 @@ mod commands {
     #[cfg(feature = "parquet")]
     mod convert;
     mod crawl;
+    mod detections;
     mod download_guard;
     mod estimate;
     mod features;
@@ -43,6 +44,7 @@ mod pictures {
     mod picture_files;
     #[cfg(target_os = "linux")]
     mod sizes;
+    mod training_sets;
 }
 mod report {
     mod failure_log;

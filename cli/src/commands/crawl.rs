@@ -8,13 +8,13 @@ use futures::StreamExt;
 
 use super::next_command;
 use crate::args::{
-    AreaArgs, DisplayArgs, FetchArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs, ONE_RUN, OutputArgs,
-    PictureArgs, QUERY_FLAGS, TableArgs, read_query,
+    AreaArgs, DisplayArgs, FetchArgs, FetchDetectionArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs,
+    ONE_RUN, OutputArgs, PictureArgs, QUERY_FLAGS, TableArgs, read_query,
 };
 use crate::exit_code::Exit;
 use crate::job::{
-    self, CountEstimate, IdList, Job, JobInput, PicturePlan, RunContext, SequenceSource, TableOutputs,
-    Update, prefetch, table_path,
+    self, CountEstimate, DetectionBranch, IdList, Job, JobInput, PicturePlan, RunContext, SequenceSource,
+    TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
@@ -35,6 +35,10 @@ Run the same command again to resume a killed or stopped crawl.";
 
 /// Sequences that are read ahead of their images: a few megabytes, enough for all of a country.
 const PREFETCH: usize = 50_000;
+
+/// The steps of a crawl with `--detections`.
+const WITH_DETECTIONS: [Step; 5] =
+    [Step::SEQUENCES, Step::IMAGES, Step::METADATA, Step::DETECTIONS, Step::DOWNLOAD];
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -77,6 +81,11 @@ pub(crate) struct CrawlArgs {
     pub(super) fetch: FetchArgs,
     #[command(flatten)]
     pub(super) pictures: PictureArgs,
+    /// Also fetch the detections of the images
+    #[arg(long, help_heading = "Detections", conflicts_with = "update")]
+    detections: bool,
+    #[command(flatten)]
+    fetch_detections: FetchDetectionArgs,
     /// Stop after the metadata: no pictures
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
@@ -115,6 +124,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         Ok(resolved) => resolved,
         Err(error) => return job::reject(display, &error),
     };
+    let detection_filters = plan.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -125,7 +135,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
             CrawlSource::Area { .. } => JobInput::Area(&args.area),
             CrawlSource::Ids(ids) => JobInput::Ids(ids),
         },
-        filters: args.filters.to_cli_args(),
+        filters: [args.filters.to_cli_args(), detection_filters].concat(),
         clip: args.clip,
         update: args.update,
         next: next_command(args),
@@ -143,6 +153,8 @@ struct CrawlPlan<'a> {
     request_fields: Fields,
     outputs: TableOutputs<'a>,
     names: &'a NameArgs,
+    /// How detections are fetched, if they are.
+    detections: Option<&'a FetchDetectionArgs>,
     /// `None` stops after the metadata.
     pictures: Option<PicturePlan<'a>>,
 }
@@ -162,6 +174,8 @@ impl<'a> CrawlPlan<'a> {
     fn resolve(args: &'a CrawlArgs) -> Result<(Self, Selection)> {
         let source = CrawlSource::resolve(args)?;
         let query = source.query(args)?;
+        let detections = args.detections.then_some(&args.fetch_detections);
+        detections.map_or(Ok(()), |detections| detections.check(&args.tables.formats()))?;
         let outputs = TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?;
         let columns = columns(args)?;
         let selection = query.selection()?;
@@ -178,6 +192,7 @@ impl<'a> CrawlPlan<'a> {
             columns,
             request_fields,
             names: &args.files.names,
+            detections,
             pictures: (!args.no_download).then_some(PicturePlan {
                 args: &args.pictures,
                 files: &args.files,
@@ -194,7 +209,8 @@ impl<'a> CrawlPlan<'a> {
             CrawlSource::Ids(IdList::Sequences(_)) => 1,
             CrawlSource::Ids(IdList::Images(_)) => 2,
         };
-        &Step::ALL[first..Step::ALL.len() - usize::from(self.pictures.is_none())]
+        let steps: &[Step] = if self.detections.is_some() { &WITH_DETECTIONS } else { &Step::ALL };
+        &steps[first..steps.len() - usize::from(self.pictures.is_none())]
     }
 }
 
@@ -305,6 +321,12 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
     let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());
     let flow = match &run.update {
         Some(update) => flow.then(inspect(update, Update::observe_metadata)),
+        None => flow,
+    };
+    let flow = match plan.detections {
+        Some(args) => {
+            flow.tap(DetectionBranch::new(run, &plan.outputs, &plan.names.detections_out_file, args))
+        }
         None => flow,
     };
     let table = &plan.names.img_meta_out_file;
