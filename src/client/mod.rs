@@ -38,6 +38,7 @@ pub use self::handle::Client;
 pub use self::token::Token;
 pub(crate) use self::transport::body::ResponseBody;
 pub use self::transport::rate_limit::{ENTITIES_PER_MINUTE, RateLimit, SEARCHES_PER_MINUTE, TILES_PER_DAY};
+pub use self::transport::rate_source::{RateLimits, RateSource};
 pub(crate) use self::transport::retry::RetryOverride;
 pub use self::wire::batch::MAX_BATCH;
 pub(crate) use self::wire::detections::ImageDetections;
