@@ -60,6 +60,7 @@ mod runs {
     mod filters;
     mod other_query;
     mod output_folder;
+    mod partitions;
     mod place;
     mod query;
     mod resume;

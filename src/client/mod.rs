@@ -35,6 +35,7 @@ pub(crate) use self::endpoints::metadata::BatchFound;
 pub use self::endpoints::tileset::Tileset;
 pub(crate) use self::endpoints::user::{UserPage, unknown_user};
 pub use self::handle::Client;
+pub use self::missing_guard::nearly_all_missing;
 pub use self::token::Token;
 pub(crate) use self::transport::body::ResponseBody;
 pub use self::transport::rate_limit::{ENTITIES_PER_MINUTE, RateLimit, SEARCHES_PER_MINUTE, TILES_PER_DAY};

@@ -17,10 +17,12 @@ pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod map;
+pub(crate) mod merge;
 pub(crate) mod metadata;
 mod next_command;
 mod offline;
 pub(crate) mod overlay;
+pub(crate) mod plan;
 pub(crate) mod sandbox;
 pub(crate) mod sequences;
 
@@ -71,6 +73,14 @@ pub(crate) enum Command {
     /// Run all four steps in one flow
     #[command(after_help = crawl::EXAMPLES)]
     Crawl(Box<crawl::CrawlArgs>),
+    /// Divide a crawl into partitions for several processes or machines
+    ///
+    /// Takes the flags of crawl. Reads the tiles, and writes seq_dataset and plan.json.
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(Box<plan::PlanArgs>),
+    /// Combine the partitions of a plan: one report, one table
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::MergeArgs),
     /// Find the sequences of an area; writes seq_dataset
     #[command(after_help = sequences::EXAMPLES)]
     Sequences(sequences::SequencesArgs),
@@ -125,6 +135,7 @@ impl Command {
     pub(crate) fn output_args(&mut self) -> Option<&mut OutputArgs> {
         match self {
             Self::Crawl(args) => Some(&mut args.files),
+            Self::Plan(args) => Some(&mut args.crawl.files),
             Self::Sequences(args) => Some(&mut args.files),
             Self::Images(args) => Some(&mut args.files),
             Self::Metadata(args) => Some(&mut args.files),
@@ -169,6 +180,8 @@ mod tests {
                 "estimate",
                 "help",
                 "images",
+                "partition",
+                "plan",
                 "query",
                 "restart",
                 "sequences",
@@ -187,7 +200,18 @@ mod tests {
         let names: Vec<_> = with_settings.map(clap::Command::get_name).collect();
         assert_eq!(
             names,
-            ["crawl", "sequences", "images", "metadata", "download", "overlay", "crops", "dataset", "config"]
+            [
+                "crawl",
+                "plan",
+                "sequences",
+                "images",
+                "metadata",
+                "download",
+                "overlay",
+                "crops",
+                "dataset",
+                "config"
+            ]
         );
     }
 
