@@ -137,6 +137,7 @@ impl Command {
             Self::Crawl(args) => Some(&mut args.files),
             Self::Plan(args) => Some(&mut args.crawl.files),
             Self::Sequences(args) => Some(&mut args.files),
+            Self::Features(args) => Some(&mut args.files),
             Self::Images(args) => Some(&mut args.files),
             Self::Metadata(args) => Some(&mut args.files),
             Self::Download(args) => Some(&mut args.files),
