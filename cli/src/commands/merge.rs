@@ -1,6 +1,5 @@
 //! `merge`: combines the partitions of a plan into one report, and their tables into one each.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -241,7 +240,7 @@ fn compose(plan: &CrawlPlanFile, parts: &[Part], reports: &[&Value], steps: Valu
         "failures": sum("failures"),
         "gone": sum("gone"),
         "files": [],
-        "tables": BTreeMap::<String, Value>::new(),
+        "tables": plan.walk["tables"],
         "parts": states.collect::<Vec<_>>(),
     })
 }

@@ -177,6 +177,7 @@ fn write(args: &PlanArgs, query: &Query, images: u64) -> Result<CrawlPlanFile> {
         "started": report["started"],
         "seconds": report["seconds"],
         "hosts": report["hosts"],
+        "tables": report["tables"],
     });
     let format = crawl.tables.formats().into_iter().next().unwrap_or(streetflow::Format::Csv);
     let path = table_path(&files.output, &files.names.seq_out_file, format);
