@@ -204,7 +204,7 @@ struct CrawlPlan<'a> {
 /// Where a crawl starts.
 enum CrawlSource<'a> {
     Area {
-        sequences: SequenceSource,
+        sequences: Box<SequenceSource>,
         /// Reads sequences ahead, to know the number of pictures early.
         prefetch: bool,
     },
@@ -275,7 +275,7 @@ impl<'a> CrawlSource<'a> {
         }
         let sequences = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
         let prefetch = sequences.reads_tiles() && !args.no_download && args.filters.limit.is_none();
-        Ok(Self::Area { sequences, prefetch })
+        Ok(Self::Area { sequences: Box::new(sequences), prefetch })
     }
 
     fn query(&self, args: &CrawlArgs) -> Result<Query> {

@@ -79,7 +79,7 @@ async fn merge(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
     if !args.trust_gone {
         check_missing(&steps)?;
     }
-    let mut report = compose(&plan, &parts, &reports, steps);
+    let mut report = compose(&plan, &parts, &reports, &steps);
     if args.join {
         let directories: Vec<_> = parts.iter().map(|part| part.partition.directory(directory)).collect();
         let files = join_tables(directory, &directories, &reports, &plan).await?;
@@ -199,10 +199,12 @@ fn check_missing(steps: &Value) -> Result<()> {
     Ok(())
 }
 
-fn compose(plan: &CrawlPlanFile, parts: &[Part], reports: &[&Value], steps: Value) -> Value {
+fn compose(plan: &CrawlPlanFile, parts: &[Part], reports: &[&Value], steps: &Value) -> Value {
     let sum = |name: &str| {
         let mut sum = Value::Null;
-        reports.iter().for_each(|report| add(&mut sum, &report[name]));
+        for report in reports {
+            add(&mut sum, &report[name]);
+        }
         sum
     };
     let mut requests = sum("requests");
