@@ -80,7 +80,6 @@ impl Batch {
     }
 
     #[pyo3(signature = (requested_schema=None))]
-    #[expect(clippy::type_complexity, reason = "the two capsules of the interface")]
     fn __arrow_c_array__<'py>(
         &self,
         py: Python<'py>,

@@ -37,7 +37,7 @@ const TILE_CACHE_HOURS: u64 = 24;
 /// 16
 #[pyclass(frozen, module = "streetflow")]
 pub(crate) struct Client {
-    client: Owned<streetflow::Client>,
+    inner: Owned<streetflow::Client>,
     pub(crate) events: Arc<Events>,
     concurrency: usize,
     graph_url: String,
@@ -48,7 +48,7 @@ pub(crate) struct Client {
 impl Client {
     /// Returns the client of the library, if this process made it.
     pub(crate) fn get(&self) -> Attempt<&streetflow::Client> {
-        self.client.get()
+        self.inner.get()
     }
 
     fn build(builder: ClientBuilder, graph_url: String, sandbox: Option<Py<Sandbox>>) -> PyResult<Self> {
@@ -59,7 +59,7 @@ impl Client {
         let client = builder.observer(observer).build().map_err(Failure::from)?;
         Ok(Self {
             concurrency: client.concurrency(),
-            client: Owned::new(client),
+            inner: Owned::new(client),
             events,
             graph_url: streetflow::client::without_credentials(&graph_url),
             sandbox,

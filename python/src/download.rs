@@ -10,7 +10,8 @@ use pyo3::types::PyCapsule;
 
 use crate::client::Client;
 use crate::errors::{Attempt, Failure, usage};
-use crate::query::{counted, images};
+use crate::query::counted;
+use crate::records::images;
 use crate::report::Report;
 use crate::task::run_to_end;
 use streetflow::arrow::ArrowSource;

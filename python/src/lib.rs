@@ -7,9 +7,21 @@
 //! - `client`, `sandbox`: connections
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
+//! - `records`: the flows of each kind of records
 //! - `query`, `download`, `estimate`, `convert`, `command`: the functions
 //!
 //! Tokio's threads never call Python.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "Python passes values, and its methods have an object"
+)]
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "these comments are Python's documentation"
+)]
 
 mod batch;
 mod client;
@@ -21,6 +33,7 @@ mod estimate;
 mod events;
 mod pylist;
 mod query;
+mod records;
 mod report;
 mod runtime;
 mod sandbox;

@@ -1,92 +1,46 @@
-//! Queries, and the flows of their records.
+//! Functions of queries: checks, schemas, streams and tables.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
 use futures::{StreamExt, TryStreamExt};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::batch::{Collected, schema_capsule};
 use crate::client::Client;
-use crate::errors::{Attempt, Failure, usage};
+use crate::errors::Failure;
+use crate::records::{Columns, Kind, Request, detections, features, images, sequences};
 use crate::report::{Counts, Report};
 use crate::stream::{Batches, Reader};
 use crate::task::run_to_end;
-use streetflow::arrow::{BATCH_ROWS, schema as arrow_schema_of};
+use streetflow::arrow::BATCH_ROWS;
 use streetflow::sinks::{Layout, sink_for};
-use streetflow::{Error, ErrorKind, Flow, Format, Metadata, OnError, Query, Record, Result, Sequence};
+use streetflow::{Error, Flow, Format, OnError, Query, Record, Result};
 
-/// What a stream consists of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Images,
-    Sequences,
-}
-
-impl Kind {
-    fn parse(name: &str) -> Result<Self> {
-        match name {
-            "images" => Ok(Self::Images),
-            "sequences" => Ok(Self::Sequences),
-            other => Err(usage("use the kind of records", format!("there is no kind `{other}`"))),
+/// Evaluates an expression for the flow of a request, whatever its record type is.
+macro_rules! with_flow {
+    ($request:expr, $client:expr, |$flow:ident| $body:expr) => {
+        match $request.kind {
+            Kind::Images => {
+                let $flow = images($request.query, $client);
+                $body
+            }
+            Kind::Sequences => {
+                let $flow = sequences($request.query, $client);
+                $body
+            }
+            Kind::Detections => {
+                let $flow = detections($request, $client);
+                $body
+            }
+            Kind::Features => {
+                let $flow = features($request, $client);
+                $body
+            }
         }
-    }
-}
-
-/// Returns the options of the query that concern tables.
-pub(crate) fn layout(query: &Query) -> Layout {
-    Layout::default().fields(&query.fields).geometry(query.geometry.unwrap_or_default())
-}
-
-/// The columns of a stream: those of the tables of the command, without a geometry that was not asked for.
-#[derive(Clone)]
-struct Columns {
-    schema: SchemaRef,
-    /// Their places among the columns of the library.
-    places: Vec<usize>,
-}
-
-impl Columns {
-    fn new(query: &Query, kind: Kind) -> Self {
-        let all = match kind {
-            Kind::Images => arrow_schema_of::<Metadata>(&layout(query)),
-            Kind::Sequences => arrow_schema_of::<Sequence>(&layout(query)),
-        };
-        let has_point = query.geometry.is_some()
-            || query.fields.names().iter().any(|name| ["geometry", "computed_geometry"].contains(name));
-        let is_kept = |name: &str| kind != Kind::Images || has_point || name != "geometry";
-        let fields = all.fields().iter().enumerate();
-        let places: Vec<_> = fields.filter(|(_, field)| is_kept(field.name())).map(|(at, _)| at).collect();
-        // The places are those of the schema itself.
-        let schema = all.project(&places).map_or_else(|_| Arc::clone(&all), Arc::new);
-        Self { schema, places }
-    }
-
-    fn project(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        batch
-            .project(&self.places)
-            .map_err(|error| Error::new(ErrorKind::Io, "build the record batch").with_source(error))
-    }
-}
-
-fn schema_of(query: &Query, kind: Kind) -> SchemaRef {
-    Columns::new(query, kind).schema
-}
-
-/// Returns the images of a query. A place is looked up first.
-pub(crate) async fn images(mut query: Query, client: streetflow::Client) -> Result<Flow<Metadata>> {
-    query.find_place().await?;
-    query.metadata(&client).await
-}
-
-/// Returns the sequences of a query. A place is looked up first.
-pub(crate) async fn sequences(mut query: Query, client: streetflow::Client) -> Result<Flow<Sequence>> {
-    query.find_place().await?;
-    query.sequences(&client).await
+    };
 }
 
 /// Applies the policy for failed records, and counts them.
@@ -137,26 +91,24 @@ pub(crate) fn known_fields() -> Vec<&'static str> {
 /// Returns the names of the columns of a stream.
 #[pyfunction]
 pub(crate) fn column_names(text: &str, kind: &str) -> PyResult<Vec<String>> {
-    let (query, kind) = parse(text, kind)?;
-    Ok(schema_of(&query, kind).fields().iter().map(|field| field.name().clone()).collect())
+    Ok(columns(text, kind)?.schema.fields().iter().map(|field| field.name().clone()).collect())
 }
 
 /// Returns the schema of a stream.
 #[pyfunction]
 pub(crate) fn schema<'py>(py: Python<'py>, text: &str, kind: &str) -> PyResult<Bound<'py, PyCapsule>> {
-    let (query, kind) = parse(text, kind)?;
-    schema_capsule(py, &schema_of(&query, kind))
+    schema_capsule(py, &columns(text, kind)?.schema)
 }
 
 /// Returns a table with the columns of a stream and without rows.
 #[pyfunction]
 pub(crate) fn empty(text: &str, kind: &str) -> PyResult<Collected> {
-    let (query, kind) = parse(text, kind)?;
-    Ok(Collected { schema: schema_of(&query, kind), batches: Arc::new([]) })
+    Ok(Collected { schema: columns(text, kind)?.schema, batches: Arc::new([]) })
 }
 
-fn parse(text: &str, kind: &str) -> Attempt<(Query, Kind)> {
-    Ok((Query::from_json(text)?, Kind::parse(kind)?))
+fn columns(text: &str, kind: &str) -> PyResult<Columns> {
+    let columns = Request::parse(text, kind).and_then(|request| request.columns());
+    Ok(columns.map_err(Failure::from)?)
 }
 
 /// Starts a stream.
@@ -169,14 +121,12 @@ pub(crate) fn start(
     report: Py<Report>,
     run: Py<PyAny>,
 ) -> PyResult<Reader> {
-    let (query, kind) = parse(text, kind)?;
-    let (columns, layout) = (Columns::new(&query, kind), layout(&query));
+    let request = Request::parse(text, kind).map_err(Failure::from)?;
+    let columns = request.columns().map_err(Failure::from)?;
+    let layout = request.layout().map_err(Failure::from)?;
     let schema = Arc::clone(&columns.schema);
     let (client, counts) = (client.get()?.clone(), Arc::clone(&report.get().counts));
-    let batches = match kind {
-        Kind::Images => batches(images(query, client), layout, columns, counts, skip),
-        Kind::Sequences => batches(sequences(query, client), layout, columns, counts, skip),
-    };
+    let batches = with_flow!(request, client, |flow| batches(flow, layout, columns, counts, skip));
     Ok(Reader::start(schema, batches, report, run)?)
 }
 
@@ -194,7 +144,7 @@ pub(crate) fn write(
     path: PathBuf,
     format: Option<&str>,
 ) -> PyResult<()> {
-    let (query, kind) = parse(text, kind)?;
+    let request = Request::parse(text, kind).map_err(Failure::from)?;
     let format = match format {
         Some(name) => name.parse().map_err(Failure::from)?,
         None => Format::from_path(&path).map_err(|error| {
@@ -203,20 +153,14 @@ pub(crate) fn write(
             )
         })?,
     };
-    let note = query.to_json().to_string();
-    let layout = layout(&query).note("query", note);
+    let layout = request.layout().map_err(Failure::from)?;
+    let layout = layout.note("query", request.query.to_json().to_string());
     let client = client.get()?.clone();
     let counts = Arc::clone(&report.get().counts);
-    match kind {
-        Kind::Images => {
-            let work = write_table(images(query, client), path, format, layout, counts, skip);
-            run_to_end(py, work, &report, &run)?;
-        }
-        Kind::Sequences => {
-            let work = write_table(sequences(query, client), path, format, layout, counts, skip);
-            run_to_end(py, work, &report, &run)?;
-        }
-    }
+    with_flow!(request, client, |flow| {
+        let work = write_table(flow, path, format, layout, counts, skip);
+        run_to_end(py, work, &report, &run)?;
+    });
     Ok(())
 }
 
@@ -233,5 +177,5 @@ async fn write_table<T: Record>(
         records.add_records(1);
         true
     });
-    flow.into_sink(sink_for::<T>(Path::new(&path), format, &layout)).await.map(drop)
+    flow.into_sink(sink_for::<T>(&path, format, &layout)).await.map(drop)
 }

@@ -88,9 +88,9 @@ impl Feed {
     fn receive(&mut self, py: Python<'_>) -> Option<Attempt<RecordBatch>> {
         let (receiver, run, error) = (&mut self.receiver, &self.run, self.error.take());
         let next = async { if error.is_some() { error.map(Err) } else { receiver.recv().await } };
-        let received = wait(py, next, |py| Ok(run.call_method0(py, "tick").map(drop)?));
+        let next = wait(py, next, |py| Ok(run.call_method0(py, "tick").map(drop)?));
         self.last_tick = Instant::now();
-        let ended = match received {
+        let ended = match next {
             Ok(Some(Ok(batch))) => {
                 self.counts.add_records(batch.num_rows() as u64);
                 return Some(Ok(batch));

@@ -1,5 +1,7 @@
 //! `convert`: converts a table to another format. The output is complete or absent.
 
+mod new_columns;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -10,6 +12,7 @@ use clap::{Args, Parser};
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
+use self::new_columns::reject_new_columns;
 use crate::args::{
     Bucket, DisplayArgs, EncodingArgs, FetchedTable, GeometryArgs, StorageArgs, parsed, split_url,
 };
@@ -25,8 +28,8 @@ use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
 use streetflow::text::printable;
 use streetflow::{
-    Column, Error, ErrorKind, Event, Fields, Flow, Format, GeometryChoice, Image, Kind, Metadata, Record,
-    Report, Result, Sequence, TableSource, Value,
+    Detection, Error, ErrorKind, Event, FieldList, Fields, Flow, Format, GeometryChoice, Image, MapFeature,
+    Metadata, Record, Report, Result, Sequence, TableSource,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -56,14 +59,24 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
     format: Option<Format>,
     /// Fields to keep, in column order [default: all fields of IN]
-    #[arg(long, value_name = "FIELD,…", value_parser = parsed::<Fields>)]
-    fields: Option<Fields>,
+    #[arg(long, value_name = "FIELD,…", value_parser = field_names)]
+    fields: Option<String>,
     #[command(flatten)]
     encoding: EncodingArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
     #[command(flatten)]
     storage: StorageArgs,
+}
+
+/// Checks a list of fields. The columns of the table decide later which record they belong to.
+fn field_names(text: &str) -> std::result::Result<String, String> {
+    let is_known =
+        text.parse::<FieldList<MapFeature>>().is_ok() || text.parse::<FieldList<Detection>>().is_ok();
+    if !is_known {
+        parsed::<Fields>(text)?;
+    }
+    Ok(text.to_owned())
 }
 
 /// Converts a table and prints the result.
@@ -139,11 +152,13 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let content = TableContent::new(&table, &args.input);
     let needs_metadata = args.fields.is_some() || args.geometry.geometry.is_some();
     match content.kind {
+        MapFeature::NAME => convert_with_fields::<MapFeature>(args, format, layout, table).await,
+        Detection::NAME => convert_with_fields::<Detection>(args, format, layout, table).await,
         Sequence::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content).run(table, |_: &mut Sequence| ()).await
+            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Sequence| ()).await
         }
         Image::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content).run(table, |_: &mut Image| ()).await
+            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Image| ()).await
         }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
             .with_source("a table of sequences has no fields and no geometry")),
@@ -151,9 +166,34 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
             content.check_geometry(args)?;
             let fill = content.fields_to_derive(args)?;
             let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
-            Conversion::new(args, format, layout, &content).run(table, fill).await
+            Conversion::new(args, format, layout, &content)?.run(table, fill).await
         }
     }
+}
+
+/// Converts a table of a record type with fields of its own and one point.
+async fn convert_with_fields<T: Record>(
+    args: &ConvertArgs,
+    format: Format,
+    layout: Layout,
+    table: TableSource<HeaderOnly>,
+) -> Result<Vec<(Severity, String)>> {
+    if args.geometry.geometry.is_some() {
+        return Err(Error::new(ErrorKind::Usage, "choose the geometry")
+            .with_source(format!("a {} has only one point", T::NAME)));
+    }
+    let fields = if let Some(text) = &args.fields {
+        text.parse()?
+    } else {
+        let point = table.geometry();
+        let names = table.header().iter().map(|name| match name.as_str() {
+            name if Some(name) == point => T::GEOMETRY_COLUMN,
+            name => name,
+        });
+        FieldList::<T>::from_columns(names)
+    };
+    let columns = fields.columns();
+    Conversion { args, format, layout: layout.fields_of(&fields), columns }.run(table, |_: &mut T| ()).await
 }
 
 /// The content of a table, by its header.
@@ -184,8 +224,14 @@ impl TableContent {
             match path.file_stem().and_then(|stem| stem.to_str()) {
                 Some("seq_dataset") => Sequence::NAME,
                 Some("img_dataset") => Image::NAME,
+                Some("map_features") => MapFeature::NAME,
+                Some("img_detections_dataset") => Detection::NAME,
                 _ => Metadata::NAME,
             }
+        } else if has("feature_id") {
+            MapFeature::NAME
+        } else if has("detection_id") {
+            Detection::NAME
         } else if has_no_fields && has("seq_id") && !has_image && geometry.is_none() {
             Sequence::NAME
         } else if has_no_fields && has("seq_id") {
@@ -199,7 +245,8 @@ impl TableContent {
 
     /// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
     fn fields_to_derive(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
-        let wants = args.fields.as_ref().map(Fields::names).unwrap_or_default();
+        let wants: Option<Fields> = args.fields.as_deref().map(str::parse).transpose()?;
+        let wants = wants.as_ref().map(Fields::names).unwrap_or_default();
         let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
         let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
         if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
@@ -247,13 +294,17 @@ struct Conversion<'a> {
     args: &'a ConvertArgs,
     format: Format,
     layout: Layout,
-    fields: Fields,
+    /// The columns to write, without keys.
+    columns: Vec<&'static str>,
 }
 
 impl<'a> Conversion<'a> {
-    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, content: &TableContent) -> Self {
-        let fields = args.fields.clone().unwrap_or_else(|| content.fields.clone());
-        Self { args, format, layout: layout.fields(&fields), fields }
+    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, content: &TableContent) -> Result<Self> {
+        let fields = match &args.fields {
+            Some(text) => text.parse()?,
+            None => content.fields.clone(),
+        };
+        Ok(Self { args, format, layout: layout.fields(&fields), columns: fields.columns() })
     }
 
     async fn run<T: Record>(
@@ -281,7 +332,7 @@ impl<'a> Conversion<'a> {
         };
         let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
         if self.args.fields.is_none() {
-            flow = flow.then(reject_new_columns(&select::<T>(&self.fields.columns()), self.format));
+            flow = flow.then(reject_new_columns(&select::<T>(&self.columns), self.format));
         }
         let report = self.write(flow).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));
@@ -322,42 +373,6 @@ impl<'a> Conversion<'a> {
             None => path.into(),
         };
         flow.into_sink(sink_to::<T>(target, format, &self.layout)).await
-    }
-}
-
-/// Rejects a record with a value that has no column in the output: it appeared after the header was decided.
-fn reject_new_columns<T: Record>(
-    chosen: &[&'static Column<T>],
-    format: Format,
-) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
-    let has_column = |column: &Column<T>| {
-        // `id` is another name of the image id, and a format with a geometry always contains the coordinates.
-        let is_written_elsewhere = column.name == "id"
-            || (format.has_geometry() && ["lon", "lat"].contains(&column.name))
-            || column.field.is_none();
-        is_written_elsewhere || chosen.iter().any(|chosen| chosen.name == column.name)
-    };
-    let rest: Vec<&Column<T>> = T::COLUMNS.iter().filter(|column| !has_column(column)).collect();
-    let mut row = 0_u64;
-    move |records| {
-        let checked = records.map(move |record| {
-            row += 1;
-            let record = record?;
-            match rest.iter().find(|column| (column.get)(&record) != Value::Null) {
-                None => Ok(record),
-                Some(stray) => Err(Error::new(ErrorKind::Usage, "convert")
-                    .with_source(format!(
-                        "record {row} has {}, which earlier records do not have",
-                        if stray.kind == Kind::Longitude {
-                            "coordinates".to_owned()
-                        } else {
-                            format!("`{}`", stray.name)
-                        }
-                    ))
-                    .with_hint("list all fields with `--fields`")),
-            }
-        });
-        checked.boxed()
     }
 }
 

@@ -21,7 +21,10 @@ Examples:
   streetflow merge nicosia
   streetflow merge nicosia --join
 
-Exit codes: 0 all partitions are done, 1 some are missing or unfinished, 3 all are done, but some records failed.";
+Exit codes:
+  0  all partitions are done
+  1  some are missing or unfinished; their commands are printed
+  3  all are done, but some records failed";
 
 /// How many commands are listed.
 const MAX_LISTED: usize = 20;

@@ -15,7 +15,7 @@ instead, which needs neither a token nor a network.
 from __future__ import annotations
 
 from . import exceptions
-from ._api import convert, download, estimate, images, sequences
+from ._api import convert, detections, download, estimate, features, images, sequences
 from ._client import default_client
 from ._core import Batch, Client, Report, Sandbox, __version__, known_fields
 from ._estimate import Estimate
@@ -68,9 +68,11 @@ __all__ = [
     "__version__",
     "convert",
     "default_client",
+    "detections",
     "download",
     "estimate",
     "exceptions",
+    "features",
     "images",
     "known_fields",
     "scan_polars",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from . import _core
 from ._client import ClientLike, get_client
 from ._core import Report
 from ._estimate import Estimate, make_estimate
-from ._query import Query, make_query
+from ._query import Query, _time, make_query
 from ._run import Run
 from ._stream import Stream
 from .exceptions import UsageError
@@ -69,6 +70,82 @@ def sequences(
     """
     chosen = make_query(query, arguments, sandbox=sandbox)
     return Stream("sequences", chosen, get_client(client, sandbox), on_error, progress)
+
+
+def detections(
+    query: Query | None = None,
+    *,
+    values: str | Iterable[str] | None = None,
+    min_area: float | None = None,
+    fields: str | Iterable[str] | None = None,
+    client: ClientLike = None,
+    sandbox: bool = False,
+    on_error: _OnError = "skip",
+    progress: bool = False,
+    **arguments: Any,
+) -> Stream:
+    """Returns the detections in the images of a query: class, shape in the picture, and area.
+
+    `values` are classes, in which `*` stands for any text, such as `"object--sign--*"`. `min_area` is a fraction of the
+    picture. `fields` are those of detections. The other arguments are those of `images`, and select the images.
+
+    >>> import streetflow as sf
+    >>> signs = sf.detections(bbox=(33.33, 35.15, 33.39, 35.19), limit=20, values="object--*", sandbox=True)
+    >>> rows = signs.to_pylist()
+    >>> bool(rows) and all(row["value"].startswith("object--") for row in rows)
+    True
+    """
+    chosen = make_query(query, arguments, sandbox=sandbox)
+    options = {"values": _joined(values), "min_area": min_area, "fields": _joined(fields)}
+    return Stream("detections", chosen, get_client(client, sandbox), on_error, progress, _given(options))
+
+
+def features(
+    query: Query | None = None,
+    *,
+    kind: str | None = None,
+    values: str | Iterable[str] | None = None,
+    seen_from: dt.date | str | None = None,
+    seen_to: dt.date | str | None = None,
+    min_images: int | None = None,
+    details: bool = False,
+    fields: str | Iterable[str] | None = None,
+    client: ClientLike = None,
+    sandbox: bool = False,
+    on_error: _OnError = "skip",
+    progress: bool = False,
+    **arguments: Any,
+) -> Stream:
+    """Returns the map features in an area: traffic signs and objects, each a point with a class.
+
+    The arguments are the flags of `streetflow features`: `kind` is "sign" or "object", `values` are classes with `*`,
+    `seen_from` and `seen_to` a period, `min_images` the number of images that saw a feature, and `details` adds exact
+    coordinates and the images.
+
+    >>> import streetflow as sf
+    >>> signs = sf.features(bbox=(33.33, 35.15, 33.39, 35.19), kind="sign", sandbox=True)
+    >>> len(signs.to_pylist()) > 0
+    True
+    """
+    chosen = make_query(query, arguments, sandbox=sandbox)
+    options = {
+        "kind": kind,
+        "values": _joined(values),
+        "seen_from": None if seen_from is None else _time("seen_from", seen_from),
+        "seen_to": None if seen_to is None else _time("seen_to", seen_to),
+        "min_images": min_images,
+        "details": details or None,
+        "fields": _joined(fields),
+    }
+    return Stream("features", chosen, get_client(client, sandbox), on_error, progress, _given(options))
+
+
+def _joined(texts: str | Iterable[str] | None) -> str | None:
+    return texts if texts is None or isinstance(texts, str) else ",".join(texts)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def estimate(

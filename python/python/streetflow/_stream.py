@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,7 +43,13 @@ class Stream:
     """
 
     def __init__(
-        self, kind: str, query: Query, client: Client, on_error: _OnError = "skip", progress: bool = False
+        self,
+        kind: str,
+        query: Query,
+        client: Client,
+        on_error: _OnError = "skip",
+        progress: bool = False,
+        options: dict[str, Any] | None = None,
     ) -> None:
         if on_error not in ("skip", "raise"):
             raise UsageError(f"failed to use `on_error`: it is {on_error!r}", 'use "skip" or "raise"')
@@ -53,6 +60,11 @@ class Stream:
         #: The counts, while the stream is read and after it.
         self.report: Report = _core.Report(client)
         self._client = client
+        #: The query, with what only this kind of records has.
+        self._request = query.to_json()
+        if options:
+            self._request = json.dumps({"query": query.to_dict(), **options})
+            _core.column_names(self._request, kind)  # Invalid options are errors at once.
         self._on_error = on_error
         self._progress = progress
         self._reader: _core.Reader | None = None
@@ -66,14 +78,14 @@ class Stream:
         >>> sf.sequences(bbox=(33.33, 35.15, 33.39, 35.19)).column_names
         ['org_id', 'seq_id']
         """
-        return _core.column_names(self.query.to_json(), self.kind)
+        return _core.column_names(self._request, self.kind)
 
     def _take(self) -> _core.Reader:
         """Starts the flow, once."""
         self._use()
         run = Run(self.report, self.kind, self._progress)
         self._reader = _core.start(
-            self.query.to_json(), self.kind, self._client, self._on_error == "skip", self.report, run
+            self._request, self.kind, self._client, self._on_error == "skip", self.report, run
         )
         return self._reader
 
@@ -92,7 +104,7 @@ class Stream:
 
     def __arrow_c_schema__(self) -> object:
         """The schema for Arrow consumers. It requests nothing."""
-        return _core.schema(self.query.to_json(), self.kind)
+        return _core.schema(self._request, self.kind)
 
     def __iter__(self) -> Iterator[Batch]:
         reader = self._take()
@@ -207,7 +219,7 @@ class Stream:
         self._use()
         run = Run(self.report, self.kind, self._progress)
         _core.write(
-            self.query.to_json(),
+            self._request,
             self.kind,
             self._client,
             self._on_error == "skip",
