@@ -63,6 +63,7 @@ mod runs {
     mod filters;
     mod other_query;
     mod output_folder;
+    mod partitions;
     mod place;
     mod query;
     mod resume;

@@ -9,12 +9,12 @@ use futures::StreamExt;
 use super::next_command;
 use crate::args::{
     AreaArgs, DisplayArgs, FetchArgs, FetchDetectionArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs,
-    ONE_RUN, OutputArgs, PictureArgs, QUERY_FLAGS, TableArgs, read_query,
+    ONE_RUN, OutputArgs, Partition, PictureArgs, QUERY_FLAGS, TableArgs, partition, read_query,
 };
 use crate::exit_code::Exit;
 use crate::job::{
-    self, CountEstimate, DetectionBranch, IdList, Job, JobInput, PicturePlan, RunContext, SequenceSource,
-    TableOutputs, Update, prefetch, table_path,
+    self, CountEstimate, CrawlPlanFile, DetectionBranch, IdList, Job, JobInput, PLAN_NAME, PicturePlan,
+    PlanPart, RunContext, SequenceSource, TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
@@ -69,6 +69,16 @@ pub(crate) struct CrawlArgs {
     /// The query contains the area or ids, the owners, the filters, the limit and the fields, and replaces their flags.
     #[arg(long, value_name = "FILE", help_heading = "Area", group = ONE_RUN, hide_short_help = true, conflicts_with_all = QUERY_FLAGS)]
     query: Option<PathBuf>,
+    /// Crawl a partition of a plan: the directory that `streetflow plan` wrote
+    ///
+    /// Writes to DIR/part-<I>-of-<N>/. Flags of the plan need not be repeated. A partition that is done is not run again.
+    #[arg(long, value_name = "DIR", help_heading = "Files", group = ONE_RUN, hide_short_help = true, requires = "partition", conflicts_with_all = QUERY_FLAGS, conflicts_with_all = ["query", "estimate", "update", "output"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// The partition: I of N, from 0
+    #[arg(long, value_name = "I/N", help_heading = "Files", group = ONE_RUN, hide_short_help = true, requires = "plan", value_parser = partition)]
+    partition: Option<Partition>,
+    #[arg(skip)]
+    part: Option<PlanPart>,
     /// Update the tables of an earlier crawl
     ///
     /// Lists sequences and images anew, but fetches metadata only of images, and fields, that the table lacks. Writes
@@ -90,7 +100,7 @@ pub(crate) struct CrawlArgs {
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
     #[command(flatten)]
-    tables: TableArgs,
+    pub(super) tables: TableArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
     #[command(flatten)]
@@ -100,10 +110,46 @@ pub(crate) struct CrawlArgs {
 }
 
 impl CrawlArgs {
+    /// The first flag that has no meaning for a plan.
+    pub(super) fn flag_that_excludes_a_plan(&self) -> Option<&'static str> {
+        let flags = [
+            ("--sequences", self.sequences.is_some()),
+            ("--images", self.images.is_some()),
+            ("--estimate", self.estimate),
+            ("--update", self.update),
+            ("--plan", self.plan.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
+    /// Sets the fields of a query besides its start, its owners and its filters.
+    pub(super) fn fill_query(&self, query: &mut Query) -> Result<()> {
+        self.fetch.fill(query);
+        query.geometry = self.geometry.geometry;
+        query.clip = self.clip;
+        if query.clip && query.selected_area()?.is_none() {
+            return Err(Error::new(ErrorKind::Usage, "use the flag")
+                .with_subject("--clip")
+                .with_source("it applies only to an area, and none was given")
+                .with_hint("add an area with `--bbox`, `--area` or `--around`"));
+        }
+        Ok(())
+    }
+
     /// Takes the query of `--query`, if it is given, into the flags.
     pub(crate) fn load_query(&mut self) -> Result<()> {
-        let Some(path) = self.query.clone() else { return Ok(()) };
-        let query = read_query(&path)?;
+        let (query, path) = match (&self.query, &self.plan, self.partition) {
+            (_, Some(directory), Some(partition)) => {
+                let plan = CrawlPlanFile::read(directory)?;
+                self.part = Some(PlanPart::new(&plan, directory, partition)?);
+                self.files.output = partition.directory(directory);
+                // Whether nearly all is gone is decided over all partitions, by `merge`.
+                self.network.trust_gone = true;
+                (plan.query, directory.join(PLAN_NAME))
+            }
+            (Some(path), ..) => (read_query(path)?, path.clone()),
+            _ => return Ok(()),
+        };
         self.area.apply(&query, &path);
         self.filters.apply(&query)?;
         self.fetch.apply(&query);
@@ -117,6 +163,14 @@ impl CrawlArgs {
 }
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
+    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart)
+        && job::is_done(&args.files.output, part)
+    {
+        let done = format!("partition {} is done; `--restart` runs it again", part.partition);
+        display.printer().note(&done);
+        display.printer().end(Exit::Done as u8, None, None);
+        return Exit::Done;
+    }
     if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
@@ -162,7 +216,7 @@ struct CrawlPlan<'a> {
 /// Where a crawl starts.
 enum CrawlSource<'a> {
     Area {
-        sequences: SequenceSource,
+        sequences: Box<SequenceSource>,
         /// Reads sequences ahead, to know the number of pictures early.
         prefetch: bool,
     },
@@ -184,7 +238,10 @@ impl<'a> CrawlPlan<'a> {
             request_fields =
                 args.pictures.required_fields().into_iter().try_fold(request_fields, Fields::with)?;
         }
-        let count = count_estimate(&query);
+        let count = match source {
+            CrawlSource::Area { .. } => count_estimate(&query),
+            CrawlSource::Ids(_) => CountEstimate::Unknown,
+        };
         let plan = Self {
             outputs: outputs.query(&source.query_text(args, &columns)),
             source,
@@ -206,7 +263,7 @@ impl<'a> CrawlPlan<'a> {
     fn steps(&self) -> &'static [Step] {
         let first = match self.source {
             CrawlSource::Area { .. } => 0,
-            CrawlSource::Ids(IdList::Sequences(_)) => 1,
+            CrawlSource::Ids(IdList::Sequences(_) | IdList::Part(_)) => 1,
             CrawlSource::Ids(IdList::Images(_)) => 2,
         };
         let steps: &[Step] = if self.detections.is_some() { &WITH_DETECTIONS } else { &Step::ALL };
@@ -223,6 +280,9 @@ fn columns(args: &CrawlArgs) -> Result<Fields> {
 
 impl<'a> CrawlSource<'a> {
     fn resolve(args: &'a CrawlArgs) -> Result<Self> {
+        if let Some(part) = &args.part {
+            return Ok(Self::Ids(IdList::Part(part)));
+        }
         if let Some(text) = &args.sequences {
             return Ok(Self::Ids(IdList::Sequences(text)));
         }
@@ -231,12 +291,18 @@ impl<'a> CrawlSource<'a> {
         }
         let sequences = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
         let prefetch = sequences.reads_tiles() && !args.no_download && args.filters.limit.is_none();
-        Ok(Self::Area { sequences, prefetch })
+        Ok(Self::Area { sequences: Box::new(sequences), prefetch })
     }
 
     fn query(&self, args: &CrawlArgs) -> Result<Query> {
         let mut query = match self {
             Self::Area { sequences, .. } => sequences.query().clone(),
+            Self::Ids(IdList::Part(_)) => {
+                let mut query = Query::default();
+                args.area.fill(&mut query, None);
+                args.filters.fill(&mut query);
+                query
+            }
             Self::Ids(ids) => {
                 let mut query = Query::default();
                 query.exclude_owner.clone_from(&args.area.exclude_owner);
@@ -245,19 +311,12 @@ impl<'a> CrawlSource<'a> {
                 match ids {
                     IdList::Sequences(list) => query.sequences = Some((*list).to_owned()),
                     IdList::Images(list) => query.images = Some((*list).to_owned()),
+                    IdList::Part(_) => {}
                 }
                 query
             }
         };
-        args.fetch.fill(&mut query);
-        query.geometry = args.geometry.geometry;
-        query.clip = args.clip;
-        if query.clip && query.selected_area()?.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "use the flag")
-                .with_subject("--clip")
-                .with_source("it applies only to an area, and none was given")
-                .with_hint("add an area with `--bbox`, `--area` or `--around`"));
-        }
+        args.fill_query(&mut query)?;
         Ok(query)
     }
 
@@ -297,6 +356,10 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
         CrawlSource::Ids(IdList::Sequences(text)) => {
             let source = job::open_sequences(text, &run.stop).await?.only(&["seq_id"]);
             list_images(run, plan, &selection, Flow::from(source))
+        }
+        CrawlSource::Ids(IdList::Part(part)) => {
+            let rows = part.open(&run.stop).await?;
+            list_images(run, plan, &selection, Flow::from(rows))
         }
         CrawlSource::Ids(IdList::Images(text)) => {
             let source = job::open_images(text, &run.stop).await?;
