@@ -9,6 +9,9 @@ const SITE = "https://www.mapillary.com";
 /** The URL of an image's picture, or an empty text. The name consists of a checked id and a known quality. */
 export function pictureUrl(images, row) {
   const place = images.picture?.[row] ?? 0;
+  const from = document.body.dataset.pictures;
+  // A server has the pictures on the disk, and with a token all others.
+  if (from === "all" || (from === "served" && place > 0)) return images.has.ids ? `picture/${idOf(images, row)}` : "";
   if (place === 0) return "";
   const [folder, quality] = images.head.pictures[place - 1];
   return `${folder}${idOf(images, row)}_${quality}.jpg`;

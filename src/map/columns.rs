@@ -16,11 +16,11 @@ const ID_LEVEL: u32 = 1;
 
 /// A named part of a page: a zlib stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub(super) struct Block {
     /// Name, of lower-case letters and `_`.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// A zlib stream.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// A column before compression.

@@ -1,7 +1,7 @@
 //! The images of a page, one vector per column.
 
 use super::dictionary::Dictionary;
-use super::ids::{FIRST_OTHER_ID, id_number};
+use super::ids::{FIRST_OTHER_ID, ImageIds, id_number};
 use super::pictures::Pictures;
 use crate::geo::{LonLat, MAX_LATITUDE};
 use crate::model::{ImageId, Metadata, shown_name};
@@ -58,6 +58,16 @@ impl MapImages {
     /// Sets the pictures on disk.
     pub fn set_pictures(&mut self, pictures: Pictures) {
         self.pictures = pictures;
+    }
+
+    /// The pictures on disk.
+    pub fn pictures(&self) -> &Pictures {
+        &self.pictures
+    }
+
+    /// The ids of the images.
+    pub fn ids(&self) -> ImageIds {
+        ImageIds::new(self.id.clone(), self.other_ids.clone())
     }
 
     /// Number of images with coordinates, which the page shows.

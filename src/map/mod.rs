@@ -34,7 +34,7 @@ mod sink;
 mod tests;
 
 pub use self::basemap::Basemap;
-pub use self::columns::Block;
+pub use self::ids::ImageIds;
 pub use self::images::MapImages;
 pub use self::page::{MapOptions, PAGE_MARK, Page, is_page};
 pub use self::pictures::Pictures;

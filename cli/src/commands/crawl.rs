@@ -1,10 +1,12 @@
 //! `crawl`: all steps in one flow.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 use futures::StreamExt;
 
+use super::map::{PAGE_NAME, TABLE, check_output};
 use super::next_command;
 use crate::args::{
     AreaArgs, DisplayArgs, FetchArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs, ONE_RUN, OutputArgs,
@@ -16,9 +18,10 @@ use crate::job::{
     TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
+use streetflow::map::{MapOptions, MapSink};
 use streetflow::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, ListImages, Quality, RecordStream, Report,
-    Result, Sequence, Step,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Image, ListImages, Quality, RecordStream, Report, Result,
+    Sequence, Step,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -73,6 +76,11 @@ pub(crate) struct CrawlArgs {
     /// Stop after the metadata: no pictures
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
+    /// Also write map.html, a page with the images on a map
+    ///
+    /// The fields that the page shows are added: geometry, creator and is_pano.
+    #[arg(long, help_heading = "Tables")]
+    map: bool,
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
@@ -121,6 +129,8 @@ struct CrawlPlan<'a> {
     names: &'a NameArgs,
     /// `None` stops after the metadata.
     pictures: Option<PicturePlan<'a>>,
+    /// The map page to write.
+    map: Option<MapSink>,
 }
 
 /// Where a crawl starts.
@@ -154,6 +164,7 @@ impl<'a> CrawlPlan<'a> {
             request_fields,
             batch_size: args.fetch.batch_size.into(),
             names: &args.files.names,
+            map: map_sink(args)?,
             pictures: (!args.no_download).then_some(PicturePlan {
                 args: &args.pictures,
                 files: &args.files,
@@ -176,8 +187,32 @@ impl<'a> CrawlPlan<'a> {
 /// The columns of the table of metadata. They include the picture URL for a download now, or with `--quality` later.
 fn columns(args: &CrawlArgs) -> Result<Fields> {
     let fields = args.fetch.fields.clone();
+    let shown: &[&str] = if args.map { &["geometry", "creator", "is_pano"] } else { &[] };
+    let fields = shown.iter().try_fold(fields, |fields, name| fields.with(name))?;
     let needs_url = !args.no_download || args.pictures.quality != Quality::default();
     if needs_url { fields.with(args.pictures.quality.field()) } else { Ok(fields) }
+}
+
+/// The sink of the map page, if it replaces no other file. It ends after the pictures, so the page shows them.
+fn map_sink(args: &CrawlArgs) -> Result<Option<MapSink>> {
+    if !args.map {
+        return Ok(None);
+    }
+    let files = &args.files;
+    if files.remote.is_some() {
+        return Err(Error::new(ErrorKind::Usage, "use `--map`")
+            .with_source("the page is written to a directory of this computer")
+            .with_hint("use another `--output`, or run `streetflow map` on the downloaded table"));
+    }
+    let page = files.output.join(PAGE_NAME);
+    check_output(&page)?;
+    let title = files.output.file_name().map(|name| name.to_string_lossy().into_owned());
+    let options = MapOptions {
+        title: title.unwrap_or_default(),
+        geometry: args.geometry.geometry.unwrap_or_default(),
+        ..MapOptions::default()
+    };
+    Ok(Some(MapSink::create(page).options(options).pictures(files.pictures())))
 }
 
 impl<'a> CrawlSource<'a> {
@@ -269,6 +304,10 @@ async fn flow(run: &RunContext, mut plan: CrawlPlan<'_>) -> Result<Report> {
         None => flow,
     };
     let table = &plan.names.img_meta_out_file;
+    let flow = match plan.map {
+        Some(sink) => flow.tap(sink),
+        None => flow,
+    };
     let mut report = if let Some(pictures) = &plan.pictures {
         let flow = plan.outputs.tap(flow, table, &plan.columns);
         job::download_pictures(run, flow, pictures).await?
@@ -303,10 +342,10 @@ fn list_images(run: &RunContext, plan: &CrawlPlan<'_>, sequences: Flow<Sequence>
     plan.outputs.tap(flow, &plan.names.img_out_file, &plan.columns)
 }
 
-/// The download if the crawl stopped before it, else a table for a map.
+/// The download if the crawl stopped before it, else the map page of a table with coordinates.
 fn next_command(args: &CrawlArgs) -> Option<String> {
     if !args.no_download {
-        return convert_command(args);
+        return map_command(args);
     }
     let quality = args.pictures.quality;
     let fields = if quality == Quality::default() {
@@ -314,20 +353,25 @@ fn next_command(args: &CrawlArgs) -> Option<String> {
     } else {
         quality.field().parse().unwrap_or_default()
     };
-    next_command::download(&args.files, &args.network, &args.tables, &fields)
+    next_command::download(&args.files, &args.network, &args.tables, &fields).or_else(|| map_command(args))
 }
 
-/// The conversion to GeoJSON, unless a table has a geometry already or the coordinates are missing.
-fn convert_command(args: &CrawlArgs) -> Option<String> {
-    if !args.tables.format.contains(&Format::Csv)
-        || args.tables.format.iter().any(|format| format.has_geometry())
-        || !args.fetch.fields.names().contains(&"geometry")
-    {
+/// The map page, unless it is written or the coordinates are missing.
+fn map_command(args: &CrawlArgs) -> Option<String> {
+    let has_coordinates = args.fetch.fields.names().contains(&"geometry");
+    if args.map || !has_coordinates || args.files.remote.is_some() {
         return None;
     }
-    let [table, map] = [Format::Csv, Format::GeoJson].map(|format| {
-        let path = table_path(&args.files.shown(), &args.files.names.img_meta_out_file, format);
-        quoted(&path.display().to_string())
-    });
-    Some(format!("streetflow convert {table} {map}"))
+    let is_default = args.files.names.img_meta_out_file == TABLE;
+    let table = match args.tables.format.first() {
+        Some(format) if !is_default => {
+            table_path(&args.files.output, &args.files.names.img_meta_out_file, *format)
+        }
+        _ => args.files.output.clone(),
+    };
+    Some(if table == Path::new("outputs") {
+        "streetflow map".to_owned()
+    } else {
+        format!("streetflow map {}", quoted(&table.display().to_string()))
+    })
 }

@@ -12,7 +12,7 @@ use streetflow::{Error, ErrorKind, Result};
 pub(crate) const PAGE_NAME: &str = "map.html";
 
 /// Name of the table in the folder of a crawl.
-const TABLE: &str = "img_meta_dataset";
+pub(crate) const TABLE: &str = "img_meta_dataset";
 
 /// Name of the folder of pictures.
 const PICTURES: &str = "downloaded_images";
@@ -71,7 +71,7 @@ impl Found {
 }
 
 /// Rejects a page that would replace a file that `map` did not write.
-pub(super) fn check_output(page: &Path) -> Result<()> {
+pub(crate) fn check_output(page: &Path) -> Result<()> {
     let problem = |why: &str, hint: &'static str| {
         Err(Error::new(ErrorKind::Usage, "write the page")
             .with_subject(path_text(page))
