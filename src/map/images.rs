@@ -2,9 +2,10 @@
 
 use super::dictionary::Dictionary;
 use super::ids::{FIRST_OTHER_ID, ImageIds, id_number};
+use super::overlays::{Detections, Features};
 use super::pictures::Pictures;
 use crate::geo::{LonLat, MAX_LATITUDE};
-use crate::model::{ImageId, Metadata, shown_name};
+use crate::model::{Detection, ImageId, MapFeature, Metadata, shown_name};
 use crate::record::GeometryChoice;
 
 /// Missing value of a column.
@@ -24,6 +25,8 @@ const PANORAMA: u8 = 3;
 pub struct MapImages {
     pub(super) geometry: GeometryChoice,
     pub(super) pictures: Pictures,
+    pub(super) detections: Detections,
+    pub(super) features: Features,
     pub(super) unplaced: u64,
     /// Web Mercator, 2^32 units around the world.
     pub(super) x: Vec<u32>,
@@ -121,6 +124,16 @@ impl MapImages {
         self.camera.push(camera);
     }
 
+    /// Adds a detection, whose box is drawn on the picture of its image.
+    pub fn push_detection(&mut self, detection: &Detection) {
+        self.detections.push(detection);
+    }
+
+    /// Adds a map feature.
+    pub fn push_feature(&mut self, feature: &MapFeature) {
+        self.features.push(feature);
+    }
+
     fn point(&self, image: &Metadata) -> Option<LonLat> {
         let is_whole = |point: &LonLat| point.lon.is_finite() && point.lat.is_finite();
         let original = image.geometry.filter(is_whole);
@@ -164,7 +177,7 @@ pub(super) fn mercator(point: LonLat) -> Option<(u32, u32)> {
 }
 
 /// Seconds of a time in milliseconds. Times before 1970 and after 2106 come from wrong clocks and count as missing.
-fn seconds(milliseconds: i64) -> u32 {
+pub(super) fn seconds(milliseconds: i64) -> u32 {
     u32::try_from(milliseconds.div_euclid(1000)).unwrap_or(NO_TIME)
 }
 

@@ -26,6 +26,7 @@ mod columns;
 mod dictionary;
 mod ids;
 mod images;
+mod overlays;
 mod packing;
 mod page;
 mod pictures;

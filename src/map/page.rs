@@ -25,7 +25,7 @@ const TEMPLATE: &str = include_str!("../../map/page/index.html");
 const STYLE: &str = include_str!("../../map/page/style.css");
 
 /// The modules of the page, each after those that it imports.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     include_str!("../../map/page/blocks.js"),
     include_str!("../../map/page/columns.js"),
     include_str!("../../map/page/text.js"),
@@ -37,6 +37,7 @@ const MODULES: [&str; 16] = [
     include_str!("../../map/page/picking.js"),
     include_str!("../../map/page/histogram.js"),
     include_str!("../../map/page/legend.js"),
+    include_str!("../../map/page/overlays.js"),
     include_str!("../../map/page/panel.js"),
     include_str!("../../map/page/card.js"),
     include_str!("../../map/page/address.js"),

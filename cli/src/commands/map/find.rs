@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) page: PathBuf,
     pub(super) pictures: PathBuf,
     pub(super) title: String,
+    /// The folder of the table, where further tables may be; `None` for standard input.
+    pub(super) folder: Option<PathBuf>,
 }
 
 impl Found {
@@ -66,6 +68,7 @@ impl Found {
             page: args.out.clone().unwrap_or_else(|| folder.join(PAGE_NAME)),
             pictures: args.pictures.clone().unwrap_or_else(|| folder.join(PICTURES)),
             title: title.unwrap_or_default(),
+            folder: (!is_pipe).then_some(folder),
         })
     }
 }
