@@ -184,7 +184,8 @@ fn a_feature_has_its_place_class_and_id() {
     };
     images.push_feature(&feature);
     images.push_feature(&MapFeature { geometry: None, ..feature });
-    let (head, column) = columns(&images.encode(true, &json!({})).expect("encoded"));
+    let blocks = images.encode(true, &json!({})).expect("encoded");
+    let (head, column) = columns(&blocks);
     let values = ["feature_x", "feature_y", "feature_class", "feature_seen", "feature_images"]
         .map(|name| column(name)[0]);
     assert_eq!(values, [1 << 31, 1 << 31, 0, 1_700_000_000, 4]);
