@@ -10,8 +10,8 @@ use crate::record::GeometryChoice;
 
 /// Missing value of a column.
 pub(super) const NO_TIME: u32 = u32::MAX;
-pub(super) const NO_HEADING: u32 = 360;
-pub(super) const NO_QUALITY: u32 = 101;
+pub(super) const NO_HEADING: u16 = 360;
+pub(super) const NO_QUALITY: u8 = 101;
 
 /// Kinds of images. Zero is unknown.
 const PERSPECTIVE: u8 = 1;
@@ -107,17 +107,17 @@ impl MapImages {
             id => id,
         };
         self.sequence.push(self.sequences.number(|known| known == sequence, || sequence.to_owned()));
-        let owner = (text(&image.creator_id), text(&image.creator_username));
+        let owner = (text(image.creator_id.as_ref()), text(image.creator_username.as_ref()));
         let owner = self.owners.number(
             |known| known.0 == owner.0 && known.1 == owner.1,
             || (owner.0.to_owned(), owner.1.to_owned()),
         );
         self.owner.push(owner);
-        let organization = text(&image.organization_id);
+        let organization = text(image.organization_id.as_ref());
         let organization =
             self.organizations.number(|known| known == organization, || organization.to_owned());
         self.organization.push(organization);
-        let camera = (text(&image.make), text(&image.model));
+        let camera = (text(image.make.as_ref()), text(image.model.as_ref()));
         let camera = self
             .cameras
             .number(|known| known.split_once('\0') == Some(camera), || format!("{}\0{}", camera.0, camera.1));
@@ -154,8 +154,8 @@ impl MapImages {
     }
 }
 
-fn text(text: &Option<String>) -> &str {
-    text.as_deref().unwrap_or_default()
+fn text(text: Option<&String>) -> &str {
+    text.map_or("", String::as_str)
 }
 
 /// The name of a user for the page, without invisible characters; empty if nothing is left.
@@ -190,13 +190,13 @@ fn heading(image: &Metadata, geometry: GeometryChoice) -> u16 {
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 360")]
     let whole = |degrees: f64| degrees.rem_euclid(360.0).round() as u16 % 360;
-    degrees.filter(|degrees| degrees.is_finite()).map_or(NO_HEADING as u16, whole)
+    degrees.filter(|degrees| degrees.is_finite()).map_or(NO_HEADING, whole)
 }
 
 fn quality(score: Option<f64>) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
     let percent = |score: f64| (score.clamp(0.0, 1.0) * 100.0).round() as u8;
-    score.filter(|score| score.is_finite()).map_or(NO_QUALITY as u8, percent)
+    score.filter(|score| score.is_finite()).map_or(NO_QUALITY, percent)
 }
 
 fn kind(image: &Metadata) -> u8 {

@@ -45,7 +45,8 @@ const MODULES: [&str; 17] = [
     include_str!("../../map/page/main.js"),
 ];
 
-/// MapLibre GL JS, compressed. `map/vendor/source.json` has its version and checksum, `map/vendor/LICENSE.txt` its licence.
+/// The map library `MapLibre GL JS`, compressed. `map/vendor/source.json` has its version and checksum,
+/// `map/vendor/LICENSE.txt` its licence.
 const LIBRARY: [(&str, &[u8]); 3] = [
     ("library", include_bytes!("../../map/vendor/maplibre-gl.mjs.zlib")),
     ("library_worker", include_bytes!("../../map/vendor/maplibre-gl-worker.mjs.zlib")),
@@ -122,7 +123,7 @@ impl Page {
             match name {
                 "title" => out.write_all(escaped(&self.title).as_bytes())?,
                 "policy" => {
-                    out.write_all(policy(&nonce, self.origin.as_deref(), served.is_some()).as_bytes())?
+                    out.write_all(policy(&nonce, self.origin.as_deref(), served.is_some()).as_bytes())?;
                 }
                 "nonce" => out.write_all(nonce.as_bytes())?,
                 "version" => out.write_all(env!("CARGO_PKG_VERSION").as_bytes())?,

@@ -67,7 +67,9 @@ struct MapEncoder<W> {
 
 impl<W: Write + Send> Encoder<Metadata> for MapEncoder<W> {
     fn encode(&mut self, batch: &[Metadata]) -> io::Result<()> {
-        batch.iter().for_each(|image| self.images.push(image));
+        for image in batch {
+            self.images.push(image);
+        }
         Ok(())
     }
 
