@@ -17,6 +17,7 @@ use crate::sources::RecordStream;
 ///
 /// The page shows what the records contain. [`COLUMNS`](super::COLUMNS) lists the columns that it uses; only coordinates
 /// are necessary.
+#[derive(Debug, Clone)]
 pub struct MapSink {
     path: PathBuf,
     options: MapOptions,
