@@ -82,7 +82,7 @@ pub(crate) struct CrawlArgs {
     /// Stop after the metadata: no pictures
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
-    /// Also write map.html, a page with the images on a map
+    /// Also write map.html, a map page
     ///
     /// The fields that the page shows are added: geometry, creator and is_pano.
     #[arg(long, help_heading = "Tables")]
