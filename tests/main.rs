@@ -22,6 +22,7 @@ mod flow {
     mod tile_walk;
 }
 mod formats {
+    mod blocks;
     #[cfg(feature = "parquet")]
     mod geoparquet;
     mod round_trip;

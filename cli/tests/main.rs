@@ -7,6 +7,7 @@ mod commands {
     mod crawl;
     mod download_guard;
     mod estimate;
+    mod features;
     #[cfg(all(unix, feature = "parquet"))]
     mod guide;
     mod help;

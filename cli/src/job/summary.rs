@@ -78,8 +78,8 @@ fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
     match step {
         Step::SEQUENCES | Step::FEATURES => format!("{done} read"),
         Step::IMAGES => format!("{done} listed"),
-        Step::METADATA | Step::DETAILS => format!("{done} {}", plural(counts.done, "row", "rows")),
-        _ => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
+        Step::DOWNLOAD => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
+        _ => format!("{done} {}", plural(counts.done, "row", "rows")),
     }
 }
 
