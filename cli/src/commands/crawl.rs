@@ -1,11 +1,12 @@
 //! `crawl`: all steps in one flow.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use futures::StreamExt;
 
+use super::map::{PAGE_NAME, TABLE, check_output};
 use super::next_command;
 use crate::args::{
     AreaArgs, DisplayArgs, FetchArgs, FetchDetectionArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs,
@@ -17,10 +18,11 @@ use crate::job::{
     PlanPart, RunContext, SequenceSource, TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
+use streetflow::map::{MapOptions, MapSink};
 use streetflow::query::Selection;
 use streetflow::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, Quality, Query, RecordStream, Report,
-    Result, Sequence, Step, query,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Image, Quality, Query, RecordStream, Report, Result,
+    Sequence, Step, query,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -99,6 +101,11 @@ pub(crate) struct CrawlArgs {
     /// Stop after the metadata: no pictures
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
+    /// Also write map.html, a map page
+    ///
+    /// The fields that the page shows are added: geometry, creator and is_pano.
+    #[arg(long, help_heading = "Tables")]
+    map: bool,
     #[command(flatten)]
     pub(super) tables: TableArgs,
     #[command(flatten)]
@@ -211,6 +218,8 @@ struct CrawlPlan<'a> {
     detections: Option<&'a FetchDetectionArgs>,
     /// `None` stops after the metadata.
     pictures: Option<PicturePlan<'a>>,
+    /// The map page to write.
+    map: Option<MapSink>,
 }
 
 /// Where a crawl starts.
@@ -250,6 +259,7 @@ impl<'a> CrawlPlan<'a> {
             request_fields,
             names: &args.files.names,
             detections,
+            map: map_sink(args)?,
             pictures: (!args.no_download).then_some(PicturePlan {
                 args: &args.pictures,
                 files: &args.files,
@@ -274,8 +284,32 @@ impl<'a> CrawlPlan<'a> {
 /// The columns of the table of metadata. They include the picture URL for a download now, or with `--quality` later.
 fn columns(args: &CrawlArgs) -> Result<Fields> {
     let fields = args.fetch.fields.clone();
+    let shown: &[&str] = if args.map { &["geometry", "creator", "is_pano"] } else { &[] };
+    let fields = shown.iter().try_fold(fields, |fields, name| fields.with(name))?;
     let needs_url = !args.no_download || args.pictures.quality != Quality::default();
     if needs_url { fields.with(args.pictures.quality.field()) } else { Ok(fields) }
+}
+
+/// The sink of the map page, if it replaces no other file. It ends after the pictures, so the page shows them.
+fn map_sink(args: &CrawlArgs) -> Result<Option<MapSink>> {
+    if !args.map {
+        return Ok(None);
+    }
+    let files = &args.files;
+    if files.remote.is_some() {
+        return Err(Error::new(ErrorKind::Usage, "use `--map`")
+            .with_source("the page is written to a directory of this computer")
+            .with_hint("use another `--output`, or run `streetflow map` on the downloaded table"));
+    }
+    let page = files.output.join(PAGE_NAME);
+    check_output(&page)?;
+    let title = files.output.file_name().map(|name| name.to_string_lossy().into_owned());
+    let options = MapOptions {
+        title: title.unwrap_or_default(),
+        geometry: args.geometry.geometry.unwrap_or_default(),
+        ..MapOptions::default()
+    };
+    Ok(Some(MapSink::create(page).options(options).pictures(files.pictures())))
 }
 
 impl<'a> CrawlSource<'a> {
@@ -393,6 +427,10 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
         None => flow,
     };
     let table = &plan.names.img_meta_out_file;
+    let flow = match plan.map.clone() {
+        Some(sink) => flow.tap(sink),
+        None => flow,
+    };
     let mut report = if let Some(pictures) = &plan.pictures {
         let flow = plan.outputs.tap(flow, table, &plan.columns);
         job::download_pictures(run, flow, pictures).await?
@@ -428,10 +466,10 @@ fn list_images(
     plan.outputs.tap(flow, &plan.names.img_out_file, &plan.columns)
 }
 
-/// The download if the crawl stopped before it, else a table for a map.
+/// The download if the crawl stopped before it, else the map page of a table with coordinates.
 fn next_command(args: &CrawlArgs) -> Option<String> {
     if !args.no_download {
-        return convert_command(args);
+        return map_command(args);
     }
     let quality = args.pictures.quality;
     let fields = if quality == Quality::default() {
@@ -439,20 +477,25 @@ fn next_command(args: &CrawlArgs) -> Option<String> {
     } else {
         quality.field().parse().unwrap_or_default()
     };
-    next_command::download(&args.files, &args.network, &args.tables, &fields)
+    next_command::download(&args.files, &args.network, &args.tables, &fields).or_else(|| map_command(args))
 }
 
-/// The conversion to GeoJSON, unless a table has a geometry already or the coordinates are missing.
-fn convert_command(args: &CrawlArgs) -> Option<String> {
-    if !args.tables.format.contains(&Format::Csv)
-        || args.tables.format.iter().any(|format| format.has_geometry())
-        || !args.fetch.fields.names().contains(&"geometry")
-    {
+/// The map page, unless it is written or the coordinates are missing.
+fn map_command(args: &CrawlArgs) -> Option<String> {
+    let has_coordinates = args.fetch.fields.names().contains(&"geometry");
+    if args.map || !has_coordinates || args.files.remote.is_some() {
         return None;
     }
-    let [table, map] = [Format::Csv, Format::GeoJson].map(|format| {
-        let path = table_path(&args.files.shown(), &args.files.names.img_meta_out_file, format);
-        quoted(&path.display().to_string())
-    });
-    Some(format!("streetflow convert {table} {map}"))
+    let is_default = args.files.names.img_meta_out_file == TABLE;
+    let table = match args.tables.format.first() {
+        Some(format) if !is_default => {
+            table_path(&args.files.output, &args.files.names.img_meta_out_file, *format)
+        }
+        _ => args.files.output.clone(),
+    };
+    Some(if table == Path::new("outputs") {
+        "streetflow map".to_owned()
+    } else {
+        format!("streetflow map {}", quoted(&table.display().to_string()))
+    })
 }

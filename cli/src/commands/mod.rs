@@ -45,6 +45,7 @@ Examples:
   streetflow crawl --bbox 33.30,35.13,33.40,35.20 --format csv,parquet
   streetflow crawl --user maria_streets --from 2024-06-01 --pano
   streetflow convert outputs/img_meta_dataset.csv images.geojson
+  streetflow map --open
 
 `streetflow crawl -h` lists the most common flags, `--help` all of them.";
 
