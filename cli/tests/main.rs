@@ -40,6 +40,7 @@ mod pictures {
     mod duplicates;
     mod exif_and_layout;
     mod picture_files;
+    mod shards;
     #[cfg(target_os = "linux")]
     mod sizes;
 }
@@ -56,6 +57,8 @@ mod resources {
     mod threads;
 }
 mod runs {
+    #[cfg(feature = "object-store")]
+    mod buckets;
     mod coarse_tiles;
     mod filters;
     mod other_query;

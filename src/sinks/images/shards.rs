@@ -29,10 +29,13 @@ const MAX_PICTURES: usize = 1024;
 struct Row {
     shard: u64,
     image: Metadata,
-    /// The shard of an earlier run, at the first row of a shard.
-    begins: Option<Option<Earlier>>,
+    /// Set for the first row of a shard.
+    begins: Option<Begin>,
     state: RowState,
 }
+
+/// The begin of a shard, with that of an earlier run.
+struct Begin(Option<Earlier>);
 
 #[derive(Clone, Copy, PartialEq)]
 enum RowState {
@@ -67,7 +70,7 @@ impl Run {
             self.rows(images, folder, rows).map(|row| Arc::clone(&self).fetch_row(row)).buffered(in_progress);
         while let Some(result) = results.next().await {
             let (mut row, fetched) = result?;
-            if let Some(earlier) = row.begins.take() {
+            if let Some(Begin(earlier)) = row.begins.take() {
                 let shard = row.shard;
                 series = blocking(move || series.begin_shard(shard, earlier)).await?;
             }
@@ -90,7 +93,7 @@ impl Run {
             }
         }
         drop(results);
-        blocking(move || series.finish().map(|()| ())).await?;
+        blocking(move || series.finish()).await?;
         warn(&options.client, &[]);
         Ok(written)
     }
@@ -110,7 +113,7 @@ impl Run {
                 match folder.earlier(shard, quality).await {
                     Ok(earlier) => {
                         look.existing = earlier.as_ref().map(Earlier::ids).unwrap_or_default();
-                        begins = Some(earlier);
+                        begins = Some(Begin(earlier));
                     }
                     Err(error) => return Some((Err(error), (images, folder, look))),
                 }
