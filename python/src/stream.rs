@@ -48,6 +48,14 @@ impl Outcome {
     }
 }
 
+/// What comes next in a stream.
+enum Next {
+    Batch(RecordBatch),
+    Failed(Error),
+    End,
+    Interrupted,
+}
+
 /// The running end of a stream.
 struct Feed {
     receiver: mpsc::Receiver<Result<RecordBatch, Error>>,
@@ -127,22 +135,20 @@ impl Feed {
             return None;
         }
         let next = match self.error.take() {
-            Some(error) => Some(Err(error)),
-            None => match self.wait_for_signals_too() {
-                Some(next) => next,
-                None => {
-                    self.close(false);
-                    return Some(Err("KeyboardInterrupt".to_owned()));
-                }
-            },
+            Some(error) => Next::Failed(error),
+            None => self.wait_for_signals_too(),
         };
         let error = match next {
-            Some(Ok(batch)) => {
+            Next::Batch(batch) => {
                 self.counts.add_records(batch.num_rows() as u64);
                 return Some(Ok(batch));
             }
-            Some(Err(error)) => Some(error),
-            None => self.outcome.result().err(),
+            Next::Interrupted => {
+                self.close(false);
+                return Some(Err("KeyboardInterrupt".to_owned()));
+            }
+            Next::Failed(error) => Some(error),
+            Next::End => self.outcome.result().err(),
         };
         self.close(error.is_none() && self.outcome.finished.load(Ordering::Acquire));
         if let Some(error) = error {
@@ -160,16 +166,16 @@ impl Feed {
         finished.flatten().map(Err)
     }
 
-    /// Waits for the next batch. Returns `None` after Ctrl-C.
-    fn wait_for_signals_too(&mut self) -> Option<Option<Result<RecordBatch, Error>>> {
-        let runtime = runtime().ok()?;
+    /// Waits for the next batch, or for Ctrl-C.
+    fn wait_for_signals_too(&mut self) -> Next {
+        let Ok(runtime) = runtime() else { return Next::Interrupted };
         loop {
-            let received = runtime.block_on(async { timeout(TICK, self.receiver.recv()).await });
-            if let Ok(next) = received {
-                return Some(next);
-            }
-            if interrupts::count() != self.interrupts {
-                return None;
+            match runtime.block_on(async { timeout(TICK, self.receiver.recv()).await }) {
+                Ok(Some(Ok(batch))) => return Next::Batch(batch),
+                Ok(Some(Err(error))) => return Next::Failed(error),
+                Ok(None) => return Next::End,
+                Err(_) if interrupts::count() != self.interrupts => return Next::Interrupted,
+                Err(_) => {}
             }
         }
     }
