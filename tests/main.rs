@@ -4,6 +4,7 @@
 mod client {
     mod client_requests;
     mod matched_by_id;
+    mod shared_rates;
     mod slow_pictures;
     mod users;
 }

@@ -42,6 +42,7 @@ mod pictures {
     mod duplicates;
     mod exif_and_layout;
     mod picture_files;
+    mod shards;
     #[cfg(target_os = "linux")]
     mod sizes;
     mod training_sets;
@@ -59,10 +60,13 @@ mod resources {
     mod threads;
 }
 mod runs {
+    #[cfg(feature = "object-store")]
+    mod buckets;
     mod coarse_tiles;
     mod filters;
     mod other_query;
     mod output_folder;
+    mod partitions;
     mod place;
     mod query;
     mod resume;

@@ -28,10 +28,10 @@ pub use self::csv::{CsvEncoder, CsvSink};
 pub use self::exif::Exif;
 pub use self::file::{FileSink, StreamSink};
 pub use self::file_time::FileTime;
-pub use self::folders::PictureLayout;
 pub use self::folders::pictures_in;
 #[cfg(feature = "map")]
 pub(crate) use self::folders::{PictureFile, picture_files};
+pub use self::folders::{PictureLayout, PictureStorage};
 pub(crate) use self::folders::{picture_folders, picture_name};
 pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
 pub use self::images::ImageSink;
