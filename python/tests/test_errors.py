@@ -215,6 +215,33 @@ def test_ctrl_c_ends_each_consumer_at_once(consumer, tmp_path):
     assert not (tmp_path / "out.csv").is_file()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_still_ends_calls_of_python_after_a_stream():
+    script = """
+        import threading, time
+        import streetflow as sf
+        sf.images(bbox=(33.33, 35.15, 33.39, 35.19), sandbox=True).to_arrow()
+        lock = threading.Lock()
+        lock.acquire()
+        print("waiting", flush=True)
+        try:
+            lock.acquire()
+        except KeyboardInterrupt:
+            print("ended", flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+            assert process.stdout.readline() == "ended\n"
+        finally:
+            process.kill()
+
+
 def test_other_threads_run_while_a_stream_waits(sandbox):
     sandbox.fail("tiles", "delay", times=1, delay=500)
     count, done = 0, threading.Event()
