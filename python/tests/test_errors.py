@@ -52,6 +52,14 @@ def test_a_bad_token_is_an_auth_error_that_does_not_show_it(sandbox):
         sf.Client(token="not a token")
 
 
+def test_limits_of_a_client_are_checked():
+    assert sf.Client(rate_share=8, tile_rate=10, concurrency=4).concurrency == 4
+    sf.Client(rate_share="1/8", rate=10)
+    for arguments in ({"rate_share": 0}, {"rate_share": "8"}, {"rate": 0}, {"concurrency": 0}, {"attempts": 99}):
+        with pytest.raises(sf.UsageError):
+            sf.Client(**arguments)
+
+
 def test_the_class_survives_in_our_own_methods_and_the_text_in_others(sandbox):
     sandbox.fail("tiles", "blocked")
 
