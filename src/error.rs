@@ -107,11 +107,7 @@ impl Error {
 
     /// The error of this crate that an error of a file wraps, else that error.
     pub(crate) fn from_io(error: std::io::Error) -> std::result::Result<Self, std::io::Error> {
-        if !error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
-            return Err(error);
-        }
-        let inner = error.into_inner().and_then(|inner| inner.downcast::<Self>().ok());
-        inner.map(|inner| *inner).ok_or_else(|| std::io::ErrorKind::Other.into())
+        error.downcast::<Self>()
     }
 
     /// Creates the error for a thread that the system refused to start; its hint names the limits to raise.

@@ -34,6 +34,7 @@
 //! | Stages | [`ListImages`] and [`FetchMetadata`] send requests to Mapillary. [`stages::Filter`] drops images. Closures from stream to stream are stages; so is your own [`Stage`]. |
 //! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`] and [`GeoJsonSeqSink`] write tables, [`ImageSink`] downloads pictures. [`Flow::tap`] adds a second sink. Your own [`Sink`] has one method. |
 //! | Records | [`Sequence`], [`Image`] and [`Metadata`]. Your own [`Record`] defines a table of columns and works with all formats. |
+//! | Query | A [`Query`] describes a crawl as data, with the names of the command's flags, and makes its flow. |
 //! | Client | One [`Client`] limits the rate of all requests, retries them and classifies errors. A [`client::ResponseStore`] lets a killed run resume; a [`client::TileCache`] saves tile requests. |
 //! | Events | An [`Observer`] receives every [`Event`]; a [`Tally`] counts them. |
 //! | Tests | The package `streetflow-sandbox` is a mock server for Mapillary with mock data and faults on demand. |
@@ -71,6 +72,7 @@ pub mod overlay;
 pub mod pictures;
 pub mod places;
 mod protobuf;
+pub mod query;
 pub mod raster;
 pub mod record;
 pub mod sinks;
@@ -105,6 +107,7 @@ pub use crate::model::{
     Metadata, OwnerId, Sequence, SequenceId,
 };
 pub use crate::observe::{Counts, Event, Observer, Step, Tally};
+pub use crate::query::Query;
 pub use crate::record::{Column, GeometryChoice, Kind, Record, Value};
 #[cfg(feature = "parquet")]
 pub use crate::sinks::ParquetSink;

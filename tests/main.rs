@@ -27,6 +27,11 @@ mod formats {
     mod geoparquet;
     mod round_trip;
 }
+mod training {
+    mod overlays;
+    mod sets;
+    mod world;
+}
 mod examples;
 mod layers;
 mod recorded_api;

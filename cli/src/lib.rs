@@ -68,6 +68,24 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
     exit as u8
 }
 
+/// Converts a table as `streetflow convert` does. `args` are its arguments, without the name of the command.
+///
+/// Returns the messages that the command prints. It prints nothing and handles no signals; if the future is dropped, no
+/// file is written.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let [table, copy] = ["a.csv", "b.parquet"].map(|name| folder.path().join(name));
+/// std::fs::write(&table, "org_id,seq_id\n7,abc\n")?;
+/// let messages = streetflow_cli::convert([&table, &copy]).await?;
+/// assert!(messages[0].starts_with("converted 1 record"));
+/// # Ok(()) }
+/// ```
+pub async fn convert(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Vec<String>> {
+    convert::from_args(args.into_iter().map(Into::into)).await
+}
+
 fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     let mut command = Cli::command();
     command.build();
@@ -80,6 +98,11 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     }
     let Cli { command: called, display } = &mut parsed.cli;
     let display = &*display;
+    if let Command::Crawl(args) = called
+        && let Err(error) = args.load_query()
+    {
+        return job::reject(display, &error);
+    }
     if let Some(files) = called.output_args()
         && let Err(error) = files.resolve()
     {

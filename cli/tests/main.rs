@@ -62,6 +62,7 @@ mod runs {
     mod other_query;
     mod output_folder;
     mod place;
+    mod query;
     mod resume;
     mod retry_failed;
     mod settings;

@@ -39,14 +39,34 @@ function showAll(map, images) {
 }
 
 function controls(maplibre, map) {
-  map.addControl(new maplibre.NavigationControl({ visualizePitch: false }), "bottom-right");
+  // The first is at the bottom.
+  map.addControl(new maplibre.AttributionControl({ customAttribution: CREDIT, compact: false }), "bottom-right");
   map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }), "bottom-right");
   const coordinates = element("div", { id: "coordinates", class: "maplibregl-ctrl" });
   map.addControl({ onAdd: () => coordinates, onRemove: () => coordinates.remove() }, "bottom-right");
-  map.addControl(new maplibre.AttributionControl({ customAttribution: CREDIT, compact: false }), "bottom-right");
+  map.addControl(new maplibre.NavigationControl({ visualizePitch: false }), "bottom-right");
   map.on("mousemove", ({ lngLat: { lng, lat } }) => {
     coordinates.textContent = `${lat.toFixed(5)}, ${((((lng + 180) % 360) + 360) % 360 - 180).toFixed(5)}`;
   });
+}
+
+/** The part of the map that panel and card leave free. */
+function freeArea() {
+  const [panel, card] = ["panel", "card"].map((id) => byId(id).getBoundingClientRect());
+  if (innerWidth <= 700) return { left: 0, right: innerWidth, top: panel.bottom, bottom: card.height > 0 ? card.top : innerHeight };
+  return { left: panel.right, right: card.width > 0 ? card.left : innerWidth, top: 0, bottom: innerHeight };
+}
+
+/** Moves the map if a point is outside the free area. */
+function bringIntoView(map, [lng, lat]) {
+  const { left, right, top, bottom } = freeArea();
+  // The copy of the world that the map shows.
+  const point = [lng + 360 * Math.round((map.getCenter().lng - lng) / 360), lat];
+  const { x, y } = map.project(point);
+  const margin = 24;
+  if (x > left + margin && x < right - margin && y > top + margin && y < bottom - margin) return;
+  const offset = [(left + right - innerWidth) / 2, (top + bottom - innerHeight) / 2];
+  map.easeTo({ center: point, offset, duration: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 300 });
 }
 
 function listen(map, view, picker, card, select) {
@@ -107,10 +127,7 @@ async function start() {
     writeAddress(map, view);
     redraw();
     if (row < 0 || !moves) return;
-    const point = lngLat(images, row);
-    const { x, y } = map.project(point);
-    const isVisible = x > 40 && y > 40 && x < innerWidth - 40 && y < innerHeight - 40;
-    if (!isVisible) map.easeTo({ center: point, duration: 300 });
+    bringIntoView(map, lngLat(images, row));
   }
   const panel = new Panel(view, redraw);
   panel.update();

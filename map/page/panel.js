@@ -25,6 +25,8 @@ export class Panel {
     this.list("organization", images.head.organizations.map((id) => id || "none"));
     this.list("camera", images.head.cameras.map((name) => name.trim() || "unknown"));
     this.quality();
+    const fields = ["kind", "owner", "organization", "camera", "quality"].map((name) => byId(`${name}-field`));
+    byId("filter-section").hidden = fields.every((field) => field.hidden);
     this.colours();
     byId("reset").addEventListener("click", () => this.reset());
     this.toggle();

@@ -152,7 +152,7 @@ export class PointLayer {
     const zoom = map.getZoom();
     const ratio = map.getPixelRatio();
     const radius = (pointSize(zoom) * ratio) / 2;
-    const arrows = zoom >= 16 ? Math.min(1, zoom - 16) * 2.4 : 0;
+    const arrows = zoom >= 16 ? Math.min(1, zoom - 16) * 3.4 : 0;
     const { program, uniforms } = this.points;
     gl.useProgram(program);
     setShared(gl, uniforms, view, map, args);

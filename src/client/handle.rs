@@ -83,6 +83,10 @@ impl Client {
         &*self.shared.transport.observer
     }
 
+    pub(crate) fn shared_observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.shared.transport.observer)
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.observer().on_event(event);
     }

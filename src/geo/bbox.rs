@@ -89,6 +89,24 @@ impl Bbox {
         self.north
     }
 
+    /// The edge as closed rings: one, or two for a box over the antimeridian.
+    pub(super) fn rings(&self) -> Vec<Vec<[f64; 2]>> {
+        let ring = |west: f64, east: f64| {
+            vec![
+                [west, self.south],
+                [east, self.south],
+                [east, self.north],
+                [west, self.north],
+                [west, self.south],
+            ]
+        };
+        if self.west <= self.east {
+            return vec![ring(self.west, self.east)];
+        }
+        let halves = [(self.west, 180.0), (-180.0, self.east)];
+        halves.into_iter().filter(|(west, east)| west < east).map(|(west, east)| ring(west, east)).collect()
+    }
+
     /// Whether a point is in the box, edges included.
     pub fn contains(&self, point: LonLat) -> bool {
         let lon = if self.west <= self.east {

@@ -21,6 +21,7 @@
 //! ```
 
 mod base64;
+mod basemap;
 mod columns;
 mod dictionary;
 mod ids;
@@ -32,6 +33,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub use self::basemap::Basemap;
 pub use self::columns::Block;
 pub use self::images::MapImages;
 pub use self::page::{MapOptions, PAGE_MARK, Page, is_page};

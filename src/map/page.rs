@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::base64;
+use super::basemap::Basemap;
 use super::columns::Block;
 use super::images::MapImages;
 use crate::atomic_file::{commit, output_error, temporary_beside};
@@ -59,12 +60,16 @@ pub struct MapOptions {
     pub geometry: GeometryChoice,
     /// Leaves out the ids of images and sequences, which are half of the page. Then it has no links and no pictures.
     pub without_ids: bool,
+    /// Background map. The page loads nothing from it before the reader switches it on.
+    pub basemap: Option<Basemap>,
 }
 
 /// A page, ready to be written.
 #[derive(Debug, Clone)]
 pub struct Page {
     title: String,
+    /// Where the background comes from.
+    origin: Option<String>,
     blocks: Vec<Block>,
 }
 
@@ -72,11 +77,15 @@ impl Page {
     /// Encodes the images.
     pub fn new(images: &MapImages, options: &MapOptions) -> Result<Self> {
         let title = shown_line(&options.title, MAX_TITLE_LEN).unwrap_or_else(|| "images".to_owned());
-        let extra = json!({ "title": title });
+        let extra = json!({ "title": title, "basemap": options.basemap.as_ref().map(Basemap::json) });
         let encoded = images.encode(!options.without_ids, &extra);
         let blocks =
             encoded.map_err(|error| Error::new(ErrorKind::Io, "encode the page").with_source(error))?;
-        Ok(Self { title, blocks })
+        Ok(Self {
+            title,
+            origin: options.basemap.as_ref().map(|basemap| basemap.origin().to_owned()),
+            blocks,
+        })
     }
 
     /// Writes the page.
@@ -91,7 +100,7 @@ impl Page {
             rest = after;
             match name {
                 "title" => out.write_all(escaped(&self.title).as_bytes())?,
-                "policy" => out.write_all(policy(&nonce).as_bytes())?,
+                "policy" => out.write_all(policy(&nonce, self.origin.as_deref()).as_bytes())?,
                 "nonce" => out.write_all(nonce.as_bytes())?,
                 "version" => out.write_all(env!("CARGO_PKG_VERSION").as_bytes())?,
                 "style" => out.write_all(STYLE.as_bytes())?,
@@ -134,13 +143,17 @@ pub fn is_page(path: &Path) -> io::Result<bool> {
     Ok(start == PAGE_MARK.as_bytes())
 }
 
-/// The content security policy: the page runs only its own script. It contacts no host before a click loads the viewer.
-fn policy(nonce: &str) -> String {
+/// The content security policy: the page runs only its own script, and loads nothing but pictures beside it.
+///
+/// `origin` is that of the background, which a switch loads. A click can load the viewer of Mapillary.
+fn policy(nonce: &str, origin: Option<&str>) -> String {
+    let origin = origin.unwrap_or_default();
     // MapLibre turns the URL of its worker into a `data:` URL if the page is a file. `'self'` does not include
     // pictures beside such a page.
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}' blob:; style-src 'unsafe-inline'; worker-src blob: data:; \
-         connect-src blob:; img-src 'self' file: blob: data:; frame-src https://www.mapillary.com; base-uri 'none'; form-action 'none'"
+         connect-src blob: {origin}; img-src 'self' file: blob: data: {origin}; \
+         frame-src https://www.mapillary.com; base-uri 'none'; form-action 'none'"
     )
 }
 

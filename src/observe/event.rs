@@ -146,6 +146,11 @@ pub enum Event<'a> {
         /// Name of the filter, such as `dates`, `pano` or `every`.
         by: &'static str,
     },
+    /// The limit of a query is reached: the flow ends behind this step. What earlier steps prefetched is over the limit.
+    LimitReached {
+        /// The step behind which the limit applies.
+        step: Step,
+    },
     /// A fact about an input or a record that is counted, such as an image without detections. It ends no input.
     Finding {
         /// The step that found it.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::picture::{Pixels, cut, decode, encode};
-use super::workers::{Plan, Report, Work, run, write_file};
+use super::workers::{Plan, Report, Selects, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::Detection;
@@ -31,7 +31,7 @@ use crate::text::folder_name;
 pub struct Crops {
     margin: f64,
     min_size: u32,
-    selects: Option<super::Selects>,
+    selects: Option<Selects>,
 }
 
 impl Crops {

@@ -19,15 +19,12 @@ use self::draw::{Shape, draw};
 pub use self::palette::Colour;
 use self::picture::{decode, encode};
 pub use self::workers::Report;
-use self::workers::{Plan, Work, run, write_file};
+use self::workers::{Plan, Selects, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::{Detection, DetectionKind};
 use crate::pictures::{DetectionTable, PictureFile, PictureFolder};
 use crate::text::printable;
-
-/// Selects detections.
-type Selects = Arc<dyn Fn(&Detection) -> bool + Send + Sync>;
 
 /// Chooses a class's colour; `None` for that of [`Colour::for_class`].
 type Colours = Arc<dyn Fn(&str) -> Option<Colour> + Send + Sync>;
@@ -172,7 +169,10 @@ impl Work for OverlayWork {
         report: &mut Report,
     ) -> Result<Option<Plan>> {
         let target = self.folder.join(&picture.below).join(&picture.name);
-        report.without_shape += detections.iter().filter(|one| one.polygons.is_none()).count() as u64;
+        report.without_shape += detections
+            .iter()
+            .filter(|one| one.polygons.as_ref().is_none_or(|shape| shape.is_empty()))
+            .count() as u64;
         if is_file(&target).map_err(|error| output_error("write the picture", &target, error))? {
             report.already_exists += 1;
             return Ok(None);

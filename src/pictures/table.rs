@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 
-use super::Failures;
+use super::failures::Failures;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::model::{Detection, ImageId};

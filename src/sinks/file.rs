@@ -152,7 +152,7 @@ impl Write for SharedFile {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        lock(&self.0).as_mut().map_or(Ok(()), |file| file.flush())
+        lock(&self.0).as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

@@ -88,8 +88,8 @@ pub(crate) struct AreaArgs {
 #[derive(Debug, Clone)]
 pub(crate) struct FoundPlace {
     pub(crate) area: Area,
-    /// The content of `place.geojson`.
-    pub(crate) file: String,
+    /// The content of `place.geojson`, unless the area is from a query.
+    pub(crate) file: Option<String>,
 }
 
 impl AreaArgs {
@@ -107,23 +107,11 @@ impl AreaArgs {
         Ok(self.bbox.or(default.filter(|_| self.user.is_none())).map(Area::from))
     }
 
-    /// Whether tiles with images are read, and not lines alone.
-    pub(crate) fn reads_images(&self) -> bool {
-        self.max_zoom == MAX_ZOOM && !self.lines_only
-    }
-
     /// Whether the flags name a user and no area.
     pub(crate) fn is_user_alone(&self) -> bool {
         let has_area =
             self.bbox.is_some() || self.area.is_some() || self.around.is_some() || self.place.is_some();
         self.user.is_some() && !has_area
-    }
-
-    /// The excluded owners that the tile source cannot filter: their ids are too large to be exact in tiles, or no tiles
-    /// are read.
-    pub(crate) fn owners_to_filter(&self, reads_tiles: bool) -> Vec<OwnerId> {
-        let is_exact = |owner: &&OwnerId| owner.as_str().parse::<u64>().is_ok_and(|id| id < 1 << 53);
-        self.exclude_owner.iter().filter(|owner| !reads_tiles || !is_exact(owner)).cloned().collect()
     }
 
     /// The flags as command line arguments.

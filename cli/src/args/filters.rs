@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::values::{Time, first_time, last_time, metres, non_empty, parsed, positive_count, quality_score};
 use streetflow::Result;
-use streetflow::stages::{Dates, Filter, Heading};
+use streetflow::stages::{Dates, Heading};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
@@ -69,26 +69,6 @@ impl FilterArgs {
     /// Whether only panoramas are included (true), or only other images (false). `None` includes both.
     pub(crate) fn is_pano(&self) -> Option<bool> {
         (self.pano || self.flat).then_some(self.pano)
-    }
-
-    /// Whether a filter needs metadata that tiles do not contain.
-    pub(crate) fn needs_metadata(&self) -> bool {
-        let by_camera = !self.make.is_empty() || !self.model.is_empty();
-        by_camera || self.min_quality.is_some() || self.heading.is_some() || self.every.is_some()
-    }
-
-    /// The filters of images, in the order in which they run.
-    pub(crate) fn filters(&self) -> Result<Vec<Filter>> {
-        let mut filters = Vec::new();
-        filters.extend(self.dates()?.map(Filter::captured));
-        filters.extend(self.is_pano().map(|pano| if pano { Filter::panoramas() } else { Filter::flat() }));
-        filters.extend(self.min_quality.map(Filter::min_quality).transpose()?);
-        filters.extend(self.heading.map(Filter::heading));
-        filters.extend((!self.make.is_empty()).then(|| Filter::make(&self.make)));
-        filters.extend((!self.model.is_empty()).then(|| Filter::model(&self.model)));
-        // Last, because it must not measure from an image that another filter removes.
-        filters.extend(self.every.map(Filter::every).transpose()?);
-        Ok(filters)
     }
 
     /// The flags as command line arguments.

@@ -20,12 +20,12 @@ use crate::terminal::format::iso_time;
 use crate::terminal::printer::error_json;
 use crate::terminal::shell::this_command;
 use streetflow::client::{redact, without_credentials};
-use streetflow::{Error, Report, Result, Written};
+use streetflow::{Error, Query, Report, Result, Written};
 
 const NAME: &str = "report.json";
 
 /// Version of the format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The start of the file.
 const START: &str = "{\n  \"streetflow\":";
@@ -109,6 +109,7 @@ impl ReportFile {
         stats: &RunStats,
         failure_log: &FailureLog,
         network: &NetworkArgs,
+        query: Option<&Query>,
         tables: &Value,
         end: &End<'_>,
     ) -> Value {
@@ -124,7 +125,8 @@ impl ReportFile {
             "outcome": end.outcome.name(),
             "exit_code": end.exit as u8,
             "error": end.error.map(error_json),
-            "query": this_command(),
+            "command": this_command(),
+            "query": query.map(Query::to_json),
             "hosts": (!network.sandbox).then(hosts),
             "started": iso_time(ended.checked_sub(elapsed).unwrap_or(ended)),
             "ended": iso_time(ended),

@@ -1,11 +1,12 @@
 //! `convert`: converts a table to another format. The output is complete or absent.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use clap::Args;
+use clap::{Args, Parser};
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +106,22 @@ fn print_result(printer: &Printer, ended: Result<Vec<(Severity, String)>>) -> Ex
             }
         }
     }
+}
+
+/// The arguments of the command alone, for callers that are no command line.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+struct ArgsOnly {
+    #[command(flatten)]
+    args: ConvertArgs,
+}
+
+/// Parses arguments and converts the table. Returns the messages.
+pub(crate) async fn from_args(args: impl Iterator<Item = OsString>) -> Result<Vec<String>> {
+    let parsed = ArgsOnly::try_parse_from(args).map_err(|error| {
+        Error::new(ErrorKind::Usage, "convert").with_source(error.to_string().trim_end().to_owned())
+    })?;
+    Ok(convert(&parsed.args).await?.into_iter().map(|(_, line)| line).collect())
 }
 
 /// Converts a table. Returns the messages to print.

@@ -1,5 +1,6 @@
 //! `crawl`: all steps in one flow.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,17 +9,18 @@ use futures::StreamExt;
 use super::next_command;
 use crate::args::{
     AreaArgs, DisplayArgs, FetchArgs, FetchDetectionArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs,
-    ONE_RUN, OutputArgs, PictureArgs, TableArgs,
+    ONE_RUN, OutputArgs, PictureArgs, QUERY_FLAGS, TableArgs, read_query,
 };
 use crate::exit_code::Exit;
 use crate::job::{
-    self, CountEstimate, DetectionBranch, IdList, ImageSelection, Job, JobInput, PicturePlan, RunContext,
-    SequenceSource, TableOutputs, Update, prefetch, table_path,
+    self, CountEstimate, DetectionBranch, IdList, Job, JobInput, PicturePlan, RunContext, SequenceSource,
+    TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
+use streetflow::query::Selection;
 use streetflow::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, ListImages, Quality, RecordStream, Report,
-    Result, Sequence, Step,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, Quality, Query, RecordStream, Report,
+    Result, Sequence, Step, query,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -62,6 +64,11 @@ pub(crate) struct CrawlArgs {
     /// requests; time and disk space are guesses and marked as such.
     #[arg(long, help_heading = "Area", group = ONE_RUN, conflicts_with_all = ["sequences", "images"])]
     pub(crate) estimate: bool,
+    /// Take the query from a file: a report.json, a plan.json, or a query
+    ///
+    /// The query contains the area or ids, the owners, the filters, the limit and the fields, and replaces their flags.
+    #[arg(long, value_name = "FILE", help_heading = "Area", group = ONE_RUN, hide_short_help = true, conflicts_with_all = QUERY_FLAGS)]
+    query: Option<PathBuf>,
     /// Update the tables of an earlier crawl
     ///
     /// Lists sequences and images anew, but fetches metadata only of images, and fields, that the table lacks. Writes
@@ -92,12 +99,29 @@ pub(crate) struct CrawlArgs {
     pub(super) network: NetworkArgs,
 }
 
+impl CrawlArgs {
+    /// Takes the query of `--query`, if it is given, into the flags.
+    pub(crate) fn load_query(&mut self) -> Result<()> {
+        let Some(path) = self.query.clone() else { return Ok(()) };
+        let query = read_query(&path)?;
+        self.area.apply(&query, &path);
+        self.filters.apply(&query)?;
+        self.fetch.apply(&query);
+        self.clip = query.clip;
+        self.sequences.clone_from(&query.sequences);
+        self.images.clone_from(&query.images);
+        let has_geometry = self.tables.format.iter().any(|format| format.has_geometry());
+        self.geometry.geometry = self.geometry.geometry.or(query.geometry.filter(|_| has_geometry));
+        Ok(())
+    }
+}
+
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
     if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
-    let plan = match CrawlPlan::resolve(args) {
-        Ok(plan) => plan,
+    let (plan, selection) = match CrawlPlan::resolve(args) {
+        Ok(resolved) => resolved,
         Err(error) => return job::reject(display, &error),
     };
     let detection_filters = plan.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
@@ -106,6 +130,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         files: &args.files,
         steps: plan.steps(),
         formats: args.tables.formats(),
+        query: Some(&plan.query),
         input: match plan.source {
             CrawlSource::Area { .. } => JobInput::Area(&args.area),
             CrawlSource::Ids(ids) => JobInput::Ids(ids),
@@ -115,18 +140,17 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         update: args.update,
         next: next_command(args),
     };
-    job.run(display, async |run| flow(run, plan).await).await
+    job.run(display, async |run| flow(run, &plan, selection).await).await
 }
 
 /// The flags of a crawl, resolved. The flow reads nothing else.
 struct CrawlPlan<'a> {
     source: CrawlSource<'a>,
-    selection: ImageSelection,
+    query: Query,
     /// The columns of the table of metadata.
     columns: Fields,
     /// The fields to request: the columns, and those that filters, formats and pictures need.
     request_fields: Fields,
-    batch_size: usize,
     outputs: TableOutputs<'a>,
     names: &'a NameArgs,
     /// How detections are fetched, if they are.
@@ -138,7 +162,7 @@ struct CrawlPlan<'a> {
 /// Where a crawl starts.
 enum CrawlSource<'a> {
     Area {
-        sequences: SequenceSource<'a>,
+        sequences: SequenceSource,
         /// Reads sequences ahead, to know the number of pictures early.
         prefetch: bool,
     },
@@ -147,26 +171,26 @@ enum CrawlSource<'a> {
 
 impl<'a> CrawlPlan<'a> {
     /// Resolves the flags. Flags that contradict each other are usage errors.
-    fn resolve(args: &'a CrawlArgs) -> Result<Self> {
+    fn resolve(args: &'a CrawlArgs) -> Result<(Self, Selection)> {
         let source = CrawlSource::resolve(args)?;
         let detections = args.detections.then_some(&args.fetch_detections);
         detections.map_or(Ok(()), |detections| detections.check(&args.tables.formats()))?;
+        let query = source.query(args)?;
         let outputs = TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?;
         let columns = columns(args)?;
-        let selection = source.selection(args)?;
+        let selection = query.selection()?;
         let mut request_fields = selection.request_fields(outputs.request_fields(&columns)?)?;
         if !args.no_download {
             request_fields =
                 args.pictures.required_fields().into_iter().try_fold(request_fields, Fields::with)?;
         }
-        let count = source.count_estimate(args);
-        Ok(Self {
+        let count = count_estimate(&query);
+        let plan = Self {
             outputs: outputs.query(&source.query_text(args, &columns)),
             source,
-            selection,
+            query,
             columns,
             request_fields,
-            batch_size: args.fetch.batch_size.into(),
             names: &args.files.names,
             detections,
             pictures: (!args.no_download).then_some(PicturePlan {
@@ -174,7 +198,8 @@ impl<'a> CrawlPlan<'a> {
                 files: &args.files,
                 count,
             }),
-        })
+        };
+        Ok((plan, selection))
     }
 
     /// The steps, in order. A crawl from ids starts at the step that reads them.
@@ -209,33 +234,31 @@ impl<'a> CrawlSource<'a> {
         Ok(Self::Area { sequences, prefetch })
     }
 
-    fn reads_tiles(&self) -> bool {
-        matches!(self, Self::Area { sequences, .. } if sequences.reads_tiles())
-    }
-
-    fn selection(&self, args: &CrawlArgs) -> Result<ImageSelection> {
-        let owners = args.area.owners_to_filter(self.reads_tiles());
-        let selection = ImageSelection::new(&args.filters)?.without_owners(owners);
-        match self {
-            Self::Area { sequences, .. } if args.clip => match sequences.area() {
-                Some(area) => Ok(selection.inside(Some(area.clone()))),
-                None => Err(Error::new(ErrorKind::Usage, "use the flag")
-                    .with_subject("--clip")
-                    .with_source("it applies only to an area, and none was given")
-                    .with_hint("add an area with `--bbox`, `--area` or `--around`")),
-            },
-            _ => Ok(selection),
+    fn query(&self, args: &CrawlArgs) -> Result<Query> {
+        let mut query = match self {
+            Self::Area { sequences, .. } => sequences.query().clone(),
+            Self::Ids(ids) => {
+                let mut query = Query::default();
+                query.exclude_owner.clone_from(&args.area.exclude_owner);
+                args.filters.dates()?;
+                args.filters.fill(&mut query);
+                match ids {
+                    IdList::Sequences(list) => query.sequences = Some((*list).to_owned()),
+                    IdList::Images(list) => query.images = Some((*list).to_owned()),
+                }
+                query
+            }
+        };
+        args.fetch.fill(&mut query);
+        query.geometry = args.geometry.geometry;
+        query.clip = args.clip;
+        if query.clip && query.selected_area()?.is_none() {
+            return Err(Error::new(ErrorKind::Usage, "use the flag")
+                .with_subject("--clip")
+                .with_source("it applies only to an area, and none was given")
+                .with_hint("add an area with `--bbox`, `--area` or `--around`"));
         }
-    }
-
-    /// What the tiles tell about the number of pictures.
-    fn count_estimate(&self, args: &CrawlArgs) -> CountEstimate {
-        let is_exact = !args.clip && !args.filters.needs_metadata() && args.area.reads_images();
-        if self.reads_tiles() && is_exact {
-            CountEstimate::Tiles { max: args.filters.limit.unwrap_or(u64::MAX) }
-        } else {
-            CountEstimate::Unknown
-        }
+        Ok(query)
     }
 
     fn query_text(&self, args: &CrawlArgs, columns: &Fields) -> String {
@@ -247,39 +270,55 @@ impl<'a> CrawlSource<'a> {
     }
 }
 
-async fn flow(run: &RunContext, mut plan: CrawlPlan<'_>) -> Result<Report> {
+/// What the tiles tell about the number of pictures.
+fn count_estimate(query: &Query) -> CountEstimate {
+    let is_exact = !query.clip && !query.needs_metadata() && query.reads_tile_images();
+    if query.reads_tiles() && is_exact {
+        CountEstimate::Tiles { max: query.limit.unwrap_or(u64::MAX) }
+    } else {
+        CountEstimate::Unknown
+    }
+}
+
+async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> Result<Report> {
+    let mut request_fields = plan.request_fields.clone();
     let images = match &plan.source {
         CrawlSource::Area { sequences, prefetch: reads_ahead } => {
             let flow = sequences.open(run).await?;
             let flow = if *reads_ahead { flow.then(|records| prefetch(records, PREFETCH)) } else { flow };
             let flow = flow.observe(Step::SEQUENCES, run.observer());
-            list_images(run, &plan, plan.outputs.tap(flow, &plan.names.seq_out_file, &plan.columns))
+            list_images(
+                run,
+                plan,
+                &selection,
+                plan.outputs.tap(flow, &plan.names.seq_out_file, &plan.columns),
+            )
         }
         CrawlSource::Ids(IdList::Sequences(text)) => {
             let source = job::open_sequences(text, &run.stop).await?.only(&["seq_id"]);
-            list_images(run, &plan, Flow::from(source))
+            list_images(run, plan, &selection, Flow::from(source))
         }
         CrawlSource::Ids(IdList::Images(text)) => {
             let source = job::open_images(text, &run.stop).await?;
             if !source.header().iter().any(|name| name == "seq_id") {
-                plan.request_fields = plan.request_fields.with("sequence")?;
+                request_fields = request_fields.with("sequence")?;
             }
             let source = source.only(&["seq_id"]).on_rounded_ids(run.id_check());
-            let flow = Flow::from(source).then(job::map_records(job::to_image));
-            plan.selection.apply_before_metadata(flow, run)
+            let flow = Flow::from(source).then(job::map_records(query::to_image));
+            selection.apply_before_metadata(flow, &run.observer())
         }
     };
-    let fetch = FetchMetadata::new(&run.client).fields(&plan.request_fields).batch_size(plan.batch_size);
+    let fetch = FetchMetadata::new(&run.client).fields(&request_fields).batch_size(plan.query.batch_size);
     let (images, fetch) = match &run.update {
         Some(update) => (images.then(inspect(update, Update::observe_listed)), fetch.known(&update.known)),
         None => (images, fetch),
     };
     let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
     let flow = match plan.source {
-        CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(job::fill_sequence)),
+        CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(query::fill_sequence)),
         _ => flow,
     };
-    let flow = plan.selection.apply_after_metadata(flow, run).observe(Step::METADATA, run.observer());
+    let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());
     let flow = match &run.update {
         Some(update) => flow.then(inspect(update, Update::observe_metadata)),
         None => flow,
@@ -314,14 +353,15 @@ fn inspect<T: Send + 'static>(
 }
 
 /// Lists the images of sequences and writes their table.
-fn list_images(run: &RunContext, plan: &CrawlPlan<'_>, sequences: Flow<Sequence>) -> Flow<Image> {
-    let list = ListImages::new(&run.client);
-    let list = match plan.selection.max_sequences_in_flight() {
-        Some(max) => list.max_in_flight(max),
-        None => list,
-    };
+fn list_images(
+    run: &RunContext,
+    plan: &CrawlPlan<'_>,
+    selection: &Selection,
+    sequences: Flow<Sequence>,
+) -> Flow<Image> {
+    let list = plan.query.list_images(&run.client);
     let flow = sequences.observe_input(Step::IMAGES, run.observer()).then(list);
-    let flow = plan.selection.apply_before_metadata(flow, run).observe(Step::IMAGES, run.observer());
+    let flow = selection.apply_before_metadata(flow, &run.observer()).observe(Step::IMAGES, run.observer());
     plan.outputs.tap(flow, &plan.names.img_out_file, &plan.columns)
 }
 

@@ -57,6 +57,7 @@ pub(crate) async fn run(args: &DetectionsArgs, display: &DisplayArgs) -> Exit {
         clip: false,
         update: false,
         next: None,
+        query: None,
     };
     job.run(display, async |run| flow(run, args, outputs).await).await
 }
@@ -100,7 +101,7 @@ async fn flow(run: &RunContext, args: &DetectionsArgs, outputs: TableOutputs<'_>
     let ids = args.images.iter().map(|images| IdList::Images(images).to_cli_args());
     let query = [query].into_iter().chain(ids).chain(flags).collect::<Vec<_>>().join(" ");
     let outputs = outputs.query(&job::append_query(&source, &query));
-    let images = Flow::from(source).then(job::map_records(job::to_image));
+    let images = Flow::from(source).then(job::map_records(streetflow::query::to_image));
     let flow = job::fetch_detections(images, args.detections.stage(&run.client), &run.observer());
     let sinks = outputs.detection_sinks(&args.files.names.detections_out_file, &args.detections);
     let (flow, sink) = job::tap_all_but_last(flow, sinks);

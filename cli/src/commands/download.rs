@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &DownloadArgs, display: &DisplayArgs) -> Exit {
         filters: Vec::new(),
         clip: false,
         update: false,
+        query: None,
         next: None,
     };
     job.run(display, async |run| flow(run, args).await).await

@@ -17,7 +17,7 @@ use crate::terminal::format::{grouped, human_bytes, human_time};
 use crate::terminal::stdout;
 use streetflow::client::{ENTITIES_PER_MINUTE, SEARCHES_PER_MINUTE, TILES_PER_DAY};
 use streetflow::file_system::free_space;
-use streetflow::{Class, Error, ErrorKind, OnError, Quality, Result, Step};
+use streetflow::{Class, Error, ErrorKind, OnError, Quality, Query, Result, Step};
 
 /// Images per sequence, if the tiles show none: a typical number, and a range that holds for most areas.
 const IMAGES_PER_SEQUENCE: u64 = 150;
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
     exit
 }
 
-fn resolve(args: &CrawlArgs) -> Result<(SequenceSource<'_>, tempfile::TempDir)> {
+fn resolve(args: &CrawlArgs) -> Result<(SequenceSource, tempfile::TempDir)> {
     let source = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
     if !source.reads_tiles() {
         return Err(Error::new(ErrorKind::Usage, "estimate")
@@ -66,12 +66,12 @@ fn resolve(args: &CrawlArgs) -> Result<(SequenceSource<'_>, tempfile::TempDir)> 
     Ok((source, log))
 }
 
-async fn estimate(args: &CrawlArgs, source: &SequenceSource<'_>, monitor: &Arc<Monitor>) -> Result<()> {
+async fn estimate(args: &CrawlArgs, source: &SequenceSource, monitor: &Arc<Monitor>) -> Result<()> {
     let builder = configure_client(&args.network, Some(&args.area), true, monitor)?;
     let monitor = Arc::clone(monitor);
     let run = RunContext::new(&args.network, builder, monitor, false, Arc::default()).await?;
     let sequences = supervise(&run, count_sequences(&run, source)).await.result?;
-    let estimate = Estimate::new(&run, args, sequences);
+    let estimate = Estimate::new(&run, args, source.query(), sequences);
     if run.monitor.printer.is_json() {
         run.monitor.printer.object("estimate", estimate.json());
         return Ok(());
@@ -79,7 +79,7 @@ async fn estimate(args: &CrawlArgs, source: &SequenceSource<'_>, monitor: &Arc<M
     stdout::print(estimate.text().as_bytes())
 }
 
-async fn count_sequences(run: &RunContext, source: &SequenceSource<'_>) -> Result<u64> {
+async fn count_sequences(run: &RunContext, source: &SequenceSource) -> Result<u64> {
     let count = async {
         let sequences = source.open(run).await?;
         let sequences = sequences.observe(Step::SEQUENCES, run.observer()).on_error(OnError::Skip);
@@ -97,6 +97,7 @@ async fn count_sequences(run: &RunContext, source: &SequenceSource<'_>) -> Resul
 /// What was counted, and what follows from it.
 struct Estimate<'a> {
     args: &'a CrawlArgs,
+    query: &'a Query,
     tiles: u64,
     cached_tiles: u64,
     failed_tiles: u64,
@@ -112,17 +113,18 @@ struct Estimate<'a> {
 type Row = [String; 3];
 
 impl<'a> Estimate<'a> {
-    fn new(run: &RunContext, args: &'a CrawlArgs, sequences: u64) -> Self {
+    fn new(run: &RunContext, args: &'a CrawlArgs, query: &'a Query, sequences: u64) -> Self {
         let tally = &run.monitor.stats.tally;
-        let images_guessed = !args.area.reads_images();
+        let images_guessed = !query.reads_tile_images();
         let images = if images_guessed { sequences * IMAGES_PER_SEQUENCE } else { tally.tile_images() };
         Self {
             args,
+            query,
             tiles: tally.requests(Class::Tile),
             cached_tiles: tally.tile_cache_hits(),
             failed_tiles: run.monitor.stats.failed(),
             sequences,
-            images: images.min(args.filters.limit.unwrap_or(u64::MAX)),
+            images: images.min(query.limit.unwrap_or(u64::MAX)),
             images_guessed,
             tiles_rate_limited: run.client.rate_limit(Class::Tile).is_some(),
             free: args.files.remote.is_none().then(|| free_space(&args.files.output)).flatten(),
@@ -184,7 +186,7 @@ impl<'a> Estimate<'a> {
             Some([min, max]) => format!("{} to {}", grouped(min), grouped(max)),
             None => grouped(self.images),
         };
-        let images = match (self.args.filters.limit, self.images_guessed) {
+        let images = match (self.query.limit, self.images_guessed) {
             (Some(limit), _) if limit == self.images => "the limit",
             (_, true) => "a guess: tiles below level 14 show none",
             _ => "in the tiles read",
@@ -195,7 +197,7 @@ impl<'a> Estimate<'a> {
     /// The range of the number of images, if it is a guess and no limit is below it.
     fn image_range(&self) -> Option<[u64; 2]> {
         let range = IMAGES_PER_SEQUENCE_RANGE.map(|images| images * self.sequences);
-        let is_open = self.args.filters.limit.is_none_or(|limit| limit > range[1]);
+        let is_open = self.query.limit.is_none_or(|limit| limit > range[1]);
         (self.images_guessed && is_open && self.sequences > 0).then_some(range)
     }
 
@@ -272,13 +274,13 @@ impl<'a> Estimate<'a> {
                 "--clip removes the images outside the area, which are counted here, so there will be fewer."
                     .to_owned(),
             );
-        } else if self.args.filters.limit.is_none() {
+        } else if self.query.limit.is_none() {
             notes.push(
                 "Sequences that continue outside the area are complete, so there may be more images; --clip keeps only those inside."
                     .to_owned(),
             );
         }
-        if self.args.filters.needs_metadata() {
+        if self.query.needs_metadata() {
             notes.push("Some filters need metadata, so there will be fewer pictures.".to_owned());
         }
         if self.tiles_rate_limited {

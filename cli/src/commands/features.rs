@@ -64,7 +64,7 @@ pub(crate) struct FeaturesArgs {
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -89,6 +89,8 @@ pub(crate) async fn run(args: &FeaturesArgs, display: &DisplayArgs) -> Exit {
         filters: query_args(args),
         clip: false,
         update: false,
+        // A query selects images; the report has the command line.
+        query: None,
         next: next_command(args),
     };
     job.run(display, async |run| flow(run, args, plan).await).await

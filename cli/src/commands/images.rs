@@ -61,6 +61,7 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         filters: features_flag(args).into_iter().collect(),
         clip: false,
         update: false,
+        query: None,
         next: Some(next_command::after(Step::IMAGES, &args.files, &args.network, &args.tables)),
     };
     match &features {
@@ -110,7 +111,7 @@ async fn from_features(
     let flow = flow
         .observe_input(LOOKUP, run.observer())
         .then(lookup)
-        .then(job::map_records(job::fill_sequence))
+        .then(job::map_records(streetflow::query::fill_sequence))
         .then(job::map_records(|image: Metadata| Image { seq_id: image.seq_id, img_id: image.img_id }))
         .observe(LOOKUP, run.observer());
     let (flow, sink) = outputs.end(flow, &names.img_out_file, &Fields::default());

@@ -7,8 +7,9 @@ use crate::args::{
     DisplayArgs, FetchArgs, FilterArgs, GeometryArgs, InputArgs, NetworkArgs, OutputArgs, TableArgs,
 };
 use crate::exit_code::Exit;
-use crate::job::{self, ImageSelection, Input, Job, JobInput, RunContext, TableOutputs};
-use streetflow::{FetchMetadata, Flow, Report, Result, Step};
+use crate::job::{self, Input, Job, JobInput, RunContext, TableOutputs};
+use streetflow::query::Selection;
+use streetflow::{FetchMetadata, Flow, Query, Report, Result, Step};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -47,20 +48,24 @@ pub(crate) async fn run(args: &MetadataArgs, display: &DisplayArgs) -> Exit {
         filters: args.filters.to_cli_args(),
         clip: false,
         update: false,
+        query: None,
         next: next_command::download(&args.files, &args.network, &args.tables, &args.fetch.fields),
     };
     job.run(display, async |run| flow(run, args, selection, outputs).await).await
 }
 
-fn resolve(args: &MetadataArgs) -> Result<(ImageSelection, TableOutputs<'_>)> {
-    let selection = ImageSelection::new(&args.filters)?;
+fn resolve(args: &MetadataArgs) -> Result<(Selection, TableOutputs<'_>)> {
+    let mut query = Query::default();
+    args.filters.dates()?;
+    args.filters.fill(&mut query);
+    let selection = query.selection()?;
     Ok((selection, TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?))
 }
 
 async fn flow(
     run: &RunContext,
     args: &MetadataArgs,
-    selection: ImageSelection,
+    selection: Selection,
     outputs: TableOutputs<'_>,
 ) -> Result<Report> {
     let (fields, names) = (&args.fetch.fields, &args.files.names);
@@ -74,10 +79,10 @@ async fn flow(
     let fetch =
         FetchMetadata::new(&run.client).fields(&request_fields).batch_size(args.fetch.batch_size.into());
     let flow = selection
-        .apply_before_metadata(Flow::from(source), run)
+        .apply_before_metadata(Flow::from(source), &run.observer())
         .observe_input(Step::METADATA, run.observer())
         .then(fetch);
-    let flow = selection.apply_after_metadata(flow, run).observe(Step::METADATA, run.observer());
+    let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());
     let (flow, sink) = outputs.end(flow, &names.img_meta_out_file, fields);
     job::finish(run, flow, sink).await
 }

@@ -134,6 +134,7 @@ impl Command {
         match self {
             Self::Crawl(args) => Some(&mut args.files),
             Self::Sequences(args) => Some(&mut args.files),
+            Self::Features(args) => Some(&mut args.files),
             Self::Images(args) => Some(&mut args.files),
             Self::Metadata(args) => Some(&mut args.files),
             Self::Download(args) => Some(&mut args.files),
@@ -177,6 +178,7 @@ mod tests {
                 "estimate",
                 "help",
                 "images",
+                "query",
                 "restart",
                 "sequences",
                 "storage_option",

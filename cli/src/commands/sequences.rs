@@ -43,12 +43,13 @@ pub(crate) async fn run(args: &SequencesArgs, display: &DisplayArgs) -> Exit {
         filters: Vec::new(),
         clip: false,
         update: false,
+        query: Some(source.query()),
         next: Some(next_command::after(Step::SEQUENCES, &args.files, &args.network, &args.tables)),
     };
     job.run(display, async |run| flow(run, args, &source, &outputs).await).await
 }
 
-fn resolve(args: &SequencesArgs) -> Result<(SequenceSource<'_>, TableOutputs<'_>)> {
+fn resolve(args: &SequencesArgs) -> Result<(SequenceSource, TableOutputs<'_>)> {
     let source = SequenceSource::resolve(&args.area, None, &args.network)?;
     let query = job::query_text(Step::SEQUENCES.name(), &args.network, Some(&args.area), None, None);
     Ok((source, TableOutputs::new(&args.files, &args.tables, None)?.query(&query)))
@@ -57,7 +58,7 @@ fn resolve(args: &SequencesArgs) -> Result<(SequenceSource<'_>, TableOutputs<'_>
 async fn flow(
     run: &RunContext,
     args: &SequencesArgs,
-    source: &SequenceSource<'_>,
+    source: &SequenceSource,
     outputs: &TableOutputs<'_>,
 ) -> Result<Report> {
     let flow = source.open(run).await?.observe(Step::SEQUENCES, run.observer());

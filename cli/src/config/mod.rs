@@ -17,6 +17,7 @@ use clap::{ArgMatches, Command, Parser};
 use self::setting::{ENV_PREFIX, SettingNames};
 pub(crate) use self::setting::{SETTINGS_FILE, Setting, setting_names, takes_settings};
 pub(crate) use self::template::template;
+use crate::args::QUERY_FLAGS;
 use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
 
@@ -135,7 +136,9 @@ fn is_in_effect(setting: &Setting, flags: &Command, given: &ArgMatches) -> bool 
         .iter()
         .filter(|names| names.contains(&setting.name.as_str()))
         .any(|names| names.iter().any(|name| is_given(name)));
-    has(&setting.name) && !is_given(&setting.name) && !is_excluded
+    // A query from a file is complete: settings do not add to it.
+    let is_in_query = QUERY_FLAGS.contains(&setting.name.as_str()) && is_given("query");
+    has(&setting.name) && !is_given(&setting.name) && !is_excluded && !is_in_query
 }
 
 /// Drops settings of formats that the run does not write. As flags they would be errors.

@@ -77,8 +77,14 @@ impl Job<'_> {
         }
         let file = ReportFile::new(&self.files.output);
         let queries = tables.plan.queries_after(&tables.known, end.report);
-        let mut report =
-            file.compose(&monitor.stats, &monitor.failure_log, self.network, &queries.json(), end);
+        let mut report = file.compose(
+            &monitor.stats,
+            &monitor.failure_log,
+            self.network,
+            self.query,
+            &queries.json(),
+            end,
+        );
         if let Some(update) = update {
             report["update"] = update.json();
         }

@@ -1,7 +1,7 @@
 //! The frame of a command that writes an output directory: begin, flow, close.
 //!
 //! - `begin` locks the directory, checks what is in it, and opens the response store and the client
-//! - the command composes its flow from `pipeline`, `selection`, `input`, `outputs` and `download_guard`
+//! - the command composes its flow from `pipeline`, `input`, `outputs` and `download_guard`
 //! - `close` writes the report, prints the summary and decides the exit code
 
 mod begin;
@@ -20,7 +20,6 @@ mod place;
 mod prefetch;
 mod remote;
 mod run;
-mod selection;
 mod sequence_source;
 mod signals;
 mod spec;
@@ -35,7 +34,7 @@ pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
 pub(crate) use self::detections::{DetectionBranch, fetch_detections, tap_all_but_last};
 pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
-pub(crate) use self::id_list::{IdList, fill_sequence, open_images, open_sequences, to_image};
+pub(crate) use self::id_list::{IdList, open_images, open_sequences};
 pub(crate) use self::input::Input;
 pub(crate) use self::monitor::Monitor;
 pub(crate) use self::outputs::{TableOutputs, layout, table_path};
@@ -46,7 +45,6 @@ pub(crate) use self::pipeline::{
 pub(crate) use self::place::find_place;
 pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::run::reject;
-pub(crate) use self::selection::ImageSelection;
 pub(crate) use self::sequence_source::SequenceSource;
 pub(crate) use self::signals::Signals;
 pub(crate) use self::spec::{Job, JobInput};

@@ -30,7 +30,7 @@ const MAX_LISTED: usize = 5;
 /// The file of an earlier run for the same name and server is used again, so that a resumed or repeated run sends no
 /// request and has the same area.
 pub(crate) async fn find_place(area: &AreaArgs, files: &OutputArgs, printer: &Printer) -> Result<()> {
-    let Some(name) = &area.place else { return Ok(()) };
+    let Some(name) = area.place.as_ref().filter(|_| area.found_place.get().is_none()) else { return Ok(()) };
     let output = &files.output;
     if let Some(remote) = &files.remote {
         pull(remote, output, NAME).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn find_place(area: &AreaArgs, files: &OutputArgs, printer: &Pr
     }
     let found = FoundPlace {
         area: place.area().cloned().ok_or_else(|| no_area(name, place))?,
-        file: compose(name, &server, &response),
+        file: Some(compose(name, &server, &response)),
     };
     area.found_place.set(found).ok(); // It is set once per run.
     Ok(())
@@ -59,8 +59,8 @@ pub(crate) async fn find_place(area: &AreaArgs, files: &OutputArgs, printer: &Pr
 
 /// Writes the response to the output directory, for the next run.
 pub(super) fn save_place(area: &AreaArgs, output: &Path) -> Result<()> {
-    match area.found_place.get() {
-        Some(found) => file(output).write(found.file.as_bytes()),
+    match area.found_place.get().and_then(|found| found.file.as_ref()) {
+        Some(found) => file(output).write(found.as_bytes()),
         None => Ok(()),
     }
 }

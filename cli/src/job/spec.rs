@@ -2,7 +2,7 @@
 
 use super::id_list::IdList;
 use crate::args::{AreaArgs, InputArgs, NetworkArgs, OutputArgs};
-use streetflow::{Format, Step};
+use streetflow::{Format, Query, Step};
 
 /// A run of a command that writes an output directory.
 pub(crate) struct Job<'a> {
@@ -17,6 +17,8 @@ pub(crate) struct Job<'a> {
     pub(crate) clip: bool,
     /// Takes metadata from the table of an earlier run.
     pub(crate) update: bool,
+    /// The query, for the report. `None` for a step that reads a table.
+    pub(crate) query: Option<&'a Query>,
     /// The command to suggest after a complete run.
     pub(crate) next: Option<String>,
 }

@@ -104,7 +104,7 @@ impl RunStats {
     }
 
     /// Marks that `--limit` was reached after a step: open inputs of this and earlier steps are over the limit.
-    pub(crate) fn mark_limit_reached(&self, after: Step) {
+    fn mark_limit_reached(&self, after: Step) {
         let place = |step| Step::BUILT_IN.iter().position(|known| *known == step);
         for step in self.steps.iter().filter(|stats| place(stats.step) <= place(after)) {
             step.limit_reached.store(true, Ordering::Relaxed);
@@ -141,6 +141,10 @@ impl Observer for RunStats {
         let step = match event {
             Event::TilePruned { .. } if self.step(Step::SEQUENCES).is_none() => Step::FEATURES,
             Event::TilePruned { .. } => Step::SEQUENCES,
+            Event::LimitReached { step } => {
+                self.mark_limit_reached(*step);
+                return;
+            }
             Event::InputStarted { step }
             | Event::InputDone { step }
             | Event::Record { step }

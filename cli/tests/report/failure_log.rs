@@ -209,7 +209,7 @@ async fn the_report_describes_the_last_run_that_ended() {
     let (exit, _) = run(&sandbox, folder.path(), "sequences --bbox=33.33,35.15,33.39,35.19").await;
     let first = read(&outputs, "report.json");
     assert!(
-        exit == 0 && first.contains("\"query\": \"streetflow sequences --bbox=33.33,35.15,33.39,35.19\"")
+        exit == 0 && first.contains("\"command\": \"streetflow sequences --bbox=33.33,35.15,33.39,35.19\"")
     );
     run(&sandbox, folder.path(), "images -i none.csv").await;
     assert_eq!(read(&outputs, "report.json"), first, "a usage error writes no report");

@@ -183,6 +183,32 @@ impl Area {
         }
     }
 
+    /// The area as a GeoJSON geometry. [`Area::from_geojson`] reads the same polygons from it.
+    ///
+    /// ```
+    /// use streetflow::geo::Area;
+    ///
+    /// let text = r#"{"type":"Polygon","coordinates":[[[33,35],[34,35],[33.5,36],[33,35]]]}"#;
+    /// let triangle = Area::from_geojson(text)?;
+    /// let written = triangle.to_geojson();
+    /// assert_eq!(written["type"], "MultiPolygon");
+    /// assert_eq!(Area::from_geojson(&written.to_string())?.key(), triangle.key());
+    /// # Ok::<(), streetflow::Error>(())
+    /// ```
+    pub fn to_geojson(&self) -> serde_json::Value {
+        let polygons: Vec<Vec<Vec<[f64; 2]>>> = match &self.0 {
+            Shape::Box(bbox) => bbox.rings().into_iter().map(|ring| vec![ring]).collect(),
+            Shape::Polygons(polygons) => polygons
+                .iter()
+                .map(|polygon| {
+                    let ring = |ring: Vec<LonLat>| ring.iter().map(|at| [at.lon, at.lat]).collect();
+                    polygon.rings().into_iter().map(ring).collect()
+                })
+                .collect(),
+        };
+        serde_json::json!({ "type": "MultiPolygon", "coordinates": polygons })
+    }
+
     /// A short text that identifies the area.
     pub fn key(&self) -> String {
         let polygons = match &self.0 {

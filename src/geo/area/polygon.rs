@@ -158,6 +158,18 @@ impl Polygon {
         self.edges.iter().map(|edge| edge.a)
     }
 
+    /// The rings, each closed. They have the corners of [`Polygon::corners`] in the same order.
+    pub(super) fn rings(&self) -> Vec<Vec<LonLat>> {
+        let mut rings: Vec<Vec<LonLat>> = Vec::new();
+        for edge in &self.edges {
+            match rings.last_mut() {
+                Some(ring) if ring.last() == Some(&edge.a) => ring.push(edge.b),
+                _ => rings.push(vec![edge.a, edge.b]),
+            }
+        }
+        rings
+    }
+
     /// Whether all corners are on one line, so that the polygon is empty.
     pub(super) fn is_flat(&self) -> bool {
         let Some(Edge { a, b }) = self.edges.first() else { return true };

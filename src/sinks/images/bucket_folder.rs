@@ -49,7 +49,9 @@ impl BucketFolder {
     pub(super) async fn put(&self, target: &Path, chunks: Vec<Bytes>) -> Result<()> {
         let len = chunks.iter().map(Bytes::len).sum();
         let mut content = BytesMut::with_capacity(len);
-        chunks.iter().for_each(|chunk| content.extend_from_slice(chunk));
+        for chunk in &chunks {
+            content.extend_from_slice(chunk);
+        }
         self.bucket.put(&key(target), content.freeze()).await
     }
 

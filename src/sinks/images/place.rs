@@ -46,6 +46,10 @@ impl Place {
     }
 
     /// Syncs pictures periodically, until the handle is dropped.
+    #[cfg_attr(
+        not(feature = "object-store"),
+        expect(clippy::unnecessary_wraps, reason = "buckets need none")
+    )]
     pub(super) fn sync_periodically(&self) -> Option<AbortOnDropHandle<()>> {
         match self {
             Self::Folder(durable) => Some(durable.sync_periodically()),

@@ -1,4 +1,4 @@
-//! Shards: tar archives of samples, as WebDataset reads them.
+//! Shards: tar archives of samples, as `WebDataset` reads them.
 
 mod reader;
 mod tar;

@@ -20,7 +20,7 @@ pub struct Position {
     pub len: u64,
 }
 
-/// Writes a shard: a tar archive of samples, as WebDataset reads them.
+/// Writes a shard: a tar archive of samples, as `WebDataset` reads them.
 ///
 /// A sample is a group of files with the same key, such as `728.json` and `728.jpg`. The shard appears under its name
 /// at [`commit`](Self::commit); dropping the writer discards it. The bytes depend only on the samples: times, owners
@@ -60,7 +60,7 @@ impl ShardWriter {
     /// Adds the files `<key>.<extension>` of a sample, in this order. Returns where their content is.
     ///
     /// A key consists of ASCII letters, digits, `_` and `-`, an extension also of `.`; together at most 99 bytes. All
-    /// files of a sample must be added at once: WebDataset begins a sample where the key changes.
+    /// files of a sample must be added at once: `WebDataset` begins a sample where the key changes.
     pub fn add<'a>(
         &mut self,
         key: &str,

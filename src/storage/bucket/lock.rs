@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 const NAME: &str = ".streetflow.lock";
 
 /// How long a lock lasts without renewal.
-const LIFETIME: Duration = Duration::from_secs(120);
+const LIFETIME: Duration = Duration::from_mins(2);
 
 /// How often it is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(30);

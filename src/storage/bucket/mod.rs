@@ -240,6 +240,7 @@ impl Bucket {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "used with `map_err`")]
     fn error(&self, doing: &'static str, key: &Key, error: object_store::Error) -> Error {
         error::to_error(doing, &self.url_of(key), &self.inner.secrets, &error)
     }

@@ -15,7 +15,7 @@ use crate::terminal::format::{grouped, human_bytes, path_text, plural};
 use crate::terminal::printer::Printer;
 use find::{Found, check_output};
 use load::Loaded;
-use streetflow::map::{MAX_IMAGES_IN_PAGE, MapOptions, Page};
+use streetflow::map::{Basemap, MAX_IMAGES_IN_PAGE, MapOptions, Page};
 use streetflow::{Error, ErrorKind, Format, GeometryChoice, Result};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -48,6 +48,16 @@ pub(crate) struct MapArgs {
     /// computed if it exists, else original.
     #[arg(long, value_name = "WHICH", value_parser = parsed::<GeometryChoice>)]
     geometry: Option<GeometryChoice>,
+    /// Offer a background map in the page: openfreemap, or a URL
+    ///
+    /// The page loads nothing before the reader switches the background on. NAME is openfreemap, positron, bright or
+    /// liberty, styles of OpenFreeMap. URL is that of a MapLibre style, or of raster tiles with {z}, {x} and {y}.
+    /// Everything that a style refers to must come from its host.
+    #[arg(long, value_name = "NAME|URL", value_parser = parsed::<Basemap>)]
+    basemap: Option<Basemap>,
+    /// Credit of the raster tiles of --basemap
+    #[arg(long, value_name = "TEXT", requires = "basemap", hide_short_help = true)]
+    basemap_credit: Option<String>,
     /// Format of the table, if its file name does not tell
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>, hide_short_help = true)]
     input_format: Option<Format>,
@@ -79,6 +89,7 @@ async fn write_page(args: &MapArgs, printer: &Printer) -> Result<Exit> {
         title: found.title.clone(),
         geometry: args.geometry.unwrap_or_default(),
         without_ids: args.no_ids,
+        basemap: basemap(args)?,
     };
     let page = found.page.clone();
     let written = tokio::task::spawn_blocking(move || {
@@ -91,6 +102,21 @@ async fn write_page(args: &MapArgs, printer: &Printer) -> Result<Exit> {
     };
     print_result(&loaded, bytes, &found, printer);
     Ok(if loaded.failed > 0 { Exit::SomeFailed } else { Exit::Done })
+}
+
+/// The background with its credit.
+fn basemap(args: &MapArgs) -> Result<Option<Basemap>> {
+    let Some(basemap) = args.basemap.clone() else { return Ok(None) };
+    let basemap = match &args.basemap_credit {
+        Some(text) => basemap.credit(text),
+        None => basemap,
+    };
+    if basemap.needs_credit() {
+        return Err(Error::new(ErrorKind::Usage, "use `--basemap`")
+            .with_source("tiles do not contain the credit that their licence requires")
+            .with_hint("set it with `--basemap-credit`, such as '© OpenStreetMap contributors'"));
+    }
+    Ok(Some(basemap))
 }
 
 fn print_result(loaded: &Loaded, bytes: u64, found: &Found, printer: &Printer) {
