@@ -4,6 +4,7 @@
 mod client {
     mod client_requests;
     mod matched_by_id;
+    mod shared_rates;
     mod slow_pictures;
     mod users;
 }
@@ -23,6 +24,7 @@ mod flow {
     mod tile_walk;
 }
 mod formats {
+    mod blocks;
     #[cfg(feature = "parquet")]
     mod geoparquet;
     mod round_trip;

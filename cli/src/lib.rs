@@ -40,7 +40,7 @@ use clap::CommandFactory;
 use crate::args::DisplayArgs;
 use crate::commands::{
     Cli, Command, classes, completions, convert, crawl, crops, dataset, detections, download, estimate,
-    features, images, init, man, map, metadata, overlay, sandbox, sequences,
+    features, images, init, man, map, merge, metadata, overlay, plan, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -98,6 +98,9 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     }
     let Cli { command: called, display } = &mut parsed.cli;
     let display = &*display;
+    if let Command::Plan(args) = called {
+        args.settings = commands::plan::settings(&parsed.matches, &command);
+    }
     if let Command::Crawl(args) = called
         && let Err(error) = args.load_query()
     {
@@ -111,6 +114,8 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     match called {
         Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
         Command::Crawl(args) => block_on(display, crawl::run(args, display)),
+        Command::Plan(args) => block_on(display, plan::run(args, display)),
+        Command::Merge(args) => block_on(display, merge::run(args, display)),
         Command::Sequences(args) => block_on(display, sequences::run(args, display)),
         Command::Features(args) => block_on(display, features::run(args, display)),
         Command::Images(args) => block_on(display, async {

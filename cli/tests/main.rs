@@ -8,6 +8,7 @@ mod commands {
     mod detections;
     mod download_guard;
     mod estimate;
+    mod features;
     #[cfg(all(unix, feature = "parquet"))]
     mod guide;
     mod help;
@@ -41,8 +42,10 @@ mod pictures {
     mod duplicates;
     mod exif_and_layout;
     mod picture_files;
+    mod shards;
     #[cfg(target_os = "linux")]
     mod sizes;
+    mod training_sets;
 }
 mod report {
     mod failure_log;
@@ -57,10 +60,13 @@ mod resources {
     mod threads;
 }
 mod runs {
+    #[cfg(feature = "object-store")]
+    mod buckets;
     mod coarse_tiles;
     mod filters;
     mod other_query;
     mod output_folder;
+    mod partitions;
     mod place;
     mod query;
     mod resume;

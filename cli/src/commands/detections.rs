@@ -54,10 +54,10 @@ pub(crate) async fn run(args: &DetectionsArgs, display: &DisplayArgs) -> Exit {
             None => JobInput::Table { args: &args.input, previous: previous(args) },
         },
         filters: args.detections.to_cli_args(),
+        query: None,
         clip: false,
         update: false,
         next: None,
-        query: None,
     };
     job.run(display, async |run| flow(run, args, outputs).await).await
 }

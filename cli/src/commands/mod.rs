@@ -19,10 +19,12 @@ pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod map;
+pub(crate) mod merge;
 pub(crate) mod metadata;
 mod next_command;
 mod offline;
 pub(crate) mod overlay;
+pub(crate) mod plan;
 pub(crate) mod sandbox;
 pub(crate) mod sequences;
 
@@ -43,6 +45,7 @@ Examples:
   streetflow crawl --bbox 33.30,35.13,33.40,35.20 --format csv,parquet
   streetflow crawl --user maria_streets --from 2024-06-01 --pano
   streetflow convert outputs/img_meta_dataset.csv images.geojson
+  streetflow map --open
 
 `streetflow crawl -h` lists the most common flags, `--help` all of them.";
 
@@ -73,6 +76,14 @@ pub(crate) enum Command {
     /// Run all four steps in one flow
     #[command(after_help = crawl::EXAMPLES)]
     Crawl(Box<crawl::CrawlArgs>),
+    /// Divide a crawl into partitions for several processes or machines
+    ///
+    /// Takes the flags of crawl. Reads the tiles, and writes seq_dataset and plan.json.
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(Box<plan::PlanArgs>),
+    /// Combine the partitions of a plan: one report, one table
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::MergeArgs),
     /// Find the sequences of an area; writes seq_dataset
     #[command(after_help = sequences::EXAMPLES)]
     Sequences(sequences::SequencesArgs),
@@ -133,6 +144,7 @@ impl Command {
     pub(crate) fn output_args(&mut self) -> Option<&mut OutputArgs> {
         match self {
             Self::Crawl(args) => Some(&mut args.files),
+            Self::Plan(args) => Some(&mut args.crawl.files),
             Self::Sequences(args) => Some(&mut args.files),
             Self::Features(args) => Some(&mut args.files),
             Self::Images(args) => Some(&mut args.files),
@@ -178,6 +190,8 @@ mod tests {
                 "estimate",
                 "help",
                 "images",
+                "partition",
+                "plan",
                 "query",
                 "restart",
                 "sequences",
@@ -208,6 +222,7 @@ mod tests {
             names,
             [
                 "crawl",
+                "plan",
                 "sequences",
                 "images",
                 "metadata",

@@ -11,7 +11,7 @@ use super::pipeline::map_records;
 use crate::args::FetchDetectionArgs;
 use streetflow::{
     Detection, FetchDetections, Flow, Image, Metadata, Observer, OnError, RecordStream, Result, Sink, Step,
-    Written, async_trait, query,
+    Written, async_trait,
 };
 
 /// Fetches the detections of images, and counts them.
@@ -57,7 +57,7 @@ impl DetectionBranch {
 #[async_trait]
 impl Sink<Metadata> for DetectionBranch {
     async fn drain(self: Box<Self>, images: RecordStream<Metadata>) -> Result<Written> {
-        let images = Flow::from(images).then(map_records(query::to_image));
+        let images = Flow::from(images).then(map_records(streetflow::query::to_image));
         let flow = fetch_detections(images, self.stage, &self.observer);
         let (flow, last) = tap_all_but_last(flow, self.sinks);
         let Some(last) = last else { return Ok(Written::default()) };

@@ -99,9 +99,9 @@ fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
     match step {
         Step::SEQUENCES | Step::FEATURES => format!("{done} read"),
         Step::IMAGES => format!("{done} listed"),
+        Step::DOWNLOAD => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
         Step::DETECTIONS => format!("{done} done"),
-        Step::METADATA | Step::DETAILS => format!("{done} {}", plural(counts.done, "row", "rows")),
-        _ => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
+        _ => format!("{done} {}", plural(counts.done, "row", "rows")),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use self::rows::{Rows, unquoted};
 use super::messages::{self, Row, TableInfo};
-use super::reader_channel::{self, BatchSender};
+use super::reader_channel::{self, Batch, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::{Column, Kind, MAX_TEXT_LEN, Record, TOO_LONG, formula};
@@ -120,8 +120,16 @@ impl<T: Record> CsvSource<T> {
         &mut self.table
     }
 
+    /// The records in blocks, each changed or rejected by `check`. The first error is the last item.
+    pub(super) fn blocks(
+        self,
+        check: impl FnMut(&mut T) -> Result<()> + Send + 'static,
+    ) -> RecordStream<Vec<T>> {
+        reader_channel::blocks_from_thread(self.table.clone(), move |sender| self.send_records(sender), check)
+    }
+
     /// Sends all rows.
-    fn send_records(mut self, sender: &mut BatchSender<T>) {
+    fn send_records<B: Batch<T>>(mut self, sender: &mut BatchSender<T, B>) {
         let mut is_first = true;
         loop {
             let more = match self.rows.next() {
