@@ -121,8 +121,8 @@ async fn join_records(
 ) -> Result<io::Result<Option<()>>> {
     let [first, ..] = sources else { return Ok(Ok(None)) };
     let header = TableSource::<HeaderOnly>::open(first)?.header().to_vec();
-    let columns = || header.iter().map(String::as_str);
-    let is_of = |record: &[&str]| columns().all(|name| record.contains(&name) || name == "geometry");
+    // The other two are made from the coordinates.
+    let columns = || header.iter().map(String::as_str).filter(|name| !["geometry", "bbox"].contains(name));
     let mut layout = Layout::default();
     for (name, value) in &plan.settings {
         layout = match name.as_str() {
@@ -139,13 +139,11 @@ async fn join_records(
     if let Some(choice) = plan.query.geometry {
         layout = layout.geometry(choice);
     }
-    if is_of(&["seq_id", "img_id"]) {
+    let is_column = |name: &str| Metadata::COLUMNS.iter().any(|column| column.name == name);
+    if header == ["seq_id", "img_id"] {
         write::<Image>(target, sources, format, &layout).await?;
-    } else if columns().any(|name| name == "img_id")
-        && columns()
-            .all(|name| Metadata::COLUMNS.iter().any(|column| column.name == name) || name == "geometry")
-    {
-        let fields = Fields::from_columns(columns());
+    } else if columns().any(|name| name == "img_id") && columns().all(is_column) {
+        let fields = Fields::from_columns(header.iter().map(String::as_str));
         write::<Metadata>(target, sources, format, &layout.fields(&fields)).await?;
     } else {
         return Ok(Ok(None));
