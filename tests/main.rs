@@ -16,6 +16,7 @@ mod flow {
     mod batches;
     mod composition;
     mod crawl;
+    mod detections;
     mod map_features;
     mod sinks;
     mod sources;
@@ -23,6 +24,7 @@ mod flow {
     mod tile_walk;
 }
 mod formats {
+    mod blocks;
     #[cfg(feature = "parquet")]
     mod geoparquet;
     mod round_trip;

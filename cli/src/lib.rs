@@ -39,8 +39,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, features, images, init,
-    man, map, merge, metadata, overlay, plan, sandbox, sequences,
+    Cli, Command, classes, completions, convert, crawl, crops, dataset, detections, download, estimate,
+    features, images, init, man, map, merge, metadata, overlay, plan, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -130,6 +130,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
                 Err(error) => job::reject(display, &error),
             }
         }),
+        Command::Detections(args) => block_on(display, detections::run(args, display)),
         Command::Download(args) => block_on(display, async {
             match args.input.fetch(&args.files.storage).await {
                 Ok(()) => download::run(args, display).await,
@@ -139,6 +140,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
         Command::Overlay(args) => block_on(display, overlay::run(args, display)),
         Command::Crops(args) => block_on(display, crops::run(args, display)),
         Command::Dataset(args) => block_on(display, dataset::run(args, display)),
+        Command::Classes(args) => block_on(display, classes::run(args, display)),
         Command::Convert(args) => block_on(display, convert::run(args, display)),
         Command::Map(args) => block_on(display, map::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),

@@ -5,6 +5,7 @@ mod commands {
     #[cfg(feature = "parquet")]
     mod convert;
     mod crawl;
+    mod detections;
     mod download_guard;
     mod estimate;
     mod features;
@@ -41,8 +42,10 @@ mod pictures {
     mod duplicates;
     mod exif_and_layout;
     mod picture_files;
+    mod shards;
     #[cfg(target_os = "linux")]
     mod sizes;
+    mod training_sets;
 }
 mod report {
     mod failure_log;
@@ -57,6 +60,8 @@ mod resources {
     mod threads;
 }
 mod runs {
+    #[cfg(feature = "object-store")]
+    mod buckets;
     mod coarse_tiles;
     mod filters;
     mod other_query;

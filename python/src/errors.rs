@@ -106,6 +106,23 @@ pub(crate) fn text(py: Python<'_>, error: &PyErr) -> String {
     }
 }
 
+/// As [`text`], for an error of the library, without the interpreter.
+pub(crate) fn text_of(error: &Error) -> String {
+    let class: String = kind_name(error.kind()).split('_').map(capitalized).collect();
+    let class = match error.kind() {
+        ErrorKind::Io => "OutputError".to_owned(),
+        ErrorKind::Interrupted => "StoppedError".to_owned(),
+        _ => format!("{class}Error"),
+    };
+    let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    format!("{class}: {}{hint}", error.chain())
+}
+
+fn capitalized(word: &str) -> String {
+    let (first, rest) = word.split_at(word.len().min(1));
+    first.to_ascii_uppercase() + rest
+}
+
 /// Returns a usage error of this package.
 pub(crate) fn usage(doing: &'static str, why: impl Into<String>) -> Error {
     Error::new(ErrorKind::Usage, doing).with_source(why.into())

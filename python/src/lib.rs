@@ -4,6 +4,7 @@
 //!
 //! - `runtime`: one tokio runtime in a process; waiting that lets Ctrl-C and other Python threads through
 //! - `errors`, `events`: errors as exceptions, events for `logging` and progress
+//! - `interrupts`: Ctrl-C for threads of a consumer
 //! - `client`, `sandbox`: connections
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
@@ -31,6 +32,7 @@ mod download;
 mod errors;
 mod estimate;
 mod events;
+mod interrupts;
 mod pylist;
 mod query;
 mod records;

@@ -114,6 +114,7 @@ fn columns(text: &str, kind: &str) -> PyResult<Columns> {
 /// Starts a stream.
 #[pyfunction]
 pub(crate) fn start(
+    py: Python<'_>,
     text: &str,
     kind: &str,
     client: &Client,
@@ -127,7 +128,7 @@ pub(crate) fn start(
     let schema = Arc::clone(&columns.schema);
     let (client, counts) = (client.get()?.clone(), Arc::clone(&report.get().counts));
     let batches = with_flow!(request, client, |flow| batches(flow, layout, columns, counts, skip));
-    Ok(Reader::start(schema, batches, report, run)?)
+    Ok(Reader::start(py, schema, batches, report, run)?)
 }
 
 /// Writes a table. The file is complete or absent.

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::client::Client;
-use crate::errors::kind_name;
+use crate::errors::{exception, kind_name};
 use crate::events::Events;
 use streetflow::{Error, ErrorKind, RecordStream};
 
@@ -124,6 +124,8 @@ pub(crate) struct Report {
     filtered_before: u64,
     /// The exception that ended the flow.
     error: Mutex<Option<Py<PyAny>>>,
+    /// The error that ended it in a thread without the interpreter.
+    library_error: Mutex<Option<Error>>,
 }
 
 impl Report {
@@ -133,7 +135,12 @@ impl Report {
             events: Arc::clone(events),
             filtered_before: events.tally.filtered(),
             error: Mutex::default(),
+            library_error: Mutex::default(),
         }
+    }
+
+    pub(crate) fn set_library_error(&self, error: Error) {
+        self.library_error.lock().unwrap_or_else(PoisonError::into_inner).replace(error);
     }
 
     pub(crate) fn set_error(&self, error: Py<PyAny>) {
@@ -207,6 +214,10 @@ impl Report {
     /// The exception that ended the flow.
     #[getter]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let library_error = self.library_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(error) = library_error {
+            self.set_error(exception(py, &error).value(py).clone().into_any().unbind());
+        }
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
         error.as_ref().map(|error| error.clone_ref(py))
     }

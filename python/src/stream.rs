@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
@@ -12,9 +13,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::batch::{Batch, Collected, schema_capsule, stream_capsule};
 use crate::errors::{self, Attempt, Failure};
+use crate::interrupts;
 use crate::report::{Counts, Report};
 use crate::runtime::{Owned, TICK, runtime, wait};
 use crate::task::panicked;
@@ -37,12 +40,20 @@ struct Outcome {
 
 impl Outcome {
     /// The result at the end of the channel. A task that ended in neither way has panicked.
-    fn result(&self) -> Attempt<()> {
+    fn result(&self) -> Result<(), Error> {
         if self.finished.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire) {
             return Ok(());
         }
-        Err(panicked().into())
+        Err(panicked())
     }
+}
+
+/// What comes next in a stream.
+enum Next {
+    Batch(RecordBatch),
+    Failed(Error),
+    End,
+    Interrupted,
 }
 
 /// The running end of a stream.
@@ -58,6 +69,11 @@ struct Feed {
     /// The error that ends the stream, if it was received already.
     error: Option<Error>,
     ended: bool,
+    shows_progress: bool,
+    /// The thread of Python that started the stream.
+    home: ThreadId,
+    /// The number of interruptions before the start.
+    interrupts: u64,
 }
 
 impl Feed {
@@ -95,7 +111,7 @@ impl Feed {
                 self.counts.add_records(batch.num_rows() as u64);
                 return Some(Ok(batch));
             }
-            Ok(None) => self.outcome.result(),
+            Ok(None) => self.outcome.result().map_err(Failure::from),
             Ok(Some(Err(error))) => Err(Failure::from(error)),
             Err(failure) => Err(failure),
         };
@@ -112,6 +128,63 @@ impl Feed {
         ended.err().map(|error| Err(Failure::Python(error)))
     }
 
+    /// As [`Feed::next`], in a thread of the consumer. It never waits for the interpreter, which the main thread may hold
+    /// while it waits for this thread: DuckDB does when it ends a query early. Returns the text of an error.
+    fn next_elsewhere(&mut self) -> Option<Result<RecordBatch, String>> {
+        if self.ended {
+            return None;
+        }
+        let next = match self.error.take() {
+            Some(error) => Next::Failed(error),
+            None => self.wait_for_signals_too(),
+        };
+        let error = match next {
+            Next::Batch(batch) => {
+                self.counts.add_records(batch.num_rows() as u64);
+                return Some(Ok(batch));
+            }
+            Next::Interrupted => {
+                self.close(false);
+                return Some(Err("KeyboardInterrupt".to_owned()));
+            }
+            Next::Failed(error) => Some(error),
+            Next::End => self.outcome.result().err(),
+        };
+        self.close(error.is_none() && self.outcome.finished.load(Ordering::Acquire));
+        if let Some(error) = error {
+            let text = errors::text_of(&error);
+            self.report.get().set_library_error(error);
+            return Some(Err(text));
+        }
+        if !self.has_something_to_tell() {
+            return None;
+        }
+        let finished = Python::try_attach(|py| {
+            let finished = self.run.call_method0(py, "finish");
+            finished.err().map(|error| errors::text(py, &error))
+        });
+        finished.flatten().map(Err)
+    }
+
+    /// Waits for the next batch, or for Ctrl-C.
+    fn wait_for_signals_too(&mut self) -> Next {
+        let Ok(runtime) = runtime() else { return Next::Interrupted };
+        loop {
+            match runtime.block_on(async { timeout(TICK, self.receiver.recv()).await }) {
+                Ok(Some(Ok(batch))) => return Next::Batch(batch),
+                Ok(Some(Err(error))) => return Next::Failed(error),
+                Ok(None) => return Next::End,
+                Err(_) if interrupts::count() != self.interrupts => return Next::Interrupted,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether the end has to be told: failures by a warning, progress by the end of its bar.
+    fn has_something_to_tell(&self) -> bool {
+        self.shows_progress || self.counts.failed() > 0
+    }
+
     fn close(&mut self, complete: bool) {
         self.ended = true;
         self.task.abort();
@@ -124,7 +197,9 @@ impl Drop for Feed {
     fn drop(&mut self) {
         if !self.ended {
             self.close(false);
-            Python::try_attach(|py| self.run.call_method0(py, "close").ok());
+            if self.shows_progress && self.home == thread::current().id() {
+                Python::try_attach(|py| self.run.call_method0(py, "close").ok());
+            }
         }
     }
 }
@@ -140,14 +215,16 @@ impl Iterator for StreamReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = match self.feed.get_mut() {
-            Ok(feed) => feed.next()?,
-            Err(failure) => Err(failure),
+            Ok(feed) if feed.home != thread::current().id() => feed.next_elsewhere()?,
+            Ok(feed) => feed.next()?.map_err(text_of_failure),
+            Err(failure) => Err(text_of_failure(failure)),
         };
-        Some(item.map_err(|failure| {
-            let text = Python::attach(|py| errors::text(py, &PyErr::from(failure)));
-            ArrowError::ExternalError(text.into())
-        }))
+        Some(item.map_err(|text| ArrowError::ExternalError(text.into())))
     }
+}
+
+fn text_of_failure(failure: Failure) -> String {
+    Python::attach(|py| errors::text(py, &PyErr::from(failure)))
 }
 
 impl RecordBatchReader for StreamReader {
@@ -169,11 +246,14 @@ pub(crate) struct Reader {
 impl Reader {
     /// Starts the flow.
     pub(crate) fn start(
+        py: Python<'_>,
         schema: SchemaRef,
         mut batches: Batches,
         report: Py<Report>,
         run: Py<PyAny>,
     ) -> Attempt<Self> {
+        interrupts::listen(py)?;
+        let shows_progress = !run.getattr(py, "bar")?.is_none(py);
         let counts = Arc::clone(&report.get().counts);
         counts.start();
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
@@ -200,6 +280,9 @@ impl Reader {
             last_tick: Instant::now(),
             error: None,
             ended: false,
+            shows_progress,
+            home: thread::current().id(),
+            interrupts: interrupts::count(),
         };
         Ok(Self { schema, feed: Mutex::new(Some(Owned::new(feed))), task: Owned::new(abort), outcome })
     }

@@ -74,7 +74,7 @@ def test_the_package_contains_the_command(args, code, tmp_path):
 
 
 def test_the_script_is_installed():
-    script = pathlib.Path(sys.executable).parent / "streetflow"
+    script = pathlib.Path(sys.executable).parent / ("streetflow.exe" if sys.platform == "win32" else "streetflow")
     assert subprocess.run([script, "--version"], capture_output=True, text=True).stdout.startswith("streetflow ")
 
 

@@ -7,6 +7,7 @@ import csv
 import datetime as dt
 import subprocess
 import sys
+import time
 
 import duckdb
 import geopandas
@@ -59,6 +60,16 @@ def test_a_duckdb_filter_sees_the_columns(nicosia):
     images = nicosia(fields=["is_pano"])
     panoramas = duckdb.sql("select count(*) from images where is_pano").fetchall()[0][0]
     assert panoramas == nicosia(pano=True).to_arrow().num_rows > 0
+
+
+def test_a_query_of_duckdb_that_ends_early_ends_the_requests():
+    sandbox = sf.Sandbox(latency=20)
+    images = sf.images(bbox=(32.19, 34.52, 34.18, 35.49), client=sandbox)
+    assert len(duckdb.sql("from images limit 5").fetchall()) == 5
+    deadline = time.monotonic() + 30
+    while not images.report.ended and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert images.report.ended
 
 
 def test_a_second_read_is_an_error_that_says_so(sandbox, nicosia):

@@ -44,6 +44,25 @@ named_variants!(
     [Flat => "flat", Sequence => "sequence", Date => "date", Prefix => "prefix"]
 );
 
+/// How pictures are stored.
+///
+/// ```
+/// use streetflow::sinks::PictureStorage;
+///
+/// assert_eq!("tar".parse::<PictureStorage>()?, PictureStorage::Tar);
+/// # Ok::<(), streetflow::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PictureStorage {
+    /// A file for each picture.
+    #[default]
+    Files,
+    /// Shards for `WebDataset`, see [`ImageSink::shards`](crate::ImageSink::shards).
+    Tar,
+}
+
+named_variants!(PictureStorage, "read how to store pictures", [Files => "files", Tar => "tar"]);
+
 impl PictureLayout {
     /// The column that the layout needs, so that not all pictures are in the folder of unknown ones.
     ///

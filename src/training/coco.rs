@@ -188,9 +188,9 @@ fn push_annotation(
     push_decimal(line, area.max(0.001), DECIMALS);
     line.extend_from_slice(b",\"segmentation\":");
     if task == Task::Segment {
-        push_segmentation(line, annotation, size)
+        push_segmentation(line, annotation, size);
     } else {
-        line.extend_from_slice(b"[]")
+        line.extend_from_slice(b"[]");
     }
     let kind = if annotation.is_sign { "sign" } else { "segment" };
     let _ok = write!(line, ",\"mapillary_id\":\"{}\",\"kind\":\"{kind}\"}}", annotation.detection);

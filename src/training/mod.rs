@@ -125,7 +125,7 @@ impl TrainingSet {
         self
     }
 
-    /// Sets the number of samples of a shard, for WebDataset. The default is 1,000.
+    /// Sets the number of samples of a shard, for `WebDataset`. The default is 1,000.
     pub fn shard_size(mut self, samples: u64) -> Self {
         self.0.shard_size = samples.max(1);
         self

@@ -15,7 +15,7 @@ pub enum Target {
     Yolo,
     /// A PNG of class numbers for each picture, in `masks/<split>/`.
     Masks,
-    /// WebDataset: shards `<split>-000000.tar`.
+    /// `WebDataset`: shards `<split>-000000.tar`.
     WebDataset,
     /// Hugging Face image folder: pictures and `metadata.parquet` in `<split>/`. Needs the feature `parquet`.
     HuggingFace,

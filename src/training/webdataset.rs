@@ -1,4 +1,4 @@
-//! WebDataset: shards with a fixed number of samples.
+//! `WebDataset`: shards with a fixed number of samples.
 
 use std::fs;
 use std::path::PathBuf;
@@ -61,14 +61,12 @@ impl Writer for WebDataset {
         };
         let json = description(sample, &self.classes, self.task);
         let shards = &mut self.splits[sample.split];
-        let (shard, samples) = match &mut shards.open {
-            Some(open) => open,
-            None => {
-                let path = self.folder.join(format!("{}-{:06}.tar", shards.name, shards.next));
-                shards.next += 1;
-                shards.open.insert((ShardWriter::create(path)?, 0))
-            }
-        };
+        if shards.open.is_none() {
+            let path = self.folder.join(format!("{}-{:06}.tar", shards.name, shards.next));
+            shards.next += 1;
+            shards.open = Some((ShardWriter::create(path)?, 0));
+        }
+        let Some((shard, samples)) = &mut shards.open else { return Ok(()) };
         let files = [("jpg", jpeg.as_slice()), ("json", json.as_slice())].into_iter();
         shard.add(sample.image.as_str(), files.chain(mask.as_deref().map(|mask| ("mask.png", mask))))?;
         *samples += 1;
@@ -152,7 +150,7 @@ fn push_polygons(text: &mut Vec<u8>, polygons: &[Polygon]) {
     push_list(text, polygons, |text, polygon| {
         push_list(text, polygon, |text, ring| {
             push_list(text, ring, |text, vertex| {
-                push_list(text, vertex, |text, value| push_decimal(text, *value, 3))
+                push_list(text, vertex, |text, value| push_decimal(text, *value, 3));
             });
         });
     });

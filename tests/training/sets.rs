@@ -1,4 +1,11 @@
 //! Training sets, parsed back.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "small numbers and known names"
+)]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;

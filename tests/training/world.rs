@@ -37,8 +37,8 @@ pub(super) fn row(image: &str, detection: &MockDetection) -> Detection {
     .with_polygons(polygons(detection))
 }
 
-/// Returns images with detections: one of each orientation, and some of several sequences.
-fn chosen(data: &MockData) -> Vec<(&str, MockImage<'_>)> {
+/// Returns about this number of images of several sequences, and one of each orientation. All have detections.
+fn chosen(data: &MockData, count: usize) -> Vec<(&str, MockImage<'_>)> {
     let mut orientations = Vec::new();
     let mut images: Vec<(&str, MockImage<'_>)> = Vec::new();
     for sequence in data.sequences() {
@@ -46,7 +46,7 @@ fn chosen(data: &MockData) -> Vec<(&str, MockImage<'_>)> {
         let mut of_sequence = 0;
         for image in with_detections.take(40) {
             let is_new = !orientations.contains(&image.orientation());
-            if is_new || (of_sequence < 2 && images.len() < 24) {
+            if is_new || (of_sequence < 2 && images.len() < count) {
                 orientations.push(image.orientation());
                 of_sequence += 1;
                 images.push((sequence.id(), image));
@@ -65,7 +65,7 @@ impl World {
         fs::create_dir(&pictures).unwrap();
         let quality = width.map_or("original".to_owned(), |width| width.to_string());
         let (mut rows, mut images) = (Vec::new(), Vec::new());
-        for (sequence, image) in chosen(&data) {
+        for (sequence, image) in chosen(&data, if width.is_some() { 24 } else { 4 }) {
             let id = image.id();
             fs::write(pictures.join(format!("{id}_{quality}.jpg")), data.picture(&id, width).unwrap())
                 .unwrap();

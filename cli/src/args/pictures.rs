@@ -1,10 +1,12 @@
 //! Which pictures are downloaded, and how their files are written.
 
-use clap::Args;
+use std::num::NonZeroU32;
+
+use clap::{Args, value_parser};
 
 use super::values::parsed;
-use streetflow::Quality;
-use streetflow::sinks::{Exif, FileTime, PictureLayout};
+use streetflow::sinks::{Exif, FileTime, PictureLayout, PictureStorage};
+use streetflow::{Error, ErrorKind, Quality, Result};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Pictures")]
@@ -18,6 +20,15 @@ pub(crate) struct PictureArgs {
     /// and existing pictures stay unchanged.
     #[arg(long, value_name = "WHEN", default_value_t = Exif::Auto, value_parser = parsed::<Exif>)]
     pub(crate) exif: Exif,
+    /// How pictures are stored: files, or tar for WebDataset shards
+    ///
+    /// tar writes pictures-000000.tar and so on, each with the pictures of --shard-rows table rows as <img_id>.jpg beside
+    /// <img_id>.json, and the index shards.parquet. A repeated run makes only shards that are missing or incomplete.
+    #[arg(long, value_name = "HOW", default_value_t = PictureStorage::Files, value_parser = parsed::<PictureStorage>)]
+    pub(crate) pictures: PictureStorage,
+    /// Table rows of a shard
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
+    pub(crate) shard_rows: u32,
     /// Directories of pictures: flat, sequence, date, prefix
     ///
     /// flat is one directory, sequence one per sequence, date YYYY/MM/DD of the capture, prefix the last three digits
@@ -36,6 +47,20 @@ pub(crate) struct PictureArgs {
 }
 
 impl PictureArgs {
+    /// The rows of a shard, if pictures go into shards. A flag that applies only to files is a usage error.
+    pub(crate) fn shards(&self) -> Result<Option<NonZeroU32>> {
+        if self.pictures == PictureStorage::Files {
+            return Ok(None);
+        }
+        if self.layout != PictureLayout::Flat {
+            return Err(Error::new(ErrorKind::Usage, "use the flag")
+                .with_subject("--layout")
+                .with_source("shards have no directories")
+                .with_hint("omit it, or choose `--pictures files`"));
+        }
+        Ok(NonZeroU32::new(self.shard_rows))
+    }
+
     /// The fields that a download needs besides the URL: those for EXIF, and the one that names the directory.
     pub(crate) fn required_fields(&self) -> Vec<&'static str> {
         let exif = if self.exif.applies_to(self.quality) { &Exif::FIELDS[..] } else { &[] };

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::{Args, Parser};
-use futures::{StreamExt, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
-use self::new_columns::reject_new_columns;
+use self::new_columns::NewColumns;
 use crate::args::{
     Bucket, DisplayArgs, EncodingArgs, FetchedTable, GeometryArgs, StorageArgs, parsed, split_url,
 };
@@ -28,8 +27,8 @@ use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
 use streetflow::text::printable;
 use streetflow::{
-    Detection, Error, ErrorKind, Event, FieldList, Fields, Flow, Format, GeometryChoice, Image, MapFeature,
-    Metadata, Record, Report, Result, Sequence, TableSource,
+    Detection, Error, ErrorKind, Event, FieldList, Fields, Format, GeometryChoice, Image, MapFeature,
+    Metadata, Record, Result, Sequence, Sink, TableSource, Written,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -326,15 +325,14 @@ impl<'a> Conversion<'a> {
             .map(|name| format!("`{}`", printable(name, MAX_COLUMN_NAME_LEN)))
             .collect();
         let more = table.unread().len() - unread.len();
-        let filled = move |mut record| {
-            fill(&mut record);
-            record
-        };
-        let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
-        if self.args.fields.is_none() {
-            flow = flow.then(reject_new_columns(&select::<T>(&self.columns), self.format));
-        }
-        let report = self.write(flow).await?;
+        let columns = select::<T>(&self.columns);
+        let mut reject = self.args.fields.is_none().then(|| NewColumns::new(&table, &columns, self.format));
+        // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
+        let blocks = table.blocks(move |record| {
+            fill(record);
+            reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
+        });
+        let written = self.write(blocks).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
@@ -342,7 +340,7 @@ impl<'a> Conversion<'a> {
             lines.push((Severity::Note, format!("dropped: {what} {}{more}", unread.join(", "))));
         }
         if self.args.output != Path::new("-") {
-            let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
+            let (count, what) = (grouped(written.records), plural(written.records, "record", "records"));
             let converted = format!("converted {count} {what} into {}", path_text(&self.args.output));
             lines.push((Severity::Note, converted));
         }
@@ -350,11 +348,11 @@ impl<'a> Conversion<'a> {
     }
 
     /// Writes the output: a file is committed at the end, a pipe or device receives the bytes at once.
-    async fn write<T: Record>(&self, flow: Flow<T>) -> Result<Report> {
+    async fn write<T: Record>(&self, blocks: RecordStream<Vec<T>>) -> Result<Written> {
         let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
         let encoder = move |out| encoder_for::<T>(out, format, &layout);
         if path == Path::new("-") {
-            return flow.into_sink(StreamSink::new(io::stdout(), encoder)).await;
+            return Box::new(StreamSink::new(io::stdout(), encoder)).drain_blocks(blocks).await;
         }
         let is_other = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
         if is_other {
@@ -363,7 +361,7 @@ impl<'a> Conversion<'a> {
                     .with_subject(path.display().to_string())
                     .with_source(error)
             })?;
-            return flow.into_sink(StreamSink::new(out, encoder)).await;
+            return Box::new(StreamSink::new(out, encoder)).drain_blocks(blocks).await;
         }
         let target = match path.to_str().filter(|url| Bucket::is_url(url)) {
             Some(url) => {
@@ -372,7 +370,7 @@ impl<'a> Conversion<'a> {
             }
             None => path.into(),
         };
-        flow.into_sink(sink_to::<T>(target, format, &self.layout)).await
+        sink_to::<T>(target, format, &self.layout).drain_blocks(blocks).await
     }
 }
 

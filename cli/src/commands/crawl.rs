@@ -1,26 +1,28 @@
 //! `crawl`: all steps in one flow.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use futures::StreamExt;
 
+use super::map::{PAGE_NAME, TABLE, check_output};
 use super::next_command;
 use crate::args::{
-    AreaArgs, DisplayArgs, FetchArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs, ONE_RUN, OutputArgs,
-    Partition, PictureArgs, QUERY_FLAGS, TableArgs, partition, read_query,
+    AreaArgs, DisplayArgs, FetchArgs, FetchDetectionArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs,
+    ONE_RUN, OutputArgs, Partition, PictureArgs, QUERY_FLAGS, TableArgs, partition, read_query,
 };
 use crate::exit_code::Exit;
 use crate::job::{
-    self, CountEstimate, CrawlPlanFile, IdList, Job, JobInput, PLAN_NAME, PicturePlan, PlanPart, RunContext,
-    SequenceSource, TableOutputs, Update, prefetch, table_path,
+    self, CountEstimate, CrawlPlanFile, DetectionBranch, IdList, Job, JobInput, PLAN_NAME, PicturePlan,
+    PlanPart, RunContext, SequenceSource, TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
+use streetflow::map::{MapOptions, MapSink};
 use streetflow::query::Selection;
 use streetflow::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, Quality, Query, RecordStream, Report,
-    Result, Sequence, Step, query,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Image, Quality, Query, RecordStream, Report, Result,
+    Sequence, Step, query,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -35,6 +37,10 @@ Run the same command again to resume a killed or stopped crawl.";
 
 /// Sequences that are read ahead of their images: a few megabytes, enough for all of a country.
 const PREFETCH: usize = 50_000;
+
+/// The steps of a crawl with `--detections`.
+const WITH_DETECTIONS: [Step; 5] =
+    [Step::SEQUENCES, Step::IMAGES, Step::METADATA, Step::DETECTIONS, Step::DOWNLOAD];
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -87,9 +93,19 @@ pub(crate) struct CrawlArgs {
     pub(super) fetch: FetchArgs,
     #[command(flatten)]
     pub(super) pictures: PictureArgs,
+    /// Also fetch the detections of the images
+    #[arg(long, help_heading = "Detections", conflicts_with = "update")]
+    detections: bool,
+    #[command(flatten)]
+    fetch_detections: FetchDetectionArgs,
     /// Stop after the metadata: no pictures
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
+    /// Also write map.html, a map page
+    ///
+    /// The fields that the page shows are added: geometry, creator and is_pano.
+    #[arg(long, help_heading = "Tables")]
+    map: bool,
     #[command(flatten)]
     pub(super) tables: TableArgs,
     #[command(flatten)]
@@ -169,6 +185,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         Ok(resolved) => resolved,
         Err(error) => return job::reject(display, &error),
     };
+    let detection_filters = plan.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -179,7 +196,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
             CrawlSource::Area { .. } => JobInput::Area(&args.area),
             CrawlSource::Ids(ids) => JobInput::Ids(ids),
         },
-        filters: args.filters.to_cli_args(),
+        filters: [args.filters.to_cli_args(), detection_filters].concat(),
         clip: args.clip,
         update: args.update,
         next: next_command(args),
@@ -197,8 +214,12 @@ struct CrawlPlan<'a> {
     request_fields: Fields,
     outputs: TableOutputs<'a>,
     names: &'a NameArgs,
+    /// How detections are fetched, if they are.
+    detections: Option<&'a FetchDetectionArgs>,
     /// `None` stops after the metadata.
     pictures: Option<PicturePlan<'a>>,
+    /// The map page to write.
+    map: Option<MapSink>,
 }
 
 /// Where a crawl starts.
@@ -216,6 +237,8 @@ impl<'a> CrawlPlan<'a> {
     fn resolve(args: &'a CrawlArgs) -> Result<(Self, Selection)> {
         let source = CrawlSource::resolve(args)?;
         let query = source.query(args)?;
+        let detections = args.detections.then_some(&args.fetch_detections);
+        detections.map_or(Ok(()), |detections| detections.check(&args.tables.formats()))?;
         let outputs = TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?;
         let columns = columns(args)?;
         let selection = query.selection()?;
@@ -235,6 +258,8 @@ impl<'a> CrawlPlan<'a> {
             columns,
             request_fields,
             names: &args.files.names,
+            detections,
+            map: map_sink(args)?,
             pictures: (!args.no_download).then_some(PicturePlan {
                 args: &args.pictures,
                 files: &args.files,
@@ -251,15 +276,40 @@ impl<'a> CrawlPlan<'a> {
             CrawlSource::Ids(IdList::Sequences(_) | IdList::Part(_)) => 1,
             CrawlSource::Ids(IdList::Images(_)) => 2,
         };
-        &Step::ALL[first..Step::ALL.len() - usize::from(self.pictures.is_none())]
+        let steps: &[Step] = if self.detections.is_some() { &WITH_DETECTIONS } else { &Step::ALL };
+        &steps[first..steps.len() - usize::from(self.pictures.is_none())]
     }
 }
 
 /// The columns of the table of metadata. They include the picture URL for a download now, or with `--quality` later.
 fn columns(args: &CrawlArgs) -> Result<Fields> {
     let fields = args.fetch.fields.clone();
+    let shown: &[&str] = if args.map { &["geometry", "creator", "is_pano"] } else { &[] };
+    let fields = shown.iter().try_fold(fields, |fields, name| fields.with(name))?;
     let needs_url = !args.no_download || args.pictures.quality != Quality::default();
     if needs_url { fields.with(args.pictures.quality.field()) } else { Ok(fields) }
+}
+
+/// The sink of the map page, if it replaces no other file. It ends after the pictures, so the page shows them.
+fn map_sink(args: &CrawlArgs) -> Result<Option<MapSink>> {
+    if !args.map {
+        return Ok(None);
+    }
+    let files = &args.files;
+    if files.remote.is_some() {
+        return Err(Error::new(ErrorKind::Usage, "use `--map`")
+            .with_source("the page is written to a directory of this computer")
+            .with_hint("use another `--output`, or run `streetflow map` on the downloaded table"));
+    }
+    let page = files.output.join(PAGE_NAME);
+    check_output(&page)?;
+    let title = files.output.file_name().map(|name| name.to_string_lossy().into_owned());
+    let options = MapOptions {
+        title: title.unwrap_or_default(),
+        geometry: args.geometry.geometry.unwrap_or_default(),
+        ..MapOptions::default()
+    };
+    Ok(Some(MapSink::create(page).options(options).pictures(files.pictures())))
 }
 
 impl<'a> CrawlSource<'a> {
@@ -370,7 +420,17 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
         Some(update) => flow.then(inspect(update, Update::observe_metadata)),
         None => flow,
     };
+    let flow = match plan.detections {
+        Some(args) => {
+            flow.tap(DetectionBranch::new(run, &plan.outputs, &plan.names.detections_out_file, args))
+        }
+        None => flow,
+    };
     let table = &plan.names.img_meta_out_file;
+    let flow = match plan.map.clone() {
+        Some(sink) => flow.tap(sink),
+        None => flow,
+    };
     let mut report = if let Some(pictures) = &plan.pictures {
         let flow = plan.outputs.tap(flow, table, &plan.columns);
         job::download_pictures(run, flow, pictures).await?
@@ -406,10 +466,10 @@ fn list_images(
     plan.outputs.tap(flow, &plan.names.img_out_file, &plan.columns)
 }
 
-/// The download if the crawl stopped before it, else a table for a map.
+/// The download if the crawl stopped before it, else the map page of a table with coordinates.
 fn next_command(args: &CrawlArgs) -> Option<String> {
     if !args.no_download {
-        return convert_command(args);
+        return map_command(args);
     }
     let quality = args.pictures.quality;
     let fields = if quality == Quality::default() {
@@ -417,20 +477,25 @@ fn next_command(args: &CrawlArgs) -> Option<String> {
     } else {
         quality.field().parse().unwrap_or_default()
     };
-    next_command::download(&args.files, &args.network, &args.tables, &fields)
+    next_command::download(&args.files, &args.network, &args.tables, &fields).or_else(|| map_command(args))
 }
 
-/// The conversion to GeoJSON, unless a table has a geometry already or the coordinates are missing.
-fn convert_command(args: &CrawlArgs) -> Option<String> {
-    if !args.tables.format.contains(&Format::Csv)
-        || args.tables.format.iter().any(|format| format.has_geometry())
-        || !args.fetch.fields.names().contains(&"geometry")
-    {
+/// The map page, unless it is written or the coordinates are missing.
+fn map_command(args: &CrawlArgs) -> Option<String> {
+    let has_coordinates = args.fetch.fields.names().contains(&"geometry");
+    if args.map || !has_coordinates || args.files.remote.is_some() {
         return None;
     }
-    let [table, map] = [Format::Csv, Format::GeoJson].map(|format| {
-        let path = table_path(&args.files.shown(), &args.files.names.img_meta_out_file, format);
-        quoted(&path.display().to_string())
-    });
-    Some(format!("streetflow convert {table} {map}"))
+    let is_default = args.files.names.img_meta_out_file == TABLE;
+    let table = match args.tables.format.first() {
+        Some(format) if !is_default => {
+            table_path(&args.files.output, &args.files.names.img_meta_out_file, *format)
+        }
+        _ => args.files.output.clone(),
+    };
+    Some(if table == Path::new("outputs") {
+        "streetflow map".to_owned()
+    } else {
+        format!("streetflow map {}", quoted(&table.display().to_string()))
+    })
 }

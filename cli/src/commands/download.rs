@@ -58,7 +58,10 @@ async fn flow(run: &RunContext, args: &DownloadArgs) -> Result<Report> {
     if let Some(note) = missing_exif_fields(pictures, &source) {
         run.monitor.printer.note(&note);
     }
-    let source = source.only(&columns_to_read(pictures)).on_rounded_ids(run.id_check());
+    // Shards contain the whole row.
+    let is_whole = pictures.shards()?.is_some();
+    let source = if is_whole { source } else { source.only(&columns_to_read(pictures)) };
+    let source = source.on_rounded_ids(run.id_check());
     let count = input.rows().map_or(CountEstimate::Unknown, CountEstimate::Rows);
     let plan = PicturePlan { args: pictures, files: &args.files, count };
     job::download_pictures(run, Flow::from(source), &plan).await

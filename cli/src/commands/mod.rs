@@ -4,12 +4,14 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
 
+pub(crate) mod classes;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod crawl;
 pub(crate) mod crops;
 pub(crate) mod dataset;
+pub(crate) mod detections;
 pub(crate) mod download;
 pub(crate) mod estimate;
 pub(crate) mod features;
@@ -43,6 +45,7 @@ Examples:
   streetflow crawl --bbox 33.30,35.13,33.40,35.20 --format csv,parquet
   streetflow crawl --user maria_streets --from 2024-06-01 --pano
   streetflow convert outputs/img_meta_dataset.csv images.geojson
+  streetflow map --open
 
 `streetflow crawl -h` lists the most common flags, `--help` all of them.";
 
@@ -90,6 +93,9 @@ pub(crate) enum Command {
     /// Fetch the metadata of images; reads img_dataset, writes img_meta_dataset
     #[command(after_help = metadata::EXAMPLES)]
     Metadata(metadata::MetadataArgs),
+    /// Fetch the detections of images; reads img_meta_dataset or img_dataset
+    #[command(after_help = detections::EXAMPLES)]
+    Detections(detections::DetectionsArgs),
     /// Download pictures; reads img_meta_dataset, writes downloaded_images/
     #[command(after_help = download::EXAMPLES)]
     Download(download::DownloadArgs),
@@ -105,6 +111,9 @@ pub(crate) enum Command {
     /// Build a training set: COCO, YOLO, masks, WebDataset, Hugging Face
     #[command(after_help = dataset::EXAMPLES)]
     Dataset(Box<dataset::DatasetArgs>),
+    /// Count the classes in a table of detections or map features
+    #[command(after_help = classes::EXAMPLES)]
+    Classes(classes::ClassesArgs),
     /// Convert a table to another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::ConvertArgs),
@@ -191,7 +200,17 @@ mod tests {
                 "yes"
             ]
         );
-        assert!(settings.is_subset(&flags));
+        // The commands that draw detections have the others.
+        let drawing: Vec<_> = settings.difference(&flags).map(String::as_str).collect();
+        assert_eq!(
+            drawing,
+            [
+                "detection_colours",
+                "detection_masks",
+                "image_cropped_detections_folder",
+                "image_detections_folder"
+            ]
+        );
     }
 
     #[test]
@@ -207,6 +226,7 @@ mod tests {
                 "sequences",
                 "images",
                 "metadata",
+                "detections",
                 "download",
                 "overlay",
                 "crops",

@@ -23,7 +23,8 @@ use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
 
 /// Settings that exclude each other: one on the command line disables the others.
-const EXCLUSIVE: [&[&str]; 10] = [
+const EXCLUSIVE: [&[&str]; 11] = [
+    &["detections", "update"],
     &["bbox", "area", "around", "radius", "sequences", "images"],
     &["user", "org_id", "sequences", "images"],
     &["clip", "sequences", "images"],
@@ -172,6 +173,7 @@ fn without_unused(mut settings: Vec<Setting>, given: &ArgMatches) -> Vec<Setting
     let any = |is: &dyn Fn(&str) -> bool| formats.iter().flat_map(|list| list.split(',')).any(is);
     settings.retain(|setting| match setting.name.as_str() {
         "compression" | "native_geometry" => any(&|format| format == "parquet"),
+        "toolset_columns" => formats.iter().flat_map(|list| list.split(',')).all(|format| format == "csv"),
         "rs" => any(&|format| format == "geojsonseq"),
         "geometry" => any(&|format| format != "csv"),
         _ => true,

@@ -7,6 +7,7 @@
 mod begin;
 mod close;
 mod context;
+mod detections;
 mod download_guard;
 mod empty_result;
 mod feature_images;
@@ -34,6 +35,7 @@ mod update;
 
 pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
+pub(crate) use self::detections::{DetectionBranch, fetch_detections, tap_all_but_last};
 pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
 pub(crate) use self::feature_images::{FeatureTable, images_of_features};
 pub(crate) use self::id_list::{IdList, open_images, open_sequences};

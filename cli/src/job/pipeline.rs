@@ -79,6 +79,10 @@ pub(crate) async fn download_pictures(
         .exif(args.exif)
         .layout(args.layout)
         .file_time(args.file_time);
+    let sink = match args.shards()? {
+        Some(rows) => sink.shards(rows),
+        None => sink,
+    };
     let sink = if args.check_existing { sink.check_existing() } else { sink };
     let attribution = Attribution::new(&plan.files.output);
     let ended = finish(run, attribution.collect_authors(flow), sink).await;

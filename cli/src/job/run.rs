@@ -34,7 +34,9 @@ impl Job<'_> {
         let removal = begun.remote.as_ref().map(RemoteRun::report_removal);
         monitor.on_first_input(move || {
             report.remove();
-            removal.into_iter().for_each(|remove| remove());
+            if let Some(remove) = removal {
+                remove();
+            }
         });
         let mut ended = supervise(&begun.run, flow(&begun.run)).await;
         if let (Some(remote), Ok(report)) = (&self.files.remote, &mut ended.result) {

@@ -1,6 +1,8 @@
 //! Shared helpers of the tests of the command.
 
 pub(crate) mod accounting;
+#[cfg(feature = "object-store")]
+pub(crate) mod bucket;
 pub(crate) mod pictures;
 #[path = "../../../tests/support/mod.rs"]
 mod shared;

@@ -8,12 +8,9 @@ use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 
 use super::target_folder::MIN_JPEG_LEN;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sinks::folders::picture_quality;
 use crate::storage::Bucket;
-
-/// Maximum length of a picture in bytes: it is in memory until its request is done.
-const MAX_PICTURE_LEN: usize = 256 << 20;
 
 /// The pictures of a bucket, as listed when the run began. Each takes 16 bytes of memory, and about as much again.
 pub(super) struct BucketFolder {
@@ -60,14 +57,6 @@ impl BucketFolder {
             [&self.hashers[0], &self.hashers[1]].map(|hasher| u128::from(hasher.hash_one(name)));
         high << 64 | low
     }
-}
-
-/// Rejects a picture that would take too much memory.
-pub(super) fn check_len(len: usize) -> Result<()> {
-    if len <= MAX_PICTURE_LEN {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Malformed, "").with_source("the picture has more than 256 MiB"))
 }
 
 /// The name of a picture in the folder. Its parts are ids, dates and digits.

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::fresh_urls::FreshUrls;
 use super::options::{Options, Picture};
-use super::place::Place;
+use super::place::{Place, check_len};
 use super::target_folder::MIN_JPEG_LEN;
 use crate::atomic_file::{output_error, temporary};
 use crate::client::{Class, Client, ResponseBody, is_expired};
@@ -22,6 +22,7 @@ use crate::observe::{Event, Step};
 use crate::sinks::JpegCheck;
 use crate::sinks::durable::{DurableFolder, now_ms};
 use crate::sinks::exif::HeadRewriter;
+use crate::sync::lock;
 
 /// A larger picture is written to disk in chunks, so that many downloads do not fill the memory.
 const CHUNK_SIZE: usize = 1 << 20;
@@ -44,15 +45,20 @@ impl Downloader {
         target: PathBuf,
         client: Client,
     ) -> (PathBuf, Result<u64>) {
-        (target.clone(), self.fetch(image, target, client).await)
+        let picture = Arc::new(self.options.picture(&image, target.clone()));
+        (target, self.fetch(image, picture, client).await)
     }
 
-    /// Downloads the picture of an image to its target; returns the length of the response.
+    /// Downloads the picture of an image; returns the length of the response.
     ///
     /// Requests a new URL, once, if the URL of the record has expired or is rejected.
-    async fn fetch(self: Arc<Self>, image: Metadata, target: PathBuf, client: Client) -> Result<u64> {
+    pub(super) async fn fetch(
+        self: Arc<Self>,
+        image: Metadata,
+        picture: Arc<Picture>,
+        client: Client,
+    ) -> Result<u64> {
         let quality = self.options.quality;
-        let picture = Arc::new(self.options.picture(&image, target));
         let url = quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
         let rejected = if is_expired(url) {
             let error = Error::new(ErrorKind::Rejected, DOING).with_subject(image.img_id.as_str());
@@ -105,9 +111,8 @@ impl Downloader {
             check.push(&chunk);
             buffered += chunk.len();
             chunks.push(chunk);
-            #[cfg(feature = "object-store")]
-            if matches!(self.place, Place::Bucket(_)) {
-                super::bucket_folder::check_len(buffered)?;
+            if !matches!(self.place, Place::Folder(_)) {
+                check_len(buffered)?;
                 continue;
             }
             if buffered >= CHUNK_SIZE {
@@ -129,12 +134,20 @@ impl Downloader {
         if length < MIN_JPEG_LEN {
             return Err(malformed(format!("{length} bytes are too few for a JPEG")));
         }
+        let held_by = Arc::clone(&picture);
         let image = picture.metadata.as_ref().map(|metadata| metadata.image().to_owned());
         match &self.place {
             Place::Folder(durable) => {
                 let durable = Arc::clone(durable);
                 let finish = move || finish(&durable, &picture, file, &chunks, started);
                 spawn_blocking(finish).await.map_err(panicked)??;
+            }
+            Place::Shards(folder) => {
+                let folder = folder.clone();
+                let held = spawn_blocking(move || folder.hold(&chunks)).await.map_err(panicked)?;
+                let failed =
+                    |error| Error::new(ErrorKind::Io, "write a temporary picture").with_source(error);
+                *lock(&held_by.content) = Some(held.map_err(failed)?);
             }
             #[cfg(feature = "object-store")]
             Place::Bucket(folder) => folder.put(&picture.target, chunks).await?,

@@ -8,6 +8,8 @@ mod in_flight;
 mod options;
 mod place;
 mod run;
+mod shard_series;
+mod shards;
 mod target_folder;
 
 use std::path::PathBuf;
@@ -84,6 +86,7 @@ impl ImageSink {
             exif: Exif::default(),
             layout: PictureLayout::default(),
             check_existing: false,
+            shard_rows: None,
             file_time: FileTime::default(),
         })
     }
@@ -120,6 +123,20 @@ impl ImageSink {
     /// Existing pictures do not change.
     pub fn exif(mut self, exif: Exif) -> Self {
         self.0.exif = exif;
+        self
+    }
+
+    /// Writes pictures into shards instead of files: tar archives of `rows` table rows, as `WebDataset` reads them.
+    ///
+    /// Shard `pictures-000000.tar` has the pictures of the first rows, and so on. A sample is `<img_id>.json`, the row
+    /// without signed URLs, and `<img_id>.jpg`. A row without a picture has no sample. The shards of a repeated run are
+    /// those of the run before: complete shards stay, and a shard that lacks pictures is written again with them. A shard
+    /// is complete or absent, and its bytes depend only on rows and pictures. The index `shards.parquet` says where each
+    /// picture is. 64 MiB of pictures that are not next in order wait in memory, others in temporary files.
+    ///
+    /// The layout of folders has no effect. Shards of another size of pictures, or of another table, are a usage error.
+    pub fn shards(mut self, rows: std::num::NonZeroU32) -> Self {
+        self.0.shard_rows = Some(rows);
         self
     }
 

@@ -1,8 +1,11 @@
 //! Options of the image sink.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::SystemTime;
 
+use super::shard_series::Content;
 use crate::client::Client;
 use crate::model::Metadata;
 use crate::sinks::exif::PictureMetadata;
@@ -21,6 +24,8 @@ pub(super) struct Options {
     pub(super) layout: PictureLayout,
     pub(super) check_existing: bool,
     pub(super) file_time: FileTime,
+    /// Table rows of a shard; `None` for files.
+    pub(super) shard_rows: Option<NonZeroU32>,
 }
 
 /// A picture to write.
@@ -28,6 +33,8 @@ pub(super) struct Picture {
     pub(super) target: PathBuf,
     pub(super) metadata: Option<PictureMetadata>,
     pub(super) modified: Option<SystemTime>,
+    /// The picture, if it goes into a shard.
+    pub(super) content: Mutex<Option<Content>>,
 }
 
 impl Options {
@@ -44,6 +51,7 @@ impl Options {
             target,
             metadata: has_metadata.then(|| PictureMetadata::new(image, self.quality)),
             modified: self.file_time.modified_time(image),
+            content: Mutex::default(),
         }
     }
 }

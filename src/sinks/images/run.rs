@@ -37,7 +37,7 @@ const MAX_STARTED: usize = 8192;
 
 /// One run of the sink.
 pub(super) struct Run {
-    downloader: Arc<Downloader>,
+    pub(super) downloader: Arc<Downloader>,
     too_small: Mutex<TooSmall>,
 }
 
@@ -61,6 +61,10 @@ impl Run {
     /// Downloads the pictures of all images.
     pub(super) async fn drain(self: Arc<Self>, images: RecordStream<Metadata>) -> Result<Written> {
         let (options, place) = (&self.downloader.options, &self.downloader.place);
+        if let (Place::Shards(folder), Some(rows)) = (place, options.shard_rows) {
+            let folder = folder.clone();
+            return Arc::clone(&self).drain_to_shards(images, folder, rows.get().into()).await;
+        }
         let _syncing = place.sync_periodically();
         let mut written = Written { paths: vec![place.path(options)], ..Written::default() };
         let client = &options.client;
@@ -133,7 +137,7 @@ impl Run {
     }
 
     /// Counts and reports the result for an image: its length, `None` if it exists. Returns fatal errors.
-    fn count(&self, written: &mut Written, result: Result<Option<u64>>) -> Result<()> {
+    pub(super) fn count(&self, written: &mut Written, result: Result<Option<u64>>) -> Result<()> {
         let observer = self.downloader.options.client.observer();
         match result {
             Ok(Some(bytes)) => {
@@ -169,7 +173,7 @@ async fn with_slot(
     (slot, candidates.next().await)
 }
 
-fn warn(client: &Client, warnings: &[Error]) {
+pub(super) fn warn(client: &Client, warnings: &[Error]) {
     let observer = client.observer();
     for error in warnings {
         observer.on_event(&Event::Warning { error });

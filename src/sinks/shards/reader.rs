@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::Position;
 use super::tar::{self, Entry};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -51,6 +52,11 @@ impl Shard {
     /// The names of the files, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// Where the content of the entry with this index is.
+    pub(crate) fn position(&self, at: usize) -> Option<Position> {
+        self.entries.get(at).map(|entry| Position { offset: entry.offset, len: entry.len })
     }
 
     /// Reads a file; `None` if the shard does not contain it.

@@ -1,0 +1,186 @@
+"""Crawls into moto and azurite, kills runs, and reads shards in other programs."""
+
+import glob
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+import boto3
+import webdataset
+
+STREETFLOW = os.environ["STREETFLOW"]
+KILLS = int(os.environ["KILLS"])
+BOX = "33.355,35.165,33.37,35.18"
+SECRET = "secretOfTheBucketTests/123456"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+scratch = sys.argv[1]
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def start(command, port, log):
+    """Starts a server and waits for its port."""
+    server = subprocess.Popen(command, stdout=log, stderr=log)
+    for _ in range(300):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return server
+        time.sleep(0.1)
+    server.kill()
+    raise SystemExit(f"{command[0]} does not listen")
+
+
+def crawl(url, env, state, *more):
+    return [STREETFLOW, "crawl", "--sandbox", "--bbox", BOX, "-o", url, *more], dict(env, XDG_STATE_HOME=state)
+
+
+def run(url, env, state, *more, exit=0):
+    command, env = crawl(url, env, state, *more)
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == exit, f"{command}: exit code {done.returncode}\n{done.stderr}"
+    for secret in (SECRET, AZURITE_KEY):
+        assert secret not in done.stderr + done.stdout, "a credential was printed"
+    return done.stderr
+
+
+def drill(env, objects, url, clean):
+    """Kills runs, then compares with an undisturbed one."""
+    options = ["--pictures", "tar", "--shard-rows", "50", "--concurrency", "4"]
+    with tempfile.TemporaryDirectory() as state:
+        run(url("calm"), env, state, *options)
+        calm = objects("calm")
+        for kill in range(KILLS):
+            command, kill_env = crawl(url("drill"), env, state, *options, "-q")
+            child = subprocess.Popen(command, env=kill_env, stderr=subprocess.DEVNULL)
+            time.sleep(random.uniform(0.02, 1.2))
+            child.kill()
+            child.wait()
+            for name, content in objects("drill").items():
+                assert calm.get(name) == content, f"{name} after kill {kill}"
+        run(url("drill"), env, state, *options)
+        assert objects("drill") == calm, "the drill ends in other objects"
+        run(url("files"), env, state, "--format", "csv,parquet")
+        names = objects("files")
+        assert any(name.endswith(".parquet") for name in names) and any(name.endswith(".jpg") for name in names)
+        shutil.rmtree(os.path.join(state, "streetflow"))
+        text = run(url("files"), env, state, "--format", "csv,parquet")
+        assert "already exist" in text, text
+    clean()
+    print(f"{KILLS} kills, {len(calm)} objects equal to those of an undisturbed run")
+
+
+def s3():
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    env = dict(os.environ, AWS_ACCESS_KEY_ID="bucket-tests", AWS_SECRET_ACCESS_KEY=SECRET, AWS_REGION="us-east-1",
+               AWS_ENDPOINT_URL=endpoint, AWS_ALLOW_HTTP="true", NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
+    os.environ.update(NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
+    with open(os.path.join(scratch, "moto.log"), "w") as log:
+        server = start([os.path.join(os.path.dirname(sys.executable), "moto_server"), "-p", str(port)], port, log)
+        try:
+            client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+            client.create_bucket(Bucket="streets")
+
+            def objects(folder):
+                pages = client.get_paginator("list_objects_v2").paginate(Bucket="streets", Prefix=f"{folder}/")
+                keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+                keys = [key for key in keys if not key.endswith(("report.json", ".streetflow.lock"))]
+                read = lambda key: client.get_object(Bucket="streets", Key=key)["Body"].read()
+                return {key.split("/", 1)[1]: read(key) for key in keys}
+
+            def clean():
+                uploads = client.list_multipart_uploads(Bucket="streets").get("Uploads", [])
+                print(f"S3: {len(uploads)} unfinished uploads left by kills")
+
+            drill(env, objects, lambda folder: f"s3://streets/{folder}", clean)
+            error = run("s3://nowhere/x", env, scratch, exit=1)
+            assert "does not create buckets" in error, error
+        finally:
+            server.kill()
+            server.wait()
+
+
+def azure():
+    azurite = os.path.join(scratch, "node_modules", ".bin", "azurite-blob")
+    if not os.path.exists(azurite):
+        if not shutil.which("npm") or subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", scratch, "azurite@3"]).returncode != 0:
+            print("left out: azurite is not installed and npm cannot install it")
+            return
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}/devstoreaccount1"
+    env = dict(os.environ, AZURE_STORAGE_ACCOUNT_NAME="devstoreaccount1", AZURE_STORAGE_ACCOUNT_KEY=AZURITE_KEY,
+               AZURE_STORAGE_ENDPOINT=endpoint, AZURE_ALLOW_HTTP="true")
+    with open(os.path.join(scratch, "azurite.log"), "w") as log:
+        command = [azurite, "--blobPort", str(port), "--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck", "--silent"]
+        server = start(command, port, log)
+        try:
+            make_container(port)
+            with tempfile.TemporaryDirectory() as state:
+                url = "az://streets/run"
+                text = run(url, env, state, "--format", "csv,parquet")
+                text = run(url, env, state, "--format", "csv,parquet")
+                assert "already exist" in text, text
+                run(url, env, state, "--pictures", "tar", "--image-downloads-folder", "shards")
+                with tempfile.TemporaryDirectory() as local:
+                    command = [STREETFLOW, "convert", f"{url}/img_meta_dataset.parquet", os.path.join(local, "rows.csv")]
+                    subprocess.run(command, env=env, check=True, capture_output=True)
+            print("Azure: crawled twice, converted from there")
+        finally:
+            server.kill()
+            server.wait()
+
+
+def make_container(port):
+    """Creates a container with a signed request: azurite knows no other way without its own tools."""
+    import base64
+    import email.utils
+    import hashlib
+    import hmac
+    import urllib.request
+
+    date = email.utils.formatdate(usegmt=True)
+    path = "/devstoreaccount1/streets"
+    headers = f"x-ms-date:{date}\nx-ms-version:2021-08-06\n"
+    text = f"PUT\n\n\n\n\n\n\n\n\n\n\n\n{headers}/devstoreaccount1{path}\nrestype:container"
+    digest = hmac.new(base64.b64decode(AZURITE_KEY), text.encode(), hashlib.sha256).digest()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}?restype=container", method="PUT")
+    request.add_header("x-ms-date", date)
+    request.add_header("x-ms-version", "2021-08-06")
+    request.add_header("Authorization", f"SharedKey devstoreaccount1:{base64.b64encode(digest).decode()}")
+    urllib.request.urlopen(request)
+
+
+def readers():
+    """Reads shards in tarfile, GNU tar and webdataset."""
+    with tempfile.TemporaryDirectory() as folder:
+        run(os.path.join(folder, "out"), os.environ, folder, "--pictures", "tar", "--shard-rows", "60")
+        shards = sorted(glob.glob(os.path.join(folder, "out", "downloaded_images", "pictures-*.tar")))
+        samples = list(webdataset.WebDataset(shards, shardshuffle=False))
+        assert len(shards) > 1 and samples
+        for sample in samples:
+            row = json.loads(sample["json"])
+            assert row["img_id"] == sample["__key__"] and sample["jpg"][:2] == b"\xff\xd8", sample["__key__"]
+        keys = [sample["__key__"] for sample in samples]
+        assert len(set(keys)) == len(keys)
+        for shard in shards:
+            with tarfile.open(shard) as archive:
+                names = archive.getnames()
+            listed = subprocess.run(["tar", "tf", shard], capture_output=True, text=True, check=True)
+            assert listed.stdout.split() == names and not listed.stderr, listed.stderr
+        print(f"tarfile, tar and webdataset read {len(samples)} samples in {len(shards)} shards")
+
+
+readers()
+s3()
+azure()
