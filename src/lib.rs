@@ -30,21 +30,24 @@
 //!
 //! | | |
 //! |---|---|
-//! | Sources | [`TileSource`] finds the sequences in a box or a [`geo::Area`], [`UserSource`] those of a user. [`TableSource`] reads tables of any [`Format`]. Any stream of records is a source; so is your own [`Source`]. |
-//! | Stages | [`ListImages`] and [`FetchMetadata`] send requests to Mapillary. [`stages::Filter`] drops images. Closures from stream to stream are stages; so is your own [`Stage`]. |
+//! | Sources | [`TileSource`] finds the sequences in a box or a [`geo::Area`], [`UserSource`] those of a user. [`FeatureSource`] finds the map features in an area. [`TableSource`] reads tables of any [`Format`]. Any stream of records is a source; so is your own [`Source`]. |
+//! | Stages | [`ListImages`], [`FetchMetadata`] and [`FetchFeatures`] send requests to Mapillary. [`stages::Filter`] drops images. Closures from stream to stream are stages; so is your own [`Stage`]. |
 //! | Sinks | [`CsvSink`], `ParquetSink`, [`GeoJsonSink`] and [`GeoJsonSeqSink`] write tables, [`ImageSink`] downloads pictures. [`Flow::tap`] adds a second sink. Your own [`Sink`] has one method. |
+//! | Batches | With the feature `arrow`, `Flow::into_batches` gives Arrow record batches, and `arrow::ArrowSource` reads them. |
 //! | Records | [`Sequence`], [`Image`] and [`Metadata`]. Your own [`Record`] defines a table of columns and works with all formats. |
 //! | Query | A [`Query`] describes a crawl as data, with the names of the command's flags, and makes its flow. |
 //! | Client | One [`Client`] limits the rate of all requests, retries them and classifies errors. A [`client::ResponseStore`] lets a killed run resume; a [`client::TileCache`] saves tile requests. |
+//! | Training sets | [`training::TrainingSet`] builds COCO, YOLO, mask, `WebDataset` and Hugging Face sets from tables and pictures. |
 //! | Events | An [`Observer`] receives every [`Event`]; a [`Tally`] counts them. |
 //! | Tests | The package `streetflow-sandbox` is a mock server for Mapillary with mock data and faults on demand. |
 //!
-//! The module `guide` has ten tasks with complete programs.
+//! The module `guide` has tasks with complete programs.
 //!
 //! # Features
 //!
 //! - `arrow`: record batches of Apache Arrow, in both directions. Part of `parquet`.
 //! - `parquet` (default): Parquet and GeoParquet. It takes two thirds of the time of a release build.
+//! - `overlay`: pictures with detections drawn on, and crops. It adds eleven small crates, no C code.
 //! - `map`: `map::MapSink` writes a map page. It adds half a megabyte to a program and no dependency.
 //!
 //! The command `streetflow` is the package `streetflow-cli`.
@@ -87,7 +90,7 @@ pub mod training;
 // Only in the documentation. The tests run its programs and those of README.md with the other examples.
 #[cfg(doc)]
 #[cfg_attr(feature = "parquet", doc = include_str!("../docs/guide.md"))]
-#[cfg_attr(not(feature = "parquet"), doc = "Ten tasks, for which see `docs/guide.md`.")]
+#[cfg_attr(not(feature = "parquet"), doc = "Tasks, for which see `docs/guide.md`.")]
 pub mod guide {}
 
 #[cfg(doctest)]

@@ -131,7 +131,7 @@ fn cycle(mut imports: Imports) -> Imports {
 #[test]
 fn no_folder_has_an_import_cycle() {
     let mut cycles = Vec::new();
-    for name in ["src", "cli/src", "sandbox/src"] {
+    for name in ["src", "cli/src", "python/src", "sandbox/src"] {
         let modules = package(name);
         let folders = modules.keys().filter_map(|module| module.split_last().map(|(_, folder)| folder));
         for folder in folders.collect::<BTreeSet<_>>() {

@@ -4,6 +4,7 @@
 mod client {
     mod client_requests;
     mod matched_by_id;
+    mod shared_rates;
     mod slow_pictures;
     mod users;
 }
@@ -15,6 +16,7 @@ mod flow {
     mod batches;
     mod composition;
     mod crawl;
+    mod detections;
     mod map_features;
     mod sinks;
     mod sources;
@@ -22,9 +24,15 @@ mod flow {
     mod tile_walk;
 }
 mod formats {
+    mod blocks;
     #[cfg(feature = "parquet")]
     mod geoparquet;
     mod round_trip;
+}
+mod training {
+    mod overlays;
+    mod sets;
+    mod world;
 }
 mod examples;
 mod layers;

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use streetflow::sinks::JpegCheck;
 use streetflow::sources::tile_layers;
 use streetflow::{
-    CsvSource, ErrorKind, Fields, GeoJsonSource, Image, Metadata, Result, Sequence, SequenceId, Source,
+    CsvSource, ErrorKind, FeatureId, FetchFeatures, Fields, Flow, GeoJsonSource, Image, MapFeature, Metadata,
+    Result, Sequence, SequenceId, Source,
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
@@ -217,4 +218,52 @@ fn recorded_pictures_are_complete_and_truncated_ones_are_not() {
             assert!(whole(&bytes[..len]).is_err(), "{} cut to {len}", path.display());
         }
     }
+}
+
+/// Returns the recorded map features: those of entities, and those of a search.
+fn map_features() -> Option<Vec<Value>> {
+    let answers = recording("answers")?;
+    let bodies = fs::read_to_string(answers.join("map_feature_bodies.jsonl")).unwrap();
+    let mut found: Vec<Value> =
+        bodies.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["body"].take()).collect();
+    let mut search: Value =
+        serde_json::from_slice(&fs::read(answers.join("05_tail_excerpt.json")).unwrap()).unwrap();
+    found.extend(search["data"].as_array_mut().unwrap().drain(..));
+    for path in files(&recording("graph")?, ".json") {
+        let body: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        found.extend(body.get("object_value").is_some().then(|| body.clone()));
+    }
+    Some(found)
+}
+
+#[tokio::test]
+async fn recorded_map_features_keep_all_their_values() {
+    let Some(bodies) = map_features() else { return };
+    assert!(bodies.len() > 7, "{}", bodies.len());
+    let mut found = Vec::new();
+    for body in &bodies {
+        let sandbox = Sandbox::start().await.unwrap();
+        sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body.to_string())));
+        let feature_id = FeatureId::new(body["id"].as_str().unwrap()).unwrap();
+        let listed = MapFeature { feature_id, ..MapFeature::default() };
+        let client = builder(&sandbox).max_attempts(1).build().unwrap();
+        let features: Vec<MapFeature> = Flow::from(futures::stream::iter([Ok(listed)]))
+            .then(FetchFeatures::new(&client))
+            .try_collect()
+            .await
+            .unwrap();
+        let feature = &features[0];
+        assert_eq!(feature.value.as_deref(), body["object_value"].as_str());
+        assert_eq!(feature.object_type.as_deref(), body.get("object_type").and_then(Value::as_str));
+        assert_eq!(feature.aligned_direction, body.get("aligned_direction").and_then(Value::as_f64));
+        let place = feature.geometry.map(|at| json!([at.lon, at.lat]));
+        assert_eq!(place.as_ref(), body.get("geometry").map(|geometry| &geometry["coordinates"]));
+        assert_eq!(feature.first_seen_at.is_some(), body.get("first_seen_at").is_some());
+        let images = body.get("images").map(|images| images["data"].as_array().unwrap().len());
+        assert_eq!(feature.n_images.map(|count| usize::try_from(count).unwrap()), images);
+        found.extend(features);
+    }
+    assert!(found.iter().any(|feature| feature.geometry.is_none()), "one without a place");
+    assert!(found.iter().any(|feature| feature.n_images.is_some()), "one with images");
+    check_every_format(&found);
 }

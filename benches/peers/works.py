@@ -138,6 +138,30 @@ class Comparison:
                 reached = least[peer]["cpu"] / least["ours"]["cpu"] >= target if is_best else None
                 row(work, least["ours"], peer, least[peer], ratio, f"≥ {target:g}" if is_best else "", reached)
 
+    def conversions(self):
+        """Whole processes from CSV to Parquet, with their memory."""
+        work = "convert csv to parquet 500k x 12"
+        if not self.wants(work):
+            return
+        script = os.path.join(os.path.dirname(__file__), "convert.py")
+        source, out = os.path.join(self.data, "convert.csv"), os.path.join(self.data, "converted.parquet")
+        network.run([self.python, script, "make", source])
+        each = {"ours": lambda: network.run([self.command, "convert", source, out])}
+        for peer in ("polars", "duckdb", "geopandas"):
+            each[peer] = lambda peer=peer: network.run([self.python, script, peer, source, out])
+        least = by_turns(self.args.rounds, each)
+        ours = least["ours"]
+        for peer in ("polars", "duckdb", "geopandas"):
+            if not (ours and least[peer]):
+                row(work, ours, peer, least[peer])
+                continue
+            ratio, is_polars = ours["cpu"] / least[peer]["cpu"], peer == "polars"
+            said = f"ours is {ratio:.2f} CPU; {least[peer]['memory'] / 1e6:.0f} MB"
+            row(work, ours, peer, least[peer], said, "≤ 1.0" if is_polars else "", ratio <= 1.0 if is_polars else None)
+        if ours:
+            memory = ours["memory"] / 1e6
+            row(f"{work}: memory", ours, ratio=f"{memory:.0f} MB", target="≤ 60", reached=memory <= 60)
+
     def rates(self):
         for work, peer, target in RATES:
             if not self.wants(work) or (work.endswith("real") and not self.args.tile):
@@ -232,6 +256,7 @@ def compare(args, folder, python, benches, command):
     comparison = Comparison(args, folder, python, benches, command)
     comparison.pictures()
     comparison.tables()
+    comparison.conversions()
     comparison.rates()
     comparison.crawls()
     comparison.starts()

@@ -39,8 +39,8 @@ use clap::CommandFactory;
 
 use crate::args::DisplayArgs;
 use crate::commands::{
-    Cli, Command, completions, convert, crawl, crops, dataset, download, estimate, features, images, init,
-    man, map, metadata, overlay, sandbox, sequences,
+    Cli, Command, classes, completions, convert, crawl, crops, dataset, detections, download, estimate,
+    features, images, init, man, map, merge, metadata, overlay, plan, sandbox, sequences,
 };
 use crate::config::{ParseError, Parsed};
 use crate::exit_code::Exit;
@@ -68,6 +68,24 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
     exit as u8
 }
 
+/// Converts a table as `streetflow convert` does. `args` are its arguments, without the name of the command.
+///
+/// Returns the messages that the command prints. It prints nothing and handles no signals; if the future is dropped, no
+/// file is written.
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let [table, copy] = ["a.csv", "b.parquet"].map(|name| folder.path().join(name));
+/// std::fs::write(&table, "org_id,seq_id\n7,abc\n")?;
+/// let messages = streetflow_cli::convert([&table, &copy]).await?;
+/// assert!(messages[0].starts_with("converted 1 record"));
+/// # Ok(()) }
+/// ```
+pub async fn convert(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Vec<String>> {
+    convert::from_args(args.into_iter().map(Into::into)).await
+}
+
 fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     let mut command = Cli::command();
     command.build();
@@ -80,6 +98,9 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     }
     let Cli { command: called, display } = &mut parsed.cli;
     let display = &*display;
+    if let Command::Plan(args) = called {
+        args.settings = commands::plan::settings(&parsed.matches, &command);
+    }
     if let Command::Crawl(args) = called
         && let Err(error) = args.load_query()
     {
@@ -93,6 +114,8 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
     match called {
         Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
         Command::Crawl(args) => block_on(display, crawl::run(args, display)),
+        Command::Plan(args) => block_on(display, plan::run(args, display)),
+        Command::Merge(args) => block_on(display, merge::run(args, display)),
         Command::Sequences(args) => block_on(display, sequences::run(args, display)),
         Command::Features(args) => block_on(display, features::run(args, display)),
         Command::Images(args) => block_on(display, async {
@@ -107,6 +130,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
                 Err(error) => job::reject(display, &error),
             }
         }),
+        Command::Detections(args) => block_on(display, detections::run(args, display)),
         Command::Download(args) => block_on(display, async {
             match args.input.fetch(&args.files.storage).await {
                 Ok(()) => download::run(args, display).await,
@@ -116,6 +140,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
         Command::Overlay(args) => block_on(display, overlay::run(args, display)),
         Command::Crops(args) => block_on(display, crops::run(args, display)),
         Command::Dataset(args) => block_on(display, dataset::run(args, display)),
+        Command::Classes(args) => block_on(display, classes::run(args, display)),
         Command::Convert(args) => block_on(display, convert::run(args, display)),
         Command::Map(args) => block_on(display, map::run(args, display)),
         Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),

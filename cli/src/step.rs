@@ -2,9 +2,10 @@
 
 use streetflow::Step;
 
-/// Whether one input of the step gives many records: a tile gives sequences, a sequence gives images.
+/// Whether one input of the step gives many records: a tile gives sequences, a sequence gives images, an image gives
+/// detections.
 pub(crate) fn gives_many(step: Step) -> bool {
-    matches!(step, Step::SEQUENCES | Step::IMAGES | Step::FEATURES)
+    matches!(step, Step::SEQUENCES | Step::IMAGES | Step::DETECTIONS | Step::FEATURES)
 }
 
 /// Whether the step walks over tiles.

@@ -5,8 +5,10 @@ mod commands {
     #[cfg(feature = "parquet")]
     mod convert;
     mod crawl;
+    mod detections;
     mod download_guard;
     mod estimate;
+    mod features;
     #[cfg(all(unix, feature = "parquet"))]
     mod guide;
     mod help;
@@ -43,6 +45,7 @@ mod pictures {
     mod shards;
     #[cfg(target_os = "linux")]
     mod sizes;
+    mod training_sets;
 }
 mod report {
     mod failure_log;
@@ -63,6 +66,7 @@ mod runs {
     mod filters;
     mod other_query;
     mod output_folder;
+    mod partitions;
     mod place;
     mod query;
     mod resume;

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
+use streetflow::client::Tileset;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
     Client, Fields, Format, GeometryChoice, Image, ImageId, LonLat, Metadata, OwnerId, Record, Sequence,
@@ -90,6 +91,10 @@ async fn tiles(sandbox: &Sandbox, client: &Client, location: LonLat) -> Result<(
         if bytes.len() < 4000 {
             seed("tile", sequence.id(), Some(0), &bytes)?;
         }
+    }
+    for tileset in [Tileset::TrafficSigns, Tileset::Points] {
+        let bytes = client.tile_of(tileset, TileId::containing(location, 14)).await?;
+        seed("features", tileset.name(), None, &bytes)?;
     }
     seed("tile", "empty", Some(0), &[]).map_err(Into::into)
 }

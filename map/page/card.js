@@ -1,6 +1,7 @@
-import { KINDS } from "./colours.js";
+import { KINDS, className } from "./colours.js";
 import { idOf, lngLat, sequenceRows } from "./columns.js";
-import { byId, element, grouped, moment } from "./text.js";
+import { boxSummary, drawBoxes, featureId } from "./overlays.js";
+import { byId, counted, element, grouped, moment } from "./text.js";
 
 // The card of the selected image.
 
@@ -9,6 +10,9 @@ const SITE = "https://www.mapillary.com";
 /** The URL of an image's picture, or an empty text. The name consists of a checked id and a known quality. */
 export function pictureUrl(images, row) {
   const place = images.picture?.[row] ?? 0;
+  const from = document.body.dataset.pictures;
+  // A server has the pictures on the disk, and with a token all others.
+  if (from === "all" || (from === "served" && place > 0)) return images.has.ids ? `picture/${idOf(images, row)}` : "";
   if (place === 0) return "";
   const [folder, quality] = images.head.pictures[place - 1];
   return `${folder}${idOf(images, row)}_${quality}.jpg`;
@@ -45,6 +49,8 @@ export class Card {
     const id = idOf(images, row);
     const [, name] = images.head.owners[images.owner[row]];
     byId("attribution").textContent = `${name ? `© ${name} / ` : ""}Mapillary, CC BY-SA 4.0`;
+    byId("picture").hidden = false;
+    document.querySelector("#card nav").hidden = false;
     byId("picture").replaceChildren(this.picture(row, id));
     byId("facts").replaceChildren(...this.facts(row, id));
     byId("links").replaceChildren(...this.links(row, id));
@@ -54,12 +60,30 @@ export class Card {
     byId("position").textContent = `${grouped(row - first + 1)} of ${grouped(last - first + 1)}`;
   }
 
+  /** Shows a map feature. */
+  showFeature(row) {
+    const { images } = this.view;
+    byId("card").hidden = false;
+    byId("picture").hidden = true;
+    document.querySelector("#card nav").hidden = true;
+    byId("attribution").textContent = "Map feature · Mapillary, CC BY-SA 4.0";
+    const facts = [["Class", className(images.head.features.classes[images.feature_class[row]])], ["Feature", featureId(images, row)]];
+    if (images.feature_images[row] > 0) facts.push(["Seen in", counted(images.feature_images[row], "image", "images")]);
+    if (images.feature_seen[row] !== images.head.missing.time) facts.push(["Last seen", moment(images.feature_seen[row])]);
+    const [lng, lat] = lngLat({ x: images.feature_x, y: images.feature_y }, row);
+    facts.push(["Position", `${lat.toFixed(6)}, ${lng.toFixed(6)}`]);
+    byId("facts").replaceChildren(...facts.flatMap(([name, text]) => [element("dt", { text: name }), element("dd", { text })]));
+    byId("links").replaceChildren();
+  }
+
   picture(row, id) {
     const url = pictureUrl(this.view.images, row);
     if (!url) return this.placeholder(id, "The picture is not on this computer.");
     const image = element("img", { src: url, alt: `Picture of image ${id}` });
     image.addEventListener("error", () => image.replaceWith(this.placeholder(id, "The picture can't be loaded.")));
-    return image;
+    const boxes = this.view.boxes.of(row);
+    if (boxes.length === 0) return image;
+    return element("div", { class: "frame" }, image, drawBoxes(boxes, this.view.filters.detection));
   }
 
   /** The embedded viewer asks Mapillary, so only a click loads it. */
@@ -99,6 +123,8 @@ export class Card {
     if (camera) fact("Camera", camera);
     if (images.kind[row] > 0) fact("Type", KINDS[images.kind[row]].name);
     if (images.quality[row] < head.missing.quality) fact("Quality", (images.quality[row] / 100).toFixed(2));
+    const boxes = this.view.boxes.of(row);
+    if (boxes.length > 0) fact("Detections", boxSummary(boxes));
     const [lng, lat] = lngLat(images, row);
     fact("Position", `${lat.toFixed(6)}, ${lng.toFixed(6)}`);
     return facts;

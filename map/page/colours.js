@@ -1,5 +1,3 @@
-import { counted, day } from "./text.js";
-
 // Colours of the points. They differ in brightness too, and need no red or green.
 
 export const RAMP = ["#3d5bd9", "#8250c4", "#c9528f", "#ec7350", "#f7a52b"];
@@ -57,10 +55,8 @@ export function ownerName([id, name]) {
   return name || (id ? `user ${id}` : "unknown");
 }
 
-export function describeRange(from, to) {
-  return `${day(from)} to ${day(to)}`;
-}
-
-export function images(count) {
-  return counted(count, "image", "images");
+/** The name of a class as text: `regulatory--stop--g1` is "stop, regulatory". */
+export function className(name) {
+  const parts = name.replace(/--g\d+$/u, "").split("--").map((part) => part.replaceAll("-", " "));
+  return parts.reverse().join(", ") || "unknown";
 }

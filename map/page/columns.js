@@ -25,7 +25,7 @@ export async function loadImages() {
   const head = JSON.parse(utf8(await block("head")));
   const images = { head, rows: head.rows };
   await Promise.all(head.columns.map(async (column) => {
-    images[column.name] = decodeColumn(await block(column.name), head.rows, column);
+    images[column.name] = decodeColumn(await block(column.name), column.rows, column);
   }));
   images.has = presence(images);
   return images;

@@ -1,16 +1,18 @@
 // Which images are shown.
 
-const ALL = { from: null, to: null, kind: "all", owner: -1, organization: -1, camera: -1, quality: 0 };
+const ALL = { from: null, to: null, kind: "all", owner: -1, organization: -1, camera: -1, quality: 0, detection: -1 };
 
 export class Filters {
   constructor(images) {
     this.images = images;
+    this.mask = null;
     this.set(ALL);
   }
 
   /** Sets some of the filters. Times are seconds, inclusive; `null` is open. Numbers are those of columns, -1 for all. */
   set(changes) {
     Object.assign(this, changes);
+    if (this.detection < 0) this.mask = null;
   }
 
   reset() {
@@ -39,7 +41,9 @@ export class Filters {
     const [from, to] = this.times();
     const bits = this.kindBits();
     const wants = { owner: this.owner, organization: this.organization, camera: this.camera, quality: this.quality };
+    const { mask } = this;
     return (row) =>
+      (mask === null || mask[row] === 1) &&
       time[row] >= from && time[row] <= to &&
       (bits >> kind[row]) & 1 &&
       (wants.owner < 0 || owner[row] === wants.owner) &&

@@ -58,10 +58,11 @@ export class LineLayer {
     const { view, map } = this;
     const zoom = map.getZoom();
     const alpha = Math.min(1, Math.max(0, (FADE[1] - zoom) / (FADE[1] - FADE[0])));
-    if (alpha === 0 || this.count === 0 || view.repaint) return;
+    if (alpha === 0 || this.count === 0 || view.repaint || view.filters.mask !== null) return;
     const { program, uniforms } = this.lines;
     gl.useProgram(program);
     setShared(gl, uniforms, view, map, args);
+    gl.vertexAttribI4ui(3, 1, 0, 0, 0);
     gl.uniform1f(uniforms.u_alpha, alpha * 0.75);
     gl.bindVertexArray(this.array);
     gl.drawArrays(gl.LINES, 0, this.count);

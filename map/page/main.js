@@ -6,6 +6,7 @@ import { timeRange } from "./colours.js";
 import { extent, idOf, lngLat, loadImages } from "./columns.js";
 import { Filters } from "./filters.js";
 import { LineLayer } from "./lines.js";
+import { Boxes, featuresAsImages, overlayControls } from "./overlays.js";
 import { Panel } from "./panel.js";
 import { Picker } from "./picking.js";
 import { PointLayer } from "./points.js";
@@ -69,7 +70,18 @@ function bringIntoView(map, [lng, lat]) {
   map.easeTo({ center: point, offset, duration: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 300 });
 }
 
-function listen(map, view, picker, card, select) {
+/** The view of the map features, which are drawn like images, as diamonds coloured by class. */
+function featureView(images, { isDark }) {
+  const found = featuresAsImages(images);
+  if (!found) return null;
+  const filters = new Filters(found);
+  return {
+    layer: "features", images: found, filters, picker: new Picker(found), shown: found.rows, mode: "owner",
+    range: [0, 1], selected: -1, isDark, isDiamond: true, isHidden: false, repaint: true,
+  };
+}
+
+function listen(map, view, picker, card, select, features) {
   const canvas = map.getCanvas();
   canvas.setAttribute("aria-label", `Map of ${counted(view.images.rows, "image", "images")}`);
   let waiting = false;
@@ -81,10 +93,15 @@ function listen(map, view, picker, card, select) {
       canvas.style.cursor = picker.at(map, point, view.filters.predicate()) >= 0 ? "pointer" : "";
     });
   });
-  map.on("click", ({ point }) => select(picker.at(map, point, view.filters.predicate())));
+  map.on("click", ({ point }) => {
+    const row = picker.at(map, point, view.filters.predicate());
+    const feature = row < 0 && features && !features.isHidden ? features.picker.at(map, point, features.filters.predicate()) : -1;
+    select(row);
+    if (feature >= 0) card.showFeature(feature);
+  });
   addEventListener("keydown", (event) => {
     const isField = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName);
-    if (event.key === "Escape" && view.selected >= 0) select(-1);
+    if (event.key === "Escape" && !byId("card").hidden) select(-1);
     else if (isField || event.ctrlKey || event.metaKey || event.altKey) return;
     else if (view.selected >= 0 && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
       card.step(event.key === "ArrowLeft" ? -1 : 1, select);
@@ -109,7 +126,7 @@ async function start() {
   const { basemap = null } = images.head.page;
   const view = {
     images, filters: new Filters(images), selected: -1, mode: "date", range: timeRange(images), shown: images.rows,
-    isDark: dark.matches, basemap: Boolean(basemap && address?.basemap), repaint: true,
+    boxes: new Boxes(images), isDark: dark.matches, basemap: Boolean(basemap && address?.basemap), repaint: true,
   };
   const style = () => (view.basemap ? basemapStyle(basemap) : plainStyle(dark.matches));
   const map = new maplibre.Map({
@@ -120,6 +137,7 @@ async function start() {
   controls(maplibre, map);
   if (address?.lat === undefined && images.rows > 0) showAll(map, images);
   const redraw = () => map.triggerRepaint();
+  const features = featureView(images, view);
   const card = new Card(view, (row) => select(row));
   function select(row, moves = true) {
     view.selected = row;
@@ -131,11 +149,21 @@ async function start() {
   }
   const panel = new Panel(view, redraw);
   panel.update();
+  overlayControls(images, view.boxes, (name, value) => {
+    if (name === "detection") {
+      view.filters.mask = value < 0 ? null : view.boxes.mask(value);
+      panel.set({ detection: value });
+      if (view.selected >= 0) card.show(view.selected);
+    } else if (name === "features") features.isHidden = !value;
+    else features.filters.owner = value;
+    redraw();
+  });
   const addLayers = () => {
     if (images.rows === 0 || map.getLayer("images")) return;
     map.addLayer(new LineLayer(view));
     map.addLayer(new PointLayer(view));
     view.repaint = true;
+    if (features) map.addLayer(new PointLayer(features));
   };
   map.on("style.load", addLayers);
   basemapSwitch(basemap, view.basemap, (isOn) => {
@@ -145,11 +173,12 @@ async function start() {
   });
   dark.addEventListener("change", () => {
     view.isDark = dark.matches;
+    if (features) features.isDark = dark.matches;
     if (!view.basemap) map.setPaintProperty("ground", "background-color", plainStyle(dark.matches).layers[0].paint["background-color"]);
   });
   map.on("moveend", () => writeAddress(map, view));
   if (images.rows > 0) {
-    listen(map, view, new Picker(images), card, select);
+    listen(map, view, new Picker(images), card, select, features);
   } else {
     byId("message").classList.add("stays");
     const { unplaced } = images.head;

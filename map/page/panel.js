@@ -25,7 +25,7 @@ export class Panel {
     this.list("organization", images.head.organizations.map((id) => id || "none"));
     this.list("camera", images.head.cameras.map((name) => name.trim() || "unknown"));
     this.quality();
-    const fields = ["kind", "owner", "organization", "camera", "quality"].map((name) => byId(`${name}-field`));
+    const fields = ["kind", "owner", "organization", "camera", "quality", "detection"].map((name) => byId(`${name}-field`));
     byId("filter-section").hidden = fields.every((field) => field.hidden);
     this.colours();
     byId("reset").addEventListener("click", () => this.reset());
@@ -41,7 +41,7 @@ export class Panel {
 
   reset() {
     this.view.filters.reset();
-    for (const name of ["owner", "organization", "camera"]) byId(name).value = "-1";
+    for (const name of ["owner", "organization", "camera", "detection"]) byId(name).value = "-1";
     byId("quality").value = "0";
     document.querySelector("#kinds input").checked = true;
     this.update();

@@ -114,7 +114,7 @@ export function setShared(gl, uniforms, view, map, args) {
 /** `view` has `images`, `filters`, `shown`, `mode`, `range`, `selected` (a row or -1) and `isDark`. */
 export class PointLayer {
   constructor(view) {
-    this.id = "images";
+    this.id = view.layer ?? "images";
     this.type = "custom";
     this.view = view;
     this.spread = new Spread(view.images.rows);
@@ -125,6 +125,7 @@ export class PointLayer {
     this.points = createProgram(gl, "point");
     const { images } = this.view;
     this.array = vertexArray(gl, vertices(images, images.rows, (at) => this.spread.row(at)));
+    this.mask = gl.createBuffer();
     this.view.texture = gl.createTexture();
     this.view.paint = () => {
       gl.bindTexture(gl.TEXTURE_2D, this.view.texture);
@@ -134,6 +135,24 @@ export class PointLayer {
       for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
     };
     this.view.repaint = true;
+  }
+
+  /** Uploads which images have a detection of the chosen class. */
+  setMask(gl) {
+    const { mask } = this.view.filters;
+    if (this.uploaded === mask) return;
+    this.uploaded = mask;
+    gl.bindVertexArray(this.array);
+    if (mask === null) {
+      gl.disableVertexAttribArray(3);
+      return;
+    }
+    const bytes = new Uint8Array(mask.length);
+    for (let at = 0; at < mask.length; at++) bytes[at] = mask[this.spread.row(at)];
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.mask);
+    gl.bufferData(gl.ARRAY_BUFFER, bytes, gl.STATIC_DRAW);
+    gl.enableVertexAttribArray(3);
+    gl.vertexAttribIPointer(3, 1, gl.UNSIGNED_BYTE, 0, 0);
   }
 
   /** Vertices to draw: enough that about the same number is visible, whatever the filters accept. */
@@ -149,18 +168,23 @@ export class PointLayer {
       view.paint();
       view.repaint = false;
     }
+    if (view.isHidden) return;
     const zoom = map.getZoom();
     const ratio = map.getPixelRatio();
-    const radius = (pointSize(zoom) * ratio) / 2;
+    const radius = (pointSize(zoom) * ratio * (view.isDiamond ? 1.3 : 1)) / 2;
     const arrows = zoom >= 16 ? Math.min(1, zoom - 16) * 3.4 : 0;
     const { program, uniforms } = this.points;
     gl.useProgram(program);
     setShared(gl, uniforms, view, map, args);
     gl.uniform1f(uniforms.u_bearing, map.getBearing());
+    gl.uniform1f(uniforms.u_diamond, view.isDiamond ? 1 : 0);
     gl.uniform1f(uniforms.u_radius, radius);
     gl.uniform1f(uniforms.u_size, radius * 2 * (1.2 + arrows));
     gl.uniform4f(uniforms.u_edge, ...(view.isDark ? [0.08, 0.09, 0.11] : [1, 1, 1]), zoom > 13.5 ? 0.9 : 0);
     gl.uniform4f(uniforms.u_ring, 0, 0, 0, 0);
+    this.setMask(gl);
+    // The value for all vertices while no mask is enabled.
+    gl.vertexAttribI4ui(3, 1, 0, 0, 0);
     gl.bindVertexArray(this.array);
     gl.drawArrays(gl.POINTS, 0, this.limit(zoom));
     if (view.selected >= 0) {

@@ -4,6 +4,7 @@ const VERTEX = `#version 300 es
 layout(location = 0) in uvec2 a_position;
 layout(location = 1) in uint a_time;
 layout(location = 2) in uvec2 a_packed;
+layout(location = 3) in uint a_mask;
 uniform mat4 u_matrix;
 uniform uvec2 u_centre;
 uniform float u_size;
@@ -27,7 +28,7 @@ void main() {
   uint quality = (a_packed.y >> 2) & 127u;
   uint heading = (a_packed.y >> 9) & 511u;
   uint organization = a_packed.y >> 18;
-  bool shown = a_time >= u_times.x && a_time <= u_times.y
+  bool shown = a_mask == 1u && a_time >= u_times.x && a_time <= u_times.y
     && ((u_kinds >> kind) & 1u) == 1u
     && (u_numbers.x < 0 || int(owner) == u_numbers.x)
     && (u_numbers.y < 0 || int(organization) == u_numbers.y)
@@ -61,6 +62,7 @@ uniform float u_size;
 uniform float u_radius;
 uniform vec4 u_edge;
 uniform vec4 u_ring;
+uniform float u_diamond;
 out vec4 colour;
 
 vec4 over(vec4 top, vec4 below) { return top + below * (1.0 - top.a); }
@@ -68,7 +70,7 @@ vec4 over(vec4 top, vec4 below) { return top + below * (1.0 - top.a); }
 void main() {
   if (v_shown < 0.5) discard;
   vec2 p = (gl_PointCoord - 0.5) * u_size;
-  float r = length(p);
+  float r = u_diamond > 0.5 ? (abs(p.x) + abs(p.y)) * 0.8 : length(p);
   colour = vec4(0.0);
   float reach = u_size * 0.5;
   if (reach > u_radius * 2.0 && v_heading > -50.0) {

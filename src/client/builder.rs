@@ -19,7 +19,8 @@ use crate::client::transport::concurrency::ConcurrencyLimiter;
 use crate::client::transport::core::Transport;
 use crate::client::transport::image_hosts::{AllowedHost, ImageHosts};
 use crate::client::transport::proxy;
-use crate::client::transport::rate_limit::{RateLimit, RateLimiter};
+use crate::client::transport::rate_limit::RateLimit;
+use crate::client::transport::rate_source::{RateLimits, RateSource};
 use crate::client::transport::redirect::redirect_policy;
 use crate::client::transport::request::Timeouts;
 use crate::client::transport::retry::RetryPolicy;
@@ -61,6 +62,8 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     timeouts: Timeouts,
     tile_rate_limit: Option<RateLimit>,
+    rate_share: u32,
+    rate_source: Option<Arc<dyn RateSource>>,
     http2_prior_knowledge: bool,
     observer: Arc<dyn Observer>,
     response_store: Option<ResponseStore>,
@@ -84,6 +87,8 @@ impl Default for ClientBuilder {
             },
             timeouts: Timeouts::default(),
             tile_rate_limit: None,
+            rate_share: 1,
+            rate_source: None,
             http2_prior_knowledge: false,
             observer: Arc::new(|_: &Event<'_>| ()),
             response_store: None,
@@ -189,6 +194,29 @@ impl ClientBuilder {
         self
     }
 
+    /// Uses one of `count` equal parts of the default rate limits, for `count` processes that run at once with one token;
+    /// default 1. A rate set with [`ClientBuilder::tile_rate_limit`] is not divided.
+    ///
+    /// ```
+    /// use streetflow::{Class, Client, Token};
+    ///
+    /// let client = Client::builder().token(Token::new("MLY|1234|abcd")?).rate_share(8).build()?;
+    /// let rate = client.rate_limit(Class::Entity).map(|limit| limit.requests_per_minute());
+    /// assert_eq!(rate, Some(6000.0));
+    /// # Ok::<(), streetflow::Error>(())
+    /// ```
+    pub fn rate_share(mut self, count: u32) -> Self {
+        self.rate_share = count.max(1);
+        self
+    }
+
+    /// Takes permissions to send requests from a source, which other clients may share. It replaces the default rate
+    /// limits, [`ClientBuilder::tile_rate_limit`] and [`ClientBuilder::rate_share`].
+    pub fn rate_source(mut self, source: Arc<dyn RateSource>) -> Self {
+        self.rate_source = Some(source);
+        self
+    }
+
     /// Sets the highest number of attempts per request, including the first one; at least 1, default 6.
     ///
     /// A rate limited request has at least 30 attempts, because waiting is enough to get below the limit.
@@ -258,14 +286,14 @@ impl ClientBuilder {
         let tls = Tls::new();
         let allowed = self.allowed_hosts.iter().map(|text| parse_allowed(text)).collect::<Result<_>>()?;
         let image_hosts = ImageHosts::new([&graph_url, &tiles_url], allowed);
-        let rate_limiter = |class| RateLimiter::new(self.rate_limit(class, &graph_url, &tiles_url));
+        let rates = self.rate_source.clone().unwrap_or_else(|| Arc::new(self.rates(&graph_url, &tiles_url)));
         let transport = Transport {
             graph: self.api_client(&tls, &graph_url)?,
             tiles: self.api_client(&tls, &tiles_url)?,
             images: self.image_client(&tls, &image_hosts)?,
             concurrency: ConcurrencyLimiter::new(self.concurrency),
             large_bodies: Arc::new(Semaphore::new(MAX_LARGE_BODIES)),
-            rate_limiters: Class::ALL.map(rate_limiter),
+            rates,
             hosts: Default::default(),
             uses_proxy: self.image_proxy.is_some() || !proxy::variables_set().is_empty(),
             token: self.token,
@@ -288,8 +316,19 @@ impl ClientBuilder {
         }))
     }
 
+    /// The rate limits of a client that shares none.
+    fn rates(&self, graph_url: &Url, tiles_url: &Url) -> RateLimits {
+        Class::ALL.into_iter().fold(RateLimits::unlimited(), |rates, class| {
+            match self.rate_limit(class, graph_url, tiles_url) {
+                Some(limit) => rates.with(class, limit),
+                None => rates,
+            }
+        })
+    }
+
     fn rate_limit(&self, class: Class, graph_url: &Url, tiles_url: &Url) -> Option<RateLimit> {
-        let on_mapillary = |url: &Url, limit| is_mapillary(url).then_some(limit);
+        let on_mapillary =
+            |url: &Url, limit: RateLimit| is_mapillary(url).then_some(limit.share(self.rate_share));
         match class {
             Class::Tile => self.tile_rate_limit.or(on_mapillary(tiles_url, RateLimit::TILES)),
             Class::Entity => on_mapillary(graph_url, RateLimit::ENTITIES),

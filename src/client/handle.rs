@@ -69,7 +69,7 @@ impl Client {
 
     /// Returns the rate limit of a class, or `None` if the class has no limit.
     pub fn rate_limit(&self, class: Class) -> Option<RateLimit> {
-        self.shared.transport.rate_limiter(class).limit()
+        self.shared.transport.rates.limit(class)
     }
 
     /// Stops all clones: requests in flight and later ones fail with [`ErrorKind::Interrupted`].

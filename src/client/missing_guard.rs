@@ -22,6 +22,18 @@ const MIN_RESULTS_AT_END: usize = 10;
 /// The error occurs if fewer than one in this many exists.
 const MIN_EXISTING_SHARE: usize = 20;
 
+/// Whether nearly all of the images or sequences of a finished run were reported missing, which a token without
+/// permission causes. `existing` of `all` exist.
+///
+/// ```
+/// use streetflow::client::nearly_all_missing;
+///
+/// assert!(nearly_all_missing(21, 182_000) && !nearly_all_missing(100, 182) && !nearly_all_missing(0, 5));
+/// ```
+pub fn nearly_all_missing(existing: u64, all: u64) -> bool {
+    all >= MIN_RESULTS_AT_END as u64 && existing.saturating_mul(MIN_EXISTING_SHARE as u64) < all
+}
+
 /// Counts how many of the latest images or sequences exist.
 pub(crate) struct MissingRateGuard {
     /// `images` or `sequences`.

@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Styles of OpenFreeMap, which need no key and credit their data themselves.
+/// Styles of `OpenFreeMap`, which need no key and credit their data themselves.
 const NAMED: [(&str, &str); 4] = [
     ("openfreemap", "https://tiles.openfreemap.org/styles/positron"),
     ("positron", "https://tiles.openfreemap.org/styles/positron"),
@@ -18,7 +18,7 @@ const NAMED: [(&str, &str); 4] = [
 /// Characters of a template that [`Url`] percent-encodes.
 const PLACEHOLDERS: [&str; 3] = ["{z}", "{x}", "{y}"];
 
-/// A background map: a MapLibre style, or raster tiles.
+/// A background map: a `MapLibre` style, or raster tiles.
 ///
 /// ```
 /// use streetflow::map::Basemap;
@@ -65,7 +65,7 @@ impl Basemap {
 impl FromStr for Basemap {
     type Err = Error;
 
-    /// Reads the name of a style of OpenFreeMap, the URL of a MapLibre style, or a URL of raster tiles with `{z}`, `{x}`
+    /// Reads the name of a style of `OpenFreeMap`, the URL of a `MapLibre` style, or a URL of raster tiles with `{z}`, `{x}`
     /// and `{y}`.
     fn from_str(text: &str) -> Result<Self> {
         let error = |why: &str| {

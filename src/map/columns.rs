@@ -16,20 +16,36 @@ const ID_LEVEL: u32 = 1;
 
 /// A named part of a page: a zlib stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub(super) struct Block {
     /// Name, of lower-case letters and `_`.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// A zlib stream.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// A column before compression.
-struct Column {
+pub(super) struct Column {
     name: &'static str,
     planes: Planes,
     is_difference: bool,
     /// Largest value, from which the page chooses the type of its array.
     max: u32,
+    rows: usize,
+}
+
+impl Column {
+    /// Encodes values, or the differences of neighbours.
+    pub(super) fn new(
+        name: &'static str,
+        values: impl ExactSizeIterator<Item = u32>,
+        is_difference: bool,
+    ) -> Self {
+        let rows = values.len();
+        let mut max = 0;
+        let values = values.inspect(|value| max = max.max(*value));
+        let planes = if is_difference { differences(values) } else { planes(values) };
+        Self { name, planes, is_difference, max, rows }
+    }
 }
 
 impl MapImages {
@@ -38,7 +54,12 @@ impl MapImages {
     /// Rows are grouped by sequence, in the order of capture times where they are known, else of the table.
     pub(super) fn encode(&self, with_ids: bool, extra: &Value) -> io::Result<Vec<Block>> {
         let order = self.order();
-        let columns = self.columns(&order, with_ids);
+        let mut columns = self.columns(&order, with_ids);
+        if with_ids {
+            let rows = || (0..).zip(&order).map(|(row, at)| (self.id[*at as usize], row)).collect();
+            columns.extend(self.detections.columns(rows));
+        }
+        columns.extend(self.features.columns());
         let head = self.head(&columns, with_ids, extra);
         let head = compress(&serde_json::to_vec(&head)?, 6)?;
         let mut blocks = vec![Block { name: "head", bytes: head }];
@@ -72,14 +93,7 @@ impl MapImages {
 
     fn columns(&self, order: &[u32], with_ids: bool) -> Vec<Column> {
         let column = |name, value: &dyn Fn(usize) -> u32, is_difference| {
-            let mut max = 0;
-            let values = order.iter().map(|row| {
-                let value = value(*row as usize);
-                max = max.max(value);
-                value
-            });
-            let planes = if is_difference { differences(values) } else { planes(values) };
-            Column { name, planes, is_difference, max }
+            Column::new(name, order.iter().map(|row| value(*row as usize)), is_difference)
         };
         let ranked = |ranks: Vec<u32>, numbers: &'_ [u32], name| {
             column(name, &|row| ranks[numbers[row] as usize], true)
@@ -116,6 +130,7 @@ impl MapImages {
                     "planes": column.planes.count,
                     "difference": column.is_difference,
                     "max": column.max,
+                    "rows": column.rows,
                 })
             })
             .collect();
@@ -148,6 +163,8 @@ impl MapImages {
             "organizations": organizations,
             "cameras": cameras,
             "pictures": if with_ids { self.pictures.json() } else { json!([]) },
+            "detections": self.detections.json(),
+            "features": self.features.json(),
             "page": extra,
         })
     }

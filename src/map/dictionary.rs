@@ -26,14 +26,13 @@ impl<K: Clone + Eq + Hash> Dictionary<K> {
         if !is_last {
             let key = make();
             let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-            self.last = match self.numbers.get(&key) {
-                Some(number) => *number,
-                None => {
-                    self.numbers.insert(key.clone(), next);
-                    self.keys.push(key);
-                    self.counts.push(0);
-                    next
-                }
+            self.last = if let Some(number) = self.numbers.get(&key) {
+                *number
+            } else {
+                self.numbers.insert(key.clone(), next);
+                self.keys.push(key);
+                self.counts.push(0);
+                next
             };
         }
         self.counts[self.last as usize] += 1;

@@ -1,16 +1,17 @@
 //! The images of a page, one vector per column.
 
 use super::dictionary::Dictionary;
-use super::ids::{FIRST_OTHER_ID, id_number};
+use super::ids::{FIRST_OTHER_ID, ImageIds, id_number};
+use super::overlays::{Detections, Features};
 use super::pictures::Pictures;
 use crate::geo::{LonLat, MAX_LATITUDE};
-use crate::model::{ImageId, Metadata, shown_name};
+use crate::model::{Detection, ImageId, MapFeature, Metadata, shown_name};
 use crate::record::GeometryChoice;
 
 /// Missing value of a column.
 pub(super) const NO_TIME: u32 = u32::MAX;
-pub(super) const NO_HEADING: u32 = 360;
-pub(super) const NO_QUALITY: u32 = 101;
+pub(super) const NO_HEADING: u16 = 360;
+pub(super) const NO_QUALITY: u8 = 101;
 
 /// Kinds of images. Zero is unknown.
 const PERSPECTIVE: u8 = 1;
@@ -24,6 +25,8 @@ const PANORAMA: u8 = 3;
 pub struct MapImages {
     pub(super) geometry: GeometryChoice,
     pub(super) pictures: Pictures,
+    pub(super) detections: Detections,
+    pub(super) features: Features,
     pub(super) unplaced: u64,
     /// Web Mercator, 2^32 units around the world.
     pub(super) x: Vec<u32>,
@@ -60,6 +63,16 @@ impl MapImages {
         self.pictures = pictures;
     }
 
+    /// The pictures on disk.
+    pub fn pictures(&self) -> &Pictures {
+        &self.pictures
+    }
+
+    /// The ids of the images.
+    pub fn ids(&self) -> ImageIds {
+        ImageIds::new(self.id.clone(), self.other_ids.clone())
+    }
+
     /// Number of images with coordinates, which the page shows.
     pub fn len(&self) -> usize {
         self.x.len()
@@ -94,21 +107,31 @@ impl MapImages {
             id => id,
         };
         self.sequence.push(self.sequences.number(|known| known == sequence, || sequence.to_owned()));
-        let owner = (text(&image.creator_id), text(&image.creator_username));
+        let owner = (text(image.creator_id.as_ref()), text(image.creator_username.as_ref()));
         let owner = self.owners.number(
             |known| known.0 == owner.0 && known.1 == owner.1,
             || (owner.0.to_owned(), owner.1.to_owned()),
         );
         self.owner.push(owner);
-        let organization = text(&image.organization_id);
+        let organization = text(image.organization_id.as_ref());
         let organization =
             self.organizations.number(|known| known == organization, || organization.to_owned());
         self.organization.push(organization);
-        let camera = (text(&image.make), text(&image.model));
+        let camera = (text(image.make.as_ref()), text(image.model.as_ref()));
         let camera = self
             .cameras
             .number(|known| known.split_once('\0') == Some(camera), || format!("{}\0{}", camera.0, camera.1));
         self.camera.push(camera);
+    }
+
+    /// Adds a detection, whose box is drawn on the picture of its image.
+    pub fn push_detection(&mut self, detection: &Detection) {
+        self.detections.push(detection);
+    }
+
+    /// Adds a map feature.
+    pub fn push_feature(&mut self, feature: &MapFeature) {
+        self.features.push(feature);
     }
 
     fn point(&self, image: &Metadata) -> Option<LonLat> {
@@ -131,8 +154,8 @@ impl MapImages {
     }
 }
 
-fn text(text: &Option<String>) -> &str {
-    text.as_deref().unwrap_or_default()
+fn text(text: Option<&String>) -> &str {
+    text.map_or("", String::as_str)
 }
 
 /// The name of a user for the page, without invisible characters; empty if nothing is left.
@@ -154,7 +177,7 @@ pub(super) fn mercator(point: LonLat) -> Option<(u32, u32)> {
 }
 
 /// Seconds of a time in milliseconds. Times before 1970 and after 2106 come from wrong clocks and count as missing.
-fn seconds(milliseconds: i64) -> u32 {
+pub(super) fn seconds(milliseconds: i64) -> u32 {
     u32::try_from(milliseconds.div_euclid(1000)).unwrap_or(NO_TIME)
 }
 
@@ -167,13 +190,13 @@ fn heading(image: &Metadata, geometry: GeometryChoice) -> u16 {
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 360")]
     let whole = |degrees: f64| degrees.rem_euclid(360.0).round() as u16 % 360;
-    degrees.filter(|degrees| degrees.is_finite()).map_or(NO_HEADING as u16, whole)
+    degrees.filter(|degrees| degrees.is_finite()).map_or(NO_HEADING, whole)
 }
 
 fn quality(score: Option<f64>) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
     let percent = |score: f64| (score.clamp(0.0, 1.0) * 100.0).round() as u8;
-    score.filter(|score| score.is_finite()).map_or(NO_QUALITY as u8, percent)
+    score.filter(|score| score.is_finite()).map_or(NO_QUALITY, percent)
 }
 
 fn kind(image: &Metadata) -> u8 {

@@ -26,6 +26,7 @@ mod columns;
 mod dictionary;
 mod ids;
 mod images;
+mod overlays;
 mod packing;
 mod page;
 mod pictures;
@@ -34,7 +35,7 @@ mod sink;
 mod tests;
 
 pub use self::basemap::Basemap;
-pub use self::columns::Block;
+pub use self::ids::ImageIds;
 pub use self::images::MapImages;
 pub use self::page::{MapOptions, PAGE_MARK, Page, is_page};
 pub use self::pictures::Pictures;

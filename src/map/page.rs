@@ -25,7 +25,7 @@ const TEMPLATE: &str = include_str!("../../map/page/index.html");
 const STYLE: &str = include_str!("../../map/page/style.css");
 
 /// The modules of the page, each after those that it imports.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 17] = [
     include_str!("../../map/page/blocks.js"),
     include_str!("../../map/page/columns.js"),
     include_str!("../../map/page/text.js"),
@@ -37,6 +37,7 @@ const MODULES: [&str; 16] = [
     include_str!("../../map/page/picking.js"),
     include_str!("../../map/page/histogram.js"),
     include_str!("../../map/page/legend.js"),
+    include_str!("../../map/page/overlays.js"),
     include_str!("../../map/page/panel.js"),
     include_str!("../../map/page/card.js"),
     include_str!("../../map/page/address.js"),
@@ -44,7 +45,8 @@ const MODULES: [&str; 16] = [
     include_str!("../../map/page/main.js"),
 ];
 
-/// MapLibre GL JS, compressed. `map/vendor/source.json` has its version and checksum, `map/vendor/LICENSE.txt` its licence.
+/// The map library `MapLibre GL JS`, compressed. `map/vendor/source.json` has its version and checksum,
+/// `map/vendor/LICENSE.txt` its licence.
 const LIBRARY: [(&str, &[u8]); 3] = [
     ("library", include_bytes!("../../map/vendor/maplibre-gl.mjs.zlib")),
     ("library_worker", include_bytes!("../../map/vendor/maplibre-gl-worker.mjs.zlib")),
@@ -90,6 +92,26 @@ impl Page {
 
     /// Writes the page.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_html(out, None)
+    }
+
+    /// The HTML of a page that loads its blocks from `columns/<name>` of its server, and pictures from `picture/<id>`.
+    ///
+    /// `has_all_pictures` means that the server can fetch the pictures that are not on the disk.
+    pub fn served_html(&self, has_all_pictures: bool) -> Result<Vec<u8>> {
+        let mut html = Vec::new();
+        let written = self.write_html(&mut html, Some(has_all_pictures));
+        written.map_err(|error| Error::new(ErrorKind::Io, "encode the page").with_source(error))?;
+        Ok(html)
+    }
+
+    /// The blocks by name: the map library and the columns, each a zlib stream.
+    pub fn blocks(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        LIBRARY.into_iter().chain(self.blocks.iter().map(|block| (block.name, block.bytes.as_slice())))
+    }
+
+    /// `served` is set for a page whose blocks come from a server.
+    fn write_html(&self, out: &mut dyn Write, served: Option<bool>) -> io::Result<()> {
         let nonce = nonce();
         let mut rest = TEMPLATE;
         out.write_all(PAGE_MARK.as_bytes())?;
@@ -100,11 +122,19 @@ impl Page {
             rest = after;
             match name {
                 "title" => out.write_all(escaped(&self.title).as_bytes())?,
-                "policy" => out.write_all(policy(&nonce, self.origin.as_deref()).as_bytes())?,
+                "policy" => {
+                    out.write_all(policy(&nonce, self.origin.as_deref(), served.is_some()).as_bytes())?;
+                }
                 "nonce" => out.write_all(nonce.as_bytes())?,
                 "version" => out.write_all(env!("CARGO_PKG_VERSION").as_bytes())?,
                 "style" => out.write_all(STYLE.as_bytes())?,
                 "script" => out.write_all(script().as_bytes())?,
+                "pictures" => out.write_all(match served {
+                    None => b"beside",
+                    Some(false) => b"served",
+                    Some(true) => b"all",
+                })?,
+                "blocks" if served.is_some() => {}
                 "blocks" => self.write_blocks(out)?,
                 _ => return Err(io::Error::other("an unknown placeholder")),
             }
@@ -125,8 +155,7 @@ impl Page {
     }
 
     fn write_blocks(&self, out: &mut dyn Write) -> io::Result<()> {
-        let own = self.blocks.iter().map(|block| (block.name, block.bytes.as_slice()));
-        for (name, bytes) in LIBRARY.into_iter().chain(own) {
+        for (name, bytes) in self.blocks() {
             write!(out, "<script type=\"application/octet-stream\" id=\"block-{name}\">")?;
             base64::write(out, bytes)?;
             out.write_all(b"</script>\n")?;
@@ -146,13 +175,14 @@ pub fn is_page(path: &Path) -> io::Result<bool> {
 /// The content security policy: the page runs only its own script, and loads nothing but pictures beside it.
 ///
 /// `origin` is that of the background, which a switch loads. A click can load the viewer of Mapillary.
-fn policy(nonce: &str, origin: Option<&str>) -> String {
+fn policy(nonce: &str, origin: Option<&str>, is_served: bool) -> String {
     let origin = origin.unwrap_or_default();
     // MapLibre turns the URL of its worker into a `data:` URL if the page is a file. `'self'` does not include
     // pictures beside such a page.
+    let (own, pictures) = if is_served { ("'self'", "") } else { ("", "file:") };
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}' blob:; style-src 'unsafe-inline'; worker-src blob: data:; \
-         connect-src blob: {origin}; img-src 'self' file: blob: data: {origin}; \
+         connect-src blob: {own} {origin}; img-src 'self' {pictures} blob: data: {origin}; \
          frame-src https://www.mapillary.com; base-uri 'none'; form-action 'none'"
     )
 }

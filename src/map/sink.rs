@@ -17,6 +17,7 @@ use crate::sources::RecordStream;
 ///
 /// The page shows what the records contain. [`COLUMNS`](super::COLUMNS) lists the columns that it uses; only coordinates
 /// are necessary.
+#[derive(Debug, Clone)]
 pub struct MapSink {
     path: PathBuf,
     options: MapOptions,
@@ -67,7 +68,9 @@ struct MapEncoder<W> {
 
 impl<W: Write + Send> Encoder<Metadata> for MapEncoder<W> {
     fn encode(&mut self, batch: &[Metadata]) -> io::Result<()> {
-        batch.iter().for_each(|image| self.images.push(image));
+        for image in batch {
+            self.images.push(image);
+        }
         Ok(())
     }
 

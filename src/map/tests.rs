@@ -10,7 +10,7 @@ use super::columns::Block;
 use super::packing::{Planes, differences, planes};
 use super::{MapImages, MapOptions, Page};
 use crate::geo::LonLat;
-use crate::model::{ImageId, Metadata, SequenceId};
+use crate::model::{Detection, FeatureId, ImageId, MapFeature, Metadata, SequenceId};
 use crate::record::GeometryChoice;
 
 /// Decodes a column as `decodeColumn` in `map/page/columns.js` does.
@@ -46,7 +46,7 @@ fn columns(blocks: &[Block]) -> (Value, impl Fn(&str) -> Vec<u32>) {
             let block = blocks.iter().find(|block| block.name == name).expect("a block");
             let number = |value: &Value| usize::try_from(value.as_u64().expect("a number")).expect("small");
             let is_difference = column["difference"].as_bool().expect("a truth value");
-            decoded(&inflated(block), number(&head["rows"]), number(&column["planes"]), is_difference)
+            decoded(&inflated(block), number(&column["rows"]), number(&column["planes"]), is_difference)
         }
     };
     (head, read)
@@ -135,6 +135,63 @@ fn images_without_a_usable_position_are_counted() {
     computed.computed_geometry = Some(LonLat { lon: 33.0, lat: 85.0 });
     images.push(&computed);
     assert_eq!((images.len(), images.unplaced()), (1, 2));
+}
+
+#[test]
+fn a_box_belongs_to_its_image_wherever_it_is_in_the_tables() {
+    let mut images = MapImages::new(GeometryChoice::Original);
+    // The page has the sequences in the order a, b.
+    [("a", "30"), ("b", "10"), ("a", "20")]
+        .iter()
+        .for_each(|(sequence, id)| images.push(&image(sequence, id, 33.0)));
+    let detection = |id: &str, value: &str, x: f64| Detection {
+        img_id: ImageId::new(id).expect("an id"),
+        value: Some(value.to_owned()),
+        x: Some(x),
+        y: Some(0.25),
+        w: Some(0.5),
+        h: Some(1.0),
+        ..Detection::default()
+    };
+    let found = [
+        detection("10", "sign", 0.1),
+        detection("99", "car", 0.2),
+        detection("20", "car", 0.3),
+        detection("30", "car", 1.5),
+        detection("10", "car", 0.4),
+        Detection { w: None, ..detection("10", "car", 0.4) },
+    ];
+    found.iter().for_each(|detection| images.push_detection(detection));
+    let blocks = images.encode(true, &json!({})).expect("encoded");
+    let (head, column) = columns(&blocks);
+    assert_eq!(column("id_low"), [30, 20, 10]);
+    assert_eq!(column("box_row"), [1, 2, 2]);
+    assert_eq!(column("box_x"), [3000, 4000, 1000]);
+    assert_eq!(column("box_class"), [0, 0, 1]);
+    assert_eq!(head["detections"], json!({ "classes": ["car", "sign"], "omitted": 2 }));
+}
+
+#[test]
+fn a_feature_has_its_place_class_and_id() {
+    let mut images = MapImages::new(GeometryChoice::Original);
+    let feature = MapFeature {
+        feature_id: FeatureId::new("2971473506516211").expect("an id"),
+        value: Some("object--bench".to_owned()),
+        geometry: Some(LonLat { lon: 0.0, lat: 0.0 }),
+        last_seen_at: Some(1_700_000_000_000),
+        n_images: Some(4),
+        ..MapFeature::default()
+    };
+    images.push_feature(&feature);
+    images.push_feature(&MapFeature { geometry: None, ..feature });
+    let blocks = images.encode(true, &json!({})).expect("encoded");
+    let (head, column) = columns(&blocks);
+    let values = ["feature_x", "feature_y", "feature_class", "feature_seen", "feature_images"]
+        .map(|name| column(name)[0]);
+    assert_eq!(values, [1 << 31, 1 << 31, 0, 1_700_000_000, 4]);
+    let id = u64::from(column("feature_id_high")[0]) << 32 | u64::from(column("feature_id_low")[0]);
+    assert_eq!(id, 2_971_473_506_516_211);
+    assert_eq!(head["features"], json!({ "classes": ["object--bench"], "omitted": 1 }));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A detection: an object, a region or a traffic sign that Mapillary found in an image.
 
 use super::columns::{Slot, Stored, check_points, degrees, field, key, store_degrees, whole};
-use super::{ImageId, Reason};
+use super::{ImageId, Reason, ShapeDecoder};
 use crate::geo::LonLat;
 use crate::names::named_variants;
 use crate::record::{Column, Kind, Polygons, Record, Value};
@@ -101,7 +101,7 @@ impl DetectionKind {
 impl Detection {
     /// Sets the shape and all columns that follow from it and from the class: the kind, the box, the area and the counts.
     pub fn with_polygons(mut self, polygons: Option<Polygons>) -> Self {
-        self.kind = self.value.as_deref().map(DetectionKind::of);
+        self.kind = self.value.as_deref().map(DetectionKind::of).or(self.kind);
         self.polygons = polygons;
         let Some((polygons, [left, top, right, bottom])) =
             self.polygons.as_ref().and_then(|polygons| Some((polygons, polygons.bounds()?)))
@@ -198,6 +198,14 @@ impl Record for Detection {
     /// The column `geometry` has the shape as sent.
     const GEOMETRY_COLUMN: &'static str = "image_geometry";
     const GEOMETRY_IS_OPTIONAL: bool = true;
+
+    /// A table may have only the shape as sent, such as that of the Python toolset.
+    fn complete(&mut self) {
+        if self.polygons.is_none() && self.area.is_none() {
+            let shape = self.geometry.as_deref().map(|text| ShapeDecoder::default().decode(text));
+            *self = std::mem::take(self).with_polygons(shape.and_then(Result::ok));
+        }
+    }
 
     fn validate(&self) -> std::result::Result<(), Reason> {
         if self.polygons.as_ref().is_some_and(|polygons| !polygons.is_finite()) {

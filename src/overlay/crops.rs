@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::picture::{Pixels, cut, decode, encode};
-use super::workers::{Plan, Report, Work, run, write_file};
+use super::workers::{Plan, Report, Selects, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::Detection;
 use crate::pictures::{DetectionTable, PictureFile, PictureFolder};
+use crate::record::Polygons;
 use crate::text::folder_name;
 
 /// Writes the box of each detection as a picture of its own: `<value>/<img_id>_<detection_id>.jpg`.
@@ -31,7 +32,7 @@ use crate::text::folder_name;
 pub struct Crops {
     margin: f64,
     min_size: u32,
-    selects: Option<super::Selects>,
+    selects: Option<Selects>,
 }
 
 impl Crops {
@@ -82,7 +83,7 @@ impl Work for CropWork {
     fn plan(&self, _: &PictureFile, detections: Vec<Detection>, report: &mut Report) -> Result<Option<Plan>> {
         let mut plan = Plan { detections: Vec::new(), targets: Vec::new() };
         for detection in detections {
-            if detection.polygons.as_ref().and_then(|shape| shape.bounds()).is_none() {
+            if detection.polygons.as_ref().and_then(Polygons::bounds).is_none() {
                 report.without_shape += 1;
                 continue;
             }
@@ -140,7 +141,6 @@ fn rectangle(detection: &Detection, pixels: &Pixels, margin: f64, min_size: u32)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Polygons;
 
     fn detection(left: f64, top: f64, right: f64, bottom: f64) -> Detection {
         let ring = vec![[left, top], [right, top], [right, bottom], [left, bottom]];

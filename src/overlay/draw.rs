@@ -9,7 +9,7 @@ use crate::record::Polygons;
 
 /// A shape to draw.
 pub(super) struct Shape<'a> {
-    pub(super) shape: &'a Polygons,
+    pub(super) polygons: &'a Polygons,
     pub(super) colour: Colour,
     /// Whether it is drawn above all others: a sign lies on top of segments.
     pub(super) is_on_top: bool,
@@ -21,7 +21,7 @@ pub(super) struct Shape<'a> {
 pub(super) fn draw(pixels: &mut Pixels, shapes: &[Shape<'_>], outline: f32) {
     let (width, height) = (pixels.width, pixels.height);
     let scaled = shapes.iter().map(|shape| {
-        let polygons = to_pixels(shape.shape, width, height);
+        let polygons = to_pixels(shape.polygons, width, height);
         (shape, area(&polygons), polygons)
     });
     let mut scaled: Vec<_> = scaled.collect();
@@ -87,7 +87,7 @@ mod tests {
             // The whole height up to the right edge.
             vec![square(0.8, 0.0, 1.0, 1.0)],
         ]);
-        draw(&mut pixels, &[Shape { shape: &polygons, colour: BLUE, is_on_top: false }], 0.0);
+        draw(&mut pixels, &[Shape { polygons: &polygons, colour: BLUE, is_on_top: false }], 0.0);
         for (x, y, expected) in [
             (9, 25, "white"),
             (10, 25, "blue"),
@@ -120,7 +120,7 @@ mod tests {
             Polygons::from(vec![vec![square(0.0, 0.0, 1.0, 1.0)]]),
             Polygons::from(vec![vec![square(0.1, 0.1, 0.2, 0.2)]]),
         );
-        let shape = |shape, colour, is_on_top| Shape { shape, colour, is_on_top };
+        let shape = |polygons, colour, is_on_top| Shape { polygons, colour, is_on_top };
         let mut pixels = white(100, 100);
         draw(&mut pixels, &[shape(&small, BLUE, false), shape(&large, RED, false)], 0.0);
         assert_eq!((colour(&pixels, 15, 15), colour(&pixels, 50, 50)), ("blue", "red"));
@@ -133,7 +133,7 @@ mod tests {
         let mut pixels = white(100, 100);
         let colour_of = Colour { alpha: 128, ..BLUE };
         let polygons = Polygons::from(vec![vec![square(0.2, 0.2, 0.8, 0.8)]]);
-        draw(&mut pixels, &[Shape { shape: &polygons, colour: colour_of, is_on_top: false }], 2.0);
+        draw(&mut pixels, &[Shape { polygons: &polygons, colour: colour_of, is_on_top: false }], 2.0);
         let at = |x: usize, y: usize| &pixels.data[(y * 100 + x) * 4..][..3];
         assert_eq!(at(20, 50), [0, 0, 255]);
         assert!(at(50, 50)[0].abs_diff(127) <= 1 && at(50, 50)[2] == 255, "{:?}", at(50, 50));
@@ -152,7 +152,7 @@ mod tests {
         ];
         for ring in rings {
             let polygons = Polygons::from(vec![vec![ring]]);
-            draw(&mut pixels, &[Shape { shape: &polygons, colour: BLUE, is_on_top: false }], 3.0);
+            draw(&mut pixels, &[Shape { polygons: &polygons, colour: BLUE, is_on_top: false }], 3.0);
         }
     }
 }

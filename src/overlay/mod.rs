@@ -19,15 +19,13 @@ use self::draw::{Shape, draw};
 pub use self::palette::Colour;
 use self::picture::{decode, encode};
 pub use self::workers::Report;
-use self::workers::{Plan, Work, run, write_file};
+use self::workers::{Plan, Selects, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::{Detection, DetectionKind};
 use crate::pictures::{DetectionTable, PictureFile, PictureFolder};
+use crate::record::Polygons;
 use crate::text::printable;
-
-/// Selects detections.
-type Selects = Arc<dyn Fn(&Detection) -> bool + Send + Sync>;
 
 /// Chooses a class's colour; `None` for that of [`Colour::for_class`].
 type Colours = Arc<dyn Fn(&str) -> Option<Colour> + Send + Sync>;
@@ -106,7 +104,7 @@ impl Overlay {
     /// use streetflow::{Detection, overlay::Overlay, pictures::JpegHeader, record::Polygons};
     ///
     /// let sandbox = streetflow_sandbox::Sandbox::start().await?;
-    /// let image = sandbox.mock_data().sequences()[0].image(0);
+    /// let image = sandbox.mock_data().sequences()[0].images().next().ok_or("an image")?;
     /// let jpeg = sandbox.mock_data().picture(&image.id(), Some(256)).ok_or("a picture")?;
     ///
     /// let corners = vec![[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]];
@@ -121,10 +119,12 @@ impl Overlay {
         let mut entries = BTreeMap::new();
         let mut shapes = Vec::new();
         for detection in detections {
-            let Some(shape) = &detection.polygons else { continue };
+            let Some(polygons) = &detection.polygons else { continue };
             let value = detection.value.as_deref().unwrap_or("(no class)");
             let colour = self.colour(value);
-            shapes.push(Shape { shape, colour, is_on_top: detection.kind == Some(DetectionKind::Sign) });
+            // A table of another program may have no kinds.
+            let kind = detection.kind.unwrap_or_else(|| DetectionKind::of(value));
+            shapes.push(Shape { polygons, colour, is_on_top: kind == DetectionKind::Sign });
             entries.insert(printable(value, MAX_LEGEND_TEXT), colour);
         }
         #[expect(clippy::cast_precision_loss, reason = "a width in pixels")]
@@ -172,7 +172,9 @@ impl Work for OverlayWork {
         report: &mut Report,
     ) -> Result<Option<Plan>> {
         let target = self.folder.join(&picture.below).join(&picture.name);
-        report.without_shape += detections.iter().filter(|one| one.polygons.is_none()).count() as u64;
+        report.without_shape +=
+            detections.iter().filter(|one| one.polygons.as_ref().is_none_or(Polygons::is_empty)).count()
+                as u64;
         if is_file(&target).map_err(|error| output_error("write the picture", &target, error))? {
             report.already_exists += 1;
             return Ok(None);

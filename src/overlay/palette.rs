@@ -47,7 +47,7 @@ impl Colour {
         });
         let hash = (hash ^ (hash >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // Twenty-four hues in four shades can still be distinguished by eye.
-        let hue = (hash >> 59) as f32 % 24.0 * 15.0;
+        let hue = f32::from((hash >> 56) as u8 % 24) * 15.0;
         let (saturation, value) =
             [(1.0, 1.0), (0.6, 1.0), (1.0, 0.7), (0.7, 0.85)][(hash >> 40) as usize & 3];
         let [red, green, blue] = from_hsv(hue, saturation, value);

@@ -54,6 +54,9 @@ impl Report {
     }
 }
 
+/// Selects detections.
+pub(super) type Selects = Arc<dyn Fn(&Detection) -> bool + Send + Sync>;
+
 /// What to do with a picture.
 pub(super) trait Work: Send + Sync + 'static {
     /// Whether a detection takes part.

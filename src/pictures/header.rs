@@ -21,7 +21,7 @@ const ORIENTATION: u16 = 0x0112;
 /// use streetflow::pictures::JpegHeader;
 ///
 /// let sandbox = streetflow_sandbox::Sandbox::start().await?;
-/// let image = sandbox.mock_data().sequences()[0].image(0);
+/// let image = sandbox.mock_data().sequences()[0].images().next().ok_or("an image")?;
 /// let jpeg = sandbox.mock_data().picture(&image.id(), Some(256)).ok_or("a picture")?;
 /// let header = JpegHeader::read(&mut jpeg.as_slice())?;
 /// assert_eq!((header.width, header.orientation, header.display_size().0), (256, 1, 256));
@@ -154,6 +154,7 @@ fn exif_orientation(block: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
 pub(crate) mod tests {
     use super::*;
 

@@ -1,43 +1,15 @@
 //! Downloaded pictures: where they are, and how large they are as displayed.
 
+mod failures;
 mod folder;
 mod header;
 mod table;
 
+pub use self::failures::{Failures, MAX_LISTED_FAILURES};
 pub use self::folder::{PictureFile, PictureFolder};
 pub use self::header::{JpegHeader, MAX_HEADER_LEN};
 pub use self::table::{DetectionTable, MAX_CLASSES, TableIndex};
 pub(crate) use self::table::{ImageDetections, ImageGroups};
-use crate::error::Error;
-
-/// Maximum number of failures that are kept with their reason.
-pub const MAX_LISTED_FAILURES: usize = 1000;
-
-/// Items that failed: their number, and the first of them with the reason.
-#[derive(Debug, Default)]
-pub struct Failures {
-    /// The number of failed items.
-    pub count: u64,
-    /// The first [`MAX_LISTED_FAILURES`] of them.
-    pub errors: Vec<Error>,
-}
-
-impl Failures {
-    /// Adds a failed item.
-    pub(crate) fn add(&mut self, error: Error) {
-        self.count += 1;
-        if self.errors.len() < MAX_LISTED_FAILURES {
-            self.errors.push(error);
-        }
-    }
-
-    /// Adds the failed items of another list.
-    pub(crate) fn append(&mut self, others: Self) {
-        self.count += others.count;
-        let space = MAX_LISTED_FAILURES.saturating_sub(self.errors.len());
-        self.errors.extend(others.errors.into_iter().take(space));
-    }
-}
 
 #[cfg(test)]
 pub(crate) use self::header::tests::with_orientation as header_with_orientation;

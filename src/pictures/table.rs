@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 
-use super::Failures;
+use super::failures::Failures;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::model::{Detection, ImageId};
@@ -64,13 +64,13 @@ impl DetectionTable {
         &self.path
     }
 
-    fn open(&self, columns: &[&str]) -> Result<RecordStream<Detection>> {
-        Ok(TableSource::open_as(&self.path, self.format)?.only(columns).stream())
+    fn open(&self) -> Result<TableSource<Detection>> {
+        TableSource::open_as(&self.path, self.format)
     }
 
     /// Reads images and classes of the whole table. Rows that can't be read are left to the second pass.
     pub async fn index(&self) -> Result<TableIndex> {
-        let mut rows = self.open(&["value"])?;
+        let mut rows = self.open()?.only(&["value"]).stream();
         let mut index = TableIndex::default();
         let mut seen: HashSet<ImageId> = HashSet::new();
         let mut current = ImageId::default();
@@ -104,9 +104,12 @@ impl DetectionTable {
 
     /// Opens the table for reading image by image.
     pub(crate) fn images(&self, index: TableIndex) -> Result<ImageGroups> {
-        let columns = ["value", "created_at", "kind", "x", "y", "w", "h", "area", "polygons", "geometry"];
+        let table = self.open()?;
+        // The table of the Python toolset has only shapes as sent, which are decoded on reading.
+        let has_polygons = table.header().iter().any(|column| column == "polygons");
+        let shape = if has_polygons { "polygons" } else { "geometry" };
         Ok(ImageGroups {
-            rows: self.open(&columns)?,
+            rows: table.only(&["value", "kind", shape]).stream(),
             next: None,
             scattered: index.scattered,
             held: HashMap::new(),

@@ -33,7 +33,7 @@ impl Query {
             return Err(reject("place", "its area is not known yet".to_owned(), hint));
         }
         if starts.is_empty() && self.user.is_none() {
-            return Err(self.missing_area());
+            return Err(Self::missing_area());
         }
         self.check_ids()?;
         self.check_owners()?;
@@ -109,7 +109,7 @@ impl Query {
     }
 
     /// The error of a query that starts from nothing.
-    pub(super) fn missing_area(&self) -> Error {
+    pub(super) fn missing_area() -> Error {
         Error::new(ErrorKind::Usage, "choose the area").with_source("the query has no area").with_hint(
             "set `bbox`, `area`, `around` and `radius`, or `place`; or start from a `user`, `sequences` or `images`",
         )

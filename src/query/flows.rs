@@ -92,7 +92,7 @@ impl Query {
     /// The walk over the tiles of the area, for any owner if the query names a user. Without an area it is a usage
     /// error.
     pub fn tiles(&self, client: &Client) -> Result<TileSource> {
-        let area = self.selected_area()?.ok_or_else(|| self.missing_area())?;
+        let area = self.selected_area()?.ok_or_else(Self::missing_area)?;
         let mut source = TileSource::inside(client, area).zooms(self.min_zoom, self.max_zoom);
         source = self.org_id.iter().fold(source, |source, owner| source.owned_by(owner.clone()));
         source = self.exclude_owner.iter().fold(source, |source, owner| source.not_owned_by(owner.clone()));

@@ -58,6 +58,7 @@ use crate::stages::Heading;
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub struct Query {
     /// A box. JSON: four numbers, or the text `W,S,E,N`.
     pub bbox: Option<Bbox>,

@@ -61,13 +61,11 @@ pub(super) fn point(value: &Value) -> Result<LonLat> {
 }
 
 pub(super) fn heading(value: &Value) -> Result<Heading> {
-    match value {
-        Value::String(text) => parse(text),
-        _ => {
-            let [from, to] = numbers(value, "two numbers, or a text such as `315..45`")?;
-            Heading::new(from, to)
-        }
+    if let Value::String(text) = value {
+        return parse(text);
     }
+    let [from, to] = numbers(value, "two numbers, or a text such as `315..45`")?;
+    Heading::new(from, to)
 }
 
 pub(super) fn number(value: &Value) -> Result<f64> {

@@ -74,7 +74,7 @@ impl Rle {
             let before = if index > 2 { signed(self.counts[index - 2]) } else { 0 };
             let mut rest = signed(count) - before;
             loop {
-                let group = (rest & 0x1f) as u8;
+                let group = u8::try_from(rest & 0x1f).unwrap_or_default();
                 rest >>= 5;
                 // The highest bit of the last group is the sign.
                 let is_last = rest == if group & 0x10 == 0 { 0 } else { -1 };
@@ -109,6 +109,7 @@ fn difference(above: &[Span], row: &[Span], changes: &mut Vec<(u32, u32)>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "small numbers")]
 mod tests {
     use proptest::prelude::*;
 

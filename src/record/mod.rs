@@ -44,6 +44,9 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
     /// thing, such as the image of a detection.
     const GEOMETRY_IS_OPTIONAL: bool = false;
 
+    /// Fills values that follow from others, after all columns of a row were read.
+    fn complete(&mut self) {}
+
     /// Checks a record after all columns are set, for conditions on several columns. Returns the reason if it is invalid.
     fn validate(&self) -> std::result::Result<(), &'static str> {
         Ok(())

@@ -5,18 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Encoder, Sink, Written};
 use crate::atomic_file::output_error;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sources::RecordStream;
+use crate::sources::{BLOCK_LEN, RecordStream};
 use crate::storage::{Destination, PendingFile, Target};
 use crate::sync::lock;
-
-/// Records sent to the writer thread at once. Each message costs microseconds.
-const BATCH_LEN: usize = 1024;
 
 /// Batches that may wait for the writer thread.
 const PREFETCH: usize = 4;
@@ -64,8 +61,12 @@ where
     F: FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>> + Send + 'static,
 {
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
+        self.drain_blocks(blocks_of(records)).await
+    }
+
+    async fn drain_blocks(self: Box<Self>, blocks: RecordStream<Vec<T>>) -> Result<Written> {
         let Self { destination, encoder } = *self;
-        run_writer_thread(records, move |messages| write_file(&destination, encoder, messages)).await
+        run_writer_thread(blocks, move |messages| write_file(&destination, encoder, messages)).await
     }
 }
 
@@ -77,9 +78,13 @@ where
     F: FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<T>>> + Send + 'static,
 {
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
+        self.drain_blocks(blocks_of(records)).await
+    }
+
+    async fn drain_blocks(self: Box<Self>, blocks: RecordStream<Vec<T>>) -> Result<Written> {
         let Self { out, encoder } = *self;
         let failed = |error| Error::new(ErrorKind::Io, "write the records").with_source(error);
-        run_writer_thread(records, move |messages| encode(out, encoder, messages, failed)).await
+        run_writer_thread(blocks, move |messages| encode(out, encoder, messages, failed)).await
     }
 }
 
@@ -91,14 +96,14 @@ struct Messages<T> {
 }
 
 async fn run_writer_thread<T: Send + 'static>(
-    mut records: RecordStream<T>,
+    mut blocks: RecordStream<Vec<T>>,
     write: impl FnOnce(Messages<T>) -> Result<Written> + Send + 'static,
 ) -> Result<Written> {
     let (messages, receiver) = mpsc::channel(PREFETCH);
     let (open, opened) = oneshot::channel();
     let writer = tokio::task::spawn_blocking(move || write(Messages { open, receiver }));
     // If the folder is not writable, no request should be sent.
-    let sent = if opened.await.is_ok() { send_batches(&mut records, &messages).await } else { Ok(()) };
+    let sent = if opened.await.is_ok() { send_blocks(&mut blocks, &messages).await } else { Ok(()) };
     drop(messages);
     let written = writer.await.map_err(|panic| {
         Error::new(ErrorKind::Io, "write the table").with_source(format!("the writer stopped: {panic}"))
@@ -106,22 +111,35 @@ async fn run_writer_thread<T: Send + 'static>(
     sent.and(written)
 }
 
-async fn send_batches<T>(records: &mut RecordStream<T>, messages: &mpsc::Sender<Message<T>>) -> Result<()> {
-    let mut batch = Vec::with_capacity(BATCH_LEN);
-    while let Some(record) = records.next().await {
-        batch.push(record?);
-        if batch.len() == BATCH_LEN {
-            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_LEN));
-            if messages.send(Message::Encode(full)).await.is_err() {
-                return Ok(()); // The writer has failed; its result has the error.
+/// The records of a stream in blocks. An error drops the records before it in its block.
+fn blocks_of<T: Send + 'static>(records: RecordStream<T>) -> RecordStream<Vec<T>> {
+    let blocks = stream::unfold(Some(records), |records| async {
+        let mut records = records?;
+        let mut block = Vec::with_capacity(BLOCK_LEN);
+        while let Some(record) = records.next().await {
+            match record {
+                Ok(record) => block.push(record),
+                Err(error) => return Some((Err(error), None)),
+            }
+            if block.len() == BLOCK_LEN {
+                return Some((Ok(block), Some(records)));
             }
         }
-    }
-    for message in [Message::Encode(batch), Message::Commit] {
-        if messages.send(message).await.is_err() {
-            break;
+        Some((Ok(block), None))
+    });
+    blocks.boxed()
+}
+
+async fn send_blocks<T>(
+    blocks: &mut RecordStream<Vec<T>>,
+    messages: &mpsc::Sender<Message<T>>,
+) -> Result<()> {
+    while let Some(block) = blocks.next().await {
+        if messages.send(Message::Encode(block?)).await.is_err() {
+            return Ok(()); // The writer has failed; its result has the error.
         }
     }
+    messages.send(Message::Commit).await.ok();
     Ok(())
 }
 

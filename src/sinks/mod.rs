@@ -15,12 +15,14 @@ mod parquet;
 mod quality;
 mod shards;
 mod table;
+mod toolset;
 mod warnings;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
 
 pub use self::csv::{CsvEncoder, CsvSink};
 pub use self::exif::Exif;
@@ -39,6 +41,7 @@ pub use self::layout::{Compression, Layout};
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
 pub use self::shards::{Position, Shard, ShardWriter};
+pub use self::toolset::ToolsetEncoder;
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;
@@ -81,12 +84,26 @@ use crate::storage::Target;
 pub trait Sink<T>: Send {
     /// Writes all records; returns what was written.
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written>;
+
+    /// Writes all records of a stream of blocks, such as that of [`TableSource::blocks`](crate::TableSource::blocks).
+    /// Sinks that write tables encode each block as it is.
+    async fn drain_blocks(self: Box<Self>, blocks: RecordStream<Vec<T>>) -> Result<Written>
+    where
+        T: Send + 'static,
+    {
+        let records = blocks.map_ok(|block| stream::iter(block.into_iter().map(Ok))).try_flatten();
+        self.drain(records.boxed()).await
+    }
 }
 
 #[async_trait]
 impl<T: Send + 'static> Sink<T> for Box<dyn Sink<T>> {
     async fn drain(self: Box<Self>, records: RecordStream<T>) -> Result<Written> {
         (*self).drain(records).await
+    }
+
+    async fn drain_blocks(self: Box<Self>, blocks: RecordStream<Vec<T>>) -> Result<Written> {
+        (*self).drain_blocks(blocks).await
     }
 }
 

@@ -45,11 +45,30 @@ macro_rules! table_sink {
                 self: Box<Self>,
                 records: $crate::sources::RecordStream<T>,
             ) -> $crate::error::Result<$crate::sinks::Written> {
-                let Self { target, layout } = *self;
+                Box::new(self.file_sink::<T>()).drain(records).await
+            }
+
+            async fn drain_blocks(
+                self: Box<Self>,
+                blocks: $crate::sources::RecordStream<Vec<T>>,
+            ) -> $crate::error::Result<$crate::sinks::Written> {
+                Box::new(self.file_sink::<T>()).drain_blocks(blocks).await
+            }
+        }
+
+        impl $name {
+            fn file_sink<T: $crate::record::Record>(self) -> $crate::sinks::FileSink<
+                impl FnOnce(
+                    Box<dyn std::io::Write + Send>,
+                ) -> std::io::Result<Box<dyn $crate::sinks::Encoder<T>>>
+                + Send
+                + 'static,
+            > {
+                let Self { target, layout } = self;
                 let encoder = move |out| -> std::io::Result<Box<dyn $crate::sinks::Encoder<T>>> {
                     Ok(Box::new(($encoder)(out, &layout)?))
                 };
-                Box::new($crate::sinks::FileSink::create(target, encoder)).drain(records).await
+                $crate::sinks::FileSink::create(target, encoder)
             }
         }
     };

@@ -5,7 +5,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 
 use super::messages::{Row, TableInfo, printable};
-use super::reader_channel::{self, BatchSender};
+use super::reader_channel::{self, Batch, BatchSender};
 use super::rounded_ids::RoundedIds;
 use super::{RecordStream, Source};
 use crate::error::Result;
@@ -105,8 +105,16 @@ impl<T: Record> ArrowSource<T> {
         &mut self.table
     }
 
+    /// The records in blocks, each changed or rejected by `check`. The first error is the last item.
+    pub(super) fn blocks(
+        self,
+        check: impl FnMut(&mut T) -> Result<()> + Send + 'static,
+    ) -> RecordStream<Vec<T>> {
+        reader_channel::blocks_from_thread(self.table.clone(), move |sender| self.send_records(sender), check)
+    }
+
     /// Sends all rows.
-    fn send_records(self, sender: &mut BatchSender<T>) {
+    fn send_records<B: Batch<T>>(self, sender: &mut BatchSender<T, B>) {
         let Self { table, columns, batches, .. } = self;
         let mut number = 0;
         for batch in batches {
@@ -128,12 +136,12 @@ impl<T: Record> ArrowSource<T> {
 
 impl<T: Record> Columns<T> {
     /// Sends the rows of a batch; returns false at the end of the stream. `number` counts the rows of all batches.
-    pub(super) fn send(
+    pub(super) fn send<B: Batch<T>>(
         &self,
         batch: &RecordBatch,
         table: &TableInfo,
         number: &mut u64,
-        sender: &mut BatchSender<T>,
+        sender: &mut BatchSender<T, B>,
     ) -> bool {
         let reader = self.batch(batch);
         (0..batch.num_rows()).all(|index| {

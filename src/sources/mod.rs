@@ -33,6 +33,7 @@ pub use self::mvt::{TileLayer, tile_layers};
 #[cfg(feature = "parquet")]
 pub use self::parquet::ParquetSource;
 
+pub(crate) use self::reader_channel::BLOCK_LEN;
 pub use self::table::{HeaderOnly, TableSource};
 pub use self::tiles::{FIRST_LINES, TileSource};
 pub use self::user::UserSource;

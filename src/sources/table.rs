@@ -141,6 +141,11 @@ impl<T: Record> TableSource<T> {
         with_reader!(&self.0, source => source.header())
     }
 
+    /// Whether the header names all columns. It does not for GeoJSON, where later features may have other properties.
+    pub fn has_all_columns_in_header(&self) -> bool {
+        !matches!(&self.0, Reader::GeoJson(_))
+    }
+
     /// Reads the same table as records of another type.
     pub fn retype<U: Record>(self) -> Result<TableSource<U>> {
         Ok(TableSource(map_reader!(self.0, source => source.retype()?)))
@@ -175,6 +180,26 @@ impl<T: Record> TableSource<T> {
     /// The columns that fill no column of the record.
     pub fn unread(&self) -> Vec<String> {
         with_reader!(&self.0, source => source.unread())
+    }
+
+    /// The records in blocks of 1,024, for [`Sink::drain_blocks`](crate::Sink::drain_blocks).
+    ///
+    /// A record is filled and encoded in its place; a stream of records moves each several times. `check` changes or
+    /// rejects each record. The first error, of any kind, is the last item.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    /// use streetflow::{Format, Image, TableSource};
+    ///
+    /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+    /// let text = "img_id,seq_id\n728019821979741,OtUBS2gd0HrkNqTDa8Ezxh\n";
+    /// let table = TableSource::<Image>::read("a text", text.as_bytes(), Format::Csv)?;
+    /// let blocks: Vec<Vec<Image>> = table.blocks(|_| Ok(())).try_collect().await?;
+    /// assert_eq!(blocks[0][0].seq_id.as_str(), "OtUBS2gd0HrkNqTDa8Ezxh");
+    /// # Ok(()) }
+    /// ```
+    pub fn blocks(self, check: impl FnMut(&mut T) -> Result<()> + Send + 'static) -> RecordStream<Vec<T>> {
+        with_reader!(self.0, source => source.blocks(check))
     }
 
     /// Makes an optional column required. `hint` tells the user how to get it.

@@ -61,7 +61,9 @@ impl Stage<MapFeature> for ListFeatureImages {
                 let is_done = items.last().is_none_or(Result::is_ok);
                 let client = is_done.then(|| self.client.clone());
                 let end = stream::once(async move {
-                    client.iter().for_each(|client| client.emit(&Event::InputDone { step: Step::IMAGES }));
+                    if let Some(client) = client {
+                        client.emit(&Event::InputDone { step: Step::IMAGES });
+                    }
                 });
                 stream::iter(items).map(Some).chain(end.map(|()| None)).filter_map(std::future::ready)
             })

@@ -12,7 +12,7 @@ mod metadata;
 
 use std::task::Poll;
 
-pub use self::detections::{FetchDetections, matches};
+pub use self::detections::FetchDetections;
 pub use self::feature_images::ListFeatureImages;
 pub use self::features::FetchFeatures;
 pub use self::filter::{Filter, Heading};

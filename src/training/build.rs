@@ -7,17 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use super::classes::Class;
 use super::coco::Coco;
 #[cfg(feature = "parquet")]
 use super::huggingface::HuggingFace;
 use super::images::ImageInfo;
 use super::masks::Masks;
+use super::options::{Options, Target};
 use super::output::{MARKER, Output};
 use super::report::{self, Counts, Report};
 use super::sample::{Sample, Selection};
 use super::webdataset::WebDataset;
+use super::writer::Writer;
 use super::yolo::Yolo;
-use super::{Class, Options, Target, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pictures::{DetectionTable, ImageDetections, ImageGroups, JpegHeader, PictureFolder};
 

@@ -158,8 +158,7 @@ impl ClassRules {
     pub fn resolve(&self, counts: &BTreeMap<String, u64>) -> Result<Vec<Class>> {
         let all = [Rule { pattern: "*".to_owned(), name: None, id: None }];
         let rules: &[Rule] = if self.is_empty() { &all } else { &self.0 };
-        // By the number of the first rule and the name.
-        let mut found: BTreeMap<(usize, String), (Option<u32>, Vec<(String, u64)>)> = BTreeMap::new();
+        let mut found = Found::new();
         let mut first_rule: HashMap<&str, usize> = HashMap::new();
         for (index, rule) in rules.iter().enumerate() {
             let name = rule
@@ -190,8 +189,11 @@ impl ClassRules {
     }
 }
 
+/// The fixed number and the values of each class, by the position of its first rule and its name.
+type Found = BTreeMap<(usize, String), (Option<u32>, Vec<(String, u64)>)>;
+
 /// Numbers classes: fixed numbers stay, the others get the next free ones.
-fn number(found: BTreeMap<(usize, String), (Option<u32>, Vec<(String, u64)>)>) -> Result<Vec<Class>> {
+fn number(found: Found) -> Result<Vec<Class>> {
     let mut taken: HashMap<u32, String> = HashMap::new();
     for ((_, name), (id, _)) in &found {
         if let Some(other) = id.and_then(|id| taken.insert(id, name.clone())) {

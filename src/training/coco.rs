@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::classes::Class;
+use super::options::{Options, Task};
 use super::output::{Output, link_or_copy};
 use super::report::{ATTRIBUTION, Counts, LICENCE_NAME, LICENCE_URL, NO_SCORE};
-use super::sample::{Annotation, Sample, Task};
+use super::sample::{Annotation, Sample};
 use super::text::{push_decimal, push_json};
-use super::{Options, Writer};
+use super::writer::Writer;
 use crate::atomic_file::output_error;
 use crate::error::Result;
 use crate::model::page_url;
@@ -164,7 +165,7 @@ fn category(class: &Class) -> Value {
 }
 
 /// Adds an annotation as JSON.
-pub(super) fn push_annotation(
+fn push_annotation(
     line: &mut Vec<u8>,
     id: u64,
     image: u64,
@@ -187,9 +188,9 @@ pub(super) fn push_annotation(
     push_decimal(line, area.max(0.001), DECIMALS);
     line.extend_from_slice(b",\"segmentation\":");
     if task == Task::Segment {
-        push_segmentation(line, annotation, size)
+        push_segmentation(line, annotation, size);
     } else {
-        line.extend_from_slice(b"[]")
+        line.extend_from_slice(b"[]");
     }
     let kind = if annotation.is_sign { "sign" } else { "segment" };
     let _ok = write!(line, ",\"mapillary_id\":\"{}\",\"kind\":\"{kind}\"}}", annotation.detection);
@@ -209,7 +210,7 @@ pub(super) fn push_box(line: &mut Vec<u8>, annotation: &Annotation) {
 }
 
 /// Adds the polygons, or the mask of a shape with holes.
-pub(super) fn push_segmentation(line: &mut Vec<u8>, annotation: &Annotation, (width, height): (u32, u32)) {
+fn push_segmentation(line: &mut Vec<u8>, annotation: &Annotation, (width, height): (u32, u32)) {
     if let Some(mask) = &annotation.mask {
         let _ok = write!(line, "{{\"size\":[{height},{width}],\"counts\":");
         // The characters of a mask include the backslash.

@@ -13,10 +13,11 @@ use parquet::file::properties::WriterProperties;
 
 use super::classes::Class;
 use super::masks::Painter;
+use super::options::{Options, Task};
 use super::output::{Output, link_or_copy, write};
 use super::report::{ATTRIBUTION, Counts, LICENCE};
-use super::sample::{Sample, Task};
-use super::{Options, Writer};
+use super::sample::Sample;
+use super::writer::Writer;
 use crate::atomic_file::output_error;
 use crate::error::Result;
 use crate::model::page_url;

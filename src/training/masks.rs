@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use super::classes::Class;
+use super::options::Options;
 use super::output::{Output, link_or_copy, write};
+use super::png;
 use super::report::Counts;
 use super::sample::Sample;
-use super::{Options, Writer, png};
+use super::writer::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raster::spans;
 

@@ -10,6 +10,7 @@ mod coco;
 mod huggingface;
 mod images;
 mod masks;
+mod options;
 mod output;
 mod png;
 mod report;
@@ -17,51 +18,19 @@ mod sample;
 mod split;
 mod text;
 mod webdataset;
+mod writer;
 mod yolo;
 
 use std::path::Path;
 
 pub use self::classes::{Class, ClassRules};
 use self::images::ImageTable;
+use self::options::Options;
+pub use self::options::{Target, Task};
 pub use self::report::{Counts, Report};
-use self::sample::Sample;
-pub use self::sample::Task;
 pub use self::split::Split;
 use crate::error::Result;
-use crate::names::named_variants;
 use crate::pictures::{DetectionTable, PictureFolder};
-
-/// The format of a training set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Target {
-    /// COCO: `annotations/instances_<split>.json` and `images/<split>/`.
-    #[default]
-    Coco,
-    /// YOLO: `labels/<split>/`, `images/<split>/` and `data.yaml`.
-    Yolo,
-    /// A PNG of class numbers for each picture, in `masks/<split>/`.
-    Masks,
-    /// WebDataset: shards `<split>-000000.tar`.
-    WebDataset,
-    /// Hugging Face image folder: pictures and `metadata.parquet` in `<split>/`. Needs the feature `parquet`.
-    HuggingFace,
-}
-
-named_variants!(
-    Target,
-    "read the format of the training set",
-    [Coco => "coco", Yolo => "yolo", Masks => "masks", WebDataset => "webdataset", HuggingFace => "hf"]
-);
-
-impl Target {
-    /// The number of a class in the files: YOLO counts from 0 in the order of the list.
-    fn class_number(self, id: u32, position: usize) -> u32 {
-        match self {
-            Self::Yolo => u32::try_from(position).unwrap_or(u32::MAX),
-            _ => id,
-        }
-    }
-}
 
 /// Builds a training set.
 ///
@@ -91,19 +60,6 @@ impl Target {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct TrainingSet(Options);
-
-#[derive(Debug, Clone)]
-struct Options {
-    target: Target,
-    task: Task,
-    classes: ClassRules,
-    split: Split,
-    images: Option<ImageTable>,
-    min_area: f64,
-    background: bool,
-    must_copy: bool,
-    shard_size: u64,
-}
 
 /// Samples of a shard unless chosen otherwise.
 const SHARD_SIZE: u64 = 1000;
@@ -169,7 +125,7 @@ impl TrainingSet {
         self
     }
 
-    /// Sets the number of samples of a shard, for WebDataset. The default is 1,000.
+    /// Sets the number of samples of a shard, for `WebDataset`. The default is 1,000.
     pub fn shard_size(mut self, samples: u64) -> Self {
         self.0.shard_size = samples.max(1);
         self
@@ -185,13 +141,4 @@ impl TrainingSet {
     ) -> Result<Report> {
         build::build(self.0, table, pictures, folder).await
     }
-}
-
-/// Writes samples in a format.
-trait Writer: Send {
-    /// Adds a sample. Counts what the format can't express.
-    fn add(&mut self, sample: &Sample, counts: &mut Counts) -> Result<()>;
-
-    /// Writes the ends of the files.
-    fn finish(self: Box<Self>) -> Result<()>;
 }

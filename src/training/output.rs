@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::report::GENERATOR;
 use crate::atomic_file::{self, output_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_system::{Lock, parent, sync_file, sync_folder, try_lock};
 
 /// The file that marks a folder as ours.
 pub(super) const MARKER: &str = "dataset.json";
-/// The first entry of the marker.
-pub(super) const GENERATOR: &str = "streetflow dataset";
 
 /// End of the name of a folder that is being built: `.NAME.RANDOM.partial.d`, beside the lock `.NAME.RANDOM.partial`.
 const SUFFIX: &str = ".d";

@@ -14,7 +14,7 @@ pub(super) fn encode(labels: &[u16], width: u32, height: u32, is_wide: bool) -> 
     header.extend(width.to_be_bytes());
     header.extend(height.to_be_bytes());
     header.extend([depth, 0, 0, 0, 0]);
-    chunk(&mut png, b"IHDR", &header)?;
+    chunk(&mut png, *b"IHDR", &header)?;
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
     let mut row = Vec::with_capacity(width as usize * 2 + 1);
     let mut above: &[u16] = &[];
@@ -33,12 +33,12 @@ pub(super) fn encode(labels: &[u16], width: u32, height: u32, is_wide: bool) -> 
         packed.write_all(&row)?;
         above = labels;
     }
-    chunk(&mut png, b"IDAT", &packed.finish()?)?;
-    chunk(&mut png, b"IEND", &[])?;
+    chunk(&mut png, *b"IDAT", &packed.finish()?)?;
+    chunk(&mut png, *b"IEND", &[])?;
     Ok(png)
 }
 
-fn chunk(png: &mut Vec<u8>, kind: &[u8; 4], content: &[u8]) -> io::Result<()> {
+fn chunk(png: &mut Vec<u8>, kind: [u8; 4], content: &[u8]) -> io::Result<()> {
     let len =
         u32::try_from(content.len()).map_err(|_| io::Error::other("the mask is too large for a PNG"))?;
     png.extend(len.to_be_bytes());
@@ -51,7 +51,7 @@ fn chunk(png: &mut Vec<u8>, kind: &[u8; 4], content: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::io::Read;
 
     use flate2::read::ZlibDecoder;
@@ -60,7 +60,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Decodes a PNG of [`encode`], and checks its checksums.
-    pub(in crate::training) fn decode(png: &[u8]) -> (Vec<u16>, u32, u32, u8) {
+    fn decode(png: &[u8]) -> (Vec<u16>, u32, u32, u8) {
         let mut rest = png.strip_prefix(b"\x89PNG\r\n\x1a\n").expect("a signature");
         let (mut header, mut packed) = (Vec::new(), Vec::new());
         while !rest.is_empty() {

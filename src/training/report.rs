@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::classes::Class;
-use super::sample::{LeftOut, Task};
-use super::{Options, Target};
+use super::options::{Options, Target, Task};
 use crate::pictures::Failures;
 
 /// The content of a training set.
@@ -62,15 +61,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn left_out(&mut self, reason: LeftOut) -> &mut u64 {
-        match reason {
-            LeftOut::OtherClass => &mut self.other_classes,
-            LeftOut::NoShape => &mut self.without_shape,
-            LeftOut::SmallArea => &mut self.below_min_area,
-            LeftOut::NoPixel => &mut self.without_pixel,
-        }
-    }
-
     /// The counts that are not 0, each with its name in JSON and a description.
     pub fn listed(&self) -> Vec<(&'static str, u64, &'static str)> {
         let all = [
@@ -107,6 +97,9 @@ impl Counts {
     }
 }
 
+/// The first entry of the marker.
+pub(super) const GENERATOR: &str = "streetflow dataset";
+
 /// The terms of pictures and labels, in every training set.
 pub(super) const LICENCE: &str = "CC-BY-SA-4.0";
 pub(super) const LICENCE_NAME: &str = "Creative Commons Attribution-ShareAlike 4.0 International";
@@ -125,7 +118,7 @@ pub(super) fn json(options: &Options, report: &Report) -> Value {
     let splits: serde_json::Map<_, _> =
         report.splits.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
     json!({
-        "generator": super::output::GENERATOR,
+        "generator": GENERATOR,
         "format": options.target.name(),
         "task": options.task.name(),
         "split": options.split.to_string(),

@@ -3,22 +3,11 @@
 use std::collections::HashMap;
 
 use super::classes::Class;
+use super::options::Task;
 use super::report::Counts;
 use crate::model::{Detection, DetectionKind, ImageId};
 use crate::pictures::PictureFile;
 use crate::raster::{Bounds, Polygon, Rle, area, bounds, spans, to_pixels};
-
-/// What a model learns: boxes or outlines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Task {
-    /// Bounding boxes.
-    #[default]
-    Detect,
-    /// Outlines and masks.
-    Segment,
-}
-
-crate::names::named_variants!(Task, "read the task", [Detect => "detect", Segment => "segment"]);
 
 /// A picture with its annotations.
 pub(super) struct Sample {
@@ -83,7 +72,7 @@ impl Selection {
             counts.detections += 1;
             match self.annotation(detection, width, height) {
                 Ok(annotation) => annotations.push(annotation),
-                Err(reason) => *counts.left_out(reason) += 1,
+                Err(reason) => *left_out(counts, reason) += 1,
             }
         }
         annotations
@@ -137,9 +126,18 @@ impl Selection {
     }
 }
 
+fn left_out(counts: &mut Counts, reason: LeftOut) -> &mut u64 {
+    match reason {
+        LeftOut::OtherClass => &mut counts.other_classes,
+        LeftOut::NoShape => &mut counts.without_shape,
+        LeftOut::SmallArea => &mut counts.below_min_area,
+        LeftOut::NoPixel => &mut counts.without_pixel,
+    }
+}
+
 /// Why a detection is in no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeftOut {
+enum LeftOut {
     OtherClass,
     NoShape,
     SmallArea,

@@ -7,8 +7,9 @@
     reason = "positions in a picture are small"
 )]
 pub(super) fn push_decimal(line: &mut Vec<u8>, value: f64, decimals: u32) {
-    let scale = 10_u64.pow(decimals);
-    let scaled = (value.max(0.0) * scale as f64).round() as u64;
+    let scale = 10_u32.pow(decimals);
+    let scaled = (value.max(0.0) * f64::from(scale)).round() as u64;
+    let scale = u64::from(scale);
     push_integer(line, scaled / scale);
     let mut rest = scaled % scale;
     if rest == 0 {
@@ -23,7 +24,6 @@ pub(super) fn push_decimal(line: &mut Vec<u8>, value: f64, decimals: u32) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a digit")]
 fn push_integer(line: &mut Vec<u8>, mut value: u64) {
     let from = line.len();
     loop {

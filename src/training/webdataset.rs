@@ -1,18 +1,20 @@
-//! WebDataset: shards with a fixed number of samples.
+//! `WebDataset`: shards with a fixed number of samples.
 
 use std::fs;
 use std::path::PathBuf;
 
 use super::classes::Class;
-use super::coco::{push_box, push_segmentation};
+use super::coco::push_box;
 use super::masks::Painter;
+use super::options::{Options, Task};
 use super::output::Output;
 use super::report::{ATTRIBUTION, Counts, LICENCE};
-use super::sample::{Sample, Task};
+use super::sample::Sample;
 use super::text::{push_decimal, push_json};
-use super::{Options, Writer};
+use super::writer::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::page_url;
+use crate::raster::Polygon;
 use crate::sinks::ShardWriter;
 
 /// Largest picture in a shard, in bytes.
@@ -59,14 +61,12 @@ impl Writer for WebDataset {
         };
         let json = description(sample, &self.classes, self.task);
         let shards = &mut self.splits[sample.split];
-        let (shard, samples) = match &mut shards.open {
-            Some(open) => open,
-            None => {
-                let path = self.folder.join(format!("{}-{:06}.tar", shards.name, shards.next));
-                shards.next += 1;
-                shards.open.insert((ShardWriter::create(path)?, 0))
-            }
-        };
+        if shards.open.is_none() {
+            let path = self.folder.join(format!("{}-{:06}.tar", shards.name, shards.next));
+            shards.next += 1;
+            shards.open = Some((ShardWriter::create(path)?, 0));
+        }
+        let Some((shard, samples)) = &mut shards.open else { return Ok(()) };
         let files = [("jpg", jpeg.as_slice()), ("json", json.as_slice())].into_iter();
         shard.add(sample.image.as_str(), files.chain(mask.as_deref().map(|mask| ("mask.png", mask))))?;
         *samples += 1;
@@ -135,11 +135,34 @@ fn description(sample: &Sample, classes: &[(u32, String)], task: Task) -> Vec<u8
         text.extend_from_slice(b",\"area\":");
         push_decimal(&mut text, annotation.area, 3);
         if task == Task::Segment {
-            text.extend_from_slice(b",\"segmentation\":");
-            push_segmentation(&mut text, annotation, sample.size);
+            text.extend_from_slice(b",\"polygons\":");
+            push_polygons(&mut text, &annotation.polygons);
         }
         text.push(b'}');
     }
     text.extend_from_slice(b"]}");
     text
+}
+
+/// Adds polygons as lists of rings, each a list of vertices. Unlike in COCO, holes need no other form: readers such as
+/// `datasets` require one type for all samples.
+fn push_polygons(text: &mut Vec<u8>, polygons: &[Polygon]) {
+    push_list(text, polygons, |text, polygon| {
+        push_list(text, polygon, |text, ring| {
+            push_list(text, ring, |text, vertex| {
+                push_list(text, vertex, |text, value| push_decimal(text, *value, 3));
+            });
+        });
+    });
+}
+
+fn push_list<T>(text: &mut Vec<u8>, items: &[T], push: impl Fn(&mut Vec<u8>, &T)) {
+    text.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        push(text, item);
+    }
+    text.push(b']');
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use super::classes::Class;
+use super::options::{Options, Task};
 use super::output::{Output, link_or_copy, write};
 use super::report::Counts;
-use super::sample::{Annotation, Sample, Task};
+use super::sample::{Annotation, Sample};
 use super::text::{push_decimal, push_json};
-use super::{Options, Writer};
+use super::writer::Writer;
 use crate::error::Result;
 
 /// Decimals of fractions: less than a hundredth of a pixel.

@@ -101,7 +101,7 @@ fn check_round_trip<T: Record + PartialEq + std::fmt::Debug>(
     }
     #[cfg(feature = "arrow")]
     {
-        let batch = streetflow::arrow::batch(&records, &all().geometry(place)).unwrap();
+        let batch = streetflow::arrow::batch(&records, &all_of::<T>().geometry(place)).unwrap();
         let back = streetflow::arrow::records::<T>(&batch).unwrap();
         let bits = |records: &[T]| records.iter().map(bits).collect::<Vec<_>>();
         assert_eq!((bits(&back), &back), (bits(&records), &records));

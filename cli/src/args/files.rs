@@ -81,6 +81,9 @@ pub(crate) struct NameArgs {
     /// Name of the table of metadata
     #[arg(long, value_name = "NAME", default_value = "img_meta_dataset", value_parser = table_name, hide_short_help = true)]
     pub(crate) img_meta_out_file: String,
+    /// Name of the table of detections
+    #[arg(long, value_name = "NAME", default_value = "img_detections_dataset", value_parser = table_name, hide_short_help = true)]
+    pub(crate) detections_out_file: String,
     /// Name of the table of map features
     #[arg(long, value_name = "NAME", default_value = "map_features", value_parser = table_name, hide_short_help = true)]
     pub(crate) features_out_file: String,
@@ -96,6 +99,7 @@ impl NameArgs {
             Step::SEQUENCES => Some(&self.seq_out_file),
             Step::IMAGES => Some(&self.img_out_file),
             Step::METADATA => Some(&self.img_meta_out_file),
+            Step::DETECTIONS => Some(&self.detections_out_file),
             Step::FEATURES => Some(&self.features_out_file),
             _ => None,
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use super::values::tile_rate;
+use super::values::{RateShare, rate_share, tile_rate};
 use streetflow::Bbox;
 use streetflow::client::{DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL};
 
@@ -25,6 +25,11 @@ pub(crate) struct NetworkArgs {
     /// Mapillary blocks faster addresses for about a day. Requests to its own host are sent at random intervals.
     #[arg(long, value_name = "N", value_parser = tile_rate, hide_short_help = true)]
     pub(crate) tile_rate: Option<f64>,
+    /// Use one of K equal parts of the rate limits, for K processes at once on one token: 1/K
+    ///
+    /// Divides the default limits of all classes of requests. A rate of --tile-rate is not divided.
+    #[arg(long, value_name = "1/K", default_value = "1/1", value_parser = rate_share, hide_short_help = true)]
+    pub(crate) rate_share: RateShare,
     /// Attempts per request
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(1..=20), hide_short_help = true)]
     pub(crate) attempts: u32,

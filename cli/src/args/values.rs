@@ -12,6 +12,9 @@ use streetflow::{Error, Format, LonLat, OwnerId};
 /// Minimum of `--tile-rate`, in tiles per minute: about one per hour.
 const MIN_TILE_RATE: f64 = 0.0166;
 
+/// The largest number of processes that share the rate limits.
+const MAX_RATE_SHARE: u32 = 10_000;
+
 /// Names of other files in the output directory. A table cannot have them.
 const RESERVED_NAMES: [&str; 10] = [
     "report",
@@ -68,6 +71,24 @@ pub(super) fn tile_rate(text: &str) -> Result<f64, String> {
     } else {
         Err("it must be at least one tile per hour: 0.0167".to_owned())
     }
+}
+
+/// The number of processes that share the rate limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RateShare(pub(crate) u32);
+
+impl fmt::Display for RateShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1/{}", self.0)
+    }
+}
+
+/// Parses a share of the rate limits.
+pub(super) fn rate_share(text: &str) -> Result<RateShare, String> {
+    let count = text.trim().strip_prefix("1/").and_then(|count| count.parse().ok());
+    count.filter(|count| (1..=MAX_RATE_SHARE).contains(count)).map(RateShare).ok_or_else(|| {
+        format!("a share is 1/K with the number of processes K, 1 to {MAX_RATE_SHARE}, such as 1/8")
+    })
 }
 
 /// A time, and its text on the command line.
@@ -210,6 +231,14 @@ mod tests {
         }
         for name in ["images", "console", "COM10", "com", "nul_images", "a.con"] {
             assert!(!is_reserved_on_windows(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_the_rate_limits_is_one_of_a_number() {
+        assert_eq!(rate_share("1/8"), Ok(RateShare(8)));
+        for text in ["8", "2/8", "1/0", "1/", "1/-1", "1/10001", "1/1.5", ""] {
+            assert!(rate_share(text).is_err(), "{text}");
         }
     }
 

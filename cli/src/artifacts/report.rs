@@ -25,7 +25,7 @@ use streetflow::{Error, Query, Report, Result, Written};
 const NAME: &str = "report.json";
 
 /// Version of the format.
-const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 3;
 
 /// The start of the file.
 const START: &str = "{\n  \"streetflow\":";

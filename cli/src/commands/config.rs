@@ -29,6 +29,10 @@ pub(crate) fn run<C>(parsed: &Parsed<C>, command: &clap::Command) -> Result<()> 
     let Some((_, matches)) = parsed.matches.subcommand() else { return Ok(()) };
     let mut rows = Vec::new();
     for name in setting_names(command) {
+        // Other commands have the flags of some settings.
+        if matches.try_contains_id(&name).is_err() {
+            continue;
+        }
         let set = parsed.settings.iter().find(|setting| setting.name == name);
         let origin = match (set, matches.value_source(&name)) {
             (Some(setting), _) => setting.origin.clone(),

@@ -1,14 +1,17 @@
 //! `convert`: converts a table to another format. The output is complete or absent.
 
+mod new_columns;
+
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use clap::Args;
-use futures::{StreamExt, TryStreamExt};
+use clap::{Args, Parser};
 use tokio_util::sync::CancellationToken;
 
+use self::new_columns::NewColumns;
 use crate::args::{
     Bucket, DisplayArgs, EncodingArgs, FetchedTable, GeometryArgs, StorageArgs, parsed, split_url,
 };
@@ -24,8 +27,8 @@ use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
 use streetflow::text::printable;
 use streetflow::{
-    Column, Error, ErrorKind, Event, Fields, Flow, Format, GeometryChoice, Image, Kind, Metadata, Record,
-    Report, Result, Sequence, TableSource, Value,
+    Detection, Error, ErrorKind, Event, FieldList, Fields, Format, GeometryChoice, Image, MapFeature,
+    Metadata, Record, Result, Sequence, Sink, TableSource, Written,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -55,14 +58,24 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
     format: Option<Format>,
     /// Fields to keep, in column order [default: all fields of IN]
-    #[arg(long, value_name = "FIELD,…", value_parser = parsed::<Fields>)]
-    fields: Option<Fields>,
+    #[arg(long, value_name = "FIELD,…", value_parser = field_names)]
+    fields: Option<String>,
     #[command(flatten)]
     encoding: EncodingArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
     #[command(flatten)]
     storage: StorageArgs,
+}
+
+/// Checks a list of fields. The columns of the table decide later which record they belong to.
+fn field_names(text: &str) -> std::result::Result<String, String> {
+    let is_known =
+        text.parse::<FieldList<MapFeature>>().is_ok() || text.parse::<FieldList<Detection>>().is_ok();
+    if !is_known {
+        parsed::<Fields>(text)?;
+    }
+    Ok(text.to_owned())
 }
 
 /// Converts a table and prints the result.
@@ -107,6 +120,22 @@ fn print_result(printer: &Printer, ended: Result<Vec<(Severity, String)>>) -> Ex
     }
 }
 
+/// The arguments of the command alone, for callers that are no command line.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+struct ArgsOnly {
+    #[command(flatten)]
+    args: ConvertArgs,
+}
+
+/// Parses arguments and converts the table. Returns the messages.
+pub(crate) async fn from_args(args: impl Iterator<Item = OsString>) -> Result<Vec<String>> {
+    let parsed = ArgsOnly::try_parse_from(args).map_err(|error| {
+        Error::new(ErrorKind::Usage, "convert").with_source(error.to_string().trim_end().to_owned())
+    })?;
+    Ok(convert(&parsed.args).await?.into_iter().map(|(_, line)| line).collect())
+}
+
 /// Converts a table. Returns the messages to print.
 async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let format = output_format(&args.output, args.format)?;
@@ -122,11 +151,13 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let content = TableContent::new(&table, &args.input);
     let needs_metadata = args.fields.is_some() || args.geometry.geometry.is_some();
     match content.kind {
+        MapFeature::NAME => convert_with_fields::<MapFeature>(args, format, layout, table).await,
+        Detection::NAME => convert_with_fields::<Detection>(args, format, layout, table).await,
         Sequence::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content).run(table, |_: &mut Sequence| ()).await
+            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Sequence| ()).await
         }
         Image::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content).run(table, |_: &mut Image| ()).await
+            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Image| ()).await
         }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
             .with_source("a table of sequences has no fields and no geometry")),
@@ -134,9 +165,34 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
             content.check_geometry(args)?;
             let fill = content.fields_to_derive(args)?;
             let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
-            Conversion::new(args, format, layout, &content).run(table, fill).await
+            Conversion::new(args, format, layout, &content)?.run(table, fill).await
         }
     }
+}
+
+/// Converts a table of a record type with fields of its own and one point.
+async fn convert_with_fields<T: Record>(
+    args: &ConvertArgs,
+    format: Format,
+    layout: Layout,
+    table: TableSource<HeaderOnly>,
+) -> Result<Vec<(Severity, String)>> {
+    if args.geometry.geometry.is_some() {
+        return Err(Error::new(ErrorKind::Usage, "choose the geometry")
+            .with_source(format!("a {} has only one point", T::NAME)));
+    }
+    let fields = if let Some(text) = &args.fields {
+        text.parse()?
+    } else {
+        let point = table.geometry();
+        let names = table.header().iter().map(|name| match name.as_str() {
+            name if Some(name) == point => T::GEOMETRY_COLUMN,
+            name => name,
+        });
+        FieldList::<T>::from_columns(names)
+    };
+    let columns = fields.columns();
+    Conversion { args, format, layout: layout.fields_of(&fields), columns }.run(table, |_: &mut T| ()).await
 }
 
 /// The content of a table, by its header.
@@ -167,8 +223,14 @@ impl TableContent {
             match path.file_stem().and_then(|stem| stem.to_str()) {
                 Some("seq_dataset") => Sequence::NAME,
                 Some("img_dataset") => Image::NAME,
+                Some("map_features") => MapFeature::NAME,
+                Some("img_detections_dataset") => Detection::NAME,
                 _ => Metadata::NAME,
             }
+        } else if has("feature_id") {
+            MapFeature::NAME
+        } else if has("detection_id") {
+            Detection::NAME
         } else if has_no_fields && has("seq_id") && !has_image && geometry.is_none() {
             Sequence::NAME
         } else if has_no_fields && has("seq_id") {
@@ -182,7 +244,8 @@ impl TableContent {
 
     /// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
     fn fields_to_derive(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
-        let wants = args.fields.as_ref().map(Fields::names).unwrap_or_default();
+        let wants: Option<Fields> = args.fields.as_deref().map(str::parse).transpose()?;
+        let wants = wants.as_ref().map(Fields::names).unwrap_or_default();
         let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
         let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
         if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
@@ -230,13 +293,17 @@ struct Conversion<'a> {
     args: &'a ConvertArgs,
     format: Format,
     layout: Layout,
-    fields: Fields,
+    /// The columns to write, without keys.
+    columns: Vec<&'static str>,
 }
 
 impl<'a> Conversion<'a> {
-    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, content: &TableContent) -> Self {
-        let fields = args.fields.clone().unwrap_or_else(|| content.fields.clone());
-        Self { args, format, layout: layout.fields(&fields), fields }
+    fn new(args: &'a ConvertArgs, format: Format, layout: Layout, content: &TableContent) -> Result<Self> {
+        let fields = match &args.fields {
+            Some(text) => text.parse()?,
+            None => content.fields.clone(),
+        };
+        Ok(Self { args, format, layout: layout.fields(&fields), columns: fields.columns() })
     }
 
     async fn run<T: Record>(
@@ -258,15 +325,14 @@ impl<'a> Conversion<'a> {
             .map(|name| format!("`{}`", printable(name, MAX_COLUMN_NAME_LEN)))
             .collect();
         let more = table.unread().len() - unread.len();
-        let filled = move |mut record| {
-            fill(&mut record);
-            record
-        };
-        let mut flow = Flow::from(table).then(|records: RecordStream<T>| records.map_ok(filled).boxed());
-        if self.args.fields.is_none() {
-            flow = flow.then(reject_new_columns(&select::<T>(&self.fields.columns()), self.format));
-        }
-        let report = self.write(flow).await?;
+        let columns = select::<T>(&self.columns);
+        let mut reject = self.args.fields.is_none().then(|| NewColumns::new(&table, &columns, self.format));
+        // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
+        let blocks = table.blocks(move |record| {
+            fill(record);
+            reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
+        });
+        let written = self.write(blocks).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
@@ -274,7 +340,7 @@ impl<'a> Conversion<'a> {
             lines.push((Severity::Note, format!("dropped: {what} {}{more}", unread.join(", "))));
         }
         if self.args.output != Path::new("-") {
-            let (count, what) = (grouped(report.records), plural(report.records, "record", "records"));
+            let (count, what) = (grouped(written.records), plural(written.records, "record", "records"));
             let converted = format!("converted {count} {what} into {}", path_text(&self.args.output));
             lines.push((Severity::Note, converted));
         }
@@ -282,11 +348,11 @@ impl<'a> Conversion<'a> {
     }
 
     /// Writes the output: a file is committed at the end, a pipe or device receives the bytes at once.
-    async fn write<T: Record>(&self, flow: Flow<T>) -> Result<Report> {
+    async fn write<T: Record>(&self, blocks: RecordStream<Vec<T>>) -> Result<Written> {
         let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
         let encoder = move |out| encoder_for::<T>(out, format, &layout);
         if path == Path::new("-") {
-            return flow.into_sink(StreamSink::new(io::stdout(), encoder)).await;
+            return Box::new(StreamSink::new(io::stdout(), encoder)).drain_blocks(blocks).await;
         }
         let is_other = fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir());
         if is_other {
@@ -295,7 +361,7 @@ impl<'a> Conversion<'a> {
                     .with_subject(path.display().to_string())
                     .with_source(error)
             })?;
-            return flow.into_sink(StreamSink::new(out, encoder)).await;
+            return Box::new(StreamSink::new(out, encoder)).drain_blocks(blocks).await;
         }
         let target = match path.to_str().filter(|url| Bucket::is_url(url)) {
             Some(url) => {
@@ -304,43 +370,7 @@ impl<'a> Conversion<'a> {
             }
             None => path.into(),
         };
-        flow.into_sink(sink_to::<T>(target, format, &self.layout)).await
-    }
-}
-
-/// Rejects a record with a value that has no column in the output: it appeared after the header was decided.
-fn reject_new_columns<T: Record>(
-    chosen: &[&'static Column<T>],
-    format: Format,
-) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
-    let has_column = |column: &Column<T>| {
-        // `id` is another name of the image id, and a format with a geometry always contains the coordinates.
-        let is_written_elsewhere = column.name == "id"
-            || (format.has_geometry() && ["lon", "lat"].contains(&column.name))
-            || column.field.is_none();
-        is_written_elsewhere || chosen.iter().any(|chosen| chosen.name == column.name)
-    };
-    let rest: Vec<&Column<T>> = T::COLUMNS.iter().filter(|column| !has_column(column)).collect();
-    let mut row = 0_u64;
-    move |records| {
-        let checked = records.map(move |record| {
-            row += 1;
-            let record = record?;
-            match rest.iter().find(|column| (column.get)(&record) != Value::Null) {
-                None => Ok(record),
-                Some(stray) => Err(Error::new(ErrorKind::Usage, "convert")
-                    .with_source(format!(
-                        "record {row} has {}, which earlier records do not have",
-                        if stray.kind == Kind::Longitude {
-                            "coordinates".to_owned()
-                        } else {
-                            format!("`{}`", stray.name)
-                        }
-                    ))
-                    .with_hint("list all fields with `--fields`")),
-            }
-        });
-        checked.boxed()
+        sink_to::<T>(target, format, &self.layout).drain_blocks(blocks).await
     }
 }
 

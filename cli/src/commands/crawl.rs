@@ -1,26 +1,28 @@
 //! `crawl`: all steps in one flow.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use futures::StreamExt;
 
+use super::map::{PAGE_NAME, TABLE, check_output};
 use super::next_command;
 use crate::args::{
-    AreaArgs, DisplayArgs, FetchArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs, ONE_RUN, OutputArgs,
-    PictureArgs, QUERY_FLAGS, TableArgs, read_query,
+    AreaArgs, DisplayArgs, FetchArgs, FetchDetectionArgs, FilterArgs, GeometryArgs, NameArgs, NetworkArgs,
+    ONE_RUN, OutputArgs, Partition, PictureArgs, QUERY_FLAGS, TableArgs, partition, read_query,
 };
 use crate::exit_code::Exit;
 use crate::job::{
-    self, CountEstimate, IdList, Job, JobInput, PicturePlan, RunContext, SequenceSource, TableOutputs,
-    Update, prefetch, table_path,
+    self, CountEstimate, CrawlPlanFile, DetectionBranch, IdList, Job, JobInput, PLAN_NAME, PicturePlan,
+    PlanPart, RunContext, SequenceSource, TableOutputs, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
+use streetflow::map::{MapOptions, MapSink};
 use streetflow::query::Selection;
 use streetflow::{
-    Error, ErrorKind, FetchMetadata, Fields, Flow, Format, Image, Quality, Query, RecordStream, Report,
-    Result, Sequence, Step, query,
+    Error, ErrorKind, FetchMetadata, Fields, Flow, Image, Quality, Query, RecordStream, Report, Result,
+    Sequence, Step, query,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -35,6 +37,10 @@ Run the same command again to resume a killed or stopped crawl.";
 
 /// Sequences that are read ahead of their images: a few megabytes, enough for all of a country.
 const PREFETCH: usize = 50_000;
+
+/// The steps of a crawl with `--detections`.
+const WITH_DETECTIONS: [Step; 5] =
+    [Step::SEQUENCES, Step::IMAGES, Step::METADATA, Step::DETECTIONS, Step::DOWNLOAD];
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -65,6 +71,16 @@ pub(crate) struct CrawlArgs {
     /// The query contains the area or ids, the owners, the filters, the limit and the fields, and replaces their flags.
     #[arg(long, value_name = "FILE", help_heading = "Area", group = ONE_RUN, hide_short_help = true, conflicts_with_all = QUERY_FLAGS)]
     query: Option<PathBuf>,
+    /// Crawl a partition of a plan: the directory that `streetflow plan` wrote
+    ///
+    /// Writes to DIR/part-<I>-of-<N>/. Flags of the plan need not be repeated. A partition that is done is not run again.
+    #[arg(long, value_name = "DIR", help_heading = "Files", group = ONE_RUN, hide_short_help = true, requires = "partition", conflicts_with_all = QUERY_FLAGS, conflicts_with_all = ["query", "estimate", "update", "output"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// The partition: I of N, from 0
+    #[arg(long, value_name = "I/N", help_heading = "Files", group = ONE_RUN, hide_short_help = true, requires = "plan", value_parser = partition)]
+    partition: Option<Partition>,
+    #[arg(skip)]
+    part: Option<PlanPart>,
     /// Update the tables of an earlier crawl
     ///
     /// Lists sequences and images anew, but fetches metadata only of images, and fields, that the table lacks. Writes
@@ -77,11 +93,21 @@ pub(crate) struct CrawlArgs {
     pub(super) fetch: FetchArgs,
     #[command(flatten)]
     pub(super) pictures: PictureArgs,
+    /// Also fetch the detections of the images
+    #[arg(long, help_heading = "Detections", conflicts_with = "update")]
+    detections: bool,
+    #[command(flatten)]
+    fetch_detections: FetchDetectionArgs,
     /// Stop after the metadata: no pictures
     #[arg(long, help_heading = "Pictures")]
     pub(super) no_download: bool,
+    /// Also write map.html, a map page
+    ///
+    /// The fields that the page shows are added: geometry, creator and is_pano.
+    #[arg(long, help_heading = "Tables")]
+    map: bool,
     #[command(flatten)]
-    tables: TableArgs,
+    pub(super) tables: TableArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
     #[command(flatten)]
@@ -91,10 +117,46 @@ pub(crate) struct CrawlArgs {
 }
 
 impl CrawlArgs {
+    /// The first flag that has no meaning for a plan.
+    pub(super) fn flag_that_excludes_a_plan(&self) -> Option<&'static str> {
+        let flags = [
+            ("--sequences", self.sequences.is_some()),
+            ("--images", self.images.is_some()),
+            ("--estimate", self.estimate),
+            ("--update", self.update),
+            ("--plan", self.plan.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
+    /// Sets the fields of a query besides its start, its owners and its filters.
+    pub(super) fn fill_query(&self, query: &mut Query) -> Result<()> {
+        self.fetch.fill(query);
+        query.geometry = self.geometry.geometry;
+        query.clip = self.clip;
+        if query.clip && query.selected_area()?.is_none() {
+            return Err(Error::new(ErrorKind::Usage, "use the flag")
+                .with_subject("--clip")
+                .with_source("it applies only to an area, and none was given")
+                .with_hint("add an area with `--bbox`, `--area` or `--around`"));
+        }
+        Ok(())
+    }
+
     /// Takes the query of `--query`, if it is given, into the flags.
     pub(crate) fn load_query(&mut self) -> Result<()> {
-        let Some(path) = self.query.clone() else { return Ok(()) };
-        let query = read_query(&path)?;
+        let (query, path) = match (&self.query, &self.plan, self.partition) {
+            (_, Some(directory), Some(partition)) => {
+                let plan = CrawlPlanFile::read(directory)?;
+                self.part = Some(PlanPart::new(&plan, directory, partition)?);
+                self.files.output = partition.directory(directory);
+                // Whether nearly all is gone is decided over all partitions, by `merge`.
+                self.network.trust_gone = true;
+                (plan.query, directory.join(PLAN_NAME))
+            }
+            (Some(path), ..) => (read_query(path)?, path.clone()),
+            _ => return Ok(()),
+        };
         self.area.apply(&query, &path);
         self.filters.apply(&query)?;
         self.fetch.apply(&query);
@@ -108,6 +170,14 @@ impl CrawlArgs {
 }
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
+    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart)
+        && job::is_done(&args.files.output, part)
+    {
+        let done = format!("partition {} is done; `--restart` runs it again", part.partition);
+        display.printer().note(&done);
+        display.printer().end(Exit::Done as u8, None, None);
+        return Exit::Done;
+    }
     if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
     }
@@ -115,6 +185,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         Ok(resolved) => resolved,
         Err(error) => return job::reject(display, &error),
     };
+    let detection_filters = plan.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -125,7 +196,7 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
             CrawlSource::Area { .. } => JobInput::Area(&args.area),
             CrawlSource::Ids(ids) => JobInput::Ids(ids),
         },
-        filters: args.filters.to_cli_args(),
+        filters: [args.filters.to_cli_args(), detection_filters].concat(),
         clip: args.clip,
         update: args.update,
         next: next_command(args),
@@ -143,14 +214,18 @@ struct CrawlPlan<'a> {
     request_fields: Fields,
     outputs: TableOutputs<'a>,
     names: &'a NameArgs,
+    /// How detections are fetched, if they are.
+    detections: Option<&'a FetchDetectionArgs>,
     /// `None` stops after the metadata.
     pictures: Option<PicturePlan<'a>>,
+    /// The map page to write.
+    map: Option<MapSink>,
 }
 
 /// Where a crawl starts.
 enum CrawlSource<'a> {
     Area {
-        sequences: SequenceSource,
+        sequences: Box<SequenceSource>,
         /// Reads sequences ahead, to know the number of pictures early.
         prefetch: bool,
     },
@@ -162,6 +237,8 @@ impl<'a> CrawlPlan<'a> {
     fn resolve(args: &'a CrawlArgs) -> Result<(Self, Selection)> {
         let source = CrawlSource::resolve(args)?;
         let query = source.query(args)?;
+        let detections = args.detections.then_some(&args.fetch_detections);
+        detections.map_or(Ok(()), |detections| detections.check(&args.tables.formats()))?;
         let outputs = TableOutputs::new(&args.files, &args.tables, Some(&args.geometry))?;
         let columns = columns(args)?;
         let selection = query.selection()?;
@@ -170,7 +247,10 @@ impl<'a> CrawlPlan<'a> {
             request_fields =
                 args.pictures.required_fields().into_iter().try_fold(request_fields, Fields::with)?;
         }
-        let count = count_estimate(&query);
+        let count = match source {
+            CrawlSource::Area { .. } => count_estimate(&query),
+            CrawlSource::Ids(_) => CountEstimate::Unknown,
+        };
         let plan = Self {
             outputs: outputs.query(&source.query_text(args, &columns)),
             source,
@@ -178,6 +258,8 @@ impl<'a> CrawlPlan<'a> {
             columns,
             request_fields,
             names: &args.files.names,
+            detections,
+            map: map_sink(args)?,
             pictures: (!args.no_download).then_some(PicturePlan {
                 args: &args.pictures,
                 files: &args.files,
@@ -191,22 +273,50 @@ impl<'a> CrawlPlan<'a> {
     fn steps(&self) -> &'static [Step] {
         let first = match self.source {
             CrawlSource::Area { .. } => 0,
-            CrawlSource::Ids(IdList::Sequences(_)) => 1,
+            CrawlSource::Ids(IdList::Sequences(_) | IdList::Part(_)) => 1,
             CrawlSource::Ids(IdList::Images(_)) => 2,
         };
-        &Step::ALL[first..Step::ALL.len() - usize::from(self.pictures.is_none())]
+        let steps: &[Step] = if self.detections.is_some() { &WITH_DETECTIONS } else { &Step::ALL };
+        &steps[first..steps.len() - usize::from(self.pictures.is_none())]
     }
 }
 
 /// The columns of the table of metadata. They include the picture URL for a download now, or with `--quality` later.
 fn columns(args: &CrawlArgs) -> Result<Fields> {
     let fields = args.fetch.fields.clone();
+    let shown: &[&str] = if args.map { &["geometry", "creator", "is_pano"] } else { &[] };
+    let fields = shown.iter().try_fold(fields, |fields, name| fields.with(name))?;
     let needs_url = !args.no_download || args.pictures.quality != Quality::default();
     if needs_url { fields.with(args.pictures.quality.field()) } else { Ok(fields) }
 }
 
+/// The sink of the map page, if it replaces no other file. It ends after the pictures, so the page shows them.
+fn map_sink(args: &CrawlArgs) -> Result<Option<MapSink>> {
+    if !args.map {
+        return Ok(None);
+    }
+    let files = &args.files;
+    if files.remote.is_some() {
+        return Err(Error::new(ErrorKind::Usage, "use `--map`")
+            .with_source("the page is written to a directory of this computer")
+            .with_hint("use another `--output`, or run `streetflow map` on the downloaded table"));
+    }
+    let page = files.output.join(PAGE_NAME);
+    check_output(&page)?;
+    let title = files.output.file_name().map(|name| name.to_string_lossy().into_owned());
+    let options = MapOptions {
+        title: title.unwrap_or_default(),
+        geometry: args.geometry.geometry.unwrap_or_default(),
+        ..MapOptions::default()
+    };
+    Ok(Some(MapSink::create(page).options(options).pictures(files.pictures())))
+}
+
 impl<'a> CrawlSource<'a> {
     fn resolve(args: &'a CrawlArgs) -> Result<Self> {
+        if let Some(part) = &args.part {
+            return Ok(Self::Ids(IdList::Part(part)));
+        }
         if let Some(text) = &args.sequences {
             return Ok(Self::Ids(IdList::Sequences(text)));
         }
@@ -215,12 +325,18 @@ impl<'a> CrawlSource<'a> {
         }
         let sequences = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
         let prefetch = sequences.reads_tiles() && !args.no_download && args.filters.limit.is_none();
-        Ok(Self::Area { sequences, prefetch })
+        Ok(Self::Area { sequences: Box::new(sequences), prefetch })
     }
 
     fn query(&self, args: &CrawlArgs) -> Result<Query> {
         let mut query = match self {
             Self::Area { sequences, .. } => sequences.query().clone(),
+            Self::Ids(IdList::Part(_)) => {
+                let mut query = Query::default();
+                args.area.fill(&mut query, None);
+                args.filters.fill(&mut query);
+                query
+            }
             Self::Ids(ids) => {
                 let mut query = Query::default();
                 query.exclude_owner.clone_from(&args.area.exclude_owner);
@@ -229,19 +345,12 @@ impl<'a> CrawlSource<'a> {
                 match ids {
                     IdList::Sequences(list) => query.sequences = Some((*list).to_owned()),
                     IdList::Images(list) => query.images = Some((*list).to_owned()),
+                    IdList::Part(_) => {}
                 }
                 query
             }
         };
-        args.fetch.fill(&mut query);
-        query.geometry = args.geometry.geometry;
-        query.clip = args.clip;
-        if query.clip && query.selected_area()?.is_none() {
-            return Err(Error::new(ErrorKind::Usage, "use the flag")
-                .with_subject("--clip")
-                .with_source("it applies only to an area, and none was given")
-                .with_hint("add an area with `--bbox`, `--area` or `--around`"));
-        }
+        args.fill_query(&mut query)?;
         Ok(query)
     }
 
@@ -282,6 +391,10 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
             let source = job::open_sequences(text, &run.stop).await?.only(&["seq_id"]);
             list_images(run, plan, &selection, Flow::from(source))
         }
+        CrawlSource::Ids(IdList::Part(part)) => {
+            let rows = part.open(&run.stop).await?;
+            list_images(run, plan, &selection, Flow::from(rows))
+        }
         CrawlSource::Ids(IdList::Images(text)) => {
             let source = job::open_images(text, &run.stop).await?;
             if !source.header().iter().any(|name| name == "seq_id") {
@@ -307,7 +420,17 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
         Some(update) => flow.then(inspect(update, Update::observe_metadata)),
         None => flow,
     };
+    let flow = match plan.detections {
+        Some(args) => {
+            flow.tap(DetectionBranch::new(run, &plan.outputs, &plan.names.detections_out_file, args))
+        }
+        None => flow,
+    };
     let table = &plan.names.img_meta_out_file;
+    let flow = match plan.map.clone() {
+        Some(sink) => flow.tap(sink),
+        None => flow,
+    };
     let mut report = if let Some(pictures) = &plan.pictures {
         let flow = plan.outputs.tap(flow, table, &plan.columns);
         job::download_pictures(run, flow, pictures).await?
@@ -343,10 +466,10 @@ fn list_images(
     plan.outputs.tap(flow, &plan.names.img_out_file, &plan.columns)
 }
 
-/// The download if the crawl stopped before it, else a table for a map.
+/// The download if the crawl stopped before it, else the map page of a table with coordinates.
 fn next_command(args: &CrawlArgs) -> Option<String> {
     if !args.no_download {
-        return convert_command(args);
+        return map_command(args);
     }
     let quality = args.pictures.quality;
     let fields = if quality == Quality::default() {
@@ -354,20 +477,25 @@ fn next_command(args: &CrawlArgs) -> Option<String> {
     } else {
         quality.field().parse().unwrap_or_default()
     };
-    next_command::download(&args.files, &args.network, &args.tables, &fields)
+    next_command::download(&args.files, &args.network, &args.tables, &fields).or_else(|| map_command(args))
 }
 
-/// The conversion to GeoJSON, unless a table has a geometry already or the coordinates are missing.
-fn convert_command(args: &CrawlArgs) -> Option<String> {
-    if !args.tables.format.contains(&Format::Csv)
-        || args.tables.format.iter().any(|format| format.has_geometry())
-        || !args.fetch.fields.names().contains(&"geometry")
-    {
+/// The map page, unless it is written or the coordinates are missing.
+fn map_command(args: &CrawlArgs) -> Option<String> {
+    let has_coordinates = args.fetch.fields.names().contains(&"geometry");
+    if args.map || !has_coordinates || args.files.remote.is_some() {
         return None;
     }
-    let [table, map] = [Format::Csv, Format::GeoJson].map(|format| {
-        let path = table_path(&args.files.shown(), &args.files.names.img_meta_out_file, format);
-        quoted(&path.display().to_string())
-    });
-    Some(format!("streetflow convert {table} {map}"))
+    let is_default = args.files.names.img_meta_out_file == TABLE;
+    let table = match args.tables.format.first() {
+        Some(format) if !is_default => {
+            table_path(&args.files.output, &args.files.names.img_meta_out_file, *format)
+        }
+        _ => args.files.output.clone(),
+    };
+    Some(if table == Path::new("outputs") {
+        "streetflow map".to_owned()
+    } else {
+        format!("streetflow map {}", quoted(&table.display().to_string()))
+    })
 }

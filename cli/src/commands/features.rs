@@ -89,6 +89,7 @@ pub(crate) async fn run(args: &FeaturesArgs, display: &DisplayArgs) -> Exit {
         filters: query_args(args),
         clip: false,
         update: false,
+        // A query selects images; the report has the command line.
         query: None,
         next: next_command(args),
     };
@@ -148,7 +149,7 @@ fn query_args(args: &FeaturesArgs) -> Vec<String> {
 /// The images that saw the features, if their ids are in the table.
 fn next_command(args: &FeaturesArgs) -> Option<String> {
     let format = args.tables.format.first().filter(|_| args.features.needs_details())?;
-    let table = job::table_path(&args.files.output, &args.files.names.features_out_file, *format);
+    let table = job::table_path(&args.files.shown(), &args.files.names.features_out_file, *format);
     let table = crate::terminal::shell::quoted(&table.display().to_string());
     Some(command_line(
         "images",

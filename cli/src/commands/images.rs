@@ -1,19 +1,15 @@
 //! `images`: lists the images of sequences, or those that saw map features.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::next_command;
 use crate::args::{DisplayArgs, InputArgs, NetworkArgs, ONE_RUN, OutputArgs, TableArgs};
 use crate::exit_code::Exit;
-use crate::job::{self, Input, Job, JobInput, RunContext, TableOutputs};
+use crate::job::{self, FeatureTable, Input, Job, JobInput, RunContext, TableOutputs};
 use crate::terminal::shell::quoted;
-use streetflow::stages::ListFeatureImages;
-use streetflow::{
-    FetchFeatures, FetchMetadata, Fields, Flow, Image, ListImages, MapFeature, Metadata, Report, Result,
-    Sequence, Step,
-};
+use streetflow::{FetchMetadata, Fields, Flow, ListImages, Report, Result, Sequence, Step, query};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -96,23 +92,21 @@ async fn from_features(
 ) -> Result<Report> {
     run.monitor.stats.count_map_features();
     let names = &args.files.names;
-    let input = Input::find(table, &args.files.output, &names.features_out_file)?;
-    let source = input.open::<MapFeature>(&run.stop).await?;
-    let has_images = source.header().iter().any(|name| name == "image_ids");
-    let source = source.only(&["image_ids"]);
+    let path = table.input.as_deref().unwrap_or_else(|| Path::new("-"));
+    let table = FeatureTable::open(path, table.input_format, run).await?;
     let query = job::query_text(Step::IMAGES.name(), &args.network, None, None, None);
     let query = [query].into_iter().chain(features_flag(args)).collect::<Vec<_>>().join(" ");
-    let outputs = outputs.query(&job::append_query(&source, &query));
-    run.expect_rows(Step::IMAGES, &input, None);
-    let flow = Flow::from(source).observe_input(Step::IMAGES, run.observer());
-    let flow = if has_images { flow } else { flow.then(FetchFeatures::new(&run.client)) };
-    let flow = flow.then(ListFeatureImages::new(&run.client)).observe(Step::IMAGES, run.observer());
+    let outputs = outputs.query(&job::append_query(&table.source, &query));
+    run.expect_rows(Step::IMAGES, &table.input, None);
+    let (features, has_images) = table.into_flow();
+    let features = features.observe_input(Step::IMAGES, run.observer());
+    let flow = job::images_of_features(run, features, has_images).observe(Step::IMAGES, run.observer());
     let lookup = FetchMetadata::new(&run.client).fields(&"sequence".parse()?);
     let flow = flow
         .observe_input(LOOKUP, run.observer())
         .then(lookup)
-        .then(job::map_records(streetflow::query::fill_sequence))
-        .then(job::map_records(|image: Metadata| Image { seq_id: image.seq_id, img_id: image.img_id }))
+        .then(job::map_records(query::fill_sequence))
+        .then(job::map_records(query::to_image))
         .observe(LOOKUP, run.observer());
     let (flow, sink) = outputs.end(flow, &names.img_out_file, &Fields::default());
     job::finish(run, flow, sink).await

@@ -4,12 +4,14 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are the help text, where backticks would be shown")]
 
+pub(crate) mod classes;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod crawl;
 pub(crate) mod crops;
 pub(crate) mod dataset;
+pub(crate) mod detections;
 pub(crate) mod download;
 pub(crate) mod estimate;
 pub(crate) mod features;
@@ -17,10 +19,12 @@ pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod map;
+pub(crate) mod merge;
 pub(crate) mod metadata;
 mod next_command;
 mod offline;
 pub(crate) mod overlay;
+pub(crate) mod plan;
 pub(crate) mod sandbox;
 pub(crate) mod sequences;
 
@@ -41,6 +45,7 @@ Examples:
   streetflow crawl --bbox 33.30,35.13,33.40,35.20 --format csv,parquet
   streetflow crawl --user maria_streets --from 2024-06-01 --pano
   streetflow convert outputs/img_meta_dataset.csv images.geojson
+  streetflow map --open
 
 `streetflow crawl -h` lists the most common flags, `--help` all of them.";
 
@@ -71,6 +76,14 @@ pub(crate) enum Command {
     /// Run all four steps in one flow
     #[command(after_help = crawl::EXAMPLES)]
     Crawl(Box<crawl::CrawlArgs>),
+    /// Divide a crawl into partitions for several processes or machines
+    ///
+    /// Takes the flags of crawl. Reads the tiles, and writes seq_dataset and plan.json.
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(Box<plan::PlanArgs>),
+    /// Combine the partitions of a plan: one report, one table
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::MergeArgs),
     /// Find the sequences of an area; writes seq_dataset
     #[command(after_help = sequences::EXAMPLES)]
     Sequences(sequences::SequencesArgs),
@@ -80,6 +93,9 @@ pub(crate) enum Command {
     /// Fetch the metadata of images; reads img_dataset, writes img_meta_dataset
     #[command(after_help = metadata::EXAMPLES)]
     Metadata(metadata::MetadataArgs),
+    /// Fetch the detections of images; reads img_meta_dataset or img_dataset
+    #[command(after_help = detections::EXAMPLES)]
+    Detections(detections::DetectionsArgs),
     /// Download pictures; reads img_meta_dataset, writes downloaded_images/
     #[command(after_help = download::EXAMPLES)]
     Download(download::DownloadArgs),
@@ -95,6 +111,9 @@ pub(crate) enum Command {
     /// Build a training set: COCO, YOLO, masks, WebDataset, Hugging Face
     #[command(after_help = dataset::EXAMPLES)]
     Dataset(Box<dataset::DatasetArgs>),
+    /// Count the classes in a table of detections or map features
+    #[command(after_help = classes::EXAMPLES)]
+    Classes(classes::ClassesArgs),
     /// Convert a table to another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::ConvertArgs),
@@ -125,6 +144,7 @@ impl Command {
     pub(crate) fn output_args(&mut self) -> Option<&mut OutputArgs> {
         match self {
             Self::Crawl(args) => Some(&mut args.files),
+            Self::Plan(args) => Some(&mut args.crawl.files),
             Self::Sequences(args) => Some(&mut args.files),
             Self::Features(args) => Some(&mut args.files),
             Self::Images(args) => Some(&mut args.files),
@@ -170,6 +190,8 @@ mod tests {
                 "estimate",
                 "help",
                 "images",
+                "partition",
+                "plan",
                 "query",
                 "restart",
                 "sequences",
@@ -178,7 +200,17 @@ mod tests {
                 "yes"
             ]
         );
-        assert!(settings.is_subset(&flags));
+        // The commands that draw detections have the others.
+        let drawing: Vec<_> = settings.difference(&flags).map(String::as_str).collect();
+        assert_eq!(
+            drawing,
+            [
+                "detection_colours",
+                "detection_masks",
+                "image_cropped_detections_folder",
+                "image_detections_folder"
+            ]
+        );
     }
 
     #[test]
@@ -188,7 +220,19 @@ mod tests {
         let names: Vec<_> = with_settings.map(clap::Command::get_name).collect();
         assert_eq!(
             names,
-            ["crawl", "sequences", "images", "metadata", "download", "overlay", "crops", "dataset", "config"]
+            [
+                "crawl",
+                "plan",
+                "sequences",
+                "images",
+                "metadata",
+                "detections",
+                "download",
+                "overlay",
+                "crops",
+                "dataset",
+                "config"
+            ]
         );
     }
 

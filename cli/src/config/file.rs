@@ -13,6 +13,9 @@ use streetflow::{Error, ErrorKind, Result};
 const BOX: &str = "AOI_bbox";
 const EDGES: [&str; 4] = ["ll_lon", "ll_lat", "ur_lon", "ur_lat"];
 
+/// Settings with a value for each class.
+const CLASS_TABLES: [&str; 2] = ["detection_colours", "detection_masks"];
+
 /// Keys under which people set a token. A settings file must not contain one.
 const TOKEN_KEYS: [&str; 6] =
     ["token", "mapillary_token", "access_token", "mly_key", "mapillary_client_token", "client_token"];
@@ -114,6 +117,13 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>> {
         // Makers and models may contain commas. All other lists are one value with commas.
         Value::Array(values) if ["make", "model"].contains(&key) => values.iter().map(one).collect(),
         Value::Array(values) => Ok(vec![values.iter().map(one).collect::<Result<Vec<_>>>()?.join(",")]),
+        // Values by class, such as the colours of the toolset: `"nature--water" = [0, 0, 255, 128]`.
+        Value::Table(classes) if CLASS_TABLES.contains(&key) => {
+            let by_class = |(class, value): (&String, &Value)| {
+                texts("", value).map(|values| format!("{class}={}", values.join(",")))
+            };
+            classes.iter().map(by_class).collect()
+        }
         value => Ok(vec![one(value)?]),
     }
 }
@@ -185,6 +195,22 @@ mod tests {
             assert_eq!(value(name).as_deref(), Some(expected), "{name}");
         }
         assert_eq!(value("token_file"), None, "an empty value sets nothing");
+    }
+
+    #[test]
+    fn settings_by_class_are_tables_as_in_the_toolset() {
+        let text = r##"
+            detection_colours = { "nature--water" = [0, 0, 255, 128], "nature--terrain" = "#a52a2a" }
+            [detection_masks]
+            "nature--terrain" = 1
+            "nature--vegetation" = 2
+        "##;
+        let names = ["detection_colours", "detection_masks"].map(str::to_owned).to_vec();
+        let names = SettingNames { names, one_run: Vec::new() };
+        let settings = parse(text, "a file", &names).expect("settings");
+        let values: Vec<_> = settings.into_iter().map(|setting| setting.values).collect();
+        assert_eq!(values[0], ["nature--terrain=#a52a2a", "nature--water=0,0,255,128"]);
+        assert_eq!(values[1], ["nature--terrain=1", "nature--vegetation=2"]);
     }
 
     #[test]

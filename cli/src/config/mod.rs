@@ -18,11 +18,13 @@ use self::setting::{ENV_PREFIX, SettingNames};
 pub(crate) use self::setting::{SETTINGS_FILE, Setting, setting_names, takes_settings};
 pub(crate) use self::template::template;
 use crate::args::QUERY_FLAGS;
+use crate::job::{CrawlPlanFile, PLAN_NAME};
 use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
 
 /// Settings that exclude each other: one on the command line disables the others.
-const EXCLUSIVE: [&[&str]; 10] = [
+const EXCLUSIVE: [&[&str]; 11] = [
+    &["detections", "update"],
     &["bbox", "area", "around", "radius", "sequences", "images"],
     &["user", "org_id", "sequences", "images"],
     &["clip", "sequences", "images"],
@@ -79,6 +81,7 @@ pub(crate) fn parse<C: Parser>(
     };
     let (file, candidates) =
         find_settings(&SettingNames::new(&command), &matches).map_err(ParseError::Settings)?;
+    let candidates = with_plan(candidates, given).map_err(ParseError::Settings)?;
     let settings: Vec<Setting> =
         candidates.into_iter().filter(|setting| is_in_effect(setting, flags, given)).collect();
     let settings = without_unused(settings, given);
@@ -103,6 +106,19 @@ fn find_settings(names: &SettingNames, matches: &ArgMatches) -> Result<(Option<P
         settings.extend(new);
     }
     Ok((file, settings))
+}
+
+/// Puts the settings of the plan, if one is given, before the others.
+fn with_plan(others: Vec<Setting>, given: &ArgMatches) -> Result<Vec<Setting>> {
+    let Some(directory) = given.try_get_one::<PathBuf>("plan").ok().flatten() else { return Ok(others) };
+    let origin = path_text(&directory.join(PLAN_NAME));
+    let plan = CrawlPlanFile::read(directory)?.settings.into_iter();
+    let mut settings: Vec<_> =
+        plan.map(|(name, value)| Setting { name, values: vec![value], origin: origin.clone() }).collect();
+    let is_new = |one: &Setting| settings.iter().all(|other| other.name != one.name);
+    let others: Vec<_> = others.into_iter().filter(is_new).collect();
+    settings.extend(others);
+    Ok(settings)
 }
 
 fn from_environment(
@@ -136,7 +152,8 @@ fn is_in_effect(setting: &Setting, flags: &Command, given: &ArgMatches) -> bool 
         .filter(|names| names.contains(&setting.name.as_str()))
         .any(|names| names.iter().any(|name| is_given(name)));
     // A query from a file is complete: settings do not add to it.
-    let is_in_query = QUERY_FLAGS.contains(&setting.name.as_str()) && is_given("query");
+    let is_in_query = QUERY_FLAGS.contains(&setting.name.as_str()) && (is_given("query") || is_given("plan"))
+        || setting.name == "output" && is_given("plan");
     has(&setting.name) && !is_given(&setting.name) && !is_excluded && !is_in_query
 }
 
@@ -156,6 +173,7 @@ fn without_unused(mut settings: Vec<Setting>, given: &ArgMatches) -> Vec<Setting
     let any = |is: &dyn Fn(&str) -> bool| formats.iter().flat_map(|list| list.split(',')).any(is);
     settings.retain(|setting| match setting.name.as_str() {
         "compression" | "native_geometry" => any(&|format| format == "parquet"),
+        "toolset_columns" => formats.iter().flat_map(|list| list.split(',')).all(|format| format == "csv"),
         "rs" => any(&|format| format == "geojsonseq"),
         "geometry" => any(&|format| format != "csv"),
         _ => true,

@@ -1,6 +1,6 @@
 //! The names of settings, derived from the flags.
 
-use clap::{ArgGroup, Command};
+use clap::{Arg, ArgGroup, Command};
 
 use crate::args::ONE_RUN;
 
@@ -11,13 +11,17 @@ pub(crate) const SETTINGS_FILE: &str = "streetflow.toml";
 pub(super) const ENV_PREFIX: &str = "STREETFLOW_";
 
 /// The command that has all settings as flags.
-pub(super) const REFERENCE_COMMAND: &str = "crawl";
+const REFERENCE_COMMAND: &str = "crawl";
 
 /// The flag of commands that take settings: those that write an output directory.
 const SETTINGS_MARKER: &str = "output";
 
 /// Global flags that are no settings.
 const GLOBAL_FLAGS: [&str; 3] = ["help", "version", "config"];
+
+/// Settings of the commands that draw detections and build training sets. `crawl` has no flags for them.
+pub(super) const DRAWING_SETTINGS: [&str; 4] =
+    ["detection_colours", "detection_masks", "image_detections_folder", "image_cropped_detections_folder"];
 
 /// Names of settings in the Python toolset, and ours.
 pub(super) const TOOLSET_NAMES: [(&str, &str); 5] = [
@@ -56,9 +60,19 @@ impl SettingNames {
         let reference = command.find_subcommand(REFERENCE_COMMAND);
         let flags = reference.into_iter().flat_map(Command::get_arguments);
         let names = flags.filter(|flag| flag.get_long().is_some()).map(|flag| flag.get_id().to_string());
-        let names = names.filter(|name| !one_run.contains(name)).collect();
+        let names = names.filter(|name| !one_run.contains(name));
+        let has = |name: &&str| flag(command, name).is_some();
+        let drawing = DRAWING_SETTINGS.into_iter().filter(has).map(str::to_owned);
+        let names = names.chain(drawing).collect();
         Self { names, one_run }
     }
+}
+
+/// The flag of a setting: that of `crawl`, else that of the first command that has it.
+pub(super) fn flag<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+    let find = |command: &'a Command| command.get_arguments().find(|arg| *arg.get_id() == name);
+    let reference = command.find_subcommand(REFERENCE_COMMAND).and_then(find);
+    reference.or_else(|| command.get_subcommands().find_map(find))
 }
 
 /// The names of all settings, in the order of the help. `command` must be built.

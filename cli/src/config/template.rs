@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
-use super::setting::{ENV_PREFIX, REFERENCE_COMMAND, SettingNames, TOOLSET_NAMES};
+use super::setting::{ENV_PREFIX, SettingNames, TOOLSET_NAMES, flag};
 
 const HEAD: &str = "\
 # Settings of streetflow. It reads this file if it is in the current directory, or if --config names it.
@@ -18,10 +18,9 @@ const HEAD: &str = "\
 /// All settings, commented out, with their help and default. `command` must be built.
 pub(crate) fn template(command: &Command) -> String {
     let mut text = HEAD.to_owned();
-    let Some(reference) = command.find_subcommand(REFERENCE_COMMAND) else { return text };
     let mut heading = None;
     for name in SettingNames::new(command).names {
-        let Some(arg) = reference.get_arguments().find(|arg| *arg.get_id() == name) else { continue };
+        let Some(arg) = flag(command, &name) else { continue };
         let its_heading = arg.get_help_heading().unwrap_or("Others");
         if heading != Some(its_heading) {
             write!(text, "\n# --- {its_heading}\n").ok();

@@ -246,7 +246,8 @@ impl Job<'_> {
     /// The command that owns the responses. A crawl from ids may have a single step.
     fn command_name(&self) -> &'static str {
         match (self.input, self.steps) {
-            (JobInput::Area(_) | JobInput::Table { .. }, [only]) => only.name(),
+            (JobInput::Area(_) | JobInput::Table { .. }, [only])
+            | (JobInput::Ids(_), [only @ Step::DETECTIONS]) => only.name(),
             (_, [Step::FEATURES, ..]) => Step::FEATURES.name(),
             (JobInput::Table { .. }, [first, ..]) => first.name(),
             _ => "crawl",

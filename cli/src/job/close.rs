@@ -1,9 +1,10 @@
 //! The end of a run: outcome, report, summary and exit code.
 
 use super::begin::Begun;
+use super::id_list::IdList;
 use super::monitor::Monitor;
 use super::remote::{RemoteRun, remove_tables};
-use super::spec::Job;
+use super::spec::{Job, JobInput};
 use super::supervise::Ended;
 use super::table_queries::PreparedTables;
 use super::update::Update;
@@ -87,6 +88,9 @@ impl Job<'_> {
         );
         if let Some(update) = update {
             report["update"] = update.json();
+        }
+        if let JobInput::Ids(IdList::Part(part)) = self.input {
+            report["plan"] = part.json();
         }
         let mut written = file.write(&report);
         if let (Ok(()), Some(remote)) = (&written, remote) {

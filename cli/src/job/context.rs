@@ -48,6 +48,7 @@ pub(super) fn client_builder(
         .tiles_url(&args.tiles_url)
         .concurrency(args.concurrency.into())
         .max_attempts(args.attempts)
+        .rate_share(args.rate_share.0)
         .observer(Arc::clone(monitor) as _);
     let builder = args.allow_host.iter().fold(builder, ClientBuilder::allow_host);
     let builder = if args.trust_gone { builder.trust_gone() } else { builder };

@@ -3,13 +3,15 @@
 use tokio_util::sync::CancellationToken;
 
 use super::input::open_in_background;
+use super::partition::PlanPart;
 use streetflow::{Metadata, Result, Sequence, TableSource, query};
 
-/// The value of `--sequences` or `--images`: a file, ids separated by commas, or `-`.
+/// The value of `--sequences` or `--images`: a file, ids separated by commas, or `-`; or a partition of a plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum IdList<'a> {
     Sequences(&'a str),
     Images(&'a str),
+    Part(&'a PlanPart),
 }
 
 impl IdList<'_> {
@@ -18,6 +20,7 @@ impl IdList<'_> {
         match self {
             Self::Sequences(text) => format!("--sequences {text}"),
             Self::Images(text) => format!("--images {text}"),
+            Self::Part(part) => format!("--plan {} --partition {}", part.hash, part.partition),
         }
     }
 }

@@ -7,12 +7,16 @@
 mod begin;
 mod close;
 mod context;
+mod detections;
 mod download_guard;
 mod empty_result;
+mod feature_images;
 mod id_list;
 mod input;
+mod join;
 mod monitor;
 mod outputs;
+mod partition;
 mod picture_size;
 mod pipeline;
 mod place;
@@ -31,11 +35,15 @@ mod update;
 
 pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
+pub(crate) use self::detections::{DetectionBranch, fetch_detections, tap_all_but_last};
 pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
+pub(crate) use self::feature_images::{FeatureTable, images_of_features};
 pub(crate) use self::id_list::{IdList, open_images, open_sequences};
 pub(crate) use self::input::Input;
+pub(crate) use self::join::join_tables;
 pub(crate) use self::monitor::Monitor;
 pub(crate) use self::outputs::{TableOutputs, layout, table_path};
+pub(crate) use self::partition::{CrawlPlanFile, PLAN_NAME, PlanPart, is_done, read_part_report};
 pub(crate) use self::picture_size::picture_size;
 pub(crate) use self::pipeline::{
     PicturePlan, append_query, download_pictures, finish, map_records, query_text,

@@ -1,13 +1,16 @@
 //! The tables that a run writes.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::args::{EncodingArgs, GeometryArgs, OutputArgs, TableArgs};
-use streetflow::sinks::{Layout, sink_to};
+use crate::args::{EncodingArgs, FetchDetectionArgs, GeometryArgs, OutputArgs, TableArgs};
+use streetflow::sinks::{Layout, ToolsetEncoder, sink_to};
+use streetflow::storage::Target;
 use streetflow::{
-    Error, ErrorKind, FieldList, Fields, Flow, Format, GeometryChoice, Record, Report, Result, Sink,
+    Detection, Encoder, Error, ErrorKind, FieldList, Fields, FileSink, Flow, Format, GeometryChoice, Record,
+    Report, Result, Sink,
 };
 
 /// The licence note in the files.
@@ -53,13 +56,16 @@ impl<'a> TableOutputs<'a> {
         more.iter().try_fold(columns.clone(), |fields, field| fields.with(field))
     }
 
-    fn sink<T: Record>(&self, format: Format, table: &str, layout: &Layout) -> Box<dyn Sink<T>> {
+    fn target(&self, format: Format, table: &str) -> Target {
         let path = table_path(&self.files.output, table, format);
-        let target = match (&self.files.remote, path.file_name().and_then(|name| name.to_str())) {
+        match (&self.files.remote, path.file_name().and_then(|name| name.to_str())) {
             (Some(remote), Some(name)) => remote.bucket.target(name),
             _ => path.into(),
-        };
-        sink_to(target, format, layout)
+        }
+    }
+
+    fn sink<T: Record>(&self, format: Format, table: &str, layout: &Layout) -> Box<dyn Sink<T>> {
+        sink_to(self.target(format, table), format, layout)
     }
 
     /// Writes a table in all formats and passes the records on.
@@ -86,6 +92,22 @@ impl<'a> TableOutputs<'a> {
         fields: &FieldList<T>,
     ) -> (Flow<T>, Box<dyn Sink<T>>) {
         self.end_with(flow, table, &self.layout.clone().fields_of(fields))
+    }
+
+    /// The sinks of the table of detections, in all formats. The last one ends the flow.
+    pub(crate) fn detection_sinks(
+        &self,
+        table: &str,
+        args: &FetchDetectionArgs,
+    ) -> Vec<Box<dyn Sink<Detection>>> {
+        if args.toolset_columns {
+            let encoder =
+                |out| -> io::Result<Box<dyn Encoder<Detection>>> { Ok(Box::new(ToolsetEncoder::new(out)?)) };
+            return vec![Box::new(FileSink::create(self.target(Format::Csv, table), encoder))];
+        }
+        let layout = self.layout.clone().fields_of(&args.fields());
+        let others = self.formats.iter().filter(|format| **format != self.end);
+        others.chain([&self.end]).map(|format| self.sink(*format, table, &layout)).collect()
     }
 
     fn end_with<T: Record>(

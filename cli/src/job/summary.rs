@@ -64,6 +64,9 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     let found = match step.step {
         Step::SEQUENCES => format!("; {} found", counted(counts.rows, "sequence", "sequences")),
         Step::IMAGES => format!("; {} found", counted(counts.rows, "image", "images")),
+        Step::DETECTIONS => {
+            format!("; {} found{}", counted(counts.rows, "detection", "detections"), detection_findings(step))
+        }
         Step::FEATURES => format!("; {} found", counted(counts.rows, "map feature", "map features")),
         _ => String::new(),
     };
@@ -73,13 +76,32 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     format!("{}: {}: {}{found}{others}", step.step, counted(counts.inputs, one, many), parts.join(", "))
 }
 
+/// What images and detections lack: ` (2 images without any, 1 not processed yet, 1 broken shape)`.
+fn detection_findings(step: &StepStats) -> String {
+    let findings = step.findings.all();
+    let text = |name: &str, one: &'static str, many: &'static str| {
+        findings.get(name).map(|count| format!("{} {}", grouped(*count), plural(*count, one, many)))
+    };
+    let parts = [
+        text("no_detections", "image without any", "images without any"),
+        text("not_processed", "image not processed yet", "images not processed yet"),
+        text("no_shape", "detection without a shape", "detections without a shape"),
+        text("broken_shape", "broken shape", "broken shapes"),
+        text("no_id", "entry without an id left out", "entries without an id left out"),
+        text("repeated", "repeated", "repeated"),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
 fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
     let done = grouped(counts.done);
     match step {
         Step::SEQUENCES | Step::FEATURES => format!("{done} read"),
         Step::IMAGES => format!("{done} listed"),
-        Step::METADATA | Step::DETAILS => format!("{done} {}", plural(counts.done, "row", "rows")),
-        _ => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
+        Step::DOWNLOAD => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
+        Step::DETECTIONS => format!("{done} done"),
+        _ => format!("{done} {}", plural(counts.done, "row", "rows")),
     }
 }
 

@@ -16,7 +16,7 @@ fn step_counts(step: &StepStats) -> Value {
     let counts = step.counts();
     let filtered_by: Map<_, _> =
         step.filtered_by().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
-    json!({
+    let mut json = json!({
         "unit": step.unit().1,
         "inputs": counts.inputs,
         "done": counts.done,
@@ -29,7 +29,12 @@ fn step_counts(step: &StepStats) -> Value {
         "not_reached": counts.not_reached,
         "rows": counts.rows,
         "filtered_by": filtered_by,
-    })
+    });
+    let findings = step.findings.all();
+    if !findings.is_empty() {
+        json["findings"] = json!(findings);
+    }
+    json
 }
 
 /// The counts of each class of requests, by its name.

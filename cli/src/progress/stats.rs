@@ -1,5 +1,6 @@
 //! The counts of a run, filled from its events.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -104,7 +105,7 @@ impl RunStats {
 
     /// Marks that `--limit` was reached after a step: open inputs of this and earlier steps are over the limit.
     fn mark_limit_reached(&self, after: Step) {
-        let place = |step| Step::ALL.iter().position(|known| *known == step);
+        let place = |step| Step::BUILT_IN.iter().position(|known| *known == step);
         for step in self.steps.iter().filter(|stats| place(stats.step) <= place(after)) {
             step.limit_reached.store(true, Ordering::Relaxed);
         }
@@ -150,6 +151,7 @@ impl Observer for RunStats {
             | Event::AlreadyExists { step }
             | Event::Filtered { step, .. }
             | Event::Gone { step, .. }
+            | Event::Finding { step, .. }
             | Event::Failed { step, .. } => *step,
             _ => return,
         };
@@ -163,6 +165,7 @@ impl Observer for RunStats {
             Event::Filtered { by, .. } => step.count_filtered(by),
             Event::Gone { error, .. } => step.count_gone(error.subject().unwrap_or_default()),
             Event::Failed { .. } => step.failed.increment(),
+            Event::Finding { name, count, .. } => step.findings.add(name, *count),
             _ => {}
         }
     }
@@ -189,6 +192,8 @@ pub(crate) struct StepStats {
     gone_names: Mutex<Vec<String>>,
     /// Rows that each filter removed, by its name.
     filtered_by: Mutex<Vec<(&'static str, u64)>>,
+    /// Facts about inputs and records, such as images without detections.
+    pub(crate) findings: NamedCounts,
     /// The unit of the inputs, if it is another one than that of the step.
     other_unit: OnceLock<(&'static str, &'static str)>,
     /// `--limit` was reached after this step.
@@ -231,6 +236,7 @@ impl StepStats {
             gone: Counter::default(),
             gone_names: Mutex::default(),
             filtered_by: Mutex::default(),
+            findings: NamedCounts::default(),
             other_unit: OnceLock::new(),
             limit_reached: AtomicBool::default(),
         }
@@ -332,6 +338,21 @@ impl StepCounts {
     pub(crate) fn adds_up(&self) -> bool {
         let successful = self.done + self.already_exists + self.pruned + self.filtered + self.over_limit;
         self.inputs == successful + self.gone + self.failed
+    }
+}
+
+/// Numbers by name.
+#[derive(Default)]
+pub(crate) struct NamedCounts(Mutex<BTreeMap<&'static str, u64>>);
+
+impl NamedCounts {
+    fn add(&self, name: &'static str, count: u64) {
+        *lock(&self.0).entry(name).or_default() += count;
+    }
+
+    /// The numbers, sorted by name.
+    pub(crate) fn all(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.0).clone()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::progress::forecast::bar;
 use crate::progress::rates::RateMeter;
 use crate::progress::stats::{RunStats, StepStats};
-use crate::step::reads_tiles;
+use crate::step::{gives_many, reads_tiles};
 use crate::terminal::format::{grouped, human_bytes, human_time, plural, rounded};
 use streetflow::{Class, Step};
 
@@ -54,13 +54,20 @@ impl<'a> ProgressView<'a> {
             Some(total) => (total, true),
             None => (self.found_so_far(step), false),
         };
-        let finished = records(step) + counts.filtered + counts.gone + counts.failed;
+        let finished = if gives_many(step.step) {
+            Self::finished_inputs(step)
+        } else {
+            records(step) + counts.filtered + counts.gone + counts.failed
+        };
         if total <= finished {
             return StepRate { per_second, total: None, total_is_final: false, seconds_left: None };
         }
         #[expect(clippy::cast_precision_loss, reason = "for display")]
+        let per_input =
+            if gives_many(step.step) && finished > 0 { records(step) as f64 / finished as f64 } else { 1.0 };
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
         let seconds_left =
-            (total_is_final && per_second > 0.0).then(|| (total - finished) as f64 / per_second);
+            (total_is_final && per_second > 0.0).then(|| (total - finished) as f64 * per_input / per_second);
         StepRate { per_second, total: Some(total), total_is_final, seconds_left }
     }
 
@@ -111,7 +118,7 @@ impl<'a> ProgressView<'a> {
         }
         let before = match step.step {
             Step::IMAGES => Step::SEQUENCES,
-            Step::METADATA | Step::DOWNLOAD => Step::IMAGES,
+            Step::METADATA | Step::DETECTIONS | Step::DOWNLOAD => Step::IMAGES,
             Step::DETAILS => Step::FEATURES,
             _ => return None,
         };
@@ -130,7 +137,7 @@ impl<'a> ProgressView<'a> {
 
     /// Images found by the steps before; 0 for the steps that find them.
     fn found_so_far(&self, step: &StepStats) -> u64 {
-        let is_after = matches!(step.step, Step::METADATA | Step::DOWNLOAD);
+        let is_after = matches!(step.step, Step::METADATA | Step::DETECTIONS | Step::DOWNLOAD);
         self.stats.step(Step::IMAGES).filter(|_| is_after).map_or(0, |images| images.rows.get())
     }
 

@@ -34,9 +34,9 @@ pub(super) fn write_nested(
 ) -> Option<()> {
     let detections = image.detections();
     (!detections.is_empty()).then_some(())?;
-    let rows = detections.iter().map(|detection| (Cow::Borrowed(detection), Some(*image))).collect();
+    let rows: Vec<_> = detections.iter().map(|detection| (Cow::Borrowed(detection), Some(*image))).collect();
     let page = Page { start: 0, limit: field.limit.or(urls.detections_per_page).unwrap_or(usize::MAX) };
-    write_list(out, rows, &field.sub_fields, page, &image.id(), urls);
+    write_list(out, &rows, &field.sub_fields, page, &image.id(), urls);
     Some(())
 }
 
@@ -65,7 +65,7 @@ pub(super) fn of_feature<'a>(feature: &MockFeature<'a>) -> Vec<Row<'a>> {
 /// Appends an object with a page of detections, and the URL of the next page of `owner`'s edge.
 pub(super) fn write_list(
     out: &mut String,
-    rows: Vec<Row<'_>>,
+    rows: &[Row<'_>],
     requested: &[Field],
     page: Page,
     owner: &str,
@@ -105,21 +105,23 @@ pub(super) fn write_one(
         let before = out.len();
         json::text(out, &field.name);
         out.push(':');
-        let known = match field.name.as_str() {
-            "value" => Some(json::text(out, detection.value)),
-            "created_at" => date_time(detection.created_at).map(|text| json::text(out, &text)),
-            "geometry" => shapes::encode(detection).map(|text| json::text(out, &text)),
-            "image" => image.map(|image| {
-                out.push_str("{\"geometry\":");
-                json::point(out, image.coordinates());
-                json::push(out, format_args!(",\"id\":\"{}\"}}", image.number()));
-            }),
+        let text = match field.name.as_str() {
+            "value" => Some(detection.value.to_owned()),
+            "created_at" => date_time(detection.created_at),
+            "geometry" => shapes::encode(detection),
             _ => None,
         };
-        match known {
-            Some(()) => out.push(','),
-            None => out.truncate(before),
+        if let Some(text) = text {
+            json::text(out, &text);
+        } else if let Some(image) = image.filter(|_| field.name == "image") {
+            out.push_str("{\"geometry\":");
+            json::point(out, image.coordinates());
+            json::push(out, format_args!(",\"id\":\"{}\"}}", image.number()));
+        } else {
+            out.truncate(before);
+            continue;
         }
+        out.push(',');
     }
     json::push(out, format_args!("\"id\":\"{}\"}}", detection.number));
 }

@@ -73,7 +73,7 @@ impl Graph<'_> {
         let limit = limit.or(self.picture_urls.detections_per_page).unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS);
         let start = request.param("after").and_then(|after| parse_cursor(&after)).unwrap_or(0);
         let mut out = String::new();
-        detections::write_list(&mut out, rows, fields, Page { start, limit }, id, self.picture_urls);
+        detections::write_list(&mut out, &rows, fields, Page { start, limit }, id, self.picture_urls);
         (200, out)
     }
 
@@ -319,8 +319,8 @@ fn unknown_image_field(fields: &[Field]) -> Option<StatusAndBody> {
     if let Some(field) = fields.iter().find(is_unknown) {
         return Some((400, nonexisting(&field.name, "Image")));
     }
-    let nested = fields.iter().filter(|field| field.name == "detections");
-    let field = nested.filter_map(|field| detections::unknown_field(&field.sub_fields)).next()?;
+    let mut nested = fields.iter().filter(|field| field.name == "detections");
+    let field = nested.find_map(|field| detections::unknown_field(&field.sub_fields))?;
     Some((400, nonexisting(&field.name, "Detection")))
 }
 

@@ -70,7 +70,7 @@ fn value(out: &mut String, feature: &MockFeature<'_>, field: &Field, urls: &Pict
             let rows = detections::of_feature(feature);
             let limit = field.limit.or(urls.detections_per_page).unwrap_or(usize::MAX);
             let page = Page { start: 0, limit };
-            detections::write_list(out, rows, &field.sub_fields, page, &feature.id(), urls);
+            detections::write_list(out, &rows, &field.sub_fields, page, &feature.id(), urls);
         }
         _ => return None,
     }

@@ -20,7 +20,7 @@ struct Object {
 pub(super) struct Objects {
     width: usize,
     height: usize,
-    objects: Vec<Object>,
+    shapes: Vec<Object>,
 }
 
 impl Objects {
@@ -38,7 +38,7 @@ impl Objects {
                 });
             }
         }
-        Self { width, height, objects }
+        Self { width, height, shapes: objects }
     }
 
     /// Draws the part of the objects in row `y`.
@@ -47,7 +47,7 @@ impl Objects {
         let y = (y as f64 + 0.5) / self.height as f64 * unit;
         let pixel = |x: f64| ((x / unit * self.width as f64 - 0.5).ceil().max(0.0) as usize).min(row.len());
         let mut spans = Vec::new();
-        for object in self.objects.iter().filter(|object| object.top <= y && y <= object.bottom) {
+        for object in self.shapes.iter().filter(|object| object.top <= y && y <= object.bottom) {
             let found = crossings(&object.polygon, y);
             spans.extend(found.chunks_exact(2).map(|ends| (pixel(ends[0])..pixel(ends[1]), object.color)));
         }

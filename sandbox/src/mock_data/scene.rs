@@ -89,7 +89,7 @@ impl Scene<'_> {
             _ => Form::Segment,
         };
         // From the 19th to the 22nd of May 2021, long after most images were captured.
-        let created_at = 1_621_382_400_000 + (chance >> 20) as i64 % 345_600 * 1_000;
+        let created_at = 1_621_382_400_000 + (chance >> 20).cast_signed() % 345_600 * 1_000;
         self.found.push(MockDetection {
             number,
             value,

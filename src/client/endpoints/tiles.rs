@@ -107,10 +107,8 @@ impl Client {
         let transport = Arc::clone(&self.shared.transport);
         // In a separate task: the wait holds a lock, which a slow consumer must not prolong.
         in_task(async move {
-            let class = Class::Tile;
-            let on_wait = |wait| transport.emit(&Event::RateLimitWait { class, wait });
             tokio::select! {
-                () = transport.rate_limiter(class).acquire(on_wait) => {}
+                () = transport.acquire_rate(Class::Tile) => {}
                 () = transport.stop.cancelled() => {}
             }
             Ok(())

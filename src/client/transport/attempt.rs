@@ -67,7 +67,7 @@ impl Transport {
     /// Slows down the class if the API says that its allowance is nearly used up.
     fn apply_usage_header(&self, class: Class, headers: &HeaderMap) {
         let Some(percent) = usage_percent(headers) else { return };
-        if self.rate_limiter(class).apply_usage(percent) {
+        if self.rates.report_usage(class, percent) {
             self.emit(&Event::ApiUsage { class, percent });
         }
     }

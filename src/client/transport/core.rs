@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::concurrency::ConcurrencyLimiter;
-use super::rate_limit::RateLimiter;
+use super::rate_source::RateSource;
 use super::reachability::Reachability;
 use super::request::{HOSTS, Timeouts, host_of};
 use super::retry::RetryPolicy;
@@ -22,7 +22,7 @@ pub(crate) struct Transport {
     pub(crate) concurrency: Arc<ConcurrencyLimiter>,
     /// Permits for bodies above the usual length.
     pub(crate) large_bodies: Arc<Semaphore>,
-    pub(crate) rate_limiters: [RateLimiter; Class::ALL.len()],
+    pub(crate) rates: Arc<dyn RateSource>,
     pub(crate) hosts: [Reachability; HOSTS],
     pub(crate) retry: RetryPolicy,
     pub(crate) timeouts: Timeouts,
@@ -38,8 +38,9 @@ impl Transport {
         self.observer.on_event(event);
     }
 
-    pub(crate) fn rate_limiter(&self, class: Class) -> &RateLimiter {
-        &self.rate_limiters[class as usize]
+    /// Waits until a request may be sent. The request then needs a permit of its host.
+    pub(crate) async fn acquire_rate(&self, class: Class) {
+        self.rates.acquire(class, &|wait| self.emit(&Event::RateLimitWait { class, wait })).await;
     }
 
     pub(crate) fn host(&self, class: Class) -> &Reachability {

@@ -14,6 +14,7 @@ pub(crate) mod item_slot;
 pub(crate) mod network_error;
 pub(crate) mod proxy;
 pub(crate) mod rate_limit;
+pub(crate) mod rate_source;
 pub(crate) mod reachability;
 pub(crate) mod redirect;
 pub(crate) mod request;

@@ -68,6 +68,20 @@ impl RateLimit {
         self
     }
 
+    /// The part of the limit for one of `count` processes that share it: rate and burst divided by `count`, at least 1.
+    ///
+    /// ```
+    /// use streetflow::RateLimit;
+    ///
+    /// assert_eq!(RateLimit::SEARCHES.share(4).requests_per_minute(), 2250.0);
+    /// ```
+    pub fn share(mut self, count: u32) -> Self {
+        let count = count.max(1);
+        self.per_minute /= f64::from(count);
+        self.burst = (self.burst / count).max(1);
+        self
+    }
+
     /// Spaces requests randomly instead of evenly. The average rate is the same.
     pub fn jittered(mut self) -> Self {
         self.jittered = true;
@@ -154,7 +168,7 @@ impl RateLimiter {
     }
 
     /// Waits until a request may go. `on_wait` gets each wait before it begins.
-    pub(crate) async fn acquire(&self, on_wait: impl Fn(Duration)) {
+    pub(crate) async fn acquire(&self, on_wait: impl Fn(Duration) + Send + Sync) {
         if self.limit.is_none() && self.try_start(Instant::now()) {
             return;
         }

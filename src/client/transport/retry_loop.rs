@@ -28,7 +28,7 @@ impl Transport {
         F: Future<Output = Result<T>>,
     {
         let (class, started) = (request.class, Instant::now());
-        let (limiter, concurrency, host) = (self.rate_limiter(class), &self.concurrency, host_of(class));
+        let (concurrency, host) = (&self.concurrency, host_of(class));
         // Waiting for a rate limit must not use up the attempts for a failing server.
         let (mut rate_limited, mut failed) = (0, 0);
         for attempt in 1.. {
@@ -37,7 +37,7 @@ impl Transport {
             }
             // No permit is held during this wait, so a slow class does not starve the others.
             if attempt > 1 || !retry.has_turn {
-                limiter.acquire(|wait| self.emit(&Event::RateLimitWait { class, wait })).await;
+                self.acquire_rate(class).await;
             }
             let is_first = attempt == 1 && item.as_ref().is_none_or(|item| !item.is_released());
             // Rows are in order, so a failed one holds up all rows after it. Pictures have no order.
@@ -75,7 +75,7 @@ impl Transport {
                 return Err(error);
             };
             if is_rate_limit {
-                limiter.pause_for(wait);
+                self.rates.pause(class, wait);
             }
             let expected = wait.max(concurrency.expected_wait(host));
             self.emit(&Event::Retry { class, error: &error, attempt, wait: expected });

@@ -99,6 +99,7 @@ impl<T: Record> BatchReader<'_, T> {
         {
             reader.fill(record, point, self.has_coordinates).map_err(Refusal::Row)?;
         }
+        record.complete();
         record.validate().map_err(Refusal::Row)
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use self::rows::{Rows, unquoted};
 use super::messages::{self, Row, TableInfo};
-use super::reader_channel::{self, BatchSender};
+use super::reader_channel::{self, Batch, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::{Column, Kind, MAX_TEXT_LEN, Record, TOO_LONG, formula};
@@ -72,8 +72,8 @@ impl<T: Record> CsvSource<T> {
         if header.len() > MAX_COLUMNS || header.iter().any(|cell| cell.len() > MAX_TEXT_LEN) {
             return Err(table.error("its header is longer than any table's: is it CSV at all?"));
         }
-        table.header =
-            header.iter().map(|cell| cell.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+        let name = |cell: &str| our_name(cell.trim_start_matches('\u{feff}').trim()).to_owned();
+        table.header = header.iter().map(name).collect();
         Self::from_rows(table, rows)
     }
 
@@ -120,8 +120,16 @@ impl<T: Record> CsvSource<T> {
         &mut self.table
     }
 
+    /// The records in blocks, each changed or rejected by `check`. The first error is the last item.
+    pub(super) fn blocks(
+        self,
+        check: impl FnMut(&mut T) -> Result<()> + Send + 'static,
+    ) -> RecordStream<Vec<T>> {
+        reader_channel::blocks_from_thread(self.table.clone(), move |sender| self.send_records(sender), check)
+    }
+
     /// Sends all rows.
-    fn send_records(mut self, sender: &mut BatchSender<T>) {
+    fn send_records<B: Batch<T>>(mut self, sender: &mut BatchSender<T, B>) {
         let mut is_first = true;
         loop {
             let more = match self.rows.next() {
@@ -205,7 +213,19 @@ impl<T: Record> CsvSource<T> {
             let shown = || cell.map_or_else(String::from_utf8_lossy, Cow::Borrowed).into_owned();
             self.table.set_value(record, column, value, row, shown)?;
         }
+        record.complete();
         record.validate().map_err(|why| self.table.row_error(row, &format!(": {why}")))
+    }
+}
+
+/// Our name of a column of the Python toolset's table of detections.
+fn our_name(column: &str) -> &str {
+    match column {
+        "detections.id" => "detection_id",
+        "detections.value" => "value",
+        "detections.geometry" => "geometry",
+        "detections.created_at" => "created_at",
+        other => other,
     }
 }
 

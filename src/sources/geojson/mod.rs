@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use self::split::{SplitError, Splitter};
 use super::messages::{self, Row, TableInfo};
-use super::reader_channel::{self, BatchSender};
+use super::reader_channel::{self, Batch, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::{Error, Result};
 use crate::geo::LonLat;
@@ -250,8 +250,16 @@ impl<T: Record> GeoJsonSource<T> {
         self.table.error(&format!("after {features} features: {why}"))
     }
 
+    /// The records in blocks, each changed or rejected by `check`. The first error is the last item.
+    pub(super) fn blocks(
+        self,
+        check: impl FnMut(&mut T) -> Result<()> + Send + 'static,
+    ) -> RecordStream<Vec<T>> {
+        reader_channel::blocks_from_thread(self.table.clone(), move |sender| self.send_records(sender), check)
+    }
+
     /// Sends all features.
-    fn send_records(mut self, sender: &mut BatchSender<T>) {
+    fn send_records<B: Batch<T>>(mut self, sender: &mut BatchSender<T, B>) {
         for number in 1.. {
             let text = match self.first.pop_front() {
                 Some(text) => Ok(Some(text)),
@@ -314,6 +322,7 @@ impl<T: Record> GeoJsonSource<T> {
                     .map_err(|why| self.row_error(row, why))?;
             }
         }
+        record.complete();
         record.validate().map_err(|why| self.row_error(row, why))
     }
 

@@ -12,7 +12,7 @@ use ::parquet::basic::Compression;
 use ::parquet::file::metadata::RowGroupMetaData;
 
 use super::messages::{self, TableInfo};
-use super::reader_channel::{self, BatchSender};
+use super::reader_channel::{self, Batch, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
 use crate::record::arrow::Columns;
@@ -120,8 +120,16 @@ impl<T: Record> ParquetSource<T> {
         &mut self.table
     }
 
+    /// The records in blocks, each changed or rejected by `check`. The first error is the last item.
+    pub(super) fn blocks(
+        self,
+        check: impl FnMut(&mut T) -> Result<()> + Send + 'static,
+    ) -> RecordStream<Vec<T>> {
+        reader_channel::blocks_from_thread(self.table.clone(), move |sender| self.send_records(sender), check)
+    }
+
     /// Sends all rows.
-    fn send_records(self, sender: &mut BatchSender<T>) {
+    fn send_records<B: Batch<T>>(self, sender: &mut BatchSender<T, B>) {
         let Self { table, rows, columns, .. } = self;
         let roots = rows.schema().fields().iter().enumerate();
         let roots: Vec<_> =

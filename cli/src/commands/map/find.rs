@@ -12,7 +12,7 @@ use streetflow::{Error, ErrorKind, Result};
 pub(crate) const PAGE_NAME: &str = "map.html";
 
 /// Name of the table in the folder of a crawl.
-const TABLE: &str = "img_meta_dataset";
+pub(crate) const TABLE: &str = "img_meta_dataset";
 
 /// Name of the folder of pictures.
 const PICTURES: &str = "downloaded_images";
@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) page: PathBuf,
     pub(super) pictures: PathBuf,
     pub(super) title: String,
+    /// The folder of the table, where further tables may be; `None` for standard input.
+    pub(super) folder: Option<PathBuf>,
 }
 
 impl Found {
@@ -66,12 +68,13 @@ impl Found {
             page: args.out.clone().unwrap_or_else(|| folder.join(PAGE_NAME)),
             pictures: args.pictures.clone().unwrap_or_else(|| folder.join(PICTURES)),
             title: title.unwrap_or_default(),
+            folder: (!is_pipe).then_some(folder),
         })
     }
 }
 
 /// Rejects a page that would replace a file that `map` did not write.
-pub(super) fn check_output(page: &Path) -> Result<()> {
+pub(crate) fn check_output(page: &Path) -> Result<()> {
     let problem = |why: &str, hint: &'static str| {
         Err(Error::new(ErrorKind::Usage, "write the page")
             .with_subject(path_text(page))

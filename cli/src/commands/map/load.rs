@@ -1,5 +1,6 @@
 //! Reads the images of a table.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
@@ -7,10 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::MapArgs;
 use super::find::Found;
+use crate::job::{Input, table_path};
 use crate::sync::lock;
+use crate::terminal::format::{grouped, path_text, plural};
 use streetflow::map::{COLUMNS, MapImages, Pictures};
 use streetflow::sources::{HeaderOnly, IdCheck};
-use streetflow::{Error, ErrorKind, GeometryChoice, Metadata, Result, Source, TableSource};
+use streetflow::{Error, ErrorKind, Format, GeometryChoice, Metadata, Record, Result, Source, TableSource};
+
+/// Names of the tables whose rows lie over the images.
+const DETECTIONS: &str = "img_detections_dataset";
+const FEATURES: &str = "map_features";
 
 /// The images of a table.
 pub(super) struct Loaded {
@@ -56,8 +63,53 @@ pub(super) async fn images(found: &Found, args: &MapArgs) -> Result<Loaded> {
         let page = found.page.parent().unwrap_or(std::path::Path::new(""));
         images.set_pictures(Pictures::find(&found.pictures, page));
     }
-    let warnings = std::mem::take(&mut *lock(&warnings));
+    let mut warnings = std::mem::take(&mut *lock(&warnings));
+    if let Some(folder) = &found.folder {
+        let no_ids = args.no_ids;
+        let detections = (!no_ids).then(|| beside(folder, DETECTIONS)).flatten();
+        add(detections, &mut warnings, |detection| images.push_detection(detection)).await?;
+        add(beside(folder, FEATURES), &mut warnings, |feature| images.push_feature(feature)).await?;
+    }
     Ok(Loaded { images, failed, first_failure, warnings })
+}
+
+/// The table of this name in a folder, in any format.
+fn beside(folder: &Path, table: &str) -> Option<PathBuf> {
+    let path = |format: &Format| table_path(folder, table, *format);
+    Format::ALL.iter().map(path).find(|path| path.is_file())
+}
+
+/// Reads a further table. The map is useful without it, so its problems are warnings.
+async fn add<T: Record>(
+    path: Option<PathBuf>,
+    warnings: &mut Vec<String>,
+    mut push: impl FnMut(&T),
+) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let input = Input::named(&path, None)?;
+    let table = match input.open::<T>(&CancellationToken::new()).await {
+        Ok(table) => table.on_rounded_ids(IdCheck::warn(|_| ())),
+        Err(error) => {
+            warnings.push(format!("left out {}: {}", path_text(&path), error.chain()));
+            return Ok(());
+        }
+    };
+    let mut rows = table.stream();
+    let (mut failed, mut first) = (0_u64, None);
+    while let Some(row) = rows.next().await {
+        match row {
+            Ok(row) => push(&row),
+            Err(error) => {
+                failed += 1;
+                first.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = first {
+        let what = plural(failed, "row", "rows");
+        warnings.push(format!("skipped {} invalid {what}; the first: {}", grouped(failed), error.chain()));
+    }
+    Ok(())
 }
 
 /// Rejects a table without columns of coordinates: no image would be on the map.

@@ -3,6 +3,7 @@
 mod find;
 
 mod load;
+mod serve;
 
 use std::path::PathBuf;
 
@@ -13,7 +14,8 @@ use crate::exit_code::Exit;
 use crate::job::Signals;
 use crate::terminal::format::{grouped, human_bytes, path_text, plural};
 use crate::terminal::printer::Printer;
-use find::{Found, check_output};
+use find::Found;
+pub(crate) use find::{PAGE_NAME, TABLE, check_output};
 use load::Loaded;
 use streetflow::map::{Basemap, MAX_IMAGES_IN_PAGE, MapOptions, Page};
 use streetflow::{Error, ErrorKind, Format, GeometryChoice, Result};
@@ -22,7 +24,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   streetflow map
   streetflow map outputs/img_meta_dataset.parquet --out cyprus.html
-  streetflow map images.geojson --pictures photos";
+  streetflow map images.geojson --pictures photos
+  streetflow map --serve --open";
 
 #[derive(Debug, Args)]
 pub(crate) struct MapArgs {
@@ -58,6 +61,18 @@ pub(crate) struct MapArgs {
     /// Credit of the raster tiles of --basemap
     #[arg(long, value_name = "TEXT", requires = "basemap", hide_short_help = true)]
     basemap_credit: Option<String>,
+    /// Serve the page on this computer until Ctrl-C instead of writing it
+    ///
+    /// For more than two million images, and for pictures that are not on the disk: with a token in MAPILLARY_TOKEN they
+    /// are fetched when they are looked at. Only this computer can open the page.
+    #[arg(long, conflicts_with_all = ["out", "no_ids"])]
+    serve: bool,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
+    /// Port of --serve [default: any free port]
+    #[arg(long, value_name = "N", requires = "serve", hide_short_help = true)]
+    port: Option<u16>,
     /// Format of the table, if its file name does not tell
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>, hide_short_help = true)]
     input_format: Option<Format>,
@@ -68,8 +83,12 @@ pub(crate) async fn run(args: &MapArgs, display: &DisplayArgs) -> Exit {
     let printer = display.printer();
     let mut signals = Signals::listen();
     let ended = tokio::select! {
-        ended = write_page(args, &printer) => ended,
+        ended = show(args, &printer) => ended,
         _ = signals.next() => {
+            if args.serve {
+                // A server is stopped with a signal.
+                return Exit::Done;
+            }
             Err(Error::new(ErrorKind::Interrupted, "finish").with_source("the run was abandoned; no file was written"))
         }
     };
@@ -81,9 +100,11 @@ pub(crate) async fn run(args: &MapArgs, display: &DisplayArgs) -> Exit {
     exit
 }
 
-async fn write_page(args: &MapArgs, printer: &Printer) -> Result<Exit> {
+async fn show(args: &MapArgs, printer: &Printer) -> Result<Exit> {
     let found = Found::resolve(args)?;
-    check_output(&found.page)?;
+    if !args.serve {
+        check_output(&found.page)?;
+    }
     let loaded = load::images(&found, args).await?;
     let options = MapOptions {
         title: found.title.clone(),
@@ -91,17 +112,25 @@ async fn write_page(args: &MapArgs, printer: &Printer) -> Result<Exit> {
         without_ids: args.no_ids,
         basemap: basemap(args)?,
     };
+    print_problems(&loaded, printer);
+    let exit = if loaded.failed > 0 { Exit::SomeFailed } else { Exit::Done };
+    if args.serve {
+        serve::run(loaded.images, options, args, printer).await?;
+        return Ok(exit);
+    }
     let page = found.page.clone();
+    let count = loaded.images.len();
     let written = tokio::task::spawn_blocking(move || {
-        let written = Page::new(&loaded.images, &options).and_then(|made| made.write_file(&page));
-        (loaded, written)
+        Page::new(&loaded.images, &options).and_then(|made| made.write_file(&page))
     });
-    let (loaded, bytes) = match written.await {
-        Ok((loaded, bytes)) => (loaded, bytes?),
-        Err(panic) => return Err(Error::new(ErrorKind::Io, "write the page").with_source(panic)),
-    };
-    print_result(&loaded, bytes, &found, printer);
-    Ok(if loaded.failed > 0 { Exit::SomeFailed } else { Exit::Done })
+    let bytes =
+        written.await.map_err(|panic| Error::new(ErrorKind::Io, "write the page").with_source(panic))??;
+    print_page(count, bytes, &found, printer);
+    if args.open {
+        let path = std::fs::canonicalize(&found.page).unwrap_or(found.page);
+        serve::open(path.as_os_str(), printer);
+    }
+    Ok(exit)
 }
 
 /// The background with its credit.
@@ -119,7 +148,8 @@ fn basemap(args: &MapArgs) -> Result<Option<Basemap>> {
     Ok(Some(basemap))
 }
 
-fn print_result(loaded: &Loaded, bytes: u64, found: &Found, printer: &Printer) {
+/// Prints what is not on the map.
+fn print_problems(loaded: &Loaded, printer: &Printer) {
     for text in &loaded.warnings {
         printer.warn(text);
     }
@@ -127,20 +157,19 @@ fn print_result(loaded: &Loaded, bytes: u64, found: &Found, printer: &Printer) {
         let (count, rows) = (grouped(loaded.failed), plural(loaded.failed, "row", "rows"));
         printer.warn(&format!("skipped {count} invalid {rows}; the first: {}", error.chain()));
     }
-    let images = &loaded.images;
-    if images.unplaced() > 0 {
-        let (count, what) =
-            (grouped(images.unplaced()), plural(images.unplaced(), "image has", "images have"));
+    let unplaced = loaded.images.unplaced();
+    if unplaced > 0 {
+        let (count, what) = (grouped(unplaced), plural(unplaced, "image has", "images have"));
         printer.note(&format!("{count} {what} no position on the map"));
     }
-    if images.len() > MAX_IMAGES_IN_PAGE {
-        printer.warn(&format!(
-            "the page has more than {} images, which is too many for most browsers",
-            grouped(MAX_IMAGES_IN_PAGE as u64)
-        ));
+}
+
+fn print_page(images: usize, bytes: u64, found: &Found, printer: &Printer) {
+    if images > MAX_IMAGES_IN_PAGE {
+        let most = grouped(MAX_IMAGES_IN_PAGE as u64);
+        printer.warn(&format!("most browsers can't open a page of more than {most} images; use `--serve`"));
     }
-    let (count, what) = (grouped(images.len() as u64), plural(images.len() as u64, "image", "images"));
-    let size = human_bytes(bytes);
-    printer
-        .note(&format!("wrote {} with {count} {what}, {size}; open it in a browser", path_text(&found.page)));
+    let (count, what) = (grouped(images as u64), plural(images as u64, "image", "images"));
+    let (page, size) = (path_text(&found.page), human_bytes(bytes));
+    printer.note(&format!("wrote {page} with {count} {what}, {size}; open it in a browser"));
 }

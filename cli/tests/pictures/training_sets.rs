@@ -1,0 +1,157 @@
+//! The commands `overlay`, `crops` and `dataset`.
+
+use std::fs;
+use std::path::Path;
+
+use streetflow_sandbox::MockData;
+
+use crate::support::{command, names, with};
+
+/// Writes a table of detections and of images and their pictures into `outputs`, without a run.
+fn prepare(folder: &Path) -> usize {
+    let data = MockData::cyprus();
+    let outputs = folder.join("outputs");
+    fs::create_dir_all(outputs.join("downloaded_images")).unwrap();
+    let mut table = csv::Writer::from_path(outputs.join("img_detections_dataset.csv")).unwrap();
+    let mut images = csv::Writer::from_path(outputs.join("img_dataset.csv")).unwrap();
+    table.write_record(["img_id", "detection_id", "value", "polygons"]).unwrap();
+    images.write_record(["seq_id", "img_id"]).unwrap();
+    let mut count = 0;
+    for sequence in data.sequences() {
+        for image in sequence.images().filter(|image| !image.detections().is_empty()).take(2) {
+            let id = image.id();
+            let Some(picture) = data.picture(&id, Some(256)) else { continue };
+            fs::write(outputs.join(format!("downloaded_images/{id}_256.jpg")), picture).unwrap();
+            images.write_record([sequence.id(), &id]).unwrap();
+            count += 1;
+            for detection in image.detections() {
+                let fraction = |&(x, y): &(i32, i32)| [f64::from(x) / 4096.0, f64::from(y) / 4096.0];
+                let polygons: Vec<Vec<Vec<[f64; 2]>>> = detection
+                    .polygons()
+                    .iter()
+                    .map(|rings| rings.iter().map(|ring| ring.iter().map(fraction).collect()).collect())
+                    .collect();
+                let polygons = serde_json::to_string(&polygons).unwrap();
+                table.write_record([&id, &detection.id(), detection.value(), &polygons]).unwrap();
+            }
+        }
+    }
+    count
+}
+
+/// Runs a command; returns its exit code and its messages.
+fn run(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = with(command(folder), args.iter().copied()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn overlays_crops_and_sets_are_made_and_a_second_run_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = prepare(folder.path());
+    let outputs = folder.path().join("outputs");
+    fs::write(
+        folder.path().join("streetflow.toml"),
+        "image_detections_folder = \"drawn\"\n[detection_masks]\nnature--terrain = 1\nnature--vegetation = 2\n\
+         [detection_colours]\nnature--water = [0, 0, 255, 128]\n",
+    )
+    .unwrap();
+    for expected in [format!("{count} pictures in `outputs/drawn`"), format!("{count} files already existed")]
+    {
+        let (code, told) = run(folder.path(), &["overlay"]);
+        assert!(code == Some(0) && told.contains(&expected), "{told}");
+    }
+    assert_eq!(names(&outputs.join("drawn")).len(), count);
+    let (code, told) = run(folder.path(), &["crops", "--values", "object--vehicle--*", "--margin", "0.1"]);
+    assert!(code == Some(0) && told.contains(" crops in `outputs/cropped_images`"), "{told}");
+    assert!(names(&outputs.join("cropped_images")).iter().all(|name| name.starts_with("object--vehicle--")));
+    for format in ["coco", "yolo", "masks", "webdataset"] {
+        for _ in 0..2 {
+            let (code, told) = run(folder.path(), &["dataset", "--to", format, "--split", "80,20"]);
+            assert!(code == Some(0) && told.contains("pictures by split: train "), "{told}");
+        }
+    }
+    // The classes and numbers of the setting.
+    let classes = fs::read_to_string(outputs.join("dataset_masks/classes.csv")).unwrap();
+    let classes: Vec<_> = classes.lines().map(|line| line.rsplit_once(',').unwrap().0).collect();
+    assert_eq!(
+        classes,
+        ["id,value,class", "1,nature--terrain,nature--terrain", "2,nature--vegetation,nature--vegetation"]
+    );
+    assert!(names(&outputs).iter().all(|name| !name.contains("partial")), "{:?}", names(&outputs));
+}
+
+#[test]
+fn a_failed_picture_is_named_and_gives_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let pictures = folder.path().join("outputs/downloaded_images");
+    let damaged = &names(&pictures)[0];
+    fs::write(pictures.join(damaged), "no picture").unwrap();
+    for args in [&["overlay"][..], &["crops"], &["dataset", "--to", "coco"]] {
+        let (code, told) = run(folder.path(), args);
+        assert!(
+            code == Some(3) && told.contains(damaged.as_str()) && told.contains("1 item failed"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn wrong_usage_is_named_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, told) = run(folder.path(), &["overlay"]);
+    assert!(code == Some(2) && told.contains("img_detections_dataset"), "{told}");
+    prepare(folder.path());
+    fs::create_dir(folder.path().join("mine")).unwrap();
+    fs::write(folder.path().join("mine/notes.txt"), "mine").unwrap();
+    for (args, expected) in [
+        (&["dataset", "--to", "coco", "mine"][..], "no training set of streetflow"),
+        (
+            &["dataset", "--to", "coco", "--classes", "nothing--*"],
+            "no detection of the table has one of them",
+        ),
+        (&["dataset", "--to", "coco", "--classes", "none.csv"], "it does not exist"),
+        (&["dataset", "--to", "voc"], "hf"),
+        (&["dataset", "--to", "yolo", "--split", "1,2,3,4"], "80,10,10"),
+        (&["dataset", "--to", "yolo", "--input", "-"], "read twice"),
+        (&["overlay", "--quality", "2048"], "no picture of quality 2048"),
+        (&["overlay", "--pictures", "nowhere"], "nowhere"),
+        (&["overlay", "--detection-colours", "a=red"], "165,42,42"),
+        (&["crops", "--margin", "-1"], "from 0 to 10"),
+    ] {
+        let (code, told) = run(folder.path(), args);
+        assert!(code == Some(2) && told.contains(expected), "{args:?}: {told}");
+    }
+    assert_eq!(fs::read(folder.path().join("mine/notes.txt")).unwrap(), b"mine");
+    assert_eq!(names(folder.path()), ["mine", "outputs"]);
+}
+
+/// A run that is killed leaves no set, and the next run removes what is left of it.
+#[cfg(unix)]
+#[test]
+fn a_killed_run_leaves_no_half_set() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let outputs = folder.path().join("outputs");
+    let partial = |name: &String| name.contains("dataset_coco") && name.contains("partial");
+    let mut kills = 0;
+    for _ in 0..40 {
+        let mut child =
+            with(command(folder.path()), ["dataset", "--to", "coco", "--task", "segment"]).spawn().unwrap();
+        // Until the folder is begun, or the run has ended.
+        while !names(&outputs).iter().any(partial) && child.try_wait().unwrap().is_none() {}
+        kills += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().ok();
+        child.wait().unwrap();
+        let set = outputs.join("dataset_coco");
+        assert!(!set.exists() || set.join("dataset.json").exists(), "whole or absent");
+        if kills >= 3 {
+            break;
+        }
+    }
+    assert!(kills > 0);
+    let (code, told) = run(folder.path(), &["dataset", "--to", "coco", "--task", "segment"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!names(&outputs).iter().any(partial), "{:?}", names(&outputs));
+}

@@ -1,0 +1,167 @@
+//! `streetflow.download`: pictures of a query, of a table, or of Arrow data of another library.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatchReader;
+use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+
+use crate::client::Client;
+use crate::errors::{Attempt, Failure, usage};
+use crate::query::counted;
+use crate::records::images;
+use crate::report::Report;
+use crate::task::run_to_end;
+use streetflow::arrow::ArrowSource;
+use streetflow::sinks::{Exif, FileTime, PictureLayout};
+use streetflow::{
+    Error, FetchMetadata, Fields, Flow, Image, ImageSink, Metadata, Quality, Query, Record, RecordStream,
+    Result, Source, TableSource,
+};
+
+/// Where the images come from.
+enum Input {
+    Query(Box<Query>),
+    Table(TableSource<Metadata>),
+    Arrow(ArrowSource<Metadata>),
+}
+
+/// How pictures are written.
+struct Pictures {
+    quality: Quality,
+    exif: Exif,
+    layout: PictureLayout,
+    file_time: FileTime,
+    check_existing: bool,
+}
+
+impl Pictures {
+    /// The fields that a download needs.
+    fn fields(&self) -> Vec<&'static str> {
+        let exif = if self.exif.applies_to(self.quality) { &Exif::FIELDS[..] } else { &[] };
+        let layout = self.layout.needs().filter(|column| *column != "seq_id");
+        let time = ["captured_at"].into_iter().filter(|_| self.file_time == FileTime::default());
+        exif.iter().copied().chain(layout).chain(time).chain([self.quality.field()]).collect()
+    }
+
+    fn sink(&self, client: &streetflow::Client, folder: PathBuf) -> ImageSink {
+        let sink = ImageSink::new(client, folder)
+            .quality(self.quality)
+            .exif(self.exif)
+            .layout(self.layout)
+            .file_time(self.file_time);
+        if self.check_existing { sink.check_existing() } else { sink }
+    }
+}
+
+/// Downloads pictures to a folder.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "only the package calls it")]
+pub(crate) fn download(
+    py: Python<'_>,
+    query: Option<&str>,
+    table: Option<PathBuf>,
+    stream: Option<&Bound<'_, PyCapsule>>,
+    client: &Client,
+    folder: PathBuf,
+    quality: &str,
+    exif: &str,
+    layout: &str,
+    file_time: &str,
+    check_existing: bool,
+    skip: bool,
+    report: Py<Report>,
+    run: Py<PyAny>,
+) -> PyResult<()> {
+    let pictures = (|| -> Result<Pictures> {
+        Ok(Pictures {
+            quality: quality.parse()?,
+            exif: exif.parse()?,
+            layout: layout.parse()?,
+            file_time: file_time.parse()?,
+            check_existing,
+        })
+    })()
+    .map_err(Failure::from)?;
+    let input = match (query, table, stream) {
+        (Some(text), ..) => Input::Query(Box::new(Query::from_json(text).map_err(Failure::from)?)),
+        (_, Some(path), _) => Input::Table(TableSource::open(path).map_err(Failure::from)?),
+        (.., Some(stream)) => Input::Arrow(arrow_source(stream)?),
+        _ => return Err(Failure::from(usage("download", "there is no input")).into()),
+    };
+    let (client, counts) = (client.get()?.clone(), Arc::clone(&report.get().counts));
+    report.get().events.listen(&counts);
+    let work = async move {
+        let flow = open(input, &pictures, &client).await?;
+        let written = counted(flow, &counts, skip).into_sink(pictures.sink(&client, folder)).await?.written;
+        counts.set_pictures(written.records, written.already_exists);
+        Ok(())
+    };
+    Ok(run_to_end(py, work, &report, &run)?)
+}
+
+/// Opens the images. A table without picture URLs gets them from Mapillary.
+async fn open(input: Input, pictures: &Pictures, client: &streetflow::Client) -> Result<Flow<Metadata>> {
+    let needed = pictures.fields();
+    let all = needed.iter().try_fold(Fields::from_columns([]), |fields, field| fields.with(field))?;
+    match input {
+        Input::Query(mut query) => {
+            query.fields = needed.iter().try_fold(query.fields, |fields, field| fields.with(field))?;
+            images(*query, client.clone()).await
+        }
+        Input::Table(table) => {
+            let header = table.header().to_vec();
+            let table = table.only(&columns(&needed));
+            Ok(with_urls(table, &header, pictures, all, client))
+        }
+        Input::Arrow(source) => {
+            let header = source.header().to_vec();
+            let source = source.only(&columns(&needed));
+            Ok(with_urls(source, &header, pictures, all, client))
+        }
+    }
+}
+
+/// The columns of the fields, and those that every download reads.
+fn columns(fields: &[&str]) -> Vec<&'static str> {
+    let is_needed = |field: Option<&'static str>| field.is_some_and(|field| fields.contains(&field));
+    let columns = Metadata::COLUMNS.iter().filter(|column| is_needed(column.field));
+    ["seq_id", "captured_at"].into_iter().chain(columns.map(|column| column.name)).collect()
+}
+
+fn with_urls(
+    source: impl Source<Item = Metadata>,
+    header: &[String],
+    pictures: &Pictures,
+    fields: Fields,
+    client: &streetflow::Client,
+) -> Flow<Metadata> {
+    let flow = Flow::from(source);
+    if header.iter().any(|name| name == pictures.quality.field()) {
+        return flow;
+    }
+    let to_image = |records: RecordStream<Metadata>| -> RecordStream<Image> {
+        use futures::StreamExt;
+        let image = |row: Metadata| Image { seq_id: row.seq_id, img_id: row.img_id };
+        records.map(move |row| row.map(image)).boxed()
+    };
+    flow.then(to_image).then(FetchMetadata::new(client).fields(&fields))
+}
+
+/// Takes the stream of another library out of its capsule.
+fn arrow_source(capsule: &Bound<'_, PyCapsule>) -> Attempt<ArrowSource<Metadata>> {
+    use pyo3::types::PyCapsuleMethods;
+
+    let pointer = capsule.pointer_checked(Some(c"arrow_array_stream"))?;
+    let failed =
+        |error: arrow_schema::ArrowError| -> Error { usage("read the Arrow stream", error.to_string()) };
+    // SAFETY: the name of the capsule was checked, and by the Arrow PyCapsule interface it then holds a valid
+    // `ArrowArrayStream`. `from_raw` moves it out and leaves a released one behind, so the capsule frees nothing twice.
+    #[allow(unsafe_code, reason = "the C interface of Arrow passes a pointer")]
+    let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr().cast()) };
+    let reader = ArrowArrayStreamReader::try_new(stream).map_err(failed)?;
+    let schema = reader.schema();
+    Ok(ArrowSource::new("Arrow stream", &schema, reader)?)
+}

@@ -1,0 +1,77 @@
+//! The module `streetflow._core` of the Python package.
+//!
+//! Python code in `python/streetflow` has the public interface; this crate has what needs the library.
+//!
+//! - `runtime`: one tokio runtime in a process; waiting that lets Ctrl-C and other Python threads through
+//! - `errors`, `events`: errors as exceptions, events for `logging` and progress
+//! - `interrupts`: Ctrl-C for threads of a consumer
+//! - `client`, `sandbox`: connections
+//! - `report`: counts
+//! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
+//! - `records`: the flows of each kind of records
+//! - `query`, `download`, `estimate`, `convert`, `command`: the functions
+//!
+//! Tokio's threads never call Python.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "Python passes values, and its methods have an object"
+)]
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_link_with_quotes,
+    reason = "these comments are Python's documentation"
+)]
+
+mod batch;
+mod client;
+mod command;
+mod convert;
+mod download;
+mod errors;
+mod estimate;
+mod events;
+mod interrupts;
+mod pylist;
+mod query;
+mod records;
+mod report;
+mod runtime;
+mod sandbox;
+mod stream;
+mod task;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = true)]
+mod _core {
+    #[pymodule_export]
+    use crate::batch::{Batch, Collected};
+    #[pymodule_export]
+    use crate::client::Client;
+    #[pymodule_export]
+    use crate::command::run_command;
+    #[pymodule_export]
+    use crate::convert::convert;
+    #[pymodule_export]
+    use crate::download::download;
+    #[pymodule_export]
+    use crate::estimate::estimate;
+    #[pymodule_export]
+    use crate::query::{
+        column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,
+    };
+    #[pymodule_export]
+    use crate::report::Report;
+    #[pymodule_export]
+    use crate::sandbox::Sandbox;
+    #[pymodule_export]
+    use crate::stream::Reader;
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        use super::PyModuleMethods;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,182 @@
+//! Functions of queries: checks, schemas, streams and tables.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+
+use crate::batch::{Collected, schema_capsule};
+use crate::client::Client;
+use crate::errors::Failure;
+use crate::records::{Columns, Kind, Request, detections, features, images, sequences};
+use crate::report::{Counts, Report};
+use crate::stream::{Batches, Reader};
+use crate::task::run_to_end;
+use streetflow::arrow::BATCH_ROWS;
+use streetflow::sinks::{Layout, sink_for};
+use streetflow::{Error, Flow, Format, OnError, Query, Record, Result};
+
+/// Evaluates an expression for the flow of a request, whatever its record type is.
+macro_rules! with_flow {
+    ($request:expr, $client:expr, |$flow:ident| $body:expr) => {
+        match $request.kind {
+            Kind::Images => {
+                let $flow = images($request.query, $client);
+                $body
+            }
+            Kind::Sequences => {
+                let $flow = sequences($request.query, $client);
+                $body
+            }
+            Kind::Detections => {
+                let $flow = detections($request, $client);
+                $body
+            }
+            Kind::Features => {
+                let $flow = features($request, $client);
+                $body
+            }
+        }
+    };
+}
+
+/// Applies the policy for failed records, and counts them.
+pub(crate) fn counted<T: Send + 'static>(flow: Flow<T>, counts: &Arc<Counts>, skip: bool) -> Flow<T> {
+    flow.then(counts.watch()).on_error(if skip { OnError::Skip } else { OnError::Stop })
+}
+
+/// Returns the batches of a flow that is made when the first one is requested.
+fn batches<T: Record>(
+    open: impl Future<Output = Result<Flow<T>>> + Send + 'static,
+    layout: Layout,
+    columns: Columns,
+    counts: Arc<Counts>,
+    skip: bool,
+) -> Batches {
+    let start = async move {
+        let flow = counted(open.await?, &counts, skip);
+        Ok::<_, Error>(flow.into_batches(&layout, BATCH_ROWS))
+    };
+    let batches = futures::stream::once(start).try_flatten();
+    batches.map(move |batch| columns.project(&batch?)).boxed()
+}
+
+/// Checks a query and returns its normal form.
+#[pyfunction]
+pub(crate) fn normalize_query(text: &str) -> PyResult<String> {
+    let query = Query::from_json(text).map_err(Failure::from)?;
+    Ok(query.to_json().to_string())
+}
+
+/// Returns the fields of a query.
+#[pyfunction]
+pub(crate) fn query_fields(text: &str) -> PyResult<Vec<&'static str>> {
+    let query = Query::from_json(text).map_err(Failure::from)?;
+    Ok(query.fields.names().to_vec())
+}
+
+/// Returns the names of all fields of images.
+///
+/// >>> import streetflow as sf
+/// >>> "captured_at" in sf.known_fields()
+/// True
+#[pyfunction]
+pub(crate) fn known_fields() -> Vec<&'static str> {
+    streetflow::Fields::known()
+}
+
+/// Returns the names of the columns of a stream.
+#[pyfunction]
+pub(crate) fn column_names(text: &str, kind: &str) -> PyResult<Vec<String>> {
+    Ok(columns(text, kind)?.schema.fields().iter().map(|field| field.name().clone()).collect())
+}
+
+/// Returns the schema of a stream.
+#[pyfunction]
+pub(crate) fn schema<'py>(py: Python<'py>, text: &str, kind: &str) -> PyResult<Bound<'py, PyCapsule>> {
+    schema_capsule(py, &columns(text, kind)?.schema)
+}
+
+/// Returns a table with the columns of a stream and without rows.
+#[pyfunction]
+pub(crate) fn empty(text: &str, kind: &str) -> PyResult<Collected> {
+    Ok(Collected { schema: columns(text, kind)?.schema, batches: Arc::new([]) })
+}
+
+fn columns(text: &str, kind: &str) -> PyResult<Columns> {
+    let columns = Request::parse(text, kind).and_then(|request| request.columns());
+    Ok(columns.map_err(Failure::from)?)
+}
+
+/// Starts a stream.
+#[pyfunction]
+pub(crate) fn start(
+    py: Python<'_>,
+    text: &str,
+    kind: &str,
+    client: &Client,
+    skip: bool,
+    report: Py<Report>,
+    run: Py<PyAny>,
+) -> PyResult<Reader> {
+    let request = Request::parse(text, kind).map_err(Failure::from)?;
+    let columns = request.columns().map_err(Failure::from)?;
+    let layout = request.layout().map_err(Failure::from)?;
+    let schema = Arc::clone(&columns.schema);
+    let (client, counts) = (client.get()?.clone(), Arc::clone(&report.get().counts));
+    let batches = with_flow!(request, client, |flow| batches(flow, layout, columns, counts, skip));
+    Ok(Reader::start(py, schema, batches, report, run)?)
+}
+
+/// Writes a table. The file is complete or absent.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "only the package calls it")]
+pub(crate) fn write(
+    py: Python<'_>,
+    text: &str,
+    kind: &str,
+    client: &Client,
+    skip: bool,
+    report: Py<Report>,
+    run: Py<PyAny>,
+    path: PathBuf,
+    format: Option<&str>,
+) -> PyResult<()> {
+    let request = Request::parse(text, kind).map_err(Failure::from)?;
+    let format = match format {
+        Some(name) => name.parse().map_err(Failure::from)?,
+        None => Format::from_path(&path).map_err(|error| {
+            Failure::from(
+                error.with_hint("name the format: `format=\"csv\"`, parquet, geojson or geojsonseq"),
+            )
+        })?,
+    };
+    let layout = request.layout().map_err(Failure::from)?;
+    let layout = layout.note("query", request.query.to_json().to_string());
+    let client = client.get()?.clone();
+    let counts = Arc::clone(&report.get().counts);
+    with_flow!(request, client, |flow| {
+        let work = write_table(flow, path, format, layout, counts, skip);
+        run_to_end(py, work, &report, &run)?;
+    });
+    Ok(())
+}
+
+async fn write_table<T: Record>(
+    open: impl Future<Output = Result<Flow<T>>> + Send,
+    path: PathBuf,
+    format: Format,
+    layout: Layout,
+    counts: Arc<Counts>,
+    skip: bool,
+) -> Result<()> {
+    let records = Arc::clone(&counts);
+    let flow = counted(open.await?, &counts, skip).filter(move |_| {
+        records.add_records(1);
+        true
+    });
+    flow.into_sink(sink_for::<T>(&path, format, &layout)).await.map(drop)
+}

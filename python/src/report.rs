@@ -1,0 +1,263 @@
+//! `streetflow.Report`: the counts of a flow, while it runs and after its end.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::client::Client;
+use crate::errors::{exception, kind_name};
+use crate::events::Events;
+use streetflow::{Error, ErrorKind, RecordStream};
+
+/// The number of failures that are kept with their reasons. Further ones are counted only.
+const MAX_FAILURES: usize = 1000;
+
+/// What happened to one sequence or image.
+#[derive(Clone)]
+struct Item {
+    subject: String,
+    kind: &'static str,
+    message: String,
+}
+
+/// The counts of one flow.
+#[derive(Default)]
+pub(crate) struct Counts {
+    records: AtomicU64,
+    gone: AtomicU64,
+    failed: AtomicU64,
+    /// Pictures that existed already.
+    existing: AtomicU64,
+    ended: AtomicBool,
+    complete: AtomicBool,
+    started: OnceLock<Instant>,
+    elapsed: OnceLock<Duration>,
+    items: Mutex<Vec<Item>>,
+}
+
+impl Counts {
+    pub(crate) fn start(&self) {
+        self.started.get_or_init(Instant::now);
+    }
+
+    /// Sets the end. `complete` is false after an error and if the stream was closed early.
+    pub(crate) fn end(&self, complete: bool) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.complete.store(complete, Ordering::Relaxed);
+            self.elapsed.get_or_init(|| self.started.get().map_or(Duration::ZERO, Instant::elapsed));
+        }
+    }
+
+    pub(crate) fn add_records(&self, more: u64) {
+        self.records.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_existing(&self, more: u64) {
+        self.existing.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Sets the counts of pictures at the end of a download.
+    pub(crate) fn set_pictures(&self, written: u64, existing: u64) {
+        self.records.store(written, Ordering::Relaxed);
+        self.existing.store(existing, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Counts a failed record, unless it ends the flow.
+    pub(crate) fn add_failure(&self, error: &Error) {
+        let counter = match error.kind() {
+            ErrorKind::Gone => &self.gone,
+            kind if kind.is_fatal() => return,
+            _ => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        if items.len() < MAX_FAILURES {
+            items.push(Item {
+                subject: error.id().into_owned(),
+                kind: kind_name(error.kind()),
+                message: error.chain(),
+            });
+        }
+    }
+
+    /// Returns a stage that counts failed records.
+    pub(crate) fn watch<T: Send + 'static>(
+        self: &Arc<Self>,
+    ) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
+        let counts = Arc::clone(self);
+        move |records| {
+            records
+                .inspect(move |record| {
+                    if let Err(error) = record {
+                        counts.add_failure(error);
+                    }
+                })
+                .boxed()
+        }
+    }
+}
+
+/// The counts of a stream or a download. They change while it runs.
+///
+/// >>> import streetflow as sf
+/// >>> images = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), client=sf.Sandbox())
+/// >>> table = images.to_arrow()
+/// >>> images.report.records, images.report.gone, images.report.failed, images.report.complete
+/// (611, 1, 0, True)
+#[pyclass(frozen, module = "streetflow")]
+pub(crate) struct Report {
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) events: Arc<Events>,
+    /// What other flows of the client had filtered before this one.
+    filtered_before: u64,
+    /// The exception that ended the flow.
+    error: Mutex<Option<Py<PyAny>>>,
+    /// The error that ended it in a thread without the interpreter.
+    library_error: Mutex<Option<Error>>,
+}
+
+impl Report {
+    pub(crate) fn new(events: &Arc<Events>) -> Self {
+        Self {
+            counts: Arc::default(),
+            events: Arc::clone(events),
+            filtered_before: events.tally.filtered(),
+            error: Mutex::default(),
+            library_error: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn set_library_error(&self, error: Error) {
+        self.library_error.lock().unwrap_or_else(PoisonError::into_inner).replace(error);
+    }
+
+    pub(crate) fn set_error(&self, error: Py<PyAny>) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).replace(error);
+    }
+}
+
+#[pymethods]
+impl Report {
+    /// Without a client, no events are counted.
+    #[new]
+    #[pyo3(signature = (client))]
+    fn create(client: Option<&Client>) -> Self {
+        client.map_or_else(|| Self::new(&Arc::default()), |client| Self::new(&client.events))
+    }
+
+    /// Logs the events of the client.
+    fn _log(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(self.events.log(py)?)
+    }
+
+    /// Rows that were passed on, or pictures that were written.
+    #[getter]
+    pub(crate) fn records(&self) -> u64 {
+        self.counts.records.load(Ordering::Relaxed)
+    }
+
+    /// Sequences and images that were deleted on Mapillary.
+    #[getter]
+    fn gone(&self) -> u64 {
+        self.counts.gone.load(Ordering::Relaxed)
+    }
+
+    /// Sequences, images and pictures that failed.
+    #[getter]
+    fn failed(&self) -> u64 {
+        self.counts.failed()
+    }
+
+    /// Images and sequences that filters dropped, in all flows of the client since this one began.
+    #[getter]
+    fn filtered(&self) -> u64 {
+        self.events.tally.filtered().saturating_sub(self.filtered_before)
+    }
+
+    /// Pictures that existed already.
+    #[getter]
+    fn existing(&self) -> u64 {
+        self.counts.existing.load(Ordering::Relaxed)
+    }
+
+    /// Whether the flow has ended.
+    #[getter]
+    fn ended(&self) -> bool {
+        self.counts.ended.load(Ordering::Relaxed)
+    }
+
+    /// Whether the flow ran to its end. False after an error, and if it was closed early.
+    #[getter]
+    fn complete(&self) -> bool {
+        self.counts.complete.load(Ordering::Relaxed)
+    }
+
+    /// Seconds since the start, or of the whole run.
+    #[getter]
+    fn elapsed(&self) -> f64 {
+        let running = || self.counts.started.get().map_or(Duration::ZERO, Instant::elapsed);
+        self.counts.elapsed.get().copied().unwrap_or_else(running).as_secs_f64()
+    }
+
+    /// The exception that ended the flow.
+    #[getter]
+    fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let library_error = self.library_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(error) = library_error {
+            self.set_error(exception(py, &error).value(py).clone().into_any().unbind());
+        }
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.as_ref().map(|error| error.clone_ref(py))
+    }
+
+    /// The first thousand items that failed or were deleted: dictionaries with `id`, `kind` and `message`.
+    #[getter]
+    fn failures<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let items = self.counts.items.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        items
+            .into_iter()
+            .map(|item| {
+                let dict = PyDict::new(py);
+                dict.set_item("id", item.subject)?;
+                dict.set_item("kind", item.kind)?;
+                dict.set_item("message", item.message)?;
+                Ok(dict)
+            })
+            .collect()
+    }
+
+    /// Tiles read and expected, and requests sent, by all flows of the client.
+    #[getter]
+    fn progress(&self) -> (u64, u64, u64) {
+        let (read, expected) = self.events.tiles();
+        (read, expected, self.events.requests())
+    }
+
+    fn __repr__(&self) -> String {
+        let state = match (self.ended(), self.complete()) {
+            (false, _) => "running",
+            (true, true) => "complete",
+            (true, false) => "incomplete",
+        };
+        format!(
+            "<streetflow.Report {state}: {} records, {} gone, {} failed, {} filtered, {:.1} s>",
+            self.records(),
+            self.gone(),
+            self.failed(),
+            self.filtered(),
+            self.elapsed()
+        )
+    }
+}

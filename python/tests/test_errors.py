@@ -1,0 +1,314 @@
+"""Errors, warnings, interruption and forks."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pytest
+import streetflow as sf
+from conftest import NICOSIA
+
+
+def test_every_class_has_its_kind_and_survives_pickling():
+    classes = [getattr(sf, name) for name in sf.exceptions.__all__ if name.endswith("Error")]
+    assert len({cls.kind for cls in classes}) == len(classes)
+    for cls in classes:
+        assert issubclass(cls, sf.StreetflowError)
+        error = cls("it failed", "try again", subject="a file", status=503)
+        copy = pickle.loads(pickle.dumps(error))
+        assert type(copy) is cls
+        assert (copy.message, copy.hint, copy.subject, copy.status) == ("it failed", "try again", "a file", 503)
+        assert str(copy) == "it failed\nhint: try again"
+    assert issubclass(sf.UsageError, ValueError) and issubclass(sf.OutputError, OSError)
+
+
+def test_without_a_token_the_error_says_how_to_set_it():
+    with pytest.raises(sf.AuthError) as caught:
+        sf.images(bbox=NICOSIA, client=sf.Client(tiles_url=sf.Sandbox().url, tile_cache_age=0)).to_arrow()
+    assert caught.value.kind == "auth" and "MAPILLARY_TOKEN" in caught.value.hint
+
+
+def test_a_bad_token_is_an_auth_error_that_does_not_show_it(sandbox):
+    token = "MLY|1234567890|0123456789abcdef0123456789abcdef"
+    client = sf.Client(token=token, graph_url=sandbox.url, tiles_url=sandbox.url)
+    assert token not in repr(client)
+    with pytest.raises(sf.AuthError) as caught:
+        sf.images(bbox=NICOSIA, client=client).to_arrow()
+    assert token not in str(caught.value) and "0123456789abcdef" not in repr(caught.value)
+    with pytest.raises(sf.UsageError):
+        sf.Client(token="not a token")
+
+
+def test_limits_of_a_client_are_checked():
+    assert sf.Client(rate_share=8, tile_rate=10, concurrency=4).concurrency == 4
+    sf.Client(rate_share="1/8", rate=10)
+    for arguments in ({"rate_share": 0}, {"rate_share": "8"}, {"rate": 0}, {"concurrency": 0}, {"attempts": 99}):
+        with pytest.raises(sf.UsageError):
+            sf.Client(**arguments)
+
+
+def test_the_class_survives_in_our_own_methods_and_the_text_in_others(sandbox):
+    sandbox.fail("tiles", "blocked")
+
+    def images() -> sf.Stream:
+        return sf.images(bbox=NICOSIA, client=sandbox)
+
+    for read in (sf.Stream.to_arrow, sf.Stream.to_polars, sf.Stream.to_pandas, sf.Stream.to_pylist, list):
+        with pytest.raises(sf.BlockedError):
+            read(images())
+    for read in (pa.table, pl.DataFrame, lambda stream: duckdb.sql("from stream").fetchall()):
+        stream = images()
+        with pytest.raises(Exception, match="BlockedError: ") as caught:
+            read(stream)
+        assert "hint: " in str(caught.value)
+        assert isinstance(stream.report.error, sf.BlockedError)
+
+
+def test_an_unreachable_host_is_an_error(unused_port=9):
+    client = sf.Client(
+        token="MLY|1234|abcd", graph_url=f"http://127.0.0.1:{unused_port}", tiles_url=f"http://127.0.0.1:{unused_port}", attempts=1
+    )
+    with pytest.raises((sf.UnavailableError, sf.UnreachableError)) as caught:
+        sf.images(bbox=NICOSIA, client=client, on_error="raise").to_arrow()
+    assert isinstance(caught.value, ConnectionError)
+
+
+def one_image(sandbox) -> str:
+    return sf.images(bbox=NICOSIA, client=sandbox).to_pylist()[5]["img_id"]
+
+
+def test_skipped_records_are_counted_and_told(sandbox):
+    sandbox.fail("graph", "unavailable", skip=1, times=6)
+    images = sf.images(bbox=NICOSIA, client=sf.Client(**urls(sandbox), attempts=1))
+    with pytest.warns(sf.StreetflowWarning, match="failed and are missing") as caught:
+        rows = images.to_arrow().num_rows
+    assert caught[0].filename == __file__, "the warning belongs to the caller"
+    report = images.report
+    assert report.failed == len([item for item in report.failures if item["kind"] != "gone"]) > 0
+    assert report.records == rows < 611
+    assert report.complete
+    assert all(item["id"] and item["message"] for item in report.failures)
+
+
+def urls(sandbox) -> dict[str, str]:
+    env = sandbox.env
+    return {
+        "graph_url": env["MAPILLARY_GRAPH_URL"],
+        "tiles_url": env["MAPILLARY_TILES_URL"],
+        "token": env["MAPILLARY_TOKEN"],
+    }
+
+
+def test_raise_stops_at_the_first_failure(sandbox):
+    sandbox.fail("graph", "unavailable")
+    images = sf.images(bbox=NICOSIA, client=sf.Client(**urls(sandbox), attempts=1), on_error="raise")
+    with pytest.raises(sf.UnavailableError):
+        images.to_arrow()
+    assert not images.report.complete and images.report.ended
+
+
+def test_a_warning_that_is_an_error_reaches_the_caller(sandbox):
+    sandbox.fail("graph", "unavailable", skip=1, times=6)
+    client = sf.Client(**urls(sandbox), attempts=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sf.StreetflowWarning)
+        with pytest.raises(sf.StreetflowWarning):
+            sf.images(bbox=NICOSIA, client=client).to_arrow()
+
+
+def test_failures_are_logged_under_the_name_of_the_package(sandbox, caplog):
+    sandbox.fail("graph", "unavailable", times=2)
+    with caplog.at_level(logging.DEBUG, "streetflow"):
+        sf.images(bbox=NICOSIA, client=sandbox).to_arrow()
+    retries = [record for record in caplog.records if record.name == "streetflow" and "attempt" in record.message]
+    assert len(retries) == 2
+    assert all("MLY" not in record.message for record in caplog.records)
+
+
+def test_progress_shows_a_bar_of_tqdm_and_ends_it(sandbox, capsys):
+    sf.images(bbox=NICOSIA, client=sandbox, progress=True).to_arrow()
+    shown = capsys.readouterr().err
+    assert "611 images" in shown and "tiles=" in shown
+
+
+def test_progress_works_without_tqdm(sandbox, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    sf.images(bbox=NICOSIA, client=sandbox, progress=True).to_arrow()
+    assert capsys.readouterr().err.startswith("611 images, tiles ")
+
+
+CONSUMERS = {
+    "own loop": "for batch in images: pass",
+    "to_arrow": "images.to_arrow()",
+    "to_polars": "images.to_polars()",
+    "to_pandas": "images.to_pandas()",
+    "to_geopandas": "images.to_geopandas()",
+    "write": "images.write(path)",
+    "pyarrow table": "pa.table(images)",
+    "pyarrow reader": "pa.RecordBatchReader.from_stream(images).read_all()",
+    "polars": "pl.DataFrame(images)",
+    "pandas": "pd.DataFrame.from_arrow(images)",
+    "duckdb": "duckdb.sql('from images').fetchall()",
+    "duckdb, one thread": "duckdb.sql('set threads = 1'); duckdb.sql('from images').fetchall()",
+    "download": "sf.download(images, path)",
+    "estimate": "sf.estimate(bbox=(33.33, 35.15, 33.39, 35.19), client=sandbox)",
+    "async": "asyncio.run(read(images))",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_ctrl_c_ends_each_consumer_at_once(consumer, tmp_path):
+    """The first tile never arrives, so only the signal can end the read."""
+    script = f"""
+        import asyncio, os, sys, time
+        import duckdb, pandas as pd, polars as pl, pyarrow as pa
+        import streetflow as sf
+
+        sandbox = sf.Sandbox()
+        sandbox.fail("tiles", "stall")
+        images = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), fields=["geometry"], client=sandbox)
+        path = {str(tmp_path / "out.csv")!r}
+
+        async def read(images):
+            async for batch in images:
+                pass
+
+        # An interruption before this line would test nothing.
+        import threading
+        def announce():
+            while not sandbox.requests():
+                time.sleep(0.01)
+            print("reading", flush=True)
+        threading.Thread(target=announce, daemon=True).start()
+        try:
+            {CONSUMERS[consumer]}
+        except BaseException as error:
+            print("ended", type(error).__name__, str(error).splitlines()[:1], time.time(), flush=True)
+        else:
+            print("not interrupted", flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "reading\n", process.stderr.read()
+            # Long enough for a consumer to wait in a thread of its own.
+            time.sleep(0.3)
+            sent = time.time()
+            process.send_signal(signal.SIGINT)
+            line = process.stdout.readline()
+            assert line.startswith("ended"), line + process.stderr.read()
+            # DuckDB reports an interruption that it saw first in its own words.
+            assert "KeyboardInterrupt" in line or "nterrupt" in line
+            # Measured: 0.01 to 0.1 s. The bound is wide, for a machine with other work.
+            assert float(line.split()[-1]) - sent < 5
+            process.wait(20)
+        finally:
+            process.kill()
+    assert not (tmp_path / "out.csv").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_still_ends_calls_of_python_after_a_stream():
+    script = """
+        import threading, time
+        import streetflow as sf
+        sf.images(bbox=(33.33, 35.15, 33.39, 35.19), sandbox=True).to_arrow()
+        lock = threading.Lock()
+        lock.acquire()
+        print("waiting", flush=True)
+        try:
+            lock.acquire()
+        except KeyboardInterrupt:
+            print("ended", flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+            assert process.stdout.readline() == "ended\n"
+        finally:
+            process.kill()
+
+
+def test_other_threads_run_while_a_stream_waits(sandbox):
+    sandbox.fail("tiles", "delay", times=1, delay=500)
+    count, done = 0, threading.Event()
+
+    def work() -> None:
+        nonlocal count
+        while not done.is_set():
+            count += 1
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    sf.images(bbox=NICOSIA, client=sandbox).to_arrow()
+    done.set()
+    thread.join()
+    assert count > 50, "the interpreter was released during the half second"
+
+
+def test_two_threads_read_two_streams(sandbox):
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(sf.images(bbox=NICOSIA, client=sandbox).to_arrow().num_rows))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == [611] * 4
+
+
+def in_child(client: sf.Client, queue) -> None:
+    try:
+        sf.images(bbox=NICOSIA, client=client).to_arrow()
+        queue.put("no error")
+    except sf.ForkError as error:
+        queue.put((error.kind, error.hint))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_gets_a_clear_error(sandbox):
+    client = sandbox.client()
+    sf.images(bbox=NICOSIA, client=client).to_arrow()
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=in_child, args=(client, queue))
+    process.start()
+    kind, hint = queue.get(timeout=30)
+    process.join(30)
+    assert kind == "fork" and "spawn" in hint
+    assert process.exitcode == 0
+    assert sf.images(bbox=NICOSIA, client=client).to_arrow().num_rows == 611, "the parent goes on"
+
+
+def test_a_query_pickles_and_a_client_and_a_stream_do_not(sandbox):
+    query = sf.Query(bbox=NICOSIA, limit=3)
+    assert pickle.loads(pickle.dumps(query)) == query
+    with pytest.raises(TypeError, match="token"):
+        pickle.dumps(sandbox.client())
+    with pytest.raises(TypeError):
+        pickle.dumps(sf.images(query, client=sandbox))

@@ -1,0 +1,83 @@
+"""The package: examples in its documentation, types, the command."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import streetflow as sf
+
+CONFIG = pathlib.Path(__file__).parents[1] / "pyproject.toml"
+
+MODULES = ["__init__", "exceptions", "_api", "_client", "_estimate", "_polars", "_query", "_stream"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_the_documentation_run(name, monkeypatch):
+    module = sf if name == "__init__" else importlib.import_module(f"streetflow.{name}")
+    # `default_client()` needs a token.
+    monkeypatch.setenv("MAPILLARY_TOKEN", "MLY|1234|abcd")
+    results = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert results.failed == 0
+    assert results.attempted > 0
+
+
+@pytest.mark.parametrize("name", ["Client", "Sandbox", "Batch", "Report", "known_fields"])
+def test_the_examples_of_compiled_classes_run(name):
+    item = getattr(sf, name)
+    test = doctest.DocTestParser().get_doctest(item.__doc__, {}, name, None, None)
+    assert test.examples, name
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_every_public_function_has_an_example():
+    for name in sf.__all__:
+        item = getattr(sf, name)
+        if name.endswith(("Error", "Warning")) or not callable(item):
+            continue
+        assert ">>>" in (item.__doc__ or ""), name
+
+
+def test_the_stubs_are_those_of_the_package():
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "streetflow"],
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_package_is_typed():
+    root = pathlib.Path(sf.__file__).parent
+    assert (root / "py.typed").exists()
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", str(CONFIG), str(root)], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [(["--version"], 0), (["crawl", "--bbox", "1,2"], 2), (["images", "--input", "/nowhere.csv"], 2)],
+)
+def test_the_package_contains_the_command(args, code, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "streetflow", *args], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    if code == 0:
+        assert done.stdout.strip() == f"streetflow {sf.__version__}"
+
+
+def test_the_script_is_installed():
+    script = pathlib.Path(sys.executable).parent / ("streetflow.exe" if sys.platform == "win32" else "streetflow")
+    assert subprocess.run([script, "--version"], capture_output=True, text=True).stdout.startswith("streetflow ")
+
+
+def test_the_package_imports_no_other_library():
+    code = "import sys, streetflow; print(sorted({'pyarrow', 'polars', 'pandas', 'numpy', 'tqdm'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
