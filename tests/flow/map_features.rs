@@ -49,8 +49,8 @@ async fn every_feature_of_an_area_is_found_once_with_the_values_of_its_tile() {
         assert_eq!(feature.value.as_deref(), Some(mock.value()));
         let kind = if mock.is_sign() { FeatureKind::Sign } else { FeatureKind::Object };
         assert_eq!(feature.kind, Some(kind));
-        let (first, last) = mock.seen_at();
-        assert_eq!((feature.first_seen_at, feature.last_seen_at), (positive(first), positive(last)));
+        let (from, to) = mock.seen_at();
+        assert_eq!((feature.first_seen_at, feature.last_seen_at), (positive(from), positive(to)));
         assert_eq!(feature.geometry.is_some(), mock.has_place_in_tile());
         if let Some(at) = feature.geometry {
             let (lon, lat) = (at.lon - mock.coordinates().lon, at.lat - mock.coordinates().lat);

@@ -41,7 +41,11 @@ fn samples(folder: &Path) -> Vec<Vec<String>> {
         assert_eq!(ids, sidecars);
         ids
     };
-    names(&folder.join(PICTURES)).iter().filter(|name| name.ends_with(".tar")).map(of_shard).collect()
+    names(&folder.join(PICTURES))
+        .iter()
+        .filter(|name| name.strip_suffix(".tar").is_some())
+        .map(of_shard)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
