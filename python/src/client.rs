@@ -27,7 +27,7 @@ const TILE_CACHE_HOURS: u64 = 24;
 /// appears in no message.
 ///
 /// `concurrency` is the maximum number of requests in flight, 1 to 1024. `tile_rate`, or `rate`, is in tiles a minute;
-/// the default for Mapillary is 40. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
+/// the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
 /// Mapillary's host stay in the cache of the command for 24 hours by default, those of other hosts for none.
 /// `allow_host` names further hosts that may serve pictures.
 ///
@@ -83,7 +83,7 @@ impl Client {
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (*, token=None, token_file=None, concurrency=64, tile_rate=None, rate=None, attempts=6, graph_url=None, tiles_url=None, image_proxy=None, allow_host=Vec::new(), trust_gone=false, tile_cache_age=None))]
+    #[pyo3(signature = (*, token=None, token_file=None, concurrency=64, tile_rate=None, rate=None, rate_share=None, attempts=6, graph_url=None, tiles_url=None, image_proxy=None, allow_host=Vec::new(), trust_gone=false, tile_cache_age=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keyword arguments")]
     fn new(
         token: Option<&str>,
@@ -91,6 +91,7 @@ impl Client {
         concurrency: usize,
         tile_rate: Option<f64>,
         rate: Option<f64>,
+        rate_share: Option<Share>,
         attempts: u32,
         graph_url: Option<String>,
         tiles_url: Option<String>,
@@ -112,6 +113,9 @@ impl Client {
         builder = builder.concurrency(concurrency).max_attempts(attempts);
         if let Some(rate) = tile_rate.or(rate) {
             builder = builder.tile_rate_limit(tile_rate_limit(rate).map_err(Failure::from)?);
+        }
+        if let Some(share) = rate_share {
+            builder = builder.rate_share(share.count().map_err(Failure::from)?);
         }
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         let graph_url = graph_url
@@ -161,6 +165,25 @@ impl Client {
         Err(PyTypeError::new_err(
             "a streetflow.Client cannot be pickled: its limits belong to this process. Make one in each worker; the token comes from MAPILLARY_TOKEN there",
         ))
+    }
+}
+
+/// The share of one process in the rate limits: the number of processes, or the text of the flag, such as `1/8`.
+#[derive(FromPyObject)]
+enum Share {
+    Count(u32),
+    Text(String),
+}
+
+impl Share {
+    fn count(&self) -> Result<u32> {
+        let count = match self {
+            Self::Count(count) => Some(*count),
+            Self::Text(text) => text.strip_prefix("1/").and_then(|count| count.trim().parse().ok()),
+        };
+        count
+            .filter(|count| (1..=10_000).contains(count))
+            .ok_or_else(|| usage("use `rate_share`", "it must be the number of processes, or 1/K"))
     }
 }
 

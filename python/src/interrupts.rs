@@ -16,35 +16,43 @@ pub(crate) fn count() -> u64 {
     COUNT.load(Ordering::Acquire)
 }
 
-/// Counts interruptions from now on, if Ctrl-C raises `KeyboardInterrupt` in this process. Python handles the signal too.
+/// Counts interruptions from now on, if Ctrl-C raises `KeyboardInterrupt` in this process. Python handles the signal too:
+/// the listener calls the handler that was there before.
+#[cfg(unix)]
 pub(crate) fn listen(py: Python<'_>) -> Attempt<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
     if LISTENS.load(Ordering::Acquire) {
         return Ok(());
     }
-    let signal = py.import("signal")?;
-    let handler = signal.call_method1("getsignal", (signal.getattr("SIGINT")?,))?;
-    if !handler.is(&signal.getattr("default_int_handler")?) || LISTENS.swap(true, Ordering::AcqRel) {
+    let module = py.import("signal")?;
+    let number = module.getattr("SIGINT")?;
+    let handler = module.call_method1("getsignal", (&number,))?;
+    if !handler.is(&module.getattr("default_int_handler")?) || LISTENS.swap(true, Ordering::AcqRel) {
         return Ok(());
     }
-    runtime()?.spawn(count_signals());
+    let runtime = runtime()?;
+    let _entered = runtime.enter();
+    let Ok(mut signals) = signal(SignalKind::interrupt()) else { return Ok(()) };
+    // The listener lets the system restart calls after a signal. Python needs them to end, for example `Thread.join`.
+    module.call_method1("siginterrupt", (number, true))?;
+    runtime.spawn(async move {
+        while signals.recv().await.is_some() {
+            COUNT.fetch_add(1, Ordering::AcqRel);
+        }
+    });
     Ok(())
 }
 
-/// Counts signals. The listener calls the handler of Python that was there before.
-#[cfg(unix)]
-async fn count_signals() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let Ok(mut signals) = signal(SignalKind::interrupt()) else { return };
-    while signals.recv().await.is_some() {
-        COUNT.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// Counts signals.
+/// Counts interruptions from now on.
 #[cfg(not(unix))]
-async fn count_signals() {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        COUNT.fetch_add(1, Ordering::AcqRel);
+pub(crate) fn listen(_: Python<'_>) -> Attempt<()> {
+    if !LISTENS.swap(true, Ordering::AcqRel) {
+        runtime()?.spawn(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                COUNT.fetch_add(1, Ordering::AcqRel);
+            }
+        });
     }
+    Ok(())
 }

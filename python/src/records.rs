@@ -166,7 +166,7 @@ pub(crate) async fn sequences(mut query: Query, client: Client) -> Result<Flow<S
 pub(crate) async fn detections(request: Request, client: Client) -> Result<Flow<Detection>> {
     let mut fetch = FetchDetections::new(&client);
     if let Some(patterns) = request.text("values") {
-        fetch = fetch.values(patterns.split(',').map(str::trim));
+        fetch = fetch.values(&patterns.parse::<ValuePatterns>()?);
     }
     if let Some(least) = request.options.get("min_area").and_then(Value::as_f64) {
         fetch = fetch.min_area(least);

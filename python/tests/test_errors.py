@@ -52,6 +52,14 @@ def test_a_bad_token_is_an_auth_error_that_does_not_show_it(sandbox):
         sf.Client(token="not a token")
 
 
+def test_limits_of_a_client_are_checked():
+    assert sf.Client(rate_share=8, tile_rate=10, concurrency=4).concurrency == 4
+    sf.Client(rate_share="1/8", rate=10)
+    for arguments in ({"rate_share": 0}, {"rate_share": "8"}, {"rate": 0}, {"concurrency": 0}, {"attempts": 99}):
+        with pytest.raises(sf.UsageError):
+            sf.Client(**arguments)
+
+
 def test_the_class_survives_in_our_own_methods_and_the_text_in_others(sandbox):
     sandbox.fail("tiles", "blocked")
 
@@ -213,6 +221,33 @@ def test_ctrl_c_ends_each_consumer_at_once(consumer, tmp_path):
         finally:
             process.kill()
     assert not (tmp_path / "out.csv").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_still_ends_calls_of_python_after_a_stream():
+    script = """
+        import threading, time
+        import streetflow as sf
+        sf.images(bbox=(33.33, 35.15, 33.39, 35.19), sandbox=True).to_arrow()
+        lock = threading.Lock()
+        lock.acquire()
+        print("waiting", flush=True)
+        try:
+            lock.acquire()
+        except KeyboardInterrupt:
+            print("ended", flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "waiting\n"
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+            assert process.stdout.readline() == "ended\n"
+        finally:
+            process.kill()
 
 
 def test_other_threads_run_while_a_stream_waits(sandbox):

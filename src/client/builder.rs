@@ -6,12 +6,13 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use url::{Host, Url};
+use url::Url;
 
 use crate::client::cache::response_cache::ResponseCache;
 use crate::client::cache::response_store::ResponseStore;
 use crate::client::cache::tile_cache::TileCache;
 use crate::client::handle::{Client, Shared};
+use crate::client::http_client::{finish, http_client, is_loopback, is_mapillary};
 use crate::client::missing_guard::MissingRateGuard;
 use crate::client::token::Token;
 use crate::client::transport::body::MAX_LARGE_BODIES;
@@ -363,20 +364,6 @@ impl ClientBuilder {
     }
 }
 
-/// Whether a URL belongs to Mapillary, where requests are limited.
-pub fn is_mapillary(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| host == "mapillary.com" || host.ends_with(".mapillary.com"))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 fn parse_allowed(text: &str) -> Result<AllowedHost> {
     AllowedHost::parse(text).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "allow the host")
@@ -384,32 +371,6 @@ fn parse_allowed(text: &str) -> Result<AllowedHost> {
             .with_source("it is not the name of a host or a pattern for subdomains")
             .with_hint("write `pictures.example`, `pictures.example:8080` or `*.pictures.example`")
     })
-}
-
-/// Creates an HTTP client for a host other than Mapillary's: without a token and without redirects.
-pub(crate) fn web_client(url: &Url, connect_timeout: Duration) -> Result<reqwest::Client> {
-    let builder = http_client(&Tls::new(), &["h2", "http/1.1"])?;
-    let builder = if is_loopback(url) {
-        builder.no_proxy()
-    } else {
-        proxy::check_environment()?;
-        builder
-    };
-    finish(builder.redirect(Policy::none()).connect_timeout(connect_timeout))
-}
-
-fn http_client(tls: &Tls, protocols: &[&str]) -> Result<reqwest::ClientBuilder> {
-    let config = tls.config(protocols).map_err(|error| setup_error(error.into()))?;
-    let builder = reqwest::Client::builder().tls_backend_preconfigured(config);
-    Ok(builder.user_agent(concat!("streetflow/", env!("CARGO_PKG_VERSION"))))
-}
-
-fn finish(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
-    builder.build().map_err(|error| setup_error(error.without_url().into()))
-}
-
-fn setup_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::new(ErrorKind::Usage, "set up the HTTP client").with_source(error)
 }
 
 fn parse_base_url(text: &str, what: &str) -> Result<Url> {

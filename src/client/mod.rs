@@ -4,6 +4,7 @@
 //! - `endpoints` has one file per endpoint of the API
 //! - `missing_guard` detects runs in which nearly everything is reported missing
 //! - `cache` has the response store of an unfinished run and the tile cache
+//! - `http_client` sets up TLS, user agent and proxy
 //! - `transport` sends requests: rate limits, concurrency, retries, classification
 //! - `wire` reads the API's JSON into records
 //! - `token` parses the access token and removes it from responses
@@ -17,13 +18,13 @@ mod endpoints;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
+mod http_client;
 mod missing_guard;
 mod token;
 mod transport;
 mod wire;
 
-pub(crate) use self::builder::web_client;
-pub use self::builder::{ClientBuilder, DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL, is_mapillary};
+pub use self::builder::{ClientBuilder, DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL};
 pub use self::cache::known_metadata::{KnownMetadata, KnownMetadataWriter, Mark};
 pub use self::cache::response_store::{ResponseStore, STORE_FILES};
 pub use self::cache::tile_cache::{DEFAULT_TILE_CACHE_BYTES, TileCache};
@@ -35,6 +36,8 @@ pub(crate) use self::endpoints::metadata::BatchFound;
 pub use self::endpoints::tileset::Tileset;
 pub(crate) use self::endpoints::user::{UserPage, unknown_user};
 pub use self::handle::Client;
+pub use self::http_client::is_mapillary;
+pub(crate) use self::http_client::web_client;
 pub use self::missing_guard::nearly_all_missing;
 pub use self::token::Token;
 pub(crate) use self::transport::body::ResponseBody;

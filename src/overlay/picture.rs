@@ -123,7 +123,7 @@ pub(super) mod tests {
     use crate::pictures::header_with_orientation;
 
     /// A JPEG of 64 × 32 pixels, red on the left, green on the right, the upper left corner white, with an orientation.
-    pub(in crate::overlay) fn marked(orientation: u16) -> Vec<u8> {
+    pub(crate) fn marked(orientation: u16) -> Vec<u8> {
         let (width, height) = (64, 32);
         let mut data = Vec::new();
         for y in 0..height {
@@ -140,7 +140,7 @@ pub(super) mod tests {
     }
 
     /// The name of the colour of a pixel.
-    pub(in crate::overlay) fn colour(pixels: &Pixels, x: u32, y: u32) -> &'static str {
+    pub(crate) fn colour(pixels: &Pixels, x: u32, y: u32) -> &'static str {
         let at = (y as usize * pixels.width as usize + x as usize) * 4;
         let is_high = |offset: usize| pixels.data[at + offset] >= 200;
         let is_low = |offset: usize| pixels.data[at + offset] < 60;

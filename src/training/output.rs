@@ -117,7 +117,7 @@ fn check_existing(target: &Path) -> Result<()> {
         Error::new(ErrorKind::Usage, "replace the folder")
             .with_subject(target.display().to_string())
             .with_source(why)
-            .with_hint("choose another folder with `--output`, or move this one away")
+            .with_hint("name another folder, or move this one away")
     };
     let failed = |error| output_error("read the folder", target, error);
     let mut entries = match fs::read_dir(target) {

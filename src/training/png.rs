@@ -51,7 +51,7 @@ fn chunk(png: &mut Vec<u8>, kind: [u8; 4], content: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::io::Read;
 
     use flate2::read::ZlibDecoder;
@@ -60,7 +60,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Decodes a PNG of [`encode`], and checks its checksums.
-    pub(in crate::training) fn decode(png: &[u8]) -> (Vec<u16>, u32, u32, u8) {
+    fn decode(png: &[u8]) -> (Vec<u16>, u32, u32, u8) {
         let mut rest = png.strip_prefix(b"\x89PNG\r\n\x1a\n").expect("a signature");
         let (mut header, mut packed) = (Vec::new(), Vec::new());
         while !rest.is_empty() {

@@ -29,6 +29,7 @@ from readers import (
     with_validator,
 )
 from reference import points, read_csv, search
+from sets import sets
 
 STREETFLOW = os.environ["STREETFLOW"]
 FIELDS = (
@@ -223,6 +224,14 @@ def pictures(root):
             attempt(with_exiftool, label, folder / "downloaded_images", list(csv.DictReader(file)))
 
 
+def training_sets(root):
+    """Builds training sets from a crawl with detections, and reads them."""
+    folder = root / "detections"
+    area = ["--bbox", "33.33,35.15,33.39,35.19", "--limit", "150"]
+    streetflow("crawl", "--sandbox", *area, "--quality", "1024", "--detections", "-o", folder)
+    sets(root / "sets", streetflow, folder)
+
+
 def no_token(root):
     """Checks that no file contains the token of the crawl."""
     files = [path for path in root.rglob("*") if path.is_file()]
@@ -234,7 +243,7 @@ def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for part in (crawls, separators, conversions, odd_values, big, pictures, no_token):
+        for part in (crawls, separators, conversions, odd_values, big, pictures, training_sets, no_token):
             part(root)
         attempt(csv_in_duckdb, "default img_meta_dataset.csv", root / "default/img_meta_dataset.csv")
     failed = results.count(False)

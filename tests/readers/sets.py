@@ -177,6 +177,8 @@ def with_ultralytics(label, target):
 
 def sets(root, streetflow, folder):
     """Builds a set of each format from the tables and pictures in the folder, and reads it."""
+    root.mkdir()
+
     def build(form, *args):
         target = root / "-".join([form, *(arg for arg in args if arg.isalpha())])
         streetflow("dataset", "-o", folder, "--to", form, "--split", "60,40", *args, target)

@@ -324,7 +324,10 @@ async fn a_table_of_features_is_converted_with_all_its_columns() {
     run_ok(&sandbox, folder.path(), &format!("features {NICOSIA} --details")).await;
     run_ok(&sandbox, folder.path(), &format!("convert {TABLE} features.geojson")).await;
     run_ok(&sandbox, folder.path(), "convert features.geojson again.csv").await;
-    assert_eq!(read(folder.path(), "again.csv"), read(folder.path(), TABLE));
+    // The geometry is the last property, so the order of the columns differs.
+    for name in &rows(folder.path(), TABLE)[0] {
+        assert_eq!(column(folder.path(), "again.csv", name), column(folder.path(), TABLE, name), "{name}");
+    }
     run_ok(&sandbox, folder.path(), &format!("convert {TABLE} few.csv --fields kind,value")).await;
     assert_eq!(read(folder.path(), "few.csv").lines().next(), Some("feature_id,kind,value"));
     for (args, why) in [

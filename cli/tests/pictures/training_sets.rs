@@ -118,7 +118,7 @@ fn wrong_usage_is_named_with_a_hint() {
         (&["overlay", "--quality", "2048"], "no picture of quality 2048"),
         (&["overlay", "--pictures", "nowhere"], "nowhere"),
         (&["overlay", "--detection-colours", "a=red"], "165,42,42"),
-        (&["crops", "--margin", "-1"], "from 0 to 10"),
+        (&["crops", "--margin=-1"], "from 0 to 10"),
     ] {
         let (code, told) = run(folder.path(), args);
         assert!(code == Some(2) && told.contains(expected), "{args:?}: {told}");

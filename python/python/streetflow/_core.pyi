@@ -35,7 +35,7 @@ class Client:
     appears in no message.
 
     `concurrency` is the maximum number of requests in flight, 1 to 1024. `tile_rate`, or `rate`, is in tiles a minute;
-    the default for Mapillary is 40. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
+    the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
     Mapillary's host stay in the cache of the command for 24 hours by default, those of other hosts for none.
     `allow_host` names further hosts that may serve pictures.
 
@@ -53,6 +53,7 @@ class Client:
         concurrency: int = 64,
         tile_rate: float | None = None,
         rate: float | None = None,
+        rate_share: int | str | None = None,
         attempts: int = 6,
         graph_url: str | None = None,
         tiles_url: str | None = None,

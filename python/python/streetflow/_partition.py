@@ -36,7 +36,17 @@ _SELECTS_SEQUENCES = (
 )
 
 #: Arguments of a client that may be sent to another machine.
-_OPTIONS = ("concurrency", "tile_rate", "attempts", "graph_url", "tiles_url", "image_proxy", "allow_host", "trust_gone")
+_OPTIONS = (
+    "concurrency",
+    "tile_rate",
+    "rate_share",
+    "attempts",
+    "graph_url",
+    "tiles_url",
+    "image_proxy",
+    "allow_host",
+    "trust_gone",
+)
 
 _clients: dict[tuple[object, ...], Client] = {}
 

@@ -7,14 +7,14 @@
     pictures = streetflow.spark.download(spark.read.parquet("images"), "pictures", quality=1024)
 
 The options are the arguments of `streetflow.images` as text, without `limit` and `clip`, and `partitions`, `graph_url`,
-`tiles_url`, `concurrency`, `attempts`, `on_error`. The driver walks the tiles and cuts the sequences into partitions; a task
+`tiles_url`, `concurrency`, `attempts`, `rate_share`, `on_error`. The driver walks the tiles and cuts the sequences into partitions; a task
 crawls one. A task that is lost is run again by Spark, and has the same rows.
 
 - Spark is lazy: each action crawls again. Write first, then read the files.
 - The token comes from `MAPILLARY_TOKEN` in the environment of driver and executors (`spark.executorEnv.MAPILLARY_TOKEN`); as
   an option it is refused, because options are in logs.
-- Executors have no common rate: pass each task its share of the permitted rate with `spark.executor.instances` in mind, or
-  use one token per executor.
+- Executors have no common rate: set `rate_share` to the number of Python workers that run at once, or use one token per
+  executor.
 - Times have microseconds, because Spark has no milliseconds. Geometries are WKB in a binary column.
 - Spark in local mode retries no task: use `local[2,4]` for four attempts.
 """

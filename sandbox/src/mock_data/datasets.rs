@@ -31,6 +31,11 @@ impl MockData {
     /// sequence with 300 images from Nicosia to Larnaca, one deleted sequence
     /// and three more deleted images, images without pictures, impossible
     /// capture times, and ids above 2^53.
+    ///
+    /// Images have detections ([`MockImage::detections`](super::MockImage::detections)) that their pictures show, unless
+    /// they are not processed, and see map features
+    /// ([`MockSequence::map_features`](super::MockSequence::map_features)). Both include what clients must survive:
+    /// shapes that cannot be decoded, holes, several parts, features that are deleted, without a place or never seen.
     pub fn cyprus() -> Self {
         const SEED: u64 = 20_190_501;
         let cities = cities(SEED, 5, CITIES.len());

@@ -35,8 +35,8 @@ const MAX_LISTED: usize = 5;
 ///
 /// # What is found
 ///
-/// The features of all tiles within 100 m of a line of a sequence. Sequences without a line, such as those of a single
-/// image, count only with [`FeatureSource::exhaustive`], which requests all tiles of the area.
+/// The features of all tiles within 100 m of a line of a sequence in the same coarse tile. Sequences without a line, such
+/// as those of a single image, count only with [`FeatureSource::exhaustive`], which requests all tiles of the area.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
