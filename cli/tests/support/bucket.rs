@@ -160,6 +160,13 @@ impl State {
         let query = |name: &str| request.query.get(name).cloned();
         match (request.method.as_str(), query("uploadId")) {
             ("GET", _) if key.is_empty() => self.list(request),
+            ("POST", None) if request.query.contains_key("delete") => {
+                let body = String::from_utf8_lossy(&request.body).into_owned();
+                for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
+                    self.objects.remove(key);
+                }
+                ok("<DeleteResult></DeleteResult>".to_owned())
+            }
             ("POST", None) => {
                 self.version += 1;
                 let id = format!("{}-{key}", self.version).replace('/', "_");
