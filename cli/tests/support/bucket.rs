@@ -118,7 +118,7 @@ impl Bucket {
             let Some((status, headers, body)) = self.answer(&request) else { return };
             let mut head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
             for (name, value) in headers {
-                head += &format!("{name}: {value}\r\n");
+                head.extend([name, ": ", &value, "\r\n"]);
             }
             let mut out = stream;
             let body = if request.method == "HEAD" { &[][..] } else { &body };
@@ -234,9 +234,9 @@ impl State {
         for (key, (content, version)) in self.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
             if !is_flat || !key[prefix.len()..].contains('/') {
                 let len = content.len();
-                xml += &format!(
+                xml.extend([format!(
                     "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>\"{version}\"</ETag><Size>{len}</Size></Contents>"
-                );
+                )]);
             }
         }
         ok(xml + "</ListBucketResult>")

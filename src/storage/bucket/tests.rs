@@ -95,7 +95,7 @@ async fn one_run_has_the_lock_and_a_run_that_lost_it_writes_nothing() {
     let error = BucketLock::take(&bucket, owner("b"), |_| ()).await.expect_err("busy");
     assert_eq!(error.kind(), ErrorKind::Usage);
     // It is renewed for as long as the run lasts.
-    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    tokio::time::sleep(std::time::Duration::from_mins(10)).await;
     BucketLock::take(&bucket, owner("b"), |_| ()).await.expect_err("renewed");
     // Another run has replaced it.
     bucket
