@@ -26,7 +26,7 @@ pub(crate) struct PictureArgs {
     ///
     /// tar writes pictures-000000.tar and so on, each with the pictures of --shard-rows table rows as <img_id>.jpg beside
     /// <img_id>.json, and the index shards.parquet. A repeated run makes only shards that are missing or incomplete.
-    #[arg(long, value_name = "HOW", default_value_t = PictureStorage::Files, value_parser = parsed::<PictureStorage>)]
+    #[arg(long, value_name = "HOW", default_value_t = PictureStorage::Files, value_parser = parsed::<PictureStorage>, hide_short_help = true)]
     pub(crate) pictures: PictureStorage,
     /// Table rows of a shard
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]

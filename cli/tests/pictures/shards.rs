@@ -58,7 +58,7 @@ async fn rows_of_the_table_decide_the_shards_and_failed_pictures_are_added_later
     let found = samples(calm.path());
     assert_eq!(found.len(), rows.len().div_ceil(100));
     for (shard, rows) in found.iter().zip(rows.chunks(100)) {
-        assert!(shard.len() > 90);
+        assert!(shard.len() * 10 > rows.len() * 8, "{} of {} rows", shard.len(), rows.len());
         let expected: Vec<_> = rows.iter().filter(|id| shard.contains(id)).cloned().collect();
         assert_eq!(*shard, expected, "in the order of the table");
     }

@@ -162,10 +162,12 @@ impl State {
             ("GET", _) if key.is_empty() => self.list(request),
             ("POST", None) if request.query.contains_key("delete") => {
                 let body = String::from_utf8_lossy(&request.body).into_owned();
+                let mut deleted = String::new();
                 for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
                     self.objects.remove(key);
+                    deleted += &format!("<Deleted><Key>{key}</Key></Deleted>");
                 }
-                ok("<DeleteResult></DeleteResult>".to_owned())
+                ok(format!("<DeleteResult>{deleted}</DeleteResult>"))
             }
             ("POST", None) => {
                 self.version += 1;
