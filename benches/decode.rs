@@ -158,7 +158,7 @@ async fn detections(args: &Args, folder: &Path) {
     let fields = "id,width,height,exif_orientation,geometry,computed_geometry,detections.id,detections.value,\
                   detections.created_at,detections.geometry";
     let data = sandbox.mock_data();
-    let images = data.sequences().iter().flat_map(|sequence| sequence.images());
+    let images = data.sequences().iter().flat_map(streetflow_sandbox::MockSequence::images);
     let images = images.filter(|image| !image.detections().is_empty()).take(400);
     let known: Vec<_> = images
         .filter_map(|image| Some((ImageId::new(&image.id()).ok()?, sandbox.image_json(&image.id(), fields)?)))

@@ -222,6 +222,7 @@ fn recorded_pictures_are_complete_and_truncated_ones_are_not() {
 }
 
 /// The vertices of a shape in units of 1/4096, polygon by polygon.
+#[expect(clippy::cast_possible_truncation, reason = "fractions times 4096")]
 fn units(shape: &streetflow::record::Polygons) -> Vec<Vec<[i64; 2]>> {
     let unit = |[x, y]: &[f64; 2]| [(x * 4096.0).round() as i64, (y * 4096.0).round() as i64];
     shape.iter().flat_map(|polygon| polygon.rings().map(|ring| ring.iter().map(unit).collect())).collect()
@@ -282,7 +283,7 @@ fn map_features() -> Option<Vec<Value>> {
         bodies.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["body"].take()).collect();
     let mut search: Value =
         serde_json::from_slice(&fs::read(answers.join("05_tail_excerpt.json")).unwrap()).unwrap();
-    found.extend(search["data"].as_array_mut().unwrap().drain(..));
+    found.append(search["data"].as_array_mut().unwrap());
     for path in files(&recording("graph")?, ".json") {
         let body: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         found.extend(body.get("object_value").is_some().then(|| body.clone()));

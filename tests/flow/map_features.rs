@@ -72,7 +72,6 @@ async fn tiles_without_lines_are_not_requested_and_nothing_near_lines_is_lost() 
     assert_eq!(tiles_requested(&sandbox, "mly1_public") as u64, tiles.coverage);
     assert_eq!(tiles_requested(&sandbox, "mly_map_feature_point") as u64, tiles.to_read / 2);
     assert_eq!(tiles_requested(&sandbox, "mly_map_feature_traffic_sign") as u64, tiles.to_read / 2);
-    println!("{tiles:?} for {} map features", features.len());
     assert!(tiles.to_read * 10 < tiles.in_area, "{tiles:?}");
     // Only features of sequences with a single image, which have no line, can be missing.
     let lost: Vec<_> = all(&sandbox).into_keys().filter(|id| !ids(&features).contains(id)).collect();

@@ -165,7 +165,7 @@ impl State {
                 let mut deleted = String::new();
                 for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
                     self.objects.remove(key);
-                    deleted += &format!("<Deleted><Key>{key}</Key></Deleted>");
+                    deleted.extend(["<Deleted><Key>", key, "</Key></Deleted>"]);
                 }
                 ok(format!("<DeleteResult>{deleted}</DeleteResult>"))
             }
