@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use futures::executor::block_on;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::sources::fuzzing::sequences;
-use streetflow::{Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
+use streetflow::{Detection, Format, Image, ImageId, Metadata, SequenceId, Source, TableSource};
 use streetflow_sandbox::{MockData, Sandbox};
 use support::{Args, Cost, best, table, tile};
 
@@ -35,6 +35,9 @@ fn main() {
     args.print_header("items");
     tables(&args, &folder);
     tiles(&args, &folder);
+    if args.selects("detections to parquet") {
+        tokio::runtime::Runtime::new().unwrap().block_on(detections(&args, &folder));
+    }
     if args.selects("decode response") {
         tokio::runtime::Runtime::new().unwrap().block_on(responses(&args, &folder));
     }
@@ -147,4 +150,50 @@ async fn responses(args: &Args, folder: &Path) {
         }
     });
     args.print("decode response", 50 * REPEATS, cost, Some((body.len() * REPEATS) as u64));
+}
+
+/// Decodes nested responses of twenty images with their detections, and encodes them as Parquet.
+async fn detections(args: &Args, folder: &Path) {
+    let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(2000, 1)).start().await.unwrap();
+    let fields = "id,width,height,exif_orientation,geometry,computed_geometry,detections.id,detections.value,\
+                  detections.created_at,detections.geometry";
+    let data = sandbox.mock_data();
+    let images = data.sequences().iter().flat_map(streetflow_sandbox::MockSequence::images);
+    let images = images.filter(|image| !image.detections().is_empty()).take(400);
+    let known: Vec<_> = images
+        .filter_map(|image| Some((ImageId::new(&image.id()).ok()?, sandbox.image_json(&image.id(), fields)?)))
+        .collect();
+    let responses: Vec<_> = known
+        .chunks(20)
+        .map(|batch| {
+            let entries: Vec<_> = batch.iter().map(|(id, json)| format!("\"{id}\":{json}")).collect();
+            let ids: Vec<_> = batch.iter().map(|(id, _)| id.clone()).collect();
+            (ids, format!("{{{}}}", entries.join(",")))
+        })
+        .collect();
+    let decode = |(ids, body): &(Vec<ImageId>, String)| {
+        streetflow::client::fuzzing::detections(ids, body.as_bytes()).unwrap()
+    };
+    let each: usize = responses.iter().map(|response| decode(response).len()).sum();
+    let rounds = (args.size(1_000_000) / each).max(1);
+    let path = folder.join("detections.parquet");
+    let format = Format::ALL.iter().find(|format| format.name() == "parquet").copied().unwrap();
+    let cost = best(args, || {
+        let out = BufWriter::new(File::create(&path).unwrap());
+        let mut encoder = encoder_for::<Detection>(Box::new(out), format, &Layout::default()).unwrap();
+        for _ in 0..rounds {
+            for response in &responses {
+                encoder.encode(&decode(response)).unwrap();
+            }
+        }
+        encoder.finish().unwrap();
+    });
+    args.print("detections to parquet", rounds * each, cost, Some(path.metadata().unwrap().len()));
+    let cost = best(args, || {
+        for _ in 0..rounds {
+            assert_eq!(responses.iter().map(|response| decode(response).len()).sum::<usize>(), each);
+        }
+    });
+    let bytes: usize = responses.iter().map(|(_, body)| body.len()).sum();
+    args.print("detections decoded", rounds * each, cost, Some((bytes * rounds) as u64));
 }

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use streetflow::sinks::JpegCheck;
+use streetflow::model::ShapeDecoder;
+use streetflow::sinks::{JpegCheck, ToolsetEncoder};
 use streetflow::sources::tile_layers;
 use streetflow::{
-    CsvSource, ErrorKind, FeatureId, FetchFeatures, Fields, Flow, GeoJsonSource, Image, MapFeature, Metadata,
-    Result, Sequence, SequenceId, Source,
+    CsvSource, Detection, Encoder, ErrorKind, FeatureId, FetchFeatures, Fields, Flow, GeoJsonSource, Image,
+    MapFeature, Metadata, Result, Sequence, SequenceId, Source, TableSource,
 };
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
@@ -220,6 +221,60 @@ fn recorded_pictures_are_complete_and_truncated_ones_are_not() {
     }
 }
 
+/// The vertices of a shape in units of 1/4096, polygon by polygon.
+#[expect(clippy::cast_possible_truncation, reason = "fractions times 4096")]
+fn units(shape: &streetflow::record::Polygons) -> Vec<Vec<[i64; 2]>> {
+    let unit = |[x, y]: &[f64; 2]| [(x * 4096.0).round() as i64, (y * 4096.0).round() as i64];
+    shape.iter().flat_map(|polygon| polygon.rings().map(|ring| ring.iter().map(unit).collect())).collect()
+}
+
+#[test]
+fn recorded_shapes_have_their_known_vertices() {
+    let Some(path) = recording("detections/geometries.jsonl") else { return };
+    let mut decoder = ShapeDecoder::default();
+    for line in fs::read_to_string(path).unwrap().lines() {
+        let recorded: Value = serde_json::from_str(line).unwrap();
+        let shape = decoder.decode(recorded["geometry"].as_str().unwrap()).unwrap();
+        let expected: Vec<Vec<[i64; 2]>> =
+            serde_json::from_value(recorded["vertices_as_encoded_y_down"].clone()).unwrap();
+        assert_eq!(units(&shape), expected, "{recorded}");
+    }
+}
+
+#[test]
+fn all_recorded_detections_have_shapes_and_some_have_holes_and_parts() {
+    let Some(folder) = recording("graph") else { return };
+    let mut decoder = ShapeDecoder::default();
+    let mut shapes = Vec::new();
+    for path in files(&folder, "detections.json") {
+        let json: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        for one in json["data"].as_array().unwrap() {
+            shapes.extend(one["geometry"].as_str().map(|text| decoder.decode(text).unwrap()));
+        }
+    }
+    assert!(shapes.iter().any(|shape| shape.len() == 3), "the utility pole has three parts");
+    let csv = recording("detections/gchoumos-86a5b0a-12-images.csv").unwrap();
+    let table = TableSource::<Detection>::open(csv).unwrap();
+    let rows: Vec<Detection> = futures::executor::block_on(table.stream().try_collect()).unwrap();
+    assert_eq!(rows.len(), 142);
+    assert!(rows.iter().all(|row| row.polygons.is_some() && row.area.unwrap() > 0.0));
+    assert!(rows.iter().any(|row| row.holes.unwrap() > 0));
+    assert!(rows.iter().any(|row| row.x.unwrap() + row.w.unwrap() >= 1.0), "some touch the edge at 4096");
+    check_every_format(&rows);
+}
+
+#[test]
+fn the_recorded_table_of_the_toolset_is_written_back_byte_for_byte() {
+    let Some(path) = recording("demo-outputs/img_detections_dataset.csv") else { return };
+    let table = TableSource::<Detection>::open(&path).unwrap();
+    let rows: Vec<Detection> = futures::executor::block_on(table.stream().try_collect()).unwrap();
+    let mut bytes = Vec::new();
+    let mut encoder = Box::new(ToolsetEncoder::new(&mut bytes).unwrap());
+    encoder.encode(&rows).unwrap();
+    encoder.finish().unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), fs::read_to_string(path).unwrap());
+}
+
 /// Returns the recorded map features: those of entities, and those of a search.
 fn map_features() -> Option<Vec<Value>> {
     let answers = recording("answers")?;
@@ -228,7 +283,7 @@ fn map_features() -> Option<Vec<Value>> {
         bodies.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["body"].take()).collect();
     let mut search: Value =
         serde_json::from_slice(&fs::read(answers.join("05_tail_excerpt.json")).unwrap()).unwrap();
-    found.extend(search["data"].as_array_mut().unwrap().drain(..));
+    found.append(search["data"].as_array_mut().unwrap());
     for path in files(&recording("graph")?, ".json") {
         let body: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         found.extend(body.get("object_value").is_some().then(|| body.clone()));

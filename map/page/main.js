@@ -168,7 +168,8 @@ async function start() {
   map.on("style.load", addLayers);
   basemapSwitch(basemap, view.basemap, (isOn) => {
     view.basemap = isOn;
-    map.setStyle(style());
+    // Without a comparison of the styles, so that the layers are added again.
+    map.setStyle(style(), { diff: false });
     writeAddress(map, view);
   });
   dark.addEventListener("change", () => {

@@ -93,6 +93,7 @@ function options(select, classes, count) {
 export function overlayControls(images, boxes, change) {
   if (boxes.count > 0) {
     byId("detection-field").hidden = false;
+    byId("filter-section").hidden = false;
     options(byId("detection"), boxes.classes, boxes.classes.length);
     byId("detection").addEventListener("change", (event) => change("detection", Number(event.target.value)));
   }

@@ -39,6 +39,13 @@ function tile() {
   return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", deflateSync(lines)), chunk("IEND", Buffer.alloc(0))]);
 }
 
+/** Waits until the map has drawn its present style. */
+async function settled(page) {
+  await page.waitForTimeout(500);
+  await page.waitForFunction(() => window.streetflow.map.loaded() && window.streetflow.map.getLayer("images"));
+  await page.waitForTimeout(300);
+}
+
 test("a background is loaded only while its switch is on, and from its host only", async (t) => {
   const png = tile();
   const server = createServer((request, response) => {
@@ -53,7 +60,7 @@ test("a background is loaded only while its switch is on, and from its host only
   const page = await open(t, html);
   assert.deepEqual(page.seen, { requests: [], problems: [] });
   await page.check("#basemap");
-  await page.evaluate(() => window.streetflow.map.once("idle"));
+  await settled(page);
   assert.ok(page.seen.requests.length > 0, "tiles are loaded");
   assert.ok(page.seen.requests.every((url) => url.startsWith(`${origin}/`)), page.seen.requests.join(" "));
   assert.match(page.url(), /\/map$/u);
@@ -62,7 +69,7 @@ test("a background is loaded only while its switch is on, and from its host only
   const { x, y } = await page.evaluate(() => window.streetflow.map.project(window.streetflow.lngLat(0)));
   assert.ok((await inked(page, { x, y }, 10)).count > 1000, "the points are drawn on the background");
   await page.uncheck("#basemap");
-  await page.evaluate(() => window.streetflow.map.once("idle"));
+  await settled(page);
   assert.doesNotMatch(page.url(), /\/map$/u);
   assert.ok((await inked(page, { x, y }, 10)).count > 1000, "and without it");
   assert.deepEqual(page.seen.problems, []);

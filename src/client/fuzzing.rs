@@ -9,9 +9,10 @@ use super::endpoints::id_list::IdPage;
 use super::transport::classify::ResponseHead;
 use super::transport::image_hosts::ImageHosts;
 use super::wire::batch::{Batch, Single};
+use super::wire::detections::WireDetections;
 use super::wire::signed_url::is_expired;
 use crate::error::{Error, Result};
-use crate::model::{Image, ImageId, Metadata};
+use crate::model::{Detection, Image, ImageId, Metadata};
 use crate::observe::Class;
 
 /// Returns the error in a response, if there is one.
@@ -29,6 +30,13 @@ pub fn batch(images: &[Image], body: &[u8]) -> Option<Vec<Option<Metadata>>> {
 /// Parses the response to a request for one image.
 pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
     serde_json::from_slice::<Single>(body).ok()?.into_record(image)
+}
+
+/// Parses the response to a batch request for detections. Returns those of the images that it has, in the order of `ids`.
+pub fn detections(ids: &[ImageId], body: &[u8]) -> Option<Vec<Detection>> {
+    let mut batch: Batch<WireDetections> = serde_json::from_slice(body).ok()?;
+    let images = ids.iter().filter_map(|id| Some(batch.take_object(id)?.into_records(id, Vec::new())));
+    Some(images.flat_map(|image| image.detections).collect())
 }
 
 /// Parses a page of ids. Returns the ids, the number of invalid entries, and the link to the next page.

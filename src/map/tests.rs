@@ -63,7 +63,9 @@ fn image(sequence: &str, id: &str, lon: f64) -> Metadata {
 
 fn encoded(images: &[Metadata]) -> Vec<Block> {
     let mut all = MapImages::new(GeometryChoice::Original);
-    images.iter().for_each(|image| all.push(image));
+    for image in images {
+        all.push(image);
+    }
     all.encode(true, &json!({})).expect("encoded")
 }
 
@@ -141,9 +143,9 @@ fn images_without_a_usable_position_are_counted() {
 fn a_box_belongs_to_its_image_wherever_it_is_in_the_tables() {
     let mut images = MapImages::new(GeometryChoice::Original);
     // The page has the sequences in the order a, b.
-    [("a", "30"), ("b", "10"), ("a", "20")]
-        .iter()
-        .for_each(|(sequence, id)| images.push(&image(sequence, id, 33.0)));
+    for (sequence, id) in [("a", "30"), ("b", "10"), ("a", "20")] {
+        images.push(&image(sequence, id, 33.0));
+    }
     let detection = |id: &str, value: &str, x: f64| Detection {
         img_id: ImageId::new(id).expect("an id"),
         value: Some(value.to_owned()),
@@ -161,7 +163,9 @@ fn a_box_belongs_to_its_image_wherever_it_is_in_the_tables() {
         detection("10", "car", 0.4),
         Detection { w: None, ..detection("10", "car", 0.4) },
     ];
-    found.iter().for_each(|detection| images.push_detection(detection));
+    for detection in &found {
+        images.push_detection(detection);
+    }
     let blocks = images.encode(true, &json!({})).expect("encoded");
     let (head, column) = columns(&blocks);
     assert_eq!(column("id_low"), [30, 20, 10]);

@@ -201,9 +201,11 @@ impl Record for Detection {
 
     /// A table may have only the shape as sent, such as that of the Python toolset.
     fn complete(&mut self) {
-        if self.polygons.is_none() && self.area.is_none() {
-            let shape = self.geometry.as_deref().map(|text| ShapeDecoder::default().decode(text));
-            *self = std::mem::take(self).with_polygons(shape.and_then(Result::ok));
+        if self.polygons.is_none()
+            && let Some(text) = &self.geometry
+            && let Ok(shape) = ShapeDecoder::default().decode(text)
+        {
+            *self = std::mem::take(self).with_polygons(Some(shape));
         }
     }
 

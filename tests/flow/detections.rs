@@ -89,9 +89,9 @@ async fn shapes_and_sizes_are_those_of_the_mock_data() {
         let at = image.coordinates();
         let place = record.image_geometry.unwrap();
         assert!((place.lon - at.lon).abs() < 1e-6 && (place.lat - at.lat).abs() < 1e-6);
-        if record.polygons.is_some() && !mock.polygons().is_empty() {
+        if let Some(polygons) = record.polygons.as_ref().filter(|_| !mock.polygons().is_empty()) {
             assert_eq!(record.parts, Some(i32::try_from(mock.polygons().len()).unwrap()));
-            let [left, top, right, bottom] = record.polygons.as_ref().unwrap().bounds().unwrap();
+            let [left, top, right, bottom] = polygons.bounds().unwrap();
             assert!((0.0..=1.0).contains(&left) && right <= 1.0 && top >= 0.0 && bottom <= 1.0);
             compared += 1;
         }
@@ -103,14 +103,14 @@ async fn shapes_and_sizes_are_those_of_the_mock_data() {
 async fn images_without_detections_unprocessed_ones_and_gone_ones_are_told_apart() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut images = images(&sandbox, 400);
-    let gone = sandbox.mock_data().sequences().iter().flat_map(|sequence| sequence.images());
-    let gone = gone.into_iter().find(|image| image.is_gone()).unwrap().id();
+    let gone = sandbox.mock_data().sequences().iter().flat_map(streetflow_sandbox::MockSequence::images);
+    let gone = gone.into_iter().find(streetflow_sandbox::MockImage::is_gone).unwrap().id();
     images.insert(7, image_record(&gone));
     let observer = Arc::new(Findings::default());
     let client = builder(&sandbox).observer(Arc::clone(&observer) as _).build().unwrap();
     let found = fetch(&client, &images).await;
     let mut errors = found.iter().filter_map(|record| record.as_ref().err());
-    assert_eq!(errors.next().map(|error| error.kind()), Some(ErrorKind::Gone));
+    assert_eq!(errors.next().map(streetflow::Error::kind), Some(ErrorKind::Gone));
     assert!(errors.next().is_none());
     images.remove(7);
     let mock = |image: &Image| sandbox.mock_data().image(image.img_id.as_str()).unwrap();

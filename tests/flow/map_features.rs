@@ -49,8 +49,8 @@ async fn every_feature_of_an_area_is_found_once_with_the_values_of_its_tile() {
         assert_eq!(feature.value.as_deref(), Some(mock.value()));
         let kind = if mock.is_sign() { FeatureKind::Sign } else { FeatureKind::Object };
         assert_eq!(feature.kind, Some(kind));
-        let (first, last) = mock.seen_at();
-        assert_eq!((feature.first_seen_at, feature.last_seen_at), (positive(first), positive(last)));
+        let (from, to) = mock.seen_at();
+        assert_eq!((feature.first_seen_at, feature.last_seen_at), (positive(from), positive(to)));
         assert_eq!(feature.geometry.is_some(), mock.has_place_in_tile());
         if let Some(at) = feature.geometry {
             let (lon, lat) = (at.lon - mock.coordinates().lon, at.lat - mock.coordinates().lat);
@@ -72,7 +72,6 @@ async fn tiles_without_lines_are_not_requested_and_nothing_near_lines_is_lost() 
     assert_eq!(tiles_requested(&sandbox, "mly1_public") as u64, tiles.coverage);
     assert_eq!(tiles_requested(&sandbox, "mly_map_feature_point") as u64, tiles.to_read / 2);
     assert_eq!(tiles_requested(&sandbox, "mly_map_feature_traffic_sign") as u64, tiles.to_read / 2);
-    println!("{tiles:?} for {} map features", features.len());
     assert!(tiles.to_read * 10 < tiles.in_area, "{tiles:?}");
     // Only features of sequences with a single image, which have no line, can be missing.
     let lost: Vec<_> = all(&sandbox).into_keys().filter(|id| !ids(&features).contains(id)).collect();

@@ -72,7 +72,7 @@ impl FetchDetectionArgs {
 
 /// Reads fields, also by their names in the toolset. The ids are keys, which every table has.
 fn detection_fields(text: &str) -> std::result::Result<FieldList<Detection>, String> {
-    let names = text.split(',').map(|name| name.trim()).map(|name| name.strip_prefix(PREFIX).unwrap_or(name));
+    let names = text.split(',').map(str::trim).map(|name| name.strip_prefix(PREFIX).unwrap_or(name));
     let names: Vec<_> = names.filter(|name| !["id", "img_id", "detection_id"].contains(name)).collect();
     match names[..] {
         [] => Ok(FieldList::from_columns([])),

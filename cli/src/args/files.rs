@@ -39,7 +39,9 @@ impl InputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files", group = ArgGroup::new(ONE_RUN).multiple(true))]
 pub(crate) struct OutputArgs {
-    /// Output directory, or a bucket: s3://…, gs://… or az://…
+    /// Output directory, or a bucket: s3://…
+    ///
+    /// A bucket is s3://…, gs://… or az://….
     #[arg(short, long, value_name = "DIR", default_value = "outputs")]
     pub(crate) output: PathBuf,
     /// The bucket, if the output directory is in one. `output` is then the local directory of its state.

@@ -11,7 +11,9 @@ use streetflow::{Error, ErrorKind, Quality, Result};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Pictures")]
 pub(crate) struct PictureArgs {
-    /// Width in pixels: 256, 1024, 2048 or original
+    /// Width: 256, 1024, 2048 or original
+    ///
+    /// The width is in pixels.
     #[arg(long, value_name = "Q", default_value_t = Quality::Q256, value_parser = parsed::<Quality>)]
     pub(crate) quality: Quality,
     /// Write coordinates, time, camera, author and licence into pictures: auto, always, never
@@ -20,16 +22,16 @@ pub(crate) struct PictureArgs {
     /// and existing pictures stay unchanged.
     #[arg(long, value_name = "WHEN", default_value_t = Exif::Auto, value_parser = parsed::<Exif>)]
     pub(crate) exif: Exif,
-    /// How pictures are stored: files, or tar for WebDataset shards
+    /// How pictures are stored: files or tar
     ///
     /// tar writes pictures-000000.tar and so on, each with the pictures of --shard-rows table rows as <img_id>.jpg beside
     /// <img_id>.json, and the index shards.parquet. A repeated run makes only shards that are missing or incomplete.
-    #[arg(long, value_name = "HOW", default_value_t = PictureStorage::Files, value_parser = parsed::<PictureStorage>)]
+    #[arg(long, value_name = "HOW", default_value_t = PictureStorage::Files, value_parser = parsed::<PictureStorage>, hide_short_help = true)]
     pub(crate) pictures: PictureStorage,
     /// Table rows of a shard
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
     pub(crate) shard_rows: u32,
-    /// Directories of pictures: flat, sequence, date, prefix
+    /// Directories: flat, sequence, date, prefix
     ///
     /// flat is one directory, sequence one per sequence, date YYYY/MM/DD of the capture, prefix the last three digits
     /// of the image id. Existing pictures are found only in the selected layout.

@@ -42,7 +42,7 @@ pub(crate) struct ClassesArgs {
 
 /// Counts the classes and prints them as CSV: the most frequent one first.
 pub(crate) async fn run(args: &ClassesArgs, display: &DisplayArgs) -> Exit {
-    let printed = match count(args).await {
+    let outcome = match count(args).await {
         Ok(text) => {
             let mut out = io::stdout().lock();
             ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &ClassesArgs, display: &DisplayArgs) -> Exit {
         Err(error) => Err(error),
     };
     let printer = display.printer();
-    let exit = match printed {
+    let exit = match outcome {
         Ok(()) => Exit::Done,
         Err(error) => {
             printer.error(&error);
@@ -144,8 +144,12 @@ impl Counts {
             } else {
                 value
             };
-            text += &format!("{value},{},{}", class.kind, class.count);
-            text += &if has_images { format!(",{}\n", class.images) } else { "\n".to_owned() };
+            let count = if has_images {
+                format!("{},{}", class.count, class.images)
+            } else {
+                class.count.to_string()
+            };
+            text.extend([value.as_str(), ",", class.kind, ",", &count, "\n"]);
         }
         text
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::args::{DisplayArgs, Partition};
 use crate::artifacts::report::{ReportFile, VERSION};
 use crate::exit_code::Exit;
-use crate::job::{CrawlPlanFile, join_tables, read_part_report, reject};
+use crate::job::{CrawlPlanFile, TableToJoin, read_part_report, reject, tables_to_join};
 use crate::terminal::format::{grouped, iso_time, plural};
 use crate::terminal::printer::Printer;
 use crate::terminal::shell::{quoted, this_command};
@@ -85,9 +85,22 @@ async fn merge(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
     let mut report = compose(&plan, &parts, &reports, &steps);
     if args.join {
         let directories: Vec<_> = parts.iter().map(|part| part.partition.directory(directory)).collect();
-        let files = join_tables(directory, &directories, &reports, &plan).await?;
-        files.notes.iter().for_each(|note| printer.note(note));
-        report["files"] = json!(files.files);
+        let tables = tables_to_join(directory, &directories, &reports, &plan)?;
+        // Names the files before they are written, so that a merge that is killed can be repeated.
+        let mut begun = report.clone();
+        begun["outcome"] = json!("stopped");
+        begun["exit_code"] = json!(Exit::Failed as u8);
+        begun["files"] = tables.iter().map(TableToJoin::json).collect();
+        file.write(&begun)?;
+        let mut files = Vec::new();
+        for table in &tables {
+            if table.join(&plan).await? {
+                files.push(table.json());
+            } else {
+                printer.note(&format!("`{}` is not joined: read it from the partitions", table.name()));
+            }
+        }
+        report["files"] = files.into();
     }
     file.write(&report)?;
     let rows = report["steps"]["metadata"]["rows"].as_u64().unwrap_or_default();

@@ -63,7 +63,10 @@ pub(crate) fn settings(matches: &ArgMatches, command: &Command) -> Vec<(String, 
     let Some((_, given)) = matches.subcommand() else { return Vec::new() };
     let is_of_plan =
         |name: &String| !MACHINE_SETTINGS.contains(&name.as_str()) && !QUERY_FLAGS.contains(&name.as_str());
-    let is_given = |name: &String| given.value_source(name) == Some(ValueSource::CommandLine);
+    // Other commands have settings too, which this one has no flags for.
+    let is_given = |name: &String| {
+        given.ids().any(|id| id == name) && given.value_source(name) == Some(ValueSource::CommandLine)
+    };
     let names = setting_names(command).into_iter().filter(is_of_plan).filter(is_given);
     names.filter_map(|name| Some((name.clone(), value(given, &name)?))).collect()
 }

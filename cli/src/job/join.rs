@@ -20,50 +20,64 @@ use streetflow::{
 /// The longest header line, in bytes.
 const MAX_HEADER_LEN: u64 = 1 << 20;
 
-/// The joined tables.
-pub(crate) struct Joined {
-    /// The entries for `files` of the report.
-    pub(crate) files: Vec<Value>,
-    pub(crate) notes: Vec<String>,
+/// A table to join.
+pub(crate) struct TableToJoin {
+    name: String,
+    format: Format,
+    sources: Vec<PathBuf>,
+    target: PathBuf,
+    rows: u64,
 }
 
-/// Joins the tables and the logs of partitions. `reports` name the files of each.
-pub(crate) async fn join_tables(
+/// Finds the tables and the logs of partitions, and checks that their joined files may be written. `reports` name the
+/// files of each.
+pub(crate) fn tables_to_join(
     directory: &Path,
     parts: &[PathBuf],
     reports: &[&Value],
     plan: &CrawlPlanFile,
-) -> Result<Joined> {
+) -> Result<Vec<TableToJoin>> {
     let files = |report: &Value| -> Vec<String> {
         let files = report["files"].as_array().into_iter().flatten();
         files.filter_map(|file| Some(file["path"].as_str()?.to_owned())).collect()
     };
     let names: BTreeSet<_> = reports.iter().flat_map(|report| files(report)).collect();
-    let mut joined = Joined { files: Vec::new(), notes: Vec::new() };
+    let mut tables = Vec::new();
     for name in names {
         let is_plain = !name.contains(['/', '\\', ':']) && !name.starts_with('.');
         let Ok(format) = Format::from_path(Path::new(&name)) else { continue };
         let sources: Vec<_> =
             parts.iter().map(|part| part.join(&name)).filter(|path| path.is_file()).collect();
-        let target = directory.join(&name);
         if !is_plain || sources.is_empty() || name == plan.table {
             continue;
         }
+        let target = directory.join(&name);
         check_target(directory, &target, &name)?;
-        let written = match format {
-            Format::Csv => join_text(&target, &sources, true).map(Some),
-            Format::GeoJsonSeq => join_text(&target, &sources, false).map(Some),
-            _ => join_records(&target, &sources, format, plan).await?,
-        };
-        match written.map_err(|error| output_error("write the table", &target, error))? {
-            Some(()) => {
-                let rows: u64 = reports.iter().filter_map(|report| rows_of(report, &name)).sum();
-                joined.files.push(json!({ "path": name, "rows": rows, "bytes": size(&target) }));
-            }
-            None => joined.notes.push(format!("`{name}` is not joined: read it from the partitions")),
-        }
+        let rows = reports.iter().filter_map(|report| rows_of(report, &name)).sum();
+        tables.push(TableToJoin { name, format, sources, target, rows });
     }
-    Ok(joined)
+    Ok(tables)
+}
+
+impl TableToJoin {
+    /// The entry for `files` of the report.
+    pub(crate) fn json(&self) -> Value {
+        json!({ "path": self.name, "rows": self.rows, "bytes": size(&self.target) })
+    }
+
+    /// Writes the joined table. Returns false for a table of records that can't be joined.
+    pub(crate) async fn join(&self, plan: &CrawlPlanFile) -> Result<bool> {
+        let joined = match self.format {
+            Format::Csv => join_text(&self.target, &self.sources, true),
+            Format::GeoJsonSeq => join_text(&self.target, &self.sources, false),
+            _ => return join_records(&self.target, &self.sources, self.format, plan).await,
+        };
+        joined.map(|()| true).map_err(|error| output_error("write the table", &self.target, error))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 fn rows_of(report: &Value, name: &str) -> Option<u64> {
@@ -112,17 +126,17 @@ fn join_text(target: &Path, sources: &[PathBuf], has_header: bool) -> io::Result
     commit(joined, target)
 }
 
-/// Joins tables record by record. Returns None for a table of other records.
+/// Joins tables record by record. Returns false for a table of other records.
 async fn join_records(
     target: &Path,
     sources: &[PathBuf],
     format: Format,
     plan: &CrawlPlanFile,
-) -> Result<io::Result<Option<()>>> {
-    let [first, ..] = sources else { return Ok(Ok(None)) };
+) -> Result<bool> {
+    let [first, ..] = sources else { return Ok(false) };
     let header = TableSource::<HeaderOnly>::open(first)?.header().to_vec();
-    let columns = || header.iter().map(String::as_str);
-    let is_of = |record: &[&str]| columns().all(|name| record.contains(&name) || name == "geometry");
+    // The other two are made from the coordinates.
+    let columns = || header.iter().map(String::as_str).filter(|name| !["geometry", "bbox"].contains(name));
     let mut layout = Layout::default();
     for (name, value) in &plan.settings {
         layout = match name.as_str() {
@@ -139,18 +153,16 @@ async fn join_records(
     if let Some(choice) = plan.query.geometry {
         layout = layout.geometry(choice);
     }
-    if is_of(&["seq_id", "img_id"]) {
+    let is_column = |name: &str| Metadata::COLUMNS.iter().any(|column| column.name == name);
+    if header == ["seq_id", "img_id"] {
         write::<Image>(target, sources, format, &layout).await?;
-    } else if columns().any(|name| name == "img_id")
-        && columns()
-            .all(|name| Metadata::COLUMNS.iter().any(|column| column.name == name) || name == "geometry")
-    {
-        let fields = Fields::from_columns(columns());
+    } else if columns().any(|name| name == "img_id") && columns().all(is_column) {
+        let fields = Fields::from_columns(header.iter().map(String::as_str));
         write::<Metadata>(target, sources, format, &layout.fields(&fields)).await?;
     } else {
-        return Ok(Ok(None));
+        return Ok(false);
     }
-    Ok(Ok(Some(())))
+    Ok(true)
 }
 
 async fn write<T: Record>(target: &Path, sources: &[PathBuf], format: Format, layout: &Layout) -> Result<()> {

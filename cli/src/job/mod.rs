@@ -40,7 +40,7 @@ pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
 pub(crate) use self::feature_images::{FeatureTable, images_of_features};
 pub(crate) use self::id_list::{IdList, open_images, open_sequences};
 pub(crate) use self::input::Input;
-pub(crate) use self::join::join_tables;
+pub(crate) use self::join::{TableToJoin, tables_to_join};
 pub(crate) use self::monitor::Monitor;
 pub(crate) use self::outputs::{TableOutputs, layout, table_path};
 pub(crate) use self::partition::{CrawlPlanFile, PLAN_NAME, PlanPart, is_done, read_part_report};

@@ -24,10 +24,7 @@ async fn a_crawl_and_the_step_alone_write_the_same_table() {
     assert!(whole.starts_with(header), "{}", &whole[..200]);
     let counts = &report(&outputs)["steps"]["detections"];
     assert_eq!((number(&counts["inputs"]), number(&counts["done"])), (120, 120));
-    assert_eq!(
-        number(&counts["rows"]) as usize,
-        column(&outputs, "img_detections_dataset.csv", "value").len()
-    );
+    assert_eq!(number(&counts["rows"]), column(&outputs, "img_detections_dataset.csv", "value").len() as u64);
     assert!(number(&counts["findings"]["not_processed"]) > 0, "{counts:#}");
 
     // From the table of metadata, then with ids on the command line.

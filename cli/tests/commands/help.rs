@@ -24,9 +24,11 @@ fn commands(folder: &Path) -> Vec<String> {
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// Returns all long flags in a text.
+/// Returns all long flags in a text. Classes such as `nature--vegetation` are none.
 fn flags(text: &str) -> BTreeSet<String> {
-    let starts = text.match_indices("--").filter(|(at, _)| !text[..*at].ends_with(['-', '|']));
+    let is_inside =
+        |before: &str| before.ends_with(|c: char| c == '-' || c == '|' || c.is_ascii_alphanumeric());
+    let starts = text.match_indices("--").filter(|(at, _)| !is_inside(&text[..*at]));
     let names = starts.map(|(at, _)| {
         let rest = &text[at..];
         rest[..rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len())].to_owned()

@@ -41,7 +41,11 @@ fn samples(folder: &Path) -> Vec<Vec<String>> {
         assert_eq!(ids, sidecars);
         ids
     };
-    names(&folder.join(PICTURES)).iter().filter(|name| name.ends_with(".tar")).map(of_shard).collect()
+    names(&folder.join(PICTURES))
+        .iter()
+        .filter(|name| name.strip_suffix(".tar").is_some())
+        .map(of_shard)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,14 +58,16 @@ async fn rows_of_the_table_decide_the_shards_and_failed_pictures_are_added_later
     let found = samples(calm.path());
     assert_eq!(found.len(), rows.len().div_ceil(100));
     for (shard, rows) in found.iter().zip(rows.chunks(100)) {
-        assert!(shard.len() > 90);
+        assert!(shard.len() * 10 > rows.len() * 8, "{} of {} rows", shard.len(), rows.len());
         let expected: Vec<_> = rows.iter().filter(|id| shard.contains(id)).cloned().collect();
         assert_eq!(*shard, expected, "in the order of the table");
     }
     // Complete shards are read and not requested again.
     let before = shards(calm.path());
-    let text = crawl(&sandbox, calm.path(), "", 0).await;
-    assert_eq!((pictures(&sandbox), shards(calm.path()) == before), (0, true), "{text}");
+    crawl(&sandbox, calm.path(), "", 0).await;
+    // Those that are gone are requested again, with two URLs at most.
+    let gone = rows.len() - found.iter().map(Vec::len).sum::<usize>();
+    assert!(pictures(&sandbox) <= 2 * gone && shards(calm.path()) == before);
     // Every seventh picture fails once.
     sandbox.add_rule(Rule::on(Host::Images).every_nth(7).fault(Fault::status(500, "")));
     crawl(&sandbox, folder.path(), "--attempts 1", 3).await;

@@ -18,7 +18,10 @@ async fn a_crawl_from_the_query_of_a_report_writes_the_same_tables() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("town.geojson"), AREA).unwrap();
-    let ids = sandbox.mock_data().sequences()[..3].iter().map(|sequence| sequence.id()).collect::<Vec<_>>();
+    let ids = sandbox.mock_data().sequences()[..3]
+        .iter()
+        .map(streetflow_sandbox::MockSequence::id)
+        .collect::<Vec<_>>();
     for (name, flags) in [
         ("area", "--area=town.geojson --clip --fields=captured_at,geometry --batch-size=20".to_owned()),
         (

@@ -118,7 +118,7 @@ impl Bucket {
             let Some((status, headers, body)) = self.answer(&request) else { return };
             let mut head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
             for (name, value) in headers {
-                head += &format!("{name}: {value}\r\n");
+                head.extend([name, ": ", &value, "\r\n"]);
             }
             let mut out = stream;
             let body = if request.method == "HEAD" { &[][..] } else { &body };
@@ -160,6 +160,15 @@ impl State {
         let query = |name: &str| request.query.get(name).cloned();
         match (request.method.as_str(), query("uploadId")) {
             ("GET", _) if key.is_empty() => self.list(request),
+            ("POST", None) if request.query.contains_key("delete") => {
+                let body = String::from_utf8_lossy(&request.body).into_owned();
+                let mut deleted = String::new();
+                for key in body.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()) {
+                    self.objects.remove(key);
+                    deleted.extend(["<Deleted><Key>", key, "</Key></Deleted>"]);
+                }
+                ok(format!("<DeleteResult>{deleted}</DeleteResult>"))
+            }
             ("POST", None) => {
                 self.version += 1;
                 let id = format!("{}-{key}", self.version).replace('/', "_");
@@ -227,9 +236,9 @@ impl State {
         for (key, (content, version)) in self.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
             if !is_flat || !key[prefix.len()..].contains('/') {
                 let len = content.len();
-                xml += &format!(
+                xml.extend([format!(
                     "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>\"{version}\"</ETag><Size>{len}</Size></Contents>"
-                );
+                )]);
             }
         }
         ok(xml + "</ListBucketResult>")

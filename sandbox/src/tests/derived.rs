@@ -1,7 +1,7 @@
 //! Tests of detections and map features through a plain socket.
 
 use super::{get, get_graph, start};
-use crate::{MockFeature, MockSequence, Sandbox};
+use crate::{MockDetection, MockFeature, MockImage, MockSequence, Sandbox};
 
 #[tokio::test]
 async fn detections_are_nested_in_images_and_listed_at_edges() {
@@ -38,7 +38,7 @@ async fn detections_are_nested_in_images_and_listed_at_edges() {
             get_graph(&sandbox, &format!("/{}?fields=value,geometry,created_at,image", detection.id())).await;
         assert_eq!(&alone.json(), row);
     }
-    let all: Vec<_> = images.iter().take(21).map(|image| image.id()).collect();
+    let all: Vec<_> = images.iter().take(21).map(MockImage::id).collect();
     let too_many = get_graph(&sandbox, &format!("/?ids={}&fields=detections.geometry", all.join(","))).await;
     assert_eq!((too_many.status(), too_many.json()["error"]["code"].as_i64()), (500, Some(1)));
     let unknown = get_graph(&sandbox, &format!("/{}?fields=detections.score", with.id())).await;
@@ -64,7 +64,7 @@ async fn lists_of_detections_have_pages_on_request() {
         page =
             get_graph(&sandbox, next.strip_prefix(sandbox.graph_url()).expect("the same host")).await.json();
     }
-    assert_eq!(found, image.detections().iter().map(|detection| detection.id()).collect::<Vec<_>>());
+    assert_eq!(found, image.detections().iter().map(MockDetection::id).collect::<Vec<_>>());
 }
 
 #[tokio::test]

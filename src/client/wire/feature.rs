@@ -145,13 +145,13 @@ mod tests {
     fn a_batch_is_matched_by_id_and_a_bad_value_is_absent() {
         let json = r#"{
             "36028797018963971": {"id":"36028797018963971","object_value":"regulatory--stop--g1","object_type":"trafficsign",
-                "geometry":{"type":"Point","coordinates":[-83.417193328459,42.5]},"aligned_direction":"north",
+                "geometry":{"type":"Point","coordinates":[-83.417_193_328_459,42.5]},"aligned_direction":"north",
                 "first_seen_at":"2021-05-20T20:21:14+0000","last_seen_at":"0000","images":{"data":[{"id":"7"},{},{"id":8}]}},
             "2": {"id":"3"}, "4": {"id":"4"}, "x": {}, "5": 7, "6": {"id":"6"}, "6": {"id":"6"}}"#;
         let mut batch: FeatureBatch = serde_json::from_str(json).expect("valid");
         let found = batch.take(&id("36028797018963971")).expect("it is there");
         assert_eq!(found.value.as_deref(), Some("regulatory--stop--g1"));
-        assert_eq!(found.geometry, Some(LonLat { lon: -83.417193328459, lat: 42.5 }));
+        assert_eq!(found.geometry, Some(LonLat { lon: -83.417_193_328_459, lat: 42.5 }));
         assert_eq!((found.first_seen_at, found.last_seen_at), (Some(1_621_542_074_000), None));
         assert_eq!((found.aligned_direction, found.n_images), (None, Some(2)));
         assert_eq!(found.image_ids, Some(vec!["7".to_owned(), "8".to_owned()]));

@@ -1,3 +1,11 @@
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "the numbers of these tests are small and exact"
+)]
+
 use proptest::prelude::*;
 
 use super::{MAX_VERTICES, ShapeDecoder};

@@ -154,6 +154,7 @@ fn feature_id(id: Value<'_>) -> Result<FeatureId, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes and zigzag numbers")]
 mod tests {
     use super::*;
     use crate::geo::Bbox;

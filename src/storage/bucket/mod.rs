@@ -245,3 +245,6 @@ impl Bucket {
         error::to_error(doing, &self.url_of(key), &self.inner.secrets, &error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use streetflow::map::{ImageIds, MapImages, Pictures};
 use streetflow::{
-    Client, Error, ErrorKind, Fields, Flow, Image, ImageId, ImageSink, Metadata, Quality, Result,
+    Client, Error, ErrorKind, Fields, Flow, Image, ImageId, ImageSink, Metadata, Quality, Result, Token,
 };
 
 /// The quality of fetched pictures.
@@ -34,14 +34,16 @@ struct Fetcher {
 impl PictureServer {
     /// Fetches pictures only if the environment has a token.
     pub(super) fn new(images: &MapImages) -> Result<Self> {
+        // A client without a token can't request URLs.
+        let has_token = matches!(Token::from_env(), Ok(Some(_)));
         let fetcher = match Client::from_env() {
-            Ok(client) => {
+            Ok(client) if has_token => {
                 let folder = tempfile::tempdir().map_err(|error| {
                     Error::new(ErrorKind::Io, "create a folder for pictures").with_source(error)
                 })?;
                 Some(Fetcher { client, folder, turn: Mutex::new(()) })
             }
-            Err(_) => None, // Without a token, the page has a link and the embedded viewer.
+            _ => None, // Without a token, the page has a link and the embedded viewer.
         };
         Ok(Self { ids: images.ids(), pictures: images.pictures().clone(), fetcher })
     }
