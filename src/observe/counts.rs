@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 ///
 /// ```
 /// use futures::{TryStreamExt, stream};
-/// use streetflow::{Flow, Image, ImageId, OnError, SequenceId};
+/// use streetflow::{Error, ErrorKind, Flow, Image, ImageId, OnError, SequenceId};
 ///
 /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
 /// let image = |id| Ok(Image { seq_id: SequenceId::new("abc")?, img_id: ImageId::new(id)? });
-/// let flow = Flow::from(stream::iter(["1", "2", "not an id"].map(image)))
+/// let failed = Err(Error::new(ErrorKind::Rejected, "read an image"));
+/// let flow = Flow::from(stream::iter([image("1"), image("2"), failed]))
 ///     .filter(|image| image.img_id.as_str() != "2")
 ///     .on_error(OnError::Skip);
 /// let counts = flow.counts();

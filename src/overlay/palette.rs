@@ -49,7 +49,7 @@ impl Colour {
         // Twenty-four hues in four shades can still be distinguished by eye.
         let hue = f32::from((hash >> 56) as u8 % 24) * 15.0;
         let (saturation, value) =
-            [(1.0, 1.0), (0.6, 1.0), (1.0, 0.7), (0.7, 0.85)][(hash >> 40) as usize & 3];
+            [(1.0, 1.0), (0.6, 1.0), (1.0, 0.7), (0.7, 0.85)][(hash >> 32) as usize & 3];
         let [red, green, blue] = from_hsv(hue, saturation, value);
         Self { red, green, blue, alpha: ALPHA }
     }

@@ -31,7 +31,7 @@ const MAX_WAITING: usize = 100_000;
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use futures::{TryStreamExt, stream};
-/// use streetflow::{Detection, FetchDetections, Flow, ListImages, Sequence, SequenceId};
+/// use streetflow::{Detection, FetchDetections, Flow, ListImages, OnError, Sequence, SequenceId};
 /// use streetflow_sandbox::Sandbox;
 ///
 /// let sandbox = Sandbox::start().await?;
@@ -41,6 +41,7 @@ const MAX_WAITING: usize = 100_000;
 ///     .then(ListImages::new(&client))
 ///     .take(5)
 ///     .then(FetchDetections::new(&client).values(&"object--*".parse()?))
+///     .on_error(OnError::Skip)
 ///     .try_collect()
 ///     .await?;
 /// assert!(detections.iter().all(|found| found.value.as_ref().unwrap().starts_with("object--")));

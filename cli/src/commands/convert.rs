@@ -170,6 +170,10 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     }
 }
 
+/// The columns that follow from the class and the shape of a detection.
+const SHAPE_COLUMNS: [&str; 10] =
+    ["kind", "x", "y", "w", "h", "area", "parts", "holes", "touches_edge", "polygons"];
+
 /// Converts a table of a record type with fields of its own and one point.
 async fn convert_with_fields<T: Record>(
     args: &ConvertArgs,
@@ -184,12 +188,13 @@ async fn convert_with_fields<T: Record>(
     let fields = if let Some(text) = &args.fields {
         text.parse()?
     } else {
-        let point = table.geometry();
-        let names = table.header().iter().map(|name| match name.as_str() {
-            name if Some(name) == point => T::GEOMETRY_COLUMN,
-            name => name,
-        });
-        FieldList::<T>::from_columns(names)
+        let header = table.header().iter().map(String::as_str);
+        // The point of a file may have the name of a column, such as the shape of a detection.
+        let point = table.geometry().map(|_| T::GEOMETRY_COLUMN);
+        // The table of the Python toolset has shapes only as text, from which the other columns follow.
+        let is_toolset = T::NAME == Detection::NAME && header.clone().any(|name| name == "decoded_geometry");
+        let derived = if is_toolset { &SHAPE_COLUMNS[..] } else { &[] };
+        FieldList::<T>::from_columns(header.chain(point).chain(derived.iter().copied()))
     };
     let columns = fields.columns();
     Conversion { args, format, layout: layout.fields_of(&fields), columns }.run(table, |_: &mut T| ()).await

@@ -8,7 +8,7 @@ use crate::support::accounting::{column, number, report};
 use crate::support::{command, command_on, output, read, run, with};
 
 const CRAWL: [&str; 5] =
-    ["crawl", "--bbox=33.33,35.15,33.36,35.19", "--no-download", "--format=csv,parquet", "--limit=120"];
+    ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-download", "--format=csv,parquet", "--limit=120"];
 
 #[tokio::test]
 async fn a_crawl_and_the_step_alone_write_the_same_table() {
@@ -89,7 +89,7 @@ async fn the_columns_of_the_toolset_are_written_and_read() {
          detection_masks = { \"nature--terrain\" = 1 }\n",
     )
     .unwrap();
-    run(&sandbox, folder.path(), ["crawl", "--bbox=33.33,35.15,33.36,35.19", "--no-download", "--limit=60"])
+    run(&sandbox, folder.path(), ["crawl", "--bbox=33.33,35.15,33.39,35.19", "--no-download", "--limit=60"])
         .await;
     let (exit, stderr) = run(&sandbox, folder.path(), ["detections", "--toolset-columns"]).await;
     assert_eq!(exit, 0, "{stderr}");

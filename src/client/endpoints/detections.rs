@@ -47,7 +47,7 @@ impl Client {
     /// use streetflow::ImageId;
     ///
     /// let sandbox = streetflow_sandbox::Sandbox::start().await?;
-    /// let image = sandbox.mock_data().sequences()[0].image(0).id();
+    /// let image = sandbox.mock_data().sequences()[0].images().find(|image| !image.is_gone()).unwrap().id();
     /// let detections = sandbox.client()?.detections(&ImageId::new(&image)?).await?;
     /// assert!(detections.iter().all(|detection| detection.img_id.as_str() == image));
     /// # Ok(()) }

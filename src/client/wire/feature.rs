@@ -145,7 +145,7 @@ mod tests {
     fn a_batch_is_matched_by_id_and_a_bad_value_is_absent() {
         let json = r#"{
             "36028797018963971": {"id":"36028797018963971","object_value":"regulatory--stop--g1","object_type":"trafficsign",
-                "geometry":{"type":"Point","coordinates":[-83.417_193_328_459,42.5]},"aligned_direction":"north",
+                "geometry":{"type":"Point","coordinates":[-83.417193328459,42.5]},"aligned_direction":"north",
                 "first_seen_at":"2021-05-20T20:21:14+0000","last_seen_at":"0000","images":{"data":[{"id":"7"},{},{"id":8}]}},
             "2": {"id":"3"}, "4": {"id":"4"}, "x": {}, "5": 7, "6": {"id":"6"}, "6": {"id":"6"}}"#;
         let mut batch: FeatureBatch = serde_json::from_str(json).expect("valid");
