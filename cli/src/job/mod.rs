@@ -21,6 +21,7 @@ mod picture_size;
 mod pipeline;
 mod place;
 mod prefetch;
+mod pull;
 mod remote;
 mod run;
 mod sequence_source;

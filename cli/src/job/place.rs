@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::remote::pull;
+use super::pull::pull;
 use crate::args::{AreaArgs, FoundPlace, OutputArgs};
 use crate::artifacts::owned_file::{Mark, OwnedFile};
 use crate::terminal::format::plural;

@@ -16,6 +16,7 @@ use super::context::RunContext;
 use super::monitor::Monitor;
 use super::outputs::table_path;
 use super::place;
+use super::pull::pull;
 use crate::args::{BucketLock, LockOwner, NameArgs, Remote};
 use crate::sync::lock;
 use streetflow::atomic_file::output_error;
@@ -172,24 +173,6 @@ pub(super) fn localize(report: &mut Report, remote: &Remote, output: &Path) {
         if let Ok(name) = path.strip_prefix(&remote.url) {
             *path = output.join(name);
         }
-    }
-}
-
-/// Copies an object to the local directory, and removes the local file if there is no object.
-pub(super) async fn pull(remote: &Remote, output: &Path, name: &str) -> Result<()> {
-    let path = output.join(name);
-    let failed = |error| output_error("write the file", &path, error);
-    std::fs::create_dir_all(output).map_err(failed)?;
-    let file = tempfile::NamedTempFile::new_in(output).map_err(failed)?;
-    match remote.bucket.download(name, file.path()).await? {
-        Some(object) => {
-            file.as_file().set_modified(object.modified).ok();
-            file.persist(&path).map_err(|error| failed(error.error)).map(drop)
-        }
-        None => match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(()),
-        },
     }
 }
 

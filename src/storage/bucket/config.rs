@@ -11,27 +11,9 @@ use object_store::path::Path as Key;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use url::Url;
 
+use super::scheme::{Scheme, scheme};
 use super::{Bucket, Inner, error};
 use crate::error::{Error, ErrorKind, Result};
-
-/// The kind of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
-    S3,
-    Google,
-    Azure,
-}
-
-/// The kind of store that a URL names, if it is that of a bucket.
-pub(super) fn scheme(url: &str) -> Option<Scheme> {
-    let (scheme, _) = url.split_once("://")?;
-    Some(match scheme.to_ascii_lowercase().as_str() {
-        "s3" | "s3a" => Scheme::S3,
-        "gs" => Scheme::Google,
-        "az" | "azure" | "abfs" | "abfss" => Scheme::Azure,
-        _ => return None,
-    })
-}
 
 /// Words in the names of options that are not secret. All others count as secret.
 const PUBLIC_WORDS: [&str; 17] = [
@@ -72,53 +54,69 @@ const VARIABLES: [&str; 4] = ["AWS_", "AZURE_", "GOOGLE_", "SERVICE_ACCOUNT"];
 /// The shortest value that counts as a secret: shorter ones would mask ordinary words.
 const MIN_SECRET_LEN: usize = 6;
 
-pub(super) fn open(url: &str, options: &[(String, String)]) -> Result<Bucket> {
-    let reject = |why: String| {
-        Error::new(ErrorKind::Usage, "open the bucket")
-            .with_subject(crate::text::without_credentials(url))
-            .with_source(why)
-    };
-    let scheme = scheme(url).ok_or_else(|| reject("it is not `s3://`, `gs://` or `az://`".to_owned()))?;
-    let parsed = Url::parse(url).map_err(|error| reject(error.to_string()))?;
-    if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
-        return Err(reject("a URL of a bucket has no user, password or query".to_owned())
-            .with_hint("set credentials in the environment or with `--storage-option`"));
+impl Bucket {
+    /// Opens a bucket, or a folder in it. Sends no request.
+    ///
+    /// Credentials, region and endpoint come from the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) and from `options`,
+    /// which have the same names and win. An unknown option is a usage error.
+    pub fn open(url: &str, options: &[(String, String)]) -> Result<Self> {
+        let reject = |why: String| {
+            Error::new(ErrorKind::Usage, "open the bucket")
+                .with_subject(crate::text::without_credentials(url))
+                .with_source(why)
+        };
+        let scheme = scheme(url).ok_or_else(|| reject("it is not `s3://`, `gs://` or `az://`".to_owned()))?;
+        let parsed = Url::parse(url).map_err(|error| reject(error.to_string()))?;
+        if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
+            return Err(reject("a URL of a bucket has no user, password or query".to_owned())
+                .with_hint("set credentials in the environment or with `--storage-option`"));
+        }
+        let name = parsed.host_str().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| reject("it names no bucket".to_owned()))?;
+        let folder = Key::from_url_path(parsed.path()).map_err(|error| reject(error.to_string()))?;
+        // Its TLS has no provider of its own.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let secrets = secrets(options);
+        let built: Result<Box<dyn ObjectStore>> = match scheme {
+            Scheme::S3 => {
+                let builder = AmazonS3Builder::from_env().with_retry(retry()).with_bucket_name(name);
+                let with = |builder: AmazonS3Builder, key: AmazonS3ConfigKey, value: &str| {
+                    builder.with_config(key, value)
+                };
+                let builder = configure(builder, options, "aws_", with).map_err(reject)?;
+                builder
+                    .build()
+                    .map(|store| Box::new(store) as _)
+                    .map_err(|error| unusable(url, &secrets, &error))
+            }
+            Scheme::Google => {
+                let builder =
+                    GoogleCloudStorageBuilder::from_env().with_retry(retry()).with_bucket_name(name);
+                let with = |builder: GoogleCloudStorageBuilder, key: GoogleConfigKey, value: &str| {
+                    builder.with_config(key, value)
+                };
+                let builder = configure(builder, options, "google_", with).map_err(reject)?;
+                builder
+                    .build()
+                    .map(|store| Box::new(store) as _)
+                    .map_err(|error| unusable(url, &secrets, &error))
+            }
+            Scheme::Azure => {
+                let builder = MicrosoftAzureBuilder::from_env().with_retry(retry()).with_container_name(name);
+                let with = |builder: MicrosoftAzureBuilder, key: AzureConfigKey, value: &str| {
+                    builder.with_config(key, value)
+                };
+                let builder = configure(builder, options, "azure_", with).map_err(reject)?;
+                builder
+                    .build()
+                    .map(|store| Box::new(store) as _)
+                    .map_err(|error| unusable(url, &secrets, &error))
+            }
+        };
+        let root = format!("{}://{name}", parsed.scheme());
+        let inner = Inner { store: built?, root, secrets, revoked: OnceLock::new() };
+        Ok(Self { inner: Arc::new(inner), folder })
     }
-    let name = parsed.host_str().filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| reject("it names no bucket".to_owned()))?;
-    let folder = Key::from_url_path(parsed.path()).map_err(|error| reject(error.to_string()))?;
-    // Its TLS has no provider of its own.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let secrets = secrets(options);
-    let built: Result<Box<dyn ObjectStore>> = match scheme {
-        Scheme::S3 => {
-            let builder = AmazonS3Builder::from_env().with_retry(retry()).with_bucket_name(name);
-            let with = |builder: AmazonS3Builder, key: AmazonS3ConfigKey, value: &str| {
-                builder.with_config(key, value)
-            };
-            let builder = configure(builder, options, "aws_", with).map_err(reject)?;
-            builder.build().map(|store| Box::new(store) as _).map_err(|error| unusable(url, &secrets, &error))
-        }
-        Scheme::Google => {
-            let builder = GoogleCloudStorageBuilder::from_env().with_retry(retry()).with_bucket_name(name);
-            let with = |builder: GoogleCloudStorageBuilder, key: GoogleConfigKey, value: &str| {
-                builder.with_config(key, value)
-            };
-            let builder = configure(builder, options, "google_", with).map_err(reject)?;
-            builder.build().map(|store| Box::new(store) as _).map_err(|error| unusable(url, &secrets, &error))
-        }
-        Scheme::Azure => {
-            let builder = MicrosoftAzureBuilder::from_env().with_retry(retry()).with_container_name(name);
-            let with = |builder: MicrosoftAzureBuilder, key: AzureConfigKey, value: &str| {
-                builder.with_config(key, value)
-            };
-            let builder = configure(builder, options, "azure_", with).map_err(reject)?;
-            builder.build().map(|store| Box::new(store) as _).map_err(|error| unusable(url, &secrets, &error))
-        }
-    };
-    let root = format!("{}://{name}", parsed.scheme());
-    let inner = Inner { store: built?, root, secrets, revoked: OnceLock::new() };
-    Ok(Bucket { inner: Arc::new(inner), folder })
 }
 
 fn retry() -> RetryConfig {

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use super::config::{Scheme, scheme};
+use super::scheme::{Scheme, scheme};
 use crate::error::{Error, ErrorKind};
 use crate::text::redact;
 

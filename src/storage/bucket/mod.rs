@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod lock;
 mod object;
+mod scheme;
 
 use std::fmt;
 use std::path::Path;
@@ -18,8 +19,6 @@ use tokio::io::AsyncWriteExt;
 
 pub use self::config::is_secret_option;
 pub use self::lock::{BucketLock, LockOwner};
-use self::object::BucketFile;
-use super::Target;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Attempts of a request that the store rejects for its damaged or late content.
@@ -77,15 +76,7 @@ impl fmt::Debug for Bucket {
 impl Bucket {
     /// Whether a text is the URL of a bucket: `s3://`, `gs://` or `az://`.
     pub fn is_url(text: &str) -> bool {
-        config::scheme(text).is_some()
-    }
-
-    /// Opens a bucket, or a folder in it. Sends no request.
-    ///
-    /// Credentials, region and endpoint come from the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) and from `options`,
-    /// which have the same names and win. An unknown option is a usage error.
-    pub fn open(url: &str, options: &[(String, String)]) -> Result<Self> {
-        config::open(url, options)
+        scheme::scheme(text).is_some()
     }
 
     /// The URL, without credentials.
@@ -98,11 +89,6 @@ impl Bucket {
         let below = folder.split('/').filter(|part| !part.is_empty());
         let folder = below.fold(self.folder.clone(), Key::join);
         Self { inner: Arc::clone(&self.inner), folder }
-    }
-
-    /// The object `name` as the destination of a file.
-    pub fn target(&self, name: &str) -> Target {
-        Target::new(BucketFile::new(self.clone(), name))
     }
 
     /// Writes an object by a single request.

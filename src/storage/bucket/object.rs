@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::Bucket;
-use crate::storage::{Destination, PendingFile};
+use crate::storage::{Destination, PendingFile, Target};
 
 /// Length of a part in bytes. S3 allows 10,000 parts of at least 5 MiB.
 const PART_LEN: usize = 16 << 20;
@@ -23,16 +23,23 @@ const MAX_PARTS_IN_FLIGHT: usize = 2;
 /// How long a dropped upload waits for its abort.
 const ABORT_WAIT: Duration = Duration::from_secs(5);
 
+impl Bucket {
+    /// The object `name` as the destination of a file.
+    pub fn target(&self, name: &str) -> Target {
+        Target::new(BucketFile::new(self.clone(), name))
+    }
+}
+
 /// An object as the destination of a file.
 #[derive(Debug)]
-pub(super) struct BucketFile {
+struct BucketFile {
     bucket: Bucket,
     key: Key,
     url: PathBuf,
 }
 
 impl BucketFile {
-    pub(super) fn new(bucket: Bucket, name: &str) -> Self {
+    fn new(bucket: Bucket, name: &str) -> Self {
         let key = bucket.key(name);
         let url = bucket.url_of(&key).into();
         Self { bucket, key, url }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::MapArgs;
+use super::args::MapArgs;
 use crate::job::Input;
 use crate::terminal::format::path_text;
 use streetflow::map::is_page;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::MapArgs;
+use super::args::MapArgs;
 use super::find::Found;
 use crate::job::{Input, table_path};
 use crate::sync::lock;

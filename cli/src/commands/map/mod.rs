@@ -1,24 +1,21 @@
 //! `map`: writes a map page of a table.
 
+mod args;
 mod find;
-
 mod load;
 mod serve;
 
-use std::path::PathBuf;
-
-use clap::Args;
-
-use crate::args::{DisplayArgs, parsed};
+use crate::args::DisplayArgs;
 use crate::exit_code::Exit;
 use crate::job::Signals;
 use crate::terminal::format::{grouped, human_bytes, path_text, plural};
 use crate::terminal::printer::Printer;
+pub(crate) use args::MapArgs;
 use find::Found;
 pub(crate) use find::{PAGE_NAME, TABLE, check_output};
 use load::Loaded;
 use streetflow::map::{Basemap, MAX_IMAGES_IN_PAGE, MapOptions, Page};
-use streetflow::{Error, ErrorKind, Format, GeometryChoice, Result};
+use streetflow::{Error, ErrorKind, Result};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -26,57 +23,6 @@ Examples:
   streetflow map outputs/img_meta_dataset.parquet --out cyprus.html
   streetflow map images.geojson --pictures photos
   streetflow map --serve --open";
-
-#[derive(Debug, Args)]
-pub(crate) struct MapArgs {
-    /// Table of images, or the folder of a crawl [default: outputs]
-    #[arg(value_name = "TABLE|FOLDER", default_value = "outputs", hide_default_value = true)]
-    table: PathBuf,
-    /// Page to write [default: map.html beside the table]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Folder of downloaded pictures [default: downloaded_images beside the table]
-    ///
-    /// The page refers to the pictures by their paths relative to the page. All layouts and qualities are found.
-    #[arg(long, value_name = "FOLDER")]
-    pictures: Option<PathBuf>,
-    /// Leave out the ids of images, which are half of the page
-    ///
-    /// Such a page has no links to Mapillary and shows no pictures.
-    #[arg(long, conflicts_with = "pictures")]
-    no_ids: bool,
-    /// Position of an image: original, computed or best [default: original]
-    ///
-    /// original is as recorded. computed is the result of reconstruction, which only some images have. best is
-    /// computed if it exists, else original.
-    #[arg(long, value_name = "WHICH", value_parser = parsed::<GeometryChoice>)]
-    geometry: Option<GeometryChoice>,
-    /// Offer a background map in the page: openfreemap, or a URL
-    ///
-    /// The page loads nothing before the reader switches the background on. NAME is openfreemap, positron, bright or
-    /// liberty, styles of OpenFreeMap. URL is that of a MapLibre style, or of raster tiles with {z}, {x} and {y}.
-    /// Everything that a style refers to must come from its host.
-    #[arg(long, value_name = "NAME|URL", value_parser = parsed::<Basemap>)]
-    basemap: Option<Basemap>,
-    /// Credit of the raster tiles of --basemap
-    #[arg(long, value_name = "TEXT", requires = "basemap", hide_short_help = true)]
-    basemap_credit: Option<String>,
-    /// Serve the page on this computer until Ctrl-C instead of writing it
-    ///
-    /// For more than two million images, and for pictures that are not on the disk: with a token in MAPILLARY_TOKEN they
-    /// are fetched when they are looked at. Only this computer can open the page.
-    #[arg(long, conflicts_with_all = ["out", "no_ids"])]
-    serve: bool,
-    /// Open the page in the browser
-    #[arg(long)]
-    open: bool,
-    /// Port of --serve [default: any free port]
-    #[arg(long, value_name = "N", requires = "serve", hide_short_help = true)]
-    port: Option<u16>,
-    /// Format of the table, if its file name does not tell
-    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>, hide_short_help = true)]
-    input_format: Option<Format>,
-}
 
 /// Writes the page and prints the result.
 pub(crate) async fn run(args: &MapArgs, display: &DisplayArgs) -> Exit {

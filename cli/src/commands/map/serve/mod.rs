@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use self::pictures::PictureServer;
 use self::response::{Site, respond};
-use super::MapArgs;
+use super::args::MapArgs;
 use crate::terminal::format::{grouped, plural};
 use crate::terminal::printer::Printer;
 use crate::terminal::stdout;
