@@ -5,8 +5,9 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::ids::FIRST_OTHER_ID;
-use super::images::{MapImages, NO_HEADING, NO_QUALITY, NO_TIME, shown};
-use super::packing::{Planes, compress, differences, planes};
+use super::images::{MapImages, shown};
+use super::packing::{Column, compress};
+use super::values::{NO_HEADING, NO_QUALITY, NO_TIME};
 
 /// Level of compression of columns. Higher levels save 2 % and take three times as long.
 const LEVEL: u32 = 4;
@@ -21,31 +22,6 @@ pub(super) struct Block {
     pub(super) name: &'static str,
     /// A zlib stream.
     pub(super) bytes: Vec<u8>,
-}
-
-/// A column before compression.
-pub(super) struct Column {
-    name: &'static str,
-    planes: Planes,
-    is_difference: bool,
-    /// Largest value, from which the page chooses the type of its array.
-    max: u32,
-    rows: usize,
-}
-
-impl Column {
-    /// Encodes values, or the differences of neighbours.
-    pub(super) fn new(
-        name: &'static str,
-        values: impl ExactSizeIterator<Item = u32>,
-        is_difference: bool,
-    ) -> Self {
-        let rows = values.len();
-        let mut max = 0;
-        let values = values.inspect(|value| max = max.max(*value));
-        let planes = if is_difference { differences(values) } else { planes(values) };
-        Self { name, planes, is_difference, max, rows }
-    }
 }
 
 impl MapImages {

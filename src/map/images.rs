@@ -4,14 +4,10 @@ use super::dictionary::Dictionary;
 use super::ids::{FIRST_OTHER_ID, ImageIds, id_number};
 use super::overlays::{Detections, Features};
 use super::pictures::Pictures;
-use crate::geo::{LonLat, MAX_LATITUDE};
+use super::values::{NO_HEADING, NO_QUALITY, NO_TIME, mercator, seconds};
+use crate::geo::LonLat;
 use crate::model::{Detection, ImageId, MapFeature, Metadata, shown_name};
 use crate::record::GeometryChoice;
-
-/// Missing value of a column.
-pub(super) const NO_TIME: u32 = u32::MAX;
-pub(super) const NO_HEADING: u16 = 360;
-pub(super) const NO_QUALITY: u8 = 101;
 
 /// Kinds of images. Zero is unknown.
 const PERSPECTIVE: u8 = 1;
@@ -161,24 +157,6 @@ fn text(text: Option<&String>) -> &str {
 /// The name of a user for the page, without invisible characters; empty if nothing is left.
 pub(super) fn shown(name: &str) -> String {
     shown_name(name).unwrap_or_default()
-}
-
-/// Web Mercator coordinates of 32 bits: x grows eastwards from 180° W, y southwards.
-pub(super) fn mercator(point: LonLat) -> Option<(u32, u32)> {
-    const UNITS: f64 = 4_294_967_296.0;
-    if !point.is_valid() || point.lat.abs() > MAX_LATITUDE {
-        return None;
-    }
-    let (x, y) = point.mercator();
-    // 180° E is 180° W.
-    let wrapped = (x * UNITS).round().rem_euclid(UNITS);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 32 bits")]
-    Some((wrapped as u32, (y * UNITS).round().clamp(0.0, UNITS - 1.0) as u32))
-}
-
-/// Seconds of a time in milliseconds. Times before 1970 and after 2106 come from wrong clocks and count as missing.
-pub(super) fn seconds(milliseconds: i64) -> u32 {
-    u32::try_from(milliseconds.div_euclid(1000)).unwrap_or(NO_TIME)
 }
 
 /// The heading that belongs to the chosen coordinates, else the other one.

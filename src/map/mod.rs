@@ -33,6 +33,7 @@ mod pictures;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use self::basemap::Basemap;
 pub use self::ids::ImageIds;

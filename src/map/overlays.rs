@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::columns::Column;
 use super::dictionary::Dictionary;
 use super::ids::id_number;
-use super::images::{NO_TIME, mercator, seconds};
+use super::packing::Column;
+use super::values::{NO_TIME, mercator, seconds};
 use crate::model::{Detection, MapFeature, shown_line};
 
 /// Most detections of a page, and most features. Further ones are counted only.

@@ -17,6 +17,31 @@ pub(super) struct Planes {
     pub(super) count: usize,
 }
 
+/// A column before compression.
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) planes: Planes,
+    pub(super) is_difference: bool,
+    /// Largest value, from which the page chooses the type of its array.
+    pub(super) max: u32,
+    pub(super) rows: usize,
+}
+
+impl Column {
+    /// Encodes values, or the differences of neighbours.
+    pub(super) fn new(
+        name: &'static str,
+        values: impl ExactSizeIterator<Item = u32>,
+        is_difference: bool,
+    ) -> Self {
+        let rows = values.len();
+        let mut max = 0;
+        let values = values.inspect(|value| max = max.max(*value));
+        let planes = if is_difference { differences(values) } else { planes(values) };
+        Self { name, planes, is_difference, max, rows }
+    }
+}
+
 /// Zigzag differences of neighbours as byte planes. The first value is a difference from zero.
 pub(super) fn differences(values: impl ExactSizeIterator<Item = u32>) -> Planes {
     let mut previous = 0_u32;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tempfile::{NamedTempFile, PersistError};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::fresh_urls::FreshUrls;
 use super::options::{Options, Picture};
+use super::panicked::panicked;
 use super::place::{Place, check_len};
 use super::target_folder::MIN_JPEG_LEN;
 use crate::atomic_file::{output_error, temporary};
@@ -200,9 +201,4 @@ fn append(file: Option<NamedTempFile>, target: &Path, chunks: &[Bytes]) -> Resul
         Ok(file)
     };
     write().map_err(|error| output_error("write the picture", target, error))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used with `map_err`")]
-pub(super) fn panicked(panic: JoinError) -> Error {
-    Error::new(ErrorKind::Io, "write the picture").with_source(panic.to_string())
 }

@@ -6,6 +6,7 @@ mod download;
 mod fresh_urls;
 mod in_flight;
 mod options;
+mod panicked;
 mod place;
 mod run;
 mod shard_series;

@@ -8,8 +8,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 #[cfg(feature = "object-store")]
 use super::bucket_folder::BucketFolder;
-use super::download::panicked;
 use super::options::Options;
+use super::panicked::panicked;
 use super::shard_series::ShardFolder;
 use super::target_folder;
 use crate::error::{Error, ErrorKind, Result};

@@ -8,10 +8,11 @@ use futures::stream::{self, FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use super::download::{Downloader, panicked};
+use super::download::Downloader;
 use super::fresh_urls::FreshUrls;
 use super::in_flight::{Claim, InFlight};
 use super::options::Options;
+use super::panicked::panicked;
 use super::place::Place;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 use tempfile::NamedTempFile;
 
+use super::panicked::panicked;
 use crate::atomic_file::{output_error, sweep};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Metadata};
@@ -115,7 +116,7 @@ impl ShardFolder {
             return Ok(None);
         }
         let open = move || Earlier::open(path, copy, quality);
-        tokio::task::spawn_blocking(open).await.map_err(super::download::panicked)?.map(Some)
+        tokio::task::spawn_blocking(open).await.map_err(panicked)?.map(Some)
     }
 
     /// Keeps a finished picture until its turn, in memory if there is room.

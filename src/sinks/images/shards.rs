@@ -10,8 +10,8 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::task::spawn_blocking;
 
-use super::download::panicked;
 use super::options::Picture;
+use super::panicked::panicked;
 use super::run::{Run, warn};
 use super::shard_series::{Content, Earlier, Sample, ShardFolder, ShardSeries, sidecar};
 use crate::error::{Error, Result};
