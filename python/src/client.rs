@@ -10,7 +10,6 @@ use pyo3::prelude::*;
 use crate::errors::{Attempt, Failure, usage};
 use crate::events::Events;
 use crate::runtime::{Owned, runtime};
-use crate::sandbox::Sandbox;
 use streetflow::client::{ClientBuilder, TileCache};
 use streetflow::{Class, Error, ErrorKind, RateLimit, Result, Token};
 
@@ -42,7 +41,7 @@ pub(crate) struct Client {
     concurrency: usize,
     graph_url: String,
     /// A client of a mock server keeps it running.
-    sandbox: Option<Py<Sandbox>>,
+    sandbox: Option<Py<PyAny>>,
 }
 
 impl Client {
@@ -51,7 +50,7 @@ impl Client {
         self.inner.get()
     }
 
-    fn build(builder: ClientBuilder, graph_url: String, sandbox: Option<Py<Sandbox>>) -> PyResult<Self> {
+    fn build(builder: ClientBuilder, graph_url: String, sandbox: Option<Py<PyAny>>) -> PyResult<Self> {
         // Refuses a forked process before anything of its parent is used.
         let _entered = runtime()?.enter();
         let events = Arc::new(Events::default());
@@ -66,9 +65,12 @@ impl Client {
         })
     }
 
-    /// Creates the client of a mock server.
-    pub(crate) fn for_sandbox(sandbox: Bound<'_, Sandbox>, concurrency: usize) -> PyResult<Self> {
-        let server = sandbox.get().get()?;
+    /// Creates the client of a mock server. `owner` keeps the server running.
+    pub(crate) fn for_sandbox(
+        server: &streetflow_sandbox::Sandbox,
+        owner: Py<PyAny>,
+        concurrency: usize,
+    ) -> PyResult<Self> {
         let (graph_url, tiles_url) = (server.graph_url().to_owned(), server.tiles_url().to_owned());
         let token = Token::new(streetflow_sandbox::Sandbox::TOKEN).map_err(Failure::from)?;
         let builder = streetflow::Client::builder()
@@ -76,7 +78,7 @@ impl Client {
             .concurrency(concurrency)
             .graph_url(graph_url.clone())
             .tiles_url(tiles_url);
-        Self::build(builder, graph_url, Some(sandbox.unbind()))
+        Self::build(builder, graph_url, Some(owner))
     }
 }
 

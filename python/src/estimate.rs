@@ -6,11 +6,12 @@ use futures::TryStreamExt;
 use pyo3::prelude::*;
 
 use crate::client::Client;
+use crate::counts::Counts;
 use crate::errors::Failure;
 use crate::events::Events;
 use crate::query::counted;
 use crate::records::sequences;
-use crate::report::{Counts, Report};
+use crate::report::Report;
 use crate::task::run_to_end;
 use streetflow::{Class, Query, Result};
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyo3::prelude::*;
 
+use crate::counts::Counts;
 use crate::errors::Attempt;
-use crate::report::Counts;
 use streetflow::{Class, Error, Event, Observer, Step, Tally};
 
 /// The number of messages that wait. Further ones are counted only.

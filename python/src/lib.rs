@@ -28,6 +28,7 @@ mod batch;
 mod client;
 mod command;
 mod convert;
+mod counts;
 mod download;
 mod errors;
 mod estimate;

@@ -10,9 +10,10 @@ use pyo3::types::PyCapsule;
 
 use crate::batch::{Collected, schema_capsule};
 use crate::client::Client;
+use crate::counts::Counts;
 use crate::errors::Failure;
 use crate::records::{Columns, Kind, Request, detections, features, images, sequences};
-use crate::report::{Counts, Report};
+use crate::report::Report;
 use crate::stream::{Batches, Reader};
 use crate::task::run_to_end;
 use streetflow::arrow::BATCH_ROWS;

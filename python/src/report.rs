@@ -1,113 +1,17 @@
 //! `streetflow.Report`: the counts of a flow, while it runs and after its end.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::client::Client;
-use crate::errors::{exception, kind_name};
+use crate::counts::Counts;
+use crate::errors::exception;
 use crate::events::Events;
-use streetflow::{Error, ErrorKind, RecordStream};
-
-/// The number of failures that are kept with their reasons. Further ones are counted only.
-const MAX_FAILURES: usize = 1000;
-
-/// What happened to one sequence or image.
-#[derive(Clone)]
-struct Item {
-    subject: String,
-    kind: &'static str,
-    message: String,
-}
-
-/// The counts of one flow.
-#[derive(Default)]
-pub(crate) struct Counts {
-    records: AtomicU64,
-    gone: AtomicU64,
-    failed: AtomicU64,
-    /// Pictures that existed already.
-    existing: AtomicU64,
-    ended: AtomicBool,
-    complete: AtomicBool,
-    started: OnceLock<Instant>,
-    elapsed: OnceLock<Duration>,
-    items: Mutex<Vec<Item>>,
-}
-
-impl Counts {
-    pub(crate) fn start(&self) {
-        self.started.get_or_init(Instant::now);
-    }
-
-    /// Sets the end. `complete` is false after an error and if the stream was closed early.
-    pub(crate) fn end(&self, complete: bool) {
-        if !self.ended.swap(true, Ordering::Relaxed) {
-            self.complete.store(complete, Ordering::Relaxed);
-            self.elapsed.get_or_init(|| self.started.get().map_or(Duration::ZERO, Instant::elapsed));
-        }
-    }
-
-    pub(crate) fn add_records(&self, more: u64) {
-        self.records.fetch_add(more, Ordering::Relaxed);
-    }
-
-    pub(crate) fn add_existing(&self, more: u64) {
-        self.existing.fetch_add(more, Ordering::Relaxed);
-    }
-
-    /// Sets the counts of pictures at the end of a download.
-    pub(crate) fn set_pictures(&self, written: u64, existing: u64) {
-        self.records.store(written, Ordering::Relaxed);
-        self.existing.store(existing, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    /// Counts a failed record, unless it ends the flow.
-    pub(crate) fn add_failure(&self, error: &Error) {
-        let counter = match error.kind() {
-            ErrorKind::Gone => &self.gone,
-            kind if kind.is_fatal() => return,
-            _ => &self.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        if items.len() < MAX_FAILURES {
-            items.push(Item {
-                subject: error.id().into_owned(),
-                kind: kind_name(error.kind()),
-                message: error.chain(),
-            });
-        }
-    }
-
-    /// Returns a stage that counts failed records.
-    pub(crate) fn watch<T: Send + 'static>(
-        self: &Arc<Self>,
-    ) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
-        let counts = Arc::clone(self);
-        move |records| {
-            records
-                .inspect(move |record| {
-                    if let Err(error) = record {
-                        counts.add_failure(error);
-                    }
-                })
-                .boxed()
-        }
-    }
-}
+use streetflow::Error;
 
 /// The counts of a stream or a download. They change while it runs.
 ///

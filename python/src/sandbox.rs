@@ -57,8 +57,8 @@ impl Sandbox {
 
     /// Returns a client of this server, which keeps it running.
     #[pyo3(signature = (*, concurrency=64))]
-    fn client(slf: Bound<'_, Self>, concurrency: usize) -> PyResult<Client> {
-        Client::for_sandbox(slf, concurrency)
+    fn client(slf: &Bound<'_, Self>, concurrency: usize) -> PyResult<Client> {
+        Client::for_sandbox(slf.get().get()?, slf.clone().into_any().unbind(), concurrency)
     }
 
     /// The base URL of the Graph API and of the tiles.

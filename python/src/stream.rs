@@ -16,9 +16,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::batch::{Batch, Collected, schema_capsule, stream_capsule};
+use crate::counts::Counts;
 use crate::errors::{self, Attempt, Failure};
 use crate::interrupts;
-use crate::report::{Counts, Report};
+use crate::report::Report;
 use crate::runtime::{Owned, TICK, runtime, wait};
 use crate::task::panicked;
 use streetflow::Error;

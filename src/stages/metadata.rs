@@ -21,9 +21,9 @@ const MAX_WAITING: usize = 65_536;
 ///
 /// - An image that is missing from a response is requested again on its own.
 /// - A batch that fails is split until the image that causes the failure is found.
-/// - An image that was deleted on Mapillary yields one error of kind [`ErrorKind::Gone`].
+/// - An image that was deleted on Mapillary yields one error of kind [`Gone`](crate::ErrorKind::Gone).
 /// - Records are matched to images by id. Images in a response that were not requested are errors of kind
-///   [`ErrorKind::Malformed`] after the records of the batch.
+///   [`Malformed`](crate::ErrorKind::Malformed) after the records of the batch.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
