@@ -112,6 +112,7 @@ impl Writer {
         })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the writer of Parquet can fail here")]
     fn finish(self) -> io::Result<Box<dyn PendingFile>> {
         Ok(self.0)
     }
