@@ -17,6 +17,7 @@ pub use self::ids::{FeatureId, ImageId, OwnerId, SequenceId};
 pub use self::licence::{attribution, page_url, shown_line, shown_name};
 pub use self::shape::ShapeDecoder;
 pub use self::value_patterns::ValuePatterns;
+pub(crate) use self::value_patterns::matches_pattern;
 use crate::geo::LonLat;
 
 /// Why a value is invalid.

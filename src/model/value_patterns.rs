@@ -29,7 +29,7 @@ pub struct ValuePatterns(Vec<String>);
 impl ValuePatterns {
     /// Whether a class matches.
     pub fn matches(&self, value: &str) -> bool {
-        self.0.iter().any(|pattern| matches(pattern.as_bytes(), value.as_bytes()))
+        self.0.iter().any(|pattern| matches_pattern(pattern, value))
     }
 }
 
@@ -64,7 +64,8 @@ impl fmt::Display for ValuePatterns {
 }
 
 /// Whether a text matches a pattern. Takes at most the product of their lengths in steps.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut in_text) = (0, 0);
     // Behind the last star, and the text that it stands for ends here.
     let mut retry = None;
@@ -106,7 +107,7 @@ mod tests {
             ("abc**", "abc", true),
             ("", "a", false),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+            assert_eq!(matches_pattern(pattern, text), expected, "{pattern} {text}");
         }
     }
 

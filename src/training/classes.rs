@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::matches_pattern;
 
 /// Highest class number: that of a 16-bit mask.
 const MAX_ID: u32 = 65_535;
@@ -143,7 +144,7 @@ impl ClassRules {
     /// # Ok::<(), streetflow::Error>(())
     /// ```
     pub fn selects(&self, value: &str) -> bool {
-        self.is_empty() || self.0.iter().any(|rule| matches(&rule.pattern, value))
+        self.is_empty() || self.0.iter().any(|rule| matches_pattern(&rule.pattern, value))
     }
 
     /// Whether there are no rules.
@@ -177,7 +178,7 @@ impl ClassRules {
         }
         for (value, &count) in counts {
             let Some((index, rule)) =
-                rules.iter().enumerate().find(|(_, rule)| matches(&rule.pattern, value))
+                rules.iter().enumerate().find(|(_, rule)| matches_pattern(&rule.pattern, value))
             else {
                 continue;
             };
@@ -230,19 +231,6 @@ impl FromStr for ClassRules {
     fn from_str(text: &str) -> Result<Self> {
         text.split(',').try_fold(Self::default(), |rules, part| rules.with_text(part.trim()))
     }
-}
-
-/// Whether a text matches a pattern, in which `*` stands for any text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let mut parts: Vec<_> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]
@@ -333,7 +321,7 @@ mod tests {
             ("object--vehicle--*", "object--vehicle", false),
             ("*é*", "caféx", true),
         ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+            assert_eq!(matches_pattern(pattern, text), expected, "{pattern} {text}");
         }
     }
 }
