@@ -11,9 +11,11 @@ use super::find::Found;
 use crate::job::{Input, table_path};
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text, plural};
-use streetflow::map::{COLUMNS, MapImages, Pictures};
+use streetflow::map::{COLUMNS, DETECTION_COLUMNS, FEATURE_COLUMNS, MapImages, Pictures};
 use streetflow::sources::{HeaderOnly, IdCheck};
-use streetflow::{Error, ErrorKind, Format, GeometryChoice, Metadata, Record, Result, Source, TableSource};
+use streetflow::{
+    Detection, Error, ErrorKind, Format, GeometryChoice, Metadata, Record, Result, Source, TableSource,
+};
 
 /// Names of the tables whose rows lie over the images.
 const DETECTIONS: &str = "img_detections_dataset";
@@ -67,8 +69,10 @@ pub(super) async fn images(found: &Found, args: &MapArgs) -> Result<Loaded> {
     if let Some(folder) = &found.folder {
         let no_ids = args.no_ids;
         let detections = (!no_ids).then(|| beside(folder, DETECTIONS)).flatten();
-        add(detections, &mut warnings, |detection| images.push_detection(detection)).await?;
-        add(beside(folder, FEATURES), &mut warnings, |feature| images.push_feature(feature)).await?;
+        add(detections, detection_columns, &mut warnings, |detection| images.push_detection(detection))
+            .await?;
+        let features = beside(folder, FEATURES);
+        add(features, |_| &FEATURE_COLUMNS, &mut warnings, |feature| images.push_feature(feature)).await?;
     }
     Ok(Loaded { images, failed, first_failure, warnings })
 }
@@ -79,16 +83,26 @@ fn beside(folder: &Path, table: &str) -> Option<PathBuf> {
     Format::ALL.iter().map(path).find(|path| path.is_file())
 }
 
+/// The columns to read of a table of detections. The one of the Python toolset has only shapes, from which the boxes
+/// follow.
+fn detection_columns(table: &TableSource<Detection>) -> &'static [&'static str] {
+    if table.header().iter().any(|name| name == "x") { &DETECTION_COLUMNS } else { &["value", "geometry"] }
+}
+
 /// Reads a further table. The map is useful without it, so its problems are warnings.
 async fn add<T: Record>(
     path: Option<PathBuf>,
+    columns: impl Fn(&TableSource<T>) -> &'static [&'static str],
     warnings: &mut Vec<String>,
     mut push: impl FnMut(&T),
 ) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
     let input = Input::named(&path, None)?;
     let table = match input.open::<T>(&CancellationToken::new()).await {
-        Ok(table) => table.on_rounded_ids(IdCheck::warn(|_| ())),
+        Ok(table) => {
+            let columns = columns(&table);
+            table.only(columns).on_rounded_ids(IdCheck::warn(|_| ()))
+        }
         Err(error) => {
             warnings.push(format!("left out {}: {}", path_text(&path), error.chain()));
             return Ok(());
