@@ -82,7 +82,7 @@ impl<T: Record> IntoBatches<T> {
 
     /// Whether the batch is old enough, of a source that is always ready. Looks at the clock now and then.
     fn is_late(&self) -> bool {
-        self.batches.len() % ROWS_PER_LOOK == 0 && self.since.elapsed() >= MAX_WAIT
+        self.batches.len().is_multiple_of(ROWS_PER_LOOK) && self.since.elapsed() >= MAX_WAIT
     }
 
     /// Waits until the batch is old enough. Without records, or without a timer, it waits for more.

@@ -31,7 +31,7 @@ pub(super) trait Slot {
 }
 
 /// Checks a value for the field that `_field` returns.
-pub(super) fn check_for<'a, R, S: Slot>(_field: fn(&R) -> &S, value: Value<'a>) -> Checked<'a> {
+pub(super) fn check_for<R, S: Slot>(_field: fn(&R) -> &S, value: Value<'_>) -> Checked<'_> {
     S::check(value)
 }
 

@@ -39,6 +39,7 @@ impl GeometryChoice {
 const NOWHERE: LonLat = LonLat { lon: f64::NAN, lat: f64::NAN };
 
 /// Checks a number: `NaN` is missing, as in other tools.
+#[expect(clippy::needless_pass_by_value, reason = "the type of `Column::check`")]
 pub(crate) fn check_float(value: Value<'_>) -> std::result::Result<Value<'_>, &'static str> {
     match value {
         Value::Float(number) if number.is_infinite() => Err("it is not a finite number"),

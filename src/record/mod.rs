@@ -78,10 +78,13 @@ pub struct Column<R: 'static> {
     pub get: for<'a> fn(&'a R) -> Value<'a>,
     /// The value that `get` returns after `value` was stored, or why `value` is invalid. `None` if `get` returns the
     /// value of another column.
-    pub check: Option<for<'a> fn(Value<'a>) -> std::result::Result<Value<'a>, &'static str>>,
+    pub check: Option<Check>,
     /// Stores a value, or returns why it is invalid.
     pub set: fn(&mut R, Value<'_>) -> std::result::Result<(), &'static str>,
 }
+
+/// Checks the value of a column, see [`Column::check`].
+pub type Check = for<'a> fn(Value<'a>) -> std::result::Result<Value<'a>, &'static str>;
 
 impl<R: Record> Column<R> {
     /// Stores a value read from a table, or returns why it is invalid: a required value must not be missing, and a text

@@ -231,12 +231,15 @@ impl<T: Record> TableSource<T> {
     /// # Ok(()) }
     /// ```
     #[cfg(feature = "arrow")]
-    pub fn columns(self, names: &[&str]) -> std::result::Result<RecordStream<Vec<ColumnBlock<T>>>, Self> {
+    pub fn columns(
+        self,
+        names: &[&str],
+    ) -> std::result::Result<RecordStream<Vec<ColumnBlock<T>>>, Box<Self>> {
         match (self.0, ColumnBlock::columns(names)) {
             (Reader::Csv(source), Some(columns)) => Ok(source.column_blocks(columns)),
             #[cfg(feature = "parquet")]
             (Reader::Parquet(source), Some(columns)) => Ok(source.column_blocks(columns)),
-            (other, _) => Err(Self(other)),
+            (other, _) => Err(Box::new(Self(other))),
         }
     }
 

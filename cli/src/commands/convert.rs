@@ -363,13 +363,15 @@ impl<'a> Conversion<'a> {
         let table = match streetflow::sinks::column_encoder_for::<T>(self.format, &self.layout) {
             Some(encoder) if fill.is_none() && reject.is_none() => match table.columns(&self.columns) {
                 Ok(blocks) => return self.write(blocks, encoder).await,
-                Err(table) => table,
+                Err(table) => *table,
             },
             _ => table,
         };
         // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
         let blocks = table.blocks(move |record| {
-            fill.iter().for_each(|fill| fill(record));
+            if let Some(fill) = &fill {
+                fill(record);
+            }
             reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
         });
         let (format, layout) = (self.format, self.layout.clone());

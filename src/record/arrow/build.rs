@@ -120,7 +120,9 @@ impl<T: Record> Batches<T> {
             };
             points = (0..block.len()).map(|row| column.choose(|index| point(row, index))).collect();
             let mut geometry = BinaryBuilder::with_capacity(points.len(), points.len() * wkb::POINT_SIZE);
-            points.iter().for_each(|point| geometry.append_option(point.map(wkb::write)));
+            for point in &points {
+                geometry.append_option(point.map(wkb::write));
+            }
             arrays.push(Arc::new(geometry.finish()));
         }
         Ok((RecordBatch::try_new(self.schema(), arrays)?, points))

@@ -32,15 +32,15 @@ impl<T: Record> Columns<T> {
             named = others;
         }
         let Some(reader) = GeometryReader::<T>::new() else { return Some(block) };
-        let names = reader.names();
+        let points = reader.names();
         if let Some((geometry, _)) = &self.position {
             let cells = Cells::new(batch.column_by_name(geometry)?);
-            let halves = original_points(&block, &names, &cells, self.has_coordinates)?;
-            for (name, half) in names[0].iter().zip(halves) {
+            let halves = original_points(&block, &points, &cells, self.has_coordinates)?;
+            for (name, half) in points[0].iter().zip(halves) {
                 block.put(name, Arc::new(Float64Array::from(half)));
             }
         }
-        for [lon, lat] in names {
+        for [lon, lat] in points {
             let (lon, lat) = (block.degrees(lon), block.degrees(lat));
             check_points((0..rows).map(|row| point(lon(row), lat(row)))).ok()?;
         }
@@ -91,7 +91,7 @@ fn checked<T: Record>(column: &Column<T>, arrays: &[&ArrayRef]) -> Option<ArrayR
         if later.null_count() == later.len() {
             return Some(times);
         }
-        let [times, later] = [&times, &later].map(|array| array.as_primitive::<TimestampMillisecondType>());
+        let [times, later] = [&times, &later].map(AsArray::as_primitive::<TimestampMillisecondType>);
         let merged: TimestampMillisecondArray =
             later.iter().zip(times).map(|(later, time)| later.or(time)).collect();
         Some(Arc::new(merged))

@@ -164,7 +164,9 @@ impl<T: Record, W: Write + Send> Encoder<ColumnBlock<T>> for ParquetEncoder<T, W
     fn encode(&mut self, blocks: &[ColumnBlock<T>]) -> io::Result<()> {
         for block in blocks {
             let (batch, points) = self.batches.of_block(block).map_err(io::Error::other)?;
-            points.into_iter().for_each(|point| self.add_box(point));
+            for point in points {
+                self.add_box(point);
+            }
             let batch = self.with_boxes(batch).map_err(io::Error::other)?;
             self.writer.write(&batch).map_err(plain)?;
         }

@@ -46,13 +46,16 @@ impl<T: Record> CsvSource<T> {
     }
 }
 
+/// One of the coordinates of a point.
+type Half = fn(&mut LonLat) -> &mut f64;
+
 /// Where the value of a cell goes.
 #[derive(Clone, Copy, Default)]
 struct Place {
     /// The index of the column in the block.
     column: Option<usize>,
     /// The index of the point, and which of its coordinates the value is.
-    degrees: Option<(usize, fn(&mut LonLat) -> &mut f64)>,
+    degrees: Option<(usize, Half)>,
     is_id: bool,
 }
 
@@ -76,18 +79,18 @@ impl<T: Record> BlockRows<T> {
         let names = GeometryReader::<T>::new().map(|reader| reader.names()).unwrap_or_default();
         let degrees = |name: &str| {
             let index = names.iter().position(|names| names.contains(&name))?;
-            let half: fn(&mut LonLat) -> &mut f64 =
+            let half: Half =
                 if names[index][0] == name { |point| &mut point.lon } else { |point| &mut point.lat };
             Some((index, half))
         };
-        let place = |column: &Option<&'static Column<T>>| {
+        let place = |column: Option<&'static Column<T>>| {
             column.map_or_else(Place::default, |column| Place {
                 column: block.index(column.name),
                 degrees: degrees(column.name),
                 is_id: id_column == Some(column.name),
             })
         };
-        let places = columns.iter().map(place).collect();
+        let places = columns.iter().copied().map(place).collect();
         Self { block, places, points: vec![None; names.len()], id: String::new() }
     }
 }
