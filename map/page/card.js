@@ -54,7 +54,12 @@ export class Card {
     byId("picture").replaceChildren(this.picture(row, id));
     byId("facts").replaceChildren(...this.facts(row, id));
     byId("links").replaceChildren(...this.links(row, id));
-    const [first, last] = sequenceRows(images, row);
+    this.place(row);
+  }
+
+  /** Shows the place of an image in its sequence. */
+  place(row) {
+    const [first, last] = sequenceRows(this.view.images, row);
     byId("previous").disabled = row === first;
     byId("next").disabled = row === last;
     byId("position").textContent = `${grouped(row - first + 1)} of ${grouped(last - first + 1)}`;

@@ -1,5 +1,5 @@
 import { setShared, vertexArray, vertices } from "./points.js";
-import { createProgram } from "./shaders.js";
+import { programOf } from "./shaders.js";
 
 // Lines along the sequences, so that coverage is visible where points are too small. They end where the camera was off.
 
@@ -48,10 +48,15 @@ export class LineLayer {
 
   onAdd(map, gl) {
     this.map = map;
-    this.lines = createProgram(gl, "line");
+    this.lines = programOf(gl, "line");
     const pairs = segments(this.view.images);
     this.count = pairs.length;
-    this.array = vertexArray(gl, vertices(this.view.images, this.count, (at) => pairs[at]));
+    [this.array, this.buffer] = vertexArray(gl, vertices(this.view.images, this.count, (at) => pairs[at]));
+  }
+
+  onRemove(map, gl) {
+    gl.deleteVertexArray(this.array);
+    gl.deleteBuffer(this.buffer);
   }
 
   render(gl, args) {

@@ -1,6 +1,6 @@
 import { MODES, lookupTable } from "./colours.js";
 import { UNITS } from "./columns.js";
-import { createProgram } from "./shaders.js";
+import { programOf } from "./shaders.js";
 
 // The layer of points: all images in one vertex buffer. Filters are uniforms, so a change costs one draw.
 
@@ -25,18 +25,18 @@ export function vertices(images, count, rowAt) {
   return buffer;
 }
 
-/** Creates a vertex array of such vertices. */
+/** Creates a vertex array of such vertices, and their buffer. */
 export function vertexArray(gl, data) {
-  const array = gl.createVertexArray();
+  const [array, buffer] = [gl.createVertexArray(), gl.createBuffer()];
   gl.bindVertexArray(array);
-  gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+  gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
   gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
   [[0, 2, 0], [1, 1, 8], [2, 2, 12]].forEach(([location, size, offset]) => {
     gl.enableVertexAttribArray(location);
     gl.vertexAttribIPointer(location, size, gl.UNSIGNED_INT, STRIDE, offset);
   });
   gl.bindVertexArray(null);
-  return array;
+  return [array, buffer];
 }
 
 /** An order in which every prefix is spread evenly over all rows: row = vertex · step mod rows. */
@@ -122,9 +122,9 @@ export class PointLayer {
 
   onAdd(map, gl) {
     this.map = map;
-    this.points = createProgram(gl, "point");
+    this.points = programOf(gl, "point");
     const { images } = this.view;
-    this.array = vertexArray(gl, vertices(images, images.rows, (at) => this.spread.row(at)));
+    [this.array, this.buffer] = vertexArray(gl, vertices(images, images.rows, (at) => this.spread.row(at)));
     this.mask = gl.createBuffer();
     this.view.texture = gl.createTexture();
     this.view.paint = () => {
@@ -135,6 +135,12 @@ export class PointLayer {
       for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
     };
     this.view.repaint = true;
+  }
+
+  onRemove(map, gl) {
+    gl.deleteVertexArray(this.array);
+    for (const buffer of [this.buffer, this.mask]) gl.deleteBuffer(buffer);
+    gl.deleteTexture(this.view.texture);
   }
 
   /** Uploads which images have a detection of the chosen class. */
