@@ -123,11 +123,23 @@ function showEmptiness({ head: { unplaced } }) {
 }
 
 function checkGraphics() {
-  const probe = document.createElement("canvas").getContext("webgl2");
-  if (!probe) {
+  if (!document.createElement("canvas").getContext("webgl2")) {
     throw Object.assign(new Error("Turn on hardware acceleration in the settings of the browser, or open the page in a current Firefox, Chrome, Edge or Safari."), { title: "This page needs WebGL 2" });
   }
-  probe.getExtension("WEBGL_lose_context")?.loseContext();
+}
+
+function createMap(maplibre, style, address) {
+  try {
+    return new maplibre.Map({
+      container: "map", style, attributionControl: false, maxPitch: 0, maxZoom: 22, dragRotate: true,
+      center: address?.lat === undefined ? [0, 0] : [address.lng, address.lat], zoom: address?.zoom ?? 1, fadeDuration: 0,
+      canvasContextAttributes: { antialias: false },
+    });
+  } catch (error) {
+    // Only after a failure, because a context takes 0.1 s to create.
+    checkGraphics();
+    throw error;
+  }
 }
 
 /** What the parts of the page share. */
@@ -139,7 +151,6 @@ function createView(images, isDark) {
 }
 
 async function start() {
-  checkGraphics();
   if (isGrowing()) await loadBundle();
   const [images, maplibre] = await Promise.all([loadImages(), loadLibrary()]);
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -148,11 +159,7 @@ async function start() {
   const view = createView(images, dark.matches);
   view.basemap = Boolean(basemap && address?.basemap);
   const style = () => (view.basemap ? basemapStyle(basemap) : plainStyle(dark.matches));
-  const map = new maplibre.Map({
-    container: "map", style: style(), attributionControl: false, maxPitch: 0, maxZoom: 22, dragRotate: true,
-    center: address?.lat === undefined ? [0, 0] : [address.lng, address.lat], zoom: address?.zoom ?? 1, fadeDuration: 0,
-    canvasContextAttributes: { antialias: false },
-  });
+  const map = createMap(maplibre, style(), address);
   controls(maplibre, map);
   // A page that grows shows all images until its reader moves the map.
   let showsAll = address?.lat === undefined;

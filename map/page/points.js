@@ -10,12 +10,13 @@ const STRIDE = 20;
 /** Points drawn at zoom 9; twice as many at each further zoom. */
 const POINTS_AT_ZOOM_9 = 150000;
 
-/** Writes rows as vertices, in the order that `rowAt` gives. */
-export function vertices(images, count, rowAt) {
+/** Writes rows as vertices. `rowAt(n)` and `vertexAt(n)` give the row and the vertex of the n-th step. */
+export function vertices(images, count, rowAt, vertexAt) {
   const { x, y, time, owner, camera, kind, quality, heading, organization } = images;
   const buffer = new Uint32Array(count * 5);
-  for (let at = 0, index = 0; at < count; at++) {
-    const row = rowAt(at);
+  for (let step = 0; step < count; step++) {
+    const row = rowAt(step);
+    let index = vertexAt(step) * 5;
     buffer[index++] = x[row];
     buffer[index++] = y[row];
     buffer[index++] = time[row];
@@ -124,7 +125,7 @@ export class PointLayer {
     this.map = map;
     this.points = programOf(gl, "point");
     const { images } = this.view;
-    [this.array, this.buffer] = vertexArray(gl, vertices(images, images.rows, (at) => this.spread.row(at)));
+    [this.array, this.buffer] = vertexArray(gl, vertices(images, images.rows, (row) => row, (row) => this.spread.vertex(row)));
     this.mask = gl.createBuffer();
     this.view.texture = gl.createTexture();
     this.view.paint = () => {

@@ -157,7 +157,7 @@ impl Page {
                     Some(Served { has_all_pictures: true, .. }) => b"all",
                 })?,
                 "growing" if served.is_some_and(|served| served.is_growing) => {
-                    out.write_all(b"data-growing")?
+                    out.write_all(b"data-growing")?;
                 }
                 "growing" => {}
                 "blocks" if served.is_some() => {}

@@ -32,7 +32,7 @@ pub(super) enum PictureServer {
         pictures: Pictures,
         /// Where the pictures are, if they are not on the disk.
         bucket: Option<Bucket>,
-        fetcher: Option<Fetcher>,
+        fetcher: Option<Box<Fetcher>>,
     },
     Crawl {
         images: Arc<LiveImages>,
@@ -60,7 +60,7 @@ impl PictureServer {
                 let folder = tempfile::tempdir().map_err(|error| {
                     Error::new(ErrorKind::Io, "create a folder for pictures").with_source(error)
                 })?;
-                Some(Fetcher { client, folder, turn: tokio::sync::Mutex::new(()) })
+                Some(Box::new(Fetcher { client, folder, turn: tokio::sync::Mutex::new(()) }))
             }
             _ => None, // Without a token, the page has a link and the embedded viewer.
         };
