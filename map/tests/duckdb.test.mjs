@@ -1,6 +1,6 @@
 // The numbers of the page against those of DuckDB on the same table, in three formats.
 //
-// DUCKDB_PYTHON names a Python with the package `duckdb`; without it, the tests are skipped. TABLES names further tables,
+// DUCKDB_PYTHON names a Python with the package `duckdb` 2.0 or later; without it, the tests are skipped. TABLES names further tables,
 // separated by `:`.
 
 import assert from "node:assert/strict";
@@ -24,16 +24,16 @@ if path.endswith(".csv"):
 elif path.endswith(".parquet"):
     source = f"SELECT * FROM read_parquet('{quoted}')"
 else:
-    source = f"SELECT unnest(f.properties), f.geometry IS NOT NULL AS has_geometry FROM (SELECT unnest(features) AS f FROM read_json('{quoted}', maximum_object_size=500000000))"
+    source = f"SELECT * FROM read_json('{quoted}', maximum_object_size=500000000)"
 found = dict((row[0], str(row[1])) for row in connection.execute(f"DESCRIBE {source}").fetchall())
-names = ["seq_id", "img_id", "captured_at", "is_pano", "camera_type", "make", "model", "quality_score", "creator_id", "creator_username", "organization_id", "lon", "lat", "has_geometry"]
+names = ["seq_id", "img_id", "captured_at", "is_pano", "camera_type", "make", "model", "quality_score", "creator_id", "creator_username", "organization_id", "lon", "lat", "geometry"]
 columns = [name if name in found else f"NULL AS {name}" for name in names]
 time = "epoch_ms(captured_at)" if found.get("captured_at", "").startswith("TIMESTAMP") else "CAST(captured_at AS BIGINT)"
 connection.execute(f"""CREATE TABLE images AS SELECT CAST(seq_id AS VARCHAR) AS seq, {time} AS t, CAST(is_pano AS BOOLEAN) AS is_pano,
     CAST(camera_type AS VARCHAR) AS camera_type, trim(coalesce(CAST(make AS VARCHAR), '') || ' ' || coalesce(CAST(model AS VARCHAR), '')) AS camera,
     CAST(quality_score AS DOUBLE) AS quality, coalesce(CAST(creator_username AS VARCHAR), 'user ' || CAST(creator_id AS VARCHAR), 'unknown') AS owner,
     coalesce(CAST(organization_id AS VARCHAR), 'none') AS organization
-    FROM (SELECT {', '.join(columns)} FROM ({source})) WHERE (lon IS NOT NULL AND lat IS NOT NULL) OR has_geometry""")
+    FROM (SELECT {', '.join(columns)} FROM ({source})) WHERE (lon IS NOT NULL AND lat IS NOT NULL) OR geometry IS NOT NULL""")
 print(json.dumps([connection.execute(query).fetchall() for query in queries]))
 `;
 

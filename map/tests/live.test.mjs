@@ -1,56 +1,21 @@
 // The map of a running crawl: it grows while records arrive, and ends with the rows of the table.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, test } from "node:test";
-import { COMMAND, close, counts, folder, inked, open } from "./support.mjs";
+import { close, counts, folder, inked, mockServer, open, start } from "./support.mjs";
 
 after(close);
 
 const BOX = "33.33,35.15,33.39,35.19";
 
-/** Starts the command and waits for a line of its output that matches. */
-async function started(t, args, { cwd, env, stream, pattern }) {
-  const child = spawn(COMMAND, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
-  const exit = once(child, "exit");
-  t.after(async () => {
-    child.kill("SIGKILL");
-    await exit;
-  });
-  const lines = [];
-  const found = new Promise((resolve, reject) => {
-    for (const name of ["stdout", "stderr"]) {
-      createInterface({ input: child[name] }).on("line", (line) => {
-        lines.push(line);
-        if (name === stream && pattern.test(line)) resolve(line.match(pattern)[1]);
-      });
-    }
-    exit.then(([code]) => reject(new Error(`exit ${code}: ${lines.join("\n")}`)));
-  });
-  return { child, exit, lines, found: await found };
-}
-
-/** A mock server whose responses take a while. */
-async function slowServer(t, path) {
-  const sandbox = await started(t, ["sandbox", "--latency", "150"], { cwd: path, stream: "stdout", pattern: /^(# then)/u });
-  const env = {};
-  for (const line of sandbox.lines) {
-    const [, name, value] = line.match(/^export (\w+)='?([^']*)'?$/u) ?? [];
-    if (name) env[name] = value;
-  }
-  return env;
-}
-
 for (const formats of ["csv", "parquet,geojson"]) {
   test(`the page of a crawl grows until it has all images of the table, ${formats}`, async (t) => {
     const path = folder(t);
-    const env = await slowServer(t, path);
+    const env = await mockServer(t, path, 150);
     const args = ["crawl", "--map", "--serve", "--bbox", BOX, "--concurrency", "1", "--no-download", "--format", formats, "-o", "out"];
-    const crawl = await started(t, args, { cwd: path, env, stream: "stderr", pattern: /watch the crawl at (http:\S+)/u });
+    const crawl = await start(t, args, { cwd: path, env, stream: "stderr", pattern: /watch the crawl at (http:\S+)/u });
     const page = await open(t, crawl.found);
     const seen = new Set();
     for (let last = -1; last < 611; ) {
@@ -77,9 +42,9 @@ for (const formats of ["csv", "parquet,geojson"]) {
 
 test("filters, the selected image and the view stay while the page grows", async (t) => {
   const path = folder(t);
-  const env = await slowServer(t, path);
+  const env = await mockServer(t, path, 150);
   const args = ["crawl", "--map", "--serve", "--bbox", BOX, "--concurrency", "2", "--limit", "120", "--quality", "256", "-o", "out"];
-  const crawl = await started(t, args, { cwd: path, env, stream: "stderr", pattern: /watch the crawl at (http:\S+)/u });
+  const crawl = await start(t, args, { cwd: path, env, stream: "stderr", pattern: /watch the crawl at (http:\S+)/u });
   const page = await open(t, crawl.found);
   await page.waitForFunction(() => window.streetflow.images.rows > 0, null, { timeout: 60000 });
   const id = await page.evaluate(() => {
@@ -107,9 +72,9 @@ test("filters, the selected image and the view stay while the page grows", async
 
 test("a page whose crawl is stopped says so", async (t) => {
   const path = folder(t);
-  const env = await slowServer(t, path);
+  const env = await mockServer(t, path, 150);
   const args = ["crawl", "--map", "--serve", "--bbox", BOX, "--concurrency", "1", "--no-download", "-o", "out"];
-  const crawl = await started(t, args, { cwd: path, env, stream: "stderr", pattern: /watch the crawl at (http:\S+)/u });
+  const crawl = await start(t, args, { cwd: path, env, stream: "stderr", pattern: /watch the crawl at (http:\S+)/u });
   const page = await open(t, crawl.found);
   await page.waitForFunction(() => window.streetflow.images.rows > 0, null, { timeout: 60000 });
   crawl.child.kill("SIGINT");
