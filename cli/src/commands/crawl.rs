@@ -27,7 +27,6 @@ Examples:
   streetflow crawl --sandbox
   streetflow crawl --place 'Nicosia, Cyprus' --clip
   streetflow crawl --area town.geojson --clip --pano --quality 2048
-  streetflow crawl --sandbox --map --serve --open
   streetflow crawl --user maria_streets --from 2024-06-01 --limit 1000
   streetflow crawl --sequences ids.txt --no-download --format parquet
 

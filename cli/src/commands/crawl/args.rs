@@ -75,9 +75,10 @@ pub(crate) struct CrawlArgs {
     /// The fields that the page shows are added: geometry, creator and is_pano.
     #[arg(long, help_heading = "Tables")]
     pub(crate) map: bool,
-    /// Show the map of --map in a browser while the crawl runs, until Ctrl-C
+    /// Show that map while the crawl runs
     ///
-    /// Prints an address that only this computer can open. The page grows as images arrive, and stays after the crawl.
+    /// Prints an address that only this computer can open. The page grows as images arrive, and stays after the crawl
+    /// until Ctrl-C.
     #[arg(long, help_heading = "Tables", group = ONE_RUN, requires = "map", conflicts_with = "estimate")]
     pub(crate) serve: bool,
     /// Open the page in the browser
