@@ -114,6 +114,7 @@ export class Panel {
     }
     select.value = mode;
     this.colour(mode);
+    byId("colour-section").hidden = modes.length < 2;
   }
 
   /** On narrow screens the panel can be closed. */
