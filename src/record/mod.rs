@@ -188,6 +188,7 @@ impl Kind {
     ///
     /// So are words of other tools, such as `NA`, `NULL` or `NaN`, except in text columns: a user may have such a name.
     /// Returns the reason if the text is invalid.
+    #[inline]
     pub fn parse(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
         if text.is_empty() {
             return Ok(Value::Null);
@@ -199,6 +200,7 @@ impl Kind {
         }
     }
 
+    #[inline]
     fn parse_present(self, text: &str) -> std::result::Result<Value<'_>, &'static str> {
         Ok(match self {
             Self::Text => Value::Text(Cow::Borrowed(text)),

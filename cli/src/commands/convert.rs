@@ -81,6 +81,7 @@ fn field_names(text: &str) -> std::result::Result<String, String> {
 
 /// Converts a table and prints the result.
 pub(crate) async fn run(args: &ConvertArgs, display: &DisplayArgs) -> Exit {
+    keep_freed_memory();
     let mut signals = Signals::listen();
     let ended = tokio::select! {
         ended = convert(args) => ended,
@@ -98,6 +99,14 @@ pub(crate) async fn run(args: &ConvertArgs, display: &DisplayArgs) -> Exit {
     let exit = print_result(&printer, ended);
     printer.end(exit as u8, None, None);
     exit
+}
+
+/// Lets the allocator of glibc keep freed memory for the next pages and columns, instead of returning it to the system and
+/// getting it back, which takes a tenth of the CPU time. It does so after a large block was freed, up to twice the size of
+/// that block. The block itself is never touched, so it takes no memory.
+fn keep_freed_memory() {
+    // Freeing a block of more than 32 MiB has no such effect.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(24 << 20)));
 }
 
 fn print_result(printer: &Printer, ended: Result<Vec<(Severity, String)>>) -> Exit {

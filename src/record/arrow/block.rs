@@ -131,7 +131,7 @@ impl<T: Record> BlockBuilder<T> {
 
     /// Adds the value of a column to the row. Each column that the table has gets one value per row.
     #[inline]
-    pub(crate) fn push(&mut self, index: usize, value: &Value<'_>) {
+    pub(crate) fn push(&mut self, index: usize, value: Value<'_>) {
         if let Some(builder) = &mut self.builders[index] {
             builder.push(value);
         }
@@ -146,7 +146,7 @@ impl<T: Record> BlockBuilder<T> {
     pub(crate) fn push_record(&mut self, record: &T) {
         for (column, builder) in self.columns.iter().zip(&mut self.builders) {
             if let Some(builder) = builder {
-                builder.push(&(column.get)(record));
+                builder.push((column.get)(record));
             }
         }
         self.len += 1;

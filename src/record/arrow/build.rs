@@ -79,7 +79,7 @@ impl<T: Record> Batches<T> {
         for (column, builder) in &mut self.columns {
             let value = (column.get)(record);
             self.bytes += size(&value);
-            builder.push(&value);
+            builder.push(value);
         }
         let (column, builder) = self.geometry.as_mut()?;
         let point = column.point(record);
@@ -216,20 +216,20 @@ impl Builder {
 
     /// Adds a value; a value of another kind becomes null.
     #[inline]
-    pub(super) fn push(&mut self, value: &Value<'_>) {
+    pub(super) fn push(&mut self, value: Value<'_>) {
         match (self, value) {
             (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
             (Self::Text(builder), _) => builder.append_null(),
-            (Self::Integer(builder), Value::Integer(number)) => builder.append_value(*number),
+            (Self::Integer(builder), Value::Integer(number)) => builder.append_value(number),
             (Self::Integer(builder), _) => builder.append_null(),
-            (Self::Float(builder), Value::Float(number)) => builder.append_value(*number),
+            (Self::Float(builder), Value::Float(number)) => builder.append_value(number),
             (Self::Float(builder), _) => builder.append_null(),
-            (Self::Bool(builder), Value::Bool(truth)) => builder.append_value(*truth),
+            (Self::Bool(builder), Value::Bool(truth)) => builder.append_value(truth),
             (Self::Bool(builder), _) => builder.append_null(),
-            (Self::Time(builder), Value::Time(number)) => builder.append_value(*number),
+            (Self::Time(builder), Value::Time(number)) => builder.append_value(number),
             (Self::Time(builder), _) => builder.append_null(),
             (Self::Floats(builder), Value::Floats(numbers)) => {
-                builder.values().append_slice(numbers);
+                builder.values().append_slice(&numbers);
                 builder.append(true);
             }
             (Self::Floats(builder), _) => builder.append(false),
@@ -238,7 +238,7 @@ impl Builder {
                 builder.append(true);
             }
             (Self::Texts(builder), _) => builder.append(false),
-            (Self::Polygons(builder), Value::Polygons(polygons)) => builder.append(Some(polygons)),
+            (Self::Polygons(builder), Value::Polygons(polygons)) => builder.append(Some(&polygons)),
             (Self::Polygons(builder), _) => builder.append(None),
         }
     }

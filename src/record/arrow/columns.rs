@@ -129,7 +129,7 @@ fn converted<T: Record>(column: &Column<T>, array: &ArrayRef) -> Option<ArrayRef
     for row in 0..array.len() {
         let cell = cells.at(row);
         let value = cell.value(column.kind).and_then(|value| column.checked(value)).ok()?;
-        builder.push(&value);
+        builder.push(value);
     }
     Some(builder.array())
 }

@@ -8,9 +8,9 @@ use ::parquet::geospatial::accumulator::{
 use ::parquet::geospatial::bounding_box::BoundingBox;
 use ::parquet::geospatial::statistics::GeospatialStatistics;
 use ::parquet::schema::types::ColumnDescPtr;
-use arrow_array::StructArray;
-use arrow_array::builder::{Float32Builder, StructBuilder};
-use arrow_schema::{DataType, Field, Fields};
+use arrow_array::{ArrayRef, Float32Array, StructArray};
+use arrow_buffer::NullBufferBuilder;
+use arrow_schema::{ArrowError, DataType, Field, Fields};
 use serde_json::json;
 
 use crate::geo::{LonLat, wkb};
@@ -25,11 +25,14 @@ pub(super) const BBOX: &str = "bbox";
 pub(super) const EDGES: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
 
 /// Builds the column [`BBOX`].
-pub(super) struct Boxes(StructBuilder);
+pub(super) struct Boxes {
+    edges: [Vec<f32>; EDGES.len()],
+    is_valid: NullBufferBuilder,
+}
 
 impl Boxes {
     pub(super) fn new() -> Self {
-        Self(StructBuilder::from_fields(edges(), 0))
+        Self { edges: Default::default(), is_valid: NullBufferBuilder::new(0) }
     }
 
     pub(super) fn field() -> Field {
@@ -39,16 +42,17 @@ impl Boxes {
     /// Adds the box of a point, or null.
     pub(super) fn push(&mut self, point: Option<LonLat>) {
         let edges = point.map(outward).unwrap_or_default();
-        for (index, edge) in edges.into_iter().enumerate() {
-            if let Some(builder) = self.0.field_builder::<Float32Builder>(index) {
-                builder.append_value(edge);
-            }
-        }
-        self.0.append(point.is_some());
+        self.edges.iter_mut().zip(edges).for_each(|(edges, edge)| edges.push(edge));
+        self.is_valid.append(point.is_some());
     }
 
-    pub(super) fn take(&mut self) -> StructArray {
-        self.0.finish()
+    pub(super) fn take(&mut self) -> Result<StructArray, ArrowError> {
+        let rows = self.edges[0].len();
+        let arrays = self.edges.each_mut().map(|edges| {
+            let edges = std::mem::replace(edges, Vec::with_capacity(rows));
+            Arc::new(Float32Array::from(edges)) as ArrayRef
+        });
+        StructArray::try_new(edges(), arrays.to_vec(), self.is_valid.finish())
     }
 }
 

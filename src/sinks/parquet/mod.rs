@@ -127,7 +127,7 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
     fn with_boxes(&mut self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         let Some((boxes, _)) = &mut self.geometry else { return Ok(batch) };
         let mut arrays = batch.columns().to_vec();
-        arrays.push(Arc::new(boxes.take()) as ArrayRef);
+        arrays.push(Arc::new(boxes.take()?) as ArrayRef);
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
 }

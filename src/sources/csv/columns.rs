@@ -104,17 +104,20 @@ impl<T: Record> Target<T> for BlockRows<T> {
     ) -> std::result::Result<(), &'static str> {
         let value = column.checked(value)?;
         let place = self.places[cell];
-        if let Some(index) = place.column {
-            self.block.push(index, &value);
-        }
-        if place.is_id {
-            self.id.clear();
-            if let Value::Text(id) = &value {
+        match &value {
+            Value::Text(id) if place.is_id => {
+                self.id.clear();
                 self.id.push_str(id);
             }
+            Value::Float(degrees) => {
+                if let Some((index, half)) = place.degrees {
+                    store_degrees(&mut self.points[index], Value::Float(*degrees), half)?;
+                }
+            }
+            _ => {}
         }
-        if let Some((index, half)) = place.degrees {
-            store_degrees(&mut self.points[index], value, half)?;
+        if let Some(index) = place.column {
+            self.block.push(index, value);
         }
         Ok(())
     }
