@@ -7,6 +7,9 @@ use crate::record::{Column, GeometryReader, Record, Value, check_points, store_d
 use crate::sources::BLOCK_LEN;
 use crate::sources::column_channel::{ColumnSender, columns_from_thread};
 
+/// Text of the rows of a block, in bytes. Several blocks wait for the encoder.
+const MAX_BLOCK_BYTES: usize = 16 << 20;
+
 impl<T: Record> CsvSource<T> {
     /// The columns `wanted` in blocks. All columns of the record are checked. The first error is the last item.
     pub(in crate::sources) fn column_blocks(
@@ -20,7 +23,7 @@ impl<T: Record> CsvSource<T> {
     fn send_columns(mut self, wanted: Vec<&'static Column<T>>, sender: &mut ColumnSender<T>) {
         let block = BlockBuilder::new(wanted, |column| self.fills(column));
         let mut rows = BlockRows::new(block, &self.columns, sender.id_column());
-        let mut is_first = true;
+        let (mut is_first, mut bytes) = (true, 0);
         loop {
             let row = match self.next_row(&mut is_first) {
                 Ok(Some(row)) => row,
@@ -34,10 +37,15 @@ impl<T: Record> CsvSource<T> {
                 sender.fail(error);
                 return;
             }
-            if !sender.observe_id(&rows.id)
-                || (rows.block.len() == BLOCK_LEN && !sender.send(rows.block.take()))
-            {
+            if !sender.observe_id(&rows.id) {
                 return;
+            }
+            bytes += self.rows.text().len();
+            if rows.block.len() == BLOCK_LEN || bytes >= MAX_BLOCK_BYTES {
+                bytes = 0;
+                if !sender.send(rows.block.take()) {
+                    return;
+                }
             }
         }
         if rows.block.len() > 0 {
