@@ -27,6 +27,7 @@ mod wire;
 pub use self::builder::{ClientBuilder, DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL};
 pub use self::cache::known_metadata::{KnownMetadata, KnownMetadataWriter, Mark};
 pub use self::cache::response_store::{ResponseStore, STORE_FILES};
+pub use self::cache::stored_images::StoredImages;
 pub use self::cache::tile_cache::{DEFAULT_TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::endpoints::empty_responses::MAX_EMPTY_RETRIES;
 pub(crate) use self::endpoints::features::FoundFeatures;
