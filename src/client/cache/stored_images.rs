@@ -83,3 +83,65 @@ impl StoredImages {
         Some(Image { seq_id, img_id })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::response_store::ResponseStore;
+    use super::*;
+
+    fn ids(images: &[Metadata]) -> Vec<(&str, &str)> {
+        images.iter().map(|image| (image.seq_id.as_str(), image.img_id.as_str())).collect()
+    }
+
+    #[test]
+    fn images_come_once_with_their_sequences_while_the_store_grows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = ResponseStore::open(folder.path(), "a query").expect("a store");
+        let put = |key: &str, response: &str| store.put(key, &[response.as_bytes()]).expect("stored");
+        let mut images = StoredImages::open(folder.path()).expect("open");
+        assert!(images.read().is_empty());
+        put("fields", "geometry");
+        put("images of abc", "1\n2\n3");
+        assert!(images.read().is_empty(), "a list is no metadata");
+        put(
+            "batch geometry 1",
+            "1,2\n{\"1\":{\"id\":\"1\",\"geometry\":{\"type\":\"Point\",\"coordinates\":[33,35]}},\"2\":{\"id\":\"2\"}}",
+        );
+        let found = images.read();
+        assert_eq!(ids(&found), [("abc", "1"), ("abc", "2")]);
+        assert_eq!(found[0].geometry.map(|point| (point.lon, point.lat)), Some((33.0, 35.0)));
+        put("batch geometry 1", "1\n{\"1\":{\"id\":\"1\"}}");
+        put("batch geometry 9", "not JSON");
+        put("batch geometry 8", "no list");
+        put("image geometry 3", "{\"id\":\"3\"}");
+        put("image geometry 7", "{\"id\":\"4\"}");
+        put("image geometry ../7", "{}");
+        assert_eq!(ids(&images.read()), [("abc", "3")], "each once; wrong ones are skipped");
+        assert!(images.read().is_empty());
+        let mut from_the_start = StoredImages::open(folder.path()).expect("open");
+        assert_eq!(from_the_start.read().len(), 3);
+    }
+
+    #[test]
+    fn a_record_in_progress_is_read_when_it_is_complete_and_a_damaged_response_costs_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = ResponseStore::open(folder.path(), "a query").expect("a store");
+        store.put("image geometry 1", &[b"{\"id\":\"1\"}"]).expect("stored");
+        let damaged = std::fs::metadata(folder.path().join("answers")).expect("a file").len();
+        store.put("image geometry 2", &[b"{\"id\":\"2\"}"]).expect("stored");
+        store.put("image geometry 3", &[b"{\"id\":\"3\"}"]).expect("stored");
+        drop(store);
+        let (index, answers) = (folder.path().join("index"), folder.path().join("answers"));
+        let mut bytes = std::fs::read(&answers).expect("a file");
+        let at = usize::try_from(damaged).expect("small");
+        bytes[at] ^= 0xff;
+        std::fs::write(&answers, bytes).expect("written");
+        let whole = std::fs::read(&index).expect("a file");
+        std::fs::write(&index, &whole[..whole.len() - 5]).expect("written");
+        let mut images = StoredImages::open(folder.path()).expect("open");
+        assert_eq!(ids(&images.read()), [("", "1")]);
+        std::fs::write(&index, whole).expect("written");
+        assert_eq!(ids(&images.read()), [("", "3")]);
+        assert!(StoredImages::open(&folder.path().join("none")).is_err());
+    }
+}
