@@ -18,6 +18,7 @@ use crate::exit_code::Exit;
 use crate::job::{
     self, DetectionBranch, IdList, Job, JobInput, RunContext, Signals, Update, prefetch, table_path,
 };
+use crate::terminal::printer::Severity;
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
 use streetflow::{FetchMetadata, Flow, Image, Quality, RecordStream, Report, Result, Sequence, Step, query};
@@ -100,7 +101,8 @@ async fn prepare_map(
     let pictures = (!args.no_download && is_local).then(|| args.files.pictures());
     let live = LiveMap::start(map.options.clone(), pictures, args.port).await?;
     let printer = display.printer();
-    printer.note(&format!("watch the crawl at {}", live.url()));
+    // Without the address, the flag would be of no use.
+    printer.always(Severity::Note, &format!("watch the crawl at {}", live.url()));
     if args.open {
         open(OsStr::new(live.url()), &printer);
     }
