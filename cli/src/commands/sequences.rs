@@ -41,6 +41,7 @@ pub(crate) async fn run(args: &SequencesArgs, display: &DisplayArgs) -> Exit {
         formats: args.tables.formats(),
         input: JobInput::Area(&args.area),
         filters: Vec::new(),
+        detections: None,
         clip: false,
         update: false,
         query: Some(source.query()),
