@@ -125,7 +125,7 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
 }
 
 /// Runs a command that reads or writes tables, or uses the network.
-async fn run_async(called: &Command, display: &DisplayArgs) -> Exit {
+async fn run_async(called: &mut Command, display: &DisplayArgs) -> Exit {
     match called {
         Command::Crawl(args) if args.estimate => estimate::run(args, display).await,
         Command::Crawl(args) => crawl::run(args, display).await,

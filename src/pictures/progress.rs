@@ -19,6 +19,7 @@ impl fmt::Debug for StepEvents {
     }
 }
 
+#[cfg_attr(not(feature = "overlay"), allow(dead_code, reason = "drawing uses all of them"))]
 impl StepEvents {
     /// The events of a step, without an observer.
     pub(crate) fn of(step: Step) -> Self {

@@ -93,8 +93,8 @@ impl Counts {
             row(
                 "without_annotation",
                 self.without_annotation,
-                "picture left out: no detection of the chosen classes",
-                "pictures left out: no detection of the chosen classes",
+                "picture left out: none of its detections is in the set",
+                "pictures left out: none of their detections is in the set",
             ),
             row(
                 "without_sequence",

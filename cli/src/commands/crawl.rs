@@ -44,12 +44,10 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         display.printer().end(Exit::Done as u8, None, None);
         return Exit::Done;
     }
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let (plan, selection) = match CrawlPlan::resolve(args) {
+    let resolved = job::resolve_area(&args.area, &args.files, display, || CrawlPlan::resolve(args)).await;
+    let (plan, selection) = match resolved {
         Ok(resolved) => resolved,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
     let job = Job {
         network: &args.network,

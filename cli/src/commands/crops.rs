@@ -46,5 +46,5 @@ async fn cut(run: &RunContext, args: &CropsArgs) -> Result<Report> {
         crops = crops.only(move |detection| values.selects(detection.value.as_deref().unwrap_or_default()));
     }
     let report = crops.write(&table, &pictures, &folder).await?;
-    Ok(offline::drawn(&report, folder))
+    Ok(offline::drawn(run, &args.detections, &report, folder))
 }

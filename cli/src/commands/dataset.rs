@@ -111,6 +111,9 @@ async fn build(run: &RunContext, args: &DatasetArgs) -> Result<Report> {
     let target = target.unwrap_or_else(|| args.detections.output.join(format!("dataset_{}", args.to)));
     let report = set.write(&table, &pictures, &target).await?;
     print_content(&run.monitor.printer, &report);
+    let counts = &report.counts;
+    let found = counts.pictures + counts.without_annotation + report.failures.count;
+    offline::warn_without_pictures(run, &args.detections, found, counts.without_picture);
     let mut written = offline::written(target, report.counts.pictures, 0);
     written.failed = report.failures.count;
     Ok(written)
@@ -156,6 +159,9 @@ fn print_content(printer: &Printer, report: &training::Report) {
     let others =
         counts.listed().into_iter().filter(|(name, _, _)| !["pictures", "annotations"].contains(name));
     others.for_each(|(_, count, what)| printer.note(&format!("{} {what}", grouped(count))));
+    if counts.pictures == 0 {
+        return;
+    }
     for (name, _) in report.splits.iter().filter(|(_, count)| *count == 0) {
         printer.warn(&format!("the split `{name}` has no picture: there are too few sequences"));
     }

@@ -20,9 +20,6 @@ const IMAGES_PER_SEQUENCE: u64 = 150;
 
 /// Estimates a crawl.
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
     match &args.feature_table {
         Some(table) => {
             let query = match query_of(args) {
@@ -36,9 +33,10 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
             .await
         }
         None => {
-            let source = match resolve(args) {
+            let resolved = job::resolve_area(&args.area, &args.files, display, || resolve(args)).await;
+            let source = match resolved {
                 Ok(source) => source,
-                Err(error) => return job::reject(display, &error),
+                Err(exit) => return exit,
             };
             run_estimate(display, &[Step::SEQUENCES], &args.network, Some(&args.area), async |run| {
                 let counted = count_sequences(run, &source).await?;

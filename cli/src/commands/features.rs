@@ -69,12 +69,9 @@ pub(crate) struct FeaturesArgs {
 }
 
 pub(crate) async fn run(args: &FeaturesArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let plan = match Plan::resolve(args) {
+    let plan = match job::resolve_area(&args.area, &args.files, display, || Plan::resolve(args)).await {
         Ok(plan) => plan,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
     if args.estimate {
         return estimate(args, &plan, display).await;

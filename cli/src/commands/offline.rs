@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::args::{DetectionArgs, DisplayArgs, NetworkArgs};
 use crate::exit_code::Exit;
 use crate::job::{Input, Job, JobInput, RunContext};
+use crate::terminal::format::path_text;
 use streetflow::pictures::{DetectionTable, PictureFolder};
 use streetflow::{Error, ErrorKind, Report, Result, Step};
 
@@ -76,9 +77,27 @@ pub(super) fn written(folder: PathBuf, pictures: u64, bytes: u64) -> Report {
     report
 }
 
+/// Warns if no image of the table has a picture: one of both may be that of another crawl.
+pub(super) fn warn_without_pictures(run: &RunContext, args: &DetectionArgs, pictures: u64, missing: u64) {
+    if pictures == 0 && missing > 0 {
+        run.monitor.printer.warn(&format!(
+            "no image of the table has a picture in {}; `--pictures` names another directory",
+            path_text(&args.pictures())
+        ));
+    }
+}
+
 /// The report of drawing.
-pub(super) fn drawn(drawing: &streetflow::overlay::Report, folder: PathBuf) -> Report {
+pub(super) fn drawn(
+    run: &RunContext,
+    args: &DetectionArgs,
+    drawing: &streetflow::overlay::Report,
+    folder: PathBuf,
+) -> Report {
+    warn_without_pictures(run, args, drawing.pictures, drawing.without_picture);
     let mut report = written(folder, drawing.written, drawing.bytes);
+    // A run that finds nothing to draw creates no directory.
+    report.written.paths.retain(|folder| folder.is_dir());
     report.failed = drawing.failures.count;
     report.written.already_exists = drawing.already_exists;
     report

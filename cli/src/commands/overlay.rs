@@ -61,5 +61,5 @@ async fn draw(run: &RunContext, args: &OverlayArgs) -> Result<Report> {
             overlay.only(move |detection| values.selects(detection.value.as_deref().unwrap_or_default()));
     }
     let report = overlay.write(&table, &pictures, &folder).await?;
-    Ok(offline::drawn(&report, folder))
+    Ok(offline::drawn(run, &args.detections, &report, folder))
 }

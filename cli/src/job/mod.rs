@@ -49,9 +49,8 @@ pub(crate) use self::picture_size::picture_size;
 pub(crate) use self::pipeline::{
     PicturePlan, append_query, download_pictures, finish, map_records, query_text,
 };
-pub(crate) use self::place::find_place;
 pub(crate) use self::prefetch::prefetch;
-pub(crate) use self::run::reject;
+pub(crate) use self::run::{reject, resolve_area};
 pub(crate) use self::sequence_source::SequenceSource;
 pub(crate) use self::signals::Signals;
 pub(crate) use self::spec::{Job, JobInput};

@@ -364,12 +364,9 @@ async fn a_crawl_starts_from_map_features_and_writes_what_the_steps_write() {
             read(crawled.path(), "again/img_dataset.csv"),
             read(crawled.path(), "outputs/img_dataset.csv")
         );
-        let query: streetflow::Query = serde_json::from_value(report["query"].clone()).unwrap();
-        let query = streetflow::Query {
-            features: Some(crawled.path().join("signs.csv").display().to_string()),
-            limit: Some(3),
-            ..query
-        };
+        let mut query: streetflow::Query = serde_json::from_value(report["query"].clone()).unwrap();
+        query.features = Some(crawled.path().join("signs.csv").display().to_string());
+        query.limit = Some(3);
         let flow = query.metadata(&crate::support::client(&sandbox)).await.unwrap();
         let flow = flow.on_error(streetflow::OnError::Skip);
         let images: Vec<streetflow::Metadata> = futures::TryStreamExt::try_collect(flow).await.unwrap();

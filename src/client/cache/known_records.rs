@@ -270,7 +270,7 @@ impl<T: OfImage> Inner<T> {
     }
 
     /// The entries with the hash of an id.
-    fn candidates(&self, id: &ImageId) -> impl Iterator<Item = &Entry> + use<'_> {
+    fn candidates(&self, id: &ImageId) -> impl Iterator<Item = &Entry> + use<'_, T> {
         let hash = hash(id);
         let start = self.entries.partition_point(|entry| entry.hash < hash);
         self.entries[start..].iter().take_while(move |entry| entry.hash == hash)
