@@ -177,9 +177,10 @@ impl ImageRequest for DetectionRequest {
     ) -> Result<BatchFound<Result<ImageDetections>>> {
         let Some(known) = &self.known else { return client.batch_detections(images, retry).await };
         let (known, others) = divide(known.clone(), images.to_vec()).await?;
-        let mut found = match others.is_empty() {
-            true => BatchFound::default(),
-            false => client.batch_detections(&others, retry).await?,
+        let mut found = if others.is_empty() {
+            BatchFound::default()
+        } else {
+            client.batch_detections(&others, retry).await?
         };
         found.records.extend(known);
         Ok(found)

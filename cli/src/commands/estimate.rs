@@ -20,33 +20,34 @@ const IMAGES_PER_SEQUENCE: u64 = 150;
 
 /// Estimates a crawl.
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    match &args.feature_table {
-        Some(table) => {
-            let query = match query_of(args) {
-                Ok(query) => query,
-                Err(error) => return job::reject(display, &error),
-            };
-            run_estimate(display, &[Step::IMAGES], &args.network, None, async |run| {
-                let counted = count_images_of_features(run, table).await?;
-                print(run, &of_crawl(args, &query, counted))
-            })
-            .await
-        }
-        None => {
-            let resolved = job::resolve_area(&args.area, &args.files, display, || resolve(args)).await;
-            let source = match resolved {
-                Ok(source) => source,
-                Err(exit) => return exit,
-            };
-            run_estimate(display, &[Step::SEQUENCES], &args.network, Some(&args.area), async |run| {
-                let counted = count_sequences(run, &source).await?;
-                let estimate = of_crawl(args, source.query(), counted);
-                let tiles_rate_limited = run.client.rate_limit(Class::Tile).is_some();
-                print(run, &Estimate { tiles_rate_limited, ..estimate })
-            })
-            .await
-        }
+    if let Some(table) = &args.feature_table {
+        return from_features(args, table, display).await;
     }
+    let resolved = job::resolve_area(&args.area, &args.files, display, || resolve(args)).await;
+    let source = match resolved {
+        Ok(source) => source,
+        Err(exit) => return exit,
+    };
+    run_estimate(display, &[Step::SEQUENCES], &args.network, Some(&args.area), async |run| {
+        let counted = count_sequences(run, &source).await?;
+        let estimate = of_crawl(args, source.query(), counted);
+        let tiles_rate_limited = run.client.rate_limit(Class::Tile).is_some();
+        print(run, &Estimate { tiles_rate_limited, ..estimate })
+    })
+    .await
+}
+
+/// Estimates a crawl of the images that saw map features.
+async fn from_features(args: &CrawlArgs, table: &InputArgs, display: &DisplayArgs) -> Exit {
+    let query = match query_of(args) {
+        Ok(query) => query,
+        Err(error) => return job::reject(display, &error),
+    };
+    run_estimate(display, &[Step::IMAGES], &args.network, None, async |run| {
+        let counted = count_images_of_features(run, table).await?;
+        print(run, &of_crawl(args, &query, counted))
+    })
+    .await
 }
 
 /// Estimates the requests for the detections of images; `count` counts the images.

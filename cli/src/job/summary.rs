@@ -48,10 +48,8 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     let (one, many) = step.unit();
     let filters: Vec<_> =
         step.filtered_by().iter().map(|(name, count)| filtered_by(step.step, name, *count)).collect();
-    let filtered = match is_offline(step.step) {
-        true => format!("left out ({})", filters.join(", ")),
-        false => format!("filtered ({})", filters.join(", ")),
-    };
+    let word = if is_offline(step.step) { "left out" } else { "filtered" };
+    let filtered = format!("{word} ({})", filters.join(", "));
     let mut parts = vec![done(step.step, &counts, picture_bytes)];
     for (count, what) in [
         (counts.already_exists, "already exist"),
