@@ -90,6 +90,12 @@ impl Job<'_> {
         let Some(remote) = &self.files.remote else { return Ok(None) };
         let names = &self.files.names;
         let needed = match self.input {
+            // The table of metadata wins over that of images, if there is one.
+            JobInput::Table { args, previous }
+                if args.path().is_none() && self.steps == [Step::DETECTIONS] =>
+            {
+                vec![previous, &*names.img_meta_out_file]
+            }
             JobInput::Table { args, previous } if args.path().is_none() => vec![previous],
             _ if self.update && self.detections.is_some() => {
                 vec![&*names.img_meta_out_file, &names.detections_out_file]
