@@ -87,10 +87,19 @@ async fn count(args: &ClassesArgs, skip: impl FnMut(Error)) -> Result<String> {
     let input = Input::find(&InputArgs::table(name, args.input_format), "".as_ref(), "")?;
     let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
     if table.header().iter().any(|column| column == "feature_id") {
-        let kind = |kind: FeatureKind| kind.name();
+        // A table of another program may have no kinds. The class tells signs from objects.
+        let kind = |feature: &MapFeature| {
+            let by_class = |value: &str| match DetectionKind::of(value) {
+                DetectionKind::Sign => FeatureKind::Sign,
+                DetectionKind::Segment => FeatureKind::Object,
+            };
+            let kind = feature.kind.or_else(|| feature.value.as_deref().map(by_class));
+            kind.map_or("", FeatureKind::name)
+        };
         let mut counts = Counts::default();
         let table = table.retype::<MapFeature>()?.only(&["value", "kind"]);
-        counts.read(table, |feature| (feature.value, feature.kind.map_or("", kind), None), skip).await?;
+        let read = |feature: MapFeature| (feature.value.clone(), kind(&feature), None);
+        counts.read(table, read, skip).await?;
         return Ok(counts.csv(false));
     }
     let mut counts = Counts::default();

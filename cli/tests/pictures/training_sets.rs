@@ -119,7 +119,7 @@ fn failures_are_logged_by_image_and_removed_once_they_are_mended() {
         [("overlay", &["overlay"][..]), ("crops", &["crops"]), ("dataset", &["dataset", "--to", "coco"])];
     for (step, args) in commands {
         fs::write(&table, format!("{rows}7,no id,object--sign,[]\n")).unwrap();
-        fs::write(&picture, &good[..good.len() / 2]).unwrap();
+        fs::write(&picture, "no picture").unwrap();
         let (code, told) = run(folder.path(), args);
         assert!(code == Some(3) && told.contains("--check-existing"), "{told}");
         let mut log = csv::Reader::from_path(outputs.join("failures.csv")).unwrap();
