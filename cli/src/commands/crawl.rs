@@ -115,7 +115,7 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
         CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(query::fill_sequence)),
         CrawlSource::Ids(IdList::Features(_)) => {
             let flow = flow.then(job::map_records(query::fill_sequence));
-            plan.outputs.tap_images(flow, &plan.names.img_out_file)
+            job::tap_images(flow, &plan.outputs, &plan.names.img_out_file)
         }
         _ => flow,
     };

@@ -2,6 +2,7 @@
 
 use super::context::RunContext;
 use super::input::Input;
+use super::outputs::TableOutputs;
 use super::pipeline::map_records;
 use crate::args::InputArgs;
 use streetflow::query::{images_of_features, to_image};
@@ -34,8 +35,13 @@ impl FeatureTable {
     }
 }
 
+/// Writes the table of images from metadata, in all formats, and passes the records on.
+pub(crate) fn tap_images(flow: Flow<Metadata>, outputs: &TableOutputs<'_>, table: &str) -> Flow<Metadata> {
+    outputs.image_sinks(table).into_iter().fold(flow, |flow, sink| flow.tap(ImageTable(sink)))
+}
+
 /// Writes the images of metadata to the table of images.
-pub(super) struct ImageTable(pub(super) Box<dyn Sink<Image>>);
+struct ImageTable(Box<dyn Sink<Image>>);
 
 #[async_trait]
 impl Sink<Metadata> for ImageTable {

@@ -38,7 +38,7 @@ pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
 pub(crate) use self::detections::{DetectionBranch, fetch_detections, tap_all_but_last};
 pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
-pub(crate) use self::feature_images::FeatureTable;
+pub(crate) use self::feature_images::{FeatureTable, tap_images};
 pub(crate) use self::id_list::{IdList, open_images, open_sequences};
 pub(crate) use self::input::Input;
 pub(crate) use self::join::{TableToJoin, tables_to_join};

@@ -5,13 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::feature_images::ImageTable;
 use crate::args::{EncodingArgs, FetchDetectionArgs, GeometryArgs, OutputArgs, TableArgs};
 use streetflow::sinks::{Layout, ToolsetEncoder, sink_to};
 use streetflow::storage::Target;
 use streetflow::{
     Detection, Encoder, Error, ErrorKind, FieldList, Fields, FileSink, Flow, Format, GeometryChoice, Image,
-    Metadata, Record, Report, Result, Sink,
+    Record, Report, Result, Sink,
 };
 
 /// The licence note in the files.
@@ -75,10 +74,9 @@ impl<'a> TableOutputs<'a> {
         self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, &layout)))
     }
 
-    /// Writes the table of images from metadata, in all formats, and passes the records on.
-    pub(crate) fn tap_images(&self, flow: Flow<Metadata>, table: &str) -> Flow<Metadata> {
-        let sink = |format: &Format| ImageTable(self.sink::<Image>(*format, table, &self.layout));
-        self.formats.iter().fold(flow, |flow, format| flow.tap(sink(format)))
+    /// The sinks of the table of images, in all formats.
+    pub(super) fn image_sinks(&self, table: &str) -> Vec<Box<dyn Sink<Image>>> {
+        self.formats.iter().map(|format| self.sink(*format, table, &self.layout)).collect()
     }
 
     /// Writes a table in all formats but one, and returns the sink of that one, which ends the flow.
