@@ -13,6 +13,9 @@ mod commands {
     mod guide;
     mod help;
     mod map;
+    #[cfg(feature = "object-store")]
+    mod map_buckets;
+    mod map_live;
     #[cfg(target_os = "linux")]
     mod stdout;
     mod usage_errors;

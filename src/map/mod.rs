@@ -38,7 +38,7 @@ mod values;
 pub use self::basemap::Basemap;
 pub use self::ids::ImageIds;
 pub use self::images::MapImages;
-pub use self::page::{MapOptions, PAGE_MARK, Page, is_page};
+pub use self::page::{MapOptions, PAGE_MARK, Page, Served, is_page};
 pub use self::pictures::Pictures;
 pub use self::sink::MapSink;
 
