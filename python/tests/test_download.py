@@ -84,7 +84,7 @@ def test_what_is_no_table_is_refused(sandbox, nicosia, tmp_path):
         sf.download(5, tmp_path, client=sandbox)
     with pytest.raises(sf.UsageError, match="img_id"):
         sf.download(pa.table({"name": ["a"]}), tmp_path, client=sandbox)
-    with pytest.raises(sf.UsageError, match="no pictures"):
+    with pytest.raises(sf.UsageError, match="sequences, not images"):
         sf.download(sf.sequences(bbox=NICOSIA, client=sandbox), tmp_path)
     with pytest.raises(sf.UsageError):
         sf.download(nicosia(), tmp_path, quality=77)

@@ -61,8 +61,9 @@ def test_a_page_is_written_whole_and_replaces_only_a_page(nicosia, tmp_path):
     with pytest.raises(sf.UsageError, match="no map page"):
         page.write(other)
     assert other.read_text(encoding="utf-8") == "mine"
+    assert page.write(tmp_path / "new" / "map.html").is_file()
     with pytest.raises(OSError):
-        page.write(tmp_path / "nowhere" / "map.html")
+        page.write(path / "map.html")
 
 
 def test_tables_become_pages_without_requests(nicosia, tmp_path):
@@ -73,7 +74,7 @@ def test_tables_become_pages_without_requests(nicosia, tmp_path):
         "arrow": arrow,
         "polars": pl.DataFrame(arrow),
         "geopandas": geopandas.GeoDataFrame.from_arrow(arrow),
-        "pandas": pd.DataFrame({"seq_id": ["a", "a"], "img_id": ["1", "2"], "lon": [33.3, 33.4], "lat": [35.1, None]}),
+        "pandas": pd.DataFrame({"seq_id": ["a", "a"], "img_id": ["1", "2"], "lon": [33.3, None], "lat": [35.1, None]}),
         "path": tmp_path / "images.csv",
     }
     for name, table in tables.items():

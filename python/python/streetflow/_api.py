@@ -11,7 +11,7 @@ from . import _core
 from ._client import ClientLike, get_client
 from ._core import Client, MapPage, Report
 from ._estimate import Estimate, make_estimate
-from ._map import GeometryName, PageOptions, make_page
+from ._map import PageOptions, make_page
 from ._query import Query, _time, make_query
 from ._run import Run
 from ._source import take_images
@@ -19,6 +19,7 @@ from ._stream import Stream
 from .exceptions import UsageError
 
 if TYPE_CHECKING:
+    from ._map import _Geometry
     from ._stream import _OnError
 
 _MAX_ZOOM = 14
@@ -240,7 +241,7 @@ def map_page(
     path: str | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
-    geometry: GeometryName | None = None,
+    geometry: _Geometry | None = None,
     ids: bool = True,
     basemap: str | None = None,
     basemap_credit: str | None = None,

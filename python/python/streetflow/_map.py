@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from . import _core
 from ._core import Client, MapPage, Report
 from ._run import Run
 from .exceptions import UsageError
 
-GeometryName = Literal["original", "computed", "best"]
+if TYPE_CHECKING:
+    from typing import Literal
+
+    _Geometry = Literal["original", "computed", "best"]
 
 
 @dataclass
@@ -20,7 +23,7 @@ class PageOptions:
 
     path: str | os.PathLike[str] | None
     title: str | None
-    geometry: GeometryName | None
+    geometry: _Geometry | None
     ids: bool
     basemap: str | None
     basemap_credit: str | None

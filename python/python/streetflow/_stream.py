@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
-from ._map import GeometryName, PageOptions, make_page
+from ._map import PageOptions, make_page
 from ._query import Query
 from ._run import Run
 from .exceptions import StreamConsumedError, UsageError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as _pyarrow  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     from ._core import Batch, Client, MapPage, Report
+    from ._map import _Geometry
 
     _OnError = Literal["skip", "raise"]
 
@@ -238,7 +239,7 @@ class Stream:
         path: str | os.PathLike[str] | None = None,
         *,
         title: str | None = None,
-        geometry: GeometryName | None = None,
+        geometry: _Geometry | None = None,
         ids: bool = True,
         basemap: str | None = None,
         basemap_credit: str | None = None,
