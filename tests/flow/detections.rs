@@ -268,6 +268,7 @@ async fn detections_of_an_earlier_table_are_not_requested_and_keep_their_place()
     let image = image.unwrap().clone();
     let stage = FetchDetections::new(&client).known(&known).values(&"nothing--*".parse().unwrap());
     let twice = run(stage, vec![Ok(image.clone()), Ok(image.clone())]).await;
-    assert_eq!(ids(&twice), [expected(&sandbox, &[image.clone()]), expected(&sandbox, &[image])].concat());
+    let once = expected(&sandbox, std::slice::from_ref(&image));
+    assert_eq!(ids(&twice), [once.clone(), once].concat());
     assert!(sandbox.requests().is_empty());
 }

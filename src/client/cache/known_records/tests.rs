@@ -56,7 +56,7 @@ fn all_detections_of_an_image_are_found_in_the_order_of_the_table() {
     let mut writer = KnownRecordsWriter::create(folder.path().join("known"), &fields).unwrap();
     let corners = vec![[0.25, 0.5], [0.5, 0.5], [0.5, 1.0]];
     let detection = |image: u64, number: u64| {
-        let shape = (number % 2 == 0).then(|| vec![vec![corners.clone()]].into());
+        let shape = number.is_multiple_of(2).then(|| vec![vec![corners.clone()]].into());
         let value = Some(format!("object--{number}"));
         Detection { img_id: id(image), detection_id: id(number), value, ..Detection::default() }
             .with_polygons(shape)
