@@ -37,6 +37,8 @@ mod faults {
 mod formats {
     #[cfg(feature = "parquet")]
     mod foreign_parquet;
+    #[cfg(feature = "parquet")]
+    mod needed_columns;
     mod rounded_ids;
     mod spreadsheets;
 }

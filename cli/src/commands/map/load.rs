@@ -11,9 +11,11 @@ use super::find::{Found, FoundPictures};
 use crate::job::Input;
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text, plural};
-use streetflow::map::{COLUMNS, MapImages, Pictures};
+use streetflow::map::{COLUMNS, DETECTION_COLUMNS, FEATURE_COLUMNS, MapImages, Pictures};
 use streetflow::sources::{HeaderOnly, IdCheck};
-use streetflow::{Error, ErrorKind, GeometryChoice, Metadata, Record, Result, Source, TableSource};
+use streetflow::{
+    Detection, Error, ErrorKind, GeometryChoice, Metadata, Record, Result, Source, TableSource,
+};
 
 /// The images of a table.
 pub(super) struct Loaded {
@@ -67,21 +69,32 @@ pub(super) async fn images(found: &Found, args: &MapArgs, mut images: MapImages)
     }
     let mut warnings = std::mem::take(&mut *lock(&warnings));
     let detections = found.detections.as_ref().filter(|_| !args.no_ids);
-    add(detections, &mut warnings, |detection| images.push_detection(detection)).await?;
-    add(found.features.as_ref(), &mut warnings, |feature| images.push_feature(feature)).await?;
+    add(detections, detection_columns, &mut warnings, |detection| images.push_detection(detection)).await?;
+    let features = found.features.as_ref();
+    add(features, |_| &FEATURE_COLUMNS, &mut warnings, |feature| images.push_feature(feature)).await?;
     Ok(Loaded { images, failed, first_failure, warnings })
+}
+
+/// The columns to read of a table of detections. The one of the Python toolset has only shapes, from which the boxes
+/// follow.
+fn detection_columns(table: &TableSource<Detection>) -> &'static [&'static str] {
+    if table.header().iter().any(|name| name == "x") { &DETECTION_COLUMNS } else { &["value", "geometry"] }
 }
 
 /// Reads a further table. The map is useful without it, so its problems are warnings.
 async fn add<T: Record>(
     path: Option<&PathBuf>,
+    columns: impl Fn(&TableSource<T>) -> &'static [&'static str],
     warnings: &mut Vec<String>,
     mut push: impl FnMut(&T),
 ) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
     let input = Input::named(path, None)?;
     let table = match input.open::<T>(&CancellationToken::new()).await {
-        Ok(table) => table.on_rounded_ids(IdCheck::warn(|_| ())),
+        Ok(table) => {
+            let columns = columns(&table);
+            table.only(columns).on_rounded_ids(IdCheck::warn(|_| ()))
+        }
         Err(error) => {
             warnings.push(format!("left out {}: {}", path_text(path), error.chain()));
             return Ok(());
