@@ -105,7 +105,7 @@ async fn the_server_has_the_images_of_the_table_at_the_end_and_stops_at_a_signal
 async fn a_server_beside_a_crawl_follows_it_and_ends_with_its_table() {
     let sandbox = Sandbox::builder().latency(Duration::from_millis(100)).start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let fields = ["--fields", "geometry,is_pano", "--pano", "--format", "geojsonseq", "-o", "out"];
+    let fields = ["--fields", "geometry", "--min-quality", "0.8", "--format", "geojsonseq", "-o", "out"];
     let area = ["crawl", "--no-download", "--concurrency", "1", "--bbox", "33.33,35.15,33.39,35.19"];
     let mut crawl = with(command_on(&sandbox, folder.path()), area.into_iter().chain(fields));
     let mut crawl = Process(crawl.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
