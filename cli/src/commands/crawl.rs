@@ -14,7 +14,9 @@ use super::map::TABLE;
 use super::next_command;
 use crate::args::{DisplayArgs, FetchDetectionArgs};
 use crate::exit_code::Exit;
-use crate::job::{self, DetectionBranch, IdList, Job, JobInput, RunContext, Update, prefetch, table_path};
+use crate::job::{
+    self, DetectionBranch, IdList, Job, JobInput, PlanPart, RunContext, Update, prefetch, table_path,
+};
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
 use streetflow::{FetchMetadata, Flow, Image, Quality, RecordStream, Report, Result, Sequence, Step, query};
@@ -33,13 +35,12 @@ Run the same command again to resume a killed or stopped crawl.";
 const PREFETCH: usize = 50_000;
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart)
-        && job::is_done(&args.files.output, part)
-    {
-        let done = format!("partition {} is done; `--restart` runs it again", part.partition);
-        display.printer().note(&done);
-        display.printer().end(Exit::Done as u8, None, None);
-        return Exit::Done;
+    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart) {
+        match job::is_done(&args.files, part).await {
+            Ok(true) => return report_done(part, display),
+            Ok(false) => {}
+            Err(error) => return job::reject(display, &error),
+        }
     }
     if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
         return job::reject(display, &error);
@@ -65,6 +66,14 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         next: next_command(args),
     };
     job.run(display, async |run| flow(run, &plan, selection).await).await
+}
+
+/// Ends a run of a partition that is done.
+fn report_done(part: &PlanPart, display: &DisplayArgs) -> Exit {
+    let done = format!("partition {} is done; `--restart` runs it again", part.partition);
+    display.printer().note(&done);
+    display.printer().end(Exit::Done as u8, None, None);
+    Exit::Done
 }
 
 async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> Result<Report> {

@@ -58,7 +58,7 @@ impl Found {
             Input::File(path, _) if !is_folder => {
                 path.file_name().map(|name| name.to_string_lossy().into_owned())
             }
-            Input::File(..) => std::fs::canonicalize(&folder)
+            Input::File(..) | Input::Shards(_) => std::fs::canonicalize(&folder)
                 .ok()
                 .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())),
             Input::Stdin(_) => None,
