@@ -5,7 +5,7 @@
 //! - `runtime`: one tokio runtime in a process; waiting that lets Ctrl-C and other Python threads through
 //! - `errors`, `events`: errors as exceptions, events for `logging` and progress
 //! - `interrupts`: Ctrl-C for threads of a consumer
-//! - `client`, `sandbox`: connections
+//! - `client`, `leases`, `sandbox`: connections, and a budget of requests that processes share
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
 //! - `records`: the flows of each kind of records
@@ -34,6 +34,7 @@ mod errors;
 mod estimate;
 mod events;
 mod interrupts;
+mod leases;
 mod pylist;
 mod query;
 mod records;
@@ -59,6 +60,8 @@ mod _core {
     use crate::download::download;
     #[pymodule_export]
     use crate::estimate::estimate;
+    #[pymodule_export]
+    use crate::leases::Leases;
     #[pymodule_export]
     use crate::query::{
         column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,

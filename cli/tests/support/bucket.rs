@@ -127,6 +127,10 @@ impl Bucket {
         state.objects.insert(key.to_owned(), (content.to_owned(), version));
     }
 
+    pub(crate) fn remove(&self, key: &str) {
+        self.state().objects.remove(key);
+    }
+
     pub(crate) fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state().requests)
     }

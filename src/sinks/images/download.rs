@@ -155,7 +155,9 @@ impl Downloader {
         let mut rewriter = HeadRewriter::new(picture.metadata.clone());
         let mut check = JpegCheck::default();
         let chunks: Vec<_> = rewriter.push(content).into_iter().chain(rewriter.finish()).collect();
-        chunks.iter().for_each(|chunk| check.push(chunk));
+        for chunk in &chunks {
+            check.push(chunk);
+        }
         check.finish().map_err(|why| {
             let image = picture.target.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Error::new(ErrorKind::Malformed, "take the picture from its shard")

@@ -66,7 +66,9 @@ impl ShardPictures {
 
 /// The quality that the first sidecar names.
 fn quality_of(shard: &mut Shard) -> Result<Option<String>> {
-    let Some(at) = shard.names().position(|name| name.ends_with(".json")) else { return Ok(None) };
+    let Some(at) = shard.names().position(|name| name.strip_suffix(".json").is_some()) else {
+        return Ok(None);
+    };
     let json: serde_json::Value = serde_json::from_slice(&shard.read_entry(at)?).unwrap_or_default();
     Ok(json["quality"].as_str().map(str::to_owned))
 }

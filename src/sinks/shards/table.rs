@@ -121,7 +121,12 @@ impl ShardTable {
 
 /// The entries that are sidecars.
 fn sidecars(shard: &Shard) -> Vec<usize> {
-    shard.names().enumerate().filter(|(_, name)| name.ends_with(".json")).map(|(at, _)| at).collect()
+    shard
+        .names()
+        .enumerate()
+        .filter(|(_, name)| name.strip_suffix(".json").is_some())
+        .map(|(at, _)| at)
+        .collect()
 }
 
 fn read_sidecar(shard: &mut Shard, at: usize) -> Result<Map<String, Json>> {
@@ -152,19 +157,18 @@ impl Rows {
     /// Reads the next row. Returns false at the end.
     fn advance(&mut self) -> Result<bool> {
         loop {
-            if let Some((shard, sidecars)) = &mut self.current {
-                if let Some(at) = sidecars.next() {
-                    let mut row = read_sidecar(shard, at)?;
-                    let value =
-                        |name: &&'static str| ((*name).to_owned(), row.remove(*name).unwrap_or_default());
-                    let properties: Map<_, _> = self.columns.iter().map(value).collect();
-                    let feature =
-                        serde_json::json!({ "type": "Feature", "geometry": null, "properties": properties });
-                    self.text = serde_json::to_vec(&feature).unwrap_or_default();
-                    self.text.push(b'\n');
-                    self.at = 0;
-                    return Ok(true);
-                }
+            if let Some((shard, sidecars)) = &mut self.current
+                && let Some(at) = sidecars.next()
+            {
+                let mut row = read_sidecar(shard, at)?;
+                let value = |name: &&'static str| ((*name).to_owned(), row.remove(*name).unwrap_or_default());
+                let properties: Map<_, _> = self.columns.iter().map(value).collect();
+                let feature =
+                    serde_json::json!({ "type": "Feature", "geometry": null, "properties": properties });
+                self.text = serde_json::to_vec(&feature).unwrap_or_default();
+                self.text.push(b'\n');
+                self.at = 0;
+                return Ok(true);
             }
             let Some(path) = self.shards.next() else { return Ok(false) };
             let shard = Shard::open(path)?;

@@ -95,12 +95,11 @@ impl Pending {
         let runtime = self.runtime.clone();
         let sent = runtime.block_on(async {
             if !self.part.is_empty() {
-                let id = match &self.upload {
-                    Some(id) => id.clone(),
-                    None => {
-                        let id = self.bucket.multipart().create_multipart(&self.key).await?;
-                        self.upload.insert(id).clone()
-                    }
+                let id = if let Some(id) = &self.upload {
+                    id.clone()
+                } else {
+                    let id = self.bucket.multipart().create_multipart(&self.key).await?;
+                    self.upload.insert(id).clone()
                 };
                 let content = Bytes::from(std::mem::take(&mut self.part));
                 self.len += content.len() as u64;
