@@ -53,11 +53,7 @@ impl Pictures {
             Some(url) => ImageSink::to_bucket(client, &Bucket::open(url, &[])?),
             None => ImageSink::new(client, folder),
         };
-        let sink = sink
-            .quality(self.quality)
-            .exif(self.exif)
-            .layout(self.layout)
-            .file_time(self.file_time);
+        let sink = sink.quality(self.quality).exif(self.exif).layout(self.layout).file_time(self.file_time);
         Ok(if self.check_existing { sink.check_existing() } else { sink })
     }
 }

@@ -22,7 +22,7 @@ fn run(bucket: &Bucket, folder: &Path, args: &str) -> (i32, String) {
 
 fn tables(bucket: &Bucket) -> BTreeMap<String, Vec<u8>> {
     let mut objects = bucket.objects();
-    objects.retain(|key, _| !key.ends_with("report.json"));
+    objects.retain(|key, _| key.contains("_dataset."));
     objects
 }
 

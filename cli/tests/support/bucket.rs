@@ -88,10 +88,13 @@ impl Bucket {
 
     /// As `configure`, for URLs of Google Cloud Storage.
     pub(crate) fn configure_google(&self, command: &mut Command, state: &std::path::Path) {
+        let account = format!(
+            r#"{{"gcs_base_url":"{}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#,
+            self.url
+        );
         command
-            .env("GOOGLE_BASE_URL", &self.url)
+            .env("GOOGLE_SERVICE_ACCOUNT_KEY", account)
             .env("GOOGLE_ALLOW_HTTP", "true")
-            .env("GOOGLE_SKIP_SIGNATURE", "true")
             .env("XDG_STATE_HOME", state)
             .env("NO_PROXY", "127.0.0.1");
     }
@@ -339,5 +342,5 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
     };
     let query = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect();
     let path = path.to_owned();
-    Some(Request { method, path, query, headers, body, target })
+    Some(Request { method, path, target, query, headers, body })
 }
