@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use streetflow::storage::Target;
 use streetflow::{Error, ErrorKind, Result};
 
@@ -69,6 +70,10 @@ impl Bucket {
     }
 
     pub(crate) async fn download(&self, _: &str, _: &Path) -> Result<Option<ObjectInfo>> {
+        unsupported()
+    }
+
+    pub(crate) async fn get(&self, _: &str, _: u64) -> Result<Option<Bytes>> {
         unsupported()
     }
 

@@ -13,6 +13,9 @@ mod commands {
     mod guide;
     mod help;
     mod map;
+    #[cfg(feature = "object-store")]
+    mod map_buckets;
+    mod map_live;
     #[cfg(target_os = "linux")]
     mod stdout;
     mod usage_errors;
@@ -34,6 +37,8 @@ mod faults {
 mod formats {
     #[cfg(feature = "parquet")]
     mod foreign_parquet;
+    #[cfg(feature = "parquet")]
+    mod needed_columns;
     mod rounded_ids;
     mod spreadsheets;
 }

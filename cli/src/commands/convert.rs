@@ -4,7 +4,7 @@ mod new_columns;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -23,8 +23,9 @@ use crate::terminal::printer::{Printer, Severity};
 use streetflow::file_system::report_unsupported;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
-use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
+use streetflow::sinks::{Encoder, FileSink, Layout, StreamSink, encoder_for};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
+use streetflow::storage::Target;
 use streetflow::text::printable;
 use streetflow::{
     Detection, Error, ErrorKind, Event, FieldList, Fields, Format, GeometryChoice, Image, MapFeature,
@@ -156,17 +157,18 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
         MapFeature::NAME => convert_with_fields::<MapFeature>(args, format, layout, table).await,
         Detection::NAME => convert_with_fields::<Detection>(args, format, layout, table).await,
         Sequence::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Sequence| ()).await
+            Conversion::new(args, format, layout, &content)?.run::<Sequence>(table, None).await
         }
         Image::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Image| ()).await
+            Conversion::new(args, format, layout, &content)?.run::<Image>(table, None).await
         }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
             .with_source("a table of sequences has no fields and no geometry")),
         _ => {
             check_geometry(&content, args)?;
-            let fill = fields_to_derive(&content, args)?;
-            let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
+            let fill = fields_to_derive(&content, args)?.map(|fields| -> Fill<Metadata> {
+                Box::new(move |image: &mut Metadata| image.fill(&fields))
+            });
             Conversion::new(args, format, layout, &content)?.run(table, fill).await
         }
     }
@@ -199,7 +201,7 @@ async fn convert_with_fields<T: Record>(
         FieldList::<T>::from_columns(header.chain(point).chain(derived.iter().copied()))
     };
     let columns = fields.columns();
-    Conversion { args, format, layout: layout.fields_of(&fields), columns }.run(table, |_: &mut T| ()).await
+    Conversion { args, format, layout: layout.fields_of(&fields), columns }.run::<T>(table, None).await
 }
 
 /// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
@@ -248,6 +250,9 @@ fn output_format(path: &Path, format: Option<Format>) -> Result<Format> {
     Ok(format)
 }
 
+/// Fills fields of a record that are derived from others.
+type Fill<T> = Box<dyn Fn(&mut T) + Send>;
+
 struct Conversion<'a> {
     args: &'a ConvertArgs,
     format: Format,
@@ -268,7 +273,7 @@ impl<'a> Conversion<'a> {
     async fn run<T: Record>(
         self,
         table: TableSource<HeaderOnly>,
-        fill: impl Fn(&mut T) + Send + 'static,
+        fill: Option<Fill<T>>,
     ) -> Result<Vec<(Severity, String)>> {
         // No requests are sent here, so rounded ids are only a warning.
         let warnings = Arc::new(Mutex::new(Vec::new()));
@@ -285,13 +290,8 @@ impl<'a> Conversion<'a> {
             .collect();
         let more = table.unread().len() - unread.len();
         let columns = select::<T>(&self.columns);
-        let mut reject = self.args.fields.is_none().then(|| NewColumns::new(&table, &columns, self.format));
-        // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
-        let blocks = table.blocks(move |record| {
-            fill(record);
-            reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
-        });
-        let written = self.write(blocks).await?;
+        let reject = self.args.fields.is_none().then(|| NewColumns::new(&table, &columns, self.format));
+        let written = self.write_table(table, fill, reject.filter(|reject| !reject.is_empty())).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
@@ -306,10 +306,39 @@ impl<'a> Conversion<'a> {
         Ok(lines)
     }
 
+    /// Converts column by column, or through records if `fill` or `reject` must see them.
+    async fn write_table<T: Record>(
+        &self,
+        table: TableSource<T>,
+        fill: Option<Fill<T>>,
+        mut reject: Option<NewColumns<T>>,
+    ) -> Result<Written> {
+        #[cfg(feature = "parquet")]
+        let table = match streetflow::sinks::column_encoder_for::<T>(self.format, &self.layout) {
+            Some(encoder) if fill.is_none() && reject.is_none() => match table.columns(&self.columns) {
+                Ok(blocks) => return self.write(blocks, encoder).await,
+                Err(table) => *table,
+            },
+            _ => table,
+        };
+        // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
+        let blocks = table.blocks(move |record| {
+            if let Some(fill) = &fill {
+                fill(record);
+            }
+            reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
+        });
+        let (format, layout) = (self.format, self.layout.clone());
+        self.write(blocks, move |out| encoder_for::<T>(out, format, &layout)).await
+    }
+
     /// Writes the output: a file is committed at the end, a pipe or device receives the bytes at once.
-    async fn write<T: Record>(&self, blocks: RecordStream<Vec<T>>) -> Result<Written> {
-        let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
-        let encoder = move |out| encoder_for::<T>(out, format, &layout);
+    async fn write<B: Send + 'static>(
+        &self,
+        blocks: RecordStream<Vec<B>>,
+        encoder: impl FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<B>>> + Send + 'static,
+    ) -> Result<Written> {
+        let path = &self.args.output;
         if path == Path::new("-") {
             return Box::new(StreamSink::new(io::stdout(), encoder)).drain_blocks(blocks).await;
         }
@@ -327,9 +356,9 @@ impl<'a> Conversion<'a> {
                 let (folder, name) = split_url(url)?;
                 self.args.storage.open(folder)?.target(name)
             }
-            None => path.into(),
+            None => Target::from(path),
         };
-        sink_to::<T>(target, format, &self.layout).drain_blocks(blocks).await
+        Box::new(FileSink::create(target, encoder)).drain_blocks(blocks).await
     }
 }
 

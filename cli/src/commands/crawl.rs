@@ -3,6 +3,7 @@
 mod args;
 mod plan;
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use futures::StreamExt;
 
 pub(crate) use self::args::CrawlArgs;
 use self::plan::{CrawlPlan, CrawlSource};
-use super::map::TABLE;
+use super::map::{LiveMap, TABLE, open};
 use super::next_command;
 use crate::args::{DisplayArgs, FetchDetectionArgs};
 use crate::exit_code::Exit;
 use crate::job::{
-    self, DetectionBranch, IdList, Job, JobInput, PlanPart, RunContext, Update, prefetch, table_path,
+    self, DetectionBranch, IdList, Job, JobInput, PlanPart, RunContext, Signals, Update, prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
@@ -65,7 +66,22 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         update: args.update,
         next: next_command(args),
     };
-    job.run(display, async |run| flow(run, &plan, selection).await).await
+    let live = match prepare_map(args, &plan, display).await {
+        Ok(live) => live,
+        Err(error) => return job::reject(display, &error),
+    };
+    let exit = job.run(display, async |run| flow(run, &plan, selection, live.as_ref()).await).await;
+    if let (Some(live), Exit::Done | Exit::SomeFailed) = (live, exit) {
+        live.end();
+        let mut signals = Signals::listen();
+        let printer = display.printer();
+        // With JSON, the end of the run is the last object.
+        if !printer.is_json() {
+            printer.note(&format!("the map stays at {}; press Ctrl-C to stop", live.url()));
+        }
+        signals.next().await;
+    }
+    exit
 }
 
 /// Ends a run of a partition that is done.
@@ -76,7 +92,34 @@ fn report_done(part: &PlanPart, display: &DisplayArgs) -> Exit {
     Exit::Done
 }
 
-async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> Result<Report> {
+/// Checks that the page replaces no other file. With `--serve`, starts the server.
+async fn prepare_map(
+    args: &CrawlArgs,
+    plan: &CrawlPlan<'_>,
+    display: &DisplayArgs,
+) -> Result<Option<LiveMap>> {
+    let Some(map) = &plan.map else { return Ok(None) };
+    map.place.check().await?;
+    if !args.serve {
+        return Ok(None);
+    }
+    let is_local = args.files.remote.is_none();
+    let pictures = (!args.no_download && is_local).then(|| args.files.pictures());
+    let live = LiveMap::start(map.options.clone(), pictures, args.port).await?;
+    let printer = display.printer();
+    printer.note(&format!("watch the crawl at {}", live.url()));
+    if args.open {
+        open(OsStr::new(live.url()), &printer);
+    }
+    Ok(Some(live))
+}
+
+async fn flow(
+    run: &RunContext,
+    plan: &CrawlPlan<'_>,
+    selection: Selection,
+    live: Option<&LiveMap>,
+) -> Result<Report> {
     let mut request_fields = plan.request_fields.clone();
     let images = match &plan.source {
         CrawlSource::Area { sequences, prefetch: reads_ahead } => {
@@ -130,8 +173,12 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
         None => flow,
     };
     let table = &plan.names.img_meta_out_file;
-    let flow = match plan.map.clone() {
-        Some(sink) => flow.tap(sink),
+    let flow = match &plan.map {
+        Some(map) => flow.tap(map.sink.clone()),
+        None => flow,
+    };
+    let flow = match live {
+        Some(live) => flow.tap(live.sink()),
         None => flow,
     };
     let mut report = if let Some(pictures) = &plan.pictures {

@@ -46,7 +46,10 @@ fn tables_pictures_lists_and_the_lock_work() {
     let (exit, text) = run(&bucket, folder.path(), &format!("{CRAWL} {INTO_BUCKET}"));
     assert!(exit == 0 && text.contains("already exist"), "{text}");
     let requests = bucket.take_requests();
-    assert!(!requests.iter().any(|line| line.starts_with("PUT") && line.strip_suffix(".jpg").is_some()), "{requests:?}");
+    assert!(
+        !requests.iter().any(|line| line.starts_with("PUT") && line.strip_suffix(".jpg").is_some()),
+        "{requests:?}"
+    );
     // Another run has the lock.
     let lock = r#"{"streetflow_lock":1,"owner":{"host":"other","process":7,"state_dir":"/far"},"nonce":1,"expires":18446744073709551,"unfinished":true}"#;
     bucket.put("n/.streetflow.lock", lock.as_bytes());

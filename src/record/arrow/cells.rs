@@ -10,7 +10,7 @@ use arrow_array::types::{
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Float64Array, Int32Array, StringArray, StructArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int32Array, StringArray, StructArray,
     TimestampMillisecondArray,
 };
 use arrow_schema::{DataType, TimeUnit};
@@ -36,6 +36,7 @@ enum Known<'a> {
     Bytes(&'a BinaryArray),
     Integer(&'a Int32Array),
     Float(&'a Float64Array),
+    Bool(&'a BooleanArray),
     Time(&'a TimestampMillisecondArray),
     Other,
 }
@@ -47,6 +48,7 @@ impl<'a> Cells<'a> {
             DataType::Binary => Known::Bytes(array.as_binary()),
             DataType::Int32 => Known::Integer(array.as_primitive()),
             DataType::Float64 => Known::Float(array.as_primitive()),
+            DataType::Boolean => Known::Bool(array.as_boolean()),
             DataType::Timestamp(TimeUnit::Millisecond, _) => Known::Time(array.as_primitive()),
             _ => Known::Other,
         };
@@ -72,6 +74,15 @@ impl<'a> Cells<'a> {
                 Some(array.value(row)).filter(|number| !number.is_nan()).map(Value::Float)
             }
             (Known::Time(array), Kind::Time) if array.is_valid(row) => Some(Value::Time(array.value(row))),
+            (Known::Bool(array), Kind::Bool) if array.is_valid(row) => Some(Value::Bool(array.value(row))),
+            _ => None,
+        }
+    }
+
+    /// The value of a row if the array has lists.
+    pub(crate) fn list(&self, row: usize, kind: Kind) -> Option<Result<Value<'static>, Reason>> {
+        match self.at(row) {
+            Cell::List(list) => Some(list_value(list.as_ref(), kind)),
             _ => None,
         }
     }
@@ -84,6 +95,7 @@ impl<'a> Cells<'a> {
             Known::Integer(array) if array.is_valid(row) => Cell::Whole(array.value(row).into()),
             Known::Float(array) if array.is_valid(row) => Cell::Float(array.value(row)),
             Known::Time(array) if array.is_valid(row) => Cell::Time(array.value(row)),
+            Known::Bool(array) if array.is_valid(row) => Cell::Bool(array.value(row)),
             Known::Other => Cell::read(self.array, row),
             _ => Cell::Null,
         }
@@ -186,12 +198,19 @@ impl<'a> Cell<'a> {
             (Self::Bool(truth), Kind::Bool) => Value::Bool(*truth),
             (Self::Whole(0), Kind::Bool) => Value::Bool(false),
             (Self::Whole(1), Kind::Bool) => Value::Bool(true),
-            (Self::List(list), Kind::Floats) => Value::Floats(Cow::Owned(floats(list.as_ref())?)),
-            (Self::List(list), Kind::Texts) => Value::Texts(Cow::Owned(texts(list.as_ref())?)),
-            (Self::List(list), Kind::Polygons) => Value::Polygons(Cow::Owned(polygons(list.as_ref())?)),
+            (Self::List(list), kind) => return list_value(list.as_ref(), kind),
             _ => return Err(OTHER_TYPE),
         })
     }
+}
+
+fn list_value(list: &dyn Array, kind: Kind) -> Result<Value<'static>, Reason> {
+    Ok(match kind {
+        Kind::Floats => Value::Floats(Cow::Owned(floats(list)?)),
+        Kind::Texts => Value::Texts(Cow::Owned(texts(list)?)),
+        Kind::Polygons => Value::Polygons(Cow::Owned(polygons(list)?)),
+        _ => return Err(OTHER_TYPE),
+    })
 }
 
 fn float(number: f64, kind: Kind) -> Result<Value<'static>, Reason> {

@@ -16,8 +16,9 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 use self::geo::{Boxes, Extent};
 use super::table::{geometry_option, table_sink};
 use super::{Compression, Encoder, Layout};
+use crate::geo::LonLat;
 use crate::record::Record;
-use crate::record::arrow::{Batches, geometry_in_file};
+use crate::record::arrow::{Batches, ColumnBlock, geometry_in_file};
 
 table_sink! {
     /// Writes a table as a Parquet file, as GeoParquet 1.1 if the records have a geometry.
@@ -113,9 +114,17 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
         Ok(Self { writer, batches, schema, notes, geometry })
     }
 
-    /// The batch of the records added, with the bounding boxes of their points.
-    fn take_batch(&mut self) -> Result<RecordBatch, ArrowError> {
-        let batch = self.batches.take()?;
+    /// Adds the bounding box of a point.
+    fn add_box(&mut self, point: Option<LonLat>) {
+        let Some((boxes, extent)) = &mut self.geometry else { return };
+        boxes.push(point);
+        if let Some(point) = point {
+            extent.add(point);
+        }
+    }
+
+    /// The batch with the bounding boxes added.
+    fn with_boxes(&mut self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         let Some((boxes, _)) = &mut self.geometry else { return Ok(batch) };
         let mut arrays = batch.columns().to_vec();
         arrays.push(Arc::new(boxes.take()) as ArrayRef);
@@ -130,14 +139,9 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
         }
         for record in records {
             let point = self.batches.push(record);
-            if let Some((boxes, extent)) = &mut self.geometry {
-                boxes.push(point);
-                if let Some(point) = point {
-                    extent.add(point);
-                }
-            }
+            self.add_box(point);
         }
-        let batch = self.take_batch().map_err(io::Error::other)?;
+        let batch = self.batches.take().and_then(|batch| self.with_boxes(batch)).map_err(io::Error::other)?;
         self.writer.write(&batch).map_err(plain)
     }
 
@@ -153,6 +157,28 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
         }
         self.writer.finish().map_err(plain)?;
         self.writer.inner_mut().flush()
+    }
+}
+
+impl<T: Record, W: Write + Send> Encoder<ColumnBlock<T>> for ParquetEncoder<T, W> {
+    fn encode(&mut self, blocks: &[ColumnBlock<T>]) -> io::Result<()> {
+        for block in blocks {
+            let (batch, points) = self.batches.of_block(block).map_err(io::Error::other)?;
+            for point in points {
+                self.add_box(point);
+            }
+            let batch = self.with_boxes(batch).map_err(io::Error::other)?;
+            self.writer.write(&batch).map_err(plain)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Encoder::<T>::finish(self)
+    }
+
+    fn records(&self, blocks: &[ColumnBlock<T>]) -> u64 {
+        blocks.iter().map(|block| block.len() as u64).sum()
     }
 }
 

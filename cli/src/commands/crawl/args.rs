@@ -80,6 +80,18 @@ pub(crate) struct CrawlArgs {
     /// The fields that the page shows are added: geometry, creator and is_pano.
     #[arg(long, help_heading = "Tables")]
     pub(crate) map: bool,
+    /// Show that map while the crawl runs
+    ///
+    /// Prints an address that only this computer can open. The page grows as images arrive, and stays after the crawl
+    /// until Ctrl-C.
+    #[arg(long, help_heading = "Tables", group = ONE_RUN, requires = "map", conflicts_with = "estimate")]
+    pub(crate) serve: bool,
+    /// Open the page in the browser
+    #[arg(long, help_heading = "Tables", group = ONE_RUN, requires = "serve", hide_short_help = true)]
+    pub(crate) open: bool,
+    /// Port of --serve [default: any free port]
+    #[arg(long, value_name = "N", help_heading = "Tables", group = ONE_RUN, requires = "serve", hide_short_help = true)]
+    pub(crate) port: Option<u16>,
     #[command(flatten)]
     pub(crate) tables: TableArgs,
     #[command(flatten)]
