@@ -27,9 +27,10 @@ const TILE_CACHE_HOURS: u64 = 24;
 /// appears in no message.
 ///
 /// `concurrency` is the maximum number of requests in flight, 1 to 1024. `tile_rate`, or `rate`, is in tiles a minute;
-/// the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
-/// Mapillary's host stay in the cache of the command for 24 hours by default, those of other hosts for none.
-/// `allow_host` names further hosts that may serve pictures.
+/// the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or
+/// `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of Mapillary's host stay in the cache of
+/// the command for 24 hours by default, those of other hosts for none. `allow_host` names further hosts that may serve
+/// pictures.
 ///
 /// >>> import streetflow as sf
 /// >>> client = sf.Client(token="MLY|1234|abcd", concurrency=16)

@@ -9,7 +9,8 @@
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
 //! - `records`: the flows of each kind of records
-//! - `query`, `download`, `estimate`, `convert`, `command`: the functions
+//! - `input`: a query, a table or Arrow data as images
+//! - `query`, `download`, `map`, `estimate`, `convert`, `command`: the functions
 //!
 //! Tokio's threads never call Python.
 
@@ -33,8 +34,10 @@ mod download;
 mod errors;
 mod estimate;
 mod events;
+mod input;
 mod interrupts;
 mod leases;
+mod map;
 mod pylist;
 mod query;
 mod records;
@@ -61,7 +64,11 @@ mod _core {
     #[pymodule_export]
     use crate::estimate::estimate;
     #[pymodule_export]
+    use crate::interrupts::listen;
+    #[pymodule_export]
     use crate::leases::Leases;
+    #[pymodule_export]
+    use crate::map::{MapPage, map_page};
     #[pymodule_export]
     use crate::query::{
         column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,
