@@ -52,9 +52,29 @@ pub(crate) struct NetworkArgs {
     /// Another tile host
     #[arg(long, value_name = "URL", env = "MAPILLARY_TILES_URL", default_value = TILES_URL, hide_env_values = true, hide_short_help = true)]
     pub(crate) tiles_url: String,
+    /// The command sends no requests.
+    #[arg(skip)]
+    pub(crate) offline: bool,
 }
 
 impl NetworkArgs {
+    /// The arguments of a command that sends no requests.
+    pub(crate) fn offline() -> Self {
+        Self {
+            sandbox: false,
+            concurrency: 1,
+            tile_rate: None,
+            rate_share: RateShare(1),
+            attempts: 1,
+            trust_gone: false,
+            allow_host: Vec::new(),
+            token_file: None,
+            graph_url: GRAPH_URL.to_owned(),
+            tiles_url: TILES_URL.to_owned(),
+            offline: true,
+        }
+    }
+
     /// The area to crawl if none is named; only the sandbox has one.
     pub(crate) fn default_bbox(&self) -> Option<Bbox> {
         self.sandbox.then(|| SANDBOX_AREA.parse().ok()).flatten()

@@ -11,7 +11,7 @@ use streetflow::stages::Dates;
 use streetflow::{Bbox, Error, ErrorKind, Query, Result};
 
 /// The flags that are fields of a query, which `--query` replaces.
-pub(crate) const QUERY_FLAGS: [&str; 29] = [
+pub(crate) const QUERY_FLAGS: [&str; 30] = [
     "bbox",
     "area",
     "around",
@@ -23,6 +23,7 @@ pub(crate) const QUERY_FLAGS: [&str; 29] = [
     "exclude_owner",
     "sequences",
     "images",
+    "features",
     "from",
     "to",
     "pano",

@@ -14,7 +14,7 @@ use streetflow::{Error, ErrorKind, Result};
 /// Maximum length of the readable part of a state directory's name.
 const MAX_NAME_LEN: usize = 80;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct StorageArgs {
     /// Option of the store of a bucket, such as aws_region=eu-west-1

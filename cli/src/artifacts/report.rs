@@ -127,7 +127,7 @@ impl ReportFile {
             "error": end.error.map(error_json),
             "command": this_command(),
             "query": query.map(Query::to_json),
-            "hosts": (!network.sandbox).then(hosts),
+            "hosts": (!network.sandbox && !network.offline).then(hosts),
             "started": iso_time(ended.checked_sub(elapsed).unwrap_or(ended)),
             "ended": iso_time(ended),
             "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,

@@ -13,10 +13,11 @@ pub(crate) use self::args::CrawlArgs;
 use self::plan::{CrawlPlan, CrawlSource};
 use super::map::{LiveMap, TABLE, open};
 use super::next_command;
-use crate::args::{DisplayArgs, FetchDetectionArgs};
+use crate::args::DisplayArgs;
 use crate::exit_code::Exit;
 use crate::job::{
-    self, DetectionBranch, IdList, Job, JobInput, RunContext, Signals, Update, prefetch, table_path,
+    self, DetectionBranch, FeatureTable, IdList, Job, JobInput, RunContext, Signals, Update, prefetch,
+    table_path,
 };
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
@@ -29,6 +30,7 @@ Examples:
   streetflow crawl --area town.geojson --clip --pano --quality 2048
   streetflow crawl --user maria_streets --from 2024-06-01 --limit 1000
   streetflow crawl --sequences ids.txt --no-download --format parquet
+  streetflow crawl --features outputs/map_features.csv --detections
 
 Run the same command again to resume a killed or stopped crawl.";
 
@@ -44,14 +46,11 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         display.printer().end(Exit::Done as u8, None, None);
         return Exit::Done;
     }
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let (plan, selection) = match CrawlPlan::resolve(args) {
+    let resolved = job::resolve_area(&args.area, &args.files, display, || CrawlPlan::resolve(args)).await;
+    let (plan, selection) = match resolved {
         Ok(resolved) => resolved,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
-    let detection_filters = plan.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -62,7 +61,8 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
             CrawlSource::Area { .. } => JobInput::Area(&args.area),
             CrawlSource::Ids(ids) => JobInput::Ids(ids),
         },
-        filters: [args.filters.to_cli_args(), detection_filters].concat(),
+        filters: args.filters.to_cli_args(),
+        detections: plan.detections,
         clip: args.clip,
         update: args.update,
         next: next_command(args),
@@ -143,6 +143,11 @@ async fn flow(
             let flow = Flow::from(source).then(job::map_records(query::to_image));
             selection.apply_before_metadata(flow, &run.observer())
         }
+        CrawlSource::Ids(IdList::Features(table)) => {
+            request_fields = request_fields.with("sequence")?;
+            let flow = FeatureTable::open(table, run).await?.images(run);
+            selection.apply_before_metadata(flow, &run.observer()).observe(Step::IMAGES, run.observer())
+        }
     };
     let fetch = FetchMetadata::new(&run.client).fields(&request_fields).batch_size(plan.query.batch_size);
     let (images, fetch) = match &run.update {
@@ -152,6 +157,10 @@ async fn flow(
     let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
     let flow = match plan.source {
         CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(query::fill_sequence)),
+        CrawlSource::Ids(IdList::Features(_)) => {
+            let flow = flow.then(job::map_records(query::fill_sequence));
+            job::tap_images(flow, &plan.outputs, &plan.names.img_out_file)
+        }
         _ => flow,
     };
     let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());

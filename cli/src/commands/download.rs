@@ -36,6 +36,7 @@ pub(crate) async fn run(args: &DownloadArgs, display: &DisplayArgs) -> Exit {
         formats: Vec::new(),
         input: JobInput::Table { args: &args.input, previous: &args.files.names.img_meta_out_file },
         filters: Vec::new(),
+        detections: None,
         clip: false,
         update: false,
         query: None,

@@ -76,12 +76,10 @@ pub(crate) async fn run(args: &mut PlanArgs, display: &DisplayArgs) -> Exit {
         return job::reject(display, &error);
     }
     let crawl = &args.crawl;
-    if let Err(error) = job::find_place(&crawl.area, &crawl.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let (source, outputs, query) = match resolve(crawl) {
+    let resolved = job::resolve_area(&crawl.area, &crawl.files, display, || resolve(crawl)).await;
+    let (source, outputs, query) = match resolved {
         Ok(resolved) => resolved,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
     let job = Job {
         network: &crawl.network,
@@ -91,6 +89,7 @@ pub(crate) async fn run(args: &mut PlanArgs, display: &DisplayArgs) -> Exit {
         input: JobInput::Area(&crawl.area),
         query: Some(&query),
         filters: Vec::new(),
+        detections: None,
         clip: false,
         update: false,
         next: None,

@@ -23,14 +23,13 @@ use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
 
 /// Settings that exclude each other: one on the command line disables the others.
-const EXCLUSIVE: [&[&str]; 11] = [
-    &["detections", "update"],
-    &["bbox", "area", "around", "radius", "sequences", "images"],
-    &["user", "org_id", "sequences", "images"],
-    &["clip", "sequences", "images"],
-    &["exhaustive", "sequences", "images"],
-    &["thorough", "sequences", "images"],
-    &["lines_only", "sequences", "images"],
+const EXCLUSIVE: [&[&str]; 10] = [
+    &["bbox", "area", "around", "radius", "sequences", "images", "features"],
+    &["user", "org_id", "sequences", "images", "features"],
+    &["clip", "sequences", "images", "features"],
+    &["exhaustive", "sequences", "images", "features"],
+    &["thorough", "sequences", "images", "features"],
+    &["lines_only", "sequences", "images", "features"],
     &["lines_only", "thorough", "exhaustive"],
     &["pano", "flat"],
     &["quiet", "verbose"],

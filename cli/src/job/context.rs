@@ -56,7 +56,7 @@ pub(super) fn client_builder(
         Some(rate) => builder.tile_rate_limit(RateLimit::per_minute(rate).burst(burst(rate)).jittered()),
         None => builder,
     };
-    if args.sandbox {
+    if args.sandbox || args.offline {
         return Ok(builder);
     }
     Ok(match find_token(args.token_file.as_deref(), needs_token)? {

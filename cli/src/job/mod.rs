@@ -38,7 +38,7 @@ pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
 pub(crate) use self::detections::{DetectionBranch, fetch_detections, tap_all_but_last};
 pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
-pub(crate) use self::feature_images::{FeatureTable, images_of_features};
+pub(crate) use self::feature_images::{FeatureTable, tap_images};
 pub(crate) use self::id_list::{IdList, open_images, open_sequences};
 pub(crate) use self::input::Input;
 pub(crate) use self::join::{TableToJoin, tables_to_join};
@@ -49,9 +49,8 @@ pub(crate) use self::picture_size::picture_size;
 pub(crate) use self::pipeline::{
     PicturePlan, append_query, download_pictures, finish, map_records, query_text,
 };
-pub(crate) use self::place::find_place;
 pub(crate) use self::prefetch::prefetch;
-pub(crate) use self::run::reject;
+pub(crate) use self::run::{reject, resolve_area};
 pub(crate) use self::sequence_source::SequenceSource;
 pub(crate) use self::signals::Signals;
 pub(crate) use self::spec::{Job, JobInput};

@@ -18,6 +18,9 @@ const TABLE_QUERIES: &str = "tables.json";
 /// The extension of the copy of the earlier table of an update, beside the responses.
 const EARLIER: &str = "earlier";
 
+/// The extension of the copy of the earlier table of detections.
+pub(super) const EARLIER_DETECTIONS: &str = "earlier_detections";
+
 /// Attempts to take the lock, besides the first.
 const LOCK_RETRIES: u32 = 10;
 const LOCK_RETRY_WAIT: Duration = Duration::from_millis(100);
@@ -86,12 +89,14 @@ impl StateDir {
             self.stores_of(command).iter().try_for_each(|path| remove_store(path))?;
         }
         let path = self.store_path(command, key);
-        let earlier = path.with_extension(EARLIER);
-        check_type(&earlier, fs::FileType::is_file, RESTART)?;
-        if restart {
-            fs::remove_file(&earlier).ok();
+        for extension in [EARLIER, EARLIER_DETECTIONS] {
+            let earlier = path.with_extension(extension);
+            check_type(&earlier, fs::FileType::is_file, RESTART)?;
+            if restart {
+                fs::remove_file(&earlier).ok();
+            }
         }
-        self.earlier = Some(earlier);
+        self.earlier = Some(path.with_extension(EARLIER));
         check_type(&path, fs::FileType::is_dir, RESTART)?;
         for name in STORE_FILES {
             check_type(&path.join(name), fs::FileType::is_file, RESTART)?;
@@ -134,6 +139,7 @@ impl StateDir {
     /// Writes the responses to disk, or removes them after a finished run.
     pub(super) fn close_store(&mut self, finished: bool) -> Result<()> {
         if let Some(earlier) = self.earlier.take().filter(|_| finished) {
+            fs::remove_file(earlier.with_extension(EARLIER_DETECTIONS)).ok();
             fs::remove_file(earlier).ok();
         }
         match self.store.take() {

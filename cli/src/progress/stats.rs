@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::progress::forecast::{TileForecast, WalkInfo};
 use crate::progress::stall::StallDetector;
 use crate::progress::waits::Waits;
-use crate::step::{gives_many, unit};
+use crate::step::{gives_many, is_offline, unit};
 use crate::sync::lock;
 use crate::terminal::format::grouped;
 use streetflow::{Class, Client, Event, Observer, RateLimit, Step, Tally};
@@ -88,6 +88,11 @@ impl RunStats {
         self.steps.iter().map(|step| step.failed.get()).sum()
     }
 
+    /// Whether no step sends requests.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.steps.iter().all(|step| is_offline(step.step))
+    }
+
     /// Whether a filter removed anything.
     pub(crate) fn has_filtered(&self) -> bool {
         self.steps.iter().any(|step| !step.filtered_by().is_empty())
@@ -137,6 +142,10 @@ impl Observer for RunStats {
             && let Some(hint) = error.hint()
         {
             self.failure_hint.get_or_init(|| hint.to_owned());
+        }
+        if let Event::InputsExpected { step, count } = event {
+            self.step(*step).iter().for_each(|step| step.set_total(*count));
+            return;
         }
         let step = match event {
             Event::TilePruned { .. } if self.step(Step::SEQUENCES).is_none() => Step::FEATURES,

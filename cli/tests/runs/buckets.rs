@@ -83,6 +83,44 @@ fn a_crawl_into_a_bucket_writes_what_a_local_one_writes_and_a_second_one_finds_i
 }
 
 #[test]
+fn tables_of_features_and_detections_are_written_to_a_bucket_and_read_from_it() {
+    let (bucket, folder) = (Bucket::start(), tempfile::tempdir().unwrap());
+    let here = "-o s3://streets/n";
+    let features = "features --sandbox --bbox 33.33,35.15,33.39,35.19 --values regulatory--stop--* --details";
+    for args in [
+        format!("{features} {here}"),
+        format!("images --sandbox --features s3://streets/n/map_features.csv {here} --yes"),
+        format!("detections --sandbox {here}"),
+        "detections --sandbox --input s3://streets/n/img_dataset.csv -o local".to_owned(),
+        "crawl --sandbox --features s3://streets/n/map_features.csv --detections -o crawled".to_owned(),
+        "overlay --input s3://streets/n/img_detections_dataset.csv -o crawled".to_owned(),
+    ] {
+        let (exit, text) = run(&bucket, folder.path(), &args);
+        assert_eq!(exit, 0, "{args}: {text}");
+    }
+    let objects = bucket.objects();
+    for (key, path) in [
+        ("n/img_dataset.csv", "crawled/img_dataset.csv"),
+        ("n/img_detections_dataset.csv", "local/img_detections_dataset.csv"),
+        ("n/img_detections_dataset.csv", "crawled/img_detections_dataset.csv"),
+    ] {
+        assert!(objects[key] == std::fs::read(folder.path().join(path)).unwrap(), "{key} {path}");
+    }
+    let (exit, text) = run(&bucket, folder.path(), &format!("overlay {here}"));
+    assert!(exit == 2 && text.contains("local directories only"), "{text}");
+    // An update of what is in the bucket.
+    let crawl = format!("{CRAWL} --detections --no-download").replace("streets/n", "streets/u");
+    let (exit, text) = run(&bucket, folder.path(), &crawl);
+    assert_eq!(exit, 0, "{text}");
+    let before = rows(&bucket);
+    let (exit, text) = run(&bucket, folder.path(), &format!("{crawl} --update"));
+    assert!(exit == 0 && text.contains("images from the earlier table"), "{text}");
+    let mut after = rows(&bucket);
+    assert!(after.remove("u/changes.csv").is_some());
+    assert!(after == before);
+}
+
+#[test]
 fn a_run_through_faults_of_the_store_ends_in_the_same_objects() {
     let (calm, bucket, folder) = (Bucket::start(), Bucket::start(), tempfile::tempdir().unwrap());
     assert_eq!(run(&calm, folder.path(), CRAWL).0, 0);

@@ -38,9 +38,10 @@ def images(
 
     The keyword arguments are those of `Query`, with the names of the command's flags: `bbox=(west, south, east,
     north)`, `area=` (GeoJSON, a path, or anything with `__geo_interface__`), `around=` with `radius=`, `place=`,
-    `user=`, `sequences=` or `images=` (ids) say where; `org_id`, `exclude_owner`, `from_`, `to`, `pano`, `flat`,
-    `min_quality`, `heading`, `make`, `model`, `every`, `limit` and `clip` filter; `fields` names the columns, and
-    `geometry` the point of an image that becomes its geometry.
+    `user=`, `sequences=` or `images=` (ids), or `features=` (the path of a table of map features, for the images that
+    saw them) say where; `org_id`, `exclude_owner`, `from_`, `to`, `pano`, `flat`, `min_quality`, `heading`, `make`,
+    `model`, `every`, `limit` and `clip` filter; `fields` names the columns, and `geometry` the point of an image that
+    becomes its geometry.
 
     `client` is a `Client` or a `Sandbox`; without it, the client of this process is used, with the token of
     `MAPILLARY_TOKEN`. `sandbox=True` uses the mock server of this process. With `on_error="skip"`, records that failed

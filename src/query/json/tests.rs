@@ -99,6 +99,7 @@ fn values() -> Map<String, Value> {
         "exclude_owner": ["8"],
         "sequences": "ids.txt",
         "images": "1,2,3",
+        "features": "map_features.csv",
         "from": "2024-06-01",
         "to": "2024-06-30T08:00:00Z",
         "pano": true,
