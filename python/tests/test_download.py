@@ -135,6 +135,8 @@ def test_a_lazy_frame_requests_the_fields_that_it_uses(sandbox):
 
 
 def test_a_lazy_frame_stops_after_its_head(sandbox):
+    # A query without fields can use all of them too.
+    assert sf.scan_polars(sf.Query(bbox=NICOSIA), client=sandbox).select("make").collect().height == 611
     frame = sf.scan_polars(bbox=NICOSIA, client=sandbox, fields=["width", "is_pano"])
     assert frame.head(10).collect().shape == (10, 4)
     assert frame.filter(pl.col("is_pano")).select("img_id").collect().height > 0

@@ -173,7 +173,7 @@ def main() -> None:
         for moment in MOMENTS:
             with tempfile.TemporaryDirectory() as folder:
                 times = [
-                    seconds_to_end(code, pathlib.Path(folder) / "out", moment, pause=pause) for pause in (0.02, 0.3, 0.55)
+                    seconds_to_end(code, pathlib.Path(folder) / "out.csv", moment, pause=pause) for pause in (0.02, 0.3, 0.55)
                 ]
             cells.append(f"{statistics.median(times):.2f}, {max(times):.2f}")
         print(f"| {name} |", " | ".join(cells), "|", flush=True)
