@@ -29,6 +29,7 @@ const PACKAGES = [
   [/^https:\/\/cdn\.jsdelivr\.net\/npm\/((?:@[^/]+\/)?[^/@]+)@[^/]+\/(.+)$/u, "$1/$2"],
   [/^https:\/\/code\.jquery\.com\/jquery-[\d.]+\.min\.js$/u, "jquery/dist/jquery.min.js"],
   [/^https:\/\/cdnjs\.cloudflare\.com\/ajax\/libs\/leaflet\.markercluster\/[\d.]+\/(.+)$/u, "leaflet.markercluster/dist/$1"],
+  [/^https:\/\/cdnjs\.cloudflare\.com\/ajax\/libs\/Leaflet\.awesome-markers\/[\d.]+\/(.+)$/u, "leaflet.awesome-markers/dist/$1"],
   [/^https:\/\/cdnjs\.cloudflare\.com\/ajax\/libs\/require\.js\/[\d.]+\/require\.min\.js$/u, "requirejs/require.js"],
 ];
 
@@ -100,5 +101,6 @@ for (const path of paths) {
   } catch (error) {
     console.log(`${path}: ${error.message.split("\n")[0]}`);
   }
-  if (missing.size > 0) console.log(`  not in the assets: ${[...missing].join(" ")}`);
+  const hosts = [...missing].map((url) => new URL(url)).map(({ host, pathname }) => host + (/\.(css|js|wasm)$/u.test(pathname) ? pathname : ""));
+  if (missing.size > 0) console.log(`  not in the assets: ${[...new Set(hosts)].join(" ")}`);
 }

@@ -13,11 +13,13 @@ pub(crate) use self::args::CrawlArgs;
 use self::plan::{CrawlPlan, CrawlSource};
 use super::map::{LiveMap, TABLE, open};
 use super::next_command;
-use crate::args::{DisplayArgs, FetchDetectionArgs};
+use crate::args::DisplayArgs;
 use crate::exit_code::Exit;
 use crate::job::{
-    self, DetectionBranch, IdList, Job, JobInput, RunContext, Signals, Update, prefetch, table_path,
+    self, DetectionBranch, FeatureTable, IdList, Job, JobInput, PlanPart, RunContext, Signals, Update,
+    prefetch, table_path,
 };
+use crate::terminal::printer::Severity;
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
 use streetflow::{FetchMetadata, Flow, Image, Quality, RecordStream, Report, Result, Sequence, Step, query};
@@ -36,22 +38,18 @@ Run the same command again to resume a killed or stopped crawl.";
 const PREFETCH: usize = 50_000;
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart)
-        && job::is_done(&args.files.output, part)
-    {
-        let done = format!("partition {} is done; `--restart` runs it again", part.partition);
-        display.printer().note(&done);
-        display.printer().end(Exit::Done as u8, None, None);
-        return Exit::Done;
+    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart) {
+        match job::is_done(&args.files, part).await {
+            Ok(true) => return report_done(part, display),
+            Ok(false) => {}
+            Err(error) => return job::reject(display, &error),
+        }
     }
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let (plan, selection) = match CrawlPlan::resolve(args) {
+    let resolved = job::resolve_area(&args.area, &args.files, display, || CrawlPlan::resolve(args)).await;
+    let (plan, selection) = match resolved {
         Ok(resolved) => resolved,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
-    let detection_filters = plan.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -62,7 +60,8 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
             CrawlSource::Area { .. } => JobInput::Area(&args.area),
             CrawlSource::Ids(ids) => JobInput::Ids(ids),
         },
-        filters: [args.filters.to_cli_args(), detection_filters].concat(),
+        filters: args.filters.to_cli_args(),
+        detections: plan.detections,
         clip: args.clip,
         update: args.update,
         next: next_command(args),
@@ -85,6 +84,14 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
     exit
 }
 
+/// Ends a run of a partition that is done.
+fn report_done(part: &PlanPart, display: &DisplayArgs) -> Exit {
+    let done = format!("partition {} is done; `--restart` runs it again", part.partition);
+    display.printer().note(&done);
+    display.printer().end(Exit::Done as u8, None, None);
+    Exit::Done
+}
+
 /// Checks that the page replaces no other file. With `--serve`, starts the server.
 async fn prepare_map(
     args: &CrawlArgs,
@@ -100,7 +107,8 @@ async fn prepare_map(
     let pictures = (!args.no_download && is_local).then(|| args.files.pictures());
     let live = LiveMap::start(map.options.clone(), pictures, args.port).await?;
     let printer = display.printer();
-    printer.note(&format!("watch the crawl at {}", live.url()));
+    // Without the address, the flag would be of no use.
+    printer.always(Severity::Note, &format!("watch the crawl at {}", live.url()));
     if args.open {
         open(OsStr::new(live.url()), &printer);
     }
@@ -143,6 +151,11 @@ async fn flow(
             let flow = Flow::from(source).then(job::map_records(query::to_image));
             selection.apply_before_metadata(flow, &run.observer())
         }
+        CrawlSource::Ids(IdList::Features(table)) => {
+            request_fields = request_fields.with("sequence")?;
+            let flow = FeatureTable::open(table, run).await?.images(run);
+            selection.apply_before_metadata(flow, &run.observer()).observe(Step::IMAGES, run.observer())
+        }
     };
     let fetch = FetchMetadata::new(&run.client).fields(&request_fields).batch_size(plan.query.batch_size);
     let (images, fetch) = match &run.update {
@@ -152,6 +165,10 @@ async fn flow(
     let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
     let flow = match plan.source {
         CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(query::fill_sequence)),
+        CrawlSource::Ids(IdList::Features(_)) => {
+            let flow = flow.then(job::map_records(query::fill_sequence));
+            job::tap_images(flow, &plan.outputs, &plan.names.img_out_file)
+        }
         _ => flow,
     };
     let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());

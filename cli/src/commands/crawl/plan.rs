@@ -80,6 +80,7 @@ impl<'a> CrawlPlan<'a> {
                 args: &args.pictures,
                 files: &args.files,
                 count,
+                shards: None,
             }),
         };
         Ok((plan, selection))
@@ -89,7 +90,7 @@ impl<'a> CrawlPlan<'a> {
     pub(super) fn steps(&self) -> &'static [Step] {
         let first = match self.source {
             CrawlSource::Area { .. } => 0,
-            CrawlSource::Ids(IdList::Sequences(_) | IdList::Part(_)) => 1,
+            CrawlSource::Ids(IdList::Sequences(_) | IdList::Features(_) | IdList::Part(_)) => 1,
             CrawlSource::Ids(IdList::Images(_)) => 2,
         };
         let steps: &[Step] = if self.detections.is_some() { &WITH_DETECTIONS } else { &Step::ALL };
@@ -148,6 +149,9 @@ impl<'a> CrawlSource<'a> {
         if let Some(text) = &args.images {
             return Ok(Self::Ids(IdList::Images(text)));
         }
+        if let Some(table) = &args.feature_table {
+            return Ok(Self::Ids(IdList::Features(table)));
+        }
         let sequences = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
         let prefetch = sequences.reads_tiles() && !args.no_download && args.filters.limit.is_none();
         Ok(Self::Area { sequences: Box::new(sequences), prefetch })
@@ -170,6 +174,9 @@ impl<'a> CrawlSource<'a> {
                 match ids {
                     IdList::Sequences(list) => query.sequences = Some((*list).to_owned()),
                     IdList::Images(list) => query.images = Some((*list).to_owned()),
+                    IdList::Features(table) => {
+                        query.features = table.input.as_ref().map(|path| path.display().to_string());
+                    }
                     IdList::Part(_) => {}
                 }
                 query
