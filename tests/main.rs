@@ -27,6 +27,8 @@ mod formats {
     mod blocks;
     #[cfg(feature = "parquet")]
     mod geoparquet;
+    #[cfg(feature = "parquet")]
+    mod odd_shapes;
     mod round_trip;
 }
 mod training {
