@@ -52,6 +52,8 @@ pub struct Counts {
     pub below_min_area: u64,
     /// Detections that cover no pixel of the picture.
     pub without_pixel: u64,
+    /// Detections whose outline is too long for a mask: more than 10 million pixels.
+    pub too_detailed: u64,
     /// Holes that the format can't express; their pixels count as inside.
     pub lost_holes: u64,
     /// Detections of several parts that are several annotations, because the format has one outline for each.
@@ -81,6 +83,11 @@ impl Counts {
             ("without_shape", self.without_shape, "detections left out: no shape"),
             ("below_min_area", self.below_min_area, "detections left out: below the smallest area"),
             ("without_pixel", self.without_pixel, "detections left out: they cover no pixel"),
+            (
+                "too_detailed",
+                self.too_detailed,
+                "detections left out: their outline has more than 10 million pixels",
+            ),
             ("lost_holes", self.lost_holes, "holes lost: the format has none"),
             (
                 "split_parts",
