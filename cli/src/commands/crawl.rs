@@ -31,7 +31,6 @@ Examples:
   streetflow crawl --area town.geojson --clip --pano --quality 2048
   streetflow crawl --user maria_streets --from 2024-06-01 --limit 1000
   streetflow crawl --sequences ids.txt --no-download --format parquet
-  streetflow crawl --features outputs/map_features.csv --detections
 
 Run the same command again to resume a killed or stopped crawl.";
 
