@@ -132,21 +132,20 @@ fn sidecars(shard: &Shard) -> Vec<usize> {
 /// Reads a sidecar. One that is too long or no JSON object is an error.
 pub(super) fn read_sidecar(shard: &mut Shard, at: usize) -> Result<Map<String, Json>> {
     let json = sidecar_bytes(shard, at)?;
-    serde_json::from_slice(&json).map_err(|error| invalid_sidecar(shard, at, error.to_string()))
+    serde_json::from_slice(&json).map_err(|error| invalid_sidecar(shard, at, &error.to_string()))
 }
 
 fn sidecar_bytes(shard: &mut Shard, at: usize) -> Result<Vec<u8>> {
     if shard.position(at).is_none_or(|position| position.len > MAX_SIDECAR_LEN) {
-        return Err(invalid_sidecar(shard, at, "it is too long".to_owned()));
+        return Err(invalid_sidecar(shard, at, "it is too long"));
     }
     shard.read_entry(at)
 }
 
-fn invalid_sidecar(shard: &Shard, at: usize, why: String) -> Error {
+fn invalid_sidecar(shard: &Shard, at: usize, why: &str) -> Error {
     Error::new(ErrorKind::Malformed, "read the shard")
         .with_subject(shard.path().display().to_string())
-        .with_location(shard.names().nth(at).unwrap_or_default().to_owned())
-        .with_source(why)
+        .with_source(format!("its file `{}`: {why}", shard.names().nth(at).unwrap_or_default()))
 }
 
 /// The rows as features without a geometry, one per line: coordinates are columns.
