@@ -66,9 +66,15 @@ mod resources {
 }
 mod runs {
     #[cfg(feature = "object-store")]
+    mod bucket_partitions;
+    #[cfg(feature = "object-store")]
+    mod bucket_uploads;
+    #[cfg(feature = "object-store")]
     mod buckets;
     mod coarse_tiles;
     mod filters;
+    #[cfg(feature = "object-store")]
+    mod google_buckets;
     mod other_query;
     mod output_folder;
     mod partitions;

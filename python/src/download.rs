@@ -14,6 +14,7 @@ use crate::records::images;
 use crate::report::Report;
 use crate::task::run_to_end;
 use streetflow::sinks::{Exif, FileTime, PictureLayout};
+use streetflow::storage::Bucket;
 use streetflow::{
     FetchMetadata, Fields, Flow, Image, ImageSink, Metadata, Quality, Record, RecordStream, Result, Source,
 };
@@ -36,13 +37,14 @@ impl Pictures {
         exif.iter().copied().chain(layout).chain(time).chain([self.quality.field()]).collect()
     }
 
-    fn sink(&self, client: &streetflow::Client, folder: PathBuf) -> ImageSink {
-        let sink = ImageSink::new(client, folder)
-            .quality(self.quality)
-            .exif(self.exif)
-            .layout(self.layout)
-            .file_time(self.file_time);
-        if self.check_existing { sink.check_existing() } else { sink }
+    /// The sink of a local folder, or of one in a bucket, with credentials from the environment.
+    fn sink(&self, client: &streetflow::Client, folder: PathBuf) -> Result<ImageSink> {
+        let sink = match folder.to_str().filter(|url| Bucket::is_url(url)) {
+            Some(url) => ImageSink::to_bucket(client, &Bucket::open(url, &[])?),
+            None => ImageSink::new(client, folder),
+        };
+        let sink = sink.quality(self.quality).exif(self.exif).layout(self.layout).file_time(self.file_time);
+        Ok(if self.check_existing { sink.check_existing() } else { sink })
     }
 }
 
@@ -80,7 +82,7 @@ pub(crate) fn download(
     report.get().events.listen(&counts);
     let work = async move {
         let flow = open(input, &pictures, &client).await?;
-        let written = counted(flow, &counts, skip).into_sink(pictures.sink(&client, folder)).await?.written;
+        let written = counted(flow, &counts, skip).into_sink(pictures.sink(&client, folder)?).await?.written;
         counts.set_pictures(written.records, written.already_exists);
         Ok(())
     };

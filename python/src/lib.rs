@@ -5,7 +5,7 @@
 //! - `runtime`: one tokio runtime in a process; waiting that lets Ctrl-C and other Python threads through
 //! - `errors`, `events`: errors as exceptions, events for `logging` and progress
 //! - `interrupts`: Ctrl-C for threads of a consumer
-//! - `client`, `sandbox`: connections
+//! - `client`, `leases`, `sandbox`: connections, and a budget of requests that processes share
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
 //! - `records`: the flows of each kind of records
@@ -36,6 +36,7 @@ mod estimate;
 mod events;
 mod input;
 mod interrupts;
+mod leases;
 mod map;
 mod pylist;
 mod query;
@@ -64,6 +65,8 @@ mod _core {
     use crate::estimate::estimate;
     #[pymodule_export]
     use crate::interrupts::listen;
+    #[pymodule_export]
+    use crate::leases::Leases;
     #[pymodule_export]
     use crate::map::{MapPage, map_page};
     #[pymodule_export]

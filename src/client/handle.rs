@@ -54,7 +54,6 @@ pub(crate) struct Shared {
     pub(crate) tile_cache: Option<TileCache>,
     pub(crate) missing_sequences: MissingRateGuard,
     pub(crate) missing_images: MissingRateGuard,
-    pub(crate) trust_gone: bool,
 }
 
 impl Client {

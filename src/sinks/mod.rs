@@ -40,7 +40,7 @@ pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
-pub use self::shards::{Position, Shard, ShardWriter};
+pub use self::shards::{Position, Shard, ShardPictures, ShardTable, ShardWriter};
 pub use self::toolset::ToolsetEncoder;
 use crate::error::Result;
 use crate::format::Format;

@@ -38,6 +38,9 @@ pub(crate) struct NetworkArgs {
     /// Without it such a run fails, because Mapillary sends the same response if the token has no access to the images.
     #[arg(long, hide_short_help = true)]
     pub(crate) trust_gone: bool,
+    /// For a partition: accept it, unless none of the first images, so many, exists.
+    #[arg(skip)]
+    pub(crate) trust_gone_after: Option<usize>,
     /// Allow pictures from another host: name, name:port or *.name
     ///
     /// Mapillary's hosts and the host of the API are always allowed.
@@ -67,6 +70,7 @@ impl NetworkArgs {
             rate_share: RateShare(1),
             attempts: 1,
             trust_gone: false,
+            trust_gone_after: None,
             allow_host: Vec::new(),
             token_file: None,
             graph_url: GRAPH_URL.to_owned(),

@@ -16,7 +16,7 @@ use crate::args::{
     Bucket, DisplayArgs, EncodingArgs, FetchedTable, GeometryArgs, StorageArgs, parsed, split_url,
 };
 use crate::exit_code::Exit;
-use crate::job::{Input, Signals, layout};
+use crate::job::{Input, Signals, TableContent, layout};
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text, plural};
 use crate::terminal::printer::{Printer, Severity};
@@ -47,6 +47,8 @@ const MAX_COLUMN_NAME_LEN: usize = 60;
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
     /// Table to read; `-` is standard input
+    ///
+    /// May be a directory of shards of pictures, or one shard (.tar): their rows are converted. May be in a bucket.
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// Table to write; `-` is standard output
@@ -141,7 +143,7 @@ pub(crate) async fn from_args(args: impl Iterator<Item = OsString>) -> Result<Ve
 async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
-    let fetched = args.storage.fetch(&args.input).await?;
+    let fetched = args.storage.fetch(&args.input, false).await?;
     let path = fetched.as_ref().map_or(&*args.input, FetchedTable::path);
     let input = Input::named(path, args.input_format)?;
     // The columns decide the record type, so the header is read first.
@@ -163,8 +165,8 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
             .with_source("a table of sequences has no fields and no geometry")),
         _ => {
-            content.check_geometry(args)?;
-            let fill = content.fields_to_derive(args)?.map(|fields| -> Fill<Metadata> {
+            check_geometry(&content, args)?;
+            let fill = fields_to_derive(&content, args)?.map(|fields| -> Fill<Metadata> {
                 Box::new(move |image: &mut Metadata| image.fill(&fields))
             });
             Conversion::new(args, format, layout, &content)?.run(table, fill).await
@@ -202,73 +204,25 @@ async fn convert_with_fields<T: Record>(
     Conversion { args, format, layout: layout.fields_of(&fields), columns }.run::<T>(table, None).await
 }
 
-/// The content of a table, by its header.
-struct TableContent {
-    /// The name of the record type.
-    kind: &'static str,
-    /// The fields of its columns.
-    fields: Fields,
-    has_computed: bool,
+/// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
+fn fields_to_derive(content: &TableContent, args: &ConvertArgs) -> Result<Option<Fields>> {
+    let wants: Option<Fields> = args.fields.as_deref().map(str::parse).transpose()?;
+    let wants = wants.as_ref().map(Fields::names).unwrap_or_default();
+    let lacks = |name: &&str| wants.contains(name) && !content.fields.names().contains(name);
+    let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
+    if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
 }
 
-impl TableContent {
-    fn new(table: &TableSource<HeaderOnly>, path: &Path) -> Self {
-        let header = table.header();
-        let has = |name: &str| header.iter().any(|column| column == name);
-        let geometry = table.geometry();
-        // The geometry column may have any name; a column that is only named `geometry` is none.
-        let names = header.iter().filter_map(|name| match name.as_str() {
-            name if Some(name) == geometry => Some("geometry"),
-            "geometry" => None,
-            name => Some(name),
-        });
-        let fields = Fields::from_columns(names);
-        let has_no_fields = fields.names().is_empty();
-        let has_image = has("img_id") || table.has_image_id();
-        let kind = if header.is_empty() {
-            // GeoJSON without features has no columns; the file name may tell.
-            match path.file_stem().and_then(|stem| stem.to_str()) {
-                Some("seq_dataset") => Sequence::NAME,
-                Some("img_dataset") => Image::NAME,
-                Some("map_features") => MapFeature::NAME,
-                Some("img_detections_dataset") => Detection::NAME,
-                _ => Metadata::NAME,
-            }
-        } else if has("feature_id") {
-            MapFeature::NAME
-        } else if has("detection_id") {
-            Detection::NAME
-        } else if has_no_fields && has("seq_id") && !has_image && geometry.is_none() {
-            Sequence::NAME
-        } else if has_no_fields && has("seq_id") {
-            Image::NAME
-        } else {
-            Metadata::NAME
-        };
-        let has_computed = has("computed_lon") && has("computed_lat");
-        Self { kind, fields, has_computed }
-    }
-
-    /// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
-    fn fields_to_derive(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
-        let wants: Option<Fields> = args.fields.as_deref().map(str::parse).transpose()?;
-        let wants = wants.as_ref().map(Fields::names).unwrap_or_default();
-        let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
-        let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
-        if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
-    }
-
-    /// Rejects a geometry that the table does not contain: every row would be without one.
-    fn check_geometry(&self, args: &ConvertArgs) -> Result<()> {
-        match args.geometry.geometry {
-            Some(choice @ (GeometryChoice::Computed | GeometryChoice::Best)) if !self.has_computed => {
-                Err(Error::new(ErrorKind::Usage, "choose the geometry")
-                    .with_subject(choice.name())
-                    .with_source("the table has no columns `computed_lon` and `computed_lat`")
-                    .with_hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
-            }
-            _ => Ok(()),
+/// Rejects a geometry that the table does not contain: every row would be without one.
+fn check_geometry(content: &TableContent, args: &ConvertArgs) -> Result<()> {
+    match args.geometry.geometry {
+        Some(choice @ (GeometryChoice::Computed | GeometryChoice::Best)) if !content.has_computed => {
+            Err(Error::new(ErrorKind::Usage, "choose the geometry")
+                .with_subject(choice.name())
+                .with_source("the table has no columns `computed_lon` and `computed_lat`")
+                .with_hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
         }
+        _ => Ok(()),
     }
 }
 

@@ -16,8 +16,8 @@ use super::next_command;
 use crate::args::DisplayArgs;
 use crate::exit_code::Exit;
 use crate::job::{
-    self, DetectionBranch, FeatureTable, IdList, Job, JobInput, RunContext, Signals, Update, prefetch,
-    table_path,
+    self, DetectionBranch, FeatureTable, IdList, Job, JobInput, PlanPart, RunContext, Signals, Update,
+    prefetch, table_path,
 };
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
@@ -38,13 +38,12 @@ Run the same command again to resume a killed or stopped crawl.";
 const PREFETCH: usize = 50_000;
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart)
-        && job::is_done(&args.files.output, part)
-    {
-        let done = format!("partition {} is done; `--restart` runs it again", part.partition);
-        display.printer().note(&done);
-        display.printer().end(Exit::Done as u8, None, None);
-        return Exit::Done;
+    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart) {
+        match job::is_done(&args.files, part).await {
+            Ok(true) => return report_done(part, display),
+            Ok(false) => {}
+            Err(error) => return job::reject(display, &error),
+        }
     }
     let resolved = job::resolve_area(&args.area, &args.files, display, || CrawlPlan::resolve(args)).await;
     let (plan, selection) = match resolved {
@@ -83,6 +82,14 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
         signals.next().await;
     }
     exit
+}
+
+/// Ends a run of a partition that is done.
+fn report_done(part: &PlanPart, display: &DisplayArgs) -> Exit {
+    let done = format!("partition {} is done; `--restart` runs it again", part.partition);
+    display.printer().note(&done);
+    display.printer().end(Exit::Done as u8, None, None);
+    Exit::Done
 }
 
 /// Checks that the page replaces no other file. With `--serve`, starts the server.

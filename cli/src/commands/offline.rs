@@ -47,6 +47,9 @@ pub(super) async fn run(
 pub(super) fn table(args: &DetectionArgs) -> Result<DetectionTable> {
     match Input::find(&args.table, &args.output, &args.names.detections_out_file)? {
         Input::File(path, format) => Ok(DetectionTable::with_format(&path, format)),
+        Input::Shards(_) => Err(Error::new(ErrorKind::Usage, "read the table of detections")
+            .with_source("shards of pictures contain no detections")
+            .with_hint("name the table that `streetflow detections` wrote")),
         Input::Stdin(_) => Err(Error::new(ErrorKind::Usage, "read the table of detections")
             .with_subject("-")
             .with_source("it is read twice, which standard input cannot be")

@@ -88,6 +88,7 @@ impl Job<'_> {
     /// Locks the folder of the bucket, and copies what the run reads from there.
     async fn begin_remote(&self, monitor: &Arc<Monitor>) -> Result<Option<RemoteRun>> {
         let Some(remote) = &self.files.remote else { return Ok(None) };
+        monitor.stats.set_bucket(remote.bucket.clone());
         let names = &self.files.names;
         let needed = match self.input {
             // The table of metadata wins over that of images, if there is one.
@@ -130,8 +131,9 @@ impl Job<'_> {
         known
             .save_copy(&copy)
             .map_err(|error| output_error("write the queries of the tables to", &copy, error))?;
-        // `--trust-gone` accepts tables without rows.
-        let protected = if self.network.trust_gone { Vec::new() } else { with_rows };
+        // `--trust-gone` accepts tables without rows, and so does a partition.
+        let accepts_empty = self.network.trust_gone || self.network.trust_gone_after.is_some();
+        let protected = if accepts_empty { Vec::new() } else { with_rows };
         let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query(), earlier.is_some()));
         let update = match (earlier, state.earlier_table()) {
             (Some(tables), Some(copy)) => {

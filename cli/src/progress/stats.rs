@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::args::Bucket;
 use crate::progress::forecast::{TileForecast, WalkInfo};
 use crate::progress::stall::StallDetector;
 use crate::progress::waits::Waits;
@@ -31,6 +32,8 @@ pub(crate) struct RunStats {
     /// Hint of the first failure that has one.
     failure_hint: OnceLock<String>,
     walk: OnceLock<WalkInfo>,
+    /// The bucket that the run writes to.
+    bucket: OnceLock<Bucket>,
 }
 
 impl RunStats {
@@ -46,7 +49,18 @@ impl RunStats {
             tiles_per_minute: AtomicU64::new(0),
             failure_hint: OnceLock::new(),
             walk: OnceLock::new(),
+            bucket: OnceLock::new(),
         }
+    }
+
+    /// Counts what is written to a bucket.
+    pub(crate) fn set_bucket(&self, bucket: Bucket) {
+        self.bucket.get_or_init(|| bucket);
+    }
+
+    /// Bytes that the bucket has confirmed; `None` for a run into a local directory.
+    pub(crate) fn uploaded(&self) -> Option<u64> {
+        self.bucket.get().map(Bucket::uploaded)
     }
 
     /// Takes over the limits of the client, which the progress lines show.

@@ -217,3 +217,47 @@ async fn a_killed_run_leaves_no_object_but_pictures() {
         bucket.objects().keys()
     );
 }
+
+#[cfg(feature = "parquet")]
+#[test]
+fn shards_in_a_bucket_are_read_by_their_index_and_their_rows_and_pictures_can_be_read() {
+    let (bucket, folder) = (Bucket::start(), tempfile::tempdir().unwrap());
+    let args = format!("{CRAWL} --pictures tar --shard-rows 50");
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert_eq!(exit, 0, "{text}");
+    let objects = rows(&bucket);
+    let shards = |line: &&String| line.strip_suffix(".tar").is_some();
+    bucket.take_requests();
+    // The next run knows from the index what the shards contain, but not whether gone pictures have come back.
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert_eq!(exit, 0, "{text}");
+    let requests = bucket.take_requests();
+    assert_eq!(requests.iter().filter(shards).count(), 0, "{requests:?}");
+    assert!(rows(&bucket) == objects);
+    // A shard that is newer than the index is read.
+    let name = "n/downloaded_images/pictures-000001.tar";
+    bucket.put(name, &objects["n/downloaded_images/pictures-000000.tar"]);
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert!(exit == 2 && text.contains("pictures of other rows"), "{text}");
+    bucket.put(name, &objects[name]);
+    // One that is missing is made again.
+    bucket.remove(name);
+    bucket.take_requests();
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert_eq!(exit, 0, "{text}");
+    let requests = bucket.take_requests();
+    let of_shards: Vec<_> = requests.iter().filter(shards).collect();
+    assert_eq!(of_shards, [&format!("PUT /streets/{name}")]);
+    assert!(rows(&bucket) == objects);
+    let shards = "s3://streets/n/downloaded_images";
+    let (exit, text) = run(&bucket, folder.path(), &format!("convert {shards} rows.csv"));
+    assert_eq!(exit, 0, "{text}");
+    let pictures = objects.keys().filter(|key| key.contains(".tar")).count();
+    let rows = std::fs::read_to_string(folder.path().join("rows.csv")).unwrap();
+    assert!(rows.lines().count() > 50 * (pictures - 1), "{rows}");
+    let (exit, text) = run(&bucket, folder.path(), &format!("download --input {shards} -o files"));
+    assert_eq!(exit, 0, "{text}");
+    let files = std::fs::read_dir(folder.path().join("files/downloaded_images")).unwrap().flatten();
+    let is_picture = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|name| name == "jpg");
+    assert_eq!(files.filter(is_picture).count(), rows.lines().count() - 1);
+}

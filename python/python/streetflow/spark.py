@@ -82,7 +82,7 @@ def data_source() -> Any:
         def read(self, partition: InputPartition) -> Iterator[_pa.RecordBatch]:
             assert isinstance(partition, _Part)
             schema = spark_schema(_arrow_schema(Query.from_json(self.query)))
-            for batch in read(Query.from_json(partition.query), "images", self.options, self.skip):
+            for batch in read(Query.from_json(partition.query), "images", worker_client(self.options), self.skip):
                 yield _to_spark(batch, schema)
 
     class StreetflowDataSource(DataSource):

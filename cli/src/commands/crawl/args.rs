@@ -8,8 +8,12 @@ use crate::args::{
     AreaArgs, FetchArgs, FetchDetectionArgs, FilterArgs, GeometryArgs, InputArgs, NetworkArgs, ONE_RUN,
     OutputArgs, Partition, PictureArgs, QUERY_FLAGS, TableArgs, partition, read_query,
 };
-use crate::job::{CrawlPlanFile, PLAN_NAME, PlanPart};
+use crate::job::{PLAN_NAME, PlanDirectory, PlanPart};
+use crate::runtime::block_on_current;
 use streetflow::{Error, ErrorKind, Query, Result};
+
+/// A partition ends with an error if this many images, or sequences, come first and are all gone: the token has no access.
+const MAX_GONE_AT_START: usize = 200;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -51,7 +55,8 @@ pub(crate) struct CrawlArgs {
     query: Option<PathBuf>,
     /// Crawl a partition of a plan: the directory that `streetflow plan` wrote
     ///
-    /// Writes to DIR/part-<I>-of-<N>/. Flags of the plan need not be repeated. A partition that is done is not run again.
+    /// Writes to DIR/part-<I>-of-<N>/. DIR may be in a bucket: s3://…, gs://… or az://…. Flags of the plan need not be
+    /// repeated. A partition that is done is not run again.
     #[arg(long, value_name = "DIR", help_heading = "Files", group = ONE_RUN, hide_short_help = true, requires = "partition", conflicts_with_all = QUERY_FLAGS, conflicts_with_all = ["query", "estimate", "update", "output"])]
     pub(crate) plan: Option<PathBuf>,
     /// The partition: I of N, from 0
@@ -147,11 +152,16 @@ impl CrawlArgs {
     pub(crate) fn load_query(&mut self) -> Result<()> {
         let (query, path) = match (&self.query, &self.plan, self.partition) {
             (_, Some(directory), Some(partition)) => {
-                let plan = CrawlPlanFile::read(directory)?;
-                self.part = Some(PlanPart::new(&plan, directory, partition)?);
+                let files = PlanDirectory::open(directory, &self.files.storage)?;
+                let (plan, part) = block_on_current(async {
+                    let plan = files.read_plan().await?;
+                    let part = files.part(&plan, partition).await?;
+                    Ok((plan, part))
+                })?;
+                self.part = Some(part);
                 self.files.output = partition.directory(directory);
                 // Whether nearly all is gone is decided over all partitions, by `merge`.
-                self.network.trust_gone = true;
+                self.network.trust_gone_after = Some(MAX_GONE_AT_START);
                 (plan.query, directory.join(PLAN_NAME))
             }
             (Some(path), ..) => (read_query(path)?, path.clone()),

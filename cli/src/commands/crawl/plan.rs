@@ -80,6 +80,7 @@ impl<'a> CrawlPlan<'a> {
                 args: &args.pictures,
                 files: &args.files,
                 count,
+                shards: None,
             }),
         };
         Ok((plan, selection))

@@ -85,7 +85,7 @@ impl Found {
             Input::File(path, _) if !is_folder => {
                 path.file_name().map(|name| name.to_string_lossy().into_owned())
             }
-            Input::File(..) => std::fs::canonicalize(&folder)
+            Input::File(..) | Input::Shards(_) => std::fs::canonicalize(&folder)
                 .ok()
                 .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())),
             Input::Stdin(_) => None,
@@ -142,7 +142,7 @@ impl Found {
         let mut fetched = Vec::new();
         let mut fetch = async |url: Option<String>| -> Result<Option<PathBuf>> {
             let Some(url) = url else { return Ok(None) };
-            let copy = args.storage.fetch(Path::new(&url)).await?;
+            let copy = args.storage.fetch(Path::new(&url), false).await?;
             let path = copy.as_ref().map(|copy| copy.path().to_owned());
             fetched.extend(copy);
             Ok(path)
