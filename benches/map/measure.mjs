@@ -3,9 +3,12 @@
 //   node benches/map/measure.mjs [--assets FOLDER] PAGE…    medians of five runs; CHROMIUM names the browser
 //
 // For a page of streetflow, "ready" is the time until `data-state` of the body says so, and the heap is that of
-// JavaScript. "Drawn" is the time until a screenshot of the map has coloured points, for any page: 50 ms to 200 ms more,
-// because a screenshot takes so long. Other pages load their libraries from CDNs: FOLDER/node_modules has them instead,
-// so no page waits for a network. Needs `npm ci` in map/tests.
+// JavaScript. "Drawn" is the time until a screenshot of the map has coloured points, for any page: later,
+// because a screenshot without a GPU takes up to a second. Other pages load their libraries from CDNs: FOLDER/node_modules has them instead,
+// so no page waits for a network: npm install --ignore-scripts leaflet@1.9.3
+// leaflet.markercluster@1.1.0 leaflet.awesome-markers jquery@3.7.1 bootstrap@5.2.2 @fortawesome/fontawesome-free@6.2.0
+//
+// Needs `npm ci` in map/tests.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -29,6 +32,7 @@ const PACKAGES = [
   [/^https:\/\/cdn\.jsdelivr\.net\/npm\/((?:@[^/]+\/)?[^/@]+)@[^/]+\/(.+)$/u, "$1/$2"],
   [/^https:\/\/code\.jquery\.com\/jquery-[\d.]+\.min\.js$/u, "jquery/dist/jquery.min.js"],
   [/^https:\/\/cdnjs\.cloudflare\.com\/ajax\/libs\/leaflet\.markercluster\/[\d.]+\/(.+)$/u, "leaflet.markercluster/dist/$1"],
+  [/^https:\/\/cdnjs\.cloudflare\.com\/ajax\/libs\/Leaflet\.awesome-markers\/[\d.]+\/(.+)$/u, "leaflet.awesome-markers/dist/$1"],
   [/^https:\/\/cdnjs\.cloudflare\.com\/ajax\/libs\/require\.js\/[\d.]+\/require\.min\.js$/u, "requirejs/require.js"],
 ];
 
@@ -100,5 +104,6 @@ for (const path of paths) {
   } catch (error) {
     console.log(`${path}: ${error.message.split("\n")[0]}`);
   }
-  if (missing.size > 0) console.log(`  not in the assets: ${[...missing].join(" ")}`);
+  const hosts = [...missing].map((url) => new URL(url)).map(({ host, pathname }) => host + (/\.(css|js|wasm)$/u.test(pathname) ? pathname : ""));
+  if (missing.size > 0) console.log(`  not in the assets: ${[...new Set(hosts)].join(" ")}`);
 }

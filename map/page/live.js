@@ -67,5 +67,5 @@ export async function watch(known, reload) {
   }
   byId("counts").setAttribute("aria-live", "polite");
   if (silence > 0) showGrowth("The crawl has stopped. Its images so far stay until the page is closed.");
-  else showGrowth(`The crawl is complete: ${counted(known(), "image", "images")}.`);
+  else showGrowth(`The crawl has ended with ${counted(known(), "image", "images")}.`);
 }

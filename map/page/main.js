@@ -117,7 +117,7 @@ function listen(map, view, card, select, features) {
 /** Says why there is nothing on the map. */
 function showEmptiness({ head: { unplaced } }) {
   byId("message").classList.add("stays");
-  if (isGrowing()) showMessage("No images yet", "The crawl has begun; its images appear here.");
+  if (isGrowing() && unplaced === 0) showMessage("No images yet", "The crawl has begun; its images appear here.");
   else if (unplaced > 0) showMessage("No image has coordinates", `The table has ${counted(unplaced, "image", "images")}, all without coordinates.`);
   else showMessage("No images", "The table is empty.");
 }

@@ -25,7 +25,7 @@ for (const formats of ["csv", "parquet,geojson"]) {
       if (last > 0 && last < 611) assert.equal(existsSync(join(path, "out/map.html")), false, "the crawl is running");
     }
     assert.ok(seen.size >= 4, `it grows in steps: ${[...seen]}`);
-    await page.waitForFunction(() => document.getElementById("growth").textContent.includes("complete"), null, { timeout: 30000 });
+    await page.waitForFunction(() => document.getElementById("growth").textContent.includes("has ended"), null, { timeout: 30000 });
     assert.deepEqual(await counts(page), [611, 12]);
     assert.match(await page.textContent("#growth"), /611 images/u);
     assert.ok((await inked(page, { x: 760, y: 380 }, 340)).count > 10000, "the points are drawn");
@@ -54,7 +54,7 @@ test("filters, the selected image and the view stay while the page grows", async
   });
   await page.selectOption("#owner", { index: 1 });
   const owner = await page.$eval("#owner", (list) => list.selectedOptions[0].text);
-  await page.waitForFunction(() => document.getElementById("growth").textContent.includes("complete"), null, { timeout: 60000 });
+  await page.waitForFunction(() => document.getElementById("growth").textContent.includes("has ended"), null, { timeout: 60000 });
   const now = await page.evaluate(() => {
     const { view, map, idOf } = window.streetflow;
     return { id: idOf(view.selected), zoom: map.getZoom(), owner: document.getElementById("owner").selectedOptions[0].text };
@@ -81,4 +81,25 @@ test("a page whose crawl is stopped says so", async (t) => {
   assert.deepEqual(await crawl.exit, [130, null]);
   await page.waitForFunction(() => document.getElementById("growth").textContent.includes("has stopped"), null, { timeout: 30000 });
   assert.ok((await counts(page))[0] > 0);
+});
+
+test("a server beside a crawl of another process follows it, and ends with its table", async (t) => {
+  const path = folder(t);
+  const env = await mockServer(t, path, 150);
+  const args = ["crawl", "--bbox", BOX, "--concurrency", "1", "--no-download", "--fields", "geometry,quality_score", "--min-quality", "0.8", "--format", "parquet,csv", "-o", "out"];
+  const crawl = await start(t, args, { cwd: path, env, stream: "stderr", pattern: /(tiles)/u });
+  const server = await start(t, ["map", "out", "--serve"], { cwd: path, env, stream: "stdout", pattern: /^(http:.*)/u });
+  const page = await open(t, server.found);
+  const seen = new Set();
+  while (!(await page.textContent("#growth")).includes("has ended")) {
+    seen.add((await counts(page))[0]);
+    await page.waitForTimeout(200);
+  }
+  assert.deepEqual(await crawl.exit, [0, null]);
+  const rows = readFileSync(join(path, "out/img_meta_dataset.csv"), "utf8").trim().split("\n").length - 1;
+  assert.equal((await counts(page))[0], rows);
+  assert.ok(seen.size >= 4 && Math.max(...seen) > rows && rows > 0, `${[...seen]} before the filter, ${rows} after it`);
+  const best = await page.evaluate(() => window.streetflow.images.quality.every((quality) => quality >= 80 && quality <= 100));
+  assert.ok(best, "the filter of the crawl applies at its end");
+  assert.deepEqual(page.seen.problems, []);
 });

@@ -29,6 +29,7 @@ pub use self::cache::known_records::{
     KnownDetections, KnownMetadata, KnownRecords, KnownRecordsWriter, Mark, OfImage,
 };
 pub use self::cache::response_store::{ResponseStore, STORE_FILES};
+pub use self::cache::stored_images::StoredImages;
 pub use self::cache::tile_cache::{DEFAULT_TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::endpoints::empty_responses::MAX_EMPTY_RETRIES;
 pub(crate) use self::endpoints::features::FoundFeatures;

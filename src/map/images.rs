@@ -64,6 +64,17 @@ impl MapImages {
         images
     }
 
+    /// Starts again without images. Users, organizations and cameras keep their numbers.
+    pub fn emptied(&self) -> Self {
+        Self {
+            geometry: self.geometry,
+            owners: self.owners.clone(),
+            organizations: self.organizations.clone(),
+            cameras: self.cameras.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Sets the pictures on disk.
     pub fn set_pictures(&mut self, pictures: Pictures) {
         self.pictures = pictures;

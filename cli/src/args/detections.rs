@@ -9,8 +9,15 @@ use super::storage::{Bucket, StorageArgs};
 use super::values::parsed;
 use streetflow::{Error, ErrorKind, Quality, Result, training::ClassRules};
 
+/// Standard input is not possible: the table is read twice.
+const TABLE_HELP: &str = "Table of detections [default: that of the output directory]";
+
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Files", group = ArgGroup::new(ONE_RUN).multiple(true))]
+#[command(
+    next_help_heading = "Files",
+    group = ArgGroup::new(ONE_RUN).multiple(true),
+    mut_arg("input", |arg| arg.help(TABLE_HELP).long_help(format!("{TABLE_HELP}\n\nMay be in a bucket: s3://…, gs://… or az://….")))
+)]
 pub(crate) struct DetectionArgs {
     #[command(flatten)]
     pub(crate) table: InputArgs,

@@ -19,6 +19,7 @@ use crate::job::{
     self, DetectionBranch, FeatureTable, IdList, Job, JobInput, PlanPart, RunContext, Signals, Update,
     prefetch, table_path,
 };
+use crate::terminal::printer::Severity;
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
 use streetflow::{FetchMetadata, Flow, Image, Quality, RecordStream, Report, Result, Sequence, Step, query};
@@ -30,7 +31,6 @@ Examples:
   streetflow crawl --area town.geojson --clip --pano --quality 2048
   streetflow crawl --user maria_streets --from 2024-06-01 --limit 1000
   streetflow crawl --sequences ids.txt --no-download --format parquet
-  streetflow crawl --features outputs/map_features.csv --detections
 
 Run the same command again to resume a killed or stopped crawl.";
 
@@ -107,7 +107,8 @@ async fn prepare_map(
     let pictures = (!args.no_download && is_local).then(|| args.files.pictures());
     let live = LiveMap::start(map.options.clone(), pictures, args.port).await?;
     let printer = display.printer();
-    printer.note(&format!("watch the crawl at {}", live.url()));
+    // Without the address, the flag would be of no use.
+    printer.always(Severity::Note, &format!("watch the crawl at {}", live.url()));
     if args.open {
         open(OsStr::new(live.url()), &printer);
     }

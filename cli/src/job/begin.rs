@@ -137,7 +137,8 @@ impl Job<'_> {
         let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query(), earlier.is_some()));
         let update = match (earlier, state.earlier_table()) {
             (Some(tables), Some(copy)) => {
-                Some(Arc::new(Update::open(tables, copy, &self.files.output).await?))
+                let update = Update::open(tables, copy, &self.files.output, &monitor.printer).await?;
+                Some(Arc::new(update))
             }
             _ => None,
         };

@@ -58,6 +58,7 @@ pub(crate) use self::run::{reject, resolve_area};
 pub(crate) use self::sequence_source::SequenceSource;
 pub(crate) use self::signals::Signals;
 pub(crate) use self::spec::{Job, JobInput};
+pub(crate) use self::state_dir::running_store;
 pub(crate) use self::supervise::supervise;
 pub(crate) use self::table_content::TableContent;
 pub(crate) use self::update::Update;

@@ -220,6 +220,24 @@ fn is_store_of(name: &str, command: &str) -> bool {
     checksum.len() == 8 && checksum.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// The responses of the run that another process has in a directory; `None` if there is no such run.
+///
+/// The path is that of the newest store, which may not exist yet.
+pub(crate) fn running_store(output: &Path) -> Option<PathBuf> {
+    let (folder, lock_path) = (output.join(NAME), output.join(NAME).join(LOCK));
+    let lock = File::options().write(true).open(&lock_path).ok()?;
+    if !matches!(try_lock(&lock, &lock_path), Ok(Lock::Busy)) {
+        return None;
+    }
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let changed = |path: &PathBuf| {
+        let index = STORE_FILES.iter().map(|name| path.join(name)).find(|path| path.is_file())?;
+        fs::metadata(index).and_then(|file| file.modified()).ok()
+    };
+    let stores = entries.filter(|path| path.extension().is_none() && path.is_dir());
+    Some(stores.filter(|path| changed(path).is_some()).max_by_key(changed).unwrap_or(folder))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,7 +120,7 @@ fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
         Step::DOWNLOAD => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
         Step::DETECTIONS | Step::CROPS => format!("{done} done"),
         Step::OVERLAY => format!("{done} drawn"),
-        Step::DATASET => format!("{done} in the set"),
+        Step::DATASET => format!("{done} added"),
         _ => format!("{done} {}", plural(counts.done, "row", "rows")),
     }
 }

@@ -17,6 +17,7 @@ use super::state_dir::EARLIER_DETECTIONS;
 use crate::artifacts::changes::{ChangeFile, ChangeWriter};
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text};
+use crate::terminal::printer::Printer;
 use streetflow::client::{KnownDetections, KnownMetadata, KnownRecords, KnownRecordsWriter, Mark, OfImage};
 use streetflow::sources::IdCheck;
 use streetflow::{
@@ -45,12 +46,24 @@ pub(crate) struct Update {
 
 impl Update {
     /// Opens the copies of an unfinished update, else copies the tables.
-    pub(super) async fn open(tables: EarlierTables, copy: PathBuf, output: &Path) -> Result<Self> {
+    pub(super) async fn open(
+        tables: EarlierTables,
+        copy: PathBuf,
+        output: &Path,
+        printer: &Printer,
+    ) -> Result<Self> {
         let of_detections = copy.with_extension(EARLIER_DETECTIONS);
-        let detections = match tables.detections {
-            Some(table) => Some(table.open_copy(of_detections).await?),
-            None => None,
-        };
+        let mut detections = None;
+        if let Some(table) = tables.detections {
+            match table.open_copy(of_detections).await {
+                Ok(known) => detections = Some(known),
+                // A row that can't be read may be one of several of its image.
+                Err(error) if !error.is_fatal() => {
+                    printer.warn(&format!("{}; the detections of all images are requested", error.chain()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let known = tables.metadata.open_copy(copy).await?;
         let changes = ChangeFile::new(output);
         let writer = Mutex::new(Some(changes.writer()?));

@@ -9,18 +9,21 @@ use streetflow_sandbox::Sandbox;
 
 use crate::support::{command, command_on, eventually, with};
 
-/// A crawl that is killed at the end of the test.
-struct Crawl {
-    process: Child,
-    messages: BufReader<ChildStderr>,
-    host: String,
+/// A process that is killed at the end of the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
-impl Drop for Crawl {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
+/// A crawl with its map, or the map beside a crawl.
+struct Crawl {
+    process: Process,
+    messages: BufReader<ChildStderr>,
+    host: String,
 }
 
 impl Crawl {
@@ -34,7 +37,17 @@ impl Crawl {
             assert!(messages.read_line(&mut line).unwrap() > 0, "the crawl has ended");
         }
         let host = line.rsplit("http://").next().unwrap().trim().trim_end_matches('/').to_owned();
-        Self { process, messages, host }
+        Self { process: Process(process), messages, host }
+    }
+
+    /// Starts a server beside a crawl and reads its address.
+    fn follow(mut command: std::process::Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let host = line.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let messages = BufReader::new(process.stderr.take().unwrap());
+        Self { process: Process(process), messages, host }
     }
 
     fn get(&self, path: &str, host: &str) -> (u16, Vec<u8>) {
@@ -79,13 +92,41 @@ async fn the_server_has_the_images_of_the_table_at_the_end_and_stops_at_a_signal
     }
     #[cfg(unix)]
     {
-        let stop = interrupt(crawl.process.id());
+        let stop = interrupt(crawl.process.0.id());
         assert!(stop, "the signal is sent");
-        assert_eq!(crawl.process.wait().unwrap().code(), Some(0));
+        assert_eq!(crawl.process.0.wait().unwrap().code(), Some(0));
         let mut rest = String::new();
         crawl.messages.read_to_string(&mut rest).unwrap();
         assert!(rest.contains("the map stays at") && !rest.contains(Sandbox::TOKEN), "{rest}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_beside_a_crawl_follows_it_and_ends_with_its_table() {
+    let sandbox = Sandbox::builder().latency(Duration::from_millis(100)).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let fields = ["--fields", "geometry", "--min-quality", "0.8", "--format", "geojsonseq", "-o", "out"];
+    let area = ["crawl", "--no-download", "--concurrency", "1", "--bbox", "33.33,35.15,33.39,35.19"];
+    let mut crawl = with(command_on(&sandbox, folder.path()), area.into_iter().chain(fields));
+    let mut crawl = Process(crawl.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    eventually("the crawl has begun", || folder.path().join("out/.streetflow/lock").exists()).await;
+    let mut map = Crawl::follow(with(command(folder.path()), ["map", "out", "--serve"]));
+    let mut most = 0;
+    let mut state = map.state();
+    while state["ended"] == false {
+        most = most.max(state["images"].as_u64().unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        state = map.state();
+    }
+    assert!(crawl.0.wait().unwrap().success());
+    let table = std::fs::read_to_string(folder.path().join("out/img_meta_dataset.geojsonl")).unwrap();
+    let rows = table.lines().count() as u64;
+    assert_eq!(state["images"], rows);
+    assert!(rows > 0 && most > rows, "{most} before the filter, {rows} after it");
+    map.process.0.kill().unwrap();
+    let mut messages = String::new();
+    map.messages.read_to_string(&mut messages).unwrap();
+    assert!(messages.contains("a run is writing to") && messages.contains("the run has ended"), "{messages}");
 }
 
 /// Sends Ctrl-C.

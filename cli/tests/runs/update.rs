@@ -394,6 +394,13 @@ async fn detections_are_all_requested_if_the_earlier_table_does_not_serve() {
     let values = format!("{FEW} --update --detections --detections-to-keep=object--* --yes");
     let (more, stderr) = go(&values).await;
     assert!(more == all && stderr.contains("another query"), "{more}: {stderr}");
+    // A row that can't be read may be one of several of its image.
+    let path = outputs(folder.path()).join("img_detections_dataset.csv");
+    let good = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{good}7,no id,object--car\n")).unwrap();
+    let (more, stderr) = go(&values.replace(" --yes", "")).await;
+    assert!(more == all && stderr.contains("the detections of all images are requested"), "{more}: {stderr}");
+    assert!(fs::read_to_string(&path).unwrap() == good);
     // The table of the Python toolset has all that it needs.
     let toolset = values.replace(" --yes", " --toolset-columns");
     let first = go(&toolset).await.0;

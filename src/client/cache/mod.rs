@@ -5,6 +5,7 @@ pub(crate) mod known_records;
 mod known_values;
 pub(crate) mod response_cache;
 pub(crate) mod response_store;
+pub(crate) mod stored_images;
 pub(crate) mod tile_cache;
 mod tile_file;
 mod tile_names;

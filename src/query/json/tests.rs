@@ -25,6 +25,7 @@ fn any_value(name: &str) -> BoxedStrategy<Value> {
         "user" => text("[a-z0-9_]{1,20}"),
         "org_id" | "exclude_owner" => texts("[1-9][0-9]{0,16}"),
         "sequences" | "images" => text("[1-9][0-9]{0,16}(,[1-9][0-9]{0,16}){0,3}"),
+        "features" => text("([a-z0-9_]{1,9}/)?[a-z_]{1,20}\\.(csv|parquet|geojson|geojsonl)"),
         "from" | "to" => text(
             "20[0-4][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T(0[0-9]|1[0-9]):[0-5][0-9]:[0-5][0-9]Z)?",
         ),

@@ -19,7 +19,7 @@ const DETECTIONS: &str = "img_detections_dataset";
 const FEATURES: &str = "map_features";
 
 /// Name of the folder of pictures.
-const PICTURES: &str = "downloaded_images";
+pub(super) const PICTURES: &str = "downloaded_images";
 
 /// Most pictures of a bucket that are listed, a thousand a request.
 const MAX_LISTED: usize = 2_000_000;

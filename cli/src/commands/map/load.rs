@@ -27,7 +27,9 @@ pub(super) struct Loaded {
 }
 
 /// Reads the table and finds its pictures. An invalid row costs itself only, but a table without a valid row is an error.
-pub(super) async fn images(found: &Found, args: &MapArgs) -> Result<Loaded> {
+///
+/// The images are added to `images`.
+pub(super) async fn images(found: &Found, args: &MapArgs, mut images: MapImages) -> Result<Loaded> {
     let geometry = args.geometry.unwrap_or_default();
     let header = found.input.open::<HeaderOnly>(&CancellationToken::new()).await?;
     check_coordinates(&header, geometry)?;
@@ -36,7 +38,6 @@ pub(super) async fn images(found: &Found, args: &MapArgs) -> Result<Loaded> {
     // No request is sent, so rounded ids are only a warning.
     let check = IdCheck::warn(move |text| lock(&warn).push(text.to_owned()));
     let table = header.retype::<Metadata>()?.only(&COLUMNS).on_rounded_ids(check.keep());
-    let mut images = MapImages::new(geometry);
     let (mut failed, mut first_failure) = (0, None);
     let mut rows = table.stream();
     while let Some(row) = rows.next().await {

@@ -17,7 +17,7 @@ pub(crate) use find::{TABLE, listed};
 use load::Loaded;
 pub(crate) use place::{PAGE_NAME, PagePlace};
 pub(crate) use serve::{LiveMap, open};
-use streetflow::map::{Basemap, MAX_IMAGES_IN_PAGE, MapOptions, Page};
+use streetflow::map::{Basemap, MAX_IMAGES_IN_PAGE, MapImages, MapOptions, Page};
 use streetflow::{Error, ErrorKind, Result};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -51,17 +51,19 @@ pub(crate) async fn run(args: &MapArgs, display: &DisplayArgs) -> Exit {
 }
 
 async fn show(args: &MapArgs, printer: &Printer) -> Result<Exit> {
+    if args.serve && serve::is_running(&args.table) {
+        let title = std::fs::canonicalize(&args.table)
+            .ok()
+            .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        serve::follow(args, options(args, title.unwrap_or_default())?, printer).await?;
+        return Ok(Exit::Done);
+    }
     let found = Found::resolve(args).await?;
     if !args.serve {
         found.page.check().await?;
     }
-    let loaded = load::images(&found, args).await?;
-    let options = MapOptions {
-        title: found.title.clone(),
-        geometry: args.geometry.unwrap_or_default(),
-        without_ids: args.no_ids,
-        basemap: basemap(args)?,
-    };
+    let options = options(args, found.title.clone())?;
+    let loaded = load::images(&found, args, MapImages::new(options.geometry)).await?;
     print_problems(&loaded, printer);
     let exit = if loaded.failed > 0 { Exit::SomeFailed } else { Exit::Done };
     if args.serve {
@@ -87,6 +89,15 @@ async fn show(args: &MapArgs, printer: &Printer) -> Result<Exit> {
         open(path.as_os_str(), printer);
     }
     Ok(exit)
+}
+
+fn options(args: &MapArgs, title: String) -> Result<MapOptions> {
+    Ok(MapOptions {
+        title,
+        geometry: args.geometry.unwrap_or_default(),
+        without_ids: args.no_ids,
+        basemap: basemap(args)?,
+    })
 }
 
 /// The background with its credit.

@@ -34,6 +34,24 @@ impl LiveImages {
         Self { options, images, has_ended: AtomicBool::new(false), encoded: tokio::sync::Mutex::default() }
     }
 
+    /// Adds images.
+    pub(super) fn add(&self, images: &[Metadata]) {
+        let mut all = lock(&self.images);
+        for image in images {
+            all.push(image);
+        }
+    }
+
+    /// Starts again without images, but with the same numbers of users, organizations and cameras.
+    pub(super) fn emptied(&self) -> MapImages {
+        lock(&self.images).emptied()
+    }
+
+    /// Replaces all images by others with the same numbers.
+    pub(super) fn replace(&self, images: MapImages) {
+        *lock(&self.images) = images;
+    }
+
     /// Says that no further images come.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::Release);
@@ -82,7 +100,7 @@ pub(super) struct LiveSink(pub(super) Arc<LiveImages>);
 impl Sink<Metadata> for LiveSink {
     async fn drain(self: Box<Self>, mut images: RecordStream<Metadata>) -> Result<Written> {
         while let Some(image) = images.try_next().await? {
-            lock(&self.0.images).push(&image);
+            self.0.add(std::slice::from_ref(&image));
         }
         Ok(Written::default())
     }
