@@ -38,6 +38,7 @@ fn main() {
     let folder = args.folder.clone().unwrap_or_else(|| scratch.path().to_owned());
     args.print_header("items");
     tables(&args, &folder);
+    needed(&args, &folder);
     tiles(&args, &folder);
     if args.selects(DECODED) || args.selects(TO_PARQUET) {
         tokio::runtime::Runtime::new().unwrap().block_on(detections(&args, &folder));
@@ -69,6 +70,42 @@ fn tables(args: &Args, folder: &Path) {
                     block_on(source.stream().try_fold(0, |count, _| async move { Ok(count + 1) })).unwrap();
                 assert_eq!(count, records.len());
             });
+            args.print(&work, records.len(), cost, Some(path.metadata().unwrap().len()));
+        }
+    }
+}
+
+/// The columns that `download --quality 256` reads besides the image id.
+const OF_A_DOWNLOAD: [&str; 5] =
+    ["seq_id", "captured_at", "creator_username", "attribution", "thumb_256_url"];
+
+/// Reads a table of thirty columns as a whole, and the columns of a download only.
+fn needed(args: &Args, folder: &Path) {
+    let fields = "captured_at,compass_angle,computed_compass_angle,altitude,computed_altitude,geometry,\
+        computed_geometry,computed_rotation,atomic_scale,camera_type,camera_parameters,make,model,exif_orientation,\
+        width,height,is_pano,quality_score,creator,organization,thumb_256_url,thumb_1024_url,thumb_2048_url,merge_cc,\
+        sfm_cluster";
+    for format in [Format::Csv, Format::Parquet] {
+        let work = |columns: &str| format!("read {columns} of 30 columns, {}", format.name());
+        if !args.selects(&work("5")) && !args.selects(&work("30")) {
+            continue;
+        }
+        let records = table::full_records(args.size(200_000));
+        let path = folder.join("needed").with_extension(format.extension());
+        let out = BufWriter::new(File::create(&path).unwrap());
+        let layout = Layout::default().fields(&fields.parse().unwrap());
+        let mut encoder = encoder_for(Box::new(out), format, &layout).unwrap();
+        encoder.encode(&records).unwrap();
+        encoder.finish().unwrap();
+        for only in [false, true] {
+            let cost = best(args, || {
+                let table = TableSource::<Metadata>::open_as(&path, format).unwrap();
+                let table = if only { table.only(&OF_A_DOWNLOAD) } else { table };
+                let count =
+                    block_on(table.stream().try_fold(0, |count, _| async move { Ok(count + 1) })).unwrap();
+                assert_eq!(count, records.len());
+            });
+            let work = work(if only { "5" } else { "30" });
             args.print(&work, records.len(), cost, Some(path.metadata().unwrap().len()));
         }
     }

@@ -29,6 +29,7 @@ pub use arrow_array::RecordBatch;
 pub use arrow_schema;
 pub use arrow_schema::SchemaRef;
 
+pub use crate::record::arrow::ColumnBlock;
 pub use crate::sources::{ArrowSource, records};
 
 /// The schema of batches of a record type. The fields and the geometry of the layout matter.

@@ -26,6 +26,8 @@ mod flow {
 mod formats {
     mod blocks;
     #[cfg(feature = "parquet")]
+    mod columns;
+    #[cfg(feature = "parquet")]
     mod geoparquet;
     #[cfg(feature = "parquet")]
     mod odd_shapes;

@@ -28,6 +28,36 @@ pub(crate) fn records(count: usize) -> Vec<Metadata> {
     records
 }
 
+/// Returns images with values in nearly all columns.
+#[allow(dead_code, reason = "not used by every user of this module")]
+pub(crate) fn full_records(count: usize) -> Vec<Metadata> {
+    let mut dice = fastrand::Rng::with_seed(6);
+    let full = records(count).into_iter().map(|image| Metadata {
+        computed_geometry: image.geometry,
+        computed_compass_angle: image.compass_angle,
+        altitude: Some(dice.f64() * 300.0),
+        computed_altitude: Some(dice.f64() * 10.0),
+        computed_rotation: Some(vec![dice.f64(), dice.f64(), dice.f64()]),
+        atomic_scale: Some(1.0 + dice.f64() / 10.0),
+        camera_parameters: Some(vec![0.85, -0.1, 0.01]),
+        make: Some("GoPro".to_owned()),
+        model: Some("GoPro Max".to_owned()),
+        exif_orientation: Some(1),
+        is_pano: Some(false),
+        quality_score: Some(dice.f64()),
+        creator_id: Some("112233445566".to_owned()),
+        creator_username: Some("maria_streets".to_owned()),
+        organization_id: Some("227409318565107".to_owned()),
+        thumb_1024_url: Some(url(&mut dice)),
+        thumb_2048_url: Some(url(&mut dice)),
+        merge_cc: Some(4.546_427_159_383e18),
+        sfm_cluster_id: Some(dice.u64(1_000_000..9_000_000_000).to_string()),
+        sfm_cluster_url: Some(url(&mut dice)),
+        ..image
+    });
+    full.collect()
+}
+
 struct MockSequence {
     id: SequenceId,
     place: LonLat,

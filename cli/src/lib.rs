@@ -112,42 +112,39 @@ fn dispatch(parsed: &mut Parsed<Cli>) -> Exit {
         return job::reject(display, &error);
     }
     match called {
-        Command::Crawl(args) if args.estimate => block_on(display, estimate::run(args, display)),
-        Command::Crawl(args) => block_on(display, crawl::run(args, display)),
-        Command::Plan(args) => block_on(display, plan::run(args, display)),
-        Command::Merge(args) => block_on(display, merge::run(args, display)),
-        Command::Sequences(args) => block_on(display, sequences::run(args, display)),
-        Command::Features(args) => block_on(display, features::run(args, display)),
-        Command::Images(args) => block_on(display, async {
-            match args.input.fetch(&args.files.storage).await {
-                Ok(()) => images::run(args, display).await,
-                Err(error) => job::reject(display, &error),
-            }
-        }),
-        Command::Metadata(args) => block_on(display, async {
-            match args.input.fetch(&args.files.storage).await {
-                Ok(()) => metadata::run(args, display).await,
-                Err(error) => job::reject(display, &error),
-            }
-        }),
-        Command::Detections(args) => block_on(display, detections::run(args, display)),
-        Command::Download(args) => block_on(display, async {
-            match args.input.fetch(&args.files.storage).await {
-                Ok(()) => download::run(args, display).await,
-                Err(error) => job::reject(display, &error),
-            }
-        }),
-        Command::Overlay(args) => block_on(display, overlay::run(args, display)),
-        Command::Crops(args) => block_on(display, crops::run(args, display)),
-        Command::Dataset(args) => block_on(display, dataset::run(args, display)),
-        Command::Classes(args) => block_on(display, classes::run(args, display)),
-        Command::Convert(args) => block_on(display, convert::run(args, display)),
-        Command::Map(args) => block_on(display, map::run(args, display)),
-        Command::Sandbox(args) => block_on(display, async { exit_of(display, sandbox::run(args).await) }),
         Command::Init(args) => exit_of(display, init::run(args, &command, display)),
-        Command::Config(_) => Exit::Done,
         Command::Completions(args) => exit_of(display, completions::run(args, Cli::command())),
         Command::Man(args) => exit_of(display, man::run(args, Cli::command())),
+        called => block_on(display, async {
+            match called.fetch_input().await {
+                Ok(()) => run_async(called, display).await,
+                Err(error) => job::reject(display, &error),
+            }
+        }),
+    }
+}
+
+/// Runs a command that reads or writes tables, or uses the network.
+async fn run_async(called: &mut Command, display: &DisplayArgs) -> Exit {
+    match called {
+        Command::Crawl(args) if args.estimate => estimate::run(args, display).await,
+        Command::Crawl(args) => crawl::run(args, display).await,
+        Command::Plan(args) => plan::run(args, display).await,
+        Command::Merge(args) => merge::run(args, display).await,
+        Command::Sequences(args) => sequences::run(args, display).await,
+        Command::Features(args) => features::run(args, display).await,
+        Command::Images(args) => images::run(args, display).await,
+        Command::Metadata(args) => metadata::run(args, display).await,
+        Command::Detections(args) => detections::run(args, display).await,
+        Command::Download(args) => download::run(args, display).await,
+        Command::Overlay(args) => overlay::run(args, display).await,
+        Command::Crops(args) => crops::run(args, display).await,
+        Command::Dataset(args) => dataset::run(args, display).await,
+        Command::Classes(args) => classes::run(args, display).await,
+        Command::Convert(args) => convert::run(args, display).await,
+        Command::Map(args) => map::run(args, display).await,
+        Command::Sandbox(args) => exit_of(display, sandbox::run(args).await),
+        Command::Init(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => Exit::Done,
     }
 }
 

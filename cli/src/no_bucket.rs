@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use streetflow::storage::Target;
 use streetflow::{Error, ErrorKind, Result};
 
@@ -52,6 +53,10 @@ impl Bucket {
         unsupported()
     }
 
+    pub(crate) fn uploaded(&self) -> u64 {
+        0
+    }
+
     pub(crate) fn url(&self) -> String {
         String::new()
     }
@@ -68,11 +73,27 @@ impl Bucket {
         unsupported()
     }
 
+    pub(crate) async fn get(&self, _: &str, _: u64) -> Result<Option<Bytes>> {
+        unsupported()
+    }
+
     pub(crate) async fn has_objects(&self) -> bool {
         false
     }
 
     pub(crate) async fn list_folder(&self) -> Result<Vec<ObjectInfo>> {
+        unsupported()
+    }
+
+    pub(crate) async fn list_folders(&self) -> Result<Vec<String>> {
+        unsupported()
+    }
+
+    pub(crate) async fn size(&self, _: &str) -> Result<Option<u64>> {
+        unsupported()
+    }
+
+    pub(crate) async fn get(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>> {
         unsupported()
     }
 

@@ -51,6 +51,14 @@ impl Plan {
     }
 }
 
+/// Runs a few requests on this thread, before the runtime of the command starts.
+///
+/// Connections must not be used after it.
+pub(crate) fn block_on_current<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::thread_refused)?;
+    runtime.block_on(work)
+}
+
 /// Starts a runtime with all its threads. If the system refuses them, the error contains the limit.
 pub(crate) fn start() -> Result<Runtime> {
     let cores = thread::available_parallelism().map_or(1, usize::from);

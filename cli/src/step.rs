@@ -3,9 +3,14 @@
 use streetflow::Step;
 
 /// Whether one input of the step gives many records: a tile gives sequences, a sequence gives images, an image gives
-/// detections.
+/// detections or crops.
 pub(crate) fn gives_many(step: Step) -> bool {
-    matches!(step, Step::SEQUENCES | Step::IMAGES | Step::DETECTIONS | Step::FEATURES)
+    matches!(step, Step::SEQUENCES | Step::IMAGES | Step::DETECTIONS | Step::FEATURES | Step::CROPS)
+}
+
+/// Whether the step reads tables and pictures only, and sends no request.
+pub(crate) fn is_offline(step: Step) -> bool {
+    matches!(step, Step::OVERLAY | Step::CROPS | Step::DATASET)
 }
 
 /// Whether the step walks over tiles.

@@ -13,6 +13,9 @@ mod commands {
     mod guide;
     mod help;
     mod map;
+    #[cfg(feature = "object-store")]
+    mod map_buckets;
+    mod map_live;
     #[cfg(target_os = "linux")]
     mod stdout;
     mod usage_errors;
@@ -34,6 +37,8 @@ mod faults {
 mod formats {
     #[cfg(feature = "parquet")]
     mod foreign_parquet;
+    #[cfg(feature = "parquet")]
+    mod needed_columns;
     mod rounded_ids;
     mod spreadsheets;
 }
@@ -61,9 +66,15 @@ mod resources {
 }
 mod runs {
     #[cfg(feature = "object-store")]
+    mod bucket_partitions;
+    #[cfg(feature = "object-store")]
+    mod bucket_uploads;
+    #[cfg(feature = "object-store")]
     mod buckets;
     mod coarse_tiles;
     mod filters;
+    #[cfg(feature = "object-store")]
+    mod google_buckets;
     mod other_query;
     mod output_folder;
     mod partitions;

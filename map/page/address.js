@@ -13,8 +13,9 @@ export function parseAddress(hash) {
   return { zoom, lat, lng, id: parts[3] ?? "", basemap };
 }
 
-/** Writes the address of the view. */
+/** Writes the address of the view. A page in the frame of a notebook has none. */
 export function writeAddress(map, view) {
+  if (location.protocol === "about:") return;
   const { lng, lat } = map.getCenter();
   const zoom = map.getZoom();
   const digits = Math.max(2, Math.ceil(zoom / 3) + 1);

@@ -14,13 +14,29 @@ function fromBase64(text) {
   return bytes;
 }
 
-/** Whether the page comes from `streetflow map --serve`, which sends the columns separately. */
-export function isServed() {
-  return document.getElementById("block-head") === null;
+/** Blocks that arrived together. */
+let bundled = new Map();
+
+/** Takes blocks from a bundle: for each the length of its name, the name, the length of the block, and the block. */
+export function useBundle(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  bundled = new Map();
+  for (let at = 0; at < bytes.length; ) {
+    const name = utf8(bytes.subarray(at + 1, at + 1 + bytes[at]));
+    at += 1 + bytes[at];
+    const length = view.getUint32(at, true);
+    bundled.set(name, bytes.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
 }
 
 /** Returns the bytes of a block and frees its text. */
 export async function block(name) {
+  const part = bundled.get(name);
+  if (part) {
+    bundled.delete(name);
+    return inflate(part);
+  }
   const element = document.getElementById(`block-${name}`);
   if (element) {
     const bytes = fromBase64(element.textContent);

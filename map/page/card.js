@@ -48,13 +48,19 @@ export class Card {
     const { images } = this.view;
     const id = idOf(images, row);
     const [, name] = images.head.owners[images.owner[row]];
-    byId("attribution").textContent = `${name ? `© ${name} / ` : ""}Mapillary, CC BY-SA 4.0`;
+    // A name in another direction does not turn the rest of the line.
+    byId("attribution").replaceChildren(...(name ? ["© ", element("bdi", { text: name }), " / "] : []), "Mapillary, CC BY-SA 4.0");
     byId("picture").hidden = false;
     document.querySelector("#card nav").hidden = false;
     byId("picture").replaceChildren(this.picture(row, id));
     byId("facts").replaceChildren(...this.facts(row, id));
     byId("links").replaceChildren(...this.links(row, id));
-    const [first, last] = sequenceRows(images, row);
+    this.place(row);
+  }
+
+  /** Shows the place of an image in its sequence. */
+  place(row) {
+    const [first, last] = sequenceRows(this.view.images, row);
     byId("previous").disabled = row === first;
     byId("next").disabled = row === last;
     byId("position").textContent = `${grouped(row - first + 1)} of ${grouped(last - first + 1)}`;
@@ -116,11 +122,11 @@ export class Card {
     if (images.time[row] !== head.missing.time) fact("Time", moment(images.time[row]));
     if (images.heading[row] !== head.missing.heading) fact("Heading", compass(images.heading[row]), `${images.heading[row]}°`);
     const [owner, name] = head.owners[images.owner[row]];
-    if (name || owner) fact("User", name || owner);
+    if (name || owner) fact("User", element("bdi", { text: name || owner }));
     const organization = head.organizations[images.organization[row]];
     if (organization) fact("Organization", organization);
     const camera = head.cameras[images.camera[row]].trim();
-    if (camera) fact("Camera", camera);
+    if (camera) fact("Camera", element("bdi", { text: camera }));
     if (images.kind[row] > 0) fact("Type", KINDS[images.kind[row]].name);
     if (images.quality[row] < head.missing.quality) fact("Quality", (images.quality[row] / 100).toFixed(2));
     const boxes = this.view.boxes.of(row);

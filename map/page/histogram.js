@@ -5,9 +5,16 @@ const DAY = 86400;
 
 export class Histogram {
   /** `choose(from, to)` receives seconds, from the first second of a day to the last one of a day. */
-  constructor(canvas, images, choose) {
+  constructor(canvas, choose) {
     this.canvas = canvas;
-    const { time, head, rows } = images;
+    this.bars = [];
+    this.range = [null, null];
+    this.listen(choose);
+    new ResizeObserver(() => this.draw()).observe(canvas);
+  }
+
+  /** Counts the images, at least one of which has a time. */
+  load({ time, head, rows }) {
     let [first, last] = [Infinity, -Infinity];
     for (let row = 0; row < rows; row++) {
       if (time[row] === head.missing.time) continue;
@@ -21,9 +28,6 @@ export class Histogram {
     for (let row = 0; row < rows; row++) {
       if (time[row] !== head.missing.time) this.bars[Math.floor((time[row] - this.first) / width)]++;
     }
-    this.range = [null, null];
-    this.listen(choose);
-    new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
   listen(choose) {

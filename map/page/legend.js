@@ -12,7 +12,7 @@ function tally(column, size, accepts) {
 function entry(colour, name, count) {
   const dot = element("i");
   dot.style.background = colour;
-  return element("li", {}, dot, element("span", { text: name, title: name }), element("span", { text: grouped(count) }));
+  return element("li", {}, dot, element("span", { title: name }, element("bdi", { text: name })), element("span", { text: grouped(count) }));
 }
 
 function ramp(from, to) {

@@ -1,5 +1,5 @@
 import { setShared, vertexArray, vertices } from "./points.js";
-import { createProgram } from "./shaders.js";
+import { programOf } from "./shaders.js";
 
 // Lines along the sequences, so that coverage is visible where points are too small. They end where the camera was off.
 
@@ -23,20 +23,24 @@ function distance({ x, y }, a, b) {
 /** The corners of all lines: pairs of rows. */
 export function segments(images) {
   const { sequence, rows } = images;
-  const pairs = [];
-  let corner = 0;
+  const pairs = new Uint32Array(2 * rows);
+  let [corner, count] = [0, 0];
+  const join = (from, to) => {
+    pairs[count++] = from;
+    pairs[count++] = to;
+  };
   for (let row = 1; row < rows; row++) {
     const joins = sequence[row] === sequence[row - 1] && distance(images, row, row - 1) <= MAX_GAP;
     if (!joins) {
-      if (corner < row - 1) pairs.push(corner, row - 1);
+      if (corner < row - 1) join(corner, row - 1);
       corner = row;
     } else if (distance(images, corner, row) >= MIN_STEP) {
-      pairs.push(corner, row);
+      join(corner, row);
       corner = row;
     }
   }
-  if (corner < rows - 1) pairs.push(corner, rows - 1);
-  return pairs;
+  if (corner < rows - 1) join(corner, rows - 1);
+  return pairs.subarray(0, count);
 }
 
 export class LineLayer {
@@ -48,10 +52,15 @@ export class LineLayer {
 
   onAdd(map, gl) {
     this.map = map;
-    this.lines = createProgram(gl, "line");
+    this.lines = programOf(gl, "line");
     const pairs = segments(this.view.images);
     this.count = pairs.length;
-    this.array = vertexArray(gl, vertices(this.view.images, this.count, (at) => pairs[at]));
+    [this.array, this.buffer] = vertexArray(gl, vertices(this.view.images, this.count, (at) => pairs[at], (at) => at));
+  }
+
+  onRemove(map, gl) {
+    gl.deleteVertexArray(this.array);
+    gl.deleteBuffer(this.buffer);
   }
 
   render(gl, args) {

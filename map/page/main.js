@@ -3,9 +3,10 @@ import { basemapStyle, basemapSwitch, plainStyle } from "./basemap.js";
 import { block, scriptUrl, utf8 } from "./blocks.js";
 import { Card } from "./card.js";
 import { timeRange } from "./colours.js";
-import { extent, idOf, lngLat, loadImages } from "./columns.js";
+import { extent, idOf, lngLat, loadImages, rowOf } from "./columns.js";
 import { Filters } from "./filters.js";
 import { LineLayer } from "./lines.js";
+import { isGrowing, loadBundle, watch } from "./live.js";
 import { Boxes, featuresAsImages, overlayControls } from "./overlays.js";
 import { Panel } from "./panel.js";
 import { Picker } from "./picking.js";
@@ -81,20 +82,19 @@ function featureView(images, { isDark }) {
   };
 }
 
-function listen(map, view, picker, card, select, features) {
+function listen(map, view, card, select, features) {
   const canvas = map.getCanvas();
-  canvas.setAttribute("aria-label", `Map of ${counted(view.images.rows, "image", "images")}`);
   let waiting = false;
   map.on("mousemove", ({ point }) => {
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      canvas.style.cursor = picker.at(map, point, view.filters.predicate()) >= 0 ? "pointer" : "";
+      canvas.style.cursor = view.picker.at(map, point, view.filters.predicate()) >= 0 ? "pointer" : "";
     });
   });
   map.on("click", ({ point }) => {
-    const row = picker.at(map, point, view.filters.predicate());
+    const row = view.picker.at(map, point, view.filters.predicate());
     const feature = row < 0 && features && !features.isHidden ? features.picker.at(map, point, features.filters.predicate()) : -1;
     select(row);
     if (feature >= 0) card.showFeature(feature);
@@ -109,33 +109,61 @@ function listen(map, view, picker, card, select, features) {
       event.preventDefault();
     } else if (event.key === "Enter" && event.target === canvas) {
       const centre = map.project(map.getCenter());
-      select(picker.at(map, centre, view.filters.predicate(), Math.max(innerWidth, innerHeight)));
+      select(view.picker.at(map, centre, view.filters.predicate(), Math.max(innerWidth, innerHeight)));
     }
   }, { capture: true });
 }
 
-async function start() {
-  const probe = document.createElement("canvas").getContext("webgl2");
-  if (!probe) {
+/** Says why there is nothing on the map. */
+function showEmptiness({ head: { unplaced } }) {
+  byId("message").classList.add("stays");
+  if (isGrowing() && unplaced === 0) showMessage("No images yet", "The crawl has begun; its images appear here.");
+  else if (unplaced > 0) showMessage("No image has coordinates", `The table has ${counted(unplaced, "image", "images")}, all without coordinates.`);
+  else showMessage("No images", "The table is empty.");
+}
+
+function checkGraphics() {
+  if (!document.createElement("canvas").getContext("webgl2")) {
     throw Object.assign(new Error("Turn on hardware acceleration in the settings of the browser, or open the page in a current Firefox, Chrome, Edge or Safari."), { title: "This page needs WebGL 2" });
   }
-  probe.getExtension("WEBGL_lose_context")?.loseContext();
+}
+
+function createMap(maplibre, style, address) {
+  try {
+    return new maplibre.Map({
+      container: "map", style, attributionControl: false, maxPitch: 0, maxZoom: 22, dragRotate: true,
+      center: address?.lat === undefined ? [0, 0] : [address.lng, address.lat], zoom: address?.zoom ?? 1, fadeDuration: 0,
+      canvasContextAttributes: { antialias: false },
+    });
+  } catch (error) {
+    // Only after a failure, because a context takes 0.1 s to create.
+    checkGraphics();
+    throw error;
+  }
+}
+
+/** What the parts of the page share. */
+function createView(images, isDark) {
+  return {
+    images, filters: new Filters(images), picker: new Picker(images), boxes: new Boxes(images), selected: -1,
+    mode: "date", range: timeRange(images), shown: images.rows, isDark, repaint: true,
+  };
+}
+
+async function start() {
+  if (isGrowing()) await loadBundle();
   const [images, maplibre] = await Promise.all([loadImages(), loadLibrary()]);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const address = parseAddress(location.hash);
   const { basemap = null } = images.head.page;
-  const view = {
-    images, filters: new Filters(images), selected: -1, mode: "date", range: timeRange(images), shown: images.rows,
-    boxes: new Boxes(images), isDark: dark.matches, basemap: Boolean(basemap && address?.basemap), repaint: true,
-  };
+  const view = createView(images, dark.matches);
+  view.basemap = Boolean(basemap && address?.basemap);
   const style = () => (view.basemap ? basemapStyle(basemap) : plainStyle(dark.matches));
-  const map = new maplibre.Map({
-    container: "map", style: style(), attributionControl: false, maxPitch: 0, maxZoom: 22, dragRotate: true,
-    center: address?.lat === undefined ? [0, 0] : [address.lng, address.lat], zoom: address?.zoom ?? 1, fadeDuration: 0,
-    canvasContextAttributes: { antialias: false },
-  });
+  const map = createMap(maplibre, style(), address);
   controls(maplibre, map);
-  if (address?.lat === undefined && images.rows > 0) showAll(map, images);
+  // A page that grows shows all images until its reader moves the map.
+  let showsAll = address?.lat === undefined;
+  map.on("movestart", ({ originalEvent }) => { if (originalEvent) showsAll = false; });
   const redraw = () => map.triggerRepaint();
   const features = featureView(images, view);
   const card = new Card(view, (row) => select(row));
@@ -145,10 +173,26 @@ async function start() {
     writeAddress(map, view);
     redraw();
     if (row < 0 || !moves) return;
-    bringIntoView(map, lngLat(images, row));
+    showsAll = false;
+    bringIntoView(map, lngLat(view.images, row));
   }
   const panel = new Panel(view, redraw);
-  panel.update();
+  const addLayers = () => {
+    if (view.images.rows === 0 || map.getLayer("images")) return;
+    map.addLayer(new LineLayer(view));
+    map.addLayer(new PointLayer(view));
+    view.repaint = true;
+    if (features) map.addLayer(new PointLayer(features));
+  };
+  /** Brings the page in line with the images of the view. */
+  const present = () => {
+    panel.update();
+    map.getCanvas().setAttribute("aria-label", `Map of ${counted(view.images.rows, "image", "images")}`);
+    byId("message").classList.remove("stays");
+    if (view.images.rows === 0) showEmptiness(view.images);
+    else if (showsAll) showAll(map, view.images);
+  };
+  present();
   overlayControls(images, view.boxes, (name, value) => {
     if (name === "detection") {
       view.filters.mask = value < 0 ? null : view.boxes.mask(value);
@@ -158,13 +202,6 @@ async function start() {
     else features.filters.owner = value;
     redraw();
   });
-  const addLayers = () => {
-    if (images.rows === 0 || map.getLayer("images")) return;
-    map.addLayer(new LineLayer(view));
-    map.addLayer(new PointLayer(view));
-    view.repaint = true;
-    if (features) map.addLayer(new PointLayer(features));
-  };
   map.on("style.load", addLayers);
   basemapSwitch(basemap, view.basemap, (isOn) => {
     view.basemap = isOn;
@@ -178,19 +215,35 @@ async function start() {
     if (!view.basemap) map.setPaintProperty("ground", "background-color", plainStyle(dark.matches).layers[0].paint["background-color"]);
   });
   map.on("moveend", () => writeAddress(map, view));
-  if (images.rows > 0) {
-    listen(map, view, new Picker(images), card, select, features);
-  } else {
-    byId("message").classList.add("stays");
-    const { unplaced } = images.head;
-    if (unplaced > 0) showMessage("No image has coordinates", `The table has ${counted(unplaced, "image", "images")}, all without coordinates.`);
-    else showMessage("No images", "The table is empty.");
-  }
-  window.streetflow = { images, view, map, panel, select, idOf: (row) => idOf(images, row), lngLat: (row) => lngLat(images, row) };
+  listen(map, view, card, select, features);
+  window.streetflow = {
+    view, map, panel, select, get images() { return view.images; },
+    idOf: (row) => idOf(view.images, row), lngLat: (row) => lngLat(view.images, row),
+  };
   await map.once("idle");
   const row = rowInAddress(images, address);
   if (row >= 0) select(row, false);
   document.body.dataset.state = "ready";
+  if (isGrowing()) {
+    const known = () => view.images.rows + view.images.head.unplaced;
+    watch(known, async () => {
+      const selected = view.selected < 0 ? "" : idOf(view.images, view.selected);
+      Object.assign(view, await grown(view));
+      view.selected = rowOf(view.images, selected);
+      if (view.selected >= 0) card.place(view.selected);
+      for (const layer of ["images", "sequences"]) if (map.getLayer(layer)) map.removeLayer(layer);
+      panel.load();
+      present();
+      addLayers();
+    });
+  }
+}
+
+/** The parts of a view for the images that have arrived. The filters stay. */
+async function grown({ filters }) {
+  const images = await loadImages();
+  filters.images = images;
+  return { images, picker: new Picker(images), boxes: new Boxes(images), range: timeRange(images) };
 }
 
 start().catch((error) => {

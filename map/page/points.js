@@ -1,6 +1,6 @@
 import { MODES, lookupTable } from "./colours.js";
 import { UNITS } from "./columns.js";
-import { createProgram } from "./shaders.js";
+import { programOf } from "./shaders.js";
 
 // The layer of points: all images in one vertex buffer. Filters are uniforms, so a change costs one draw.
 
@@ -10,12 +10,13 @@ const STRIDE = 20;
 /** Points drawn at zoom 9; twice as many at each further zoom. */
 const POINTS_AT_ZOOM_9 = 150000;
 
-/** Writes rows as vertices, in the order that `rowAt` gives. */
-export function vertices(images, count, rowAt) {
+/** Writes rows as vertices. `rowAt(n)` and `vertexAt(n)` give the row and the vertex of the n-th step. */
+export function vertices(images, count, rowAt, vertexAt) {
   const { x, y, time, owner, camera, kind, quality, heading, organization } = images;
   const buffer = new Uint32Array(count * 5);
-  for (let at = 0, index = 0; at < count; at++) {
-    const row = rowAt(at);
+  for (let step = 0; step < count; step++) {
+    const row = rowAt(step);
+    let index = vertexAt(step) * 5;
     buffer[index++] = x[row];
     buffer[index++] = y[row];
     buffer[index++] = time[row];
@@ -25,18 +26,18 @@ export function vertices(images, count, rowAt) {
   return buffer;
 }
 
-/** Creates a vertex array of such vertices. */
+/** Creates a vertex array of such vertices, and their buffer. */
 export function vertexArray(gl, data) {
-  const array = gl.createVertexArray();
+  const [array, buffer] = [gl.createVertexArray(), gl.createBuffer()];
   gl.bindVertexArray(array);
-  gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+  gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
   gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
   [[0, 2, 0], [1, 1, 8], [2, 2, 12]].forEach(([location, size, offset]) => {
     gl.enableVertexAttribArray(location);
     gl.vertexAttribIPointer(location, size, gl.UNSIGNED_INT, STRIDE, offset);
   });
   gl.bindVertexArray(null);
-  return array;
+  return [array, buffer];
 }
 
 /** An order in which every prefix is spread evenly over all rows: row = vertex · step mod rows. */
@@ -122,9 +123,9 @@ export class PointLayer {
 
   onAdd(map, gl) {
     this.map = map;
-    this.points = createProgram(gl, "point");
+    this.points = programOf(gl, "point");
     const { images } = this.view;
-    this.array = vertexArray(gl, vertices(images, images.rows, (at) => this.spread.row(at)));
+    [this.array, this.buffer] = vertexArray(gl, vertices(images, images.rows, (row) => row, (row) => this.spread.vertex(row)));
     this.mask = gl.createBuffer();
     this.view.texture = gl.createTexture();
     this.view.paint = () => {
@@ -135,6 +136,12 @@ export class PointLayer {
       for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
     };
     this.view.repaint = true;
+  }
+
+  onRemove(map, gl) {
+    gl.deleteVertexArray(this.array);
+    for (const buffer of [this.buffer, this.mask]) gl.deleteBuffer(buffer);
+    gl.deleteTexture(this.view.texture);
   }
 
   /** Uploads which images have a detection of the chosen class. */

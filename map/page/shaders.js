@@ -110,8 +110,16 @@ function compile(gl, type, source) {
   return shader;
 }
 
-/** Links a program; `uniforms` are its locations by name. */
-export function createProgram(gl, kind) {
+/** The programs of a context. Linking takes long, and layers are added again. */
+const programs = new WeakMap();
+
+/** The program of a kind; `uniforms` are its locations by name. */
+export function programOf(gl, kind) {
+  if (!programs.has(gl)) programs.set(gl, {});
+  return (programs.get(gl)[kind] ??= createProgram(gl, kind));
+}
+
+function createProgram(gl, kind) {
   const program = gl.createProgram();
   gl.attachShader(program, compile(gl, gl.VERTEX_SHADER, VERTEX));
   gl.attachShader(program, compile(gl, gl.FRAGMENT_SHADER, kind === "line" ? LINE : POINT));

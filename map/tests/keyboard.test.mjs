@@ -62,6 +62,8 @@ test("nothing is cut off on a screen of 400 pixels", async (t) => {
     const box = await page.locator(`#${id}`).boundingBox();
     assert.ok(box.x >= 0 && box.x + box.width <= 400, `${id}: ${JSON.stringify(box)}`);
   }
+  const [upper, lower] = await Promise.all(["panel", "card"].map((id) => page.locator(`#${id}`).boundingBox()));
+  assert.ok(upper.y + upper.height <= lower.y, "the open panel does not cover the card");
   const overflow = await page.evaluate(() => ["panel", "card"].map((id) => document.getElementById(id)).some((box) => box.scrollWidth > box.clientWidth));
   assert.equal(overflow, false);
   assert.deepEqual(page.seen, { requests: [], problems: [] });

@@ -28,13 +28,16 @@ function writeImages(path) {
   closeSync(file);
 }
 
-test("a million images fit into 16 MB and are ready", async (t) => {
+test("a million images fit into 16 MB, 150 MB of memory and 15 seconds", async (t) => {
   const path = folder(t);
   writeImages(join(path, "images.csv"));
   run(path, "map", "images.csv");
   const bytes = statSync(join(path, "map.html")).size;
   assert.ok(bytes <= 16e6, `${bytes} bytes`);
+  const started = performance.now();
   const page = await open(t, join(path, "map.html"));
+  // It takes about two seconds; the bound is wide, for a busy machine. benches/map measures it.
+  assert.ok(performance.now() - started < 15000, "ready in time");
   assert.deepEqual(await counts(page), [ROWS, 4000]);
   const heap = await page.evaluate(() => performance.memory.usedJSHeapSize);
   assert.ok(heap <= 150e6, `a heap of ${heap} bytes`);

@@ -1,14 +1,13 @@
 // What the page loads: nothing, except a background that is switched on, or from its own server.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { deflateSync } from "node:zlib";
-import { COMMAND, close, counts, folder, inked, open, pageOf, writeTable } from "./support.mjs";
+import { close, counts, folder, inked, mockServer, open, pageOf, run, start, writeTable } from "./support.mjs";
 
 after(close);
 
@@ -91,11 +90,8 @@ test("a served page loads its columns and pictures from its server only", async 
   writeTable(join(path, "images.csv"), ROWS);
   mkdirSync(join(path, "downloaded_images"));
   writeFileSync(join(path, "downloaded_images/18789960108023269_1024.jpg"), tile());
-  const environment = { ...process.env, MAPILLARY_TOKEN: "", MAPILLARY_CLIENT_TOKEN: "", MAPILLARY_ACCESS_TOKEN: "" };
-  const server = spawn(COMMAND, ["map", "images.csv", "--serve"], { cwd: path, env: environment, stdio: ["ignore", "pipe", "ignore"] });
-  t.after(() => server.kill());
-  const [line] = await once(server.stdout, "data");
-  const url = line.toString().trim();
+  const env = { MAPILLARY_TOKEN: "", MAPILLARY_CLIENT_TOKEN: "", MAPILLARY_ACCESS_TOKEN: "" };
+  const { found: url } = await start(t, ["map", "images.csv", "--serve"], { cwd: path, env, stream: "stdout", pattern: /^(http:.*)/u });
   const page = await open(t, url);
   assert.deepEqual(await counts(page), [2, 1]);
   assert.ok(page.seen.requests.every((request) => request.startsWith(url)), page.seen.requests.join(" "));
@@ -103,5 +99,25 @@ test("a served page loads its columns and pictures from its server only", async 
   assert.equal(await page.getAttribute("#picture img", "src"), "picture/18789960108023269");
   await page.evaluate(() => window.streetflow.select(1));
   assert.equal(await page.isVisible("#picture button"), true, "this one is not on the disk");
+  assert.deepEqual(page.seen.problems, []);
+});
+
+test("a server with a token fetches a picture when it is looked at, and keeps the token to itself", async (t) => {
+  const path = folder(t);
+  const env = await mockServer(t, path, 0);
+  run(path, "crawl", "--sandbox", "--yes", "--no-download", "--map", "--bbox", "32.40,35.02,32.44,35.05", "--limit", "3", "-o", "out");
+  const server = await start(t, ["map", "out", "--serve"], { cwd: path, env, stream: "stdout", pattern: /^(http:.*)/u });
+  const page = await open(t, server.found);
+  const bodies = [];
+  page.on("response", async (response) => bodies.push(JSON.stringify(response.headers()), (await response.body()).toString("latin1")));
+  await page.evaluate(() => window.streetflow.select(1));
+  await page.waitForFunction(() => document.querySelector("#picture img")?.naturalWidth > 100);
+  await page.reload();
+  await page.waitForFunction(() => document.body.dataset.state === "ready");
+  assert.ok(bodies.length > 10, "the reload is seen");
+  const token = env.MAPILLARY_TOKEN;
+  assert.ok(token.startsWith("MLY|"), token);
+  for (const text of [...bodies, ...server.lines, ...page.seen.requests, await page.content()]) assert.ok(!text.includes(token) && !text.includes(token.split("|").at(-1)), text.slice(0, 200));
+  assert.ok(page.seen.requests.every((request) => request.startsWith(server.found)), page.seen.requests.join(" "));
   assert.deepEqual(page.seen.problems, []);
 });

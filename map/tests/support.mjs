@@ -2,10 +2,12 @@
 //
 // STREETFLOW names the command, CHROMIUM the browser.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
@@ -33,12 +35,44 @@ export async function close() {
 /** A folder that is removed after the test. */
 export function folder(t) {
   const path = mkdtempSync(join(tmpdir(), "streetflow-map-"));
-  t.after(() => rmSync(path, { recursive: true }));
+  t.after(() => rmSync(path, { recursive: true, force: true, maxRetries: 5 }));
   return path;
 }
 
 export function run(cwd, ...args) {
   return execFileSync(COMMAND, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** Starts the command and waits for a line of its output that matches. */
+export async function start(t, args, { cwd, env, stream, pattern }) {
+  const child = spawn(COMMAND, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const exit = once(child, "exit");
+  t.after(async () => {
+    child.kill("SIGKILL");
+    await exit;
+  });
+  const lines = [];
+  const found = new Promise((resolve, reject) => {
+    for (const name of ["stdout", "stderr"]) {
+      createInterface({ input: child[name] }).on("line", (line) => {
+        lines.push(line);
+        if (name === stream && pattern.test(line)) resolve(line.match(pattern)[1]);
+      });
+    }
+    exit.then(([code]) => reject(new Error(`exit ${code}: ${lines.join("\n")}`)));
+  });
+  return { child, exit, lines, found: await found };
+}
+
+/** Starts a mock server whose responses take a while, in milliseconds. Returns the environment of its clients. */
+export async function mockServer(t, path, latency) {
+  const sandbox = await start(t, ["sandbox", "--latency", `${latency}`], { cwd: path, stream: "stdout", pattern: /^(# then)/u });
+  const env = {};
+  for (const line of sandbox.lines) {
+    const [, name, value] = line.match(/^export (\w+)='?([^']*)'?$/u) ?? [];
+    if (name) env[name] = value;
+  }
+  return env;
 }
 
 const COLUMNS = [

@@ -48,7 +48,15 @@ by_year = duckdb.sql("select make, year(captured_at) as year, count(*) as images
 by_year.pl()
 
 # %% [markdown]
-# A map.
+# A map in a frame. `page.write("map.html")` makes a file of it.
+
+# %%
+page = sf.map_page(rows, title="Nicosia")
+assert len(page) == rows.num_rows
+page
+
+# %% [markdown]
+# A data frame of GeoPandas.
 
 # %%
 frame = sf.images(bbox=BOX, fields=["geometry", "is_pano"], clip=True, sandbox=True).to_geopandas()

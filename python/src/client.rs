@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::errors::{Attempt, Failure, usage};
 use crate::events::Events;
+use crate::leases::Leases;
 use crate::runtime::{Owned, runtime};
 use streetflow::client::{ClientBuilder, TileCache};
 use streetflow::{Class, Error, ErrorKind, RateLimit, Result, Token};
@@ -26,9 +27,10 @@ const TILE_CACHE_HOURS: u64 = 24;
 /// appears in no message.
 ///
 /// `concurrency` is the maximum number of requests in flight, 1 to 1024. `tile_rate`, or `rate`, is in tiles a minute;
-/// the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
-/// Mapillary's host stay in the cache of the command for 24 hours by default, those of other hosts for none.
-/// `allow_host` names further hosts that may serve pictures.
+/// the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or
+/// `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of Mapillary's host stay in the cache of
+/// the command for 24 hours by default, those of other hosts for none. `allow_host` names further hosts that may serve
+/// pictures.
 ///
 /// >>> import streetflow as sf
 /// >>> client = sf.Client(token="MLY|1234|abcd", concurrency=16)
@@ -85,7 +87,7 @@ impl Client {
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (*, token=None, token_file=None, concurrency=64, tile_rate=None, rate=None, rate_share=None, attempts=6, graph_url=None, tiles_url=None, image_proxy=None, allow_host=Vec::new(), trust_gone=false, tile_cache_age=None))]
+    #[pyo3(signature = (*, token=None, token_file=None, concurrency=64, tile_rate=None, rate=None, rate_share=None, attempts=6, graph_url=None, tiles_url=None, image_proxy=None, allow_host=Vec::new(), trust_gone=false, tile_cache_age=None, leases=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keyword arguments")]
     fn new(
         token: Option<&str>,
@@ -101,6 +103,7 @@ impl Client {
         allow_host: Vec<String>,
         trust_gone: bool,
         tile_cache_age: Option<f64>,
+        leases: Option<&Leases>,
     ) -> PyResult<Self> {
         let mut builder = ClientBuilder::from_env().map_err(Failure::from)?;
         if let Some(token) = read_token(token, token_file).map_err(Failure::from)? {
@@ -136,6 +139,9 @@ impl Client {
         builder = allow_host.into_iter().fold(builder, ClientBuilder::allow_host);
         if trust_gone {
             builder = builder.trust_gone();
+        }
+        if let Some(leases) = leases {
+            builder = builder.rate_source(Arc::clone(&leases.0) as _);
         }
         Self::build(builder, graph_url, None)
     }

@@ -3,30 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::RecordBatchReader;
-use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::client::Client;
-use crate::errors::{Attempt, Failure, usage};
+use crate::errors::Failure;
+use crate::input::Input;
 use crate::query::counted;
 use crate::records::images;
 use crate::report::Report;
 use crate::task::run_to_end;
-use streetflow::arrow::ArrowSource;
 use streetflow::sinks::{Exif, FileTime, PictureLayout};
+use streetflow::storage::Bucket;
 use streetflow::{
-    Error, FetchMetadata, Fields, Flow, Image, ImageSink, Metadata, Quality, Query, Record, RecordStream,
-    Result, Source, TableSource,
+    FetchMetadata, Fields, Flow, Image, ImageSink, Metadata, Quality, Record, RecordStream, Result, Source,
 };
-
-/// Where the images come from.
-enum Input {
-    Query(Box<Query>),
-    Table(TableSource<Metadata>),
-    Arrow(ArrowSource<Metadata>),
-}
 
 /// How pictures are written.
 struct Pictures {
@@ -46,13 +37,14 @@ impl Pictures {
         exif.iter().copied().chain(layout).chain(time).chain([self.quality.field()]).collect()
     }
 
-    fn sink(&self, client: &streetflow::Client, folder: PathBuf) -> ImageSink {
-        let sink = ImageSink::new(client, folder)
-            .quality(self.quality)
-            .exif(self.exif)
-            .layout(self.layout)
-            .file_time(self.file_time);
-        if self.check_existing { sink.check_existing() } else { sink }
+    /// The sink of a local folder, or of one in a bucket, with credentials from the environment.
+    fn sink(&self, client: &streetflow::Client, folder: PathBuf) -> Result<ImageSink> {
+        let sink = match folder.to_str().filter(|url| Bucket::is_url(url)) {
+            Some(url) => ImageSink::to_bucket(client, &Bucket::open(url, &[])?),
+            None => ImageSink::new(client, folder),
+        };
+        let sink = sink.quality(self.quality).exif(self.exif).layout(self.layout).file_time(self.file_time);
+        Ok(if self.check_existing { sink.check_existing() } else { sink })
     }
 }
 
@@ -85,17 +77,12 @@ pub(crate) fn download(
         })
     })()
     .map_err(Failure::from)?;
-    let input = match (query, table, stream) {
-        (Some(text), ..) => Input::Query(Box::new(Query::from_json(text).map_err(Failure::from)?)),
-        (_, Some(path), _) => Input::Table(TableSource::open(path).map_err(Failure::from)?),
-        (.., Some(stream)) => Input::Arrow(arrow_source(stream)?),
-        _ => return Err(Failure::from(usage("download", "there is no input")).into()),
-    };
+    let input = Input::new("download", query, table, stream)?;
     let (client, counts) = (client.get()?.clone(), Arc::clone(&report.get().counts));
     report.get().events.listen(&counts);
     let work = async move {
         let flow = open(input, &pictures, &client).await?;
-        let written = counted(flow, &counts, skip).into_sink(pictures.sink(&client, folder)).await?.written;
+        let written = counted(flow, &counts, skip).into_sink(pictures.sink(&client, folder)?).await?.written;
         counts.set_pictures(written.records, written.already_exists);
         Ok(())
     };
@@ -148,20 +135,4 @@ fn with_urls(
         records.map(move |row| row.map(image)).boxed()
     };
     flow.then(to_image).then(FetchMetadata::new(client).fields(&fields))
-}
-
-/// Takes the stream of another library out of its capsule.
-fn arrow_source(capsule: &Bound<'_, PyCapsule>) -> Attempt<ArrowSource<Metadata>> {
-    use pyo3::types::PyCapsuleMethods;
-
-    let pointer = capsule.pointer_checked(Some(c"arrow_array_stream"))?;
-    let failed =
-        |error: arrow_schema::ArrowError| -> Error { usage("read the Arrow stream", error.to_string()) };
-    // SAFETY: the name of the capsule was checked, and by the Arrow PyCapsule interface it then holds a valid
-    // `ArrowArrayStream`. `from_raw` moves it out and leaves a released one behind, so the capsule frees nothing twice.
-    #[allow(unsafe_code, reason = "the C interface of Arrow passes a pointer")]
-    let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr().cast()) };
-    let reader = ArrowArrayStreamReader::try_new(stream).map_err(failed)?;
-    let schema = reader.schema();
-    Ok(ArrowSource::new("Arrow stream", &schema, reader)?)
 }

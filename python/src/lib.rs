@@ -5,11 +5,12 @@
 //! - `runtime`: one tokio runtime in a process; waiting that lets Ctrl-C and other Python threads through
 //! - `errors`, `events`: errors as exceptions, events for `logging` and progress
 //! - `interrupts`: Ctrl-C for threads of a consumer
-//! - `client`, `sandbox`: connections
+//! - `client`, `leases`, `sandbox`: connections, and a budget of requests that processes share
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
 //! - `records`: the flows of each kind of records
-//! - `query`, `download`, `estimate`, `convert`, `command`: the functions
+//! - `input`: a query, a table or Arrow data as images
+//! - `query`, `download`, `map`, `estimate`, `convert`, `command`: the functions
 //!
 //! Tokio's threads never call Python.
 
@@ -33,7 +34,10 @@ mod download;
 mod errors;
 mod estimate;
 mod events;
+mod input;
 mod interrupts;
+mod leases;
+mod map;
 mod pylist;
 mod query;
 mod records;
@@ -59,6 +63,12 @@ mod _core {
     use crate::download::download;
     #[pymodule_export]
     use crate::estimate::estimate;
+    #[pymodule_export]
+    use crate::interrupts::listen;
+    #[pymodule_export]
+    use crate::leases::Leases;
+    #[pymodule_export]
+    use crate::map::{MapPage, map_page};
     #[pymodule_export]
     use crate::query::{
         column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,

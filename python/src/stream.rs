@@ -71,13 +71,18 @@ struct Feed {
     error: Option<Error>,
     ended: bool,
     shows_progress: bool,
-    /// The thread of Python that started the stream.
-    home: ThreadId,
+    /// The thread that started the stream, if Python made it.
+    home: Option<ThreadId>,
     /// The number of interruptions before the start.
     interrupts: u64,
 }
 
 impl Feed {
+    /// Whether this thread may wait for the interpreter: in the others, the main thread may hold it and wait for them.
+    fn is_at_home(&self) -> bool {
+        self.home == Some(thread::current().id()) || interrupts::is_main_thread()
+    }
+
     /// Returns the next batch, or `None` at the end. Blocks, while other Python threads run.
     fn next(&mut self) -> Option<Attempt<RecordBatch>> {
         if self.ended {
@@ -198,7 +203,7 @@ impl Drop for Feed {
     fn drop(&mut self) {
         if !self.ended {
             self.close(false);
-            if self.shows_progress && self.home == thread::current().id() {
+            if self.shows_progress && self.is_at_home() {
                 Python::try_attach(|py| self.run.call_method0(py, "close").ok());
             }
         }
@@ -216,8 +221,8 @@ impl Iterator for StreamReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = match self.feed.get_mut() {
-            Ok(feed) if feed.home != thread::current().id() => feed.next_elsewhere()?,
-            Ok(feed) => feed.next()?.map_err(text_of_failure),
+            Ok(feed) if feed.is_at_home() => feed.next()?.map_err(text_of_failure),
+            Ok(feed) => feed.next_elsewhere()?,
             Err(failure) => Err(text_of_failure(failure)),
         };
         Some(item.map_err(|text| ArrowError::ExternalError(text.into())))
@@ -253,7 +258,7 @@ impl Reader {
         report: Py<Report>,
         run: Py<PyAny>,
     ) -> Attempt<Self> {
-        interrupts::listen(py)?;
+        let home = interrupts::listen(py)?.then(|| thread::current().id());
         let shows_progress = !run.getattr(py, "bar")?.is_none(py);
         let counts = Arc::clone(&report.get().counts);
         counts.start();
@@ -282,7 +287,7 @@ impl Reader {
             error: None,
             ended: false,
             shows_progress,
-            home: thread::current().id(),
+            home,
             interrupts: interrupts::count(),
         };
         Ok(Self { schema, feed: Mutex::new(Some(Owned::new(feed))), task: Owned::new(abort), outcome })

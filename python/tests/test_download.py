@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import geopandas
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -38,6 +39,7 @@ def sources(images: sf.Stream, tmp_path):
         "polars": frame,
         "polars categories": frame.with_columns(pl.col("seq_id").cast(pl.Categorical)),
         "pandas": pd.DataFrame({"img_id": table["img_id"].to_pylist()}),
+        "geopandas": geopandas.GeoDataFrame.from_arrow(table),
         "numbers": pa.table({"img_id": [int(text) for text in table["img_id"].to_pylist()]}),
         "path": path,
         "ids": pa.table({"img_id": table["img_id"]}),
@@ -45,12 +47,12 @@ def sources(images: sf.Stream, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "source", ["pyarrow", "reader", "polars", "polars categories", "pandas", "numbers", "path", "ids"]
+    "source", ["pyarrow", "reader", "polars", "polars categories", "pandas", "geopandas", "numbers", "path", "ids"]
 )
 def test_pictures_of_a_table(sandbox, nicosia, tmp_path, source):
     import pyarrow.parquet  # noqa: F401
 
-    images = nicosia(limit=4, fields=["thumb_256_url", "captured_at"])
+    images = nicosia(limit=4, fields=["thumb_256_url", "captured_at", "geometry"])
     chosen = sources(images, tmp_path)[source]
     report = sf.download(chosen, tmp_path / "pictures", client=sandbox)
     assert report.records == 4, report
@@ -82,7 +84,7 @@ def test_what_is_no_table_is_refused(sandbox, nicosia, tmp_path):
         sf.download(5, tmp_path, client=sandbox)
     with pytest.raises(sf.UsageError, match="img_id"):
         sf.download(pa.table({"name": ["a"]}), tmp_path, client=sandbox)
-    with pytest.raises(sf.UsageError, match="no pictures"):
+    with pytest.raises(sf.UsageError, match="sequences, not images"):
         sf.download(sf.sequences(bbox=NICOSIA, client=sandbox), tmp_path)
     with pytest.raises(sf.UsageError):
         sf.download(nicosia(), tmp_path, quality=77)
@@ -133,6 +135,8 @@ def test_a_lazy_frame_requests_the_fields_that_it_uses(sandbox):
 
 
 def test_a_lazy_frame_stops_after_its_head(sandbox):
+    # A query without fields can use all of them too.
+    assert sf.scan_polars(sf.Query(bbox=NICOSIA), client=sandbox).select("make").collect().height == 611
     frame = sf.scan_polars(bbox=NICOSIA, client=sandbox, fields=["width", "is_pano"])
     assert frame.head(10).collect().shape == (10, 4)
     assert frame.filter(pl.col("is_pano")).select("img_id").collect().height > 0

@@ -6,10 +6,7 @@ import logging
 import multiprocessing
 import os
 import pickle
-import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 import warnings
@@ -149,105 +146,6 @@ def test_progress_works_without_tqdm(sandbox, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     sf.images(bbox=NICOSIA, client=sandbox, progress=True).to_arrow()
     assert capsys.readouterr().err.startswith("611 images, tiles ")
-
-
-CONSUMERS = {
-    "own loop": "for batch in images: pass",
-    "to_arrow": "images.to_arrow()",
-    "to_polars": "images.to_polars()",
-    "to_pandas": "images.to_pandas()",
-    "to_geopandas": "images.to_geopandas()",
-    "write": "images.write(path)",
-    "pyarrow table": "pa.table(images)",
-    "pyarrow reader": "pa.RecordBatchReader.from_stream(images).read_all()",
-    "polars": "pl.DataFrame(images)",
-    "pandas": "pd.DataFrame.from_arrow(images)",
-    "duckdb": "duckdb.sql('from images').fetchall()",
-    "duckdb, one thread": "duckdb.sql('set threads = 1'); duckdb.sql('from images').fetchall()",
-    "download": "sf.download(images, path)",
-    "estimate": "sf.estimate(bbox=(33.33, 35.15, 33.39, 35.19), client=sandbox)",
-    "async": "asyncio.run(read(images))",
-}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-@pytest.mark.parametrize("consumer", CONSUMERS)
-def test_ctrl_c_ends_each_consumer_at_once(consumer, tmp_path):
-    """The first tile never arrives, so only the signal can end the read."""
-    script = f"""
-        import asyncio, os, sys, time
-        import duckdb, pandas as pd, polars as pl, pyarrow as pa
-        import streetflow as sf
-
-        sandbox = sf.Sandbox()
-        sandbox.fail("tiles", "stall")
-        images = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), fields=["geometry"], client=sandbox)
-        path = {str(tmp_path / "out.csv")!r}
-
-        async def read(images):
-            async for batch in images:
-                pass
-
-        # An interruption before this line would test nothing.
-        import threading
-        def announce():
-            while not sandbox.requests():
-                time.sleep(0.01)
-            print("reading", flush=True)
-        threading.Thread(target=announce, daemon=True).start()
-        try:
-            {CONSUMERS[consumer]}
-        except BaseException as error:
-            print("ended", type(error).__name__, str(error).splitlines()[:1], time.time(), flush=True)
-        else:
-            print("not interrupted", flush=True)
-    """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout.readline() == "reading\n", process.stderr.read()
-            # Long enough for a consumer to wait in a thread of its own.
-            time.sleep(0.3)
-            sent = time.time()
-            process.send_signal(signal.SIGINT)
-            line = process.stdout.readline()
-            assert line.startswith("ended"), line + process.stderr.read()
-            # DuckDB reports an interruption that it saw first in its own words.
-            assert "KeyboardInterrupt" in line or "nterrupt" in line
-            # Measured: 0.01 to 0.1 s. The bound is wide, for a machine with other work.
-            assert float(line.split()[-1]) - sent < 5
-            process.wait(20)
-        finally:
-            process.kill()
-    assert not (tmp_path / "out.csv").is_file()
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_ctrl_c_still_ends_calls_of_python_after_a_stream():
-    script = """
-        import threading, time
-        import streetflow as sf
-        sf.images(bbox=(33.33, 35.15, 33.39, 35.19), sandbox=True).to_arrow()
-        lock = threading.Lock()
-        lock.acquire()
-        print("waiting", flush=True)
-        try:
-            lock.acquire()
-        except KeyboardInterrupt:
-            print("ended", flush=True)
-    """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout.readline() == "waiting\n"
-            time.sleep(0.3)
-            process.send_signal(signal.SIGINT)
-            process.wait(20)
-            assert process.stdout.readline() == "ended\n"
-        finally:
-            process.kill()
 
 
 def test_other_threads_run_while_a_stream_waits(sandbox):

@@ -26,7 +26,7 @@ def test_the_examples_of_the_documentation_run(name, monkeypatch):
     assert results.attempted > 0
 
 
-@pytest.mark.parametrize("name", ["Client", "Sandbox", "Batch", "Report", "known_fields"])
+@pytest.mark.parametrize("name", ["Client", "Sandbox", "Batch", "MapPage", "Report", "known_fields"])
 def test_the_examples_of_compiled_classes_run(name):
     item = getattr(sf, name)
     test = doctest.DocTestParser().get_doctest(item.__doc__, {}, name, None, None)

@@ -13,7 +13,7 @@ use crate::client::cache::response_store::ResponseStore;
 use crate::client::cache::tile_cache::TileCache;
 use crate::client::handle::{Client, Shared};
 use crate::client::http_client::{finish, http_client, is_loopback, is_mapillary};
-use crate::client::missing_guard::MissingRateGuard;
+use crate::client::missing_guard::{GoneRule, MissingRateGuard};
 use crate::client::token::Token;
 use crate::client::transport::body::MAX_LARGE_BODIES;
 use crate::client::transport::concurrency::ConcurrencyLimiter;
@@ -69,7 +69,7 @@ pub struct ClientBuilder {
     observer: Arc<dyn Observer>,
     response_store: Option<ResponseStore>,
     allowed_hosts: Vec<String>,
-    trust_gone: bool,
+    gone_rule: GoneRule,
     tile_cache: Option<TileCache>,
 }
 
@@ -94,7 +94,7 @@ impl Default for ClientBuilder {
             observer: Arc::new(|_: &Event<'_>| ()),
             response_store: None,
             allowed_hosts: Vec::new(),
-            trust_gone: false,
+            gone_rule: GoneRule::default(),
             tile_cache: None,
         }
     }
@@ -176,7 +176,16 @@ impl ClientBuilder {
     /// Without this such a run ends with an error of kind [`ErrorKind::Auth`], because a token without permission gets
     /// the same responses.
     pub fn trust_gone(mut self) -> Self {
-        self.trust_gone = true;
+        self.gone_rule = GoneRule::Always;
+        self
+    }
+
+    /// Accepts that nearly all images or sequences are gone, unless none of the first `count` (at most 2,000) exists.
+    ///
+    /// For a part of a crawl whose rest decides: a few users who left can be all of a part. A token without permission
+    /// still ends the run, with an error of kind [`ErrorKind::Auth`], before it has spent more of its rate.
+    pub fn trust_gone_after(mut self, count: usize) -> Self {
+        self.gone_rule = GoneRule::UnlessFirst(count.clamp(1, 2000));
         self
     }
 
@@ -311,9 +320,8 @@ impl ClientBuilder {
             concurrency: self.concurrency,
             response_cache: self.response_store.as_ref().map(|store| Arc::new(ResponseCache::new(store))),
             tile_cache: self.tile_cache,
-            missing_sequences: MissingRateGuard::new("sequences"),
-            missing_images: MissingRateGuard::new("images"),
-            trust_gone: self.trust_gone,
+            missing_sequences: MissingRateGuard::new("sequences", self.gone_rule),
+            missing_images: MissingRateGuard::new("images", self.gone_rule),
         }))
     }
 

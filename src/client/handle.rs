@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
-use crate::client::cache::known_metadata::KnownMetadata;
+use crate::client::cache::known_records::KnownMetadata;
 use crate::client::cache::response_cache::ResponseCache;
 use crate::client::cache::tile_cache::TileCache;
 use crate::client::missing_guard::MissingRateGuard;
@@ -54,7 +54,6 @@ pub(crate) struct Shared {
     pub(crate) tile_cache: Option<TileCache>,
     pub(crate) missing_sequences: MissingRateGuard,
     pub(crate) missing_images: MissingRateGuard,
-    pub(crate) trust_gone: bool,
 }
 
 impl Client {

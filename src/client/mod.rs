@@ -25,8 +25,11 @@ mod transport;
 mod wire;
 
 pub use self::builder::{ClientBuilder, DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL};
-pub use self::cache::known_metadata::{KnownMetadata, KnownMetadataWriter, Mark};
+pub use self::cache::known_records::{
+    KnownDetections, KnownMetadata, KnownRecords, KnownRecordsWriter, Mark, OfImage,
+};
 pub use self::cache::response_store::{ResponseStore, STORE_FILES};
+pub use self::cache::stored_images::StoredImages;
 pub use self::cache::tile_cache::{DEFAULT_TILE_CACHE_BYTES, TileCache};
 pub(crate) use self::endpoints::empty_responses::MAX_EMPTY_RETRIES;
 pub(crate) use self::endpoints::features::FoundFeatures;
@@ -45,7 +48,7 @@ pub use self::transport::rate_limit::{ENTITIES_PER_MINUTE, RateLimit, SEARCHES_P
 pub use self::transport::rate_source::{RateLimits, RateSource};
 pub(crate) use self::transport::retry::RetryOverride;
 pub use self::wire::batch::MAX_BATCH;
-pub(crate) use self::wire::detections::ImageDetections;
+pub(crate) use self::wire::detections::{DetectionFacts, ImageDetections};
 pub(crate) use self::wire::signed_url::is_expired;
 pub use crate::observe::Class;
 pub use crate::text::{redact, without_credentials};

@@ -20,6 +20,9 @@ use crate::sinks::Layout;
 /// A batch is closed when its first record has waited this long for others.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
+/// Rows after which the clock is read while the flow does not wait.
+const ROWS_PER_LOOK: usize = 16;
+
 /// The batches of a flow.
 pub(super) struct IntoBatches<T: 'static> {
     /// `None` after the end.
@@ -59,7 +62,7 @@ impl<T: Record> IntoBatches<T> {
             match flow.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(record))) => {
                     self.push(&record);
-                    if self.batches.len() >= self.rows || self.batches.is_full() {
+                    if self.batches.len() >= self.rows || self.batches.is_full() || self.is_late() {
                         break;
                     }
                 }
@@ -75,6 +78,11 @@ impl<T: Record> IntoBatches<T> {
             }
         }
         Poll::Ready(())
+    }
+
+    /// Whether the batch is old enough, of a source that is always ready. Looks at the clock now and then.
+    fn is_late(&self) -> bool {
+        self.batches.len().is_multiple_of(ROWS_PER_LOOK) && self.since.elapsed() >= MAX_WAIT
     }
 
     /// Waits until the batch is old enough. Without records, or without a timer, it waits for more.

@@ -11,11 +11,13 @@ pub(super) struct Dictionary<K> {
     counts: Vec<u64>,
     /// The previous number: neighbours mostly have the same key.
     last: u32,
+    /// Keys keep their numbers while further ones are added.
+    is_stable: bool,
 }
 
 impl<K> Default for Dictionary<K> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), keys: Vec::new(), counts: Vec::new(), last: 0 }
+        Self { numbers: HashMap::new(), keys: Vec::new(), counts: Vec::new(), last: 0, is_stable: false }
     }
 }
 
@@ -43,9 +45,17 @@ impl<K: Clone + Eq + Hash> Dictionary<K> {
         &self.keys
     }
 
+    /// Keeps the order of first appearance, for a page that grows.
+    pub(super) fn keep_order(&mut self) {
+        self.is_stable = true;
+    }
+
     /// The new number of each old one, and the old numbers in the new order: the most frequent key comes first.
     pub(super) fn by_count(&self) -> (Vec<u32>, Vec<u32>) {
         let mut order: Vec<u32> = (0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX)).collect();
+        if self.is_stable {
+            return (order.clone(), order);
+        }
         order.sort_by_key(|number| std::cmp::Reverse(self.counts[*number as usize]));
         let mut new = vec![0; order.len()];
         for (rank, old) in (0..).zip(&order) {
@@ -67,5 +77,7 @@ mod tests {
         assert_eq!(numbers, [0, 1, 1, 0, 2, 1]);
         assert_eq!(names.keys(), ["b", "a", "c"]);
         assert_eq!(names.by_count(), (vec![1, 0, 2], vec![1, 0, 2]));
+        names.keep_order();
+        assert_eq!(names.by_count(), (vec![0, 1, 2], vec![0, 1, 2]));
     }
 }

@@ -54,6 +54,27 @@ impl MapImages {
         Self { geometry, ..Self::default() }
     }
 
+    /// Starts without images that will be encoded several times while they grow. Users, organizations and cameras keep
+    /// their numbers, and so their colours in the page.
+    pub fn growing(geometry: GeometryChoice) -> Self {
+        let mut images = Self::new(geometry);
+        images.owners.keep_order();
+        images.organizations.keep_order();
+        images.cameras.keep_order();
+        images
+    }
+
+    /// Starts again without images. Users, organizations and cameras keep their numbers.
+    pub fn emptied(&self) -> Self {
+        Self {
+            geometry: self.geometry,
+            owners: self.owners.clone(),
+            organizations: self.organizations.clone(),
+            cameras: self.cameras.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Sets the pictures on disk.
     pub fn set_pictures(&mut self, pictures: Pictures) {
         self.pictures = pictures;

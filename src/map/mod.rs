@@ -38,12 +38,18 @@ mod values;
 pub use self::basemap::Basemap;
 pub use self::ids::ImageIds;
 pub use self::images::MapImages;
-pub use self::page::{MapOptions, PAGE_MARK, Page, is_page};
+pub use self::page::{MapOptions, PAGE_MARK, Page, Served, is_page};
 pub use self::pictures::Pictures;
 pub use self::sink::MapSink;
 
 /// Most images that a page can contain without a server. Browsers open larger pages slowly or not at all.
 pub const MAX_IMAGES_IN_PAGE: usize = 2_000_000;
+
+/// The columns of a table of detections that the page shows.
+pub const DETECTION_COLUMNS: [&str; 5] = ["value", "x", "y", "w", "h"];
+
+/// The columns of a table of map features that the page shows.
+pub const FEATURE_COLUMNS: [&str; 5] = ["value", "lon", "lat", "last_seen_at", "n_images"];
 
 /// The columns of a table that the page shows. Others are not read.
 pub const COLUMNS: [&str; 19] = [

@@ -10,10 +10,11 @@ use super::base64;
 use super::basemap::Basemap;
 use super::columns::Block;
 use super::images::MapImages;
-use crate::atomic_file::{commit, output_error, temporary_beside};
+use crate::atomic_file::output_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::shown_line;
 use crate::record::GeometryChoice;
+use crate::storage::{Destination, LocalFile};
 
 /// The text that begins a page.
 pub const PAGE_MARK: &str = "<!doctype html><!-- streetflow map -->";
@@ -25,7 +26,7 @@ const TEMPLATE: &str = include_str!("../../map/page/index.html");
 const STYLE: &str = include_str!("../../map/page/style.css");
 
 /// The modules of the page, each after those that it imports.
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 18] = [
     include_str!("../../map/page/blocks.js"),
     include_str!("../../map/page/columns.js"),
     include_str!("../../map/page/text.js"),
@@ -42,6 +43,7 @@ const MODULES: [&str; 17] = [
     include_str!("../../map/page/card.js"),
     include_str!("../../map/page/address.js"),
     include_str!("../../map/page/basemap.js"),
+    include_str!("../../map/page/live.js"),
     include_str!("../../map/page/main.js"),
 ];
 
@@ -64,6 +66,15 @@ pub struct MapOptions {
     pub without_ids: bool,
     /// Background map. The page loads nothing from it before the reader switches it on.
     pub basemap: Option<Basemap>,
+}
+
+/// Where a page that comes from a server gets its pictures and images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Served {
+    /// The server can fetch the pictures that are not on the disk.
+    pub has_all_pictures: bool,
+    /// The images grow: the page asks `state` for their number, and loads [`Page::bundle`] from `images` when it changes.
+    pub is_growing: bool,
 }
 
 /// A page, ready to be written.
@@ -96,11 +107,9 @@ impl Page {
     }
 
     /// The HTML of a page that loads its blocks from `columns/<name>` of its server, and pictures from `picture/<id>`.
-    ///
-    /// `has_all_pictures` means that the server can fetch the pictures that are not on the disk.
-    pub fn served_html(&self, has_all_pictures: bool) -> Result<Vec<u8>> {
+    pub fn served_html(&self, served: Served) -> Result<Vec<u8>> {
         let mut html = Vec::new();
-        let written = self.write_html(&mut html, Some(has_all_pictures));
+        let written = self.write_html(&mut html, Some(served));
         written.map_err(|error| Error::new(ErrorKind::Io, "encode the page").with_source(error))?;
         Ok(html)
     }
@@ -110,8 +119,21 @@ impl Page {
         LIBRARY.into_iter().chain(self.blocks.iter().map(|block| (block.name, block.bytes.as_slice())))
     }
 
+    /// The columns of one moment, for a page that grows: for each block the length of its name (one byte), the name, the
+    /// length of the block (four bytes, the lowest first), and the block.
+    pub fn bundle(&self) -> Vec<u8> {
+        let mut bundle = Vec::with_capacity(self.blocks.iter().map(|block| block.bytes.len() + 32).sum());
+        for Block { name, bytes } in &self.blocks {
+            bundle.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+            bundle.extend(name.as_bytes());
+            bundle.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bundle.extend(bytes);
+        }
+        bundle
+    }
+
     /// `served` is set for a page whose blocks come from a server.
-    fn write_html(&self, out: &mut dyn Write, served: Option<bool>) -> io::Result<()> {
+    fn write_html(&self, out: &mut dyn Write, served: Option<Served>) -> io::Result<()> {
         let nonce = nonce();
         let mut rest = TEMPLATE;
         out.write_all(PAGE_MARK.as_bytes())?;
@@ -131,9 +153,13 @@ impl Page {
                 "script" => out.write_all(script().as_bytes())?,
                 "pictures" => out.write_all(match served {
                     None => b"beside",
-                    Some(false) => b"served",
-                    Some(true) => b"all",
+                    Some(Served { has_all_pictures: false, .. }) => b"served",
+                    Some(Served { has_all_pictures: true, .. }) => b"all",
                 })?,
+                "growing" if served.is_some_and(|served| served.is_growing) => {
+                    out.write_all(b"data-growing")?;
+                }
+                "growing" => {}
                 "blocks" if served.is_some() => {}
                 "blocks" => self.write_blocks(out)?,
                 _ => return Err(io::Error::other("an unknown placeholder")),
@@ -144,13 +170,20 @@ impl Page {
 
     /// Writes the page to a file, which appears when it is complete. Returns its size in bytes.
     pub fn write_file(&self, path: &Path) -> Result<u64> {
-        let failed = |error| output_error("write the page", path, error);
-        let file = temporary_beside(path).map_err(failed)?;
-        let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file());
+        self.write_to(&LocalFile::new(path))
+    }
+
+    /// Writes the page to a [destination](crate::storage), which may be in a bucket. Returns its size in bytes.
+    ///
+    /// It blocks. The destination appears when it is complete.
+    pub fn write_to(&self, destination: &dyn Destination) -> Result<u64> {
+        let failed = |error| output_error("write the page", destination.path(), error);
+        let mut file = destination.create().map_err(failed)?;
+        let mut out = Counted { out: io::BufWriter::with_capacity(1 << 16, &mut file), bytes: 0 };
         self.write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
+        let bytes = out.bytes;
         drop(out);
-        let bytes = file.as_file().metadata().map_err(failed)?.len();
-        commit(file, path).map_err(failed)?;
+        file.commit().map_err(failed)?;
         Ok(bytes)
     }
 
@@ -161,6 +194,24 @@ impl Page {
             out.write_all(b"</script>\n")?;
         }
         Ok(())
+    }
+}
+
+/// A writer that counts its bytes.
+struct Counted<W> {
+    out: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -28,14 +28,38 @@ impl Pictures {
     ///
     /// A folder that does not exist contains no pictures.
     pub fn find(folder: &Path, page: &Path) -> Self {
+        let url = |below: &Path| relative(&folder.join(below), page);
+        Self::collect(folder, picture_files(folder), url)
+    }
+
+    /// Picks the pictures out of the names of the objects in a bucket, with `/` between folders. `folder` is the name of
+    /// the folder that contains them, beside the page.
+    ///
+    /// ```
+    /// use streetflow::map::Pictures;
+    ///
+    /// let names = ["741/7_1024.jpg", "8_256.jpg", "notes.txt"].map(str::to_owned);
+    /// assert_eq!(Pictures::named("downloaded_images", names).len(), 2);
+    /// ```
+    pub fn named(folder: &str, names: impl IntoIterator<Item = String>) -> Self {
+        let files = names.into_iter().filter_map(|name| PictureFile::of_name(&name));
+        let url = |below: &Path| {
+            let parts = below.iter().filter_map(|part| part.to_str());
+            parts.fold(encoded(folder) + "/", |url, part| url + &encoded(part) + "/")
+        };
+        Self::collect(Path::new(folder), files, url)
+    }
+
+    /// `url` is that of a folder below the root, relative to the page.
+    fn collect(root: &Path, files: impl Iterator<Item = PictureFile>, url: impl Fn(&Path) -> String) -> Self {
         let mut found = Self::default();
         let mut numbers = HashMap::new();
-        for PictureFile { folder: below, id, quality } in picture_files(folder) {
+        for PictureFile { folder: below, id, quality } in files {
             let Some(id) = id_number(&id) else { continue };
             let next = u32::try_from(found.places.len()).unwrap_or(u32::MAX);
             let number = *numbers.entry((below.clone(), quality)).or_insert_with(|| {
-                found.places.push((relative(&folder.join(&below), page), quality));
-                found.folders.push(folder.join(&below));
+                found.places.push((url(&below), quality));
+                found.folders.push(root.join(&below));
                 next
             });
             let rank = |number: u32| {
@@ -65,7 +89,7 @@ impl Pictures {
         self.by_id.is_empty()
     }
 
-    /// The file of an image's picture.
+    /// The file of an image's picture; the name of the object for those of [`Pictures::named`].
     pub fn path(&self, id: &ImageId) -> Option<PathBuf> {
         let number = *self.by_id.get(&id_number(id)?)? as usize;
         Some(self.folders[number].join(format!("{id}_{}.jpg", self.places[number].1)))

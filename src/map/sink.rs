@@ -1,7 +1,9 @@
 //! The sink that ends a flow in a page.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -12,6 +14,7 @@ use crate::error::Result;
 use crate::model::Metadata;
 use crate::sinks::{Encoder, FileSink, Sink, Written};
 use crate::sources::RecordStream;
+use crate::storage::{Destination, Target};
 
 /// Writes a map page. All images of the page are in memory, about 50 bytes each, until the stream ends.
 ///
@@ -19,15 +22,25 @@ use crate::sources::RecordStream;
 /// are necessary.
 #[derive(Debug, Clone)]
 pub struct MapSink {
-    path: PathBuf,
+    destination: Target,
     options: MapOptions,
-    pictures: Option<PathBuf>,
+    pictures: Option<PictureFinder>,
+}
+
+/// Finds the pictures at the end of the stream.
+#[derive(Clone)]
+struct PictureFinder(Arc<dyn Fn() -> Pictures + Send + Sync>);
+
+impl fmt::Debug for PictureFinder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PictureFinder")
+    }
 }
 
 impl MapSink {
-    /// Writes to a file at `path`.
-    pub fn create(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), options: MapOptions::default(), pictures: None }
+    /// Writes to a file at a path, or to another [destination](crate::storage).
+    pub fn create(destination: impl Into<Target>) -> Self {
+        Self { destination: destination.into(), options: MapOptions::default(), pictures: None }
     }
 
     /// Sets title, coordinates, background and the rest.
@@ -37,8 +50,15 @@ impl MapSink {
     }
 
     /// Shows the pictures in a folder, which is read when the stream has ended.
-    pub fn pictures(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.pictures = Some(folder.into());
+    pub fn pictures(self, folder: impl Into<PathBuf>) -> Self {
+        let folder: PathBuf = folder.into();
+        let page = self.destination.path().parent().map(Path::to_owned).unwrap_or_default();
+        self.find_pictures(move || Pictures::find(&folder, &page))
+    }
+
+    /// Shows the pictures that `find` returns. It is called when the stream has ended, on a thread that may block.
+    pub fn find_pictures(mut self, find: impl Fn() -> Pictures + Send + Sync + 'static) -> Self {
+        self.pictures = Some(PictureFinder(Arc::new(find)));
         self
     }
 }
@@ -46,14 +66,13 @@ impl MapSink {
 #[async_trait]
 impl Sink<Metadata> for MapSink {
     async fn drain(self: Box<Self>, images: RecordStream<Metadata>) -> Result<Written> {
-        let Self { path, options, pictures } = *self;
-        let page = path.parent().map(Path::to_owned).unwrap_or_default();
+        let Self { destination, options, pictures } = *self;
         let encoder = move |out| {
             let images = MapImages::new(options.geometry);
-            let encoder = MapEncoder { out, images, options, pictures, page };
+            let encoder = MapEncoder { out, images, options, pictures };
             Ok(Box::new(encoder) as Box<dyn Encoder<Metadata>>)
         };
-        Box::new(FileSink::create(path, encoder)).drain(images).await
+        Box::new(FileSink::create(destination, encoder)).drain(images).await
     }
 }
 
@@ -61,9 +80,7 @@ struct MapEncoder<W> {
     out: W,
     images: MapImages,
     options: MapOptions,
-    pictures: Option<PathBuf>,
-    /// The folder of the page.
-    page: PathBuf,
+    pictures: Option<PictureFinder>,
 }
 
 impl<W: Write + Send> Encoder<Metadata> for MapEncoder<W> {
@@ -75,8 +92,8 @@ impl<W: Write + Send> Encoder<Metadata> for MapEncoder<W> {
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        if let Some(folder) = &self.pictures {
-            self.images.set_pictures(Pictures::find(folder, &self.page));
+        if let Some(PictureFinder(find)) = &self.pictures {
+            self.images.set_pictures(find());
         }
         Page::new(&self.images, &self.options).map_err(io::Error::other)?.write(&mut self.out)?;
         self.out.flush()

@@ -4,26 +4,52 @@ use std::borrow::Cow;
 
 use super::ids::{FLOAT_ID, is_float};
 use super::{Image, ImageId, Metadata, OwnerId, Reason, Sequence, SequenceId};
-use crate::geo::LonLat;
-use crate::record::{Column, Kind, Polygons, Record, Value, is_null_word};
+use crate::record::{
+    Column, Kind, Polygons, Record, Value, check_float, check_points, is_null_word, store_degrees, whole,
+};
 
 pub(super) type Stored = std::result::Result<(), Reason>;
 
+/// The outcome of a check: the value to store, or why it is invalid.
+pub(super) type Checked<'a> = std::result::Result<Value<'a>, Reason>;
+
 /// Conversions between a field of a record and a [`Value`].
 pub(super) trait Slot {
+    /// The value of the field.
     fn value(&self) -> Value<'_>;
-    fn store(&mut self, value: Value<'_>) -> Stored;
+
+    /// The value that the field has after `value` was stored in it, or why `value` is invalid.
+    fn check(value: Value<'_>) -> Checked<'_>;
+
+    /// Stores a value that was checked.
+    fn put(&mut self, value: Value<'_>);
+
+    fn store(&mut self, value: Value<'_>) -> Stored {
+        self.put(Self::check(value)?);
+        Ok(())
+    }
+}
+
+/// Checks a value for the field that `_field` returns.
+pub(super) fn check_for<R, S: Slot>(_field: fn(&R) -> &S, value: Value<'_>) -> Checked<'_> {
+    S::check(value)
 }
 
 impl Slot for SequenceId {
     fn value(&self) -> Value<'_> {
         text(self.as_str())
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
-        if let Value::Text(text) = value {
-            *self = Self::check(&text)?;
+    fn check(value: Value<'_>) -> Checked<'_> {
+        match value {
+            Value::Text(text) => Self::check_text(&text).map(|()| Value::Text(text)),
+            _ => Ok(Value::Null),
         }
-        Ok(())
+    }
+    fn put(&mut self, value: Value<'_>) {
+        // A missing id leaves the one that is there: another column may have set it.
+        if let Value::Text(text) = value {
+            *self = Self::checked(&text);
+        }
     }
 }
 
@@ -31,12 +57,16 @@ impl Slot for ImageId {
     fn value(&self) -> Value<'_> {
         text(self.as_str())
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
+    fn check(value: Value<'_>) -> Checked<'_> {
         match value {
-            Value::Text(text) => *self = Self::check(&text)?,
-            _ => return Err("the id is empty"),
+            Value::Text(text) => Self::check_text(&text).map(|()| Value::Text(text)),
+            _ => Err("the id is empty"),
         }
-        Ok(())
+    }
+    fn put(&mut self, value: Value<'_>) {
+        if let Value::Text(text) = value {
+            *self = Self::checked(&text);
+        }
     }
 }
 
@@ -44,13 +74,17 @@ impl Slot for Option<OwnerId> {
     fn value(&self) -> Value<'_> {
         self.as_ref().map_or(Value::Null, |id| text(id.as_str()))
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
-        *self = match value {
+    fn check(value: Value<'_>) -> Checked<'_> {
+        match value {
             // These ids are numbers, so null words are missing values.
-            Value::Text(text) if !is_null_word(&text) => Some(OwnerId::check(&text)?),
-            _ => None,
-        };
-        Ok(())
+            Value::Text(text) if !is_null_word(&text) => {
+                OwnerId::check_text(&text).map(|()| Value::Text(text))
+            }
+            _ => Ok(Value::Null),
+        }
+    }
+    fn put(&mut self, value: Value<'_>) {
+        *self = if let Value::Text(text) = value { Some(OwnerId::checked(&text)) } else { None };
     }
 }
 
@@ -59,24 +93,18 @@ fn text(text: &str) -> Value<'_> {
     if text.is_empty() { Value::Null } else { Value::Text(Cow::Borrowed(text)) }
 }
 
-/// Converts a number; `NaN` is missing, as in other tools.
-fn number(number: f64) -> std::result::Result<Option<f64>, Reason> {
-    if number.is_infinite() {
-        return Err("it is not a finite number");
-    }
-    Ok(Some(number).filter(|number| number.is_finite()))
-}
-
 impl Slot for Option<String> {
     fn value(&self) -> Value<'_> {
         self.as_deref().map_or(Value::Null, text)
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
-        *self = match value {
-            Value::Text(text) if !text.is_empty() => Some(text.into_owned()),
-            _ => None,
-        };
-        Ok(())
+    fn check(value: Value<'_>) -> Checked<'_> {
+        Ok(match value {
+            Value::Text(text) if !text.is_empty() => Value::Text(text),
+            _ => Value::Null,
+        })
+    }
+    fn put(&mut self, value: Value<'_>) {
+        *self = if let Value::Text(text) = value { Some(text.into_owned()) } else { None };
     }
 }
 
@@ -84,12 +112,11 @@ impl Slot for Option<f64> {
     fn value(&self) -> Value<'_> {
         self.filter(|number| number.is_finite()).map_or(Value::Null, Value::Float)
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
-        *self = match value {
-            Value::Float(float) => number(float)?,
-            _ => None,
-        };
-        Ok(())
+    fn check(value: Value<'_>) -> Checked<'_> {
+        check_float(value)
+    }
+    fn put(&mut self, value: Value<'_>) {
+        *self = if let Value::Float(number) = value { Some(number) } else { None };
     }
 }
 
@@ -102,15 +129,17 @@ impl Slot for Option<Vec<f64>> {
             _ => Value::Null,
         }
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
-        *self = match value {
+    fn check(value: Value<'_>) -> Checked<'_> {
+        match value {
             Value::Floats(numbers) if numbers.iter().all(|number| number.is_finite()) => {
-                Some(numbers.into_owned())
+                Ok(Value::Floats(numbers))
             }
-            Value::Floats(_) => return Err("one of its numbers is not finite"),
-            _ => None,
-        };
-        Ok(())
+            Value::Floats(_) => Err("one of its numbers is not finite"),
+            _ => Ok(Value::Null),
+        }
+    }
+    fn put(&mut self, value: Value<'_>) {
+        *self = if let Value::Floats(numbers) = value { Some(numbers.into_owned()) } else { None };
     }
 }
 
@@ -120,12 +149,11 @@ macro_rules! slot {
             fn value(&self) -> Value<'_> {
                 self.as_ref().map_or(Value::Null, |inner| Value::$variant($from(inner)))
             }
-            fn store(&mut self, value: Value<'_>) -> Stored {
-                *self = match value {
-                    Value::$variant(inner) => Some($into(inner)),
-                    _ => None,
-                };
-                Ok(())
+            fn check(value: Value<'_>) -> Checked<'_> {
+                Ok(if let Value::$variant(_) = value { value } else { Value::Null })
+            }
+            fn put(&mut self, value: Value<'_>) {
+                *self = if let Value::$variant(inner) = value { Some($into(inner)) } else { None };
             }
         }
     };
@@ -136,28 +164,6 @@ slot!(i64, Time, |number: &i64| *number, |number| number);
 slot!(bool, Bool, |truth: &bool| *truth, |truth| truth);
 slot!(Polygons, Polygons, Cow::Borrowed, Cow::into_owned);
 slot!(Vec<String>, Texts, |texts| Cow::Borrowed(Vec::as_slice(texts)), Cow::into_owned);
-
-/// A point without known coordinates.
-const NOWHERE: LonLat = LonLat { lon: f64::NAN, lat: f64::NAN };
-
-/// A point with both coordinates. A missing coordinate must not become zero.
-pub(super) fn whole(point: Option<LonLat>) -> Option<LonLat> {
-    point.filter(|point| point.lon.is_finite() && point.lat.is_finite())
-}
-
-/// Stores one coordinate of a point. Another column stores the other one.
-pub(super) fn store_degrees(
-    point: &mut Option<LonLat>,
-    value: &Value<'_>,
-    half: fn(&mut LonLat) -> &mut f64,
-) -> Stored {
-    if let Value::Float(degrees) = value
-        && let Some(degrees) = number(*degrees)?
-    {
-        *half(point.get_or_insert(NOWHERE)) = degrees;
-    }
-    Ok(())
-}
 
 // Macros for the columns of a record type: a key, an API field, a coordinate.
 
@@ -170,6 +176,7 @@ macro_rules! key {
             required: $required,
             repeats: $repeats,
             get: |record| record.$name.value(),
+            check: Some(|value| check_for::<Self, _>(|record| &record.$name, value)),
             set: |record, value| record.$name.store(value),
         }
     };
@@ -187,6 +194,7 @@ macro_rules! field {
             required: false,
             repeats: $repeats,
             get: |record| record.$name.value(),
+            check: Some(|value| check_for::<Self, _>(|record| &record.$name, value)),
             set: |record, value| record.$name.store(value),
         }
     };
@@ -200,8 +208,9 @@ macro_rules! degrees {
             kind: Kind::$kind,
             required: false,
             repeats: false,
+            check: Some(check_float),
             get: |record| whole(record.$point).map_or(Value::Null, |point| Value::Float(point.$half)),
-            set: |record, value| store_degrees(&mut record.$point, &value, |point| &mut point.$half),
+            set: |record, value| store_degrees(&mut record.$point, value, |point| &mut point.$half),
         }
     };
 }
@@ -216,31 +225,39 @@ macro_rules! other_id {
             required: false,
             repeats: $repeats,
             get: |record| record.$name.value(),
-            set: |record, value| match &value {
-                Value::Text(text) if is_null_word(text) => record.$name.store(Value::Null),
-                Value::Text(text) if is_float(text) => Err(FLOAT_ID),
-                _ => record.$name.store(value),
-            },
+            check: Some(check_other_id),
+            set: |record, value| record.$name.store(check_other_id(value)?),
         }
     };
+}
+
+fn check_other_id(value: Value<'_>) -> Checked<'_> {
+    match &value {
+        Value::Text(text) if is_null_word(text) => Ok(Value::Null),
+        Value::Text(text) if is_float(text) => Err(FLOAT_ID),
+        _ => Option::<String>::check(value),
+    }
 }
 
 pub(super) use {degrees, field, key};
 
 impl Record for Sequence {
     const NAME: &'static str = "sequence";
+    const HAS_INDEPENDENT_COLUMNS: bool = true;
     const COLUMNS: &'static [Column<Self>] =
         &[key!(org_id, required: false, repeats: true), key!(seq_id, required: true, repeats: false)];
 }
 
 impl Record for Image {
     const NAME: &'static str = "image";
+    const HAS_INDEPENDENT_COLUMNS: bool = true;
     const COLUMNS: &'static [Column<Self>] =
         &[key!(seq_id, required: true, repeats: true), key!(img_id, required: true, repeats: false)];
 }
 
 impl Record for Metadata {
     const NAME: &'static str = "image with metadata";
+    const HAS_INDEPENDENT_COLUMNS: bool = true;
     const DEFAULT_FIELDS: Option<&'static [&'static str]> =
         Some(&["captured_at", "compass_angle", "thumb_256_url", "width"]);
     const COLUMNS: &'static [Column<Self>] = &[
@@ -253,6 +270,7 @@ impl Record for Metadata {
             required: false,
             repeats: false,
             get: |record| record.img_id.value(),
+            check: None,
             set: |_, _| Ok(()),
         },
         field!(sequence: Text, repeats: true),
@@ -299,26 +317,10 @@ impl Record for Metadata {
     }
 }
 
-/// Checks that points have both coordinates and lie on the globe.
-pub(super) fn check_points(
-    points: impl IntoIterator<Item = Option<LonLat>>,
-) -> std::result::Result<(), Reason> {
-    for point in points.into_iter().flatten() {
-        if whole(Some(point)).is_none() {
-            return Err("it has only one coordinate: longitude without latitude, or the reverse");
-        }
-        if !point.is_valid() {
-            return Err(
-                "its coordinates are invalid: longitude must be from -180 to 180, latitude from -90 to 90",
-            );
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geo::LonLat;
 
     #[test]
     fn every_column_returns_the_value_that_was_stored() {

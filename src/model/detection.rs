@@ -1,10 +1,10 @@
 //! A detection: an object, a region or a traffic sign that Mapillary found in an image.
 
-use super::columns::{Slot, Stored, check_points, degrees, field, key, store_degrees, whole};
+use super::columns::{Checked, Slot, check_for, degrees, field, key};
 use super::{ImageId, Reason, ShapeDecoder};
 use crate::geo::LonLat;
 use crate::names::named_variants;
-use crate::record::{Column, Kind, Polygons, Record, Value};
+use crate::record::{Column, Kind, Polygons, Record, Value, check_float, check_points, store_degrees, whole};
 
 /// An object, a region or a traffic sign in an image, labelled by Mapillary's models. There is no score.
 ///
@@ -95,6 +95,12 @@ impl DetectionKind {
     }
 }
 
+impl DetectionKind {
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 impl Detection {
     /// Sets the shape and all columns that follow from it and from the class: the kind, the box, the area and the counts.
     pub fn with_polygons(mut self, polygons: Option<Polygons>) -> Self {
@@ -141,17 +147,17 @@ impl Slot for Option<DetectionKind> {
     fn value(&self) -> Value<'_> {
         self.map_or(Value::Null, |kind| Value::Text(kind.name().into()))
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
-        *self = match value {
-            Value::Text(name) => Some(
-                DetectionKind::ALL
-                    .into_iter()
-                    .find(|kind| kind.name() == name)
-                    .ok_or("it is neither `sign` nor `segment`")?,
-            ),
-            _ => None,
-        };
-        Ok(())
+    fn check(value: Value<'_>) -> Checked<'_> {
+        match value {
+            Value::Text(name) if DetectionKind::named(&name).is_none() => {
+                Err("it is neither `sign` nor `segment`")
+            }
+            Value::Text(_) => Ok(value),
+            _ => Ok(Value::Null),
+        }
+    }
+    fn put(&mut self, value: Value<'_>) {
+        *self = if let Value::Text(name) = value { DetectionKind::named(&name) } else { None };
     }
 }
 

@@ -1,10 +1,10 @@
 //! A map feature: an object or a traffic sign on the map.
 
-use super::columns::{Slot, Stored, check_points, degrees, field, key, store_degrees, whole};
+use super::columns::{Checked, Slot, check_for, degrees, field, key};
 use super::{FeatureId, Reason};
 use crate::geo::LonLat;
 use crate::names::named_variants;
-use crate::record::{Column, Kind, Record, Value};
+use crate::record::{Column, Kind, Record, Value, check_float, check_points, store_degrees, whole};
 
 /// An object or a traffic sign on the map, computed by Mapillary from the images that saw it.
 ///
@@ -61,12 +61,16 @@ impl Slot for FeatureId {
     fn value(&self) -> Value<'_> {
         if self.as_str().is_empty() { Value::Null } else { Value::Text(self.as_str().into()) }
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
+    fn check(value: Value<'_>) -> Checked<'_> {
         match value {
-            Value::Text(text) => *self = Self::check(&text)?,
-            _ => return Err("the id is empty"),
+            Value::Text(text) => Self::check_text(&text).map(|()| Value::Text(text)),
+            _ => Err("the id is empty"),
         }
-        Ok(())
+    }
+    fn put(&mut self, value: Value<'_>) {
+        if let Value::Text(text) = value {
+            *self = Self::checked(&text);
+        }
     }
 }
 
@@ -74,17 +78,23 @@ impl Slot for Option<FeatureKind> {
     fn value(&self) -> Value<'_> {
         self.map_or(Value::Null, |kind| Value::Text(kind.name().into()))
     }
-    fn store(&mut self, value: Value<'_>) -> Stored {
-        *self = match value {
-            Value::Text(text) => Some(text.parse().map_err(|_| "it is neither `sign` nor `object`")?),
-            _ => None,
-        };
-        Ok(())
+    fn check(value: Value<'_>) -> Checked<'_> {
+        match value {
+            Value::Text(text) => {
+                let kind: FeatureKind = text.parse().map_err(|_| "it is neither `sign` nor `object`")?;
+                Ok(Value::Text(kind.name().into()))
+            }
+            _ => Ok(Value::Null),
+        }
+    }
+    fn put(&mut self, value: Value<'_>) {
+        *self = if let Value::Text(text) = value { text.parse().ok() } else { None };
     }
 }
 
 impl Record for MapFeature {
     const NAME: &'static str = "map feature";
+    const HAS_INDEPENDENT_COLUMNS: bool = true;
     const DEFAULT_FIELDS: Option<&'static [&'static str]> =
         Some(&["value", "kind", "geometry", "first_seen_at", "last_seen_at"]);
     const COLUMNS: &'static [Column<Self>] = &[

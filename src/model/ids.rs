@@ -22,7 +22,7 @@ const LETTERS: [bool; 256] = {
 };
 
 /// Checks for letters, digits, `-` and `_`, which are safe in paths and queries.
-fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
+fn check_id(text: &str) -> std::result::Result<(), Reason> {
     if text.is_empty() {
         return Err("the id is empty");
     }
@@ -32,7 +32,7 @@ fn check_id(text: &str) -> std::result::Result<SmolStr, Reason> {
     if !text.bytes().all(|b| LETTERS[usize::from(b)]) {
         return Err("an id has only letters, digits, `-` and `_`");
     }
-    Ok(SmolStr::new(text))
+    Ok(())
 }
 
 /// Maximum length of a decimal id; real ones have up to 17 digits.
@@ -40,7 +40,7 @@ const MAX_DIGITS: usize = 32;
 
 /// Checks for decimal digits. So no two ids differ by case alone, and none is a reserved file name. Ids that a spreadsheet
 /// or pandas wrote as floats are rejected, because they have lost digits.
-fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
+fn check_number(text: &str) -> std::result::Result<(), Reason> {
     if text.is_empty() {
         return Err("the id is empty");
     }
@@ -50,7 +50,7 @@ fn check_number(text: &str) -> std::result::Result<SmolStr, Reason> {
     if text.len() > MAX_DIGITS {
         return Err("the id is longer than 32 digits");
     }
-    Ok(SmolStr::new(text))
+    Ok(())
 }
 
 /// Reason for rejecting an id written as a floating-point number.
@@ -79,7 +79,16 @@ macro_rules! id {
             }
 
             pub(crate) fn check(text: &str) -> std::result::Result<Self, Reason> {
-                $check(text).map(Self)
+                Self::check_text(text).map(|()| Self::checked(text))
+            }
+
+            pub(super) fn check_text(text: &str) -> std::result::Result<(), Reason> {
+                $check(text)
+            }
+
+            /// The id of a text that was checked.
+            pub(super) fn checked(text: &str) -> Self {
+                Self(SmolStr::new(text))
             }
 
             /// The id as text.

@@ -126,6 +126,13 @@ pub enum Event<'a> {
         /// Tiles read so far, and those expected to follow.
         expected: u64,
     },
+    /// A step knows how many inputs it will have, before it starts with the first one.
+    InputsExpected {
+        /// The step.
+        step: Step,
+        /// The number of inputs, at least.
+        count: u64,
+    },
     /// A step started with an input: a tile, a sequence, an image or a row.
     ///
     /// The input ends as [`Event::InputDone`], [`Event::TilePruned`], [`Event::Record`], [`Event::AlreadyExists`],

@@ -31,12 +31,18 @@ impl Step {
     pub const DETAILS: Self = Self("details");
     /// Downloading pictures, by [`ImageSink`](crate::ImageSink).
     pub const DOWNLOAD: Self = Self("download");
+    /// Drawing detections on pictures, by `overlay::Overlay`.
+    pub const OVERLAY: Self = Self("overlay");
+    /// Cutting detections out of pictures, by `overlay::Crops`.
+    pub const CROPS: Self = Self("crops");
+    /// Building a training set, by [`TrainingSet`](crate::training::TrainingSet).
+    pub const DATASET: Self = Self("dataset");
 
     /// The steps of a crawl that always belong to it, in their order.
     pub const ALL: [Self; 4] = [Self::SEQUENCES, Self::IMAGES, Self::METADATA, Self::DOWNLOAD];
 
     /// The steps of this library, in the order in which a run lists them.
-    pub const BUILT_IN: [Self; 7] = [
+    pub const BUILT_IN: [Self; 10] = [
         Self::SEQUENCES,
         Self::IMAGES,
         Self::METADATA,
@@ -44,6 +50,9 @@ impl Step {
         Self::FEATURES,
         Self::DETAILS,
         Self::DOWNLOAD,
+        Self::OVERLAY,
+        Self::CROPS,
+        Self::DATASET,
     ];
 
     /// Names a step of your own.

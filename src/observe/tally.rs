@@ -147,7 +147,10 @@ impl Observer for Tally {
             Event::TileImages { images, .. } => add(&self.tile_images, *images),
             Event::TilePruned { .. } => add(&self.pruned_tiles, 1),
             Event::InputStarted { .. } | Event::InputDone { .. } | Event::TileSplit { .. } => {}
-            Event::TilesPlanned { .. } | Event::TilesExpected { .. } | Event::LimitReached { .. } => {}
+            Event::TilesPlanned { .. }
+            | Event::TilesExpected { .. }
+            | Event::LimitReached { .. }
+            | Event::InputsExpected { .. } => {}
             Event::Filtered { .. } => add(&self.filtered, 1),
             Event::StoreHit { class } => add(&self.store_hits[*class as usize], 1),
             Event::RateLimited { class, error } => match error.kind() {

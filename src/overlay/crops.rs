@@ -8,7 +8,8 @@ use super::workers::{Plan, Report, Selects, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::Detection;
-use crate::pictures::{DetectionTable, PictureFile, PictureFolder};
+use crate::observe::{Observer, Step};
+use crate::pictures::{DetectionTable, PictureFile, PictureFolder, StepEvents};
 use crate::record::Polygons;
 use crate::text::folder_name;
 
@@ -27,12 +28,19 @@ use crate::text::folder_name;
 /// println!("{} crops", report.written);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[must_use]
 pub struct Crops {
     margin: f64,
     min_size: u32,
     selects: Option<Selects>,
+    events: StepEvents,
+}
+
+impl Default for Crops {
+    fn default() -> Self {
+        Self { margin: 0.0, min_size: 0, selects: None, events: StepEvents::of(Step::CROPS) }
+    }
 }
 
 impl Crops {
@@ -59,6 +67,12 @@ impl Crops {
         self
     }
 
+    /// Reports each image and each crop to an observer, as step [`Step::CROPS`].
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.events.observe(observer);
+        self
+    }
+
     /// Writes the crops of all detections of a table into a folder, which is created if necessary.
     pub async fn write(
         self,
@@ -76,6 +90,13 @@ struct CropWork {
 }
 
 impl Work for CropWork {
+    const DOING: &'static str = "crop the picture of image";
+    const GIVES_MANY: bool = true;
+
+    fn events(&self) -> &StepEvents {
+        &self.crops.events
+    }
+
     fn selects(&self, detection: &Detection) -> bool {
         self.crops.selects.as_ref().is_none_or(|selects| selects(detection))
     }
@@ -102,10 +123,13 @@ impl Work for CropWork {
         let pixels = decode(jpeg)?;
         for (detection, target) in plan.detections.iter().zip(&plan.targets) {
             let Some(part) = rectangle(detection, &pixels, self.crops.margin, self.crops.min_size) else {
+                report.too_small += 1;
                 continue;
             };
-            write_file(target, &encode(&cut(&pixels, part))?)?;
+            let crop = encode(&cut(&pixels, part))?;
+            write_file(target, &crop)?;
             report.written += 1;
+            report.bytes += crop.len() as u64;
         }
         Ok(())
     }

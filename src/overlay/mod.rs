@@ -23,7 +23,8 @@ use self::workers::{Plan, Selects, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::{Detection, DetectionKind};
-use crate::pictures::{DetectionTable, PictureFile, PictureFolder};
+use crate::observe::{Observer, Step};
+use crate::pictures::{DetectionTable, PictureFile, PictureFolder, StepEvents};
 use crate::record::Polygons;
 use crate::text::printable;
 
@@ -59,11 +60,13 @@ pub struct Overlay {
     outline: Option<f32>,
     colours: Option<Colours>,
     selects: Option<Selects>,
+    events: StepEvents,
 }
 
 impl Default for Overlay {
     fn default() -> Self {
-        Self { legend: true, outline: None, colours: None, selects: None }
+        let events = StepEvents::of(Step::OVERLAY);
+        Self { legend: true, outline: None, colours: None, selects: None, events }
     }
 }
 
@@ -94,6 +97,12 @@ impl Overlay {
     /// Draws only these detections.
     pub fn only(mut self, selects: impl Fn(&Detection) -> bool + Send + Sync + 'static) -> Self {
         self.selects = Some(Arc::new(selects));
+        self
+    }
+
+    /// Reports each image to an observer, as step [`Step::OVERLAY`].
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.events.observe(observer);
         self
     }
 
@@ -161,6 +170,13 @@ struct OverlayWork {
 }
 
 impl Work for OverlayWork {
+    const DOING: &'static str = "draw on the picture of image";
+    const GIVES_MANY: bool = false;
+
+    fn events(&self) -> &StepEvents {
+        &self.overlay.events
+    }
+
     fn selects(&self, detection: &Detection) -> bool {
         self.overlay.selects.as_ref().is_none_or(|selects| selects(detection))
     }
@@ -187,6 +203,7 @@ impl Work for OverlayWork {
         for target in &plan.targets {
             write_file(target, &drawn)?;
             report.written += 1;
+            report.bytes += drawn.len() as u64;
         }
         Ok(())
     }

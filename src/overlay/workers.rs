@@ -12,8 +12,10 @@ use tokio::task::spawn_blocking;
 use super::picture::MAX_PIXELS;
 use crate::atomic_file::{commit, output_error, temporary_beside};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Detection;
-use crate::pictures::{DetectionTable, Failures, JpegHeader, PictureFile, PictureFolder};
+use crate::model::{Detection, ImageId};
+use crate::pictures::{
+    DetectionTable, Failures, JpegHeader, PictureFile, PictureFolder, StepEvents, failed_picture,
+};
 
 /// Pixels for each permit of the semaphore.
 const PIXELS_PER_PERMIT: u64 = 1 << 16;
@@ -33,12 +35,16 @@ pub struct Report {
     pub pictures: u64,
     /// Files written.
     pub written: u64,
+    /// Bytes written.
+    pub bytes: u64,
     /// Files that already existed and were not changed.
     pub already_exists: u64,
     /// Images of the table without a picture in the folder.
     pub without_picture: u64,
     /// Detections without a shape. They are in no file.
     pub without_shape: u64,
+    /// Detections left out because their box is smaller than the smallest size of a crop.
+    pub too_small: u64,
     /// Pictures, crops and rows that failed.
     pub failures: Failures,
 }
@@ -47,9 +53,11 @@ impl Report {
     pub(super) fn append(&mut self, other: Self) {
         self.pictures += other.pictures;
         self.written += other.written;
+        self.bytes += other.bytes;
         self.already_exists += other.already_exists;
         self.without_picture += other.without_picture;
         self.without_shape += other.without_shape;
+        self.too_small += other.too_small;
         self.failures.append(other.failures);
     }
 }
@@ -59,6 +67,13 @@ pub(super) type Selects = Arc<dyn Fn(&Detection) -> bool + Send + Sync>;
 
 /// What to do with a picture.
 pub(super) trait Work: Send + Sync + 'static {
+    /// What is done, for errors: `draw on the picture of image`.
+    const DOING: &'static str;
+    /// Whether a picture gives any number of files, not exactly one.
+    const GIVES_MANY: bool;
+
+    fn events(&self) -> &StepEvents;
+
     /// Whether a detection takes part.
     fn selects(&self, detection: &Detection) -> bool;
 
@@ -87,7 +102,9 @@ pub(super) async fn run(
     pictures: &PictureFolder,
 ) -> Result<Report> {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut images = table.images(table.index().await?)?;
+    let index = table.index().await?;
+    work.events().expect(index.images);
+    let mut images = table.images(index, work.events())?;
     let permits = MAX_PIXELS / PIXELS_PER_PERMIT + 1;
     let budget = Arc::new(Semaphore::new(usize::try_from(permits).unwrap_or(Semaphore::MAX_PERMITS)));
     let mut report = Report::default();
@@ -98,26 +115,49 @@ pub(super) async fn run(
         if detections.is_empty() {
             continue;
         }
+        work.events().input();
         let Some(picture) = pictures.find(&group.image) else {
-            report.without_picture += 1;
+            count(&*work, Report { without_picture: 1, ..Report::default() }, &mut report);
             continue;
         };
         if running.len() >= threads {
-            report.append(running.next().await.transpose()?.unwrap_or_default());
+            count(&*work, running.next().await.transpose()?.unwrap_or_default(), &mut report);
         }
-        running.push(one_picture(Arc::clone(&work), picture, detections, Arc::clone(&budget)));
+        let image = (group.image, picture);
+        running.push(one_picture(Arc::clone(&work), image, detections, Arc::clone(&budget)));
     }
     while let Some(done) = running.next().await {
-        report.append(done?);
+        count(&*work, done?, &mut report);
     }
     report.failures.append(std::mem::take(&mut images.failures));
     Ok(report)
 }
 
+/// Adds the outcome for an image to the report, and reports it as events.
+fn count<W: Work>(work: &W, image: Report, report: &mut Report) {
+    let events = work.events();
+    (0..image.written).for_each(|_| events.record());
+    events.finding("no_shape", image.without_shape);
+    events.finding("too_small", image.too_small);
+    if W::GIVES_MANY {
+        events.finding("already_exists", image.already_exists);
+        events.finding("no_picture", image.without_picture);
+    }
+    match image.failures.errors.first() {
+        Some(error) => events.failed(error),
+        None if W::GIVES_MANY => events.done(),
+        None if image.already_exists > 0 => events.already_exists(),
+        None if image.without_picture > 0 => events.left_out("no_picture"),
+        // The record is the end of the image.
+        None => {}
+    }
+    report.append(image);
+}
+
 /// Does the work for one picture. Its failure is part of the report; only fatal errors are returned.
-async fn one_picture(
-    work: Arc<impl Work>,
-    picture: PictureFile,
+async fn one_picture<W: Work>(
+    work: Arc<W>,
+    (image, picture): (ImageId, PictureFile),
     detections: Vec<Detection>,
     budget: Arc<Semaphore>,
 ) -> Result<Report> {
@@ -139,7 +179,7 @@ async fn one_picture(
         (Ok(Some(plan)), Ok(Some(header))) => (plan, header),
         (Ok(_), Ok(_)) => return Ok(report),
         (Err(error), _) | (_, Err(error)) => {
-            fail(&mut report, error, &path)?;
+            fail::<W>(&mut report, error, &image)?;
             return Ok(report);
         }
     };
@@ -148,9 +188,16 @@ async fn one_picture(
     let permit = budget.acquire_many_owned(permits).await;
     let done = spawn_blocking(move || {
         let _permit = permit;
-        let executed = read(&path).and_then(|jpeg| work.execute(&jpeg, plan, &mut report));
+        let executed = read(&path).and_then(|jpeg| {
+            let executed = work.execute(&jpeg, plan, &mut report);
+            // An error about the content does not know the file.
+            executed.map_err(|error| match error.subject() {
+                Some(_) => error,
+                None => error.with_subject(path.display().to_string()),
+            })
+        });
         if let Err(error) = executed {
-            fail(&mut report, error, &path)?;
+            fail::<W>(&mut report, error, &image)?;
         }
         Ok(report)
     });
@@ -158,13 +205,11 @@ async fn one_picture(
 }
 
 /// Adds a failure to the report. Returns fatal errors.
-fn fail(report: &mut Report, error: Error, path: &Path) -> Result<()> {
+fn fail<W: Work>(report: &mut Report, error: Error, image: &ImageId) -> Result<()> {
     if error.is_fatal() {
         return Err(error);
     }
-    let error =
-        if error.subject().is_some() { error } else { error.with_subject(path.display().to_string()) };
-    report.failures.add(error);
+    report.failures.add(failed_picture(W::DOING, image, &error));
     Ok(())
 }
 

@@ -1,9 +1,19 @@
 //! Items that failed, with their reasons.
 
 use crate::error::Error;
+use crate::model::ImageId;
 
 /// Maximum number of failures that are kept with their reason.
 pub const MAX_LISTED_FAILURES: usize = 1000;
+
+/// The failure of an image's picture, with the error of the file as its cause. Its subject is the image, as in a download.
+pub(crate) fn failed_picture(doing: &'static str, image: &ImageId, error: &Error) -> Error {
+    let failed = error.for_subject(doing, image.as_str());
+    match failed.hint() {
+        Some(_) => failed,
+        None => failed.with_hint("`streetflow download --check-existing` replaces damaged pictures"),
+    }
+}
 
 /// Items that failed: their number, and the first of them with the reason.
 #[derive(Debug, Default)]

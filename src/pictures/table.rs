@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt;
 
 use super::failures::Failures;
+use super::progress::StepEvents;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::model::{Detection, ImageId};
@@ -37,6 +38,8 @@ pub struct TableIndex {
     pub classes: BTreeMap<String, u64>,
     /// The number of detections.
     pub detections: u64,
+    /// The number of images.
+    pub images: u64,
     scattered: HashSet<ImageId>,
 }
 
@@ -82,7 +85,9 @@ impl DetectionTable {
                 Err(_) => continue,
             };
             if row.img_id != current {
-                if !seen.insert(row.img_id.clone()) {
+                if seen.insert(row.img_id.clone()) {
+                    index.images += 1;
+                } else {
                     index.scattered.insert(row.img_id.clone());
                 }
                 current = row.img_id;
@@ -102,8 +107,8 @@ impl DetectionTable {
         }
     }
 
-    /// Opens the table for reading image by image.
-    pub(crate) fn images(&self, index: TableIndex) -> Result<ImageGroups> {
+    /// Opens the table for reading image by image. A row that can't be read is an input of the step that fails.
+    pub(crate) fn images(&self, index: TableIndex, events: &StepEvents) -> Result<ImageGroups> {
         let table = self.open()?;
         // The table of the Python toolset has only shapes as sent, which are decoded on reading.
         let has_polygons = table.header().iter().any(|column| column == "polygons");
@@ -117,6 +122,7 @@ impl DetectionTable {
             held_count: 0,
             at_end: false,
             path: self.path.clone(),
+            events: events.clone(),
             failures: Failures::default(),
         })
     }
@@ -134,6 +140,7 @@ pub(crate) struct ImageGroups {
     held_count: usize,
     at_end: bool,
     path: PathBuf,
+    events: StepEvents,
     /// Rows that can't be read.
     pub(crate) failures: Failures,
 }
@@ -167,7 +174,7 @@ impl ImageGroups {
         }
         loop {
             match self.rows.try_next().await {
-                Err(error) if !error.is_fatal() => self.failures.add(error),
+                Err(error) if !error.is_fatal() => self.fail(error),
                 row => return row,
             }
         }
@@ -184,7 +191,7 @@ impl ImageGroups {
             if group.detections.len() < MAX_PER_IMAGE {
                 group.detections.push(row);
             } else {
-                self.failures.add(
+                self.fail(
                     Error::new(ErrorKind::Malformed, "read the detection")
                         .with_subject(row.detection_id.as_str())
                         .with_source(format!("its image has more than {MAX_PER_IMAGE} detections")),
@@ -192,6 +199,12 @@ impl ImageGroups {
             }
         }
         Ok(group)
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.events.input();
+        self.events.failed(&error);
+        self.failures.add(error);
     }
 
     fn hold(&mut self, row: Detection) -> Result<()> {

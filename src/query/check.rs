@@ -1,6 +1,7 @@
 //! Fields that contradict each other.
 
 use super::Query;
+use super::id_list::table_format;
 use crate::error::{Error, ErrorKind, Result};
 use crate::stages::Filter;
 
@@ -19,6 +20,7 @@ impl Query {
             ("place", self.place.is_some()),
             ("sequences", self.sequences.is_some()),
             ("images", self.images.is_some()),
+            ("features", self.features.is_some()),
         ]);
         if let [first, second, ..] = starts[..] {
             return Err(reject(second, format!("it excludes `{first}`"), "give only one of them"));
@@ -66,14 +68,16 @@ impl Query {
         self.every.map(Filter::every).transpose().map_err(named("every"))?;
         self.dates().map_err(named("from"))?;
         self.selected_area().map_err(named("around"))?;
+        self.features.as_deref().map(table_format).transpose().map_err(named("features"))?;
         self.selection().map(drop)
     }
 
     /// A list of ids excludes what selects sequences.
     fn check_ids(&self) -> Result<()> {
-        let Some(start) = [("sequences", &self.sequences), ("images", &self.images)]
-            .into_iter()
-            .find_map(|(name, list)| list.as_ref().map(|_| name))
+        let Some(start) =
+            [("sequences", &self.sequences), ("images", &self.images), ("features", &self.features)]
+                .into_iter()
+                .find_map(|(name, list)| list.as_ref().map(|_| name))
         else {
             return Ok(());
         };
@@ -111,7 +115,7 @@ impl Query {
     /// The error of a query that starts from nothing.
     pub(super) fn missing_area() -> Error {
         Error::new(ErrorKind::Usage, "choose the area").with_source("the query has no area").with_hint(
-            "set `bbox`, `area`, `around` and `radius`, or `place`; or start from a `user`, `sequences` or `images`",
+            "set `bbox`, `area`, `around` and `radius`, or `place`; or start from a `user`, `sequences`, `images` or `features`",
         )
     }
 }

@@ -1,14 +1,14 @@
 //! The flows of a query.
 
-use super::{Query, open_images, open_sequences};
+use super::{Query, open_features, open_images, open_sequences};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
-use crate::model::{Fields, Image, Metadata, Sequence, SequenceId};
+use crate::model::{Fields, Image, MapFeature, Metadata, Sequence, SequenceId};
 use crate::observe::Step;
 use crate::places::{NOMINATIM_URL, Place, PlaceSearch};
-use crate::sources::{IdCheck, TileSource, UserSource};
-use crate::stages::{FetchMetadata, ListImages};
+use crate::sources::{IdCheck, TableSource, TileSource, UserSource};
+use crate::stages::{FetchFeatures, FetchMetadata, ListFeatureImages, ListImages};
 
 /// Images in a tile, estimated low: a tile has about ten sequences of a hundred images. Decides how many tiles a limit
 /// needs in flight.
@@ -21,9 +21,9 @@ impl Query {
     /// flow is polled. The flow reports to the observer of the client, and does not filter single images.
     pub async fn sequences(&self, client: &Client) -> Result<Flow<Sequence>> {
         self.check()?;
-        if self.images.is_some() {
+        if self.starts_from_images() {
             return Err(Error::new(ErrorKind::Usage, "list the sequences")
-                .with_subject("images")
+                .with_subject(if self.images.is_some() { "images" } else { "features" })
                 .with_source("a query that starts from images lists no sequences"));
         }
         let flow = match &self.sequences {
@@ -33,7 +33,8 @@ impl Query {
         Ok(flow.observe(Step::SEQUENCES, client.shared_observer()))
     }
 
-    /// The images of the query, in the order of their sequences and of their capture.
+    /// The images of the query, in the order of their sequences and of their capture; from map features, in the order of
+    /// the features, each once and without its sequence.
     ///
     /// Filters need metadata, so this flow applies none; it applies the limit if no filter is set.
     pub async fn images(&self, client: &Client) -> Result<Flow<Image>> {
@@ -44,6 +45,10 @@ impl Query {
             let source = open_images(list, "images")?.only(&["seq_id"]).on_rounded_ids(IdCheck::default());
             let flow = Flow::from(source).then(map(to_image));
             return Ok(selection.apply_before_metadata(flow, &observer));
+        }
+        if let Some(table) = &self.features {
+            let flow = images_of_features(client, open_features(table)?);
+            return Ok(selection.apply_before_metadata(flow, &observer).observe(Step::IMAGES, observer));
         }
         let list = self.list_images(client);
         let flow = self.sequences(client).await?.observe_input(Step::IMAGES, client.shared_observer());
@@ -56,14 +61,14 @@ impl Query {
     /// Besides the fields of the query, the records contain the fields that the filters and the geometry need.
     pub async fn metadata(&self, client: &Client) -> Result<Flow<Metadata>> {
         let mut fields = self.request_fields()?;
-        if self.images.is_some() {
+        if self.starts_from_images() {
             fields = fields.with("sequence")?;
         }
         let observer = client.shared_observer();
         let fetch = FetchMetadata::new(client).fields(&fields).batch_size(self.batch_size);
         let images = self.images(client).await?.observe_input(Step::METADATA, client.shared_observer());
         let flow = images.then(fetch);
-        let flow = if self.images.is_some() { flow.then(map(fill_sequence)) } else { flow };
+        let flow = if self.starts_from_images() { flow.then(map(fill_sequence)) } else { flow };
         Ok(self.selection()?.apply_after_metadata(flow, &observer).observe(Step::METADATA, observer))
     }
 
@@ -145,6 +150,16 @@ fn map<A: Send + 'static, B: Send + 'static>(
 ) -> impl FnOnce(crate::RecordStream<A>) -> crate::RecordStream<B> {
     use futures::StreamExt;
     move |records| records.map(move |record| record.map(map)).boxed()
+}
+
+/// The images that saw the map features of a table, each once and without its sequence. Features are inputs of the step
+/// [`Step::IMAGES`] of the client's observer. If the table has no column `image_ids`, the ids are requested.
+pub fn images_of_features(client: &Client, table: TableSource<MapFeature>) -> Flow<Image> {
+    let has_images = table.header().iter().any(|name| name == "image_ids");
+    let features = Flow::from(table.only(&["image_ids"]));
+    let features = features.observe_input(Step::IMAGES, client.shared_observer());
+    let features = if has_images { features } else { features.then(FetchFeatures::new(client)) };
+    features.then(ListFeatureImages::new(client))
 }
 
 /// The image of a row, without its metadata.

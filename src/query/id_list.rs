@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
-use crate::model::{ImageId, Metadata, Sequence, SequenceId};
+use crate::model::{ImageId, MapFeature, Metadata, Sequence, SequenceId};
 use crate::record::Record;
 use crate::sources::TableSource;
 
@@ -32,6 +32,20 @@ pub fn open_sequences(list: &str, name: &'static str) -> Result<TableSource<Sequ
 /// Opens a list of images, given in the same ways. Only a table contains their sequences.
 pub fn open_images(list: &str, name: &'static str) -> Result<TableSource<Metadata>> {
     open(list, "img_id", name, |id| ImageId::new(id).map(drop))
+}
+
+/// Opens a table of map features; `-` is CSV on standard input, and so is a file without an extension.
+pub fn open_features(table: &str) -> Result<TableSource<MapFeature>> {
+    if table == "-" {
+        return TableSource::read("standard input", io::stdin(), Format::Csv);
+    }
+    TableSource::open_as(Path::new(table), table_format(table)?)
+}
+
+/// The format of a table by its name; CSV without an extension.
+pub(super) fn table_format(table: &str) -> Result<Format> {
+    let path = Path::new(table);
+    path.extension().map_or(Ok(Format::Csv), |_| Format::from_path(path))
 }
 
 fn open<T: Record>(

@@ -89,7 +89,7 @@ macro_rules! zoom {
 }
 
 /// All fields, in the order of the JSON.
-static FIELDS: [Field; 30] = [
+static FIELDS: [Field; 31] = [
     optional!(bbox, values::bbox, values::bbox_json),
     optional!(area, values::area, crate::geo::Area::to_geojson),
     optional!(around, values::point, |point| json!([point.lon, point.lat])),
@@ -101,6 +101,7 @@ static FIELDS: [Field; 30] = [
     list!(exclude_owner, values::owners),
     optional!(sequences, values::ids, |ids| json!(ids)),
     optional!(images, values::ids, |ids| json!(ids)),
+    optional!(features, values::text, |path| json!(path)),
     optional!(from, values::time, |time| json!(time)),
     optional!(to, values::time, |time| json!(time)),
     flag!(pano),

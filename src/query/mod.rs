@@ -14,8 +14,9 @@ mod json;
 mod selection;
 mod values;
 
+pub use self::flows::images_of_features;
 pub use self::flows::{fill_sequence, to_image};
-pub use self::id_list::{open_images, open_sequences};
+pub use self::id_list::{open_features, open_images, open_sequences};
 pub use self::selection::Selection;
 
 use crate::geo::{Area, Bbox, LonLat, MAX_ZOOM};
@@ -30,7 +31,7 @@ use crate::stages::Heading;
 /// set; `report.json` and `plan.json` contain it as `query`.
 ///
 /// A query starts from one of these: `bbox`, `area`, `around` with `radius`, `place` with the `area` that was found,
-/// `user` alone, `sequences`, or `images`. [`Query::sequences`], [`Query::images`] and [`Query::metadata`] make the flow.
+/// `user` alone, `sequences`, `images`, or `features`. [`Query::sequences`], [`Query::images`] and [`Query::metadata`] make the flow.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -83,6 +84,9 @@ pub struct Query {
     pub sequences: Option<String>,
     /// Starts from these images, given in the same ways.
     pub images: Option<String>,
+    /// Starts from the images that saw the map features of this table: a path, or `-` for standard input. Images that
+    /// the table does not name are requested.
+    pub features: Option<String>,
     /// Only images captured on this day or later: a day or an RFC 3339 time, in UTC.
     pub from: Option<String>,
     /// Only images captured on this day or earlier. A day includes the whole day.
@@ -140,6 +144,7 @@ impl Default for Query {
             exclude_owner: Vec::new(),
             sequences: None,
             images: None,
+            features: None,
             from: None,
             to: None,
             pano: false,
@@ -206,7 +211,12 @@ impl Query {
 
     /// Whether the sequences come from tiles, and not from ids or from the search by user.
     pub fn reads_tiles(&self) -> bool {
-        self.sequences.is_none() && self.images.is_none() && !self.is_user_alone()
+        self.sequences.is_none() && !self.starts_from_images() && !self.is_user_alone()
+    }
+
+    /// Whether the query starts from images, by their ids or from map features, so that it lists no sequences.
+    pub fn starts_from_images(&self) -> bool {
+        self.images.is_some() || self.features.is_some()
     }
 
     /// Whether tiles with images are read, and not lines alone.

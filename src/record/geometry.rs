@@ -35,6 +35,53 @@ impl GeometryChoice {
     }
 }
 
+/// A point without known coordinates.
+const NOWHERE: LonLat = LonLat { lon: f64::NAN, lat: f64::NAN };
+
+/// Checks a number: `NaN` is missing, as in other tools.
+#[expect(clippy::needless_pass_by_value, reason = "the type of `Column::check`")]
+pub(crate) fn check_float(value: Value<'_>) -> std::result::Result<Value<'_>, &'static str> {
+    match value {
+        Value::Float(number) if number.is_infinite() => Err("it is not a finite number"),
+        Value::Float(number) if !number.is_nan() => Ok(Value::Float(number)),
+        _ => Ok(Value::Null),
+    }
+}
+
+/// A point with both coordinates. A missing coordinate must not become zero.
+pub(crate) fn whole(point: Option<LonLat>) -> Option<LonLat> {
+    point.filter(|point| point.lon.is_finite() && point.lat.is_finite())
+}
+
+/// Stores one coordinate of a point. Another column stores the other one.
+pub(crate) fn store_degrees(
+    point: &mut Option<LonLat>,
+    value: Value<'_>,
+    half: fn(&mut LonLat) -> &mut f64,
+) -> std::result::Result<(), &'static str> {
+    if let Value::Float(degrees) = check_float(value)? {
+        *half(point.get_or_insert(NOWHERE)) = degrees;
+    }
+    Ok(())
+}
+
+/// Checks that points have both coordinates and lie on the globe.
+pub(crate) fn check_points(
+    points: impl IntoIterator<Item = Option<LonLat>>,
+) -> std::result::Result<(), &'static str> {
+    for point in points.into_iter().flatten() {
+        if whole(Some(point)).is_none() {
+            return Err("it has only one coordinate: longitude without latitude, or the reverse");
+        }
+        if !point.is_valid() {
+            return Err(
+                "its coordinates are invalid: longitude must be from -180 to 180, latitude from -90 to 90",
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Two columns that form a point.
 struct Point<R: 'static> {
     lon: &'static Column<R>,
@@ -65,7 +112,17 @@ pub(crate) struct GeometryColumn<R: 'static> {
 impl<R: Record> GeometryColumn<R> {
     /// The point of a record.
     pub(crate) fn point(&self, record: &R) -> Option<LonLat> {
-        let point = |index: usize| self.points.get(index)?.get(record);
+        self.choose(|index| self.points.get(index)?.get(record))
+    }
+
+    /// The names of the columns of each point, longitude first.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
+        self.points.iter().map(|point| (point.lon.name, point.lat.name))
+    }
+
+    /// The point of a row, of which `point` returns the points in the order of the columns.
+    pub(crate) fn choose(&self, point: impl Fn(usize) -> Option<LonLat>) -> Option<LonLat> {
         match self.choice {
             _ if self.points.len() == 1 => point(0),
             GeometryChoice::Original => point(0),
@@ -114,9 +171,6 @@ impl<R: Record> GeometryReader<R> {
     }
 
     /// Stores a geometry as the original point.
-    ///
-    /// If the file also has columns for that point, the geometry is used only if they are empty and it is not a copy of
-    /// the computed point.
     pub(crate) fn fill(
         &self,
         record: &mut R,
@@ -124,12 +178,32 @@ impl<R: Record> GeometryReader<R> {
         has_columns: bool,
     ) -> std::result::Result<(), &'static str> {
         let computed = self.computed.as_ref().and_then(|computed| computed.get(record));
-        if has_columns && (self.original.get(record).is_some() || computed == Some(point)) {
+        if !is_original(point, has_columns, self.original.get(record), computed) {
             return Ok(());
         }
         (self.original.lon.set)(record, Value::Float(point.lon))?;
         (self.original.lat.set)(record, Value::Float(point.lat))
     }
+
+    /// The names of the columns of the original point and of the computed one, longitude first.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn names(&self) -> Vec<[&'static str; 2]> {
+        let points = [Some(&self.original), self.computed.as_ref()];
+        points.into_iter().flatten().map(|point| [point.lon.name, point.lat.name]).collect()
+    }
+}
+
+/// Whether the geometry of a row is the original point of an image.
+///
+/// If the file also has columns for that point, the geometry is used only if they are empty and it is not a copy of the
+/// computed point.
+pub(crate) fn is_original(
+    geometry: LonLat,
+    has_columns: bool,
+    original: Option<LonLat>,
+    computed: Option<LonLat>,
+) -> bool {
+    !has_columns || (original.is_none() && computed != Some(geometry))
 }
 
 #[cfg(test)]

@@ -16,7 +16,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use self::geometry::GeometryChoice;
-pub(crate) use self::geometry::{GeometryColumn, GeometryReader, columns_with_geometry};
+#[cfg(feature = "arrow")]
+pub(crate) use self::geometry::is_original;
+pub(crate) use self::geometry::{
+    GeometryColumn, GeometryReader, check_float, check_points, columns_with_geometry, store_degrees, whole,
+};
 #[cfg(feature = "arrow")]
 pub(crate) use self::polygons::MAX_VERTICES;
 pub use self::polygons::{Polygon, Polygons};
@@ -46,6 +50,10 @@ pub trait Record: Default + Clone + Send + Sync + 'static {
     /// thing, such as the image of a detection.
     const GEOMETRY_IS_OPTIONAL: bool = false;
 
+    /// Whether [`complete`](Self::complete) does nothing and [`validate`](Self::validate) at most checks that points have
+    /// both coordinates and lie on the globe. Then a table can be converted column by column, without records.
+    const HAS_INDEPENDENT_COLUMNS: bool = false;
+
     /// Fills values that follow from others, after all columns of a row were read.
     fn complete(&mut self) {}
 
@@ -70,22 +78,38 @@ pub struct Column<R: 'static> {
     pub repeats: bool,
     /// Returns the value.
     pub get: for<'a> fn(&'a R) -> Value<'a>,
+    /// The value that `get` returns after `value` was stored, or why `value` is invalid. `None` if `get` returns the
+    /// value of another column.
+    pub check: Option<Check>,
     /// Stores a value, or returns why it is invalid.
     pub set: fn(&mut R, Value<'_>) -> std::result::Result<(), &'static str>,
 }
+
+/// Checks the value of a column, see [`Column::check`].
+pub type Check = for<'a> fn(Value<'a>) -> std::result::Result<Value<'a>, &'static str>;
 
 impl<R: Record> Column<R> {
     /// Stores a value read from a table, or returns why it is invalid: a required value must not be missing, and a text
     /// must not be longer than 1 MiB.
     pub(crate) fn store(&self, record: &mut R, value: Value<'_>) -> std::result::Result<(), &'static str> {
-        let empty = matches!(&value, Value::Null) || matches!(&value, Value::Text(text) if text.is_empty());
-        if self.required && empty {
-            return Err("it is empty");
-        }
-        if matches!(&value, Value::Text(text) if text.len() > MAX_TEXT_LEN) {
-            return Err(TOO_LONG);
-        }
+        self.admit(&value)?;
         (self.set)(record, value)
+    }
+
+    /// The value that a record returns after `value` was stored in it, or why `value` is invalid.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn checked<'a>(&self, value: Value<'a>) -> std::result::Result<Value<'a>, &'static str> {
+        self.admit(&value)?;
+        self.check.map_or(Ok(Value::Null), |check| check(value))
+    }
+
+    fn admit(&self, value: &Value<'_>) -> std::result::Result<(), &'static str> {
+        match value {
+            Value::Null if self.required => Err("it is empty"),
+            Value::Text(text) if self.required && text.is_empty() => Err("it is empty"),
+            Value::Text(text) if text.len() > MAX_TEXT_LEN => Err(TOO_LONG),
+            _ => Ok(()),
+        }
     }
 }
 

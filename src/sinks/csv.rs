@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use super::table::table_sink;
 use super::{Encoder, Layout};
+#[cfg(feature = "arrow")]
+use crate::record::arrow::ColumnBlock;
 use crate::record::{Column, Record, Value, formula, select, text};
 
 table_sink! {
@@ -70,6 +72,31 @@ impl<T: Record, W: Write + Send> Encoder<T> for CsvEncoder<T, W> {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.flush_chunk()?;
         self.out.flush()
+    }
+}
+
+#[cfg(feature = "arrow")]
+impl<T: Record, W: Write + Send> Encoder<ColumnBlock<T>> for CsvEncoder<T, W> {
+    fn encode(&mut self, blocks: &[ColumnBlock<T>]) -> io::Result<()> {
+        for block in blocks {
+            let columns: Vec<_> =
+                self.columns.iter().map(|column| block.values(column.name)).collect::<io::Result<_>>()?;
+            for index in 0..block.len() {
+                row(&mut self.rows, &columns, |rows, values| cell(rows, &values.get(index)))?;
+                if self.rows.len() >= CHUNK_SIZE {
+                    self.flush_chunk()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Encoder::<T>::finish(self)
+    }
+
+    fn records(&self, blocks: &[ColumnBlock<T>]) -> u64 {
+        blocks.iter().map(|block| block.len() as u64).sum()
     }
 }
 

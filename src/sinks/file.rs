@@ -190,7 +190,7 @@ fn encode<T>(
         match messages.receiver.blocking_recv() {
             Some(Message::Encode(batch)) => {
                 encoder.encode(&batch).map_err(&failed)?;
-                records += batch.len() as u64;
+                records += encoder.records(&batch);
             }
             Some(Message::Commit) => break,
             None => {

@@ -205,6 +205,22 @@ pub(crate) struct PictureFile {
     pub(crate) quality: Quality,
 }
 
+#[cfg(feature = "map")]
+impl PictureFile {
+    /// The picture with a name in a folder; `None` for other files.
+    fn in_folder(folder: &Path, name: &str) -> Option<Self> {
+        let quality = picture_quality(name)?;
+        let (id, _) = name.split_once('_')?;
+        Some(Self { folder: folder.to_owned(), id: ImageId::check(id).ok()?, quality })
+    }
+
+    /// The picture with a name below the searched folder, with `/` between folders.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let (folder, name) = name.rsplit_once('/').unwrap_or(("", name));
+        Self::in_folder(Path::new(folder), name)
+    }
+}
+
 /// Finds the pictures in a folder, in all layouts and qualities. Folders that can't be read contain none.
 #[cfg(feature = "map")]
 pub(crate) fn picture_files(root: &Path) -> impl Iterator<Item = PictureFile> {
@@ -212,10 +228,7 @@ pub(crate) fn picture_files(root: &Path) -> impl Iterator<Item = PictureFile> {
         let below = folder.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
         fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(move |entry| {
             let name = entry.file_name();
-            let name = name.to_str()?;
-            let quality = picture_quality(name)?;
-            let (id, _) = name.split_once('_')?;
-            Some(PictureFile { folder: below.clone(), id: ImageId::check(id).ok()?, quality })
+            PictureFile::in_folder(&below, name.to_str()?)
         })
     })
 }

@@ -40,11 +40,13 @@ pub use self::layout::{Compression, Layout};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{ParquetEncoder, ParquetSink};
 pub use self::quality::Quality;
-pub use self::shards::{Position, Shard, ShardWriter};
+pub use self::shards::{Position, Shard, ShardPictures, ShardTable, ShardWriter};
 pub use self::toolset::ToolsetEncoder;
 use crate::error::Result;
 use crate::format::Format;
 use crate::record::Record;
+#[cfg(feature = "arrow")]
+use crate::record::arrow::ColumnBlock;
 use crate::sources::RecordStream;
 use crate::storage::Target;
 
@@ -117,6 +119,11 @@ pub trait Encoder<T>: Send {
 
     /// Writes the end of the file and flushes.
     fn finish(self: Box<Self>) -> io::Result<()>;
+
+    /// Number of records in a batch.
+    fn records(&self, batch: &[T]) -> u64 {
+        batch.len() as u64
+    }
 }
 
 /// What a sink wrote.
@@ -170,3 +177,40 @@ pub fn encoder_for<T: Record>(
         Format::GeoJsonSeq => Box::new(GeoJsonEncoder::new(out, GeoJsonForm::sequence(layout), layout)?),
     })
 }
+
+/// Creates an encoder of the blocks of [`TableSource::columns`](crate::TableSource::columns). It writes the same bytes as
+/// [`encoder_for`] does for their records. `None` for GeoJSON, which has no columns.
+///
+/// ```
+/// use futures::StreamExt;
+/// use streetflow::{Format, Image, Sink, TableSource, sinks::{FileSink, Layout, column_encoder_for}};
+///
+/// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("images.csv");
+/// let text = "img_id,seq_id\n728019821979741,OtUBS2gd0HrkNqTDa8Ezxh\n";
+/// let table = TableSource::<Image>::read("a text", text.as_bytes(), Format::Csv)?;
+/// let Ok(columns) = table.columns(&[]) else { panic!("CSV has columns") };
+/// let encoder = column_encoder_for::<Image>(Format::Csv, &Layout::default()).unwrap();
+/// let written = Box::new(FileSink::create(&*path, encoder)).drain_blocks(columns).await?;
+/// assert_eq!(written.records, 1);
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "seq_id,img_id\nOtUBS2gd0HrkNqTDa8Ezxh,728019821979741\n");
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "arrow")]
+pub fn column_encoder_for<T: Record>(format: Format, layout: &Layout) -> Option<ColumnEncoder<T>> {
+    let layout = layout.clone();
+    match format {
+        Format::Csv => Some(Box::new(move |out| Ok(Box::new(CsvEncoder::<T, _>::new(out, &layout)?)))),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => {
+            Some(Box::new(move |out| Ok(Box::new(ParquetEncoder::<T, _>::new(out, &layout)?))))
+        }
+        Format::GeoJson | Format::GeoJsonSeq => None,
+    }
+}
+
+/// Creates an encoder of columns from its writer, for [`FileSink`] and [`StreamSink`].
+#[cfg(feature = "arrow")]
+pub type ColumnEncoder<T> =
+    Box<dyn FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<ColumnBlock<T>>>> + Send>;

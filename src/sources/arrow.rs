@@ -4,14 +4,20 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 
+use super::arrow_head::ArrowHead;
+#[cfg(feature = "parquet")]
+use super::column_channel::ColumnSender;
 use super::messages::{Row, TableInfo, printable};
 use super::reader_channel::{self, Batch, BatchSender};
 use super::rounded_ids::RoundedIds;
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::arrow::geo::is_box;
+use crate::record::Record;
+#[cfg(feature = "parquet")]
+use crate::record::arrow::BlockBuilder;
 use crate::record::arrow::{Columns, geo};
-use crate::record::{GeometryReader, Record};
+#[cfg(feature = "parquet")]
+use crate::record::{Column, Value};
 
 type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>> + Send>;
 
@@ -36,12 +42,8 @@ type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowErr
 /// # Ok(()) }
 /// ```
 pub struct ArrowSource<T: 'static> {
-    table: TableInfo,
-    schema: Schema,
+    head: ArrowHead<T>,
     batches: Batches,
-    columns: Columns<T>,
-    /// The geometry column, or why it can't be used.
-    geometry: std::result::Result<Option<String>, String>,
 }
 
 impl<T: Record> ArrowSource<T> {
@@ -53,56 +55,37 @@ impl<T: Record> ArrowSource<T> {
         I: IntoIterator<Item = std::result::Result<RecordBatch, ArrowError>>,
         I::IntoIter: Send + 'static,
     {
-        let mut table = TableInfo::new(name, "row");
-        table.header = schema.fields().iter().map(|field| field.name().clone()).collect();
-        Self::from_batches(table, schema.clone(), Box::new(batches.into_iter()))
-    }
-
-    fn from_batches(table: TableInfo, schema: Schema, batches: Batches) -> Result<Self> {
-        table.check_header::<T>()?;
-        let geometry = geo::column(&schema);
-        let name = if GeometryReader::<T>::new().is_some() {
-            geometry.clone().map_err(|why| table.error(&why))?
-        } else {
-            None
-        };
-        let columns = Columns::new(&table.header, name);
-        Ok(Self { table, schema, batches, columns, geometry })
+        let table = TableInfo::new(name, "row");
+        let head = ArrowHead::new(table, schema.fields().clone(), geo::column(schema))?;
+        Ok(Self { head, batches: Box::new(batches.into_iter()) })
     }
 
     pub(super) fn retype<U: Record>(self) -> Result<ArrowSource<U>> {
-        ArrowSource::from_batches(self.table, self.schema, self.batches)
+        Ok(ArrowSource { head: self.head.retype()?, batches: self.batches })
     }
 
     /// The column names of the schema.
     pub fn header(&self) -> &[String] {
-        &self.table.header
+        &self.head.table.header
     }
 
-    pub(super) fn geometry(&self) -> Option<&str> {
-        self.geometry.as_ref().ok()?.as_deref()
-    }
-
-    /// The columns that fill no column of the record, without bounding boxes.
-    pub(super) fn unread(&self) -> Vec<String> {
-        let fields = self.schema.fields().iter();
-        let unread = fields.filter(|field| !self.columns.reads(field.name()) && !is_box(field));
-        unread.map(|field| field.name().clone()).collect()
+    pub(super) fn head(&self) -> &ArrowHead<T> {
+        &self.head
     }
 
     /// Reads only these columns and the required ones. Invalid values in other columns are ignored. The geometry belongs
     /// to `lon` and `lat`, whatever the name of its column is.
     pub fn only(mut self, names: &[&str]) -> Self {
-        self.columns.only(names);
+        self.head.columns.only(names);
         self
     }
 
     pub(super) fn table(&self) -> &TableInfo {
-        &self.table
+        &self.head.table
     }
 
     pub(super) fn table_mut(&mut self) -> &mut TableInfo {
-        &mut self.table
+        &mut self.head.table
     }
 
     /// The records in blocks, each changed or rejected by `check`. The first error is the last item.
@@ -110,12 +93,16 @@ impl<T: Record> ArrowSource<T> {
         self,
         check: impl FnMut(&mut T) -> Result<()> + Send + 'static,
     ) -> RecordStream<Vec<T>> {
-        reader_channel::blocks_from_thread(self.table.clone(), move |sender| self.send_records(sender), check)
+        reader_channel::blocks_from_thread(
+            self.head.table.clone(),
+            move |sender| self.send_records(sender),
+            check,
+        )
     }
 
     /// Sends all rows.
     fn send_records<B: Batch<T>>(self, sender: &mut BatchSender<T, B>) {
-        let Self { table, columns, batches, .. } = self;
+        let Self { head: ArrowHead { table, columns, .. }, batches } = self;
         let mut number = 0;
         for batch in batches {
             let batch = match batch.and_then(|batch| plain(&batch, &columns)) {
@@ -152,6 +139,56 @@ impl<T: Record> Columns<T> {
     }
 }
 
+#[cfg(feature = "parquet")]
+impl<T: Record> Columns<T> {
+    /// Sends the columns of a batch; returns false at the end of the stream. `number` counts the rows of all batches.
+    pub(super) fn send_columns(
+        &self,
+        batch: &RecordBatch,
+        table: &TableInfo,
+        wanted: &[&'static Column<T>],
+        number: &mut u64,
+        sender: &mut ColumnSender<T>,
+    ) -> bool {
+        let Some(block) = self.block(batch, wanted) else {
+            // A row is invalid, or only records can tell.
+            return self.send_through_records(batch, table, wanted, number, sender);
+        };
+        *number += batch.num_rows() as u64;
+        let ids = sender.id_column().and_then(|name| block.values(name).ok());
+        let observed = (0..block.len()).all(|row| {
+            let id = ids.as_ref().map_or(Value::Null, |ids| ids.get(row));
+            sender.observe_id(if let Value::Text(id) = &id { id } else { "" })
+        });
+        observed && sender.send(block)
+    }
+
+    fn send_through_records(
+        &self,
+        batch: &RecordBatch,
+        table: &TableInfo,
+        wanted: &[&'static Column<T>],
+        number: &mut u64,
+        sender: &mut ColumnSender<T>,
+    ) -> bool {
+        let mut block = BlockBuilder::new(wanted.to_vec(), |_| true);
+        let reader = self.batch(batch);
+        for index in 0..batch.num_rows() {
+            *number += 1;
+            let mut record = T::default();
+            let row = Row { number: *number, first: *number == 1 };
+            if let Err(why) = reader.read(&mut record, index) {
+                return sender.fail(table.refusal(why, &row));
+            }
+            block.push_record(&record);
+            if !sender.observe(&record) {
+                return false;
+            }
+        }
+        sender.send(block.take())
+    }
+}
+
 /// Replaces dictionaries by their values, in the columns that are read.
 fn plain<T: Record>(
     batch: &RecordBatch,
@@ -181,7 +218,7 @@ impl<T: Record> Source for ArrowSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        reader_channel::from_thread(self.table.clone(), move |sender| self.send_records(sender))
+        reader_channel::from_thread(self.head.table.clone(), move |sender| self.send_records(sender))
     }
 }
 
@@ -190,7 +227,7 @@ impl<T: Record> Source for ArrowSource<T> {
 /// [`ArrowSource`] continues after invalid rows.
 pub fn records<T: Record>(batch: &RecordBatch) -> Result<Vec<T>> {
     let source = ArrowSource::<T>::new("record batch", &batch.schema(), [])?;
-    let ArrowSource { table, columns, .. } = source;
+    let ArrowHead { table, columns, .. } = source.head;
     let batch = plain(batch, &columns).map_err(|error| table.error(&error.to_string()))?;
     let (reader, mut ids) = (columns.batch(&batch), RoundedIds::new(table.id_check.clone()));
     let mut records = Vec::with_capacity(batch.num_rows());

@@ -116,7 +116,7 @@ impl TableInfo {
     }
 
     /// An error about the value of a column. `shown` is the text in the file.
-    fn value_error(&self, column: &str, shown: &str, why: &'static str, row: &Row) -> Error {
+    pub(super) fn value_error(&self, column: &str, shown: &str, why: &'static str, row: &Row) -> Error {
         let shown = printable(shown, 60);
         let error = self.row_error(row, &format!(", column `{column}`: `{shown}`: {why}"));
         match why {

@@ -2,6 +2,10 @@
 
 #[cfg(feature = "arrow")]
 mod arrow;
+#[cfg(feature = "arrow")]
+mod arrow_head;
+#[cfg(feature = "arrow")]
+mod column_channel;
 mod count;
 mod csv;
 mod features;

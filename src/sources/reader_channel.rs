@@ -19,7 +19,7 @@ const MAX_BATCH_LEN: usize = 512;
 pub(crate) const BLOCK_LEN: usize = 1024;
 
 /// Batches that may wait in the channel.
-const PREFETCH: usize = if cfg!(fuzzing) { 64 } else { 4 };
+pub(super) const PREFETCH: usize = if cfg!(fuzzing) { 64 } else { 4 };
 
 /// Records sent together, in one of two forms.
 pub(super) trait Batch<T>: Default + Send + 'static {

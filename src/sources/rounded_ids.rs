@@ -80,13 +80,24 @@ impl<T: Record> RoundedIds<T> {
     /// Checks the id of a record.
     #[inline]
     pub(super) fn observe(&mut self, record: &T) {
-        self.rows += 1;
-        let Some(column) = self.column else { return };
-        if let Value::Text(id) = (column.get)(record)
-            && id.len() > STORED_DIGITS
-        {
-            self.observe_long(&id);
+        match self.column.map(|column| (column.get)(record)) {
+            Some(Value::Text(id)) => self.observe_id(&id),
+            _ => self.rows += 1,
         }
+    }
+
+    /// Checks the id of a row; it is empty if the row has none.
+    #[inline]
+    pub(super) fn observe_id(&mut self, id: &str) {
+        self.rows += 1;
+        if id.len() > STORED_DIGITS {
+            self.observe_long(id);
+        }
+    }
+
+    /// The name of the column with the ids.
+    pub(super) fn column(&self) -> Option<&'static str> {
+        self.column.map(|column| column.name)
     }
 
     fn observe_long(&mut self, id: &str) {

@@ -13,6 +13,8 @@ use crate::error::Result;
 #[cfg(feature = "parquet")]
 use crate::error::{Error, ErrorKind};
 use crate::format::Format;
+#[cfg(feature = "arrow")]
+use crate::record::arrow::ColumnBlock;
 use crate::record::{Column, Record};
 
 /// Reads records from a table in any format.
@@ -165,9 +167,9 @@ impl<T: Record> TableSource<T> {
         match &self.0 {
             Reader::Csv(_) => None,
             #[cfg(feature = "parquet")]
-            Reader::Parquet(source) => source.geometry(),
+            Reader::Parquet(source) => source.head().geometry(),
             #[cfg(feature = "arrow")]
-            Reader::Arrow(source) => source.geometry(),
+            Reader::Arrow(source) => source.head().geometry(),
             Reader::GeoJson(source) => source.has_geometry().then_some("geometry"),
         }
     }
@@ -179,7 +181,14 @@ impl<T: Record> TableSource<T> {
 
     /// The columns that fill no column of the record.
     pub fn unread(&self) -> Vec<String> {
-        with_reader!(&self.0, source => source.unread())
+        match &self.0 {
+            Reader::Csv(source) => source.unread(),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.head().unread(),
+            #[cfg(feature = "arrow")]
+            Reader::Arrow(source) => source.head().unread(),
+            Reader::GeoJson(source) => source.unread(),
+        }
     }
 
     /// The records in blocks of 1,024, for [`Sink::drain_blocks`](crate::Sink::drain_blocks).
@@ -200,6 +209,50 @@ impl<T: Record> TableSource<T> {
     /// ```
     pub fn blocks(self, check: impl FnMut(&mut T) -> Result<()> + Send + 'static) -> RecordStream<Vec<T>> {
         with_reader!(self.0, source => source.blocks(check))
+    }
+
+    /// The rows as columns in blocks of 1,024, to write them without records through
+    /// [`column_encoder_for`](crate::sinks::column_encoder_for).
+    ///
+    /// `names` are the columns of the output without its keys. All columns are checked as in [`blocks`](Self::blocks),
+    /// with the same errors. The first error is the last item. `Err` returns a table that can only be read as records:
+    /// another format than CSV and Parquet, or a record type with columns that depend on each other.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    /// use streetflow::{Format, Metadata, TableSource};
+    ///
+    /// # #[tokio::main] async fn main() -> streetflow::Result<()> {
+    /// let text = "img_id,width\n728019821979741,4000\n";
+    /// let table = TableSource::<Metadata>::read("a text", text.as_bytes(), Format::Csv)?;
+    /// let Ok(columns) = table.columns(&["width"]) else { panic!("CSV has columns") };
+    /// let blocks: Vec<_> = columns.try_collect().await?;
+    /// assert_eq!(blocks[0][0].len(), 1);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "arrow")]
+    pub fn columns(
+        self,
+        names: &[&str],
+    ) -> std::result::Result<RecordStream<Vec<ColumnBlock<T>>>, Box<Self>> {
+        match (self.0, ColumnBlock::columns(names)) {
+            (Reader::Csv(source), Some(columns)) => Ok(source.column_blocks(columns)),
+            #[cfg(feature = "parquet")]
+            (Reader::Parquet(source), Some(columns)) => Ok(source.column_blocks(columns)),
+            (other, _) => Err(Box::new(Self(other))),
+        }
+    }
+
+    /// Whether the table can give a column of the record a value. A table of GeoJSON can do so for each column.
+    pub fn fills(&self, column: &Column<T>) -> bool {
+        match &self.0 {
+            Reader::Csv(source) => source.fills(column),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(source) => source.head().fills(column),
+            #[cfg(feature = "arrow")]
+            Reader::Arrow(source) => source.head().fills(column),
+            Reader::GeoJson(_) => true,
+        }
     }
 
     /// Makes an optional column required. `hint` tells the user how to get it.

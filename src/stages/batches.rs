@@ -6,18 +6,16 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{FutureExt, Stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::in_order::{Bounds, in_order};
-use crate::client::{BatchFound, Class, Client, RetryOverride};
+use super::splitting::{BATCH_ATTEMPTS, Splitting, batches, no_result, panicked, results};
+use crate::client::{BatchFound, Client, RetryOverride};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Image, ImageId};
 use crate::sources::RecordStream;
-
-/// Attempts before a batch is split, while the host responds to others. A part of a batch gets one.
-const BATCH_ATTEMPTS: u32 = 2;
 
 /// Minimum attempts for a single image, however often its batches failed.
 const MIN_SINGLE_ATTEMPTS: u32 = 2;
@@ -65,14 +63,22 @@ pub(super) fn fetch_batches<R: ImageRequest>(
     weight: fn(&Rows<R::Found>) -> usize,
 ) -> impl Stream<Item = Rows<R::Found>> + Send + use<R> {
     let concurrency = client.concurrency();
-    let batches = batches::<R>(images, size, client.clone());
+    let store = client.clone();
+    // A batch of an unfinished run starts at the same image again. Otherwise, a sequence that failed in that run would
+    // shift all batches behind it, and their stored responses would not match.
+    let batches = batches(images, size, move |image| R::is_stored(&store, image));
     let client = client.clone();
     let start = move |batch: Vec<Result<Image>>, permit: OwnedSemaphorePermit| {
         // A task of its own, so that the search for a bad image continues while earlier records are processed.
-        let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.clone()).collect();
+        let ids: Vec<_> = batch.iter().flatten().map(|image| image.img_id.to_string()).collect();
         let task = tokio::spawn(fetch_rows(client.with_slot(permit), request.clone(), batch));
         let task = AbortOnDropHandle::new(task);
-        async move { task.await.unwrap_or_else(|panic| Rows::panicked(R::DOING, &ids, &panic)) }
+        async move {
+            task.await.unwrap_or_else(|panic| Rows {
+                rows: panicked(R::DOING, &ids, &panic),
+                unrequested: Vec::new(),
+            })
+        }
     };
     in_order(batches, Bounds::new(concurrency, max_waiting), start, weight)
 }
@@ -140,55 +146,11 @@ pub(super) struct Rows<T> {
     pub(super) unrequested: Vec<Error>,
 }
 
-impl<T> Rows<T> {
-    fn panicked(doing: &'static str, ids: &[ImageId], panic: &tokio::task::JoinError) -> Self {
-        let panicked = |id: &ImageId| {
-            let error = Error::new(ErrorKind::Unavailable, doing).with_subject(id.as_str());
-            Err(error.with_source(panic.to_string()))
-        };
-        Self { rows: ids.iter().map(panicked).collect(), unrequested: Vec::new() }
-    }
-}
-
-/// Splits a stream into batches. Errors stay in place and do not count.
-///
-/// A batch of an unfinished run starts at the same image again. Otherwise, a sequence that failed in that run would shift
-/// all batches behind it, and their stored responses would not match.
-fn batches<R: ImageRequest>(
-    images: RecordStream<Image>,
-    size: usize,
-    client: Client,
-) -> impl Stream<Item = Vec<Result<Image>>> + Send {
-    let images = Box::pin(images.peekable());
-    stream::unfold(Some((images, client)), move |state| async move {
-        let (mut images, client) = state?;
-        let (mut batch, mut good) = (Vec::new(), 0);
-        while good < size && batch.len() < 4 * size {
-            if good > 0
-                && matches!(images.as_mut().peek().await, Some(Ok(image)) if R::is_stored(&client, image))
-            {
-                break;
-            }
-            let Some(item) = images.next().await else {
-                return (!batch.is_empty()).then_some((batch, None));
-            };
-            let fatal = item.as_ref().is_err_and(Error::is_fatal);
-            good += usize::from(item.is_ok());
-            batch.push(item);
-            if fatal {
-                return Some((batch, None));
-            }
-        }
-        Some((batch, Some((images, client))))
-    })
-}
-
 /// One batch in flight.
 struct Fetch<R> {
     client: Client,
     request: R,
-    /// Successful responses of the host before the batch was sent. If there are more later, the host responds to others.
-    responses: u64,
+    splitting: Splitting,
 }
 
 /// Fetches a batch and returns the results in the order of its rows. Errors of the stream stay in place.
@@ -199,52 +161,32 @@ async fn fetch_rows<R: ImageRequest>(
 ) -> Rows<R::Found> {
     let images: Vec<Image> = batch.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
     let mut fetched = Fetch::new(client, request).fetch(&images, 0).await;
-    let mut rows = Vec::with_capacity(batch.len());
     let mut left = images.as_slice();
-    for item in batch {
-        let row = match item {
-            Err(error) => Err(error),
-            Ok(image) => {
-                left = &left[1..];
-                let again = left.iter().any(|later| later.img_id == image.img_id);
-                let result = fetched.row(R::DOING, &image, again);
-                let result = result.or_else(|| fetched.fatal.take().map(Err));
-                let result = result.unwrap_or_else(|| Err(no_result(R::DOING, &image)));
-                result.map(|found| (image, found))
-            }
-        };
-        let last = row.as_ref().is_err_and(Error::is_fatal);
-        rows.push(row);
-        if last {
-            break;
-        }
-    }
+    let rows = results(batch, |image| {
+        left = &left[1..];
+        let again = left.iter().any(|later| later.img_id == image.img_id);
+        let result = fetched.row(R::DOING, &image, again);
+        let result = result.or_else(|| fetched.fatal.take().map(Err));
+        let result = result.unwrap_or_else(|| Err(no_result(R::DOING, image.img_id.as_str())));
+        result.map(|found| (image, found))
+    });
     Rows { rows, unrequested: fetched.unrequested }
 }
 
 impl<R: ImageRequest> Fetch<R> {
     fn new(client: Client, request: R) -> Self {
-        let responses = client.responses(Class::Entity);
-        Self { client, request, responses }
+        Self { splitting: Splitting::new(&client), client, request }
     }
 
     /// Fetches images; `depth` is the number of batches in which they failed.
     fn fetch<'a>(&'a self, images: &'a [Image], depth: u32) -> BoxFuture<'a, Fetched<R::Found>> {
         let fetch = async move {
-            let patience = match depth {
-                0 => RetryOverride { max_attempts: Some(BATCH_ATTEMPTS), ..RetryOverride::default() },
-                _ => RetryOverride {
-                    max_attempts: Some(1),
-                    min_responses: Some(self.responses),
-                    ..RetryOverride::default()
-                },
-            };
             let found = match images {
                 [] => return Fetched::default(),
                 [_] => BatchFound::default(),
-                _ => match self.request.batch(&self.client, images, patience).await {
+                _ => match self.request.batch(&self.client, images, self.splitting.patience(depth)).await {
                     Ok(found) => found,
-                    Err(error) if self.may_have_bad_image(&error, depth) => {
+                    Err(error) if self.splitting.may_have_bad_item(&error, depth) => {
                         let parts = images.chunks(images.len().div_ceil(R::SPLIT_PARTS));
                         let parts = parts.map(|part| self.fetch(part, depth + 1));
                         let parts = futures::future::join_all(parts).await.into_iter();
@@ -280,12 +222,7 @@ impl<R: ImageRequest> Fetch<R> {
         // Attempts within failed batches count, if the host responds to others meanwhile.
         let failed = if depth == 0 { 0 } else { BATCH_ATTEMPTS + depth - 1 };
         let attempts = self.client.max_attempts().saturating_sub(failed).max(MIN_SINGLE_ATTEMPTS);
-        let patience = RetryOverride {
-            max_attempts: Some(attempts),
-            min_responses: Some(self.responses),
-            ..RetryOverride::default()
-        };
-        let found = self.request.single(&self.client, image, patience).await;
+        let found = self.request.single(&self.client, image, self.splitting.attempts(attempts)).await;
         found.map_err(|error| match error.kind() {
             // The sequence is more useful than the id of a deleted image.
             ErrorKind::Gone if !image.seq_id.as_str().is_empty() => {
@@ -294,22 +231,6 @@ impl<R: ImageRequest> Fetch<R> {
             _ => error,
         })
     }
-
-    /// Whether a single image may cause the failure. An overloaded server looks the same, so a part is split only while
-    /// the host responds to others, or if the error requires it. There are at most three levels.
-    fn may_have_bad_image(&self, error: &Error, depth: u32) -> bool {
-        match error.kind() {
-            ErrorKind::Gone | ErrorKind::Rejected | ErrorKind::TooLarge => true,
-            ErrorKind::Unavailable | ErrorKind::Malformed => {
-                let gave_up_early = error.attempts() < self.client.max_attempts();
-                let responds_to_others = self.client.responses(Class::Entity) > self.responses;
-                gave_up_early
-                    || depth == 0
-                    || (responds_to_others && self.client.is_host_healthy(Class::Entity))
-            }
-            _ => false,
-        }
-    }
 }
 
 /// The error of a batch, for each of its images.
@@ -317,11 +238,4 @@ fn fail_all<T: Clone>(doing: &'static str, images: &[Image], error: &Error) -> F
     let of_image =
         |image: &Image| (image.img_id.clone(), Err(error.for_subject(doing, image.img_id.as_str())));
     Fetched { results: images.iter().map(of_image).collect(), ..Fetched::default() }
-}
-
-/// An error for a row that would be lost otherwise.
-fn no_result(doing: &'static str, image: &Image) -> Error {
-    Error::new(ErrorKind::Malformed, doing)
-        .with_subject(image.img_id.as_str())
-        .with_source("no response contains it")
 }

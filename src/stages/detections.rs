@@ -1,12 +1,16 @@
 //! From images to the detections in them.
 
+use std::collections::HashMap;
+
 use futures::{StreamExt, stream};
 
 use super::batches::{ImageRequest, Rows, fetch_batches};
 use super::{Stage, stop_if_too_many_missing};
-use crate::client::{BatchFound, Class, Client, ImageDetections, MAX_BATCH, RetryOverride};
-use crate::error::Result;
-use crate::model::{Detection, Image, Metadata, ValuePatterns};
+use crate::client::{
+    BatchFound, Class, Client, DetectionFacts, ImageDetections, KnownDetections, MAX_BATCH, RetryOverride,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Detection, Image, ImageId, Metadata, ValuePatterns};
 use crate::observe::{Event, Step};
 use crate::sources::RecordStream;
 
@@ -54,17 +58,25 @@ pub struct FetchDetections {
     batch_size: usize,
     values: Option<ValuePatterns>,
     min_area: Option<f64>,
+    known: Option<KnownDetections>,
 }
 
 impl FetchDetections {
     /// Fetches all detections through a client, 20 images per request.
     pub fn new(client: &Client) -> Self {
-        Self { client: client.clone(), batch_size: BATCH_SIZE, values: None, min_area: None }
+        Self { client: client.clone(), batch_size: BATCH_SIZE, values: None, min_area: None, known: None }
     }
 
     /// Sets the number of images per request, clamped to 1 to 50.
     pub fn batch_size(mut self, images: usize) -> Self {
         self.batch_size = images.clamp(1, MAX_BATCH);
+        self
+    }
+
+    /// Sets the detections of an earlier table, made with the same filters. Images with rows in it are not requested;
+    /// [`Event::Finding`] counts them as `known`. Images without any are requested: they may have been processed since.
+    pub fn known(mut self, known: &KnownDetections) -> Self {
+        self.known = Some(known.clone());
         self
     }
 
@@ -95,6 +107,7 @@ impl FetchDetections {
         let (client, step) = (self.client.clone(), Step::DETECTIONS);
         let facts = found.facts;
         for (name, count) in [
+            ("known", u64::from(facts.is_known)),
             ("not_processed", u64::from(facts.is_unprocessed)),
             ("no_detections", u64::from(facts.has_none && !facts.is_unprocessed)),
             ("no_shape", facts.without_shape),
@@ -106,7 +119,7 @@ impl FetchDetections {
                 client.emit(&Event::Finding { step, name, count });
             }
         }
-        found.detections.retain(|detection| match self.dropped_by(detection) {
+        found.detections.retain(|detection| match self.dropped_by(detection).filter(|_| !facts.is_known) {
             Some(by) => {
                 client.emit(&Event::Filtered { step, by });
                 false
@@ -122,9 +135,33 @@ impl FetchDetections {
     }
 }
 
-/// A request for the detections of images.
+/// A request for the detections of images, except those that are known.
 #[derive(Clone)]
-struct DetectionRequest;
+struct DetectionRequest {
+    known: Option<KnownDetections>,
+}
+
+/// The images with detections in an earlier table, and the others.
+type Divided = (HashMap<ImageId, Result<ImageDetections>>, Vec<Image>);
+
+/// Divides images into those with detections in an earlier table, which are read, and the others.
+async fn divide(known: KnownDetections, images: Vec<Image>) -> Result<Divided> {
+    let read = move || {
+        let (mut found, mut others) = (HashMap::new(), Vec::new());
+        for image in images {
+            let detections = known.get(&image.img_id);
+            if detections.is_empty() {
+                others.push(image);
+            } else {
+                let facts = DetectionFacts { is_known: true, ..DetectionFacts::default() };
+                found.insert(image.img_id, Ok(ImageDetections { detections, facts }));
+            }
+        }
+        (found, others)
+    };
+    let failed = |panic| Error::new(ErrorKind::Io, "read the earlier detections").with_source(panic);
+    tokio::task::spawn_blocking(read).await.map_err(failed)
+}
 
 impl ImageRequest for DetectionRequest {
     type Found = ImageDetections;
@@ -138,10 +175,23 @@ impl ImageRequest for DetectionRequest {
         images: &[Image],
         retry: RetryOverride,
     ) -> Result<BatchFound<Result<ImageDetections>>> {
-        client.batch_detections(images, retry).await
+        let Some(known) = &self.known else { return client.batch_detections(images, retry).await };
+        let (known, others) = divide(known.clone(), images.to_vec()).await?;
+        let mut found = if others.is_empty() {
+            BatchFound::default()
+        } else {
+            client.batch_detections(&others, retry).await?
+        };
+        found.records.extend(known);
+        Ok(found)
     }
 
     async fn single(&self, client: &Client, image: &Image, retry: RetryOverride) -> Result<ImageDetections> {
+        if let Some(known) = &self.known
+            && let Some(found) = divide(known.clone(), vec![image.clone()]).await?.0.remove(&image.img_id)
+        {
+            return found;
+        }
         client.single_detections(image, retry).await
     }
 
@@ -158,8 +208,8 @@ impl Stage<Image> for FetchDetections {
         let weight = |batch: &Rows<ImageDetections>| {
             batch.rows.iter().flatten().map(|(_, found)| found.detections.len() + 1).sum()
         };
-        let batches =
-            fetch_batches(&self.client, DetectionRequest, images, self.batch_size, MAX_WAITING, weight);
+        let request = DetectionRequest { known: self.known.clone() };
+        let batches = fetch_batches(&self.client, request, images, self.batch_size, MAX_WAITING, weight);
         let fetched = batches.flat_map(move |batch| {
             let stage = self.clone();
             let records = batch.rows.into_iter().flat_map(move |row| match row {

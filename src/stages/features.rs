@@ -7,9 +7,10 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::in_order::{Bounds, in_order};
+use super::splitting::{Splitting, batches, no_result, panicked, results};
 use super::{Stage, stop_if_too_many_missing};
 use crate::client::{Class, Client, FoundFeatures, MAX_BATCH, RetryOverride};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{FeatureId, MapFeature};
 use crate::sources::RecordStream;
 
@@ -17,9 +18,6 @@ const DOING: &str = "fetch map feature";
 
 /// Number of parts that a failed batch is split into. Three levels lead from 50 features to one.
 const SPLIT_PARTS: usize = 4;
-
-/// Attempts before a batch is split, while the host responds to others. A part of a batch gets one.
-const BATCH_ATTEMPTS: u32 = 2;
 
 /// Records that may wait for a late one: about 50 MB.
 const MAX_WAITING: usize = 65_536;
@@ -66,37 +64,17 @@ impl Stage<MapFeature> for FetchFeatures {
     fn apply(self, features: RecordStream<MapFeature>) -> RecordStream<MapFeature> {
         let (client, concurrency) = (self.client.clone(), self.client.concurrency());
         let start = move |batch: Vec<Result<MapFeature>>, permit| {
-            let ids: Vec<_> = batch.iter().flatten().map(|feature| feature.feature_id.clone()).collect();
+            let ids =
+                batch.iter().flatten().map(|feature| feature.feature_id.to_string()).collect::<Vec<_>>();
             // A task of its own, so that requests continue while earlier records are processed.
             let task = AbortOnDropHandle::new(tokio::spawn(fetch_rows(self.client.with_slot(permit), batch)));
-            async move { task.await.unwrap_or_else(|panic| panicked(&ids, &panic)) }
+            async move { task.await.unwrap_or_else(|panic| panicked(DOING, &ids, &panic)) }
         };
         let bounds = Bounds::new(concurrency, MAX_WAITING);
-        let rows = in_order(batches(features), bounds, start, Vec::len).flat_map(stream::iter);
+        let rows =
+            in_order(batches(features, MAX_BATCH, |_| false), bounds, start, Vec::len).flat_map(stream::iter);
         stop_if_too_many_missing(rows, client, Class::Entity)
     }
-}
-
-/// Splits a stream into batches. Errors stay in place and do not count; a fatal error ends the stream.
-fn batches(
-    features: RecordStream<MapFeature>,
-) -> impl futures::Stream<Item = Vec<Result<MapFeature>>> + Send {
-    stream::unfold(Some(features), |features| async {
-        let mut features = features?;
-        let (mut batch, mut good) = (Vec::new(), 0);
-        while good < MAX_BATCH && batch.len() < 4 * MAX_BATCH {
-            let Some(item) = features.next().await else {
-                return (!batch.is_empty()).then_some((batch, None));
-            };
-            let is_last = item.as_ref().is_err_and(Error::is_fatal);
-            good += usize::from(item.is_ok());
-            batch.push(item);
-            if is_last {
-                return Some((batch, None));
-            }
-        }
-        Some((batch, Some(features)))
-    })
 }
 
 /// Fetches a batch and returns the results in the order of its rows, up to a fatal error.
@@ -107,22 +85,12 @@ async fn fetch_rows(client: Client, batch: Vec<Result<MapFeature>>) -> Vec<Resul
             ids.push(feature.feature_id.clone());
         }
     }
-    let responses = client.responses(Class::Entity);
-    let mut fetched = Fetch { client, responses }.fetch(&ids, 0).await;
-    let mut rows = Vec::with_capacity(batch.len());
-    for item in batch {
-        let row = item.and_then(|feature| match fetched.results.get(&feature.feature_id) {
-            Some(Ok(found)) => Ok(merged(feature, found)),
-            Some(Err(error)) => Err(error.for_subject(DOING, feature.feature_id.as_str())),
-            None => Err(fetched.fatal.take().unwrap_or_else(|| no_result(&feature.feature_id))),
-        });
-        let is_last = row.as_ref().is_err_and(Error::is_fatal);
-        rows.push(row);
-        if is_last {
-            break;
-        }
-    }
-    rows
+    let mut fetched = Fetch { splitting: Splitting::new(&client), client }.fetch(&ids, 0).await;
+    results(batch, |feature| match fetched.results.get(&feature.feature_id) {
+        Some(Ok(found)) => Ok(merged(feature, found)),
+        Some(Err(error)) => Err(error.for_subject(DOING, feature.feature_id.as_str())),
+        None => Err(fetched.fatal.take().unwrap_or_else(|| no_result(DOING, feature.feature_id.as_str()))),
+    })
 }
 
 /// The values of the API, and those of the tile that it lacks. Times are milliseconds in tiles and seconds in the API.
@@ -167,28 +135,19 @@ impl Fetched {
 /// A batch in flight.
 struct Fetch {
     client: Client,
-    /// Successful responses of the host before the batch was sent.
-    responses: u64,
+    splitting: Splitting,
 }
 
 impl Fetch {
     /// Fetches features; `depth` is the number of batches in which they failed.
     fn fetch<'a>(&'a self, ids: &'a [FeatureId], depth: u32) -> BoxFuture<'a, Fetched> {
         async move {
-            let retry = match depth {
-                0 => RetryOverride { max_attempts: Some(BATCH_ATTEMPTS), ..RetryOverride::default() },
-                _ => RetryOverride {
-                    max_attempts: Some(1),
-                    min_responses: Some(self.responses),
-                    ..RetryOverride::default()
-                },
-            };
             let found = match ids {
                 [] => return Fetched::default(),
                 [_] => FoundFeatures::new(),
-                _ => match self.client.features(ids, retry).await {
+                _ => match self.client.features(ids, self.splitting.patience(depth)).await {
                     Ok(found) => found,
-                    Err(error) if self.may_have_bad_feature(&error, depth) => {
+                    Err(error) if self.splitting.may_have_bad_item(&error, depth) => {
                         let parts = ids.chunks(ids.len().div_ceil(SPLIT_PARTS));
                         let parts = join_all(parts.map(|part| self.fetch(part, depth + 1))).await;
                         return parts.into_iter().reduce(Fetched::merge).unwrap_or_default();
@@ -221,30 +180,4 @@ impl Fetch {
         }
         fetched
     }
-
-    /// Whether a single feature may cause the failure. An overloaded server looks the same, so a part is split only
-    /// while the host responds to others, or if the error requires it.
-    fn may_have_bad_feature(&self, error: &Error, depth: u32) -> bool {
-        match error.kind() {
-            ErrorKind::Gone | ErrorKind::Rejected | ErrorKind::TooLarge => true,
-            ErrorKind::Unavailable | ErrorKind::Malformed => {
-                let responds_to_others = self.client.responses(Class::Entity) > self.responses;
-                depth == 0 || (responds_to_others && self.client.is_host_healthy(Class::Entity))
-            }
-            _ => false,
-        }
-    }
-}
-
-fn panicked(ids: &[FeatureId], panic: &tokio::task::JoinError) -> Vec<Result<MapFeature>> {
-    let error = |id: &FeatureId| {
-        let error = Error::new(ErrorKind::Unavailable, DOING).with_subject(id.as_str());
-        Err(error.with_source(panic.to_string()))
-    };
-    ids.iter().map(error).collect()
-}
-
-/// An error for a row that would be lost otherwise.
-fn no_result(id: &FeatureId) -> Error {
-    Error::new(ErrorKind::Malformed, DOING).with_subject(id.as_str()).with_source("no response contains it")
 }

@@ -9,6 +9,7 @@ mod filter;
 mod images;
 mod in_order;
 mod metadata;
+mod splitting;
 
 use std::task::Poll;
 

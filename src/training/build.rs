@@ -21,7 +21,9 @@ use super::webdataset::WebDataset;
 use super::writer::Writer;
 use super::yolo::Yolo;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pictures::{DetectionTable, ImageDetections, ImageGroups, JpegHeader, PictureFolder};
+use crate::pictures::{
+    DetectionTable, ImageDetections, ImageGroups, JpegHeader, PictureFolder, failed_picture,
+};
 
 /// Sets the flag on drop, so that the thread stops if its future is dropped.
 struct StopOnDrop(Arc<AtomicBool>);
@@ -55,7 +57,8 @@ pub(super) async fn build(
             .with_source("no detection of the table has one of them")
             .with_hint(format!("the table has {} and others, see `streetflow classes`", found.join(", "))));
     }
-    let images = table.images(index)?;
+    options.events.expect(index.images);
+    let images = table.images(index, &options.events)?;
     let output = Output::begin(folder)?;
     let stop = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&stop));
@@ -85,10 +88,13 @@ impl Builder {
         let names = self.options.split.names();
         let mut pictures = vec![0_u64; names.len()];
         let mut annotations = vec![0_u64; self.selection.classes.len()];
+        let events = &self.options.events;
         while let Some(group) = Handle::current().block_on(images.next())? {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::new(ErrorKind::Interrupted, "build the training set"));
             }
+            events.input();
+            let image = group.image.clone();
             match self.sample(group, &mut report.counts).and_then(|sample| {
                 sample.map(|sample| writer.add(&sample, &mut report.counts).map(|()| sample)).transpose()
             }) {
@@ -98,14 +104,20 @@ impl Builder {
                     report.counts.background += u64::from(sample.annotations.is_empty());
                     report.counts.annotations += sample.annotations.len() as u64;
                     sample.annotations.iter().for_each(|annotation| annotations[annotation.class] += 1);
+                    events.record();
                 }
                 Ok(None) => {}
                 Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => report.failures.add(error),
+                Err(error) => {
+                    let error = failed_picture("add the picture of image", &image, &error);
+                    events.failed(&error);
+                    report.failures.add(error);
+                }
             }
         }
         writer.finish()?;
         report.failures.append(std::mem::take(&mut images.failures));
+        report.counts.details().for_each(|(name, count)| events.finding(name, count));
         report.splits = names.iter().copied().zip(pictures).collect();
         output.write("classes.csv", &classes_csv(&self.options, &self.selection.classes)?)?;
         report.classes = self.selection.classes.into_iter().zip(annotations).collect();
@@ -138,6 +150,7 @@ impl Builder {
     fn sample(&self, group: ImageDetections, counts: &mut Counts) -> Result<Option<Sample>> {
         let Some(picture) = self.pictures.find(&group.image) else {
             counts.without_picture += 1;
+            self.options.events.left_out("no_picture");
             return Ok(None);
         };
         let header = JpegHeader::of_file(&picture.path)?;
@@ -145,6 +158,7 @@ impl Builder {
         let annotations = self.selection.annotations(group.detections, size, counts);
         if annotations.is_empty() && !self.options.background {
             counts.without_annotation += 1;
+            self.options.events.left_out("no_annotation");
             return Ok(None);
         }
         counts.turned += u64::from(header.is_turned());

@@ -22,6 +22,7 @@ mod writer;
 mod yolo;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use self::classes::{Class, ClassRules};
 use self::images::ImageTable;
@@ -30,7 +31,8 @@ pub use self::options::{Target, Task};
 pub use self::report::{Counts, Report};
 pub use self::split::Split;
 use crate::error::Result;
-use crate::pictures::{DetectionTable, PictureFolder};
+use crate::observe::{Observer, Step};
+use crate::pictures::{DetectionTable, PictureFolder, StepEvents};
 
 /// Builds a training set.
 ///
@@ -78,6 +80,7 @@ impl TrainingSet {
             background: false,
             must_copy: false,
             shard_size: SHARD_SIZE,
+            events: StepEvents::of(Step::DATASET),
         })
     }
 
@@ -128,6 +131,12 @@ impl TrainingSet {
     /// Sets the number of samples of a shard, for `WebDataset`. The default is 1,000.
     pub fn shard_size(mut self, samples: u64) -> Self {
         self.0.shard_size = samples.max(1);
+        self
+    }
+
+    /// Reports each image to an observer, as step [`Step::DATASET`], and at the end the counts as findings.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.0.events.observe(observer);
         self
     }
 

@@ -4,6 +4,7 @@ use super::classes::ClassRules;
 use super::images::ImageTable;
 use super::split::Split;
 use crate::names::named_variants;
+use crate::pictures::StepEvents;
 
 /// The format of a training set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,4 +61,5 @@ pub(super) struct Options {
     pub(super) background: bool,
     pub(super) must_copy: bool,
     pub(super) shard_size: u64,
+    pub(super) events: StepEvents,
 }

@@ -63,44 +63,114 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The counts that are not 0, each with its name in JSON and a description.
+    /// The counts that are not 0, each with its name in JSON and a description in singular or plural.
     pub fn listed(&self) -> Vec<(&'static str, u64, &'static str)> {
-        let all = [
-            ("pictures", self.pictures, "pictures"),
-            ("annotations", self.annotations, "annotations"),
-            ("background", self.background, "pictures without annotations (background)"),
-            ("without_picture", self.without_picture, "images of the table without a picture in the folder"),
-            (
+        self.all().into_iter().filter(|(_, count, _)| *count > 0).collect()
+    }
+
+    /// The counts of what is in the set besides pictures, and of detections that are left out or changed, by name.
+    pub(super) fn details(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let of_images = ["pictures", "without_picture", "without_annotation"];
+        let others = self.listed().into_iter().filter(move |(name, _, _)| !of_images.contains(name));
+        others.map(|(name, count, _)| (name, count))
+    }
+
+    fn all(&self) -> [(&'static str, u64, &'static str); 17] {
+        let row = |name, count, one, many| (name, count, if count == 1 { one } else { many });
+        [
+            row("pictures", self.pictures, "picture", "pictures"),
+            row("annotations", self.annotations, "annotation", "annotations"),
+            row(
+                "background",
+                self.background,
+                "picture without annotations (background)",
+                "pictures without annotations (background)",
+            ),
+            row(
+                "without_picture",
+                self.without_picture,
+                "image of the table without a picture in the folder",
+                "images of the table without a picture in the folder",
+            ),
+            row(
                 "without_annotation",
                 self.without_annotation,
-                "pictures left out: no detection of the chosen classes",
+                "picture left out: none of its detections is in the set",
+                "pictures left out: none of their detections is in the set",
             ),
-            ("without_sequence", self.without_sequence, "images without a known sequence, in `train`"),
-            ("turned", self.turned, "pictures with an EXIF orientation, which readers must apply"),
-            ("copied", self.copied, "pictures copied, because they could not be linked"),
-            ("detections", self.detections, "detections of images with a picture"),
-            ("other_classes", self.other_classes, "detections left out: other classes"),
-            ("without_shape", self.without_shape, "detections left out: no shape"),
-            ("below_min_area", self.below_min_area, "detections left out: below the smallest area"),
-            ("without_pixel", self.without_pixel, "detections left out: they cover no pixel"),
-            (
+            row(
+                "without_sequence",
+                self.without_sequence,
+                "image without a known sequence, in `train`",
+                "images without a known sequence, in `train`",
+            ),
+            row(
+                "turned",
+                self.turned,
+                "picture with an EXIF orientation, which readers must apply",
+                "pictures with an EXIF orientation, which readers must apply",
+            ),
+            row(
+                "copied",
+                self.copied,
+                "picture copied, because it could not be linked",
+                "pictures copied, because they could not be linked",
+            ),
+            row(
+                "detections",
+                self.detections,
+                "detection of images with a picture",
+                "detections of images with a picture",
+            ),
+            row(
+                "other_classes",
+                self.other_classes,
+                "detection left out: another class",
+                "detections left out: other classes",
+            ),
+            row(
+                "without_shape",
+                self.without_shape,
+                "detection left out: no shape",
+                "detections left out: no shape",
+            ),
+            row(
+                "below_min_area",
+                self.below_min_area,
+                "detection left out: below the smallest area",
+                "detections left out: below the smallest area",
+            ),
+            row(
+                "without_pixel",
+                self.without_pixel,
+                "detection left out: it covers no pixel",
+                "detections left out: they cover no pixel",
+            ),
+            row(
                 "too_detailed",
                 self.too_detailed,
+                "detection left out: its outline has more than 10 million pixels",
                 "detections left out: their outline has more than 10 million pixels",
             ),
-            ("lost_holes", self.lost_holes, "holes lost: the format has none"),
-            (
+            row(
+                "lost_holes",
+                self.lost_holes,
+                "hole lost: the format has none",
+                "holes lost: the format has none",
+            ),
+            row(
                 "split_parts",
                 self.split_parts,
+                "detection of several parts, written as one annotation for each part",
                 "detections of several parts, written as one annotation for each part",
             ),
-            (
+            row(
                 "unpainted_signs",
                 self.unpainted_signs,
+                "traffic sign not painted, because it would cover segments",
                 "traffic signs not painted, because they would cover segments",
             ),
-        ];
-        all.into_iter().filter(|(_, count, _)| *count > 0).collect()
+        ]
     }
 }
 

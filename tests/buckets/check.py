@@ -1,4 +1,4 @@
-"""Crawls into moto and azurite, kills runs, and reads shards in other programs."""
+"""Crawls into moto and azurite, kills runs and partitions, uploads large tables, and reads shards in other programs."""
 
 import glob
 import json
@@ -21,6 +21,12 @@ BOX = "33.355,35.165,33.37,35.18"
 SECRET = "secretOfTheBucketTests/123456"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 scratch = sys.argv[1]
+
+
+def timed(check, *args):
+    started = time.monotonic()
+    check(*args)
+    print(f"  {check.__name__}: {time.monotonic() - started:.0f} s", flush=True)
 
 
 def free_port():
@@ -80,6 +86,109 @@ def drill(env, objects, url, clean):
     print(f"{KILLS} kills, {len(calm)} objects equal to those of an undisturbed run")
 
 
+class Sandbox:
+    """The mock server as a process of its own."""
+
+    def __init__(self, *flags):
+        command = [STREETFLOW, "sandbox", *flags]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.env = {}
+        for _ in range(3):
+            name, _, value = self.process.stdout.readline().removeprefix("export ").strip().partition("=")
+            self.env[name] = value.strip("'")
+
+    def __enter__(self):
+        return self.env
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+PARTITIONS = 8
+
+
+def partitions(env, objects):
+    """Kills partitions that run as processes, each with a state directory of its own, then merges and compares."""
+    query = ["--bbox", "33.30,35.13,33.40,35.20", "--fields", "captured_at,geometry", "--format", "csv,parquet"]
+    url = "s3://streets/plan"
+    with tempfile.TemporaryDirectory() as folder, Sandbox("--latency", "5") as server:
+        env = dict(env, **server, XDG_STATE_HOME=os.path.join(folder, "state"))
+
+        def call(*args, exit=0):
+            done = subprocess.run([STREETFLOW, *args], env=env, cwd=folder, capture_output=True, text=True)
+            assert done.returncode == exit, f"{args}: exit code {done.returncode}\n{done.stderr}"
+            assert SECRET not in done.stderr, "a credential was printed"
+
+        call("crawl", *query, "-o", "single")
+        call("plan", *query, "-o", url, "--partitions", str(PARTITIONS))
+        running, done, kills = {}, set(), 0
+        while len(done) < PARTITIONS:
+            for index in set(range(PARTITIONS)) - done:
+                ended = running[index].poll() if index in running else None
+                if ended == 0:
+                    del running[index]
+                    done.add(index)
+                elif index not in running or ended is not None:
+                    assert ended in (None, -9), f"partition {index}: exit code {ended}"
+                    command = [STREETFLOW, "crawl", "--plan", url, "--partition", f"{index}/{PARTITIONS}", "-q",
+                               "--concurrency", "4", "--state-dir", f"machine-{index}"]
+                    running[index] = subprocess.Popen(command, env=env, cwd=folder)
+            if kills < 3 * KILLS and running and random.random() < 0.25:
+                victim = random.choice(list(running.values()))
+                victim.kill()
+                victim.wait()
+                kills += 1
+            time.sleep(0.1)
+        call("merge", url, "--join")
+        found = objects("plan")
+        for name in ("seq_dataset.csv", "img_dataset.csv", "img_meta_dataset.csv"):
+            with open(os.path.join(folder, "single", name), "rb") as table:
+                assert found[name] == table.read(), f"{name} differs from that of a single crawl"
+        call("convert", f"{url}/img_meta_dataset.parquet", "joined.csv", "--fields", "captured_at,geometry")
+        call("convert", "single/img_meta_dataset.parquet", "one.csv", "--fields", "captured_at,geometry")
+        rows = [open(os.path.join(folder, name)).read() for name in ("joined.csv", "one.csv")]
+        assert rows[0] == rows[1], "the joined Parquet table has other rows"
+        pictures = sorted(name.rsplit("/", 1)[1] for name in found if name.endswith(".jpg"))
+        single = sorted(name for name in os.listdir(os.path.join(folder, "single", "downloaded_images")) if name.endswith(".jpg"))
+        assert pictures == single, "the partitions have other pictures"
+        print(f"{PARTITIONS} partitions, {kills} kills: {rows[0].count(chr(10)) - 1} rows and {len(single)} pictures equal to a single crawl")
+
+
+def uploads(env, client, objects):
+    """Uploads a table of several parts, and kills the upload."""
+    def leftover():
+        return client.list_multipart_uploads(Bucket="streets").get("Uploads", [])
+
+    with tempfile.TemporaryDirectory() as folder:
+        before = len(leftover())
+        table = os.path.join(folder, "table.csv")
+        with open(table, "w") as out:
+            out.write("seq_id,img_id,captured_at,compass_angle\n")
+            out.writelines(f"sequence-{i // 150},{10**15 + i},{1_700_000_000_000 + i},{i % 360 + 0.5}\n" for i in range(300_000))
+        command = [STREETFLOW, "convert", table, "s3://streets/big/table.csv", "--storage-option", "part_size=5242880"]
+        child = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
+        while len(leftover()) == before and child.poll() is None:
+            time.sleep(0.01)
+        child.kill()
+        child.wait()
+        assert objects("big") == {}, "a killed upload is visible"
+        killed = len(leftover()) - before
+        subprocess.run(command, env=env, check=True, capture_output=True)
+        with open(table, "rb") as expected:
+            assert objects("big")["table.csv"] == expected.read(), "the uploaded table differs"
+        assert len(leftover()) - before == killed, "a completed upload left parts"
+        # Without an option, parts have 16 MiB.
+        subprocess.run([*command[:3], "s3://streets/big/copy.geojsonl"], env=env, check=True, capture_output=True)
+        back = os.path.join(folder, "back.csv")
+        subprocess.run([STREETFLOW, "convert", "s3://streets/big/copy.geojsonl", back], env=env, check=True, capture_output=True)
+        with open(table) as expected, open(back) as found:
+            assert found.read() == expected.read(), "the table read back differs"
+        size = len(objects("big")["copy.geojsonl"])
+        assert size > 16 << 20
+        print(f"uploads in parts: {os.path.getsize(table)} and {size} bytes, {killed} left by a kill")
+
+
 def s3():
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
@@ -103,7 +212,9 @@ def s3():
                 uploads = client.list_multipart_uploads(Bucket="streets").get("Uploads", [])
                 print(f"S3: {len(uploads)} unfinished uploads left by kills")
 
-            drill(env, objects, lambda folder: f"s3://streets/{folder}", clean)
+            timed(drill, env, objects, lambda folder: f"s3://streets/{folder}", clean)
+            timed(partitions, env, objects)
+            timed(uploads, env, client, objects)
             error = run("s3://nowhere/x", env, scratch, exit=1)
             assert "does not create buckets" in error, error
         finally:
@@ -181,6 +292,6 @@ def readers():
         print(f"tarfile, tar and webdataset read {len(samples)} samples in {len(shards)} shards")
 
 
-readers()
-s3()
-azure()
+timed(readers)
+timed(s3)
+timed(azure)

@@ -36,6 +36,39 @@ async fn a_batch_ends_at_its_number_of_rows_and_no_record_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fast_source_fills_batches_of_8192_rows_and_no_time_passes() {
+    let start = tokio::time::Instant::now();
+    let batches: Vec<_> =
+        Flow::from(numbered(20_000)).into_batches(&Layout::default(), arrow::BATCH_ROWS).collect().await;
+    assert_eq!((rows(&batches), start.elapsed()), (vec![8192, 8192, 3616], Duration::ZERO));
+}
+
+/// The deadline belongs to the first record of each batch, not to the flow.
+#[tokio::test(start_paused = true)]
+async fn a_source_of_a_record_every_300_ms_gives_a_batch_of_four_each_second() {
+    let slow = stream::iter(image_records(10)).then(|image| async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok(image)
+    });
+    let batches: Vec<_> =
+        Flow::from(slow).into_batches(&Layout::default(), arrow::BATCH_ROWS).collect().await;
+    assert_eq!(rows(&batches), [4, 4, 2]);
+}
+
+/// Such a source computes its records; its stream is never pending.
+#[tokio::test(start_paused = true)]
+async fn a_slow_source_that_is_always_ready_does_not_hold_a_batch_back() {
+    let slow = stream::iter(image_records(100).collect::<Vec<_>>().into_iter().map(|image| {
+        // Paused time moves only on request.
+        tokio::time::advance(Duration::from_millis(50)).now_or_never();
+        Ok(image)
+    }));
+    let batches: Vec<_> =
+        Flow::from(slow).into_batches(&Layout::default(), arrow::BATCH_ROWS).collect().await;
+    assert_eq!(rows(&batches), [32, 32, 32, 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_closed_a_second_after_its_first_record() {
     let slow = stream::iter(image_records(3).enumerate()).then(|(number, image)| async move {
         tokio::time::sleep(Duration::from_millis(600)).await;
@@ -195,5 +228,10 @@ fn odd_values_survive_the_way_through_a_batch_without_a_runtime() {
     let flow = Flow::from(stream::iter([Ok(odd_metadata())]));
     let batch = flow.into_batches(&layout, 8).next().now_or_never().flatten().unwrap().unwrap();
     assert_eq!(batch.schema(), arrow::schema::<Metadata>(&layout));
+    let field = batch.schema().field_with_name("geometry").unwrap().clone();
+    assert_eq!(field.metadata()["ARROW:extension:name"], "geoarrow.wkb");
+    let crs = &field.metadata()["ARROW:extension:metadata"];
+    assert_eq!(crs, r#"{"crs":"OGC:CRS84","crs_type":"authority_code"}"#);
+    assert!(batch.column_by_name("bbox").is_none());
     assert_eq!(arrow::records::<Metadata>(&batch).unwrap(), [odd_metadata()]);
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use streetflow::client::ResponseStore;
+use streetflow::client::{KnownRecordsWriter, ResponseStore};
 use streetflow::observe::Event;
 use streetflow::{
     Client, Detection, ErrorKind, FetchDetections, Image, ImageId, Observer, Result, SequenceId, Stage, Step,
@@ -231,4 +231,44 @@ async fn stored_responses_are_not_requested_again() {
     let sent: Vec<_> =
         sandbox.requests_to(Host::Graph).iter().map(|one| format!("{}?{}", one.path, one.query)).collect();
     assert_eq!(sent.iter().collect::<HashSet<_>>().len(), sent.len(), "nothing is requested twice");
+}
+
+#[tokio::test]
+async fn detections_of_an_earlier_table_are_not_requested_and_keep_their_place() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let images = images(&sandbox, 60);
+    let findings = Arc::new(Findings::default());
+    let client = builder(&sandbox).observer(Arc::clone(&findings) as _).build().unwrap();
+    let all = fetch(&client, &images).await;
+    // The earlier table has every third image, with a class of its own, which no filter drops.
+    let folder = tempfile::tempdir().unwrap();
+    let fields = streetflow::FieldList::default();
+    let mut writer = KnownRecordsWriter::create(folder.path().join("known"), &fields).unwrap();
+    let is_known = |id: &ImageId| images.iter().step_by(3).any(|image| image.img_id == *id);
+    for record in all.iter().flatten().filter(|record| is_known(&record.img_id)) {
+        writer.add(&Detection { value: Some("mine".to_owned()), area: None, ..record.clone() }).unwrap();
+    }
+    let known = writer.finish().unwrap();
+    assert!(known.len() > 5 && known.len() <= 20);
+    sandbox.clear_requests();
+    let stage = FetchDetections::new(&client).known(&known).values(&"*".parse().unwrap()).min_area(0.0);
+    let found = run(stage, images.iter().cloned().map(Ok).collect()).await;
+    assert_eq!(ids(&found), ids(&all));
+    for record in found.iter().flatten() {
+        assert_eq!(record.value.as_deref() == Some("mine"), is_known(&record.img_id), "{record:?}");
+    }
+    let requested: HashSet<_> =
+        sandbox.requests_to(Host::Graph).iter().flat_map(streetflow_sandbox::RecordedRequest::ids).collect();
+    let known_images = (known.len() as u64, images.len() - known.len());
+    assert_eq!((findings.get("known"), requested.len()), known_images);
+    assert!(found.iter().flatten().any(|record| !requested.contains(record.img_id.as_str())));
+    // An image twice, and filters that would drop it: they have passed what the table has.
+    sandbox.clear_requests();
+    let image = images.iter().step_by(3).find(|image| !expected(&sandbox, &[(*image).clone()]).is_empty());
+    let image = image.unwrap().clone();
+    let stage = FetchDetections::new(&client).known(&known).values(&"nothing--*".parse().unwrap());
+    let twice = run(stage, vec![Ok(image.clone()), Ok(image.clone())]).await;
+    let once = expected(&sandbox, std::slice::from_ref(&image));
+    assert_eq!(ids(&twice), [once.clone(), once].concat());
+    assert!(sandbox.requests().is_empty());
 }

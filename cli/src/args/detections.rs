@@ -4,12 +4,20 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 
-use super::files::{InputArgs, ONE_RUN};
-use super::values::{file_name, parsed, table_name};
+use super::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
+use super::storage::{Bucket, StorageArgs};
+use super::values::parsed;
 use streetflow::{Error, ErrorKind, Quality, Result, training::ClassRules};
 
+/// Standard input is not possible: the table is read twice.
+const TABLE_HELP: &str = "Table of detections [default: that of the output directory]";
+
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Files", group = ArgGroup::new(ONE_RUN).multiple(true))]
+#[command(
+    next_help_heading = "Files",
+    group = ArgGroup::new(ONE_RUN).multiple(true),
+    mut_arg("input", |arg| arg.help(TABLE_HELP).long_help(format!("{TABLE_HELP}\n\nMay be in a bucket: s3://…, gs://… or az://….")))
+)]
 pub(crate) struct DetectionArgs {
     #[command(flatten)]
     pub(crate) table: InputArgs,
@@ -24,18 +32,39 @@ pub(crate) struct DetectionArgs {
     /// 256, 1024, 2048 or original.
     #[arg(long, value_name = "Q", value_parser = parsed::<Quality>)]
     pub(crate) quality: Option<Quality>,
-    /// Name of the table of detections
-    #[arg(long, value_name = "NAME", default_value = "img_detections_dataset", value_parser = table_name, hide_short_help = true)]
-    pub(crate) detections_out_file: String,
-    /// Name of the directory of pictures
-    #[arg(long, value_name = "NAME", default_value = "downloaded_images", value_parser = file_name, hide_short_help = true)]
-    image_downloads_folder: String,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    pub(crate) names: NameArgs,
 }
 
 impl DetectionArgs {
     /// The directory of pictures.
     pub(crate) fn pictures(&self) -> PathBuf {
-        self.pictures.clone().unwrap_or_else(|| self.output.join(&self.image_downloads_folder))
+        self.pictures.clone().unwrap_or_else(|| self.output.join(&self.names.image_downloads_folder))
+    }
+
+    /// Copies the table from its bucket, if it is in one. An output directory in a bucket is a usage error.
+    pub(crate) async fn fetch(&mut self) -> Result<()> {
+        if self.output.to_str().is_some_and(Bucket::is_url) {
+            return Err(Error::new(ErrorKind::Usage, "use the output directory")
+                .with_subject(self.output.display().to_string())
+                .with_source("this command reads and writes pictures in local directories only")
+                .with_hint("copy the pictures to a local directory; `--input` may be in a bucket"));
+        }
+        self.table.fetch(&self.storage).await
+    }
+
+    /// The output directory with its report and failure log.
+    pub(crate) fn files(&self) -> OutputArgs {
+        OutputArgs {
+            output: self.output.clone(),
+            remote: None,
+            storage: self.storage.clone(),
+            restart: false,
+            yes: false,
+            names: self.names.clone(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use clap::{Args, value_parser};
 use super::values::parsed;
 use streetflow::client::MAX_BATCH;
 use streetflow::model::ValuePatterns;
-use streetflow::{Client, Detection, Error, ErrorKind, FetchDetections, FieldList, Format, Result};
+use streetflow::{Client, Detection, Error, ErrorKind, FetchDetections, FieldList, Format, Record, Result};
 
 /// Prefix of the fields of detections in the API and in the Python toolset.
 const PREFIX: &str = "detections.";
@@ -53,6 +53,19 @@ impl FetchDetectionArgs {
     /// The fields of the table.
     pub(crate) fn fields(&self) -> FieldList<Detection> {
         self.image_detections_fields.clone().unwrap_or_default()
+    }
+
+    /// The fields that a table of these formats needs.
+    pub(crate) fn table_fields(&self, formats: &[Format]) -> FieldList<Detection> {
+        if self.toolset_columns {
+            return FieldList::from_columns(["value", "width", "height", "geometry", "polygons"]);
+        }
+        let mut fields = self.fields();
+        if formats.iter().any(|format| format.has_geometry() && !format.is_parquet()) {
+            fields =
+                FieldList::from_columns(fields.columns().into_iter().chain([Detection::GEOMETRY_COLUMN]));
+        }
+        fields
     }
 
     /// The stage.

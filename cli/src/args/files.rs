@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 
 use super::storage::{FetchedTable, Remote, StorageArgs};
 use super::values::{file_name, parsed, table_name};
+use crate::terminal::shell::quoted;
 use streetflow::{Error, ErrorKind, Format, Result, Step};
 
 /// The group of flags that apply to one run: a settings file must not contain them.
@@ -33,6 +34,12 @@ impl InputArgs {
     /// The arguments of a table that another flag names.
     pub(crate) fn table(path: PathBuf, format: Option<Format>) -> Self {
         Self { input: Some(path), input_format: format, fetched: None }
+    }
+
+    /// The flag `--features` with the name of this table.
+    pub(crate) fn features_flag(&self) -> String {
+        let name = self.input.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        format!("--features {}", quoted(&name))
     }
 }
 
@@ -71,7 +78,7 @@ impl OutputArgs {
 }
 
 /// Names below the output directory. The format of a table decides its extension.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct NameArgs {
     /// Name of the table of sequences

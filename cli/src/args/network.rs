@@ -38,6 +38,9 @@ pub(crate) struct NetworkArgs {
     /// Without it such a run fails, because Mapillary sends the same response if the token has no access to the images.
     #[arg(long, hide_short_help = true)]
     pub(crate) trust_gone: bool,
+    /// For a partition: accept it, unless none of the first images, so many, exists.
+    #[arg(skip)]
+    pub(crate) trust_gone_after: Option<usize>,
     /// Allow pictures from another host: name, name:port or *.name
     ///
     /// Mapillary's hosts and the host of the API are always allowed.
@@ -52,9 +55,30 @@ pub(crate) struct NetworkArgs {
     /// Another tile host
     #[arg(long, value_name = "URL", env = "MAPILLARY_TILES_URL", default_value = TILES_URL, hide_env_values = true, hide_short_help = true)]
     pub(crate) tiles_url: String,
+    /// The command sends no requests.
+    #[arg(skip)]
+    pub(crate) offline: bool,
 }
 
 impl NetworkArgs {
+    /// The arguments of a command that sends no requests.
+    pub(crate) fn offline() -> Self {
+        Self {
+            sandbox: false,
+            concurrency: 1,
+            tile_rate: None,
+            rate_share: RateShare(1),
+            attempts: 1,
+            trust_gone: false,
+            trust_gone_after: None,
+            allow_host: Vec::new(),
+            token_file: None,
+            graph_url: GRAPH_URL.to_owned(),
+            tiles_url: TILES_URL.to_owned(),
+            offline: true,
+        }
+    }
+
     /// The area to crawl if none is named; only the sandbox has one.
     pub(crate) fn default_bbox(&self) -> Option<Bbox> {
         self.sandbox.then(|| SANDBOX_AREA.parse().ok()).flatten()

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::storage::Bucket;
+
 /// The largest number of partitions.
 pub(crate) const MAX_PARTITIONS: u32 = 99_999;
 
@@ -25,9 +27,17 @@ impl Partition {
         edge(self.index)..edge(self.index + 1)
     }
 
-    /// The output directory of the partition.
+    /// The name of the output directory.
+    pub(crate) fn name(self) -> String {
+        format!("part-{:05}-of-{:05}", self.index, self.count)
+    }
+
+    /// The output directory of the partition: a path, or the URL of a folder in a bucket.
     pub(crate) fn directory(self, plan: &Path) -> PathBuf {
-        plan.join(format!("part-{:05}-of-{:05}", self.index, self.count))
+        match plan.to_str().filter(|text| Bucket::is_url(text)) {
+            Some(url) => format!("{}/{}", url.trim_end_matches('/'), self.name()).into(),
+            None => plan.join(self.name()),
+        }
     }
 
     /// The partition of a directory name.
@@ -78,6 +88,8 @@ mod tests {
         assert_eq!(partition("3/8"), Ok(third));
         let directory = third.directory(Path::new("x"));
         assert_eq!(directory, Path::new("x/part-00003-of-00008"));
+        let directory = third.directory(Path::new("s3://b/x/"));
+        assert_eq!(directory, Path::new("s3://b/x/part-00003-of-00008"));
         assert_eq!(Partition::from_directory("part-00003-of-00008"), Some(third));
         for text in ["8/8", "0/0", "-1/8", "1", "1/100000", "a/b", ""] {
             assert!(partition(text).is_err(), "{text}");

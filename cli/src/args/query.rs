@@ -11,7 +11,7 @@ use streetflow::stages::Dates;
 use streetflow::{Bbox, Error, ErrorKind, Query, Result};
 
 /// The flags that are fields of a query, which `--query` replaces.
-pub(crate) const QUERY_FLAGS: [&str; 29] = [
+pub(crate) const QUERY_FLAGS: [&str; 30] = [
     "bbox",
     "area",
     "around",
@@ -23,6 +23,7 @@ pub(crate) const QUERY_FLAGS: [&str; 29] = [
     "exclude_owner",
     "sequences",
     "images",
+    "features",
     "from",
     "to",
     "pano",
@@ -58,13 +59,26 @@ pub(crate) fn read_query(path: &Path) -> Result<Query> {
     if text.len() as u64 > MAX_QUERY_LEN {
         return Err(reject(std::io::Error::other("it is larger than 128 MiB")));
     }
-    let query = Query::from_json(&text).map_err(|error| {
+    let query = Query::from_json(&text).and_then(checked).map_err(|error| {
         let hint = error.hint().unwrap_or("see `Query` in the reference").to_owned();
         Error::new(ErrorKind::Usage, "read the query")
             .with_subject(path.display().to_string())
             .with_source(error.chain())
             .with_hint(hint)
     })?;
+    Ok(query)
+}
+
+/// Rejects a query with fields that contradict each other. A place is found later, and the sandbox has an area.
+fn checked(query: Query) -> Result<Query> {
+    let has_place_to_find = query.place.is_some() && query.area.is_none();
+    let has_start = query.selected_area()?.is_some()
+        || query.user.is_some()
+        || query.sequences.is_some()
+        || query.starts_from_images();
+    if has_start && !has_place_to_find {
+        query.check()?;
+    }
     Ok(query)
 }
 

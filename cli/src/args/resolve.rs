@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::files::{InputArgs, OutputArgs};
-use super::storage::{Bucket, FetchedTable, Remote, StorageArgs, name_of, state_directory};
+use super::storage::{Bucket, FetchedTable, Remote, StorageArgs};
 use crate::terminal::format::show_as;
 use streetflow::{Error, ErrorKind, Result};
 
@@ -13,7 +13,7 @@ impl InputArgs {
     /// Copies the table from its bucket, if it is in one.
     pub(crate) async fn fetch(&mut self, storage: &StorageArgs) -> Result<()> {
         if let Some(input) = &self.input {
-            self.fetched = storage.fetch(input).await?;
+            self.fetched = storage.fetch(input, true).await?;
         }
         Ok(())
     }
@@ -49,15 +49,7 @@ impl OutputArgs {
         }
         let bucket = self.storage.open(&text)?;
         let url = bucket.url();
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let parent =
-            self.storage.state_dir.clone().or_else(|| state_directory(std::env::consts::OS, variable));
-        let parent = parent.ok_or_else(|| {
-            reject("the environment names no home directory for the state of the run")
-                .with_hint("set a local directory with `--state-dir`")
-        })?;
-        self.output =
-            std::path::absolute(parent.join(name_of(&url))).map_err(|error| reject(&error.to_string()))?;
+        self.output = self.storage.state_of(&url)?;
         show_as(&self.output, &url);
         self.remote = Some(Remote { bucket, url });
         Ok(())

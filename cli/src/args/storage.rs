@@ -7,6 +7,7 @@ use clap::Args;
 #[cfg(not(feature = "object-store"))]
 pub(crate) use crate::no_bucket::{Bucket, BucketLock, LockOwner};
 use crate::terminal::format::show_as;
+use streetflow::sinks::ShardTable;
 #[cfg(feature = "object-store")]
 pub(crate) use streetflow::storage::{Bucket, BucketLock, LockOwner};
 use streetflow::{Error, ErrorKind, Result};
@@ -14,7 +15,7 @@ use streetflow::{Error, ErrorKind, Result};
 /// Maximum length of the readable part of a state directory's name.
 const MAX_NAME_LEN: usize = 80;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct StorageArgs {
     /// Option of the store of a bucket, such as aws_region=eu-west-1
@@ -58,22 +59,40 @@ impl StorageArgs {
         self.storage_option.iter().enumerate().map(split).collect()
     }
 
+    /// The arguments of a command line that is not parsed as a whole yet.
+    pub(crate) fn new(storage_option: Vec<String>, state_dir: Option<PathBuf>) -> Self {
+        Self { storage_option, state_dir }
+    }
+
+    /// The local directory for the state of runs into the bucket at a URL.
+    pub(crate) fn state_of(&self, url: &str) -> Result<PathBuf> {
+        let reject = |why: String| {
+            Error::new(ErrorKind::Usage, "use the bucket")
+                .with_subject(url)
+                .with_source(why)
+                .with_hint("set a local directory with `--state-dir`")
+        };
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let parent = self.state_dir.clone().or_else(|| state_directory(std::env::consts::OS, variable));
+        let parent = parent.ok_or_else(|| {
+            reject("the environment names no home directory for the state of the run".to_owned())
+        })?;
+        std::path::absolute(parent.join(name_of(url))).map_err(|error| reject(error.to_string()))
+    }
+
     pub(crate) fn open(&self, url: &str) -> Result<Bucket> {
         Bucket::open(url, &self.options()?)
     }
 
-    /// Copies the table at the URL of a bucket to a temporary directory; `None` for a local path.
-    pub(crate) async fn fetch(&self, table: &Path) -> Result<Option<FetchedTable>> {
+    /// Copies the table at the URL of a bucket to a temporary directory; `None` for a local path. Of a folder, its
+    /// shards are copied, with their pictures or without.
+    pub(crate) async fn fetch(&self, table: &Path, pictures: bool) -> Result<Option<FetchedTable>> {
         let Some(url) = table.to_str().filter(|url| Bucket::is_url(url)) else { return Ok(None) };
+        if Path::new(url).extension().is_none() {
+            return self.fetch_shards(url.trim_end_matches('/'), pictures).await.map(Some);
+        }
         let (folder, name) = split_url(url)?;
-        let reject = |why: std::io::Error| {
-            Error::new(ErrorKind::Io, "create a temporary directory for").with_subject(url).with_source(why)
-        };
-        let directory = match &self.state_dir {
-            Some(parent) => std::fs::create_dir_all(parent).and_then(|()| tempfile::tempdir_in(parent)),
-            None => tempfile::tempdir(),
-        };
-        let directory = directory.map_err(reject)?;
+        let directory = self.temporary_directory(url)?;
         let path = directory.path().join(name);
         if self.open(folder)?.download(name, &path).await?.is_none() {
             return Err(Error::new(ErrorKind::Usage, "open the table")
@@ -84,6 +103,39 @@ impl StorageArgs {
         show_as(&path, url);
         Ok(Some(FetchedTable { path, _directory: directory }))
     }
+
+    fn temporary_directory(&self, url: &str) -> Result<tempfile::TempDir> {
+        let directory = match &self.state_dir {
+            Some(parent) => std::fs::create_dir_all(parent).and_then(|()| tempfile::tempdir_in(parent)),
+            None => tempfile::tempdir(),
+        };
+        directory.map_err(|why| {
+            Error::new(ErrorKind::Io, "create a temporary directory for").with_subject(url).with_source(why)
+        })
+    }
+
+    /// Copies the shards of a folder in a bucket. Without their pictures, there is room for one shard at a time.
+    async fn fetch_shards(&self, url: &str, pictures: bool) -> Result<FetchedTable> {
+        let (directory, bucket) = (self.temporary_directory(url)?, self.open(url)?);
+        let objects = bucket.list_folder().await?;
+        for name in objects.iter().map(|object| &object.name).filter(|name| is_shard(name)) {
+            let path = directory.path().join(name);
+            if pictures {
+                bucket.download(name, &path).await?;
+                continue;
+            }
+            let whole = directory.path().join("whole.part");
+            bucket.download(name, &whole).await?;
+            ShardTable::copy_rows(&whole, &path)?;
+            std::fs::remove_file(&whole).ok();
+        }
+        show_as(directory.path(), url);
+        Ok(FetchedTable { path: directory.path().to_owned(), _directory: directory })
+    }
+}
+
+fn is_shard(name: &str) -> bool {
+    name.starts_with("pictures-") && Path::new(name).extension().is_some_and(|extension| extension == "tar")
 }
 
 /// The folder and the name of the URL of an object.
@@ -103,13 +155,13 @@ impl FetchedTable {
 }
 
 /// The name of the state directory of a URL.
-pub(super) fn name_of(url: &str) -> String {
+fn name_of(url: &str) -> String {
     let readable = url.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(MAX_NAME_LEN);
     format!("{}-{:08x}", readable.collect::<String>(), crc32fast::hash(url.as_bytes()))
 }
 
 /// The state directory of streetflow on an operating system.
-pub(super) fn state_directory(os: &str, variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+fn state_directory(os: &str, variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |name| variable(name).filter(|path| path.is_absolute());
     let parent = match os {
         "windows" => absolute("LOCALAPPDATA"),

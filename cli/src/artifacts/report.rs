@@ -22,7 +22,8 @@ use crate::terminal::shell::this_command;
 use streetflow::client::{redact, without_credentials};
 use streetflow::{Error, Query, Report, Result, Written};
 
-const NAME: &str = "report.json";
+/// The name of the file.
+pub(crate) const REPORT_NAME: &str = "report.json";
 
 /// Version of the format.
 pub(crate) const VERSION: u32 = 3;
@@ -80,7 +81,7 @@ pub(crate) struct ReportFile {
 
 impl ReportFile {
     pub(crate) fn new(output: &Path) -> Self {
-        let file = OwnedFile::new(output.join(NAME), Mark::Start(START), "write the report");
+        let file = OwnedFile::new(output.join(REPORT_NAME), Mark::Start(START), "write the report");
         Self { output: output.to_owned(), file }
     }
 
@@ -127,12 +128,13 @@ impl ReportFile {
             "error": end.error.map(error_json),
             "command": this_command(),
             "query": query.map(Query::to_json),
-            "hosts": (!network.sandbox).then(hosts),
+            "hosts": (!network.sandbox && !network.offline).then(hosts),
             "started": iso_time(ended.checked_sub(elapsed).unwrap_or(ended)),
             "ended": iso_time(ended),
             "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
             "steps": steps(stats),
             "requests": requests(stats),
+            "uploaded_bytes": stats.uploaded(),
             "failures": line_counts(&failure_log.failures),
             "gone": line_counts(&failure_log.gone),
             "files": self.files(failure_log, end.report),

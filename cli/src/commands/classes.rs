@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{DisplayArgs, InputArgs, parsed};
 use crate::exit_code::Exit;
 use crate::job::{Input, table_path};
+use crate::terminal::format::{grouped, plural};
 use crate::terminal::stdout::ignore_closed_pipe;
 use streetflow::sources::HeaderOnly;
 use streetflow::{
@@ -27,6 +28,9 @@ Examples:
 /// The tables that are looked for, without a name.
 const TABLES: [&str; 2] = ["img_detections_dataset", "map_features"];
 
+/// How many rows that can't be read are printed.
+const MAX_MESSAGES: u64 = 20;
+
 /// Most classes that are counted; known lists have less than 2,000.
 const MAX_CLASSES: usize = 1_000_000;
 
@@ -42,15 +46,31 @@ pub(crate) struct ClassesArgs {
 
 /// Counts the classes and prints them as CSV: the most frequent one first.
 pub(crate) async fn run(args: &ClassesArgs, display: &DisplayArgs) -> Exit {
-    let outcome = match count(args).await {
+    let printer = display.printer();
+    let mut unread = 0;
+    let counted = count(args, |error| {
+        unread += 1;
+        if unread <= MAX_MESSAGES {
+            printer.warn(&error.chain());
+        }
+    });
+    let outcome = match counted.await {
         Ok(text) => {
             let mut out = io::stdout().lock();
             ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
         }
         Err(error) => Err(error),
     };
-    let printer = display.printer();
     let exit = match outcome {
+        Ok(()) if unread > 0 => {
+            let rows = plural(unread, "row was", "rows were");
+            printer.warn(&format!(
+                "{} {rows} not read and {} not counted",
+                grouped(unread),
+                plural(unread, "is", "are")
+            ));
+            Exit::SomeFailed
+        }
         Ok(()) => Exit::Done,
         Err(error) => {
             printer.error(&error);
@@ -61,15 +81,25 @@ pub(crate) async fn run(args: &ClassesArgs, display: &DisplayArgs) -> Exit {
     exit
 }
 
-async fn count(args: &ClassesArgs) -> Result<String> {
+/// Counts the classes, as CSV. Calls `skip` for each row that can't be read.
+async fn count(args: &ClassesArgs, skip: impl FnMut(Error)) -> Result<String> {
     let name = args.table.clone().map_or_else(default_table, Ok)?;
     let input = Input::find(&InputArgs::table(name, args.input_format), "".as_ref(), "")?;
     let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
     if table.header().iter().any(|column| column == "feature_id") {
-        let kind = |kind: FeatureKind| kind.name();
+        // A table of another program may have no kinds. The class tells signs from objects.
+        let kind = |feature: &MapFeature| {
+            let by_class = |value: &str| match DetectionKind::of(value) {
+                DetectionKind::Sign => FeatureKind::Sign,
+                DetectionKind::Segment => FeatureKind::Object,
+            };
+            let kind = feature.kind.or_else(|| feature.value.as_deref().map(by_class));
+            kind.map_or("", FeatureKind::name)
+        };
         let mut counts = Counts::default();
         let table = table.retype::<MapFeature>()?.only(&["value", "kind"]);
-        counts.read(table, |feature| (feature.value, feature.kind.map_or("", kind), None)).await?;
+        let read = |feature: MapFeature| (feature.value.clone(), kind(&feature), None);
+        counts.read(table, read, skip).await?;
         return Ok(counts.csv(false));
     }
     let mut counts = Counts::default();
@@ -79,7 +109,7 @@ async fn count(args: &ClassesArgs) -> Result<String> {
         kind.map_or("", DetectionKind::name)
     };
     let read = |detection: Detection| (detection.value.clone(), kind(&detection), Some(detection.img_id));
-    counts.read(table, read).await?;
+    counts.read(table, read, skip).await?;
     Ok(counts.csv(true))
 }
 
@@ -116,10 +146,18 @@ impl Counts {
         &mut self,
         table: TableSource<T>,
         class_of: impl Fn(T) -> (Option<String>, &'static str, Option<ImageId>),
+        mut skip: impl FnMut(Error),
     ) -> Result<()> {
         let mut rows = table.stream();
         while let Some(row) = rows.next().await {
-            let (value, kind, image) = class_of(row?);
+            let row = match row {
+                Err(error) if !error.is_fatal() => {
+                    skip(error);
+                    continue;
+                }
+                row => row?,
+            };
+            let (value, kind, image) = class_of(row);
             let value = value.unwrap_or_default();
             if self.0.len() == MAX_CLASSES && !self.0.contains_key(&value) {
                 return Err(Error::new(ErrorKind::Malformed, "count the classes")

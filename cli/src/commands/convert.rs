@@ -4,7 +4,7 @@ mod new_columns;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -16,15 +16,16 @@ use crate::args::{
     Bucket, DisplayArgs, EncodingArgs, FetchedTable, GeometryArgs, StorageArgs, parsed, split_url,
 };
 use crate::exit_code::Exit;
-use crate::job::{Input, Signals, layout};
+use crate::job::{Input, Signals, TableContent, layout};
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text, plural};
 use crate::terminal::printer::{Printer, Severity};
 use streetflow::file_system::report_unsupported;
 use streetflow::model::DERIVED_FROM;
 use streetflow::record::select;
-use streetflow::sinks::{Layout, StreamSink, encoder_for, sink_to};
+use streetflow::sinks::{Encoder, FileSink, Layout, StreamSink, encoder_for};
 use streetflow::sources::{HeaderOnly, IdCheck, RecordStream};
+use streetflow::storage::Target;
 use streetflow::text::printable;
 use streetflow::{
     Detection, Error, ErrorKind, Event, FieldList, Fields, Format, GeometryChoice, Image, MapFeature,
@@ -46,6 +47,8 @@ const MAX_COLUMN_NAME_LEN: usize = 60;
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
     /// Table to read; `-` is standard input
+    ///
+    /// May be a directory of shards of pictures, or one shard (.tar): their rows are converted. May be in a bucket.
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// Table to write; `-` is standard output
@@ -140,7 +143,7 @@ pub(crate) async fn from_args(args: impl Iterator<Item = OsString>) -> Result<Ve
 async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
     let format = output_format(&args.output, args.format)?;
     let layout = layout(&[format], &args.encoding, Some(&args.geometry))?;
-    let fetched = args.storage.fetch(&args.input).await?;
+    let fetched = args.storage.fetch(&args.input, false).await?;
     let path = fetched.as_ref().map_or(&*args.input, FetchedTable::path);
     let input = Input::named(path, args.input_format)?;
     // The columns decide the record type, so the header is read first.
@@ -154,17 +157,18 @@ async fn convert(args: &ConvertArgs) -> Result<Vec<(Severity, String)>> {
         MapFeature::NAME => convert_with_fields::<MapFeature>(args, format, layout, table).await,
         Detection::NAME => convert_with_fields::<Detection>(args, format, layout, table).await,
         Sequence::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Sequence| ()).await
+            Conversion::new(args, format, layout, &content)?.run::<Sequence>(table, None).await
         }
         Image::NAME if !needs_metadata => {
-            Conversion::new(args, format, layout, &content)?.run(table, |_: &mut Image| ()).await
+            Conversion::new(args, format, layout, &content)?.run::<Image>(table, None).await
         }
         Sequence::NAME => Err(Error::new(ErrorKind::Usage, "choose the fields")
             .with_source("a table of sequences has no fields and no geometry")),
         _ => {
-            content.check_geometry(args)?;
-            let fill = content.fields_to_derive(args)?;
-            let fill = move |image: &mut Metadata| fill.iter().for_each(|fields| image.fill(fields));
+            check_geometry(&content, args)?;
+            let fill = fields_to_derive(&content, args)?.map(|fields| -> Fill<Metadata> {
+                Box::new(move |image: &mut Metadata| image.fill(&fields))
+            });
             Conversion::new(args, format, layout, &content)?.run(table, fill).await
         }
     }
@@ -197,76 +201,28 @@ async fn convert_with_fields<T: Record>(
         FieldList::<T>::from_columns(header.chain(point).chain(derived.iter().copied()))
     };
     let columns = fields.columns();
-    Conversion { args, format, layout: layout.fields_of(&fields), columns }.run(table, |_: &mut T| ()).await
+    Conversion { args, format, layout: layout.fields_of(&fields), columns }.run::<T>(table, None).await
 }
 
-/// The content of a table, by its header.
-struct TableContent {
-    /// The name of the record type.
-    kind: &'static str,
-    /// The fields of its columns.
-    fields: Fields,
-    has_computed: bool,
+/// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
+fn fields_to_derive(content: &TableContent, args: &ConvertArgs) -> Result<Option<Fields>> {
+    let wants: Option<Fields> = args.fields.as_deref().map(str::parse).transpose()?;
+    let wants = wants.as_ref().map(Fields::names).unwrap_or_default();
+    let lacks = |name: &&str| wants.contains(name) && !content.fields.names().contains(name);
+    let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
+    if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
 }
 
-impl TableContent {
-    fn new(table: &TableSource<HeaderOnly>, path: &Path) -> Self {
-        let header = table.header();
-        let has = |name: &str| header.iter().any(|column| column == name);
-        let geometry = table.geometry();
-        // The geometry column may have any name; a column that is only named `geometry` is none.
-        let names = header.iter().filter_map(|name| match name.as_str() {
-            name if Some(name) == geometry => Some("geometry"),
-            "geometry" => None,
-            name => Some(name),
-        });
-        let fields = Fields::from_columns(names);
-        let has_no_fields = fields.names().is_empty();
-        let has_image = has("img_id") || table.has_image_id();
-        let kind = if header.is_empty() {
-            // GeoJSON without features has no columns; the file name may tell.
-            match path.file_stem().and_then(|stem| stem.to_str()) {
-                Some("seq_dataset") => Sequence::NAME,
-                Some("img_dataset") => Image::NAME,
-                Some("map_features") => MapFeature::NAME,
-                Some("img_detections_dataset") => Detection::NAME,
-                _ => Metadata::NAME,
-            }
-        } else if has("feature_id") {
-            MapFeature::NAME
-        } else if has("detection_id") {
-            Detection::NAME
-        } else if has_no_fields && has("seq_id") && !has_image && geometry.is_none() {
-            Sequence::NAME
-        } else if has_no_fields && has("seq_id") {
-            Image::NAME
-        } else {
-            Metadata::NAME
-        };
-        let has_computed = has("computed_lon") && has("computed_lat");
-        Self { kind, fields, has_computed }
-    }
-
-    /// The selected fields that are derived from others and missing in the table. Existing columns stay unchanged.
-    fn fields_to_derive(&self, args: &ConvertArgs) -> Result<Option<Fields>> {
-        let wants: Option<Fields> = args.fields.as_deref().map(str::parse).transpose()?;
-        let wants = wants.as_ref().map(Fields::names).unwrap_or_default();
-        let lacks = |name: &&str| wants.contains(name) && !self.fields.names().contains(name);
-        let names: Vec<_> = DERIVED_FROM.iter().map(|(name, _)| *name).filter(lacks).collect();
-        if names.is_empty() { Ok(None) } else { names.join(",").parse().map(Some) }
-    }
-
-    /// Rejects a geometry that the table does not contain: every row would be without one.
-    fn check_geometry(&self, args: &ConvertArgs) -> Result<()> {
-        match args.geometry.geometry {
-            Some(choice @ (GeometryChoice::Computed | GeometryChoice::Best)) if !self.has_computed => {
-                Err(Error::new(ErrorKind::Usage, "choose the geometry")
-                    .with_subject(choice.name())
-                    .with_source("the table has no columns `computed_lon` and `computed_lat`")
-                    .with_hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
-            }
-            _ => Ok(()),
+/// Rejects a geometry that the table does not contain: every row would be without one.
+fn check_geometry(content: &TableContent, args: &ConvertArgs) -> Result<()> {
+    match args.geometry.geometry {
+        Some(choice @ (GeometryChoice::Computed | GeometryChoice::Best)) if !content.has_computed => {
+            Err(Error::new(ErrorKind::Usage, "choose the geometry")
+                .with_subject(choice.name())
+                .with_source("the table has no columns `computed_lon` and `computed_lat`")
+                .with_hint("fetch them with `streetflow metadata --fields computed_geometry,…`"))
         }
+        _ => Ok(()),
     }
 }
 
@@ -294,6 +250,9 @@ fn output_format(path: &Path, format: Option<Format>) -> Result<Format> {
     Ok(format)
 }
 
+/// Fills fields of a record that are derived from others.
+type Fill<T> = Box<dyn Fn(&mut T) + Send>;
+
 struct Conversion<'a> {
     args: &'a ConvertArgs,
     format: Format,
@@ -314,7 +273,7 @@ impl<'a> Conversion<'a> {
     async fn run<T: Record>(
         self,
         table: TableSource<HeaderOnly>,
-        fill: impl Fn(&mut T) + Send + 'static,
+        fill: Option<Fill<T>>,
     ) -> Result<Vec<(Severity, String)>> {
         // No requests are sent here, so rounded ids are only a warning.
         let warnings = Arc::new(Mutex::new(Vec::new()));
@@ -331,13 +290,8 @@ impl<'a> Conversion<'a> {
             .collect();
         let more = table.unread().len() - unread.len();
         let columns = select::<T>(&self.columns);
-        let mut reject = self.args.fields.is_none().then(|| NewColumns::new(&table, &columns, self.format));
-        // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
-        let blocks = table.blocks(move |record| {
-            fill(record);
-            reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
-        });
-        let written = self.write(blocks).await?;
+        let reject = self.args.fields.is_none().then(|| NewColumns::new(&table, &columns, self.format));
+        let written = self.write_table(table, fill, reject.filter(|reject| !reject.is_empty())).await?;
         let mut lines = std::mem::take(&mut *lock(&warnings));
         if !unread.is_empty() {
             let what = plural((unread.len() + more) as u64, "column", "columns");
@@ -352,10 +306,39 @@ impl<'a> Conversion<'a> {
         Ok(lines)
     }
 
+    /// Converts column by column, or through records if `fill` or `reject` must see them.
+    async fn write_table<T: Record>(
+        &self,
+        table: TableSource<T>,
+        fill: Option<Fill<T>>,
+        mut reject: Option<NewColumns<T>>,
+    ) -> Result<Written> {
+        #[cfg(feature = "parquet")]
+        let table = match streetflow::sinks::column_encoder_for::<T>(self.format, &self.layout) {
+            Some(encoder) if fill.is_none() && reject.is_none() => match table.columns(&self.columns) {
+                Ok(blocks) => return self.write(blocks, encoder).await,
+                Err(table) => *table,
+            },
+            _ => table,
+        };
+        // Records are filled, checked and encoded where they are: a stream of records would move each one five times.
+        let blocks = table.blocks(move |record| {
+            if let Some(fill) = &fill {
+                fill(record);
+            }
+            reject.as_mut().map_or(Ok(()), |reject| reject.check(record))
+        });
+        let (format, layout) = (self.format, self.layout.clone());
+        self.write(blocks, move |out| encoder_for::<T>(out, format, &layout)).await
+    }
+
     /// Writes the output: a file is committed at the end, a pipe or device receives the bytes at once.
-    async fn write<T: Record>(&self, blocks: RecordStream<Vec<T>>) -> Result<Written> {
-        let (path, format, layout) = (&self.args.output, self.format, self.layout.clone());
-        let encoder = move |out| encoder_for::<T>(out, format, &layout);
+    async fn write<B: Send + 'static>(
+        &self,
+        blocks: RecordStream<Vec<B>>,
+        encoder: impl FnOnce(Box<dyn Write + Send>) -> io::Result<Box<dyn Encoder<B>>> + Send + 'static,
+    ) -> Result<Written> {
+        let path = &self.args.output;
         if path == Path::new("-") {
             return Box::new(StreamSink::new(io::stdout(), encoder)).drain_blocks(blocks).await;
         }
@@ -373,9 +356,9 @@ impl<'a> Conversion<'a> {
                 let (folder, name) = split_url(url)?;
                 self.args.storage.open(folder)?.target(name)
             }
-            None => path.into(),
+            None => Target::from(path),
         };
-        sink_to::<T>(target, format, &self.layout).drain_blocks(blocks).await
+        Box::new(FileSink::create(target, encoder)).drain_blocks(blocks).await
     }
 }
 

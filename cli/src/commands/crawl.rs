@@ -3,6 +3,7 @@
 mod args;
 mod plan;
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,11 +11,15 @@ use futures::StreamExt;
 
 pub(crate) use self::args::CrawlArgs;
 use self::plan::{CrawlPlan, CrawlSource};
-use super::map::TABLE;
+use super::map::{LiveMap, TABLE, open};
 use super::next_command;
-use crate::args::{DisplayArgs, FetchDetectionArgs};
+use crate::args::DisplayArgs;
 use crate::exit_code::Exit;
-use crate::job::{self, DetectionBranch, IdList, Job, JobInput, RunContext, Update, prefetch, table_path};
+use crate::job::{
+    self, DetectionBranch, FeatureTable, IdList, Job, JobInput, PlanPart, RunContext, Signals, Update,
+    prefetch, table_path,
+};
+use crate::terminal::printer::Severity;
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
 use streetflow::{FetchMetadata, Flow, Image, Quality, RecordStream, Report, Result, Sequence, Step, query};
@@ -33,22 +38,18 @@ Run the same command again to resume a killed or stopped crawl.";
 const PREFETCH: usize = 50_000;
 
 pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
-    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart)
-        && job::is_done(&args.files.output, part)
-    {
-        let done = format!("partition {} is done; `--restart` runs it again", part.partition);
-        display.printer().note(&done);
-        display.printer().end(Exit::Done as u8, None, None);
-        return Exit::Done;
+    if let Some(part) = args.part.as_ref().filter(|_| !args.files.restart) {
+        match job::is_done(&args.files, part).await {
+            Ok(true) => return report_done(part, display),
+            Ok(false) => {}
+            Err(error) => return job::reject(display, &error),
+        }
     }
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let (plan, selection) = match CrawlPlan::resolve(args) {
+    let resolved = job::resolve_area(&args.area, &args.files, display, || CrawlPlan::resolve(args)).await;
+    let (plan, selection) = match resolved {
         Ok(resolved) => resolved,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
-    let detection_filters = plan.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -59,15 +60,67 @@ pub(crate) async fn run(args: &CrawlArgs, display: &DisplayArgs) -> Exit {
             CrawlSource::Area { .. } => JobInput::Area(&args.area),
             CrawlSource::Ids(ids) => JobInput::Ids(ids),
         },
-        filters: [args.filters.to_cli_args(), detection_filters].concat(),
+        filters: args.filters.to_cli_args(),
+        detections: plan.detections,
         clip: args.clip,
         update: args.update,
         next: next_command(args),
     };
-    job.run(display, async |run| flow(run, &plan, selection).await).await
+    let live = match prepare_map(args, &plan, display).await {
+        Ok(live) => live,
+        Err(error) => return job::reject(display, &error),
+    };
+    let exit = job.run(display, async |run| flow(run, &plan, selection, live.as_ref()).await).await;
+    if let (Some(live), Exit::Done | Exit::SomeFailed) = (live, exit) {
+        live.end();
+        let mut signals = Signals::listen();
+        let printer = display.printer();
+        // With JSON, the end of the run is the last object.
+        if !printer.is_json() {
+            printer.note(&format!("the map stays at {}; press Ctrl-C to stop", live.url()));
+        }
+        signals.next().await;
+    }
+    exit
 }
 
-async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> Result<Report> {
+/// Ends a run of a partition that is done.
+fn report_done(part: &PlanPart, display: &DisplayArgs) -> Exit {
+    let done = format!("partition {} is done; `--restart` runs it again", part.partition);
+    display.printer().note(&done);
+    display.printer().end(Exit::Done as u8, None, None);
+    Exit::Done
+}
+
+/// Checks that the page replaces no other file. With `--serve`, starts the server.
+async fn prepare_map(
+    args: &CrawlArgs,
+    plan: &CrawlPlan<'_>,
+    display: &DisplayArgs,
+) -> Result<Option<LiveMap>> {
+    let Some(map) = &plan.map else { return Ok(None) };
+    map.place.check().await?;
+    if !args.serve {
+        return Ok(None);
+    }
+    let is_local = args.files.remote.is_none();
+    let pictures = (!args.no_download && is_local).then(|| args.files.pictures());
+    let live = LiveMap::start(map.options.clone(), pictures, args.port).await?;
+    let printer = display.printer();
+    // Without the address, the flag would be of no use.
+    printer.always(Severity::Note, &format!("watch the crawl at {}", live.url()));
+    if args.open {
+        open(OsStr::new(live.url()), &printer);
+    }
+    Ok(Some(live))
+}
+
+async fn flow(
+    run: &RunContext,
+    plan: &CrawlPlan<'_>,
+    selection: Selection,
+    live: Option<&LiveMap>,
+) -> Result<Report> {
     let mut request_fields = plan.request_fields.clone();
     let images = match &plan.source {
         CrawlSource::Area { sequences, prefetch: reads_ahead } => {
@@ -98,6 +151,11 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
             let flow = Flow::from(source).then(job::map_records(query::to_image));
             selection.apply_before_metadata(flow, &run.observer())
         }
+        CrawlSource::Ids(IdList::Features(table)) => {
+            request_fields = request_fields.with("sequence")?;
+            let flow = FeatureTable::open(table, run).await?.images(run);
+            selection.apply_before_metadata(flow, &run.observer()).observe(Step::IMAGES, run.observer())
+        }
     };
     let fetch = FetchMetadata::new(&run.client).fields(&request_fields).batch_size(plan.query.batch_size);
     let (images, fetch) = match &run.update {
@@ -107,6 +165,10 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
     let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
     let flow = match plan.source {
         CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(query::fill_sequence)),
+        CrawlSource::Ids(IdList::Features(_)) => {
+            let flow = flow.then(job::map_records(query::fill_sequence));
+            job::tap_images(flow, &plan.outputs, &plan.names.img_out_file)
+        }
         _ => flow,
     };
     let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());
@@ -121,8 +183,12 @@ async fn flow(run: &RunContext, plan: &CrawlPlan<'_>, selection: Selection) -> R
         None => flow,
     };
     let table = &plan.names.img_meta_out_file;
-    let flow = match plan.map.clone() {
-        Some(sink) => flow.tap(sink),
+    let flow = match &plan.map {
+        Some(map) => flow.tap(map.sink.clone()),
+        None => flow,
+    };
+    let flow = match live {
+        Some(live) => flow.tap(live.sink()),
         None => flow,
     };
     let mut report = if let Some(pictures) = &plan.pictures {

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::offline::{self, Outcome};
+use super::offline;
 use crate::args::{DetectionArgs, DisplayArgs, file_name, parsed};
 use crate::exit_code::Exit;
-use crate::terminal::format::path_text;
-use streetflow::Result;
+use crate::job::RunContext;
 use streetflow::overlay::Crops;
 use streetflow::training::ClassRules;
+use streetflow::{Report, Result, Step};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -18,7 +18,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct CropsArgs {
     #[command(flatten)]
-    detections: DetectionArgs,
+    pub(crate) detections: DetectionArgs,
     /// Name of the directory that is written, with one directory per class
     #[arg(long, value_name = "NAME", default_value = "cropped_images", value_parser = file_name, hide_short_help = true)]
     image_cropped_detections_folder: String,
@@ -33,19 +33,18 @@ pub(crate) struct CropsArgs {
     min_size: u32,
 }
 
-/// Writes the crops and prints the result.
 pub(crate) async fn run(args: &CropsArgs, display: &DisplayArgs) -> Exit {
-    offline::run(display, cut(args)).await
+    offline::run(&args.detections, Step::CROPS, display, async |run| cut(run, args).await).await
 }
 
-async fn cut(args: &CropsArgs) -> Result<Outcome> {
+async fn cut(run: &RunContext, args: &CropsArgs) -> Result<Report> {
     let table = offline::table(&args.detections)?;
     let pictures = offline::pictures(&args.detections)?;
     let folder = args.detections.output.join(&args.image_cropped_detections_folder);
-    let mut crops = Crops::new().margin(args.margin).min_size(args.min_size);
+    let mut crops = Crops::new().margin(args.margin).min_size(args.min_size).observer(run.observer());
     if let Some(values) = args.values.clone() {
         crops = crops.only(move |detection| values.selects(detection.value.as_deref().unwrap_or_default()));
     }
     let report = crops.write(&table, &pictures, &folder).await?;
-    Ok(offline::drawn(report, ("crop", "crops"), &path_text(&folder)))
+    Ok(offline::drawn(run, &args.detections, &report, folder))
 }

@@ -4,15 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::offline::{self, Outcome};
+use super::offline;
 use crate::args::{ClassNumber, DetectionArgs, DisplayArgs, class_rules, parsed};
 use crate::exit_code::Exit;
-use crate::job::table_path;
-use crate::terminal::format::{grouped, path_text};
-use crate::terminal::printer::Severity;
-use serde_json::json;
-use streetflow::training::{ClassRules, Report, Split, Target, Task, TrainingSet};
-use streetflow::{Error, ErrorKind, Format, Result};
+use crate::job::{RunContext, table_path};
+use crate::terminal::format::{grouped, path_text, plural};
+use crate::terminal::printer::Printer;
+use streetflow::training::{self, ClassRules, Split, Target, Task, TrainingSet};
+use streetflow::{Error, ErrorKind, Format, Report, Result, Step};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -72,20 +71,20 @@ pub(crate) struct DatasetArgs {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     images: Option<PathBuf>,
     #[command(flatten)]
-    detections: DetectionArgs,
+    pub(crate) detections: DetectionArgs,
 }
 
-/// Builds the training set and prints the result.
 pub(crate) async fn run(args: &DatasetArgs, display: &DisplayArgs) -> Exit {
-    offline::run(display, build(args)).await
+    offline::run(&args.detections, Step::DATASET, display, async |run| build(run, args).await).await
 }
 
-async fn build(args: &DatasetArgs) -> Result<Outcome> {
+async fn build(run: &RunContext, args: &DatasetArgs) -> Result<Report> {
     let mut set = TrainingSet::new(args.to)
         .task(args.task)
         .classes(classes(args)?)
         .min_area(args.min_area)
-        .shard_size(args.shard_size);
+        .shard_size(args.shard_size)
+        .observer(run.observer());
     if args.background {
         set = set.background();
     }
@@ -111,7 +110,13 @@ async fn build(args: &DatasetArgs) -> Result<Outcome> {
     let target = args.target.clone();
     let target = target.unwrap_or_else(|| args.detections.output.join(format!("dataset_{}", args.to)));
     let report = set.write(&table, &pictures, &target).await?;
-    Ok(outcome(report, &path_text(&target)))
+    print_content(&run.monitor.printer, &report);
+    let counts = &report.counts;
+    let found = counts.pictures + counts.without_annotation + report.failures.count;
+    offline::warn_without_pictures(run, &args.detections, found, counts.without_picture);
+    let mut written = offline::written(target, report.counts.pictures, 0);
+    written.failed = report.failures.count;
+    Ok(written)
 }
 
 /// The classes of the flags, or for masks those of the setting.
@@ -129,42 +134,35 @@ fn classes(args: &DatasetArgs) -> Result<ClassRules> {
 
 /// The table with the sequences of the images: the named one, else that of metadata, else that of images.
 fn image_table(args: &DatasetArgs) -> Option<PathBuf> {
-    let tables = ["img_meta_dataset", "img_dataset"].into_iter();
+    let names = &args.detections.names;
+    let tables = [&names.img_meta_out_file, &names.img_out_file].into_iter();
     let paths = tables.flat_map(|table| {
         Format::ALL.iter().map(move |&format| table_path(&args.detections.output, table, format))
     });
     args.images.clone().or_else(|| paths.into_iter().find(|path| path.is_file()))
 }
 
-fn outcome(report: Report, folder: &str) -> Outcome {
+/// Prints what is in the set, what was left out, and which split is empty.
+fn print_content(printer: &Printer, report: &training::Report) {
     let counts = &report.counts;
-    let mut lines = vec![(
-        Severity::Note,
-        format!(
-            "{} pictures with {} annotations of {} classes in {folder}",
-            grouped(counts.pictures),
-            grouped(counts.annotations),
-            grouped(report.classes.len() as u64),
-        ),
-    )];
+    let counted = |count, one, many| format!("{} {}", grouped(count), plural(count, one, many));
+    printer.note(&format!(
+        "{} with {} of {}",
+        counted(counts.pictures, "picture", "pictures"),
+        counted(counts.annotations, "annotation", "annotations"),
+        counted(report.classes.len() as u64, "class", "classes"),
+    ));
     if report.splits.len() > 1 {
         let splits = report.splits.iter().map(|(name, count)| format!("{name} {}", grouped(*count)));
-        lines.push((Severity::Note, format!("pictures by split: {}", splits.collect::<Vec<_>>().join(", "))));
+        printer.note(&format!("pictures by split: {}", splits.collect::<Vec<_>>().join(", ")));
     }
     let others =
         counts.listed().into_iter().filter(|(name, _, _)| !["pictures", "annotations"].contains(name));
-    lines.extend(others.map(|(_, count, what)| (Severity::Note, format!("{} {what}", grouped(count)))));
-    for (name, _) in report.splits.iter().filter(|(_, count)| *count == 0) {
-        lines.push((
-            Severity::Warning,
-            format!("the split `{name}` has no picture: there are too few sequences"),
-        ));
+    others.for_each(|(_, count, what)| printer.note(&format!("{} {what}", grouped(count))));
+    if counts.pictures == 0 {
+        return;
     }
-    let listed = counts.listed().into_iter();
-    let json: serde_json::Map<_, _> =
-        listed.map(|(name, count, _)| (name.to_owned(), count.into())).collect();
-    let splits: serde_json::Map<_, _> =
-        report.splits.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
-    let json = json!({ "counts": json, "splits": splits, "failed": report.failures.count });
-    Outcome { lines, failures: report.failures, report: json }
+    for (name, _) in report.splits.iter().filter(|(_, count)| *count == 0) {
+        printer.warn(&format!("the split `{name}` has no picture: there are too few sequences"));
+    }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::estimate;
 use crate::args::{DisplayArgs, FetchDetectionArgs, InputArgs, NetworkArgs, ONE_RUN, OutputArgs, TableArgs};
 use crate::exit_code::Exit;
 use crate::job::{self, IdList, Input, Job, JobInput, RunContext, TableOutputs, table_path};
@@ -23,18 +24,23 @@ Examples:
 )]
 pub(crate) struct DetectionsArgs {
     #[command(flatten)]
-    input: InputArgs,
+    pub(crate) input: InputArgs,
     /// Images to use instead of a table
     ///
     /// A file with one id per line, a table, ids separated by commas, or - for standard input.
     #[arg(long, value_name = "FILE|ID,…", help_heading = "Files", group = ONE_RUN, conflicts_with = "input")]
     images: Option<String>,
+    /// Count the images and the requests instead of sending them
+    ///
+    /// Time and disk space are guesses and marked as such.
+    #[arg(long, help_heading = "Files", group = ONE_RUN)]
+    estimate: bool,
     #[command(flatten)]
     detections: FetchDetectionArgs,
     #[command(flatten)]
     tables: TableArgs,
     #[command(flatten)]
-    files: OutputArgs,
+    pub(crate) files: OutputArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -44,6 +50,11 @@ pub(crate) async fn run(args: &DetectionsArgs, display: &DisplayArgs) -> Exit {
         Ok(outputs) => outputs,
         Err(error) => return job::reject(display, &error),
     };
+    if args.estimate {
+        let batch_size = args.detections.img_detections_batch_size;
+        let count = async |run: &RunContext| estimate::count(Flow::from(open(run, args).await?)).await;
+        return estimate::of_detections(display, &args.network, &args.files, batch_size, count).await;
+    }
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -55,6 +66,7 @@ pub(crate) async fn run(args: &DetectionsArgs, display: &DisplayArgs) -> Exit {
         },
         filters: args.detections.to_cli_args(),
         query: None,
+        detections: None,
         clip: false,
         update: false,
         next: None,

@@ -7,14 +7,15 @@ use crate::args::{DisplayArgs, InputArgs, NetworkArgs, OutputArgs, PictureArgs};
 use crate::exit_code::Exit;
 use crate::job::{self, CountEstimate, Input, Job, JobInput, PicturePlan, RunContext};
 use crate::terminal::shell::quoted;
-use streetflow::sinks::Exif;
+use streetflow::sinks::{Exif, ShardPictures};
 use streetflow::{Fields, Flow, Metadata, Record, Report, Result, Step, TableSource};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   streetflow download --quality 1024
   streetflow download --quality original --layout sequence
-  streetflow download --input images.parquet --exif always";
+  streetflow download --input images.parquet --exif always
+  streetflow download --input outputs/shards";
 
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
@@ -36,6 +37,7 @@ pub(crate) async fn run(args: &DownloadArgs, display: &DisplayArgs) -> Exit {
         formats: Vec::new(),
         input: JobInput::Table { args: &args.input, previous: &args.files.names.img_meta_out_file },
         filters: Vec::new(),
+        detections: None,
         clip: false,
         update: false,
         query: None,
@@ -50,7 +52,10 @@ async fn flow(run: &RunContext, args: &DownloadArgs) -> Result<Report> {
     let source = input.open::<Metadata>(&run.stop).await?;
     run.expect_rows(Step::DOWNLOAD, &input, None);
     let hint = format!("run `{}` first", fetch_command(args, source.header()));
-    let mut source = source.require(pictures.quality.field(), hint)?;
+    let mut source = match &input {
+        Input::Shards(_) => source,
+        _ => source.require(pictures.quality.field(), hint)?,
+    };
     if let Some(column) = pictures.layout.needs() {
         let hint = format!("`--layout {}` needs it; fetch it, or choose another layout", pictures.layout);
         source = source.require(column, hint)?;
@@ -63,7 +68,12 @@ async fn flow(run: &RunContext, args: &DownloadArgs) -> Result<Report> {
     let source = if is_whole { source } else { source.only(&columns_to_read(pictures)) };
     let source = source.on_rounded_ids(run.id_check());
     let count = input.rows().map_or(CountEstimate::Unknown, CountEstimate::Rows);
-    let plan = PicturePlan { args: pictures, files: &args.files, count };
+    let shards = if let Input::Shards(table) = &input {
+        Some(ShardPictures::open(table, pictures.quality)?)
+    } else {
+        None
+    };
+    let plan = PicturePlan { args: pictures, files: &args.files, count, shards };
     job::download_pictures(run, Flow::from(source), &plan).await
 }
 

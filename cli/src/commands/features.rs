@@ -1,16 +1,15 @@
 //! `features`: finds the objects and signs of an area on the map.
 
-use std::sync::Arc;
-
 use clap::Args;
 
+use super::estimate::run_estimate;
 use super::next_command::{command_line, output, sandbox};
 use crate::args::{
     AreaArgs, DisplayArgs, FeatureArgs, FeatureFilter, NetworkArgs, ONE_RUN, OutputArgs, TableArgs,
     missing_area,
 };
 use crate::exit_code::Exit;
-use crate::job::{self, Job, JobInput, Monitor, RunContext, TableOutputs, configure_client, supervise};
+use crate::job::{self, Job, JobInput, RunContext, TableOutputs};
 use crate::terminal::format::{grouped, human_time};
 use crate::terminal::stdout;
 use streetflow::geo::{Area, MAX_ZOOM};
@@ -70,12 +69,9 @@ pub(crate) struct FeaturesArgs {
 }
 
 pub(crate) async fn run(args: &FeaturesArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let plan = match Plan::resolve(args) {
+    let plan = match job::resolve_area(&args.area, &args.files, display, || Plan::resolve(args)).await {
         Ok(plan) => plan,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
     if args.estimate {
         return estimate(args, &plan, display).await;
@@ -87,6 +83,7 @@ pub(crate) async fn run(args: &FeaturesArgs, display: &DisplayArgs) -> Exit {
         formats: args.tables.formats(),
         input: JobInput::Area(&args.area),
         filters: query_args(args),
+        detections: None,
         clip: false,
         update: false,
         // A query selects images; the report has the command line.
@@ -195,49 +192,22 @@ fn filtered(
 
 /// Reads the coarse tiles, and prints how many others are left to read.
 async fn estimate(args: &FeaturesArgs, plan: &Plan<'_>, display: &DisplayArgs) -> Exit {
-    let log = match tempfile::tempdir() {
-        Ok(log) => log,
-        Err(error) => {
-            return job::reject(display, &Error::new(ErrorKind::Io, "estimate").with_source(error));
+    run_estimate(display, &[Step::FEATURES], &args.network, Some(&args.area), async |run| {
+        let tiles = plan.source(args, run).count_tiles().await?;
+        let per_minute = run.client.rate_limit(Class::Tile).map(RateLimit::requests_per_minute);
+        if run.monitor.printer.is_json() {
+            let object = serde_json::json!({
+                "coverage_tiles": tiles.coverage,
+                "feature_tiles": tiles.to_read,
+                "feature_tiles_in_area": tiles.in_area,
+            });
+            run.monitor.printer.object("estimate", object);
+            return Ok(());
         }
-    };
-    let monitor = Monitor::new(display, &[Step::FEATURES], log.path());
-    let exit = match count_tiles(args, plan, &monitor).await {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            monitor.progress.finish();
-            monitor.printer.error(&error);
-            Exit::from(&error)
-        }
-    };
-    monitor.printer.end(exit as u8, None, None);
-    exit
-}
-
-async fn count_tiles(args: &FeaturesArgs, plan: &Plan<'_>, monitor: &Arc<Monitor>) -> Result<()> {
-    let builder = configure_client(&args.network, Some(&args.area), true, monitor)?;
-    let run = RunContext::new(&args.network, builder, Arc::clone(monitor), false, Arc::default()).await?;
-    let source = plan.source(args, &run);
-    let count = async {
-        tokio::select! {
-            tiles = source.count_tiles() => tiles,
-            () = run.stop.cancelled() => {
-                Err(Error::new(ErrorKind::Interrupted, "estimate").with_source("the run was stopped"))
-            }
-        }
-    };
-    let tiles = supervise(&run, count).await.result?;
-    let per_minute = run.client.rate_limit(Class::Tile).map(RateLimit::requests_per_minute);
-    if run.monitor.printer.is_json() {
-        let object = serde_json::json!({
-            "coverage_tiles": tiles.coverage,
-            "feature_tiles": tiles.to_read,
-            "feature_tiles_in_area": tiles.in_area,
-        });
-        run.monitor.printer.object("estimate", object);
-        return Ok(());
-    }
-    stdout::print(estimate_text(tiles, per_minute).as_bytes())
+        run.monitor.progress.finish();
+        stdout::print(estimate_text(tiles, per_minute).as_bytes())
+    })
+    .await
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a guess")]

@@ -1,6 +1,6 @@
 //! `images`: lists the images of sequences, or those that saw map features.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -8,7 +8,6 @@ use super::next_command;
 use crate::args::{DisplayArgs, InputArgs, NetworkArgs, ONE_RUN, OutputArgs, TableArgs};
 use crate::exit_code::Exit;
 use crate::job::{self, FeatureTable, Input, Job, JobInput, RunContext, TableOutputs};
-use crate::terminal::shell::quoted;
 use streetflow::{FetchMetadata, Fields, Flow, ListImages, Report, Result, Sequence, Step, query};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -44,7 +43,12 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         Err(error) => return job::reject(display, &error),
     };
     let names = &args.files.names;
-    let features = args.features.clone().map(|table| InputArgs::table(table, args.input.input_format));
+    let mut features = args.features.clone().map(|table| InputArgs::table(table, args.input.input_format));
+    if let Some(table) = &mut features
+        && let Err(error) = table.fetch(&args.files.storage).await
+    {
+        return job::reject(display, &error);
+    }
     let job = Job {
         network: &args.network,
         files: &args.files,
@@ -54,7 +58,8 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
             Some(table) => JobInput::Table { args: table, previous: &names.features_out_file },
             None => JobInput::Table { args: &args.input, previous: &names.seq_out_file },
         },
-        filters: features_flag(args).into_iter().collect(),
+        filters: features.iter().map(InputArgs::features_flag).collect(),
+        detections: None,
         clip: false,
         update: false,
         query: None,
@@ -64,10 +69,6 @@ pub(crate) async fn run(args: &ImagesArgs, display: &DisplayArgs) -> Exit {
         Some(table) => job.run(display, async |run| from_features(run, args, table, outputs).await).await,
         None => job.run(display, async |run| from_sequences(run, args, outputs).await).await,
     }
-}
-
-fn features_flag(args: &ImagesArgs) -> Option<String> {
-    args.features.as_ref().map(|table| format!("--features {}", quoted(&table.display().to_string())))
 }
 
 async fn from_sequences(run: &RunContext, args: &ImagesArgs, outputs: TableOutputs<'_>) -> Result<Report> {
@@ -90,17 +91,12 @@ async fn from_features(
     table: &InputArgs,
     outputs: TableOutputs<'_>,
 ) -> Result<Report> {
-    run.monitor.stats.count_map_features();
     let names = &args.files.names;
-    let path = table.input.as_deref().unwrap_or_else(|| Path::new("-"));
-    let table = FeatureTable::open(path, table.input_format, run).await?;
     let query = job::query_text(Step::IMAGES.name(), &args.network, None, None, None);
-    let query = [query].into_iter().chain(features_flag(args)).collect::<Vec<_>>().join(" ");
+    let query = format!("{query} {}", table.features_flag());
+    let table = FeatureTable::open(table, run).await?;
     let outputs = outputs.query(&job::append_query(&table.source, &query));
-    run.expect_rows(Step::IMAGES, &table.input, None);
-    let (features, has_images) = table.into_flow();
-    let features = features.observe_input(Step::IMAGES, run.observer());
-    let flow = job::images_of_features(run, features, has_images).observe(Step::IMAGES, run.observer());
+    let flow = table.images(run).observe(Step::IMAGES, run.observer());
     let lookup = FetchMetadata::new(&run.client).fields(&"sequence".parse()?);
     let flow = flow
         .observe_input(LOOKUP, run.observer())

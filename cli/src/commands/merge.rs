@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::args::{DisplayArgs, Partition};
-use crate::artifacts::report::{ReportFile, VERSION};
+use crate::args::{DisplayArgs, Partition, StorageArgs};
+use crate::artifacts::report::{REPORT_NAME, ReportFile, VERSION};
 use crate::exit_code::Exit;
-use crate::job::{CrawlPlanFile, TableToJoin, read_part_report, reject, tables_to_join};
+use crate::job::{CrawlPlanFile, PlanDirectory, reject, tables_to_join};
 use crate::terminal::format::{grouped, iso_time, plural};
 use crate::terminal::printer::Printer;
 use crate::terminal::shell::{quoted, this_command};
@@ -20,6 +20,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   streetflow merge nicosia
   streetflow merge nicosia --join
+  streetflow merge s3://streets/nicosia
 
 Exit codes:
   0  all partitions are done
@@ -31,7 +32,7 @@ const MAX_LISTED: usize = 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct MergeArgs {
-    /// Directory of the plan
+    /// Directory of the plan, or a bucket: s3://…
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Also write each table, with the rows of all partitions in order
@@ -40,6 +41,8 @@ pub(crate) struct MergeArgs {
     /// Accept that nearly all images are gone
     #[arg(long)]
     trust_gone: bool,
+    #[command(flatten)]
+    storage: StorageArgs,
 }
 
 /// The end of a partition.
@@ -60,11 +63,13 @@ pub(crate) async fn run(args: &MergeArgs, display: &DisplayArgs) -> Exit {
 }
 
 async fn merge(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
-    let directory = &args.directory;
-    let plan = CrawlPlanFile::read(directory)?;
-    let file = ReportFile::new(directory);
+    let files = PlanDirectory::open(&args.directory, &args.storage)?;
+    let directory = &files.shown();
+    let plan = files.read_plan().await?;
+    files.pull(REPORT_NAME).await?;
+    let file = ReportFile::new(files.local());
     file.check()?;
-    let parts = find_parts(directory, &plan)?;
+    let parts = find_parts(&files, &plan).await?;
     let again: Vec<_> = parts.iter().filter(|part| !part.is_complete()).collect();
     let with_failures: Vec<_> = parts.iter().filter(|part| part.has_failures()).collect();
     if !again.is_empty() {
@@ -84,25 +89,24 @@ async fn merge(args: &MergeArgs, printer: &Printer) -> Result<Exit> {
     }
     let mut report = compose(&plan, &parts, &reports, &steps);
     if args.join {
-        let directories: Vec<_> = parts.iter().map(|part| part.partition.directory(directory)).collect();
-        let tables = tables_to_join(directory, &directories, &reports, &plan)?;
+        let names: Vec<_> = parts.iter().map(|part| part.partition.name()).collect();
+        let tables = tables_to_join(&files, &names, &reports, &plan).await?;
         // Names the files before they are written, so that a merge that is killed can be repeated.
         let mut begun = report.clone();
         begun["outcome"] = json!("stopped");
         begun["exit_code"] = json!(Exit::Failed as u8);
-        begun["files"] = tables.iter().map(TableToJoin::json).collect();
+        begun["files"] = tables.iter().map(|table| table.json(None)).collect();
         file.write(&begun)?;
-        let mut files = Vec::new();
+        files.push(REPORT_NAME).await?;
+        let mut joined = Vec::new();
         for table in &tables {
-            if table.join(&plan).await? {
-                files.push(table.json());
-            } else {
-                printer.note(&format!("`{}` is not joined: read it from the partitions", table.name()));
-            }
+            table.join(&files, &plan).await?;
+            joined.push(table.json(files.size(table.name()).await));
         }
-        report["files"] = files.into();
+        report["files"] = joined.into();
     }
     file.write(&report)?;
+    files.push(REPORT_NAME).await?;
     let rows = report["steps"]["metadata"]["rows"].as_u64().unwrap_or_default();
     let count = parts.len() as u64;
     printer.note(&format!(
@@ -139,23 +143,21 @@ impl Part {
 }
 
 /// Finds the partitions. Directories of several numbers of partitions are a usage error.
-fn find_parts(directory: &Path, plan: &CrawlPlanFile) -> Result<Vec<Part>> {
+async fn find_parts(directory: &PlanDirectory, plan: &CrawlPlanFile) -> Result<Vec<Part>> {
     let mut count = None;
-    for entry in std::fs::read_dir(directory)?.flatten() {
-        let Some(found) = entry.file_name().to_str().and_then(Partition::from_directory) else { continue };
+    let names = directory.names().await?;
+    for found in names.iter().filter_map(|name| Partition::from_directory(name)) {
         if *count.get_or_insert(found.count) != found.count {
             return Err(Error::new(ErrorKind::Usage, "merge the partitions")
-                .with_subject(directory.display().to_string())
+                .with_subject(directory.shown().display().to_string())
                 .with_source(format!("there are partitions of {} and of {}", found.count, count.unwrap_or(0)))
                 .with_hint("remove the directories of one of them"));
         }
     }
-    let (count, hash) = (count.unwrap_or(plan.partitions), plan.hash());
-    let part = |index| {
-        let partition = Partition { index, count };
-        Part { partition, report: read_part_report(&partition.directory(directory), &hash, partition) }
-    };
-    Ok((0..count).map(part).collect())
+    let count = count.unwrap_or(plan.partitions);
+    let reports = directory.part_reports(count, &plan.hash()).await?;
+    let part = |(index, report)| Part { partition: Partition { index, count }, report };
+    Ok((0..count).zip(reports).map(part).collect())
 }
 
 fn list(printer: &Printer, directory: &Path, parts: &[&Part], what: &str) {
@@ -234,7 +236,7 @@ fn compose(plan: &CrawlPlanFile, parts: &[Part], reports: &[&Value], steps: &Val
         let report = part.report.as_ref();
         json!({
             "partition": part.partition.to_string(),
-            "directory": part.partition.directory(Path::new("")).display().to_string(),
+            "directory": part.partition.name(),
             "outcome": part.outcome(),
             "images": report.map(|report| &report["steps"]["metadata"]["rows"]),
             "failures": report.map(|report| &report["failures"]["this_run"]),

@@ -46,6 +46,7 @@ pub(crate) async fn run(args: &MetadataArgs, display: &DisplayArgs) -> Exit {
         formats: args.tables.formats(),
         input: JobInput::Table { args: &args.input, previous: &args.files.names.img_out_file },
         filters: args.filters.to_cli_args(),
+        detections: None,
         clip: false,
         update: false,
         query: None,

@@ -32,6 +32,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
 use crate::args::{DisplayArgs, OutputArgs};
+use streetflow::Result;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -149,8 +150,24 @@ impl Command {
             Self::Features(args) => Some(&mut args.files),
             Self::Images(args) => Some(&mut args.files),
             Self::Metadata(args) => Some(&mut args.files),
+            Self::Detections(args) => Some(&mut args.files),
             Self::Download(args) => Some(&mut args.files),
             _ => None,
+        }
+    }
+
+    /// Copies the table that the command reads from its bucket, if it is in one.
+    pub(crate) async fn fetch_input(&mut self) -> Result<()> {
+        match self {
+            Self::Crawl(args) => args.fetch_features().await,
+            Self::Images(args) => args.input.fetch(&args.files.storage).await,
+            Self::Metadata(args) => args.input.fetch(&args.files.storage).await,
+            Self::Detections(args) => args.input.fetch(&args.files.storage).await,
+            Self::Download(args) => args.input.fetch(&args.files.storage).await,
+            Self::Overlay(args) => args.detections.fetch().await,
+            Self::Crops(args) => args.detections.fetch().await,
+            Self::Dataset(args) => args.detections.fetch().await,
+            _ => Ok(()),
         }
     }
 }
@@ -188,14 +205,18 @@ mod tests {
             [
                 "config",
                 "estimate",
+                "features",
                 "help",
                 "images",
+                "open",
                 "partition",
                 "pictures",
                 "plan",
+                "port",
                 "query",
                 "restart",
                 "sequences",
+                "serve",
                 "storage_option",
                 "update",
                 "yes"

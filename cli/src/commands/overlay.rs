@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::offline::{self, Outcome};
+use super::offline;
 use crate::args::{ClassColour, DetectionArgs, DisplayArgs, file_name, parsed};
 use crate::exit_code::Exit;
-use crate::terminal::format::path_text;
-use streetflow::Result;
+use crate::job::RunContext;
 use streetflow::overlay::Overlay;
 use streetflow::training::ClassRules;
+use streetflow::{Report, Result, Step};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +19,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct OverlayArgs {
     #[command(flatten)]
-    detections: DetectionArgs,
+    pub(crate) detections: DetectionArgs,
     /// Name of the directory that is written
     #[arg(long, value_name = "NAME", default_value = "images_with_detections", value_parser = file_name, hide_short_help = true)]
     image_detections_folder: String,
@@ -40,18 +40,18 @@ pub(crate) struct OverlayArgs {
     no_legend: bool,
 }
 
-/// Draws the detections and prints the result.
 pub(crate) async fn run(args: &OverlayArgs, display: &DisplayArgs) -> Exit {
-    offline::run(display, draw(args)).await
+    offline::run(&args.detections, Step::OVERLAY, display, async |run| draw(run, args).await).await
 }
 
-async fn draw(args: &OverlayArgs) -> Result<Outcome> {
+async fn draw(run: &RunContext, args: &OverlayArgs) -> Result<Report> {
     let table = offline::table(&args.detections)?;
     let pictures = offline::pictures(&args.detections)?;
     let folder = args.detections.output.join(&args.image_detections_folder);
     let colours = args.detection_colours.clone();
     let mut overlay = Overlay::new()
         .legend(!args.no_legend)
+        .observer(run.observer())
         .colours(move |value| colours.iter().find(|class| class.matches(value)).map(ClassColour::colour));
     if let Some(outline) = args.outline {
         overlay = overlay.outline(outline);
@@ -61,5 +61,5 @@ async fn draw(args: &OverlayArgs) -> Result<Outcome> {
             overlay.only(move |detection| values.selects(detection.value.as_deref().unwrap_or_default()));
     }
     let report = overlay.write(&table, &pictures, &folder).await?;
-    Ok(offline::drawn(report, ("picture", "pictures"), &path_text(&folder)))
+    Ok(offline::drawn(run, &args.detections, &report, folder))
 }

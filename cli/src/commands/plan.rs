@@ -9,7 +9,10 @@ use crate::args::{DisplayArgs, MAX_PARTITIONS, QUERY_FLAGS};
 use crate::artifacts::report::ReportFile;
 use crate::config::{setting_names, value};
 use crate::exit_code::Exit;
-use crate::job::{self, CrawlPlanFile, Job, JobInput, RunContext, SequenceSource, TableOutputs, table_path};
+use crate::job::{
+    self, CrawlPlanFile, Job, JobInput, PLAN_NAME, PlanDirectory, RunContext, SequenceSource, TableOutputs,
+    table_path,
+};
 use crate::terminal::format::{grouped, plural};
 use crate::terminal::shell::quoted;
 use streetflow::{Error, ErrorKind, Fields, Query, Report, Result, Step};
@@ -18,7 +21,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   streetflow plan --place 'Nicosia, Cyprus' --quality 1024 -o nicosia
   streetflow crawl --plan nicosia --partition 0/8
-  streetflow merge nicosia --join";
+  streetflow merge nicosia --join
+  streetflow plan --place 'Nicosia, Cyprus' -o s3://streets/nicosia";
 
 /// Images of a suggested partition: ten to twenty minutes with pictures.
 const IMAGES_PER_PARTITION: u64 = 50_000;
@@ -76,12 +80,14 @@ pub(crate) async fn run(args: &mut PlanArgs, display: &DisplayArgs) -> Exit {
         return job::reject(display, &error);
     }
     let crawl = &args.crawl;
-    if let Err(error) = job::find_place(&crawl.area, &crawl.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let (source, outputs, query) = match resolve(crawl) {
-        Ok(resolved) => resolved,
+    let directory = match open(crawl).await {
+        Ok(directory) => directory,
         Err(error) => return job::reject(display, &error),
+    };
+    let resolved = job::resolve_area(&crawl.area, &crawl.files, display, || resolve(crawl)).await;
+    let (source, outputs, query) = match resolved {
+        Ok(resolved) => resolved,
+        Err(exit) => return exit,
     };
     let job = Job {
         network: &crawl.network,
@@ -91,12 +97,15 @@ pub(crate) async fn run(args: &mut PlanArgs, display: &DisplayArgs) -> Exit {
         input: JobInput::Area(&crawl.area),
         query: Some(&query),
         filters: Vec::new(),
+        detections: None,
         clip: false,
         update: false,
         next: None,
     };
     let mut images = 0;
-    let exit = job.run(display, async |run| flow(run, crawl, &source, &outputs, &mut images).await).await;
+    let exit = job
+        .run(display, async |run| flow(run, crawl, &directory, (&source, &outputs), &mut images).await)
+        .await;
     if exit == Exit::SomeFailed {
         let error = Error::new(ErrorKind::Unavailable, "write the plan")
             .with_source("some tiles failed, so sequences may be missing")
@@ -106,9 +115,9 @@ pub(crate) async fn run(args: &mut PlanArgs, display: &DisplayArgs) -> Exit {
     if exit != Exit::Done {
         return exit;
     }
-    match write(args, &query, images) {
+    match write(args, &directory, &query, images).await {
         Ok(plan) => {
-            let directory = quoted(&crawl.files.output.display().to_string());
+            let directory = quoted(&directory.shown().display().to_string());
             display.printer().note(&format!(
                 "{} {} in plan.json; next: streetflow crawl --plan {directory} --partition I/{}, with I from 0 to {}",
                 grouped(plan.rows),
@@ -122,7 +131,15 @@ pub(crate) async fn run(args: &mut PlanArgs, display: &DisplayArgs) -> Exit {
     }
 }
 
-/// Rejects flags that do not apply to a plan, and removes the plan of an earlier run.
+/// Opens the directory of the plan, and checks that the plan can be written there.
+async fn open(crawl: &CrawlArgs) -> Result<PlanDirectory> {
+    let directory = PlanDirectory::of_output(&crawl.files)?;
+    directory.pull(PLAN_NAME).await?;
+    CrawlPlanFile::check(directory.local())?;
+    Ok(directory)
+}
+
+/// Rejects flags that do not apply to a plan.
 fn check(crawl: &CrawlArgs) -> Result<()> {
     let reject = |flag: &'static str, why: &'static str| {
         Err(Error::new(ErrorKind::Usage, "use the flag").with_subject(flag).with_source(why))
@@ -133,10 +150,7 @@ fn check(crawl: &CrawlArgs) -> Result<()> {
     if let Some(flag) = crawl.flag_that_excludes_a_plan() {
         return reject(flag, "a plan finds the sequences of an area or a user");
     }
-    if crawl.files.output.to_str().is_some_and(|text| text.contains("://")) {
-        return reject("--output", "a plan is in a local directory, which all processes see");
-    }
-    CrawlPlanFile::check(&crawl.files.output)
+    Ok(())
 }
 
 fn resolve(crawl: &CrawlArgs) -> Result<(SequenceSource, TableOutputs<'_>, Query)> {
@@ -152,11 +166,11 @@ fn resolve(crawl: &CrawlArgs) -> Result<(SequenceSource, TableOutputs<'_>, Query
 async fn flow(
     run: &RunContext,
     crawl: &CrawlArgs,
-    source: &SequenceSource,
-    outputs: &TableOutputs<'_>,
+    directory: &PlanDirectory,
+    (source, outputs): (&SequenceSource, &TableOutputs<'_>),
     images: &mut u64,
 ) -> Result<Report> {
-    CrawlPlanFile::remove(&crawl.files.output)?;
+    directory.remove_plan().await?;
     let flow = source.open(run).await?.observe(Step::SEQUENCES, run.observer());
     let (flow, sink) = outputs.end(flow, &crawl.files.names.seq_out_file, &Fields::default());
     let report = job::finish(run, flow, sink).await?;
@@ -164,7 +178,13 @@ async fn flow(
     Ok(report)
 }
 
-fn write(args: &PlanArgs, query: &Query, images: u64) -> Result<CrawlPlanFile> {
+/// Writes `plan.json`, which makes the plan visible. It is the last file.
+async fn write(
+    args: &PlanArgs,
+    directory: &PlanDirectory,
+    query: &Query,
+    images: u64,
+) -> Result<CrawlPlanFile> {
     let (files, crawl) = (&args.crawl.files, &args.crawl);
     let report = std::fs::read_to_string(ReportFile::new(&files.output).path())?;
     let report: Value = serde_json::from_str(&report)
@@ -185,8 +205,10 @@ fn write(args: &PlanArgs, query: &Query, images: u64) -> Result<CrawlPlanFile> {
     let format = crawl.tables.formats().into_iter().next().unwrap_or(streetflow::Format::Csv);
     let path = table_path(&files.output, &files.names.seq_out_file, format);
     let table = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let plan =
-        CrawlPlanFile::new(&files.output, table, (rows, partitions), query, args.settings.clone(), walk)?;
-    plan.write(&files.output)?;
+    directory.pull(table).await?;
+    let (local, settings) = (directory.local(), args.settings.clone());
+    let plan = CrawlPlanFile::new(local, table, (rows, partitions), query, settings, walk)?;
+    plan.write(local)?;
+    directory.push(PLAN_NAME).await?;
     Ok(plan)
 }

@@ -27,12 +27,10 @@ pub(crate) struct SequencesArgs {
 }
 
 pub(crate) async fn run(args: &SequencesArgs, display: &DisplayArgs) -> Exit {
-    if let Err(error) = job::find_place(&args.area, &args.files, &display.printer()).await {
-        return job::reject(display, &error);
-    }
-    let (source, outputs) = match resolve(args) {
+    let resolved = job::resolve_area(&args.area, &args.files, display, || resolve(args)).await;
+    let (source, outputs) = match resolved {
         Ok(resolved) => resolved,
-        Err(error) => return job::reject(display, &error),
+        Err(exit) => return exit,
     };
     let job = Job {
         network: &args.network,
@@ -41,6 +39,7 @@ pub(crate) async fn run(args: &SequencesArgs, display: &DisplayArgs) -> Exit {
         formats: args.tables.formats(),
         input: JobInput::Area(&args.area),
         filters: Vec::new(),
+        detections: None,
         clip: false,
         update: false,
         query: Some(source.query()),

@@ -17,20 +17,20 @@ use clap::{ArgMatches, Command, Parser};
 use self::setting::{ENV_PREFIX, SettingNames};
 pub(crate) use self::setting::{SETTINGS_FILE, Setting, setting_names, takes_settings};
 pub(crate) use self::template::template;
-use crate::args::QUERY_FLAGS;
-use crate::job::{CrawlPlanFile, PLAN_NAME};
+use crate::args::{QUERY_FLAGS, StorageArgs};
+use crate::job::{PLAN_NAME, PlanDirectory};
+use crate::runtime::block_on_current;
 use crate::terminal::format::path_text;
 use streetflow::{Error, ErrorKind, Result};
 
 /// Settings that exclude each other: one on the command line disables the others.
-const EXCLUSIVE: [&[&str]; 11] = [
-    &["detections", "update"],
-    &["bbox", "area", "around", "radius", "sequences", "images"],
-    &["user", "org_id", "sequences", "images"],
-    &["clip", "sequences", "images"],
-    &["exhaustive", "sequences", "images"],
-    &["thorough", "sequences", "images"],
-    &["lines_only", "sequences", "images"],
+const EXCLUSIVE: [&[&str]; 10] = [
+    &["bbox", "area", "around", "radius", "sequences", "images", "features"],
+    &["user", "org_id", "sequences", "images", "features"],
+    &["clip", "sequences", "images", "features"],
+    &["exhaustive", "sequences", "images", "features"],
+    &["thorough", "sequences", "images", "features"],
+    &["lines_only", "sequences", "images", "features"],
     &["lines_only", "thorough", "exhaustive"],
     &["pano", "flat"],
     &["quiet", "verbose"],
@@ -112,7 +112,11 @@ fn find_settings(names: &SettingNames, matches: &ArgMatches) -> Result<(Option<P
 fn with_plan(others: Vec<Setting>, given: &ArgMatches) -> Result<Vec<Setting>> {
     let Some(directory) = given.try_get_one::<PathBuf>("plan").ok().flatten() else { return Ok(others) };
     let origin = path_text(&directory.join(PLAN_NAME));
-    let plan = CrawlPlanFile::read(directory)?.settings.into_iter();
+    let options = given.get_many::<String>("storage_option").into_iter().flatten().cloned().collect();
+    let set = others.iter().find(|setting| setting.name == "state_dir").and_then(|set| set.values.first());
+    let state_dir = given.get_one::<PathBuf>("state_dir").cloned().or_else(|| set.map(PathBuf::from));
+    let files = PlanDirectory::open(directory, &StorageArgs::new(options, state_dir))?;
+    let plan = block_on_current(files.read_plan())?.settings.into_iter();
     let mut settings: Vec<_> =
         plan.map(|(name, value)| Setting { name, values: vec![value], origin: origin.clone() }).collect();
     let is_new = |one: &Setting| settings.iter().all(|other| other.name != one.name);

@@ -13,8 +13,8 @@ use super::spec::{Job, JobInput};
 use super::state_dir::StateDir;
 use super::table_queries::{PreparedTables, RowSource, TablePlan, TableQueries, merge_repeated_flags};
 use super::tile_cache;
-use super::update::{EarlierTable, Update};
-use crate::args::{AreaArgs, NetworkArgs};
+use super::update::{EarlierTable, EarlierTables, Update};
+use crate::args::{AreaArgs, FetchDetectionArgs, NetworkArgs};
 use crate::artifacts::attribution::Attribution;
 use crate::artifacts::changes::ChangeFile;
 use crate::artifacts::failure_log::FailureLog;
@@ -23,7 +23,7 @@ use crate::artifacts::report::ReportFile;
 use crate::terminal::format::{grouped, human_time, path_text, plural};
 use streetflow::atomic_file::{is_file, output_error, sweep};
 use streetflow::client::without_credentials;
-use streetflow::{ClientBuilder, Format, Result, Step};
+use streetflow::{ClientBuilder, Detection, Format, Result, Step};
 
 /// A run that is ready for its flow.
 pub(super) struct Begun {
@@ -88,11 +88,23 @@ impl Job<'_> {
     /// Locks the folder of the bucket, and copies what the run reads from there.
     async fn begin_remote(&self, monitor: &Arc<Monitor>) -> Result<Option<RemoteRun>> {
         let Some(remote) = &self.files.remote else { return Ok(None) };
+        monitor.stats.set_bucket(remote.bucket.clone());
+        let names = &self.files.names;
         let needed = match self.input {
-            JobInput::Table { args, previous } if args.path().is_none() => Some(previous),
-            _ => self.update.then_some(&*self.files.names.img_meta_out_file),
+            // The table of metadata wins over that of images, if there is one.
+            JobInput::Table { args, previous }
+                if args.path().is_none() && self.steps == [Step::DETECTIONS] =>
+            {
+                vec![previous, &*names.img_meta_out_file]
+            }
+            JobInput::Table { args, previous } if args.path().is_none() => vec![previous],
+            _ if self.update && self.detections.is_some() => {
+                vec![&*names.img_meta_out_file, &names.detections_out_file]
+            }
+            _ if self.update => vec![&*names.img_meta_out_file],
+            _ => Vec::new(),
         };
-        let run = RemoteRun::begin(remote, &self.files.output, &self.files.names, needed, monitor).await?;
+        let run = RemoteRun::begin(remote, &self.files.output, names, &needed, monitor).await?;
         Ok(Some(run))
     }
 
@@ -110,7 +122,7 @@ impl Job<'_> {
         let (plan, copy) = (self.table_plan()?, state.table_queries());
         let known = TableQueries::read(ReportFile::new(&self.files.output).path(), &copy);
         let with_rows = plan.tables_with_rows(|path| remote.is_some_and(|remote| remote.has(path)));
-        let earlier = self.earlier_table(&plan, &known, monitor)?;
+        let earlier = self.earlier_tables(&plan, &known, monitor)?;
         plan.confirm(&known, &with_rows, monitor).await?;
         if let Some(area) = self.input.area() {
             save_place(area, &self.files.output)?;
@@ -119,11 +131,15 @@ impl Job<'_> {
         known
             .save_copy(&copy)
             .map_err(|error| output_error("write the queries of the tables to", &copy, error))?;
-        // `--trust-gone` accepts tables without rows.
-        let protected = if self.network.trust_gone { Vec::new() } else { with_rows };
+        // `--trust-gone` accepts tables without rows, and so does a partition.
+        let accepts_empty = self.network.trust_gone || self.network.trust_gone_after.is_some();
+        let protected = if accepts_empty { Vec::new() } else { with_rows };
         let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query(), earlier.is_some()));
         let update = match (earlier, state.earlier_table()) {
-            (Some(table), Some(copy)) => Some(Arc::new(Update::open(table, copy, &self.files.output).await?)),
+            (Some(tables), Some(copy)) => {
+                let update = Update::open(tables, copy, &self.files.output, &monitor.printer).await?;
+                Some(Arc::new(update))
+            }
             _ => None,
         };
         let replaces = replaces || update.is_some();
@@ -133,23 +149,43 @@ impl Job<'_> {
         Ok((run, PreparedTables { plan, known, guard }))
     }
 
-    /// The table to update, if there is one. A table of another query is a usage error.
-    fn earlier_table(
+    /// The tables to update, if there are any. A table of metadata of another query is a usage error.
+    fn earlier_tables(
         &self,
         plan: &TablePlan,
         known: &TableQueries,
         monitor: &Monitor,
-    ) -> Result<Option<EarlierTable>> {
+    ) -> Result<Option<EarlierTables>> {
         if !self.update {
             return Ok(None);
         }
         ChangeFile::new(&self.files.output).check()?;
-        let table = EarlierTable::find(&self.files.output, &self.files.names.img_meta_out_file)?;
-        match &table {
-            Some(table) => plan.check_update(known, &table.path)?,
-            None => monitor.printer.note("there is no earlier table to update; crawling everything"),
-        }
-        Ok(table)
+        let names = &self.files.names;
+        let Some(metadata) = EarlierTable::find(&self.files.output, &names.img_meta_out_file)? else {
+            monitor.printer.note("there is no earlier table to update; crawling everything");
+            return Ok(None);
+        };
+        plan.check_update(known, &metadata.path)?;
+        let Some(args) = self.detections else {
+            return Ok(Some(EarlierTables { metadata, detections: None }));
+        };
+        let detections: Option<EarlierTable<Detection>> =
+            EarlierTable::find(&self.files.output, &names.detections_out_file)?;
+        let reject = |why: &str| {
+            monitor.printer.note(&format!("{why}, so the detections of all images are requested"));
+            None
+        };
+        let detections = match detections {
+            None => reject("there is no earlier table of detections"),
+            Some(table) if !plan.has_same_query(known, &table.path) => {
+                reject("the earlier table of detections has another query, or an unknown one")
+            }
+            Some(table) => match table.lacks(&args.table_fields(&self.formats)) {
+                Some(field) => reject(&format!("the earlier table of detections has no `{field}`")),
+                None => Some(table),
+            },
+        };
+        Ok(Some(EarlierTables { metadata, detections }))
     }
 
     /// The tables of this run and their query.
@@ -163,6 +199,8 @@ impl Job<'_> {
         Ok(TablePlan {
             source: RowSource::resolve(self.input, &self.files.output)?,
             filters: merge_repeated_flags(filters),
+            detection_filters: self.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default(),
+            detection_table: self.files.names.detections_out_file.clone(),
             sandbox: self.network.sandbox,
             tables: tables.collect(),
             yes: self.files.yes,
@@ -264,7 +302,9 @@ impl Job<'_> {
         // The key is written to disk, so it must not contain a password.
         let [graph, tiles] =
             [&self.network.graph_url, &self.network.tiles_url].map(|url| without_credentials(url));
-        let (command, filters) = (self.command_name(), self.filters.join(" "));
+        let of_detections = self.detections.map(FetchDetectionArgs::to_cli_args).unwrap_or_default();
+        let filters = [self.filters.as_slice(), &of_detections].concat().join(" ");
+        let command = self.command_name();
         let sandbox = if self.network.sandbox { " sandbox" } else { "" };
         Ok(format!("{command} {input} {graph} {tiles} {filters}{sandbox}"))
     }

@@ -51,12 +51,16 @@ pub(super) fn client_builder(
         .rate_share(args.rate_share.0)
         .observer(Arc::clone(monitor) as _);
     let builder = args.allow_host.iter().fold(builder, ClientBuilder::allow_host);
-    let builder = if args.trust_gone { builder.trust_gone() } else { builder };
+    let builder = match args.trust_gone_after {
+        _ if args.trust_gone => builder.trust_gone(),
+        Some(count) => builder.trust_gone_after(count),
+        None => builder,
+    };
     let builder = match args.tile_rate {
         Some(rate) => builder.tile_rate_limit(RateLimit::per_minute(rate).burst(burst(rate)).jittered()),
         None => builder,
     };
-    if args.sandbox {
+    if args.sandbox || args.offline {
         return Ok(builder);
     }
     Ok(match find_token(args.token_file.as_deref(), needs_token)? {

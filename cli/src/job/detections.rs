@@ -50,7 +50,9 @@ impl DetectionBranch {
         args: &FetchDetectionArgs,
     ) -> Self {
         let sinks = outputs.detection_sinks(table, args);
-        Self { stage: args.stage(&run.client), sinks, observer: run.observer(), stop: run.stop.clone() }
+        let known = run.update.as_ref().and_then(|update| update.detections.as_ref());
+        let stage = known.into_iter().fold(args.stage(&run.client), FetchDetections::known);
+        Self { stage, sinks, observer: run.observer(), stop: run.stop.clone() }
     }
 }
 

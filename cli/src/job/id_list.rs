@@ -4,13 +4,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::input::open_in_background;
 use super::partition::PlanPart;
+use crate::args::InputArgs;
 use streetflow::{Metadata, Result, Sequence, TableSource, query};
 
-/// The value of `--sequences` or `--images`: a file, ids separated by commas, or `-`; or a partition of a plan.
+/// The value of `--sequences` or `--images`: a file, ids separated by commas, or `-`; or a table of map features, which
+/// names images; or a partition of a plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum IdList<'a> {
     Sequences(&'a str),
     Images(&'a str),
+    Features(&'a InputArgs),
     Part(&'a PlanPart),
 }
 
@@ -20,6 +23,7 @@ impl IdList<'_> {
         match self {
             Self::Sequences(text) => format!("--sequences {text}"),
             Self::Images(text) => format!("--images {text}"),
+            Self::Features(table) => table.features_flag(),
             Self::Part(part) => format!("--plan {} --partition {}", part.hash, part.partition),
         }
     }

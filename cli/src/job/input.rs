@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::outputs::table_path;
 use crate::args::InputArgs;
 use crate::terminal::format::path_text;
+use streetflow::sinks::ShardTable;
 use streetflow::{Error, ErrorKind, Format, Record, Result, TableSource};
 
 /// The table that a command reads.
@@ -15,6 +16,8 @@ use streetflow::{Error, ErrorKind, Format, Record, Result, TableSource};
 pub(crate) enum Input {
     Stdin(Format),
     File(PathBuf, Format),
+    /// The rows of shards of pictures.
+    Shards(ShardTable),
 }
 
 impl Input {
@@ -31,8 +34,14 @@ impl Input {
         if path == Path::new("-") {
             return Ok(Self::Stdin(format.unwrap_or(Format::Csv)));
         }
+        if path.is_dir() {
+            return ShardTable::in_folder(path).map(Self::Shards);
+        }
         let format = match format {
             Some(format) => format,
+            None if path.extension().is_some_and(|extension| extension == "tar") => {
+                return ShardTable::open([path.to_owned()]).map(Self::Shards);
+            }
             // A pipe such as `/dev/fd/63`: most programs write CSV.
             None if path.extension().is_none() => Format::Csv,
             None => Format::from_path(path).map_err(|error| {
@@ -78,14 +87,18 @@ impl Input {
         let open = move || match input {
             Self::Stdin(format) => TableSource::read("standard input", io::stdin(), format),
             Self::File(path, format) => TableSource::open_as(path, format),
+            Self::Shards(table) => table.source(),
         };
         open_in_background("open the table", open, stop).await
     }
 
     /// The number of rows; for formats with line ends in cells, a guess. `None` for a pipe, which is read only once.
     pub(crate) fn rows(&self) -> Option<u64> {
-        let Self::File(path, format) = self else { return None };
-        streetflow::sources::count_rows(path, *format)
+        match self {
+            Self::Stdin(_) => None,
+            Self::File(path, format) => streetflow::sources::count_rows(path, *format),
+            Self::Shards(table) => Some(table.rows()),
+        }
     }
 }
 

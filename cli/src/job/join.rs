@@ -1,39 +1,40 @@
 //! The tables of partitions, one after the other, as one table each.
+//!
+//! Text formats are joined byte by byte, so the result is the file of a single crawl. Parquet is read and written again.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
+use super::join_text::JoinedText;
 use super::partition::CrawlPlanFile;
-use crate::artifacts::report::{ReportFile, size};
-use streetflow::atomic_file::{commit, output_error, temporary_beside};
+use super::plan_directory::PlanDirectory;
+use super::table_content::TableContent;
+use crate::artifacts::report::REPORT_NAME;
 use streetflow::sinks::{Layout, sink_to};
 use streetflow::sources::HeaderOnly;
 use streetflow::{
-    Error, ErrorKind, Fields, Flow, Format, Image, Metadata, Record, Result, Sink, Source, TableSource,
+    Detection, Error, ErrorKind, FieldList, Flow, Format, Image, MapFeature, Metadata, Record, RecordStream,
+    Result, Sequence, Sink, Source, TableSource,
 };
-
-/// The longest header line, in bytes.
-const MAX_HEADER_LEN: u64 = 1 << 20;
 
 /// A table to join.
 pub(crate) struct TableToJoin {
     name: String,
     format: Format,
-    sources: Vec<PathBuf>,
-    target: PathBuf,
+    /// The names of the directories of the partitions that have the table.
+    parts: Vec<String>,
     rows: u64,
 }
 
-/// Finds the tables and the logs of partitions, and checks that their joined files may be written. `reports` name the
-/// files of each.
-pub(crate) fn tables_to_join(
-    directory: &Path,
-    parts: &[PathBuf],
+/// Finds the tables and the logs of partitions, and checks that their joined files may be written. `parts` are the
+/// names of the directories, `reports` name the files of each.
+pub(crate) async fn tables_to_join(
+    directory: &PlanDirectory,
+    parts: &[String],
     reports: &[&Value],
     plan: &CrawlPlanFile,
 ) -> Result<Vec<TableToJoin>> {
@@ -41,102 +42,115 @@ pub(crate) fn tables_to_join(
         let files = report["files"].as_array().into_iter().flatten();
         files.filter_map(|file| Some(file["path"].as_str()?.to_owned())).collect()
     };
+    let existing = directory.names().await?;
     let names: BTreeSet<_> = reports.iter().flat_map(|report| files(report)).collect();
     let mut tables = Vec::new();
     for name in names {
         let is_plain = !name.contains(['/', '\\', ':']) && !name.starts_with('.');
         let Ok(format) = Format::from_path(Path::new(&name)) else { continue };
-        let sources: Vec<_> =
-            parts.iter().map(|part| part.join(&name)).filter(|path| path.is_file()).collect();
-        if !is_plain || sources.is_empty() || name == plan.table {
+        if !is_plain || name == plan.table {
             continue;
         }
-        let target = directory.join(&name);
-        check_target(directory, &target, &name)?;
+        let has_table = |report: &Value| rows_of(report, &name).is_some();
+        let with_table = parts.iter().zip(reports).filter(|(_, report)| has_table(report));
+        let parts: Vec<_> = with_table.map(|(part, _)| part.clone()).collect();
+        if existing.contains(&name) {
+            check_target(directory, &name)?;
+        }
         let rows = reports.iter().filter_map(|report| rows_of(report, &name)).sum();
-        tables.push(TableToJoin { name, format, sources, target, rows });
+        tables.push(TableToJoin { name, format, parts, rows });
     }
     Ok(tables)
 }
 
 impl TableToJoin {
-    /// The entry for `files` of the report.
-    pub(crate) fn json(&self) -> Value {
-        json!({ "path": self.name, "rows": self.rows, "bytes": size(&self.target) })
-    }
-
-    /// Writes the joined table. Returns false for a table of records that can't be joined.
-    pub(crate) async fn join(&self, plan: &CrawlPlanFile) -> Result<bool> {
-        let joined = match self.format {
-            Format::Csv => join_text(&self.target, &self.sources, true),
-            Format::GeoJsonSeq => join_text(&self.target, &self.sources, false),
-            _ => return join_records(&self.target, &self.sources, self.format, plan).await,
-        };
-        joined.map(|()| true).map_err(|error| output_error("write the table", &self.target, error))
-    }
-
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
-}
 
-fn rows_of(report: &Value, name: &str) -> Option<u64> {
-    report["files"].as_array()?.iter().find(|file| file["path"] == name)?["rows"].as_u64()
-}
-
-/// A file that no earlier merge wrote is not replaced.
-fn check_target(directory: &Path, target: &Path, name: &str) -> Result<()> {
-    if !target.exists() {
-        return Ok(());
+    /// The entry for `files` of the report.
+    pub(crate) fn json(&self, bytes: Option<u64>) -> Value {
+        json!({ "path": self.name, "rows": self.rows, "bytes": bytes })
     }
-    let report = std::fs::read_to_string(ReportFile::new(directory).path()).unwrap_or_default();
-    let report: Value = serde_json::from_str(&report).unwrap_or_default();
-    if report["parts"].is_array() && rows_of(&report, name).is_some() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Io, "write the table")
-        .with_subject(target.display().to_string())
-        .with_source("the file exists and is not from an earlier merge")
-        .with_hint("move it away, and merge again"))
-}
 
-/// Joins text files byte by byte. With `has_header`, the first line of all but the first is skipped.
-fn join_text(target: &Path, sources: &[PathBuf], has_header: bool) -> io::Result<()> {
-    let mut joined = temporary_beside(target)?;
-    let mut first_header = None;
-    for source in sources {
-        let mut rows = BufReader::new(File::open(source)?);
-        if has_header {
-            let mut header = Vec::new();
-            rows.by_ref().take(MAX_HEADER_LEN).read_until(b'\n', &mut header)?;
-            match &first_header {
-                None => {
-                    joined.write_all(&header)?;
-                    first_header = Some(header);
-                }
-                Some(first) if *first != header => {
-                    let why = format!("{} has other columns than the partitions before it", source.display());
-                    return Err(io::Error::other(why));
-                }
-                Some(_) => {}
-            }
+    /// Writes the joined table.
+    pub(crate) async fn join(&self, directory: &PlanDirectory, plan: &CrawlPlanFile) -> Result<()> {
+        if self.format.is_parquet() {
+            return self.join_records(directory, plan).await;
         }
-        io::copy(&mut rows, &mut joined)?;
+        let (target, format) = (directory.target(&self.name), self.format);
+        let mut joined = blocking(move || JoinedText::create(&target, format)).await?;
+        for part in &self.parts {
+            let copy = directory.fetch(part, &self.name).await?;
+            joined = blocking(move || joined.append(copy.path())).await?;
+        }
+        blocking(move || joined.commit()).await
     }
-    commit(joined, target)
+
+    /// Joins tables record by record.
+    async fn join_records(&self, directory: &PlanDirectory, plan: &CrawlPlanFile) -> Result<()> {
+        let [first, ..] = &self.parts[..] else { return Ok(()) };
+        let copy = directory.fetch(first, &self.name).await?;
+        let table = TableSource::<HeaderOnly>::open(copy.path())?;
+        let layout = layout(&table, plan)?;
+        match TableContent::new(&table, Path::new(&self.name)).kind {
+            Sequence::NAME => self.write::<Sequence>(directory, &table, layout).await,
+            Image::NAME => self.write::<Image>(directory, &table, layout).await,
+            Detection::NAME => self.write::<Detection>(directory, &table, layout).await,
+            MapFeature::NAME => self.write::<MapFeature>(directory, &table, layout).await,
+            _ => self.write::<Metadata>(directory, &table, layout).await,
+        }
+    }
+
+    async fn write<T: Record>(
+        &self,
+        directory: &PlanDirectory,
+        first: &TableSource<HeaderOnly>,
+        layout: Layout,
+    ) -> Result<()> {
+        let names = first.header().iter().map(String::as_str);
+        // The point of a file may have the name of a column, such as the shape of a detection.
+        let point = first.geometry().map(|_| T::GEOMETRY_COLUMN);
+        let fields = FieldList::<T>::from_columns(names.chain(point));
+        let header = Arc::new(first.header().to_vec());
+        let (directory, name) = (directory.clone(), self.name.clone());
+        let target = directory.target(&name);
+        // Each table is opened when the one before it ends: the parts of a bucket are copied one at a time.
+        let tables = stream::iter(self.parts.clone()).then(move |part| {
+            let (directory, name, header) = (directory.clone(), name.clone(), Arc::clone(&header));
+            async move { open_part::<T>(&directory, &part, &name, &header).await }
+        });
+        let rows = tables.flat_map(|table| table.unwrap_or_else(|error| stream::iter([Err(error)]).boxed()));
+        let sink: Box<dyn Sink<T>> = sink_to(target, self.format, &layout.fields_of(&fields));
+        Flow::from(rows.boxed()).into_sink(sink).await.map(drop)
+    }
 }
 
-/// Joins tables record by record. Returns false for a table of other records.
-async fn join_records(
-    target: &Path,
-    sources: &[PathBuf],
-    format: Format,
-    plan: &CrawlPlanFile,
-) -> Result<bool> {
-    let [first, ..] = sources else { return Ok(false) };
-    let header = TableSource::<HeaderOnly>::open(first)?.header().to_vec();
-    // The other two are made from the coordinates.
-    let columns = || header.iter().map(String::as_str).filter(|name| !["geometry", "bbox"].contains(name));
+/// Opens the table of a partition. One with other columns than the first is an error.
+async fn open_part<T: Record>(
+    directory: &PlanDirectory,
+    part: &str,
+    name: &str,
+    header: &[String],
+) -> Result<RecordStream<T>> {
+    let copy = directory.fetch(part, name).await?;
+    let table = TableSource::<T>::open(copy.path())?;
+    if table.header() != header {
+        return Err(Error::new(ErrorKind::Io, "join the tables")
+            .with_subject(format!("{part}/{name}"))
+            .with_source("it has other columns than the partitions before it")
+            .with_hint("run the partition again with `--restart`"));
+    }
+    // The copy exists as long as it is read.
+    let records = table.stream().map(move |record| {
+        let _ = &copy;
+        record
+    });
+    Ok(records.boxed())
+}
+
+/// How the partitions wrote their Parquet files.
+fn layout(first: &TableSource<HeaderOnly>, plan: &CrawlPlanFile) -> Result<Layout> {
     let mut layout = Layout::default();
     for (name, value) in &plan.settings {
         layout = match name.as_str() {
@@ -145,29 +159,36 @@ async fn join_records(
             _ => layout,
         };
     }
-    for (name, text) in TableSource::<HeaderOnly>::open(first)?.notes() {
-        if name == "licence" {
-            layout = layout.note("licence", &text);
-        }
+    for (name, text) in first.notes() {
+        // The query of a partition names the plan.
+        let text = if name == "query" { plan.query.to_json().to_string() } else { text };
+        layout = layout.note(&name, &text);
     }
-    if let Some(choice) = plan.query.geometry {
-        layout = layout.geometry(choice);
-    }
-    let is_column = |name: &str| Metadata::COLUMNS.iter().any(|column| column.name == name);
-    if header == ["seq_id", "img_id"] {
-        write::<Image>(target, sources, format, &layout).await?;
-    } else if columns().any(|name| name == "img_id") && columns().all(is_column) {
-        let fields = Fields::from_columns(header.iter().map(String::as_str));
-        write::<Metadata>(target, sources, format, &layout.fields(&fields)).await?;
-    } else {
-        return Ok(false);
-    }
-    Ok(true)
+    Ok(match plan.query.geometry {
+        Some(choice) => layout.geometry(choice),
+        None => layout,
+    })
 }
 
-async fn write<T: Record>(target: &Path, sources: &[PathBuf], format: Format, layout: &Layout) -> Result<()> {
-    let tables = sources.iter().map(TableSource::<T>::open).collect::<Result<Vec<_>>>()?;
-    let rows = stream::iter(tables).flat_map(Source::stream).boxed();
-    let sink: Box<dyn Sink<T>> = sink_to(target, format, layout);
-    Flow::from(rows).into_sink(sink).await.map(drop)
+fn rows_of(report: &Value, name: &str) -> Option<u64> {
+    report["files"].as_array()?.iter().find(|file| file["path"] == name)?["rows"].as_u64()
+}
+
+/// A file that no earlier merge wrote is not replaced.
+fn check_target(directory: &PlanDirectory, name: &str) -> Result<()> {
+    let report = std::fs::read_to_string(directory.local().join(REPORT_NAME)).unwrap_or_default();
+    let report: Value = serde_json::from_str(&report).unwrap_or_default();
+    if report["parts"].is_array() && rows_of(&report, name).is_some() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Io, "write the table")
+        .with_subject(directory.shown().join(name).display().to_string())
+        .with_source("the file exists and is not from an earlier merge")
+        .with_hint("move it away, and merge again"))
+}
+
+/// Runs work on files, which blocks, on a thread for that.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let panicked = |panic| Error::new(ErrorKind::Io, "join the tables").with_source(panic);
+    tokio::task::spawn_blocking(work).await.map_err(panicked)?
 }

@@ -9,8 +9,8 @@ use crate::args::{EncodingArgs, FetchDetectionArgs, GeometryArgs, OutputArgs, Ta
 use streetflow::sinks::{Layout, ToolsetEncoder, sink_to};
 use streetflow::storage::Target;
 use streetflow::{
-    Detection, Encoder, Error, ErrorKind, FieldList, Fields, FileSink, Flow, Format, GeometryChoice, Record,
-    Report, Result, Sink,
+    Detection, Encoder, Error, ErrorKind, FieldList, Fields, FileSink, Flow, Format, GeometryChoice, Image,
+    Record, Report, Result, Sink,
 };
 
 /// The licence note in the files.
@@ -72,6 +72,11 @@ impl<'a> TableOutputs<'a> {
     pub(crate) fn tap<T: Record>(&self, flow: Flow<T>, table: &str, fields: &Fields) -> Flow<T> {
         let layout = self.layout.clone().fields(fields);
         self.formats.iter().fold(flow, |flow, format| flow.tap(self.sink(*format, table, &layout)))
+    }
+
+    /// The sinks of the table of images, in all formats.
+    pub(super) fn image_sinks(&self, table: &str) -> Vec<Box<dyn Sink<Image>>> {
+        self.formats.iter().map(|format| self.sink(*format, table, &self.layout)).collect()
     }
 
     /// Writes a table in all formats but one, and returns the sink of that one, which ends the flow.

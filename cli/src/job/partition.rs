@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::input::open_in_background;
 use crate::args::Partition;
 use crate::artifacts::owned_file::{Mark, OwnedFile};
-use crate::artifacts::report::ReportFile;
 use streetflow::client::redact;
 use streetflow::{Error, ErrorKind, Query, RecordStream, Result, Sequence, Source, TableSource};
 
@@ -28,7 +27,7 @@ const VERSION: u64 = 1;
 const START: &str = "{\n  \"streetflow\":";
 
 /// The largest plan that is read, in bytes.
-const MAX_PLAN_LEN: u64 = 128 << 20;
+pub(super) const MAX_PLAN_LEN: u64 = 128 << 20;
 
 /// A crawl that is divided into partitions.
 #[derive(Debug, Clone)]
@@ -73,6 +72,11 @@ impl CrawlPlanFile {
     pub(crate) fn hash(&self) -> String {
         let content = json!([VERSION, self.query, self.settings, self.rows]).to_string();
         format!("{:08x}{}", crc32fast::hash(content.as_bytes()), self.table_hash)
+    }
+
+    /// Whether the table of sequences is in a directory, unchanged.
+    pub(super) fn has_table(&self, directory: &Path) -> bool {
+        checksum(&directory.join(&self.table)).is_ok_and(|found| found == self.table_hash)
     }
 
     fn file(directory: &Path) -> OwnedFile {
@@ -191,23 +195,11 @@ impl PlanPart {
     }
 }
 
-/// Reads the report in the directory of a partition. `None` if there is none, or none of a run of this partition.
-pub(crate) fn read_part_report(directory: &Path, hash: &str, partition: Partition) -> Option<Value> {
-    let mut text = String::new();
-    let file = File::open(ReportFile::new(directory).path()).ok()?;
-    file.take(MAX_PLAN_LEN).read_to_string(&mut text).ok()?;
-    let report: Value = serde_json::from_str(&text).ok()?;
+/// Parses the report of a partition. `None` if it is of another plan or partition, or of no run.
+pub(super) fn parse_part_report(text: &str, hash: &str, partition: Partition) -> Option<Value> {
+    let report: Value = serde_json::from_str(text).ok()?;
     let is_same = report["plan"]["hash"] == hash && report["plan"]["partition"] == partition.to_string();
     is_same.then_some(report)
-}
-
-/// Whether a partition is done without failures, and its files exist.
-pub(crate) fn is_done(directory: &Path, part: &PlanPart) -> bool {
-    read_part_report(directory, &part.hash, part.partition).is_some_and(|report| {
-        let files = report["files"].as_array().into_iter().flatten();
-        let mut paths = files.filter_map(|file| file["path"].as_str());
-        report["outcome"] == "finished" && paths.all(|path| directory.join(path).exists())
-    })
 }
 
 /// A checksum of a file, as text.

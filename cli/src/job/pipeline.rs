@@ -9,6 +9,7 @@ use super::download_guard::{CountEstimate, DownloadGuard};
 use super::outputs::set_same_time;
 use crate::args::{AreaArgs, FilterArgs, NetworkArgs, OutputArgs, PictureArgs};
 use crate::artifacts::attribution::Attribution;
+use streetflow::sinks::ShardPictures;
 use streetflow::{
     Fields, Flow, ImageSink, Metadata, OnError, Record, RecordStream, Report, Result, Sink, Step, TableSource,
 };
@@ -63,6 +64,8 @@ pub(crate) struct PicturePlan<'a> {
     pub(crate) files: &'a OutputArgs,
     /// How many pictures the run is expected to download.
     pub(crate) count: CountEstimate,
+    /// Shards from which pictures are taken.
+    pub(crate) shards: Option<ShardPictures>,
 }
 
 /// Ends a flow with the download of its pictures, after confirmation if there are many, and writes the attribution.
@@ -81,6 +84,10 @@ pub(crate) async fn download_pictures(
         .file_time(args.file_time);
     let sink = match args.shards()? {
         Some(rows) => sink.shards(rows),
+        None => sink,
+    };
+    let sink = match &plan.shards {
+        Some(pictures) => sink.take_from(pictures.clone()),
         None => sink,
     };
     let sink = if args.check_existing { sink.check_existing() } else { sink };

@@ -41,12 +41,12 @@ pub(super) struct RemoteRun {
 }
 
 impl RemoteRun {
-    /// Takes the lock of the folder, and copies its files and the table `needed` to the local directory.
+    /// Takes the lock of the folder, and copies its files and the tables `needed` to the local directory.
     pub(super) async fn begin(
         remote: &Remote,
         output: &Path,
         names: &NameArgs,
-        needed: Option<&str>,
+        needed: &[&str],
         monitor: &Arc<Monitor>,
     ) -> Result<Self> {
         let owner =
@@ -78,14 +78,14 @@ impl RemoteRun {
         }
     }
 
-    async fn copy_files(&mut self, output: &Path, names: &NameArgs, needed: Option<&str>) -> Result<()> {
+    async fn copy_files(&mut self, output: &Path, names: &NameArgs, needed: &[&str]) -> Result<()> {
         let bucket = &self.remote.bucket;
         let objects = bucket.list_folder().await?;
         for name in FILES {
             pull(&self.remote, output, name).await?;
         }
         remove_tables(output, names);
-        if let Some(table) = needed {
+        for table in needed {
             let of_table = |format: &Format| {
                 let name = file_name(&table_path(output, table, *format));
                 objects.iter().find(|object| object.name == name)
@@ -178,7 +178,7 @@ pub(super) fn localize(report: &mut Report, remote: &Remote, output: &Path) {
 
 /// Removes the local copies of tables.
 pub(super) fn remove_tables(output: &Path, names: &NameArgs) {
-    for table in Step::ALL.into_iter().filter_map(|step| names.table(step)) {
+    for table in Step::BUILT_IN.into_iter().filter_map(|step| names.table(step)) {
         for format in Format::ALL {
             std::fs::remove_file(table_path(output, table, *format)).ok();
         }

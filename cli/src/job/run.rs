@@ -2,10 +2,11 @@
 
 use super::context::RunContext;
 use super::monitor::Monitor;
+use super::place::find_place;
 use super::remote::{RemoteRun, localize};
 use super::spec::Job;
 use super::supervise::supervise;
-use crate::args::{AreaArgs, DisplayArgs};
+use crate::args::{AreaArgs, DisplayArgs, OutputArgs};
 use crate::artifacts::report::ReportFile;
 use crate::exit_code::Exit;
 use streetflow::{Error, Report, Result};
@@ -44,6 +45,17 @@ impl Job<'_> {
         }
         self.close(&monitor, begun, ended).await
     }
+}
+
+/// Finds the place of an area, if it names one, and resolves the flags. An error ends the command with the exit code.
+pub(crate) async fn resolve_area<T>(
+    area: &AreaArgs,
+    files: &OutputArgs,
+    display: &DisplayArgs,
+    resolve: impl FnOnce() -> Result<T>,
+) -> std::result::Result<T, Exit> {
+    let found = find_place(area, files, &display.printer()).await;
+    found.and_then(|()| resolve()).map_err(|error| reject(display, &error))
 }
 
 /// Ends a command because of its flags, before anything is read or written.

@@ -1,7 +1,7 @@
 //! What a run is: flags, steps, input and filters.
 
 use super::id_list::IdList;
-use crate::args::{AreaArgs, InputArgs, NetworkArgs, OutputArgs};
+use crate::args::{AreaArgs, FetchDetectionArgs, InputArgs, NetworkArgs, OutputArgs};
 use streetflow::{Format, Query, Step};
 
 /// A run of a command that writes an output directory.
@@ -14,6 +14,8 @@ pub(crate) struct Job<'a> {
     pub(crate) input: JobInput<'a>,
     /// The filters as command line arguments.
     pub(crate) filters: Vec<String>,
+    /// How a crawl fetches detections, if it does. Its filters apply to the table of detections only.
+    pub(crate) detections: Option<&'a FetchDetectionArgs>,
     pub(crate) clip: bool,
     /// Takes metadata from the table of an earlier run.
     pub(crate) update: bool,
@@ -48,6 +50,6 @@ impl<'a> JobInput<'a> {
 impl Job<'_> {
     /// Whether requests need a token. Pictures come from another host, without one.
     pub(super) fn needs_token(&self) -> bool {
-        self.steps != [Step::DOWNLOAD]
+        !self.network.offline && self.steps != [Step::DOWNLOAD]
     }
 }

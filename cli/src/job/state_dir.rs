@@ -18,6 +18,9 @@ const TABLE_QUERIES: &str = "tables.json";
 /// The extension of the copy of the earlier table of an update, beside the responses.
 const EARLIER: &str = "earlier";
 
+/// The extension of the copy of the earlier table of detections.
+pub(super) const EARLIER_DETECTIONS: &str = "earlier_detections";
+
 /// Attempts to take the lock, besides the first.
 const LOCK_RETRIES: u32 = 10;
 const LOCK_RETRY_WAIT: Duration = Duration::from_millis(100);
@@ -86,12 +89,14 @@ impl StateDir {
             self.stores_of(command).iter().try_for_each(|path| remove_store(path))?;
         }
         let path = self.store_path(command, key);
-        let earlier = path.with_extension(EARLIER);
-        check_type(&earlier, fs::FileType::is_file, RESTART)?;
-        if restart {
-            fs::remove_file(&earlier).ok();
+        for extension in [EARLIER, EARLIER_DETECTIONS] {
+            let earlier = path.with_extension(extension);
+            check_type(&earlier, fs::FileType::is_file, RESTART)?;
+            if restart {
+                fs::remove_file(&earlier).ok();
+            }
         }
-        self.earlier = Some(earlier);
+        self.earlier = Some(path.with_extension(EARLIER));
         check_type(&path, fs::FileType::is_dir, RESTART)?;
         for name in STORE_FILES {
             check_type(&path.join(name), fs::FileType::is_file, RESTART)?;
@@ -134,6 +139,7 @@ impl StateDir {
     /// Writes the responses to disk, or removes them after a finished run.
     pub(super) fn close_store(&mut self, finished: bool) -> Result<()> {
         if let Some(earlier) = self.earlier.take().filter(|_| finished) {
+            fs::remove_file(earlier.with_extension(EARLIER_DETECTIONS)).ok();
             fs::remove_file(earlier).ok();
         }
         match self.store.take() {
@@ -212,6 +218,24 @@ fn is_store_of(name: &str, command: &str) -> bool {
     let checksum = name.strip_prefix(command).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
     let checksum = checksum.strip_suffix(".aside").unwrap_or(checksum);
     checksum.len() == 8 && checksum.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The responses of the run that another process has in a directory; `None` if there is no such run.
+///
+/// The path is that of the newest store, which may not exist yet.
+pub(crate) fn running_store(output: &Path) -> Option<PathBuf> {
+    let (folder, lock_path) = (output.join(NAME), output.join(NAME).join(LOCK));
+    let lock = File::options().write(true).open(&lock_path).ok()?;
+    if !matches!(try_lock(&lock, &lock_path), Ok(Lock::Busy)) {
+        return None;
+    }
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let changed = |path: &PathBuf| {
+        let index = STORE_FILES.iter().map(|name| path.join(name)).find(|path| path.is_file())?;
+        fs::metadata(index).and_then(|file| file.modified()).ok()
+    };
+    let stores = entries.filter(|path| path.extension().is_none() && path.is_dir());
+    Some(stores.filter(|path| changed(path).is_some()).max_by_key(changed).unwrap_or(folder))
 }
 
 #[cfg(test)]

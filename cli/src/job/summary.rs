@@ -6,7 +6,7 @@ use crate::artifacts::report::{End, Outcome, ReportFile, size};
 use crate::job::monitor::Monitor;
 use crate::progress::forecast::{WalkInfo, WalkMode};
 use crate::progress::stats::{RunStats, StepCounts, StepStats};
-use crate::step::gives_many;
+use crate::step::{gives_many, is_offline};
 use crate::terminal::format::{grouped, human_bytes, human_time, path_text, plural};
 use crate::terminal::printer::Severity;
 use crate::terminal::shell::this_command;
@@ -47,8 +47,9 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     let counts = step.counts();
     let (one, many) = step.unit();
     let filters: Vec<_> =
-        step.filtered_by().iter().map(|(name, count)| format!("{} by {name}", grouped(*count))).collect();
-    let filtered = format!("filtered ({})", filters.join(", "));
+        step.filtered_by().iter().map(|(name, count)| filtered_by(step.step, name, *count)).collect();
+    let word = if is_offline(step.step) { "left out" } else { "filtered" };
+    let filtered = format!("{word} ({})", filters.join(", "));
     let mut parts = vec![done(step.step, &counts, picture_bytes)];
     for (count, what) in [
         (counts.already_exists, "already exist"),
@@ -65,8 +66,10 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
         Step::SEQUENCES => format!("; {} found", counted(counts.rows, "sequence", "sequences")),
         Step::IMAGES => format!("; {} found", counted(counts.rows, "image", "images")),
         Step::DETECTIONS => {
-            format!("; {} found{}", counted(counts.rows, "detection", "detections"), detection_findings(step))
+            format!("; {} found{}", counted(counts.rows, "detection", "detections"), findings(step))
         }
+        Step::OVERLAY => findings(step),
+        Step::CROPS => format!("; {} written{}", counted(counts.rows, "crop", "crops"), findings(step)),
         Step::FEATURES => format!("; {} found", counted(counts.rows, "map feature", "map features")),
         _ => String::new(),
     };
@@ -76,19 +79,34 @@ fn step_line(step: &StepStats, picture_bytes: u64) -> String {
     format!("{}: {}: {}{found}{others}", step.step, counted(counts.inputs, one, many), parts.join(", "))
 }
 
+/// `3 by dates`, or why a step without requests left images out.
+fn filtered_by(step: Step, name: &str, count: u64) -> String {
+    let reason = match name {
+        "no_picture" => "without a picture",
+        "no_annotation" => "without an annotation",
+        _ => return format!("{} by {name}", grouped(count)),
+    };
+    debug_assert!(is_offline(step), "filters of images have other names");
+    format!("{} {reason}", grouped(count))
+}
+
 /// What images and detections lack: ` (2 images without any, 1 not processed yet, 1 broken shape)`.
-fn detection_findings(step: &StepStats) -> String {
+fn findings(step: &StepStats) -> String {
     let findings = step.findings.all();
     let text = |name: &str, one: &'static str, many: &'static str| {
         findings.get(name).map(|count| format!("{} {}", grouped(*count), plural(*count, one, many)))
     };
     let parts = [
+        text("known", "image from the earlier table", "images from the earlier table"),
         text("no_detections", "image without any", "images without any"),
         text("not_processed", "image not processed yet", "images not processed yet"),
         text("no_shape", "detection without a shape", "detections without a shape"),
         text("broken_shape", "broken shape", "broken shapes"),
         text("no_id", "entry without an id left out", "entries without an id left out"),
         text("repeated", "repeated", "repeated"),
+        text("already_exists", "already exists", "already exist"),
+        text("too_small", "detection too small", "detections too small"),
+        text("no_picture", "image without a picture", "images without a picture"),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
@@ -100,7 +118,9 @@ fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
         Step::SEQUENCES | Step::FEATURES => format!("{done} read"),
         Step::IMAGES => format!("{done} listed"),
         Step::DOWNLOAD => format!("{done} downloaded ({})", human_bytes(picture_bytes)),
-        Step::DETECTIONS => format!("{done} done"),
+        Step::DETECTIONS | Step::CROPS => format!("{done} done"),
+        Step::OVERLAY => format!("{done} drawn"),
+        Step::DATASET => format!("{done} added"),
         _ => format!("{done} {}", plural(counts.done, "row", "rows")),
     }
 }
@@ -108,7 +128,8 @@ fn done(step: Step, counts: &StepCounts, picture_bytes: u64) -> String {
 /// Prints a line for each file that the run wrote.
 pub(crate) fn print_files(monitor: &Monitor, output: &Path, report: &Report) {
     let written = report.taps.iter().chain([&report.written]);
-    let mut rows: Vec<_> = written.flat_map(|written| rows_of(written, output)).collect();
+    let is_set = monitor.stats.step(Step::DATASET).is_some();
+    let mut rows: Vec<_> = written.flat_map(|written| rows_of(written, output, is_set)).collect();
     for log in [&monitor.failure_log.failures, &monitor.failure_log.gone] {
         let lines = log.counts().total();
         if lines > 0 {
@@ -125,8 +146,10 @@ pub(crate) fn print_files(monitor: &Monitor, output: &Path, report: &Report) {
     }
 }
 
-fn rows_of(written: &Written, output: &Path) -> Vec<[String; 3]> {
+fn rows_of(written: &Written, output: &Path, is_set: bool) -> Vec<[String; 3]> {
     let file = |path: &PathBuf| match written.records {
+        // A training set is always new.
+        pictures if is_set => row(path, output, counted(pictures, "picture", "pictures"), None),
         // For a directory: what this run added.
         pictures if is_folder(path) => {
             row(path, output, counted(pictures, "new picture", "new pictures"), Some(written.bytes))
@@ -237,7 +260,7 @@ fn print_gone(monitor: &Monitor) {
     let mut all = 0;
     for step in monitor.stats.steps.iter().filter(|step| step.gone() > 0) {
         let (one, many) = match step.step {
-            Step::IMAGES => ("sequence", "sequences"),
+            Step::IMAGES => step.unit(),
             Step::DOWNLOAD => ("picture", "pictures"),
             Step::FEATURES | Step::DETAILS => ("map feature", "map features"),
             _ => ("image", "images"),

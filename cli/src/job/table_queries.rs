@@ -150,6 +150,10 @@ pub(super) struct PreparedTables {
 pub(super) struct TablePlan {
     pub(super) source: RowSource,
     pub(super) filters: Vec<String>,
+    /// Filters of the table of detections besides those of all tables.
+    pub(super) detection_filters: Vec<String>,
+    /// The name of the table of detections.
+    pub(super) detection_table: String,
     pub(super) sandbox: bool,
     /// The tables with their formats, whether they exist or not.
     pub(super) tables: Vec<(PathBuf, Format)>,
@@ -186,7 +190,7 @@ impl TablePlan {
             return Ok(());
         }
         let ours = self
-            .query(known)
+            .query(known, table)
             .map_or_else(|| "another one".to_owned(), |ours| format!("`{}`", ours.to_cli_args()));
         let why = format!("it has rows of another query, `{theirs}`; the query of this run is {ours}");
         let deny = |why: String| {
@@ -219,7 +223,7 @@ impl TablePlan {
                 .with_source(why)
                 .with_hint(hint))
         };
-        match (known.get(table), self.query(known)) {
+        match (known.get(table), self.query(known, table)) {
             (None, _) if !self.yes => reject(
                 "the query of the table is unknown".to_owned(),
                 "pass `--yes` if the table has the same area, owner and filters as this run",
@@ -237,8 +241,21 @@ impl TablePlan {
         }
     }
 
-    fn query(&self, known: &TableQueries) -> Option<TableQuery> {
-        TableQuery::of_run(&self.source, &self.filters, self.sandbox, known)
+    /// Whether an existing table has the query of this run. With `--yes` a table of an unknown query has it.
+    pub(super) fn has_same_query(&self, known: &TableQueries, table: &Path) -> bool {
+        match (known.get(table), self.query(known, table)) {
+            (Some(theirs), Some(ours)) => *theirs == ours,
+            (None, _) => self.yes,
+            (Some(_), None) => false,
+        }
+    }
+
+    /// The query of a table of this run.
+    fn query(&self, known: &TableQueries, table: &Path) -> Option<TableQuery> {
+        let is_of_detections =
+            table.file_stem().is_some_and(|name| name.to_str() == Some(self.detection_table.as_str()));
+        let more = if is_of_detections { self.detection_filters.as_slice() } else { &[] };
+        TableQuery::of_run(&self.source, &[&self.filters, more].concat(), self.sandbox, known)
     }
 
     /// The query of an existing table, if it is known to differ from that of this run.
@@ -252,7 +269,7 @@ impl TablePlan {
         if let RowSource::SameDirectory(_) = self.source {
             return theirs.source.starts_with(NAMED_PREFIX).then_some(theirs);
         }
-        let ours = self.query(known)?;
+        let ours = self.query(known, table)?;
         // Without one of the filters, no row is lost.
         let has_new_filter =
             self.is_query() && ours.filters.iter().any(|filter| !theirs.filters.contains(filter));
@@ -265,12 +282,11 @@ impl TablePlan {
         let mut after = known.clone();
         let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         let written = report.into_iter().flat_map(|report| report.taps.iter().chain([&report.written]));
-        let ours = self.query(known);
         for path in written.flat_map(|written| &written.paths) {
             let is_table = self.tables.iter().any(|(table, _)| table == path);
             let Some(name) = name(path).filter(|_| is_table) else { continue };
-            match &ours {
-                Some(ours) => after.0.insert(name, ours.clone()),
+            match self.query(known, path) {
+                Some(ours) => after.0.insert(name, ours),
                 None => after.0.remove(&name),
             };
         }
@@ -300,7 +316,15 @@ mod tests {
     }
 
     fn plan(source: RowSource, filters: &str) -> TablePlan {
-        TablePlan { source, filters: list(filters), sandbox: false, tables: Vec::new(), yes: false }
+        TablePlan {
+            source,
+            filters: list(filters),
+            detection_filters: list("--detections-to-keep a"),
+            detection_table: "detections".to_owned(),
+            sandbox: false,
+            tables: Vec::new(),
+            yes: false,
+        }
     }
 
     fn known(source: &str, filters: &str, sandbox: bool) -> TableQueries {
@@ -332,6 +356,19 @@ mod tests {
             let found = plan.conflict(&tables, Path::new("x/a.csv")).is_some();
             assert_eq!(found, differs, "{tables:?} {:?} {:?}", plan.source, plan.filters);
         }
+    }
+
+    #[test]
+    fn filters_of_detections_belong_to_their_table_only() {
+        let tables = known("1,2,3,4", "--pano", false);
+        let plan = plan(RowSource::Query("1,2,3,4".to_owned()), "--pano");
+        assert!(plan.has_same_query(&tables, Path::new("x/a.csv")));
+        let mut tables = tables;
+        let query = tables.0["a.csv"].clone();
+        tables.0.insert("detections.csv".to_owned(), query);
+        let path = Path::new("x/detections.csv");
+        assert!(!plan.has_same_query(&tables, path) && plan.conflict(&tables, path).is_some());
+        assert!(!plan.has_same_query(&tables, Path::new("x/unknown.csv")));
     }
 
     #[test]

@@ -13,18 +13,27 @@ use serde_json::{Value, json};
 
 use super::monitor::Monitor;
 use super::outputs::table_path;
+use super::state_dir::EARLIER_DETECTIONS;
 use crate::artifacts::changes::{ChangeFile, ChangeWriter};
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text};
-use streetflow::client::{KnownMetadata, KnownMetadataWriter, Mark};
+use crate::terminal::printer::Printer;
+use streetflow::client::{KnownDetections, KnownMetadata, KnownRecords, KnownRecordsWriter, Mark, OfImage};
 use streetflow::sources::IdCheck;
 use streetflow::{
-    Error, ErrorKind, Fields, Format, Image, Metadata, Report, Result, Source, Step, TableSource,
+    Detection, Error, ErrorKind, FieldList, Format, Image, Metadata, Report, Result, Source, Step,
+    TableSource,
 };
+
+/// The columns that are derived from the shape of a detection.
+const DECODED: [&str; 10] =
+    ["kind", "x", "y", "w", "h", "area", "parts", "holes", "touches_edge", "polygons"];
 
 /// An update of an earlier table.
 pub(crate) struct Update {
     pub(crate) known: KnownMetadata,
+    /// The detections of the earlier table, if the run fetches detections and they have all its fields.
+    pub(crate) detections: Option<KnownDetections>,
     changes: ChangeFile,
     writer: Mutex<Option<ChangeWriter>>,
     /// The first error of the copy or of the changes, which makes the result useless.
@@ -36,16 +45,31 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// Opens the copy of an unfinished update, else copies the table.
-    pub(super) async fn open(table: EarlierTable, copy: PathBuf, output: &Path) -> Result<Self> {
-        let known = match KnownMetadata::open(&copy) {
-            Ok(known) => known,
-            Err(_) => table.copy_to(copy).await?,
-        };
+    /// Opens the copies of an unfinished update, else copies the tables.
+    pub(super) async fn open(
+        tables: EarlierTables,
+        copy: PathBuf,
+        output: &Path,
+        printer: &Printer,
+    ) -> Result<Self> {
+        let of_detections = copy.with_extension(EARLIER_DETECTIONS);
+        let mut detections = None;
+        if let Some(table) = tables.detections {
+            match table.open_copy(of_detections).await {
+                Ok(known) => detections = Some(known),
+                // A row that can't be read may be one of several of its image.
+                Err(error) if !error.is_fatal() => {
+                    printer.warn(&format!("{}; the detections of all images are requested", error.chain()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let known = tables.metadata.open_copy(copy).await?;
         let changes = ChangeFile::new(output);
         let writer = Mutex::new(Some(changes.writer()?));
         Ok(Self {
             known,
+            detections,
             changes,
             writer,
             failure: Mutex::default(),
@@ -168,21 +192,28 @@ fn has_failures(monitor: &Monitor) -> bool {
     steps.iter().filter_map(|step| monitor.stats.step(*step)).any(|step| step.counts().failed > 0)
 }
 
-/// The table of metadata of an earlier run.
-pub(super) struct EarlierTable {
-    pub(super) path: PathBuf,
-    format: Format,
-    fields: Fields,
+/// The tables of an earlier run.
+pub(super) struct EarlierTables {
+    pub(super) metadata: EarlierTable<Metadata>,
+    pub(super) detections: Option<EarlierTable<Detection>>,
 }
 
-impl EarlierTable {
+/// A table of an earlier run.
+pub(super) struct EarlierTable<T> {
+    pub(super) path: PathBuf,
+    format: Format,
+    /// The fields of the table.
+    fields: FieldList<T>,
+}
+
+impl<T: OfImage> EarlierTable<T> {
     /// Finds the newest table; of several of the same age, the one with most fields.
     pub(super) fn find(output: &Path, table: &str) -> Result<Option<Self>> {
         let mut found = Vec::new();
         for &format in Format::ALL {
             let path = table_path(output, table, format);
             let Ok(modified) = std::fs::metadata(&path).and_then(|file| file.modified()) else { continue };
-            let source = TableSource::<Metadata>::open_as(&path, format)?;
+            let source = TableSource::<T>::open_as(&path, format)?;
             let fields = fields_of(&source);
             found.push((modified, fields.names().len(), Self { path, format, fields }));
         }
@@ -194,14 +225,27 @@ impl EarlierTable {
             .map(|(_, _, table)| table))
     }
 
-    async fn copy_to(self, copy: PathBuf) -> Result<KnownMetadata> {
-        let keys = ["seq_id", "img_id"];
-        let columns: Vec<_> = keys.into_iter().chain(self.fields.columns()).collect();
+    /// The first of some fields that the table does not have.
+    pub(super) fn lacks(&self, fields: &FieldList<T>) -> Option<&'static str> {
+        fields.names().iter().copied().find(|field| !self.fields.names().contains(field))
+    }
+
+    /// Opens the copy of an unfinished update, else copies the table.
+    async fn open_copy(self, copy: PathBuf) -> Result<KnownRecords<T>> {
+        match KnownRecords::open(&copy) {
+            Ok(known) => Ok(known),
+            Err(_) => self.copy_to(copy).await,
+        }
+    }
+
+    async fn copy_to(self, copy: PathBuf) -> Result<KnownRecords<T>> {
+        let keys = T::COLUMNS.iter().filter(|column| column.field.is_none()).map(|column| column.name);
+        let columns: Vec<_> = keys.chain(self.fields.columns()).collect();
         // An image with a rounded id is not listed, so it counts as gone.
-        let source = TableSource::<Metadata>::open_as(&self.path, self.format)?
+        let source = TableSource::<T>::open_as(&self.path, self.format)?
             .only(&columns)
             .on_rounded_ids(IdCheck::warn(|_| {}));
-        let mut writer = KnownMetadataWriter::create(copy, &self.fields)?;
+        let mut writer = KnownRecordsWriter::create(copy, &self.fields)?;
         let mut rows = source.stream();
         while let Some(row) = rows.next().await {
             writer.add(&row?)?;
@@ -211,12 +255,20 @@ impl EarlierTable {
 }
 
 /// The fields of a table. A column that is named `geometry`, but is none, does not count.
-fn fields_of(table: &TableSource<Metadata>) -> Fields {
+fn fields_of<T: OfImage>(table: &TableSource<T>) -> FieldList<T> {
     let geometry = table.geometry();
+    // Detections have a column `geometry` of their own, the shape.
+    let is_shape = T::GEOMETRY_COLUMN != "geometry";
     let names = table.header().iter().filter_map(|name| match name.as_str() {
+        "geometry" if is_shape => Some("geometry"),
         name if Some(name) == geometry => Some("geometry"),
         "geometry" => None,
         name => Some(name),
     });
-    Fields::from_columns(names)
+    let place = geometry.filter(|_| is_shape).map(|_| T::GEOMETRY_COLUMN);
+    let has = |wanted: &str| names.clone().any(|name| name == wanted);
+    // Without the decoded shapes, as in the table of the Python toolset, they are decoded on reading.
+    let is_decoded = is_shape && has("geometry") && !has("polygons");
+    let decoded: &[&str] = if is_decoded { &DECODED } else { &[] };
+    FieldList::from_columns(names.chain(place).chain(decoded.iter().copied()))
 }

@@ -83,6 +83,7 @@ pub(crate) fn progress(view: &ProgressView<'_>) -> Value {
             "seconds_left": view.walk_seconds_left().map(hundredths),
         },
         "bytes_per_second": view.bytes_per_second().round(),
+        "uploaded_bytes": view.stats.uploaded(),
         "waits": view.waits(),
     })
 }

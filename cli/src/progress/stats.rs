@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::args::Bucket;
 use crate::progress::forecast::{TileForecast, WalkInfo};
 use crate::progress::stall::StallDetector;
 use crate::progress::waits::Waits;
-use crate::step::{gives_many, unit};
+use crate::step::{gives_many, is_offline, unit};
 use crate::sync::lock;
 use crate::terminal::format::grouped;
 use streetflow::{Class, Client, Event, Observer, RateLimit, Step, Tally};
@@ -31,6 +32,8 @@ pub(crate) struct RunStats {
     /// Hint of the first failure that has one.
     failure_hint: OnceLock<String>,
     walk: OnceLock<WalkInfo>,
+    /// The bucket that the run writes to.
+    bucket: OnceLock<Bucket>,
 }
 
 impl RunStats {
@@ -46,7 +49,18 @@ impl RunStats {
             tiles_per_minute: AtomicU64::new(0),
             failure_hint: OnceLock::new(),
             walk: OnceLock::new(),
+            bucket: OnceLock::new(),
         }
+    }
+
+    /// Counts what is written to a bucket.
+    pub(crate) fn set_bucket(&self, bucket: Bucket) {
+        self.bucket.get_or_init(|| bucket);
+    }
+
+    /// Bytes that the bucket has confirmed; `None` for a run into a local directory.
+    pub(crate) fn uploaded(&self) -> Option<u64> {
+        self.bucket.get().map(Bucket::uploaded)
     }
 
     /// Takes over the limits of the client, which the progress lines show.
@@ -86,6 +100,11 @@ impl RunStats {
     /// Failures of all steps.
     pub(crate) fn failed(&self) -> u64 {
         self.steps.iter().map(|step| step.failed.get()).sum()
+    }
+
+    /// Whether no step sends requests.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.steps.iter().all(|step| is_offline(step.step))
     }
 
     /// Whether a filter removed anything.
@@ -137,6 +156,10 @@ impl Observer for RunStats {
             && let Some(hint) = error.hint()
         {
             self.failure_hint.get_or_init(|| hint.to_owned());
+        }
+        if let Event::InputsExpected { step, count } = event {
+            self.step(*step).iter().for_each(|step| step.set_total(*count));
+            return;
         }
         let step = match event {
             Event::TilePruned { .. } if self.step(Step::SEQUENCES).is_none() => Step::FEATURES,

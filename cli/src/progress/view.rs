@@ -172,8 +172,12 @@ impl<'a> ProgressView<'a> {
         Some(left.map_or(bar.clone(), |left| format!("{bar}, {} left", human_time(left))))
     }
 
-    /// The line of the network: `network  1,500 requests  tile rate limit: 38 of 40 per minute  45 kB/s  for 3 min 2 s`.
+    /// The line of the network, or of the time if no step sends requests: `network  1,500 requests  tile rate limit: 38 of 40 per minute  45 kB/s  for 3 min 2 s`. A run into a bucket also shows `uploaded 12.3 MB`.
     pub(crate) fn network_line(&self, width: usize) -> String {
+        if self.stats.is_offline() {
+            let time = format!("{:<9} {}", "time", human_time(self.elapsed().as_secs_f64()));
+            return fit_to_width(time, &self.time_left().into_iter().collect::<Vec<_>>(), width);
+        }
         let tally = &self.stats.tally;
         let sent = requests(self.stats);
         let head = format!("{:<9} {:>9} {}", "network", grouped(sent), plural(sent, "request", "requests"));
@@ -183,10 +187,16 @@ impl<'a> ProgressView<'a> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for display")]
         let bytes = human_bytes(self.bytes_per_second() as u64);
         parts.push(format!("{bytes}/s"));
+        parts.extend(self.stats.uploaded().map(|bytes| format!("uploaded {}", human_bytes(bytes))));
         parts.push(format!("for {}", human_time(self.elapsed().as_secs_f64())));
-        let left = self.seconds_left().filter(|left| *left > 0.0);
-        parts.extend(left.map(|left| format!("about {} left", human_time(left))));
+        parts.extend(self.time_left());
         fit_to_width(head, &parts, width)
+    }
+
+    /// `about 3 min left`.
+    fn time_left(&self) -> Option<String> {
+        let left = self.seconds_left().filter(|left| *left > 0.0)?;
+        Some(format!("about {} left", human_time(left)))
     }
 
     pub(crate) fn bytes_per_second(&self) -> f64 {

@@ -39,6 +39,43 @@ async fn a_crawl_and_the_step_alone_write_the_same_table() {
     assert_eq!(read(&folder.path().join("other"), "img_detections_dataset.csv"), whole);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_counts_the_requests_for_detections() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (exit, stderr) = run(&sandbox, folder.path(), CRAWL).await;
+    assert_eq!(exit, 0, "{stderr}");
+    sandbox.clear_requests();
+    for (args, expected) in [
+        (&["detections"][..], ["120", "6"]),
+        (&["detections", "--batch-size=50"], ["120", "3"]),
+        (&["detections", "--images=1,2,3"], ["3", "1"]),
+    ] {
+        let mut command = with(command(folder.path()), args.iter().copied().chain(["--estimate"]));
+        let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let text = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+        for (name, count) in [" images ", " detections "].into_iter().zip(expected) {
+            let line = text.lines().find(|line| line.contains(name)).unwrap();
+            assert!(line.split_whitespace().any(|word| word == count), "{text}");
+        }
+        assert!(!text.contains("tiles") && !text.contains("pictures"), "{text}");
+    }
+    assert!(sandbox.requests().is_empty(), "it needs no token either");
+    let area = "--bbox=33.33,35.15,33.39,35.19";
+    let mut command =
+        with(command_on(&sandbox, folder.path()), ["crawl", area, "--detections", "--estimate"]);
+    command.args(["--progress", "json"]);
+    let (exit, stderr) = output(command).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let estimate = stderr.lines().find(|line| line.contains("\"estimate\"")).unwrap();
+    let estimate: serde_json::Value = serde_json::from_str(estimate).unwrap();
+    let images = estimate["images"].as_u64().unwrap();
+    assert_eq!(estimate["detection_requests"], images.div_ceil(20));
+    assert_eq!(estimate["requests"]["entity"], images.div_ceil(20) + images.div_ceil(50));
+    assert!(estimate["detection_bytes"][1].as_u64() > estimate["detection_bytes"][0].as_u64());
+}
+
 #[tokio::test]
 async fn fields_classes_and_areas_are_chosen() {
     let sandbox = Sandbox::start().await.unwrap();

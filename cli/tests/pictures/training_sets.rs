@@ -56,14 +56,18 @@ fn overlays_crops_and_sets_are_made_and_a_second_run_changes_nothing() {
          [detection_colours]\nnature--water = [0, 0, 255, 128]\n",
     )
     .unwrap();
-    for expected in [format!("{count} pictures in `outputs/drawn`"), format!("{count} files already existed")]
+    for expected in
+        [format!("{count} images: {count} drawn"), format!("{count} images: 0 drawn, {count} already exist")]
     {
         let (code, told) = run(folder.path(), &["overlay"]);
         assert!(code == Some(0) && told.contains(&expected), "{told}");
     }
     assert_eq!(names(&outputs.join("drawn")).len(), count);
     let (code, told) = run(folder.path(), &["crops", "--values", "object--vehicle--*", "--margin", "0.1"]);
-    assert!(code == Some(0) && told.contains(" crops in `outputs/cropped_images`"), "{told}");
+    assert!(
+        code == Some(0) && told.contains(" crops written") && told.contains("  cropped_images/ "),
+        "{told}"
+    );
     assert!(names(&outputs.join("cropped_images")).iter().all(|name| name.starts_with("object--vehicle--")));
     for format in ["coco", "yolo", "masks", "webdataset"] {
         for _ in 0..2 {
@@ -91,10 +95,84 @@ fn a_failed_picture_is_named_and_gives_exit_code_3() {
     for args in [&["overlay"][..], &["crops"], &["dataset", "--to", "coco"]] {
         let (code, told) = run(folder.path(), args);
         assert!(
-            code == Some(3) && told.contains(damaged.as_str()) && told.contains("1 item failed"),
+            code == Some(3) && told.contains(damaged.as_str()) && told.contains("failed: 1, listed in"),
             "{told}"
         );
     }
+}
+
+#[test]
+fn failures_are_logged_by_image_and_removed_once_they_are_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = prepare(folder.path());
+    let outputs = folder.path().join("outputs");
+    let name = names(&outputs.join("downloaded_images"))[0].clone();
+    let (id, _) = name.split_once('_').unwrap();
+    let picture = outputs.join("downloaded_images").join(&name);
+    let good = fs::read(&picture).unwrap();
+    let absent = outputs.join("downloaded_images").join(&names(&outputs.join("downloaded_images"))[1]);
+    fs::remove_file(absent).unwrap();
+    // A row that is no detection, besides the picture.
+    let table = outputs.join("img_detections_dataset.csv");
+    let rows = fs::read_to_string(&table).unwrap();
+    let commands =
+        [("overlay", &["overlay"][..]), ("crops", &["crops"]), ("dataset", &["dataset", "--to", "coco"])];
+    for (step, args) in commands {
+        fs::write(&table, format!("{rows}7,no id,object--sign,[]\n")).unwrap();
+        fs::write(&picture, "no picture").unwrap();
+        let (code, told) = run(folder.path(), args);
+        assert!(code == Some(3) && told.contains("--check-existing"), "{told}");
+        let mut log = csv::Reader::from_path(outputs.join("failures.csv")).unwrap();
+        assert_eq!(log.headers().unwrap(), ["step", "id", "reason", "attempts", "last_status"].as_slice());
+        let logged: Vec<[String; 3]> = log
+            .records()
+            .map(|row| row.unwrap())
+            .map(|row| [0, 1, 2].map(|cell| row[cell].to_owned()))
+            .collect();
+        let row = logged.iter().find(|row| row[1].contains("img_detections_dataset.csv")).expect("the row");
+        let failed = logged.iter().find(|row| row[1] == id).expect("the picture");
+        assert!(logged.len() == 2 && row[0] == step && failed[0] == step, "{logged:?}");
+        assert!(failed[2].contains(&name) && failed[2].contains(id), "{failed:?}");
+        let report: serde_json::Value =
+            serde_json::from_slice(&fs::read(outputs.join("report.json")).unwrap()).unwrap();
+        assert_eq!(report["outcome"], "finished_with_failures");
+        assert_eq!(report["failures"]["this_run"], 2);
+        assert!(report["hosts"].is_null());
+        let counts = &report["steps"][step];
+        let number = |name: &str| counts[name].as_u64().unwrap();
+        assert_eq!(number("inputs"), count as u64 + 1, "{counts}");
+        assert_eq!(number("done") + number("filtered") + number("failed"), number("inputs"), "{counts}");
+        assert_eq!(number("failed"), 2, "{counts}");
+        let absent = [&counts["filtered_by"]["no_picture"], &counts["findings"]["no_picture"]];
+        assert!(absent.into_iter().any(|count| count == 1), "{counts}");
+        // The same command retries what failed.
+        fs::write(&table, &rows).unwrap();
+        fs::write(&picture, &good).unwrap();
+        let (code, told) = run(folder.path(), args);
+        assert_eq!(code, Some(0), "{told}");
+        assert!(!outputs.join("failures.csv").exists());
+    }
+}
+
+#[test]
+fn progress_and_outcome_are_those_of_other_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = prepare(folder.path());
+    let (code, told) = run(folder.path(), &["dataset", "--to", "yolo", "--progress", "json"]);
+    let objects: Vec<serde_json::Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let end = objects.last().unwrap();
+    assert_eq!((code, &end["event"]), (Some(0), &"end".into()), "{told}");
+    assert_eq!(end["report"]["steps"]["dataset"]["rows"], count);
+    assert!(end["report"]["steps"]["dataset"]["findings"]["annotations"].as_u64() > Some(0));
+    let (_, told) =
+        run(folder.path(), &["dataset", "--to", "yolo", "--classes", "object--vehicle--*", "--quiet"]);
+    assert_eq!(told, "");
+    let (_, told) =
+        run(folder.path(), &["dataset", "--to", "yolo", "--classes", "vehicle=object--vehicle--*"]);
+    assert!(told.contains(" of 1 class\n"), "{told}");
 }
 
 #[test]

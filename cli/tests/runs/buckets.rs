@@ -83,6 +83,44 @@ fn a_crawl_into_a_bucket_writes_what_a_local_one_writes_and_a_second_one_finds_i
 }
 
 #[test]
+fn tables_of_features_and_detections_are_written_to_a_bucket_and_read_from_it() {
+    let (bucket, folder) = (Bucket::start(), tempfile::tempdir().unwrap());
+    let here = "-o s3://streets/n";
+    let features = "features --sandbox --bbox 33.33,35.15,33.39,35.19 --values regulatory--stop--* --details";
+    for args in [
+        format!("{features} {here}"),
+        format!("images --sandbox --features s3://streets/n/map_features.csv {here} --yes"),
+        format!("detections --sandbox {here}"),
+        "detections --sandbox --input s3://streets/n/img_dataset.csv -o local".to_owned(),
+        "crawl --sandbox --features s3://streets/n/map_features.csv --detections -o crawled".to_owned(),
+        "overlay --input s3://streets/n/img_detections_dataset.csv -o crawled".to_owned(),
+    ] {
+        let (exit, text) = run(&bucket, folder.path(), &args);
+        assert_eq!(exit, 0, "{args}: {text}");
+    }
+    let objects = bucket.objects();
+    for (key, path) in [
+        ("n/img_dataset.csv", "crawled/img_dataset.csv"),
+        ("n/img_detections_dataset.csv", "local/img_detections_dataset.csv"),
+        ("n/img_detections_dataset.csv", "crawled/img_detections_dataset.csv"),
+    ] {
+        assert!(objects[key] == std::fs::read(folder.path().join(path)).unwrap(), "{key} {path}");
+    }
+    let (exit, text) = run(&bucket, folder.path(), &format!("overlay {here}"));
+    assert!(exit == 2 && text.contains("local directories only"), "{text}");
+    // An update of what is in the bucket.
+    let crawl = format!("{CRAWL} --detections --no-download").replace("streets/n", "streets/u");
+    let (exit, text) = run(&bucket, folder.path(), &crawl);
+    assert_eq!(exit, 0, "{text}");
+    let before = rows(&bucket);
+    let (exit, text) = run(&bucket, folder.path(), &format!("{crawl} --update"));
+    assert!(exit == 0 && text.contains("images from the earlier table"), "{text}");
+    let mut after = rows(&bucket);
+    assert!(after.remove("u/changes.csv").is_some());
+    assert!(after == before);
+}
+
+#[test]
 fn a_run_through_faults_of_the_store_ends_in_the_same_objects() {
     let (calm, bucket, folder) = (Bucket::start(), Bucket::start(), tempfile::tempdir().unwrap());
     assert_eq!(run(&calm, folder.path(), CRAWL).0, 0);
@@ -178,4 +216,48 @@ async fn a_killed_run_leaves_no_object_but_pictures() {
         "{:?}",
         bucket.objects().keys()
     );
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn shards_in_a_bucket_are_read_by_their_index_and_their_rows_and_pictures_can_be_read() {
+    let (bucket, folder) = (Bucket::start(), tempfile::tempdir().unwrap());
+    let args = format!("{CRAWL} --pictures tar --shard-rows 50");
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert_eq!(exit, 0, "{text}");
+    let objects = rows(&bucket);
+    let shards = |line: &&String| line.strip_suffix(".tar").is_some();
+    bucket.take_requests();
+    // The next run knows from the index what the shards contain, but not whether gone pictures have come back.
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert_eq!(exit, 0, "{text}");
+    let requests = bucket.take_requests();
+    assert_eq!(requests.iter().filter(shards).count(), 0, "{requests:?}");
+    assert!(rows(&bucket) == objects);
+    // A shard that is newer than the index is read.
+    let name = "n/downloaded_images/pictures-000001.tar";
+    bucket.put(name, &objects["n/downloaded_images/pictures-000000.tar"]);
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert!(exit == 2 && text.contains("pictures of other rows"), "{text}");
+    bucket.put(name, &objects[name]);
+    // One that is missing is made again.
+    bucket.remove(name);
+    bucket.take_requests();
+    let (exit, text) = run(&bucket, folder.path(), &args);
+    assert_eq!(exit, 0, "{text}");
+    let requests = bucket.take_requests();
+    let of_shards: Vec<_> = requests.iter().filter(shards).collect();
+    assert_eq!(of_shards, [&format!("PUT /streets/{name}")]);
+    assert!(rows(&bucket) == objects);
+    let shards = "s3://streets/n/downloaded_images";
+    let (exit, text) = run(&bucket, folder.path(), &format!("convert {shards} rows.csv"));
+    assert_eq!(exit, 0, "{text}");
+    let pictures = objects.keys().filter(|key| key.contains(".tar")).count();
+    let rows = std::fs::read_to_string(folder.path().join("rows.csv")).unwrap();
+    assert!(rows.lines().count() > 50 * (pictures - 1), "{rows}");
+    let (exit, text) = run(&bucket, folder.path(), &format!("download --input {shards} -o files"));
+    assert_eq!(exit, 0, "{text}");
+    let files = std::fs::read_dir(folder.path().join("files/downloaded_images")).unwrap().flatten();
+    let is_picture = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|name| name == "jpg");
+    assert_eq!(files.filter(is_picture).count(), rows.lines().count() - 1);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use streetflow_sandbox::Sandbox;
+use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
 use crate::support::accounting::{column, number, report, run, sandbox};
 use crate::support::{command_on, names, read};
@@ -126,11 +126,40 @@ async fn a_partition_twice_at_once_and_again_ends_in_the_same_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_partition_stops_early_if_the_token_sees_nothing() {
+    let sandbox = sandbox().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    ok(&sandbox, path, &format!("crawl {QUERY} --no-download -o single")).await;
+    ok(&sandbox, path, &format!("plan {QUERY} --no-download --partitions=1 -o plan")).await;
+    let is_image = |request: &streetflow_sandbox::RecordedRequest| {
+        request.host == Host::Graph && request.path != "/image_ids"
+    };
+    sandbox.clear_requests();
+    let gone = "Object with ID 'X' does not exist, cannot be loaded due to missing permissions";
+    sandbox.add_rule(Rule::when(is_image).fault(Fault::graph_error(400, 100, Some(33), gone)));
+    let partition = "crawl --plan plan --partition 0/1 --concurrency=4";
+    let (exit, stderr) = run(&sandbox, path, partition).await;
+    let expected = ["none of the first 200 images exist at Mapillary", "--trust-gone"];
+    assert!(exit == 1 && expected.iter().all(|part| stderr.contains(part)), "{stderr}");
+    let images = sandbox.requests().iter().filter(|request| is_image(request)).count();
+    assert!((200..400).contains(&images), "{images} requests");
+    // With a flag that says so, all are gone; `merge` has the last word.
+    ok(&sandbox, path, &format!("{partition} --trust-gone --restart")).await;
+    let (exit, stderr) = run(&sandbox, path, "merge plan").await;
+    assert!(exit == 1 && stderr.contains("only 0 of"), "{stderr}");
+    sandbox.clear_rules();
+    ok(&sandbox, path, &format!("{partition} --restart")).await;
+    ok(&sandbox, path, "merge plan --join").await;
+    check_joined(path);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_carries_the_flags_of_the_crawl_and_rejects_those_that_do_not_apply() {
     let sandbox = sandbox().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let flags = "--no-download --format=csv,geojsonseq,parquet --clip --make=GoPro";
+    let flags = "--no-download --format=csv,geojson,geojsonseq,parquet --clip --make=GoPro --detections";
     ok(&sandbox, path, &format!("crawl {QUERY} {flags} -o single")).await;
     ok(&sandbox, path, &format!("plan {QUERY} {flags} --partitions=3 -o plan")).await;
     for index in 0..3 {
@@ -138,8 +167,16 @@ async fn a_plan_carries_the_flags_of_the_crawl_and_rejects_those_that_do_not_app
     }
     ok(&sandbox, path, "merge plan --join").await;
     check_joined(path);
-    let lines = "img_meta_dataset.geojsonl";
-    assert_eq!(read(&path.join("plan"), lines), read(&path.join("single"), lines));
+    for table in ["img_dataset", "img_meta_dataset", "img_detections_dataset"] {
+        for format in ["csv", "geojson", "geojsonl"] {
+            let name = format!("{table}.{format}");
+            assert_eq!(read(&path.join("plan"), &name), read(&path.join("single"), &name), "{name}");
+        }
+        for folder in ["plan", "single"] {
+            ok(&sandbox, path, &format!("convert {folder}/{table}.parquet {folder}.geojson")).await;
+        }
+        assert_eq!(read(path, "plan.geojson"), read(path, "single.geojson"), "{table}");
+    }
     let parts = report(&path.join("plan"))["parts"].clone();
     let images: u64 = (0..3).map(|index| number(&parts[index]["images"])).sum();
     assert_eq!(images, column(&path.join("single"), "img_meta_dataset.csv", "img_id").len() as u64);

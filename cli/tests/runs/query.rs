@@ -72,10 +72,12 @@ async fn a_query_file_replaces_the_settings_and_excludes_its_flags() {
     assert_eq!(column(&outputs, "img_meta_dataset.csv", "img_id").len(), 7);
     assert!(!outputs.join("downloaded_images").exists(), "other settings apply");
     write("bad.json", r#"{"bbox": [33.33, 35.15, 33.39, 35.19], "every": 0}"#);
+    write("both.json", r#"{"bbox": [33.33, 35.15, 33.39, 35.19], "features": "map_features.csv"}"#);
     for (flags, message) in [
         ("--query=q.json --pano", "cannot be used with"),
         ("--query=q.json --fields=width", "cannot be used with"),
         ("--query=bad.json", "`every`"),
+        ("--query=both.json", "it excludes `bbox`"),
         ("--query=none.json", "none.json"),
     ] {
         let (exit, stderr) = run(&sandbox, folder.path(), &format!("crawl {flags}")).await;

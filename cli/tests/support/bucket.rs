@@ -1,9 +1,9 @@
-//! A stand-in for S3 with one bucket in memory, and faults on demand.
+//! A stand-in for S3 and Google Cloud Storage with one bucket in memory, and faults on demand.
 //!
-//! It knows what `object_store` sends: PUT with `If-None-Match` and `If-Match`, GET, DELETE, lists, and uploads in parts.
-//! It checks no signature.
+//! It knows what `object_store` sends: PUT with `If-None-Match`, `If-Match` and `x-goog-if-generation-match`, GET, HEAD,
+//! DELETE, lists, and uploads in parts. It checks no signature.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) const KEY_ID: &str = "AKIDSTANDIN123456";
 pub(crate) const SECRET: &str = "s3cretOfTheStandIn/0987654321";
 
-/// A fault: the answer to requests with this method and this text in the path.
+/// A fault: the answer to requests with this method and this text in path or query.
 pub(crate) struct Fault {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Error(u16, &'static str),
     /// The connection is closed in the middle of the request.
     Cut,
+    /// The request is executed, and the connection is closed before the response.
+    Lost,
 }
 
 #[derive(Default)]
@@ -47,6 +49,8 @@ pub(crate) struct Bucket {
 struct Request {
     method: String,
     path: String,
+    /// Path and query.
+    target: String,
     query: BTreeMap<String, String>,
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
@@ -82,6 +86,19 @@ impl Bucket {
             .env("NO_PROXY", "127.0.0.1");
     }
 
+    /// As `configure`, for URLs of Google Cloud Storage.
+    pub(crate) fn configure_google(&self, command: &mut Command, state: &std::path::Path) {
+        let account = format!(
+            r#"{{"gcs_base_url":"{}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#,
+            self.url
+        );
+        command
+            .env("GOOGLE_SERVICE_ACCOUNT_KEY", account)
+            .env("GOOGLE_ALLOW_HTTP", "true")
+            .env("XDG_STATE_HOME", state)
+            .env("NO_PROXY", "127.0.0.1");
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,11 +118,20 @@ impl Bucket {
         all.map(|(key, (content, _))| (key.clone(), content.clone())).collect()
     }
 
+    /// The keys of uploads that were neither completed nor aborted.
+    pub(crate) fn uploads(&self) -> Vec<String> {
+        self.state().uploads.keys().cloned().collect()
+    }
+
     pub(crate) fn put(&self, key: &str, content: &[u8]) {
         let mut state = self.state();
         state.version += 1;
         let version = state.version;
         state.objects.insert(key.to_owned(), (content.to_owned(), version));
+    }
+
+    pub(crate) fn remove(&self, key: &str) {
+        self.state().objects.remove(key);
     }
 
     pub(crate) fn take_requests(&self) -> Vec<String> {
@@ -137,21 +163,24 @@ impl Bucket {
         let mut state = self.state();
         state.requests.push(format!("{} {}", request.method, request.path));
         let fault = state.faults.iter_mut().find(|fault| {
-            fault.times > 0 && fault.method == request.method && request.path.contains(fault.path)
+            fault.times > 0 && fault.method == request.method && request.target.contains(fault.path)
         });
+        let mut is_lost = false;
         if let Some(fault) = fault {
             fault.times -= 1;
-            return match fault.answer {
-                Answer::Cut => None,
-                Answer::Error(status, code) => Some(error(status, code)),
-            };
+            match fault.answer {
+                Answer::Cut => return None,
+                Answer::Error(status, code) => return Some(error(status, code)),
+                Answer::Lost => is_lost = true,
+            }
         }
         // The path is `/bucket/key`.
         let (bucket, key) = request.path[1..].split_once('/').unwrap_or((&request.path[1..], ""));
         if bucket != "streets" {
             return Some(error(404, "NoSuchBucket"));
         }
-        Some(state.answer(request, key))
+        let response = state.answer(request, key);
+        (!is_lost).then_some(response)
     }
 }
 
@@ -207,8 +236,13 @@ impl State {
                 if header("if-match").is_some_and(|tag| Some(tag) != current.as_ref()) {
                     return error(412, "PreconditionFailed");
                 }
+                let generation = header("x-goog-if-generation-match").and_then(|text| text.parse().ok());
+                let existing = self.objects.get(key).map_or(0, |(_, version)| *version);
+                if generation.is_some_and(|expected: u64| expected != existing) {
+                    return error(412, "PreconditionFailed");
+                }
                 let version = self.insert(key, request.body.clone());
-                (200, vec![("etag", format!("\"{version}\""))], Vec::new())
+                (200, headers(version), Vec::new())
             }
             ("GET" | "HEAD", _) => match self.objects.get(key) {
                 Some((content, version)) => (200, headers(*version), content.clone()),
@@ -233,20 +267,30 @@ impl State {
         let prefix = request.query.get("prefix").cloned().unwrap_or_default();
         let is_flat = request.query.contains_key("delimiter");
         let mut xml = "<ListBucketResult><IsTruncated>false</IsTruncated>".to_owned();
+        let mut folders = BTreeSet::new();
         for (key, (content, version)) in self.objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
-            if !is_flat || !key[prefix.len()..].contains('/') {
+            if let Some((folder, _)) = key[prefix.len()..].split_once('/').filter(|_| is_flat) {
+                folders.insert(folder);
+            } else {
                 let len = content.len();
                 xml.extend([format!(
                     "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>\"{version}\"</ETag><Size>{len}</Size></Contents>"
                 )]);
             }
         }
+        for folder in folders {
+            xml.extend([format!("<CommonPrefixes><Prefix>{prefix}{folder}/</Prefix></CommonPrefixes>")]);
+        }
         ok(xml + "</ListBucketResult>")
     }
 }
 
 fn headers(version: u64) -> Vec<(&'static str, String)> {
-    vec![("etag", format!("\"{version}\"")), ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT".to_owned())]
+    vec![
+        ("etag", format!("\"{version}\"")),
+        ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT".to_owned()),
+        ("x-goog-generation", version.to_string()),
+    ]
 }
 
 fn ok(xml: String) -> Response {
@@ -259,6 +303,18 @@ fn error(status: u16, code: &str) -> Response {
         "<Error><Code>{code}</Code><Message>scripted</Message><AWSAccessKeyId>{KEY_ID}</AWSAccessKeyId><StringToSign>{SECRET}</StringToSign></Error>"
     );
     (status, Vec::new(), xml.into_bytes())
+}
+
+/// A text without percent-encoding. No name in the tests has a reserved character but `/`.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut decoded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()).unwrap();
+        decoded.push(char::from(byte));
+        decoded.push_str(&part[2..]);
+    }
+    decoded
 }
 
 fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
@@ -278,11 +334,13 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
     let len = headers.get("content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
     let mut body = vec![0; len];
     reader.read_exact(&mut body).ok()?;
+    let target = decoded(&target);
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (name.to_owned(), value.replace("%2F", "/"))
+        (name.to_owned(), value.to_owned())
     };
     let query = query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect();
-    Some(Request { method, path: path.to_owned(), query, headers, body })
+    let path = path.to_owned();
+    Some(Request { method, path, target, query, headers, body })
 }

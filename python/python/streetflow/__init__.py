@@ -15,9 +15,9 @@ instead, which needs neither a token nor a network.
 from __future__ import annotations
 
 from . import exceptions
-from ._api import convert, detections, download, estimate, features, images, sequences
+from ._api import convert, detections, download, estimate, features, images, map_page, sequences
 from ._client import default_client
-from ._core import Batch, Client, Report, Sandbox, __version__, known_fields
+from ._core import Batch, Client, MapPage, Report, Sandbox, __version__, known_fields
 from ._estimate import Estimate
 from ._polars import scan_polars
 from ._query import Query
@@ -50,6 +50,7 @@ __all__ = [
     "ForkError",
     "GoneError",
     "MalformedError",
+    "MapPage",
     "OutputError",
     "Query",
     "RateLimitedError",
@@ -75,6 +76,7 @@ __all__ = [
     "features",
     "images",
     "known_fields",
+    "map_page",
     "scan_polars",
     "sequences",
 ]

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._client import ClientLike, get_client
-from ._core import Report
+from ._core import Client, MapPage, Report
 from ._estimate import Estimate, make_estimate
+from ._map import PageOptions, make_page
 from ._query import Query, _time, make_query
 from ._run import Run
+from ._source import take_images
 from ._stream import Stream
 from .exceptions import UsageError
 
 if TYPE_CHECKING:
+    from ._map import _Geometry
     from ._stream import _OnError
 
 _MAX_ZOOM = 14
@@ -35,9 +38,10 @@ def images(
 
     The keyword arguments are those of `Query`, with the names of the command's flags: `bbox=(west, south, east,
     north)`, `area=` (GeoJSON, a path, or anything with `__geo_interface__`), `around=` with `radius=`, `place=`,
-    `user=`, `sequences=` or `images=` (ids) say where; `org_id`, `exclude_owner`, `from_`, `to`, `pano`, `flat`,
-    `min_quality`, `heading`, `make`, `model`, `every`, `limit` and `clip` filter; `fields` names the columns, and
-    `geometry` the point of an image that becomes its geometry.
+    `user=`, `sequences=` or `images=` (ids), or `features=` (the path of a table of map features, for the images that
+    saw them) say where; `org_id`, `exclude_owner`, `from_`, `to`, `pano`, `flat`, `min_quality`, `heading`, `make`,
+    `model`, `every`, `limit` and `clip` filter; `fields` names the columns, and `geometry` the point of an image that
+    becomes its geometry.
 
     `client` is a `Client` or a `Sandbox`; without it, the client of this process is used, with the token of
     `MAPILLARY_TOKEN`. `sandbox=True` uses the mock server of this process. With `on_error="skip"`, records that failed
@@ -210,35 +214,11 @@ def download(
     >>> sf.download(images, tempfile.mkdtemp()).records
     3
     """
-    stop = on_error == "raise"
-    if on_error not in ("skip", "raise"):
-        raise UsageError(f"failed to use `on_error`: it is {on_error!r}", 'use "skip" or "raise"')
-    query = table = stream = None
-    if isinstance(source, Stream):
-        if source.kind != "images":
-            raise UsageError(f"failed to download: a stream of {source.kind} has no pictures")
-        source._use()
-        query = source.query.to_json()
-        if client is None and not sandbox:
-            used = source._client
-        else:
-            used = get_client(client, sandbox)
-        report = source.report
-    else:
-        used = get_client(client, sandbox)
-        report = _core.Report(used)
-        if isinstance(source, Query):
-            query = source.to_json()
-        elif isinstance(source, (str, os.PathLike)):
-            table = os.fspath(source)
-        elif hasattr(source, "__arrow_c_stream__"):
-            stream = source.__arrow_c_stream__()
-        else:
-            raise UsageError(
-                f"failed to download: {type(source).__name__} is no table",
-                "pass a stream of images, a query, a path, or a table with `__arrow_c_stream__`",
-            )
-    run = Run(report, "pictures", progress, stop=stop)
+    skip = _skips(on_error)
+    used = _client_for(source, client, sandbox)
+    query, table, stream = take_images(source, "download")
+    report = source.report if isinstance(source, Stream) else _core.Report(used)
+    run = Run(report, "pictures", progress, stop=not skip)
     _core.download(
         query,
         table,
@@ -250,11 +230,64 @@ def download(
         layout,
         file_time,
         check_existing,
-        not stop,
+        skip,
         report,
         run,
     )
     return report
+
+
+def map_page(
+    source: Stream | Query | str | os.PathLike[str] | Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str | None = None,
+    geometry: _Geometry | None = None,
+    ids: bool = True,
+    basemap: str | None = None,
+    basemap_credit: str | None = None,
+    pictures: str | os.PathLike[str] | None = None,
+    client: ClientLike = None,
+    sandbox: bool = False,
+    on_error: _OnError = "skip",
+    progress: bool = False,
+) -> MapPage:
+    """Shows images on a map: one HTML page that works offline. A notebook shows the result in a frame.
+
+    `source` is what `download` takes: a stream of images that was not read, a `Query`, the path of a table, or a table
+    in memory with `__arrow_c_stream__`. A table needs a geometry, or the columns `lon` and `lat`, and sends no requests.
+    A stream and a query request what the page shows, whatever their fields are.
+
+    With `path`, the page is also written to that file. `geometry` is the point of an image: "original", "computed" or
+    "best". `ids=False` makes a page of half the size, without links to Mapillary. `basemap` offers a background map,
+    which loads nothing before the reader switches it on: "openfreemap", or the URL of a style or of raster tiles with
+    `basemap_credit`. `pictures` is a folder of downloaded pictures for the page at `path`.
+
+    >>> import streetflow as sf
+    >>> table = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), fields=["geometry"], sandbox=True).to_polars()
+    >>> len(sf.map_page(table.head(100), title="A hundred images"))
+    100
+    """
+    skip = _skips(on_error)
+    options = PageOptions(path, title, geometry, ids, basemap, basemap_credit, pictures)
+    options.check()
+    used = _client_for(source, client, sandbox) if isinstance(source, (Stream, Query)) else None
+    images = take_images(source, "make the map")
+    report = source.report if isinstance(source, Stream) else _core.Report(used)
+    return make_page(images, used, report, options, skip=skip, progress=progress)
+
+
+def _skips(on_error: str) -> bool:
+    if on_error not in ("skip", "raise"):
+        raise UsageError(f"failed to use `on_error`: it is {on_error!r}", 'use "skip" or "raise"')
+    return on_error == "skip"
+
+
+def _client_for(source: object, client: ClientLike, sandbox: bool) -> Client:
+    """The client that the call names, else that of the stream, else the one of this process."""
+    if isinstance(source, Stream) and client is None and not sandbox:
+        return source._client
+    return get_client(client, sandbox)
 
 
 def convert(

@@ -1,6 +1,7 @@
 """The compiled part of the package."""
 
 import os
+import pathlib
 from typing import Any, final
 
 __all__ = [
@@ -11,6 +12,9 @@ __all__ = [
     "convert",
     "download",
     "estimate",
+    "MapPage",
+    "listen",
+    "map_page",
     "column_names",
     "empty",
     "known_fields",
@@ -35,9 +39,10 @@ class Client:
     appears in no message.
 
     `concurrency` is the maximum number of requests in flight, 1 to 1024. `tile_rate`, or `rate`, is in tiles a minute;
-    the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of
-    Mapillary's host stay in the cache of the command for 24 hours by default, those of other hosts for none.
-    `allow_host` names further hosts that may serve pictures.
+    the default for Mapillary is 40. `rate_share` is the number of processes that share the limits of one token, or
+    `"1/8"`. `attempts` are those per request. `tile_cache_age` is in hours: tiles of Mapillary's host stay in the cache of
+    the command for 24 hours by default, those of other hosts for none. `allow_host` names further hosts that may serve
+    pictures.
 
     >>> import streetflow as sf
     >>> client = sf.Client(token="MLY|1234|abcd", concurrency=16)
@@ -61,6 +66,7 @@ class Client:
         allow_host: list[str] = ...,
         trust_gone: bool = False,
         tile_cache_age: float | None = None,
+        leases: Leases | None = None,
     ) -> Client: ...
     @property
     def concurrency(self) -> int: ...
@@ -69,6 +75,14 @@ class Client:
     @property
     def tile_requests(self) -> tuple[int, int]: ...
     def __reduce__(self) -> Any: ...
+
+@final
+class Leases:
+    """Permissions for requests of images that a coordinator of several processes grants to a client."""
+
+    def __new__(cls) -> Leases: ...
+    def wanted(self, seconds: float) -> bool: ...
+    def grant(self, calls: int) -> None: ...
 
 @final
 class Sandbox:
@@ -184,6 +198,30 @@ class Reader:
     def schema(self) -> object: ...
     def close(self) -> None: ...
 
+@final
+class MapPage:
+    """Images on a map: one HTML page that works offline and contacts no host.
+
+    A notebook shows it in a frame. `write` makes a file that opens with a double click.
+
+    >>> import streetflow as sf
+    >>> page = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), sandbox=True).map()
+    >>> len(page), page.unplaced
+    (611, 0)
+    >>> page.html[:15]
+    '<!doctype html>'
+    """
+
+    @property
+    def html(self) -> str: ...
+    @property
+    def unplaced(self) -> int: ...
+    def write(
+        self, path: str | os.PathLike[str], *, pictures: str | os.PathLike[str] | None = None
+    ) -> pathlib.Path: ...
+    def _repr_html_(self) -> str: ...
+    def __len__(self) -> int: ...
+
 def column_names(text: str, kind: str) -> list[str]: ...
 def convert(args: list[str], report: Report, run: object) -> list[str]: ...
 def download(
@@ -211,6 +249,21 @@ def known_fields() -> list[str]:
     True
     """
 
+def listen() -> bool: ...
+def map_page(
+    query: str | None,
+    table: str | None,
+    stream: object | None,
+    client: Client | None,
+    title: str,
+    geometry: str | None,
+    ids: bool,
+    basemap: str | None,
+    basemap_credit: str | None,
+    skip: bool,
+    report: Report,
+    run: object,
+) -> MapPage: ...
 def normalize_query(text: str) -> str: ...
 def query_fields(text: str) -> list[str]: ...
 def run_command(args: list[str]) -> int: ...

@@ -104,6 +104,12 @@ def _split(ids: list[str], count: int | None, size: int) -> Iterator[list[str]]:
         yield ids[part * len(ids) // count : (part + 1) * len(ids) // count]
 
 
-def read(query: Query, kind: str, options: Mapping[str, Any], skip: bool) -> Iterator[Batch]:
-    """Reads a partition in a worker."""
-    yield from Stream(kind, query, worker_client(options), "skip" if skip else "raise")
+def read(
+    query: Query,
+    kind: str,
+    client: Client,
+    skip: bool,
+    record_options: dict[str, Any] | None = None,
+) -> Iterator[Batch]:
+    """Reads a partition in a worker. `record_options` are those of detections."""
+    yield from Stream(kind, query, client, "skip" if skip else "raise", options=record_options)

@@ -42,7 +42,8 @@ def scan_polars(
     import polars as pl  # type: ignore[import-not-found, unused-ignore]
     from polars.io.plugins import register_io_source  # type: ignore[import-not-found, unused-ignore]
 
-    if query is None and "fields" not in arguments:
+    names_fields = "fields" in arguments or (isinstance(query, Query) and "fields" in query.to_dict())
+    if not names_fields:
         # Detections of an image are a request of their own, and derived values are no columns to scan for.
         arguments["fields"] = [field for field in _core.known_fields() if field != "detections"]
     chosen = make_query(query, arguments, sandbox=sandbox)

@@ -24,6 +24,7 @@ NAMES = (
     "exclude_owner",
     "sequences",
     "images",
+    "features",
     "from_",
     "to",
     "pano",
@@ -48,7 +49,7 @@ NAMES = (
 #: Where the mock server has data: the area of a query without one.
 SANDBOX_AREA = (32.19, 34.52, 34.18, 35.49)
 
-_STARTS = ("bbox", "area", "around", "place", "user", "sequences", "images")
+_STARTS = ("bbox", "area", "around", "place", "user", "sequences", "images", "features")
 
 
 class Query:
@@ -209,6 +210,10 @@ def _ids(name: str, value: Any) -> Any:
     return [_id(name, item) for item in items]
 
 
+def _path(name: str, value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else _plain(name, value)
+
+
 def _id(name: str, value: Any) -> str:
     as_py = getattr(value, "as_py", None)
     value = as_py() if callable(as_py) else value
@@ -300,6 +305,7 @@ _CONVERT = {
     "exclude_owner": _ids,
     "sequences": _ids,
     "images": _ids,
+    "features": _path,
     "from_": _time,
     "to": _time,
     "heading": _list,

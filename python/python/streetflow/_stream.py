@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
+from ._map import PageOptions, make_page
 from ._query import Query
 from ._run import Run
 from .exceptions import StreamConsumedError, UsageError
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import polars as _polars  # type: ignore[import-not-found, unused-ignore]
     import pyarrow as _pyarrow  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-    from ._core import Batch, Client, Report
+    from ._core import Batch, Client, MapPage, Report
+    from ._map import _Geometry
 
     _OnError = Literal["skip", "raise"]
 
@@ -65,6 +66,7 @@ class Stream:
         if options:
             self._request = json.dumps({"query": query.to_dict(), **options})
             _core.column_names(self._request, kind)  # Invalid options are errors at once.
+        _core.listen()
         self._on_error = on_error
         self._progress = progress
         self._reader: _core.Reader | None = None
@@ -115,6 +117,8 @@ class Stream:
             reader.close()
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
+        import asyncio  # It takes longer to import than the rest of the package.
+
         reader = self._take()
         try:
             # The waiting thread sees no signals: `asyncio` cancels this task instead, and `close` ends the thread.
@@ -229,6 +233,36 @@ class Stream:
             format,
         )
         return self.report
+
+    def map(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        title: str | None = None,
+        geometry: _Geometry | None = None,
+        ids: bool = True,
+        basemap: str | None = None,
+        basemap_credit: str | None = None,
+        pictures: str | os.PathLike[str] | None = None,
+    ) -> MapPage:
+        """Reads the images onto a map: one HTML page that works offline. A notebook shows the result in a frame.
+
+        This uses up the stream. The page requests what it shows, whatever the fields of the query are. For a table that
+        you have already, and for the meaning of the arguments, see `map_page`.
+
+        >>> import streetflow as sf
+        >>> page = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), client=sf.Sandbox()).map()
+        >>> page
+        <streetflow.MapPage of 611 images: .write("map.html") makes a file>
+        """
+        options = PageOptions(path, title, geometry, ids, basemap, basemap_credit, pictures)
+        options.check()
+        if self.kind != "images":
+            raise UsageError(f"failed to make the map: the stream has {self.kind}, not images")
+        self._use()
+        skip = self._on_error == "skip"
+        images = (self.query.to_json(), None, None)
+        return make_page(images, self._client, self.report, options, skip=skip, progress=self._progress)
 
     def __repr__(self) -> str:
         state = "read" if self._taken else "not read"

@@ -15,14 +15,20 @@ Ray is lazy: each action, such as `count()`, crawls again. Write the dataset fir
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._api import _joined
 from ._api import download as _download
+from ._core import Client
 from ._partition import check_options, plan, read, worker_client
 from ._query import Query, make_query
 
@@ -32,17 +38,24 @@ if TYPE_CHECKING:
 
     from ._stream import _OnError
 
-__all__ = ["Budget", "download", "read_images"]
+__all__ = ["Budget", "download", "read_detections", "read_images"]
 
-#: The longest time that a lease is waited for at once, in seconds: a worker notices its end in this time.
-_MAX_SLEEP = 5.0
+#: Requests of a lease.
+_CALLS = 10
+
+#: Images of one request for metadata.
+_BATCH = 50
+
+#: How often a worker looks whether requests wait, in seconds.
+_POLL = 1.0
 
 
 class Budget:
-    """A rate that all workers share: an actor hands out leases of calls.
+    """A rate that all workers share: an actor hands out leases of requests.
 
     Mapillary permits 60,000 images a minute for each token. Pass one budget to all readers with the same token; without
-    one, each reader makes its own.
+    one, each reader makes its own. A request is sent after its lease, and a batch counts as 50 images even if it has
+    fewer, so the rate is never exceeded.
     """
 
     def __init__(self, images_per_minute: float) -> None:
@@ -50,33 +63,57 @@ class Budget:
             raise ValueError("images_per_minute must be above 0")
         import ray
 
-        self._actor = ray.remote(num_cpus=0)(_Leases).remote(images_per_minute / 60)
+        # An actor that is lost starts again, without a burst.
+        self._actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Leases).remote(images_per_minute / 60)
+        #: Tells budgets apart in a worker.
+        self._id = uuid.uuid4().hex
+
+    def lease(self, images: int) -> float:
+        """Reserves so many images, and returns the seconds to wait before they may be requested."""
+        import ray
+
+        seconds: float = ray.get(self._actor.lease.remote(images))
+        return seconds
 
     def wait(self, images: int) -> None:
         """Waits until so many images may be requested."""
-        import ray
-
-        left = ray.get(self._actor.lease.remote(images))
-        while left > 0:
-            time.sleep(min(left, _MAX_SLEEP))
-            left -= _MAX_SLEEP
+        time.sleep(self.lease(images))
 
 
 class _Leases:
-    """The times at which calls are permitted, one after another."""
+    """The times at which images are permitted, one after another."""
 
     def __init__(self, per_second: float) -> None:
         self.per_second = per_second
         self.free_at = time.monotonic()
 
-    def lease(self, calls: int) -> float:
-        """Returns the seconds to wait before these calls."""
+    def lease(self, images: int) -> float:
+        """Returns the seconds to wait before these images."""
         now = time.monotonic()
         # Time that nobody used is gone: there is no burst after a pause.
-        self.free_at = max(self.free_at, now)
-        wait = self.free_at - now
-        self.free_at += calls / self.per_second
-        return wait
+        self.free_at = max(self.free_at, now) + images / self.per_second
+        # The end of the lease, so that the first one is no burst either.
+        return self.free_at - now
+
+
+_clients: dict[tuple[object, ...], Client] = {}
+
+
+def _client(options: dict[str, Any], budget: Budget, images_per_call: int) -> Client:
+    """The client of this worker process for a budget. A thread takes leases while requests wait."""
+    key = (os.getpid(), repr(sorted(options.items())), os.environ.get("MAPILLARY_TOKEN"), budget._id, images_per_call)
+    if key not in _clients:
+        leases = _core.Leases()
+        _clients[key] = Client(**options, leases=leases)
+        threading.Thread(target=_take_leases, args=(leases, budget, images_per_call), daemon=True).start()
+    return _clients[key]
+
+
+def _take_leases(leases: _core.Leases, budget: Budget, images_per_call: int) -> None:
+    while True:
+        if leases.wanted(_POLL):
+            budget.wait(_CALLS * images_per_call)
+            leases.grant(_CALLS)
 
 
 def read_images(
@@ -98,29 +135,76 @@ def read_images(
     `client_options` are arguments of the workers' `Client`, without a token. `concurrency` limits the tasks that run at
     once.
     """
-    import ray.data
-
-    options = check_options(client_options)
+    # These fields make batches fail, so their images are requested one by one.
     chosen = make_query(query, arguments)
-    parts = plan(chosen, options, partitions)
-    source = _source_class()(parts, chosen, options, on_error == "skip", budget or Budget(images_per_minute))
-    return ray.data.read_datasource(source, override_num_blocks=max(len(parts), 1), concurrency=concurrency)
+    is_heavy = not {"sfm_cluster", "mesh", "detections"}.isdisjoint(chosen.fields)
+    source = _Source("images", None, options=check_options(client_options), skip=on_error == "skip")
+    source.images_per_call = 1 if is_heavy else _BATCH
+    return source.read(chosen, partitions, budget or Budget(images_per_minute), concurrency)
+
+
+def read_detections(
+    query: Query | None = None,
+    *,
+    values: str | Iterable[str] | None = None,
+    min_area: float | None = None,
+    fields: str | Iterable[str] | None = None,
+    partitions: int | None = None,
+    images_per_minute: float = 60_000,
+    budget: Budget | None = None,
+    client_options: Mapping[str, Any] | None = None,
+    on_error: _OnError = "skip",
+    concurrency: int | None = None,
+    **arguments: Any,
+) -> _Dataset:
+    """Returns the detections in the images of a query as a dataset of Ray.
+
+    `values`, `min_area` and `fields` are those of `streetflow.detections`, the others those of `read_images`. Each image
+    is a request of its own.
+    """
+    given = {"values": _joined(values), "min_area": min_area, "fields": _joined(fields)}
+    record_options = {name: value for name, value in given.items() if value is not None}
+    source = _Source("detections", record_options, options=check_options(client_options), skip=on_error == "skip")
+    return source.read(make_query(query, arguments), partitions, budget or Budget(images_per_minute), concurrency)
+
+
+@dataclasses.dataclass
+class _Source:
+    """What the tasks of a dataset read."""
+
+    kind: str
+    #: The options of detections.
+    record_options: dict[str, Any] | None
+    #: The arguments of the workers' clients.
+    options: dict[str, Any]
+    skip: bool
+    images_per_call: int = 1
+
+    def read(self, query: Query, partitions: int | None, budget: Budget, concurrency: int | None) -> _Dataset:
+        import ray.data
+
+        parts = plan(query, self.options, partitions)
+        source = _source_class()(self, parts, query, budget)
+        return ray.data.read_datasource(source, override_num_blocks=max(len(parts), 1), concurrency=concurrency)
+
+    def request(self, query: Query) -> str:
+        """The query and the options, as the library reads them."""
+        if not self.record_options:
+            return query.to_json()
+        return json.dumps({"query": query.to_dict(), **self.record_options})
 
 
 def _source_class() -> Any:
     """The data source. Ray is an extra, so it is imported when it is used."""
     from ray.data import Datasource
 
-    class _Images(Datasource):
-        """Partitions of images, each a task."""
+    class _Partitions(Datasource):
+        """Partitions of a query, each a task."""
 
-        def __init__(
-            self, parts: list[Query], query: Query, options: dict[str, Any], skip: bool, budget: Budget
-        ) -> None:
+        def __init__(self, source: _Source, parts: list[Query], query: Query, budget: Budget) -> None:
+            self.source = source
             self.parts = parts
             self.query = query
-            self.options = options
-            self.skip = skip
             self.budget = budget
 
         def get_name(self) -> str:
@@ -136,28 +220,26 @@ def _source_class() -> Any:
             from ray.data import ReadTask
             from ray.data.block import BlockMetadata
 
-            schema = pa.table(_core.empty(self.query.to_json(), "images")).schema
+            schema = pa.table(_core.empty(self.source.request(self.query), self.source.kind)).schema
             metadata = BlockMetadata(
                 num_rows=None, size_bytes=None, exec_stats=None, task_exec_stats=None, input_files=None
             )
             tasks = []
             for part in self.parts:
-                task = functools.partial(_read_task, part.to_json(), schema, self.options, self.skip, self.budget)
+                task = functools.partial(_read_task, part.to_json(), schema, self.source, self.budget)
                 tasks.append(ReadTask(task, metadata, schema, per_task_row_limit))
             return tasks
 
-    return _Images
+    return _Partitions
 
 
-def _read_task(
-    query: str, schema: _pa.Schema, options: dict[str, Any], skip: bool, budget: Budget
-) -> Iterator[_pa.Table]:
-    """Reads a partition, and pays for each batch before the next one is requested."""
+def _read_task(query: str, schema: _pa.Schema, source: _Source, budget: Budget) -> Iterator[_pa.Table]:
+    """Reads a partition. Its requests wait for leases of the budget."""
     import pyarrow as pa
 
     rows = 0
-    for batch in read(Query.from_json(query), "images", options, skip):
-        budget.wait(len(batch))
+    client = _client(source.options, budget, source.images_per_call)
+    for batch in read(Query.from_json(query), source.kind, client, source.skip, source.record_options):
         rows += len(batch)
         yield pa.table(batch)
     if rows == 0:
@@ -174,11 +256,15 @@ def download(
     client_options: Mapping[str, Any] | None = None,
     concurrency: int | None = None,
     batch_size: int = 512,
+    ray_remote_args: Mapping[str, Any] | None = None,
 ) -> _Dataset:
-    """Downloads the pictures of a dataset with a column `img_id` to a folder that all workers can write.
+    """Downloads the pictures of a dataset with a column `img_id` to a folder that all workers can write, or to a bucket.
+
+    A bucket is `s3://…`, `gs://…` or `az://…`, with credentials in the environment of the workers (`AWS_…`).
 
     Returns a dataset with one row for each batch: `pictures`, `existing`, `gone` and `failed` are numbers. Nothing is
     downloaded before it is used, and each use visits all pictures again; pictures that exist are not downloaded again.
+    `ray_remote_args` are arguments of the tasks, such as `{"runtime_env": {"env_vars": …}}`.
     """
     step = functools.partial(
         _download_step,
@@ -186,7 +272,13 @@ def download(
         options=check_options(client_options),
         arguments={"quality": quality, "exif": exif, "layout": layout},
     )
-    return images.map_batches(step, batch_format="pyarrow", batch_size=batch_size, concurrency=concurrency)
+    return images.map_batches(
+        step,
+        batch_format="pyarrow",
+        batch_size=batch_size,
+        concurrency=concurrency,
+        **(ray_remote_args or {}),
+    )
 
 
 def _download_step(table: _pa.Table, *, folder: str, options: dict[str, Any], arguments: dict[str, Any]) -> _pa.Table:

@@ -2,32 +2,34 @@
 
 use std::io;
 
-use crate::model::Fields;
-use crate::model::Metadata;
+use crate::model::FieldList;
 use crate::record::{Column, Kind, Record, Value};
 
 /// Appends the keys and the values of some fields.
-pub(super) fn write_record(record: &Metadata, fields: &Fields, to: &mut Vec<u8>) {
+pub(super) fn write_record<T: Record>(record: &T, fields: &FieldList<T>, to: &mut Vec<u8>) {
     columns(fields).for_each(|column| write_value(&(column.get)(record), to));
 }
 
-/// Reads what [`write_record`] wrote for the same fields.
-pub(super) fn read_record(mut bytes: &[u8], fields: &Fields) -> io::Result<Metadata> {
-    let mut record = Metadata::default();
-    for column in columns(fields) {
-        let value = read_value(&mut bytes).ok_or_else(damaged)?;
-        if !matches!(value, Value::Null) {
-            (column.set)(&mut record, value).map_err(|_| damaged())?;
+/// Reads the records that [`write_record`] wrote one after the other for the same fields.
+pub(super) fn read_records<T: Record>(mut bytes: &[u8], fields: &FieldList<T>) -> io::Result<Vec<T>> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let mut record = T::default();
+        for column in columns(fields) {
+            let value = read_value(&mut bytes).ok_or_else(damaged)?;
+            if !matches!(value, Value::Null) {
+                (column.set)(&mut record, value).map_err(|_| damaged())?;
+            }
         }
+        records.push(record);
     }
-    if bytes.is_empty() { Ok(record) } else { Err(damaged()) }
+    Ok(records)
 }
 
 /// The keys and the columns of some fields.
-fn columns(fields: &Fields) -> impl Iterator<Item = &'static Column<Metadata>> {
-    let is_used =
-        |column: &&Column<Metadata>| column.field.is_none_or(|field| fields.names().contains(&field));
-    Metadata::COLUMNS.iter().filter(is_used)
+fn columns<T: Record>(fields: &FieldList<T>) -> impl Iterator<Item = &'static Column<T>> {
+    let is_used = |column: &&Column<T>| column.field.is_none_or(|field| fields.names().contains(&field));
+    T::COLUMNS.iter().filter(is_used)
 }
 
 fn damaged() -> io::Error {

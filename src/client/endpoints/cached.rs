@@ -47,7 +47,7 @@ impl Client {
             let Some(known) = known else { return cached };
             for (image, cached) in images_owned.iter().zip(&mut cached) {
                 if cached.missing_fields(fields.bit_set()).is_some()
-                    && let Some(record) = known.get(&image.img_id)
+                    && let Some(record) = known.get(&image.img_id).into_iter().next()
                 {
                     cached.add_known(record, known.fields());
                 }

@@ -41,12 +41,9 @@ impl Client {
         self.void_if_too_many(self.guard(class).check_at_end()).await
     }
 
-    /// Makes the stored reports void if there are too many, unless the user trusts them.
+    /// Makes the stored reports void if there are too many.
     async fn void_if_too_many(&self, checked: Result<()>) -> Result<()> {
         let Err(too_many) = checked else { return Ok(()) };
-        if self.shared.trust_gone {
-            return Ok(());
-        }
         if let Some(cache) = self.response_cache() {
             self.store(cache.void_gone_entry()).await?;
         }

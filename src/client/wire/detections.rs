@@ -59,6 +59,8 @@ pub(crate) struct ImageDetections {
 /// Counts of what the detections of an image lack.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DetectionFacts {
+    /// The detections are those of an earlier table, which its filters have passed.
+    pub(crate) is_known: bool,
     /// The API returned no list, or an empty one.
     pub(crate) has_none: bool,
     /// The API returned no list, and the image has no reconstructed place either.

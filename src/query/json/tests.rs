@@ -1,4 +1,89 @@
+use proptest::prelude::*;
+
 use super::*;
+
+/// Any valid value of a field, as the JSON of a query has it.
+fn any_value(name: &str) -> BoxedStrategy<Value> {
+    let texts =
+        |pattern: &'static str| prop::collection::vec(pattern, 1..4).prop_map(|texts| json!(texts)).boxed();
+    let text = |pattern: &'static str| pattern.prop_map(|text| json!(text)).boxed();
+    let degrees = || (-170.0..170.0, -80.0..80.0);
+    match name {
+        "bbox" => (degrees(), 0.01..9.0, 0.01..9.0)
+            .prop_map(|((west, south), width, height)| json!([west, south, west + width, south + height]))
+            .boxed(),
+        "area" => (degrees(), 0.01..9.0)
+            .prop_map(|((west, south), size)| {
+                let ring = [[west, south], [west + size, south], [west, south + size], [west, south]];
+                json!({ "type": "MultiPolygon", "coordinates": [[ring]] })
+            })
+            .boxed(),
+        "around" => degrees().prop_map(|(lon, lat)| json!([lon, lat])).boxed(),
+        "radius" | "every" => (0.1..5000.0).prop_map(|metres| json!(metres)).boxed(),
+        "place" => text("[A-ZÀ-Ý][a-zà-ý]{0,9}(, [A-Z][a-z]{1,9})?"),
+        "place_url" => text("https://[a-z]{1,9}\\.example(/[a-z]{1,5})?"),
+        "user" => text("[a-z0-9_]{1,20}"),
+        "org_id" | "exclude_owner" => texts("[1-9][0-9]{0,16}"),
+        "sequences" | "images" => text("[1-9][0-9]{0,16}(,[1-9][0-9]{0,16}){0,3}"),
+        "features" => text("([a-z0-9_]{1,9}/)?[a-z_]{1,20}\\.(csv|parquet|geojson|geojsonl)"),
+        "from" | "to" => text(
+            "20[0-4][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T(0[0-9]|1[0-9]):[0-5][0-9]:[0-5][0-9]Z)?",
+        ),
+        "min_quality" => (0.0..1.0).prop_map(|score| json!(score)).boxed(),
+        "heading" => (0..360, 0..360).prop_map(|(from, to)| json!(format!("{from}..{to}"))).boxed(),
+        "make" | "model" => texts("[A-Za-z][A-Za-z0-9,. \"]{0,9}[a-z]"),
+        "limit" => (1..u64::MAX).prop_map(|count| json!(count)).boxed(),
+        "fields" => {
+            let known = Fields::known();
+            let some = prop::sample::subsequence(known.clone(), 1..=known.len()).prop_shuffle();
+            some.prop_filter("the default", |names| names != Fields::default().names())
+                .prop_map(|names| json!(names))
+                .boxed()
+        }
+        "geometry" => {
+            prop::sample::select(vec!["original", "computed", "best"]).prop_map(|name| json!(name)).boxed()
+        }
+        "batch_size" => (1..50).prop_map(|size| json!(size)).boxed(),
+        "min_zoom" => (2..=MAX_ZOOM).prop_map(|zoom| json!(zoom)).boxed(),
+        "max_zoom" => (FIRST_LINES..MAX_ZOOM).prop_map(|zoom| json!(zoom)).boxed(),
+        "pano" | "flat" | "clip" | "lines_only" | "thorough" | "exhaustive" => Just(json!(true)).boxed(),
+        other => panic!("{other} has no values here"),
+    }
+}
+
+/// Any query: some fields with values.
+fn any_query() -> impl Strategy<Value = Map<String, Value>> {
+    let field = |name: &'static str| {
+        prop::option::of(any_value(name)).prop_map(move |value| (name.to_owned(), value))
+    };
+    let fields: Vec<_> = Query::field_names().into_iter().map(field).collect();
+    fields.prop_map(|fields| fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+}
+
+proptest! {
+    #[test]
+    fn any_fields_and_values_survive_a_round_trip_in_any_order(object in any_query()) {
+        let query = Query::from_object(&object).expect("a query");
+        prop_assert_eq!(query.to_json(), Value::Object(object.clone()));
+        let reversed: Map<_, _> = object.into_iter().rev().collect();
+        let text = json!({ "streetflow": "0.1.0", "query": reversed }).to_string();
+        let again = Query::from_json(&text).expect("the query of a report");
+        prop_assert_eq!(again.to_json(), query.to_json());
+        let text = serde_json::to_string(&query).expect("text");
+        prop_assert_eq!(serde_json::from_str::<Query>(&text).expect("a query"), query);
+    }
+
+    #[test]
+    fn a_field_that_a_query_does_not_have_is_refused_by_its_name(mut object in any_query(), name in "[a-z_]{1,20}") {
+        prop_assume!(!Query::field_names().contains(&name.as_str()) && name != "query");
+        object.insert(name.clone(), json!(1));
+        for text in [json!(object), json!({ "query": object })] {
+            let error = Query::from_json(&text.to_string()).expect_err("unknown");
+            prop_assert_eq!(error.subject(), Some(name.as_str()));
+            prop_assert!(error.chain().contains("a query has no such field"), "{}", error.chain());
+        }
+    }
+}
 
 /// A valid value of each field.
 fn values() -> Map<String, Value> {
@@ -15,6 +100,7 @@ fn values() -> Map<String, Value> {
         "exclude_owner": ["8"],
         "sequences": "ids.txt",
         "images": "1,2,3",
+        "features": "map_features.csv",
         "from": "2024-06-01",
         "to": "2024-06-30T08:00:00Z",
         "pano": true,

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+    ArrayBuilder, BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, ListBuilder, StringBuilder,
     TimestampMillisecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 
+#[cfg(feature = "parquet")]
+use super::block::ColumnBlock;
+use super::block::split_times;
 use super::polygons::{PolygonsBuilder, element, polygons_type};
 use crate::geo::{LonLat, wkb};
 use crate::record::{
-    Column, GeometryChoice, GeometryColumn, Kind, RAW_SUFFIX, Record, TIMESTAMP_RANGE, Value,
-    columns_with_geometry,
+    Column, GeometryChoice, GeometryColumn, Kind, RAW_SUFFIX, Record, Value, columns_with_geometry,
 };
 
 /// Texts and lists of a batch, in bytes. Offsets have 32 bits, and a batch is held in memory.
@@ -88,8 +90,8 @@ impl<T: Record> Batches<T> {
     /// Returns the batch of the records added, with columns in the order of the schema.
     pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        for (_, builder) in &mut self.columns {
-            builder.finish(&mut arrays);
+        for (column, builder) in &mut self.columns {
+            add(&mut arrays, column.kind, builder.array());
         }
         if let Some((_, geometry)) = &mut self.geometry {
             arrays.push(Arc::new(geometry.finish()));
@@ -97,6 +99,39 @@ impl<T: Record> Batches<T> {
         (self.len, self.bytes) = (0, 0);
         RecordBatch::try_new(self.schema(), arrays)
     }
+
+    /// The batch of a block of columns, and its points if it has a geometry.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn of_block(
+        &self,
+        block: &ColumnBlock<T>,
+    ) -> Result<(RecordBatch, Vec<Option<LonLat>>), ArrowError> {
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for (column, _) in &self.columns {
+            add(&mut arrays, column.kind, Arc::clone(block.array(column.name)?));
+        }
+        let mut points = Vec::new();
+        if let Some((column, _)) = &self.geometry {
+            let halves: Vec<_> =
+                column.names().map(|(lon, lat)| (block.degrees(lon), block.degrees(lat))).collect();
+            let point = |row: usize, index: usize| {
+                let (lon, lat) = halves.get(index)?;
+                Some(LonLat { lon: lon(row)?, lat: lat(row)? })
+            };
+            points = (0..block.len()).map(|row| column.choose(|index| point(row, index))).collect();
+            let mut geometry = BinaryBuilder::with_capacity(points.len(), points.len() * wkb::POINT_SIZE);
+            for point in &points {
+                geometry.append_option(point.map(wkb::write));
+            }
+            arrays.push(Arc::new(geometry.finish()));
+        }
+        Ok((RecordBatch::try_new(self.schema(), arrays)?, points))
+    }
+}
+
+/// Adds the array of a column, in two columns for times.
+fn add(arrays: &mut Vec<ArrayRef>, kind: Kind, array: ArrayRef) {
+    if kind == Kind::Time { arrays.extend(split_times(&array)) } else { arrays.push(array) }
 }
 
 /// The bytes of a text or a list; 0 for other values, which have a fixed size.
@@ -141,30 +176,34 @@ fn data_type(kind: Kind) -> DataType {
     }
 }
 
+/// The type of a column in a block: as in a file, but times have no time zone.
+pub(super) fn block_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+        kind => data_type(kind),
+    }
+}
+
 /// The array builder of a column.
-enum Builder {
+pub(super) enum Builder {
     Text(StringBuilder),
     Integer(Int32Builder),
     Float(Float64Builder),
     Bool(BooleanBuilder),
-    /// Timestamps, and in a second column the values outside their range.
-    Time(TimestampMillisecondBuilder, Int64Builder),
+    Time(TimestampMillisecondBuilder),
     Floats(ListBuilder<Float64Builder>),
     Texts(ListBuilder<StringBuilder>),
     Polygons(PolygonsBuilder),
 }
 
 impl Builder {
-    fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind) -> Self {
         match kind {
             Kind::Text => Self::Text(StringBuilder::new()),
             Kind::Integer => Self::Integer(Int32Builder::new()),
             Kind::Float | Kind::Longitude | Kind::Latitude => Self::Float(Float64Builder::new()),
             Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Time => {
-                let timestamps = TimestampMillisecondBuilder::new().with_timezone("UTC");
-                Self::Time(timestamps, Int64Builder::new())
-            }
+            Kind::Time => Self::Time(TimestampMillisecondBuilder::new()),
             Kind::Floats => {
                 Self::Floats(ListBuilder::new(Float64Builder::new()).with_field(element(DataType::Float64)))
             }
@@ -176,7 +215,8 @@ impl Builder {
     }
 
     /// Adds a value; a value of another kind becomes null.
-    fn push(&mut self, value: &Value<'_>) {
+    #[inline]
+    pub(super) fn push(&mut self, value: &Value<'_>) {
         match (self, value) {
             (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
             (Self::Text(builder), _) => builder.append_null(),
@@ -186,12 +226,8 @@ impl Builder {
             (Self::Float(builder), _) => builder.append_null(),
             (Self::Bool(builder), Value::Bool(truth)) => builder.append_value(*truth),
             (Self::Bool(builder), _) => builder.append_null(),
-            (Self::Time(timestamps, raw), value) => {
-                let number = if let Value::Time(number) = value { Some(*number) } else { None };
-                let fits = number.is_some_and(|number| TIMESTAMP_RANGE.contains(&number));
-                timestamps.append_option(number.filter(|_| fits));
-                raw.append_option(number.filter(|_| !fits));
-            }
+            (Self::Time(builder), Value::Time(number)) => builder.append_value(*number),
+            (Self::Time(builder), _) => builder.append_null(),
             (Self::Floats(builder), Value::Floats(numbers)) => {
                 builder.values().append_slice(numbers);
                 builder.append(true);
@@ -207,21 +243,23 @@ impl Builder {
         }
     }
 
-    /// Appends the arrays of the values added, and starts new ones.
-    fn finish(&mut self, arrays: &mut Vec<ArrayRef>) {
-        let array: ArrayRef = match self {
-            Self::Text(builder) => Arc::new(builder.finish()),
+    /// The array of the values added.
+    pub(super) fn array(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(builder) => {
+                let (rows, bytes) = (builder.len(), builder.values_slice().len());
+                let array = Arc::new(builder.finish());
+                // The next array is about as large. Growing it in steps would copy it several times.
+                *builder = StringBuilder::with_capacity(rows, bytes + bytes / 8);
+                array
+            }
             Self::Integer(builder) => Arc::new(builder.finish()),
             Self::Float(builder) => Arc::new(builder.finish()),
             Self::Bool(builder) => Arc::new(builder.finish()),
+            Self::Time(builder) => Arc::new(builder.finish()),
             Self::Floats(builder) => Arc::new(builder.finish()),
             Self::Texts(builder) => Arc::new(builder.finish()),
             Self::Polygons(builder) => builder.finish(),
-            Self::Time(timestamps, raw) => {
-                arrays.push(Arc::new(timestamps.finish()));
-                Arc::new(raw.finish())
-            }
-        };
-        arrays.push(array);
+        }
     }
 }

@@ -10,7 +10,7 @@ use arrow_array::types::{
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Float64Array, Int32Array, StringArray, StructArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int32Array, StringArray, StructArray,
     TimestampMillisecondArray,
 };
 use arrow_schema::{DataType, TimeUnit};
@@ -37,6 +37,7 @@ enum Known<'a> {
     Bytes(&'a BinaryArray),
     Integer(&'a Int32Array),
     Float(&'a Float64Array),
+    Bool(&'a BooleanArray),
     Time(&'a TimestampMillisecondArray),
     Polygons(PolygonsReader<'a>),
     Other,
@@ -49,6 +50,7 @@ impl<'a> Cells<'a> {
             DataType::Binary => Known::Bytes(array.as_binary()),
             DataType::Int32 => Known::Integer(array.as_primitive()),
             DataType::Float64 => Known::Float(array.as_primitive()),
+            DataType::Boolean => Known::Bool(array.as_boolean()),
             DataType::Timestamp(TimeUnit::Millisecond, _) => Known::Time(array.as_primitive()),
             DataType::List(_) => PolygonsReader::new(array).map_or(Known::Other, Known::Polygons),
             _ => Known::Other,
@@ -78,6 +80,15 @@ impl<'a> Cells<'a> {
             (Known::Polygons(array), Kind::Polygons) => {
                 array.read(row).map(|polygons| Value::Polygons(Cow::Owned(polygons)))
             }
+            (Known::Bool(array), Kind::Bool) if array.is_valid(row) => Some(Value::Bool(array.value(row))),
+            _ => None,
+        }
+    }
+
+    /// The value of a row if the array has lists.
+    pub(crate) fn list(&self, row: usize, kind: Kind) -> Option<Result<Value<'static>, Reason>> {
+        match self.at(row) {
+            Cell::List(list) => Some(list_value(list.as_ref(), kind)),
             _ => None,
         }
     }
@@ -90,6 +101,7 @@ impl<'a> Cells<'a> {
             Known::Integer(array) if array.is_valid(row) => Cell::Whole(array.value(row).into()),
             Known::Float(array) if array.is_valid(row) => Cell::Float(array.value(row)),
             Known::Time(array) if array.is_valid(row) => Cell::Time(array.value(row)),
+            Known::Bool(array) if array.is_valid(row) => Cell::Bool(array.value(row)),
             Known::Polygons(_) | Known::Other => Cell::read(self.array, row),
             _ => Cell::Null,
         }
@@ -192,12 +204,19 @@ impl<'a> Cell<'a> {
             (Self::Bool(truth), Kind::Bool) => Value::Bool(*truth),
             (Self::Whole(0), Kind::Bool) => Value::Bool(false),
             (Self::Whole(1), Kind::Bool) => Value::Bool(true),
-            (Self::List(list), Kind::Floats) => Value::Floats(Cow::Owned(floats(list.as_ref())?)),
-            (Self::List(list), Kind::Texts) => Value::Texts(Cow::Owned(texts(list.as_ref())?)),
-            (Self::List(list), Kind::Polygons) => Value::Polygons(Cow::Owned(polygons(list.as_ref())?)),
+            (Self::List(list), kind) => return list_value(list.as_ref(), kind),
             _ => return Err(OTHER_TYPE),
         })
     }
+}
+
+fn list_value(list: &dyn Array, kind: Kind) -> Result<Value<'static>, Reason> {
+    Ok(match kind {
+        Kind::Floats => Value::Floats(Cow::Owned(floats(list)?)),
+        Kind::Texts => Value::Texts(Cow::Owned(texts(list)?)),
+        Kind::Polygons => Value::Polygons(Cow::Owned(polygons(list)?)),
+        _ => return Err(OTHER_TYPE),
+    })
 }
 
 fn float(number: f64, kind: Kind) -> Result<Value<'static>, Reason> {

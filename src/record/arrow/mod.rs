@@ -1,11 +1,15 @@
 //! Records and Arrow record batches: one rule about values for Parquet files and for streams of batches.
 
+mod block;
 mod build;
 mod cells;
+mod columns;
 pub(crate) mod geo;
 mod polygons;
 mod rows;
 
+pub(crate) use self::block::BlockBuilder;
+pub use self::block::ColumnBlock;
 #[cfg(feature = "parquet")]
 pub(crate) use self::build::geometry_in_file;
 pub(crate) use self::build::{Batches, geometry_in_stream};

@@ -8,11 +8,11 @@ use crate::record::{Column, GeometryReader, Kind, RAW_SUFFIX, Record, Value};
 
 /// The columns of a table that fill columns of a record, and its geometry.
 pub(crate) struct Columns<T: 'static> {
-    named: Vec<(String, &'static Column<T>)>,
+    pub(super) named: Vec<(String, &'static Column<T>)>,
     /// The geometry column and its reader.
-    position: Option<(String, GeometryReader<T>)>,
+    pub(super) position: Option<(String, GeometryReader<T>)>,
     /// Whether the table also has coordinates in columns.
-    has_coordinates: bool,
+    pub(super) has_coordinates: bool,
 }
 
 /// Why a row does not become a record.
@@ -61,6 +61,12 @@ impl<T: Record> Columns<T> {
     pub(crate) fn reads(&self, name: &str) -> bool {
         self.named.iter().any(|(read, _)| read == name)
             || self.position.as_ref().is_some_and(|(read, _)| read == name)
+    }
+
+    /// Whether the table can give a column of the record a value.
+    pub(crate) fn fills(&self, column: &Column<T>) -> bool {
+        self.named.iter().any(|(_, filled)| filled.name == column.name)
+            || self.position.as_ref().is_some_and(|(_, reader)| reader.is_coordinate(column.name))
     }
 
     /// Prepares a batch for reading its rows.

@@ -59,6 +59,13 @@ impl Downloader {
         picture: Arc<Picture>,
         client: Client,
     ) -> Result<u64> {
+        if let Some(source) = self.options.source.clone() {
+            let id = image.img_id.clone();
+            let taken = spawn_blocking(move || source.read(&id)).await.map_err(panicked)??;
+            if let Some(content) = taken {
+                return self.take(content.into(), picture).await;
+            }
+        }
         let quality = self.options.quality;
         let url = quality.url(&image).ok_or_else(|| self.no_picture(&image))?;
         let rejected = if is_expired(url) {
@@ -135,11 +142,44 @@ impl Downloader {
         if length < MIN_JPEG_LEN {
             return Err(malformed(format!("{length} bytes are too few for a JPEG")));
         }
-        let held_by = Arc::clone(&picture);
-        let image = picture.metadata.as_ref().map(|metadata| metadata.image().to_owned());
+        self.put(&picture, file, chunks, started).await?;
+        self.report_incomplete(&picture, &rewriter);
+        let client = &self.options.client;
+        client.emit_response(Class::Picture, usize::try_from(length).unwrap_or(usize::MAX));
+        Ok(length)
+    }
+
+    /// Writes a picture from a shard to the target, if it is complete.
+    async fn take(&self, content: Bytes, picture: Arc<Picture>) -> Result<u64> {
+        let (started, length) = (now_ms(), content.len() as u64);
+        let mut rewriter = HeadRewriter::new(picture.metadata.clone());
+        let mut check = JpegCheck::default();
+        let chunks: Vec<_> = rewriter.push(content).into_iter().chain(rewriter.finish()).collect();
+        for chunk in &chunks {
+            check.push(chunk);
+        }
+        check.finish().map_err(|why| {
+            let image = picture.target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Error::new(ErrorKind::Malformed, "take the picture from its shard")
+                .with_subject(image)
+                .with_source(why)
+        })?;
+        self.put(&picture, None, chunks, started).await?;
+        self.report_incomplete(&picture, &rewriter);
+        Ok(length)
+    }
+
+    /// Gives a picture its final name, or keeps it for its shard.
+    async fn put(
+        &self,
+        picture: &Arc<Picture>,
+        file: Option<NamedTempFile>,
+        chunks: Vec<Bytes>,
+        started: u64,
+    ) -> Result<()> {
         match &self.place {
             Place::Folder(durable) => {
-                let durable = Arc::clone(durable);
+                let (durable, picture) = (Arc::clone(durable), Arc::clone(picture));
                 let finish = move || finish(&durable, &picture, file, &chunks, started);
                 spawn_blocking(finish).await.map_err(panicked)??;
             }
@@ -148,19 +188,23 @@ impl Downloader {
                 let held = spawn_blocking(move || folder.hold(&chunks)).await.map_err(panicked)?;
                 let failed =
                     |error| Error::new(ErrorKind::Io, "write a temporary picture").with_source(error);
-                *lock(&held_by.content) = Some(held.map_err(failed)?);
+                *lock(&picture.content) = Some(held.map_err(failed)?);
             }
             #[cfg(feature = "object-store")]
             Place::Bucket(folder) => folder.put(&picture.target, chunks).await?,
         }
-        let client = &self.options.client;
+        Ok(())
+    }
+
+    /// Reports that the metadata of a picture has no room.
+    fn report_incomplete(&self, picture: &Picture, rewriter: &HeadRewriter) {
+        let image = picture.metadata.as_ref().map(|metadata| metadata.image().to_owned());
         if let Some(image) = image.filter(|_| rewriter.is_incomplete()) {
             let error = Error::new(ErrorKind::Io, "write all metadata into the picture").with_subject(image);
             let error = error.with_source("its EXIF and XMP segments of 64 KB have no space left");
-            client.observer().on_event(&Event::ExifIncomplete { step: Step::DOWNLOAD, error: &error });
+            let observer = self.options.client.observer();
+            observer.on_event(&Event::ExifIncomplete { step: Step::DOWNLOAD, error: &error });
         }
-        client.emit_response(Class::Picture, usize::try_from(length).unwrap_or(usize::MAX));
-        Ok(length)
     }
 }
 

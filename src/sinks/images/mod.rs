@@ -3,14 +3,17 @@
 #[cfg(feature = "object-store")]
 mod bucket_folder;
 mod download;
+mod earlier_shard;
 mod fresh_urls;
 mod in_flight;
 mod options;
 mod panicked;
 mod place;
 mod run;
+mod shard_folder;
 mod shard_series;
 mod shards;
+mod sidecar;
 mod target_folder;
 
 use std::path::PathBuf;
@@ -87,6 +90,7 @@ impl ImageSink {
             exif: Exif::default(),
             layout: PictureLayout::default(),
             check_existing: false,
+            source: None,
             shard_rows: None,
             file_time: FileTime::default(),
         })
@@ -138,6 +142,12 @@ impl ImageSink {
     /// The layout of folders has no effect. Shards of another size of pictures, or of another table, are a usage error.
     pub fn shards(mut self, rows: std::num::NonZeroU32) -> Self {
         self.0.shard_rows = Some(rows);
+        self
+    }
+
+    /// Takes the pictures that are in shards from there, without a request.
+    pub fn take_from(mut self, pictures: super::ShardPictures) -> Self {
+        self.0.source = Some(std::sync::Arc::new(pictures));
         self
     }
 

@@ -2,14 +2,14 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::shard_series::Content;
+use super::shard_folder::Content;
 use crate::client::Client;
 use crate::model::Metadata;
 use crate::sinks::exif::PictureMetadata;
-use crate::sinks::{Exif, FileTime, PictureLayout, Quality};
+use crate::sinks::{Exif, FileTime, PictureLayout, Quality, ShardPictures};
 
 /// What to download, from where and to where.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub(super) struct Options {
     pub(super) layout: PictureLayout,
     pub(super) check_existing: bool,
     pub(super) file_time: FileTime,
+    /// Pictures that are taken from shards instead of requested.
+    pub(super) source: Option<Arc<ShardPictures>>,
     /// Table rows of a shard; `None` for files.
     pub(super) shard_rows: Option<NonZeroU32>,
 }

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::bucket_folder::BucketFolder;
 use super::options::Options;
 use super::panicked::panicked;
-use super::shard_series::ShardFolder;
+use super::shard_folder::ShardFolder;
 use super::target_folder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sinks::durable::DurableFolder;

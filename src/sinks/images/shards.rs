@@ -10,11 +10,14 @@ use futures::StreamExt;
 use futures::stream;
 use tokio::task::spawn_blocking;
 
+use super::earlier_shard::Earlier;
 use super::options::Picture;
 use super::panicked::panicked;
 use super::run::{Run, warn};
-use super::shard_series::{Content, Earlier, Sample, ShardFolder, ShardSeries, sidecar};
-use crate::error::{Error, Result};
+use super::shard_folder::{Content, ShardFolder};
+use super::shard_series::{Sample, ShardSeries};
+use super::sidecar::sidecar;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ImageId, Metadata};
 use crate::sinks::Written;
 use crate::sources::RecordStream;
@@ -65,7 +68,7 @@ impl Run {
         let options = &self.downloader.options;
         let mut written = Written { paths: vec![folder.path()], ..Written::default() };
         let in_progress = options.client.concurrency().saturating_mul(PICTURES_PER_REQUEST).min(MAX_PICTURES);
-        let mut series = ShardSeries::begin(folder.clone())?;
+        let mut series = ShardSeries::begin(folder.clone(), options.quality)?;
         let mut results =
             self.rows(images, folder, rows).map(|row| Arc::clone(&self).fetch_row(row)).buffered(in_progress);
         while let Some(result) = results.next().await {
@@ -93,8 +96,13 @@ impl Run {
             }
         }
         drop(results);
-        blocking(move || series.finish()).await?;
-        warn(&options.client, &[]);
+        let unknown = blocking(move || series.finish()).await?;
+        let missing = unknown.first().map(|first| {
+            Error::new(ErrorKind::Io, "list all shards in the index")
+                .with_source(format!("{} shards were not read, such as `{first}`", unknown.len()))
+                .with_hint("run the same command again to its end")
+        });
+        warn(&options.client, missing.as_slice());
         Ok(written)
     }
 

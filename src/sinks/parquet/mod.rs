@@ -16,8 +16,9 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 use self::geo::{Boxes, Extent};
 use super::table::{geometry_option, table_sink};
 use super::{Compression, Encoder, Layout};
+use crate::geo::LonLat;
 use crate::record::Record;
-use crate::record::arrow::{Batches, geometry_in_file};
+use crate::record::arrow::{Batches, ColumnBlock, geometry_in_file};
 
 table_sink! {
     /// Writes a table as a Parquet file, as GeoParquet 1.1 if the records have a geometry.
@@ -117,13 +118,21 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
     }
 
     fn write_batch(&mut self) -> io::Result<()> {
-        let batch = self.take_batch().map_err(io::Error::other)?;
+        let batch = self.batches.take().and_then(|batch| self.with_boxes(batch)).map_err(io::Error::other)?;
         self.writer.write(&batch).map_err(plain)
     }
 
-    /// The batch of the records added, with the bounding boxes of their points.
-    fn take_batch(&mut self) -> Result<RecordBatch, ArrowError> {
-        let batch = self.batches.take()?;
+    /// Adds the bounding box of a point.
+    fn add_box(&mut self, point: Option<LonLat>) {
+        let Some((boxes, extent)) = &mut self.geometry else { return };
+        boxes.push(point);
+        if let Some(point) = point {
+            extent.add(point);
+        }
+    }
+
+    /// The batch with the bounding boxes added.
+    fn with_boxes(&mut self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         let Some((boxes, _)) = &mut self.geometry else { return Ok(batch) };
         let mut arrays = batch.columns().to_vec();
         arrays.push(Arc::new(boxes.take()) as ArrayRef);
@@ -136,12 +145,7 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
     fn encode(&mut self, records: &[T]) -> io::Result<()> {
         for record in records {
             let point = self.batches.push(record);
-            if let Some((boxes, extent)) = &mut self.geometry {
-                boxes.push(point);
-                if let Some(point) = point {
-                    extent.add(point);
-                }
-            }
+            self.add_box(point);
             if self.batches.len() >= MAX_BATCH_ROWS || self.batches.is_full() {
                 self.write_batch()?;
             }
@@ -164,6 +168,31 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
         }
         self.writer.finish().map_err(plain)?;
         self.writer.inner_mut().flush()
+    }
+}
+
+impl<T: Record, W: Write + Send> Encoder<ColumnBlock<T>> for ParquetEncoder<T, W> {
+    fn encode(&mut self, blocks: &[ColumnBlock<T>]) -> io::Result<()> {
+        if self.batches.len() > 0 {
+            self.write_batch()?;
+        }
+        for block in blocks {
+            let (batch, points) = self.batches.of_block(block).map_err(io::Error::other)?;
+            for point in points {
+                self.add_box(point);
+            }
+            let batch = self.with_boxes(batch).map_err(io::Error::other)?;
+            self.writer.write(&batch).map_err(plain)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Encoder::<T>::finish(self)
+    }
+
+    fn records(&self, blocks: &[ColumnBlock<T>]) -> u64 {
+        blocks.iter().map(|block| block.len() as u64).sum()
     }
 }
 

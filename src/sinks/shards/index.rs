@@ -6,9 +6,15 @@ use super::Position;
 use crate::atomic_file::output_error;
 use crate::error::Result;
 use crate::model::ImageId;
+use crate::sinks::Quality;
 use crate::storage::{Destination, PendingFile, Target};
 
+/// The key of the quality of the pictures in the metadata of the index.
+#[cfg(feature = "parquet")]
+pub(super) const QUALITY_KEY: &str = "streetflow:quality";
+
 /// A picture in a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexRow {
     pub(crate) id: ImageId,
     pub(crate) shard: String,
@@ -28,8 +34,8 @@ impl ShardIndex {
     #[cfg(not(feature = "parquet"))]
     pub(crate) const NAME: &'static str = "shards.csv";
 
-    pub(crate) fn create(target: Target) -> Result<Self> {
-        let writer = target.create().and_then(Writer::new);
+    pub(crate) fn create(target: Target, quality: Quality) -> Result<Self> {
+        let writer = target.create().and_then(|file| Writer::new(file, quality));
         let writer = writer.map_err(|error| output_error("create the index", target.path(), error))?;
         Ok(Self { target, writer })
     }
@@ -53,9 +59,10 @@ struct Writer(parquet::arrow::ArrowWriter<Box<dyn PendingFile>>, std::sync::Arc<
 
 #[cfg(feature = "parquet")]
 impl Writer {
-    fn new(file: Box<dyn PendingFile>) -> io::Result<Self> {
+    fn new(file: Box<dyn PendingFile>, quality: Quality) -> io::Result<Self> {
         use arrow_schema::{DataType, Field, Schema};
         use parquet::basic::{Compression, ZstdLevel};
+        use parquet::file::metadata::KeyValue;
         use parquet::file::properties::WriterProperties;
 
         let column = |name: &str, kind| Field::new(name, kind, false);
@@ -66,7 +73,11 @@ impl Writer {
             column("length", DataType::Int64),
         ]));
         let compression = Compression::ZSTD(ZstdLevel::default());
-        let properties = WriterProperties::builder().set_compression(compression).build();
+        let quality = KeyValue::new(QUALITY_KEY.to_owned(), quality.name().to_owned());
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_key_value_metadata(Some(vec![quality]))
+            .build();
         let writer =
             parquet::arrow::ArrowWriter::try_new(file, std::sync::Arc::clone(&schema), Some(properties));
         Ok(Self(writer.map_err(io::Error::other)?, schema))
@@ -101,7 +112,7 @@ struct Writer(Box<dyn PendingFile>);
 
 #[cfg(not(feature = "parquet"))]
 impl Writer {
-    fn new(mut file: Box<dyn PendingFile>) -> io::Result<Self> {
+    fn new(mut file: Box<dyn PendingFile>, _: Quality) -> io::Result<Self> {
         file.write_all(b"img_id,shard,offset,length\n")?;
         Ok(Self(file))
     }

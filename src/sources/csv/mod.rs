@@ -1,5 +1,7 @@
 //! Records from CSV files.
 
+#[cfg(feature = "arrow")]
+mod columns;
 mod rows;
 
 use std::borrow::Cow;
@@ -11,7 +13,7 @@ use super::messages::{self, Row, TableInfo};
 use super::reader_channel::{self, Batch, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::{Column, Kind, MAX_TEXT_LEN, Record, TOO_LONG, formula};
+use crate::record::{Column, Kind, MAX_TEXT_LEN, Record, TOO_LONG, Value, formula};
 
 /// Larger headers are not CSV; tables of other tools have hundreds of columns.
 const MAX_COLUMNS: usize = 10_000;
@@ -105,6 +107,11 @@ impl<T: Record> CsvSource<T> {
         columns.filter(|(_, column)| column.is_none()).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Whether the table can give a column of the record a value.
+    pub(super) fn fills(&self, column: &Column<T>) -> bool {
+        self.columns.iter().flatten().any(|filled| filled.name == column.name)
+    }
+
     /// Reads only these columns and the required ones. Invalid values in other columns are ignored.
     pub fn only(mut self, names: &[&str]) -> Self {
         let needless = |column: &&Column<T>| !column.required && !names.contains(&column.name);
@@ -132,21 +139,10 @@ impl<T: Record> CsvSource<T> {
     fn send_records<B: Batch<T>>(mut self, sender: &mut BatchSender<T, B>) {
         let mut is_first = true;
         loop {
-            let more = match self.rows.next() {
-                Ok(true) if self.rows.is_blank() => continue,
-                // The file ends inside a quoted cell.
-                Ok(true) if self.rows.is_unclosed() => {
-                    let why = format!("line {}: the row has an unclosed quote", self.rows.line());
-                    sender.push(Err(self.table.error(&why)))
-                }
-                Ok(true) => {
-                    let row = Row { number: self.rows.line(), first: std::mem::take(&mut is_first) };
-                    sender.fill(|record| self.read(record, &row))
-                }
-                Ok(false) => return,
-                Err(error) => {
-                    sender.push(Err(self.table.error(&format!("line {}: {error}", self.rows.line()))))
-                }
+            let more = match self.next_row(&mut is_first) {
+                Ok(Some(row)) => sender.fill(|record| self.read(record, &row)),
+                Ok(None) => return,
+                Err(error) => sender.push(Err(error)),
             };
             if !more {
                 return;
@@ -154,8 +150,25 @@ impl<T: Record> CsvSource<T> {
         }
     }
 
-    /// Fills a record from the current row.
-    fn read(&self, record: &mut T, row: &Row) -> Result<()> {
+    /// Advances to the next row with a value.
+    fn next_row(&mut self, is_first: &mut bool) -> Result<Option<Row>> {
+        let why = loop {
+            match self.rows.next() {
+                Ok(true) if self.rows.is_blank() => {}
+                // The file ends inside a quoted cell.
+                Ok(true) if self.rows.is_unclosed() => break "the row has an unclosed quote".to_owned(),
+                Ok(true) => {
+                    return Ok(Some(Row { number: self.rows.line(), first: std::mem::take(is_first) }));
+                }
+                Ok(false) => return Ok(None),
+                Err(error) => break error.to_string(),
+            }
+        };
+        Err(self.table.error(&format!("line {}: {why}", self.rows.line())))
+    }
+
+    /// Fills a record, or a row of columns, from the current row.
+    fn read(&self, record: &mut impl Target<T>, row: &Row) -> Result<()> {
         let (cells, names) = (self.rows.len(), self.table.header.len());
         if cells != names {
             let (line, last) = (self.rows.line(), self.rows.last_line());
@@ -196,7 +209,7 @@ impl<T: Record> CsvSource<T> {
     /// Fills a record from cells. A cell that is not UTF-8 is an `Err` with its bytes.
     fn cells<'a>(
         &self,
-        record: &mut T,
+        record: &mut impl Target<T>,
         row: &Row,
         cells: impl Iterator<Item = std::result::Result<&'a str, &'a [u8]>> + Clone,
     ) -> Result<()> {
@@ -209,16 +222,47 @@ impl<T: Record> CsvSource<T> {
             let name = messages::printable(&self.table.header[long], 60);
             return Err(self.table.row_error(row, &format!(", column `{name}`: {TOO_LONG}")));
         }
-        for (cell, column) in cells.zip(&self.columns) {
+        for (index, (cell, column)) in cells.zip(&self.columns).enumerate() {
             let Some(column) = column else { continue };
             let value = cell.map_err(|_| "it is not UTF-8 text").and_then(|text| {
                 column.kind.parse(if column.kind == Kind::Text { formula::unescape(text) } else { text })
             });
-            let shown = || cell.map_or_else(String::from_utf8_lossy, Cow::Borrowed).into_owned();
-            self.table.set_value(record, column, value, row, shown)?;
+            value.and_then(|value| record.set(index, column, value)).map_err(|why| {
+                let shown = cell.map_or_else(String::from_utf8_lossy, Cow::Borrowed);
+                self.table.value_error(column.name, &shown, why, row)
+            })?;
         }
-        record.complete();
-        record.validate().map_err(|why| self.table.row_error(row, &format!(": {why}")))
+        record.end().map_err(|why| self.table.row_error(row, &format!(": {why}")))
+    }
+}
+
+/// What the cells of a row fill.
+trait Target<T> {
+    /// Stores the value of a cell, or returns why it is invalid. `cell` counts the cells of the row.
+    fn set(
+        &mut self,
+        cell: usize,
+        column: &'static Column<T>,
+        value: Value<'_>,
+    ) -> std::result::Result<(), &'static str>;
+
+    /// Checks the row when all cells are stored.
+    fn end(&mut self) -> std::result::Result<(), &'static str>;
+}
+
+impl<T: Record> Target<T> for T {
+    fn set(
+        &mut self,
+        _: usize,
+        column: &'static Column<T>,
+        value: Value<'_>,
+    ) -> std::result::Result<(), &'static str> {
+        column.store(self, value)
+    }
+
+    fn end(&mut self) -> std::result::Result<(), &'static str> {
+        self.complete();
+        self.validate()
     }
 }
 

@@ -10,17 +10,16 @@ use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use ::parquet::basic::Compression;
 use ::parquet::file::metadata::RowGroupMetaData;
+use arrow_array::RecordBatch;
 
+use super::arrow_head::ArrowHead;
+use super::column_channel::columns_from_thread;
 use super::messages::{self, TableInfo};
-use super::reader_channel::{self, Batch, BatchSender};
+use super::reader_channel::{self, BLOCK_LEN, Batch, BatchSender};
 use super::{RecordStream, Source};
 use crate::error::Result;
-use crate::record::arrow::Columns;
-use crate::record::arrow::geo::is_box;
-use crate::record::{GeometryReader, Record};
-
-/// Rows decoded at once.
-const BATCH_ROWS: usize = 1024;
+use crate::record::arrow::{ColumnBlock, Columns};
+use crate::record::{Column, Record};
 
 /// Reads records from a Parquet file, one page at a time.
 ///
@@ -43,11 +42,8 @@ const BATCH_ROWS: usize = 1024;
 /// # Ok(()) }
 /// ```
 pub struct ParquetSource<T: 'static> {
-    table: TableInfo,
+    head: ArrowHead<T>,
     rows: ParquetRecordBatchReaderBuilder<File>,
-    columns: Columns<T>,
-    /// The geometry column, or why it can't be used.
-    geometry: std::result::Result<Option<String>, String>,
 }
 
 impl<T: Record> ParquetSource<T> {
@@ -55,46 +51,26 @@ impl<T: Record> ParquetSource<T> {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = messages::open_file(path)?;
-        let mut table = TableInfo::new(path.display().to_string(), "row");
+        let table = TableInfo::new(path.display().to_string(), "row");
         let rows = builder(file).map_err(|why| {
             table.error(&format!("it is not a complete Parquet file: {}", messages::printable(&why, 200)))
         })?;
         check_chunks(&rows).map_err(|why| table.error(&why))?;
-        table.header = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
-        Self::from_builder(table, rows)
-    }
-
-    fn from_builder(table: TableInfo, rows: ParquetRecordBatchReaderBuilder<File>) -> Result<Self> {
-        table.check_header::<T>()?;
-        let geometry = geo::column(&rows);
-        let name = if GeometryReader::<T>::new().is_some() {
-            geometry.clone().map_err(|why| table.error(&why))?
-        } else {
-            None
-        };
-        let columns = Columns::new(&table.header, name);
-        Ok(Self { table, rows, columns, geometry })
-    }
-
-    /// The name of the geometry column.
-    pub(super) fn geometry(&self) -> Option<&str> {
-        self.geometry.as_ref().ok()?.as_deref()
-    }
-
-    /// The columns that fill no column of the record, without bounding boxes.
-    pub(super) fn unread(&self) -> Vec<String> {
-        let fields = self.rows.schema().fields().iter();
-        let unread = fields.filter(|field| !self.columns.reads(field.name()) && !is_box(field));
-        unread.map(|field| field.name().clone()).collect()
+        let head = ArrowHead::new(table, rows.schema().fields().clone(), geo::column(&rows))?;
+        Ok(Self { head, rows })
     }
 
     pub(super) fn retype<U: Record>(self) -> Result<ParquetSource<U>> {
-        ParquetSource::from_builder(self.table, self.rows)
+        Ok(ParquetSource { head: self.head.retype()?, rows: self.rows })
+    }
+
+    pub(super) fn head(&self) -> &ArrowHead<T> {
+        &self.head
     }
 
     /// The column names in the file.
     pub fn header(&self) -> &[String] {
-        &self.table.header
+        &self.head.table.header
     }
 
     /// The entries of the file's metadata under `streetflow:<name>`.
@@ -108,16 +84,16 @@ impl<T: Record> ParquetSource<T> {
     /// Reads only these columns and the required ones. Invalid values in other columns are ignored. The geometry belongs
     /// to `lon` and `lat`, whatever the name of its column is.
     pub fn only(mut self, names: &[&str]) -> Self {
-        self.columns.only(names);
+        self.head.columns.only(names);
         self
     }
 
     pub(super) fn table(&self) -> &TableInfo {
-        &self.table
+        &self.head.table
     }
 
     pub(super) fn table_mut(&mut self) -> &mut TableInfo {
-        &mut self.table
+        &mut self.head.table
     }
 
     /// The records in blocks, each changed or rejected by `check`. The first error is the last item.
@@ -125,39 +101,57 @@ impl<T: Record> ParquetSource<T> {
         self,
         check: impl FnMut(&mut T) -> Result<()> + Send + 'static,
     ) -> RecordStream<Vec<T>> {
-        reader_channel::blocks_from_thread(self.table.clone(), move |sender| self.send_records(sender), check)
+        reader_channel::blocks_from_thread(
+            self.head.table.clone(),
+            move |sender| self.send_records(sender),
+            check,
+        )
+    }
+
+    /// The columns `wanted` in blocks. All columns of the record are checked. The first error is the last item.
+    pub(super) fn column_blocks(self, wanted: Vec<&'static Column<T>>) -> RecordStream<Vec<ColumnBlock<T>>> {
+        columns_from_thread(self.head.table.clone(), move |sender| {
+            let table = self.head.table.clone();
+            let mut number = 0;
+            let damaged = self.for_each_batch(|columns, batch| {
+                columns.send_columns(batch, &table, &wanted, &mut number, sender)
+            });
+            if let Err(error) = damaged {
+                sender.fail(error);
+            }
+        })
     }
 
     /// Sends all rows.
     fn send_records<B: Batch<T>>(self, sender: &mut BatchSender<T, B>) {
-        let Self { table, rows, columns, .. } = self;
+        let table = self.head.table.clone();
+        let mut number = 0;
+        let damaged = self.for_each_batch(|columns, batch| columns.send(batch, &table, &mut number, sender));
+        if let Err(error) = damaged {
+            sender.push(Err(error));
+        }
+    }
+
+    /// Decodes the columns that are read, until `each` returns false.
+    fn for_each_batch(self, mut each: impl FnMut(&Columns<T>, &RecordBatch) -> bool) -> Result<()> {
+        let Self { head: ArrowHead { table, columns, .. }, rows } = self;
         let roots = rows.schema().fields().iter().enumerate();
         let roots: Vec<_> =
             roots.filter(|(_, field)| columns.reads(field.name())).map(|(index, _)| index).collect();
         let projection = ProjectionMask::roots(rows.parquet_schema(), roots);
-        let damaged = |row: u64, why: &str| {
+        let damaged = |row: usize, why: &str| {
             table.error(&format!("after {row} rows: the file is damaged: {}", messages::printable(why, 200)))
         };
-        let batches = match rows.with_batch_size(BATCH_ROWS).with_projection(projection).build() {
-            Ok(batches) => batches,
-            Err(why) => {
-                sender.push(Err(damaged(0, &why.to_string())));
-                return;
-            }
-        };
+        let batches = rows.with_batch_size(BLOCK_LEN).with_projection(projection).build();
         let mut number = 0;
-        for batch in batches {
-            let batch = match batch {
-                Ok(batch) => batch,
-                Err(why) => {
-                    sender.push(Err(damaged(number, &why.to_string())));
-                    return;
-                }
-            };
-            if !columns.send(&batch, &table, &mut number, sender) {
-                return;
+        for batch in batches.map_err(|why| damaged(0, &why.to_string()))? {
+            let batch = batch.map_err(|why| damaged(number, &why.to_string()))?;
+            if !each(&columns, &batch) {
+                break;
             }
+            number += batch.num_rows();
         }
+        Ok(())
     }
 }
 
@@ -199,6 +193,6 @@ impl<T: Record> Source for ParquetSource<T> {
     type Item = T;
 
     fn stream(self) -> RecordStream<T> {
-        reader_channel::from_thread(self.table.clone(), move |sender| self.send_records(sender))
+        reader_channel::from_thread(self.head.table.clone(), move |sender| self.send_records(sender))
     }
 }

@@ -1,6 +1,7 @@
 //! Opens a bucket from its URL, the environment and options.
 
 use std::str::FromStr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,17 +9,19 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, RetryConfig};
 use url::Url;
 
 use super::scheme::{Scheme, scheme};
-use super::{Bucket, Inner, error};
+use super::{Bucket, Inner, Store, error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Words in the names of options that are not secret. All others count as secret.
-const PUBLIC_WORDS: [&str; 17] = [
+const PUBLIC_WORDS: [&str; 19] = [
     "region",
     "endpoint",
+    "base_url",
+    "part_size",
     "bucket",
     "container",
     "account_name",
@@ -48,6 +51,15 @@ pub fn is_secret_option(name: &str) -> bool {
     !PUBLIC_WORDS.iter().any(|word| name.contains(word))
 }
 
+/// The option of uploads that is ours.
+const PART_SIZE: &str = "part_size";
+
+/// Length of a part in bytes. S3 allows 10,000 parts of at least 5 MiB, so a table may have 160 GB.
+pub(super) const PART_LEN: usize = 16 << 20;
+
+/// Bounds of the option.
+const PART_LENGTHS: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 30;
+
 /// The prefixes of variables that stores read.
 const VARIABLES: [&str; 4] = ["AWS_", "AZURE_", "GOOGLE_", "SERVICE_ACCOUNT"];
 
@@ -58,7 +70,8 @@ impl Bucket {
     /// Opens a bucket, or a folder in it. Sends no request.
     ///
     /// Credentials, region and endpoint come from the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) and from `options`,
-    /// which have the same names and win. An unknown option is a usage error.
+    /// which have the same names and win. The option `part_size` is the length of a part of a large object in bytes. An
+    /// unknown option is a usage error.
     pub fn open(url: &str, options: &[(String, String)]) -> Result<Self> {
         let reject = |why: String| {
             Error::new(ErrorKind::Usage, "open the bucket")
@@ -77,7 +90,8 @@ impl Bucket {
         // Its TLS has no provider of its own.
         rustls::crypto::ring::default_provider().install_default().ok();
         let secrets = secrets(options);
-        let built: Result<Box<dyn ObjectStore>> = match scheme {
+        let (part_len, options) = &split_part_size(options).map_err(reject)?;
+        let built: Result<Box<dyn Store>> = match scheme {
             Scheme::S3 => {
                 let builder = AmazonS3Builder::from_env().with_retry(retry()).with_bucket_name(name);
                 let with = |builder: AmazonS3Builder, key: AmazonS3ConfigKey, value: &str| {
@@ -114,14 +128,36 @@ impl Bucket {
             }
         };
         let root = format!("{}://{name}", parsed.scheme());
-        let inner = Inner { store: built?, root, secrets, revoked: OnceLock::new() };
+        let inner = Inner {
+            store: built?,
+            root,
+            secrets,
+            part_len: *part_len,
+            uploaded: AtomicU64::new(0),
+            revoked: OnceLock::new(),
+        };
         Ok(Self { inner: Arc::new(inner), folder })
     }
 }
 
+/// The length of a part, and the options of the store.
+fn split_part_size(
+    options: &[(String, String)],
+) -> std::result::Result<(usize, Vec<(String, String)>), String> {
+    let is_ours = |(name, _): &&(String, String)| name.trim().eq_ignore_ascii_case(PART_SIZE);
+    let len = match options.iter().rfind(is_ours) {
+        Some((_, value)) => value.trim().parse().ok().filter(|len| PART_LENGTHS.contains(len)),
+        None => Some(PART_LEN),
+    };
+    let len = len.ok_or_else(|| {
+        format!("`{PART_SIZE}` is a number of bytes from {} to {}", PART_LENGTHS.start(), PART_LENGTHS.end())
+    })?;
+    Ok((len, options.iter().filter(|option| !is_ours(option)).cloned().collect()))
+}
+
 fn retry() -> RetryConfig {
     let backoff = BackoffConfig { init_backoff: Duration::from_millis(300), ..BackoffConfig::default() };
-    RetryConfig { max_retries: 12, backoff, ..RetryConfig::default() }
+    RetryConfig { max_retries: 20, backoff, ..RetryConfig::default() }
 }
 
 /// Sets all options on a builder. `prefix` may be left out of their names.
@@ -180,6 +216,10 @@ mod tests {
             let error = Bucket::open(url, &[]).expect_err(url);
             assert_eq!(error.kind(), ErrorKind::Usage, "{url}");
             assert!(!format!("{error:?} {}", error.chain()).contains("secret@"), "{url}");
+        }
+        for size in ["", "0", "16MiB", "99999999999"] {
+            let error = Bucket::open("s3://b", &options(&[("part_size", size)])).expect_err(size);
+            assert!(error.chain().contains("number of bytes"), "{}", error.chain());
         }
         let error =
             Bucket::open("s3://b", &options(&[("aws_secret", "hunter2hunter2")])).expect_err("unknown");

@@ -15,6 +15,11 @@ pub(super) fn is_missing_object(error: &object_store::Error) -> bool {
         && !has_code(&full_text(error), &["NoSuchBucket", "ContainerNotFound"])
 }
 
+/// Whether an upload in parts does not exist, or no longer.
+pub(super) fn is_missing_upload(error: &object_store::Error) -> bool {
+    has_code(&full_text(error), &["NoSuchUpload"])
+}
+
 /// Whether the store received damaged or too little content. Sending it again helps.
 pub(super) fn is_damaged(error: &object_store::Error) -> bool {
     let codes = [

@@ -8,11 +8,13 @@ mod scheme;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
+use object_store::multipart::MultipartStore;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, PutResult};
 use tokio::io::AsyncWriteExt;
@@ -44,12 +46,21 @@ pub struct Bucket {
     folder: Key,
 }
 
+/// A store with uploads in parts.
+trait Store: ObjectStore + MultipartStore {}
+
+impl<S: ObjectStore + MultipartStore> Store for S {}
+
 struct Inner {
-    store: Box<dyn ObjectStore>,
+    store: Box<dyn Store>,
     /// Scheme and name, such as `s3://streets`.
     root: String,
     /// Values that no message may contain.
     secrets: Vec<String>,
+    /// Length of a part of an upload in bytes.
+    part_len: usize,
+    /// Bytes that the store has confirmed.
+    uploaded: AtomicU64,
     /// Why nothing more may be written: another run has the lock.
     revoked: OnceLock<String>,
 }
@@ -103,14 +114,22 @@ impl Bucket {
 
     /// Sends an object. Retries content that was damaged or cut on its way.
     async fn put_with(&self, key: &Key, content: Bytes, mode: PutMode) -> object_store::Result<PutResult> {
-        let mut attempt = 1;
-        loop {
+        let put = || {
             let payload = PutPayload::from_bytes(content.clone());
-            match self.store().put_opts(key, payload, mode.clone().into()).await {
-                Err(error) if attempt < MAX_DAMAGED && error::is_damaged(&error) => attempt += 1,
-                result => return result,
-            }
-        }
+            self.store().put_opts(key, payload, mode.clone().into())
+        };
+        let put = retry_damaged(put).await?;
+        self.count_uploaded(content.len());
+        Ok(put)
+    }
+
+    /// Bytes that were written and that the store has confirmed, in all folders of this bucket.
+    pub fn uploaded(&self) -> u64 {
+        self.inner.uploaded.load(Ordering::Relaxed)
+    }
+
+    fn count_uploaded(&self, len: usize) {
+        self.inner.uploaded.fetch_add(len as u64, Ordering::Relaxed);
     }
 
     /// Reads an object of at most `max_len` bytes; `None` if it does not exist. A larger one is an error.
@@ -202,7 +221,29 @@ impl Bucket {
         Ok(found.objects.into_iter().map(object).collect())
     }
 
+    /// Lists the folders of the folder, without those below. A folder exists if an object is in it.
+    pub async fn list_folders(&self) -> Result<Vec<String>> {
+        let folder = (!self.folder.as_ref().is_empty()).then_some(&self.folder);
+        let found = self.store().list_with_delimiter(folder).await;
+        let found = found.map_err(|error| self.error("list", &self.folder, error))?;
+        Ok(found.common_prefixes.iter().filter_map(|key| key.filename().map(str::to_owned)).collect())
+    }
+
+    /// The length of an object in bytes; `None` if it does not exist.
+    pub async fn size(&self, name: &str) -> Result<Option<u64>> {
+        let key = self.key(name);
+        match self.store().head(&key).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(error) if error::is_missing_object(&error) => Ok(None),
+            Err(error) => Err(self.error("read", &key, error)),
+        }
+    }
+
     fn store(&self) -> &dyn ObjectStore {
+        &*self.inner.store
+    }
+
+    fn multipart(&self) -> &dyn MultipartStore {
         &*self.inner.store
     }
 
@@ -229,6 +270,19 @@ impl Bucket {
     #[expect(clippy::needless_pass_by_value, reason = "used with `map_err`")]
     fn error(&self, doing: &'static str, key: &Key, error: object_store::Error) -> Error {
         error::to_error(doing, &self.url_of(key), &self.inner.secrets, &error)
+    }
+}
+
+/// Repeats a request while the store says that its content arrived damaged or cut.
+async fn retry_damaged<T, F: Future<Output = object_store::Result<T>>>(
+    send: impl Fn() -> F,
+) -> object_store::Result<T> {
+    let mut attempt = 1;
+    loop {
+        match send().await {
+            Err(error) if attempt < MAX_DAMAGED && error::is_damaged(&error) => attempt += 1,
+            result => return result,
+        }
     }
 }
 

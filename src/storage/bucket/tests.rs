@@ -9,11 +9,15 @@ use tokio::task::spawn_blocking;
 use super::*;
 use crate::storage::Destination;
 
+const PART_LEN: usize = 4 << 20;
+
 fn bucket() -> Bucket {
     let inner = Inner {
         store: Box::new(InMemory::new()),
         root: "s3://streets".to_owned(),
         secrets: Vec::new(),
+        part_len: PART_LEN,
+        uploaded: AtomicU64::new(0),
         revoked: OnceLock::new(),
     };
     Bucket { inner: Arc::new(inner), folder: Key::from("n") }
@@ -45,10 +49,13 @@ async fn write(bucket: &Bucket, name: &str, len: usize, commit: bool) -> std::io
 async fn an_object_of_any_length_appears_at_the_commit_and_a_dropped_one_never() {
     let bucket = bucket();
     // None, less than a part, exactly one, and several.
-    for len in [0, 1, 16 << 20, (40 << 20) + 7] {
+    for len in [0, 1, PART_LEN, 2 * PART_LEN + 7] {
+        let before = bucket.uploaded();
         write(&bucket, "x/table.csv", len, false).await.expect("dropped");
         assert!(names(&bucket).await.is_empty(), "{len}");
+        let dropped = bucket.uploaded() - before;
         write(&bucket, "x/table.csv", len, true).await.expect("committed");
+        assert_eq!(bucket.uploaded() - before - dropped, len as u64);
         assert_eq!(names(&bucket).await, ["x/table.csv"]);
         let content = bucket.get("x/table.csv", 1 << 30).await.expect("read").expect("an object");
         assert_eq!(content.len(), len);

@@ -18,15 +18,13 @@ impl<T: Record> NewColumns<T> {
                 || column.field.is_none();
             is_written_elsewhere || chosen.iter().any(|chosen| chosen.name == column.name)
         };
-        // The header of CSV and Parquet names all columns; a feature of GeoJSON may have others.
-        let may_be_filled = |column: &Column<T>| {
-            !table.has_all_columns_in_header()
-                || matches!(column.kind, Kind::Longitude | Kind::Latitude)
-                || table.header().iter().any(|name| name.strip_suffix("_raw").unwrap_or(name) == column.name)
-                || table.header().iter().any(|name| name == column.name)
-        };
-        let rest = T::COLUMNS.iter().filter(|column| !has_column(column) && may_be_filled(column));
+        let rest = T::COLUMNS.iter().filter(|column| !has_column(column) && table.fills(column));
         Self { rest: rest.collect(), row: 0 }
+    }
+
+    /// Whether no record can have such a value.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     pub(super) fn check(&mut self, record: &T) -> Result<()> {

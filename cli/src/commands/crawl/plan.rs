@@ -2,11 +2,12 @@
 
 use super::args::CrawlArgs;
 use crate::args::{FetchDetectionArgs, NameArgs};
-use crate::commands::map::{PAGE_NAME, check_output};
+use crate::commands::map::{PAGE_NAME, PagePlace, listed};
 use crate::job::{self, CountEstimate, IdList, PicturePlan, SequenceSource, TableOutputs};
 use streetflow::map::{MapOptions, MapSink};
 use streetflow::query::Selection;
-use streetflow::{Error, ErrorKind, Fields, Quality, Query, Result, Step};
+use streetflow::{Fields, Quality, Query, Result, Step};
+use tokio::runtime::Handle;
 
 /// The steps of a crawl with `--detections`.
 const WITH_DETECTIONS: [Step; 5] =
@@ -27,7 +28,14 @@ pub(super) struct CrawlPlan<'a> {
     /// `None` stops after the metadata.
     pub(super) pictures: Option<PicturePlan<'a>>,
     /// The map page to write.
-    pub(super) map: Option<MapSink>,
+    pub(super) map: Option<PlannedMap>,
+}
+
+/// The map page of a crawl.
+pub(super) struct PlannedMap {
+    pub(super) sink: MapSink,
+    pub(super) options: MapOptions,
+    pub(super) place: PagePlace,
 }
 
 /// Where a crawl starts.
@@ -67,11 +75,12 @@ impl<'a> CrawlPlan<'a> {
             request_fields,
             names: &args.files.names,
             detections,
-            map: map_sink(args)?,
+            map: planned_map(args),
             pictures: (!args.no_download).then_some(PicturePlan {
                 args: &args.pictures,
                 files: &args.files,
                 count,
+                shards: None,
             }),
         };
         Ok((plan, selection))
@@ -81,7 +90,7 @@ impl<'a> CrawlPlan<'a> {
     pub(super) fn steps(&self) -> &'static [Step] {
         let first = match self.source {
             CrawlSource::Area { .. } => 0,
-            CrawlSource::Ids(IdList::Sequences(_) | IdList::Part(_)) => 1,
+            CrawlSource::Ids(IdList::Sequences(_) | IdList::Features(_) | IdList::Part(_)) => 1,
             CrawlSource::Ids(IdList::Images(_)) => 2,
         };
         let steps: &[Step] = if self.detections.is_some() { &WITH_DETECTIONS } else { &Step::ALL };
@@ -98,26 +107,35 @@ fn columns(args: &CrawlArgs) -> Result<Fields> {
     if needs_url { fields.with(args.pictures.quality.field()) } else { Ok(fields) }
 }
 
-/// The sink of the map page, if it replaces no other file. It ends after the pictures, so the page shows them.
-fn map_sink(args: &CrawlArgs) -> Result<Option<MapSink>> {
+/// The map page. Its sink ends after the pictures, so the page shows them.
+fn planned_map(args: &CrawlArgs) -> Option<PlannedMap> {
     if !args.map {
-        return Ok(None);
+        return None;
     }
     let files = &args.files;
-    if files.remote.is_some() {
-        return Err(Error::new(ErrorKind::Usage, "use `--map`")
-            .with_source("the page is written to a directory of this computer")
-            .with_hint("use another `--output`, or run `streetflow map` on the downloaded table"));
-    }
-    let page = files.output.join(PAGE_NAME);
-    check_output(&page)?;
-    let title = files.output.file_name().map(|name| name.to_string_lossy().into_owned());
+    let shown = files.shown();
+    let title = shown.file_name().map(|name| name.to_string_lossy().into_owned());
     let options = MapOptions {
         title: title.unwrap_or_default(),
         geometry: args.geometry.geometry.unwrap_or_default(),
         ..MapOptions::default()
     };
-    Ok(Some(MapSink::create(page).options(options).pictures(files.pictures())))
+    let place = match &files.remote {
+        Some(remote) => PagePlace::in_bucket(&remote.bucket),
+        None => PagePlace::File(files.output.join(PAGE_NAME)),
+    };
+    let sink = MapSink::create(place.target()).options(options.clone());
+    let sink = match &files.remote {
+        Some(remote) => {
+            let (bucket, folder) = (remote.bucket.clone(), files.names.image_downloads_folder.clone());
+            // A page without pictures is better than none.
+            sink.find_pictures(move || {
+                Handle::current().block_on(listed(&bucket, &folder)).unwrap_or_default()
+            })
+        }
+        None => sink.pictures(files.pictures()),
+    };
+    Some(PlannedMap { sink, options, place })
 }
 
 impl<'a> CrawlSource<'a> {
@@ -130,6 +148,9 @@ impl<'a> CrawlSource<'a> {
         }
         if let Some(text) = &args.images {
             return Ok(Self::Ids(IdList::Images(text)));
+        }
+        if let Some(table) = &args.feature_table {
+            return Ok(Self::Ids(IdList::Features(table)));
         }
         let sequences = SequenceSource::resolve(&args.area, Some(&args.filters), &args.network)?;
         let prefetch = sequences.reads_tiles() && !args.no_download && args.filters.limit.is_none();
@@ -153,6 +174,9 @@ impl<'a> CrawlSource<'a> {
                 match ids {
                     IdList::Sequences(list) => query.sequences = Some((*list).to_owned()),
                     IdList::Images(list) => query.images = Some((*list).to_owned()),
+                    IdList::Features(table) => {
+                        query.features = table.input.as_ref().map(|path| path.display().to_string());
+                    }
                     IdList::Part(_) => {}
                 }
                 query

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::parsed;
+use crate::args::{StorageArgs, parsed};
 use streetflow::map::Basemap;
 use streetflow::{Format, GeometryChoice};
 
 #[derive(Debug, Args)]
 pub(crate) struct MapArgs {
     /// Table of images, or the folder of a crawl [default: outputs]
+    ///
+    /// May be in a bucket: s3://…, gs://… or az://….
     #[arg(value_name = "TABLE|FOLDER", default_value = "outputs", hide_default_value = true)]
     pub(super) table: PathBuf,
     /// Page to write [default: map.html beside the table]
@@ -57,4 +59,6 @@ pub(crate) struct MapArgs {
     /// Format of the table, if its file name does not tell
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>, hide_short_help = true)]
     pub(super) input_format: Option<Format>,
+    #[command(flatten)]
+    pub(super) storage: StorageArgs,
 }

@@ -1,23 +1,21 @@
 //! Reads the images of a table.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::args::MapArgs;
-use super::find::Found;
-use crate::job::{Input, table_path};
+use super::find::{Found, FoundPictures};
+use crate::job::Input;
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text, plural};
-use streetflow::map::{COLUMNS, MapImages, Pictures};
+use streetflow::map::{COLUMNS, DETECTION_COLUMNS, FEATURE_COLUMNS, MapImages, Pictures};
 use streetflow::sources::{HeaderOnly, IdCheck};
-use streetflow::{Error, ErrorKind, Format, GeometryChoice, Metadata, Record, Result, Source, TableSource};
-
-/// Names of the tables whose rows lie over the images.
-const DETECTIONS: &str = "img_detections_dataset";
-const FEATURES: &str = "map_features";
+use streetflow::{
+    Detection, Error, ErrorKind, GeometryChoice, Metadata, Record, Result, Source, TableSource,
+};
 
 /// The images of a table.
 pub(super) struct Loaded {
@@ -29,7 +27,9 @@ pub(super) struct Loaded {
 }
 
 /// Reads the table and finds its pictures. An invalid row costs itself only, but a table without a valid row is an error.
-pub(super) async fn images(found: &Found, args: &MapArgs) -> Result<Loaded> {
+///
+/// The images are added to `images`.
+pub(super) async fn images(found: &Found, args: &MapArgs, mut images: MapImages) -> Result<Loaded> {
     let geometry = args.geometry.unwrap_or_default();
     let header = found.input.open::<HeaderOnly>(&CancellationToken::new()).await?;
     check_coordinates(&header, geometry)?;
@@ -38,7 +38,6 @@ pub(super) async fn images(found: &Found, args: &MapArgs) -> Result<Loaded> {
     // No request is sent, so rounded ids are only a warning.
     let check = IdCheck::warn(move |text| lock(&warn).push(text.to_owned()));
     let table = header.retype::<Metadata>()?.only(&COLUMNS).on_rounded_ids(check.keep());
-    let mut images = MapImages::new(geometry);
     let (mut failed, mut first_failure) = (0, None);
     let mut rows = table.stream();
     while let Some(row) = rows.next().await {
@@ -59,38 +58,45 @@ pub(super) async fn images(found: &Found, args: &MapArgs) -> Result<Loaded> {
             .with_source(error)
             .with_hint("no row of the table is valid; pass a table of images with coordinates"));
     }
-    if !args.no_ids {
-        let page = found.page.parent().unwrap_or(std::path::Path::new(""));
-        images.set_pictures(Pictures::find(&found.pictures, page));
+    match &found.pictures {
+        FoundPictures::Folder(folder) if !args.no_ids => {
+            if let Some(page) = found.page.folder() {
+                images.set_pictures(Pictures::find(folder, page));
+            }
+        }
+        FoundPictures::Objects { pictures, .. } => images.set_pictures(pictures.clone()),
+        FoundPictures::Folder(_) => {}
     }
     let mut warnings = std::mem::take(&mut *lock(&warnings));
-    if let Some(folder) = &found.folder {
-        let no_ids = args.no_ids;
-        let detections = (!no_ids).then(|| beside(folder, DETECTIONS)).flatten();
-        add(detections, &mut warnings, |detection| images.push_detection(detection)).await?;
-        add(beside(folder, FEATURES), &mut warnings, |feature| images.push_feature(feature)).await?;
-    }
+    let detections = found.detections.as_ref().filter(|_| !args.no_ids);
+    add(detections, detection_columns, &mut warnings, |detection| images.push_detection(detection)).await?;
+    let features = found.features.as_ref();
+    add(features, |_| &FEATURE_COLUMNS, &mut warnings, |feature| images.push_feature(feature)).await?;
     Ok(Loaded { images, failed, first_failure, warnings })
 }
 
-/// The table of this name in a folder, in any format.
-fn beside(folder: &Path, table: &str) -> Option<PathBuf> {
-    let path = |format: &Format| table_path(folder, table, *format);
-    Format::ALL.iter().map(path).find(|path| path.is_file())
+/// The columns to read of a table of detections. The one of the Python toolset has only shapes, from which the boxes
+/// follow.
+fn detection_columns(table: &TableSource<Detection>) -> &'static [&'static str] {
+    if table.header().iter().any(|name| name == "x") { &DETECTION_COLUMNS } else { &["value", "geometry"] }
 }
 
 /// Reads a further table. The map is useful without it, so its problems are warnings.
 async fn add<T: Record>(
-    path: Option<PathBuf>,
+    path: Option<&PathBuf>,
+    columns: impl Fn(&TableSource<T>) -> &'static [&'static str],
     warnings: &mut Vec<String>,
     mut push: impl FnMut(&T),
 ) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
-    let input = Input::named(&path, None)?;
+    let input = Input::named(path, None)?;
     let table = match input.open::<T>(&CancellationToken::new()).await {
-        Ok(table) => table.on_rounded_ids(IdCheck::warn(|_| ())),
+        Ok(table) => {
+            let columns = columns(&table);
+            table.only(columns).on_rounded_ids(IdCheck::warn(|_| ()))
+        }
         Err(error) => {
-            warnings.push(format!("left out {}: {}", path_text(&path), error.chain()));
+            warnings.push(format!("left out {}: {}", path_text(path), error.chain()));
             return Ok(());
         }
     };

@@ -3,18 +3,21 @@
 mod args;
 mod find;
 mod load;
+mod place;
 mod serve;
 
 use crate::args::DisplayArgs;
 use crate::exit_code::Exit;
 use crate::job::Signals;
-use crate::terminal::format::{grouped, human_bytes, path_text, plural};
+use crate::terminal::format::{grouped, human_bytes, plural};
 use crate::terminal::printer::Printer;
 pub(crate) use args::MapArgs;
-use find::Found;
-pub(crate) use find::{PAGE_NAME, TABLE, check_output};
+use find::{Found, FoundPictures};
+pub(crate) use find::{TABLE, listed};
 use load::Loaded;
-use streetflow::map::{Basemap, MAX_IMAGES_IN_PAGE, MapOptions, Page};
+pub(crate) use place::{PAGE_NAME, PagePlace};
+pub(crate) use serve::{LiveMap, open};
+use streetflow::map::{Basemap, MAX_IMAGES_IN_PAGE, MapImages, MapOptions, Page};
 use streetflow::{Error, ErrorKind, Result};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -22,6 +25,7 @@ Examples:
   streetflow map
   streetflow map outputs/img_meta_dataset.parquet --out cyprus.html
   streetflow map images.geojson --pictures photos
+  streetflow map s3://bucket/cyprus
   streetflow map --serve --open";
 
 /// Writes the page and prints the result.
@@ -47,36 +51,53 @@ pub(crate) async fn run(args: &MapArgs, display: &DisplayArgs) -> Exit {
 }
 
 async fn show(args: &MapArgs, printer: &Printer) -> Result<Exit> {
-    let found = Found::resolve(args)?;
-    if !args.serve {
-        check_output(&found.page)?;
+    if args.serve && serve::is_running(&args.table) {
+        let title = std::fs::canonicalize(&args.table)
+            .ok()
+            .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        serve::follow(args, options(args, title.unwrap_or_default())?, printer).await?;
+        return Ok(Exit::Done);
     }
-    let loaded = load::images(&found, args).await?;
-    let options = MapOptions {
-        title: found.title.clone(),
-        geometry: args.geometry.unwrap_or_default(),
-        without_ids: args.no_ids,
-        basemap: basemap(args)?,
-    };
+    let found = Found::resolve(args).await?;
+    if !args.serve {
+        found.page.check().await?;
+    }
+    let options = options(args, found.title.clone())?;
+    let loaded = load::images(&found, args, MapImages::new(options.geometry)).await?;
     print_problems(&loaded, printer);
     let exit = if loaded.failed > 0 { Exit::SomeFailed } else { Exit::Done };
     if args.serve {
-        serve::run(loaded.images, options, args, printer).await?;
+        let bucket = match &found.pictures {
+            FoundPictures::Objects { bucket, .. } => Some(bucket.clone()),
+            FoundPictures::Folder(_) => None,
+        };
+        serve::run(loaded.images, options, bucket, args, printer).await?;
         return Ok(exit);
     }
-    let page = found.page.clone();
+    let target = found.page.target();
     let count = loaded.images.len();
     let written = tokio::task::spawn_blocking(move || {
-        Page::new(&loaded.images, &options).and_then(|made| made.write_file(&page))
+        Page::new(&loaded.images, &options).and_then(|made| made.write_to(&target))
     });
     let bytes =
         written.await.map_err(|panic| Error::new(ErrorKind::Io, "write the page").with_source(panic))??;
     print_page(count, bytes, &found, printer);
-    if args.open {
-        let path = std::fs::canonicalize(&found.page).unwrap_or(found.page);
-        serve::open(path.as_os_str(), printer);
+    if args.open
+        && let PagePlace::File(page) = found.page
+    {
+        let path = std::fs::canonicalize(&page).unwrap_or(page);
+        open(path.as_os_str(), printer);
     }
     Ok(exit)
+}
+
+fn options(args: &MapArgs, title: String) -> Result<MapOptions> {
+    Ok(MapOptions {
+        title,
+        geometry: args.geometry.unwrap_or_default(),
+        without_ids: args.no_ids,
+        basemap: basemap(args)?,
+    })
 }
 
 /// The background with its credit.
@@ -116,6 +137,7 @@ fn print_page(images: usize, bytes: u64, found: &Found, printer: &Printer) {
         printer.warn(&format!("most browsers can't open a page of more than {most} images; use `--serve`"));
     }
     let (count, what) = (grouped(images as u64), plural(images as u64, "image", "images"));
-    let (page, size) = (path_text(&found.page), human_bytes(bytes));
-    printer.note(&format!("wrote {page} with {count} {what}, {size}; open it in a browser"));
+    let (page, size) = (found.page.shown(), human_bytes(bytes));
+    let advice = if found.page.folder().is_some() { "; open it in a browser" } else { "" };
+    printer.note(&format!("wrote {page} with {count} {what}, {size}{advice}"));
 }

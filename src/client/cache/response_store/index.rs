@@ -98,7 +98,7 @@ pub(crate) fn pack(key: &str, location: Location) -> [u8; RECORD_LEN] {
 }
 
 /// Parses a record, unless it is damaged.
-fn unpack(record: &[u8; RECORD_LEN]) -> Option<(u128, Location)> {
+pub(super) fn unpack(record: &[u8; RECORD_LEN]) -> Option<(u128, Location)> {
     let (key, rest) = record.split_first_chunk::<16>()?;
     let (offset, rest) = rest.split_first_chunk::<8>()?;
     let (len, rest) = rest.split_first_chunk::<4>()?;

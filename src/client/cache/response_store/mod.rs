@@ -6,6 +6,7 @@
 //! one is never used.
 
 mod files;
+mod follow;
 mod index;
 mod log;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::time::SystemTime;
 
 pub use self::files::STORE_FILES;
 use self::files::{INDEX, QUERY, RESPONSES, VERSION, aside, foreign_reason, remove_store, set_aside};
+pub(super) use self::follow::Follower;
 pub(super) use self::index::read_exact_at;
 use self::index::{Index, Location};
 use self::log::Log;
@@ -224,7 +226,7 @@ fn copy_error(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }
 
-fn store_error(folder: &Path, error: &io::Error) -> Error {
+pub(super) fn store_error(folder: &Path, error: &io::Error) -> Error {
     let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     let failed = Error::new(ErrorKind::Io, "store responses in")
         .with_subject(folder.display().to_string())

@@ -1,10 +1,16 @@
 //! The pictures of the server: from the disk, else fetched from Mapillary when a reader looks at them.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use futures::stream;
 use tempfile::TempDir;
-use tokio::sync::Mutex;
 
+use super::live::LiveImages;
+use crate::args::Bucket;
+use crate::sync::lock;
 use streetflow::map::{ImageIds, MapImages, Pictures};
 use streetflow::{
     Client, Error, ErrorKind, Fields, Flow, Image, ImageId, ImageSink, Metadata, Quality, Result, Token,
@@ -16,24 +22,37 @@ const QUALITY: Quality = Quality::Q1024;
 /// Largest picture that is sent, in bytes.
 const MAX_PICTURE_LEN: u64 = 64 << 20;
 
-/// The pictures of the images of a table.
-pub(super) struct PictureServer {
-    ids: ImageIds,
-    pictures: Pictures,
-    fetcher: Option<Fetcher>,
+/// How long a list of the pictures that a crawl downloads is used.
+const MAX_AGE: Duration = Duration::from_secs(3);
+
+/// The pictures of the images of a page.
+pub(super) enum PictureServer {
+    Table {
+        ids: ImageIds,
+        pictures: Pictures,
+        /// Where the pictures are, if they are not on the disk.
+        bucket: Option<Bucket>,
+        fetcher: Option<Box<Fetcher>>,
+    },
+    Crawl {
+        images: Arc<LiveImages>,
+        /// The folder of downloads, if there are any.
+        folder: Option<PathBuf>,
+        found: Mutex<Option<(Instant, Arc<Pictures>)>>,
+    },
 }
 
 /// Fetches pictures, one at a time.
-struct Fetcher {
+pub(super) struct Fetcher {
     client: Client,
     /// Fetched pictures; removed at the end.
     folder: TempDir,
-    turn: Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl PictureServer {
     /// Fetches pictures only if the environment has a token.
-    pub(super) fn new(images: &MapImages) -> Result<Self> {
+    pub(super) fn of_table(images: &MapImages, bucket: Option<Bucket>) -> Result<Self> {
         // A client without a token can't request URLs.
         let has_token = matches!(Token::from_env(), Ok(Some(_)));
         let fetcher = match Client::from_env() {
@@ -41,39 +60,73 @@ impl PictureServer {
                 let folder = tempfile::tempdir().map_err(|error| {
                     Error::new(ErrorKind::Io, "create a folder for pictures").with_source(error)
                 })?;
-                Some(Fetcher { client, folder, turn: Mutex::new(()) })
+                Some(Box::new(Fetcher { client, folder, turn: tokio::sync::Mutex::new(()) }))
             }
             _ => None, // Without a token, the page has a link and the embedded viewer.
         };
-        Ok(Self { ids: images.ids(), pictures: images.pictures().clone(), fetcher })
+        Ok(Self::Table { ids: images.ids(), pictures: images.pictures().clone(), bucket, fetcher })
     }
 
-    /// Whether pictures that are not on the disk can be fetched.
-    pub(super) fn can_fetch(&self) -> bool {
-        self.fetcher.is_some()
+    /// The pictures that a crawl downloads into a folder.
+    pub(super) fn of_crawl(images: Arc<LiveImages>, folder: Option<PathBuf>) -> Self {
+        Self::Crawl { images, folder, found: Mutex::default() }
     }
 
-    /// The picture of an image of the table; `None` for other ids, and if there is no picture.
+    /// Whether the page may ask for any picture.
+    pub(super) fn has_all(&self) -> bool {
+        match self {
+            Self::Table { fetcher, .. } => fetcher.is_some(),
+            Self::Crawl { folder, .. } => folder.is_some(),
+        }
+    }
+
+    /// The picture of an image of the page; `None` for other ids, and if there is no picture.
     pub(super) async fn picture(&self, id: &ImageId) -> Option<Bytes> {
-        if !self.ids.contains(id) {
-            return None;
+        match self {
+            Self::Table { ids, .. } if !ids.contains(id) => None,
+            Self::Table { pictures, bucket, fetcher, .. } => match (pictures.path(id), bucket, fetcher) {
+                (Some(name), Some(bucket), _) => {
+                    bucket.get(&name.to_str()?.replace('\\', "/"), MAX_PICTURE_LEN).await.ok()?
+                }
+                (Some(path), None, _) => read(path).await,
+                (None, _, Some(fetcher)) => read(fetcher.fetch(id).await?).await,
+                (None, _, None) => None,
+            },
+            Self::Crawl { images, .. } if !images.contains(id).await => None,
+            Self::Crawl { folder, found, .. } => {
+                read(downloaded(folder.clone()?, found).await?.path(id)?).await
+            }
         }
-        let path = match (self.pictures.path(id), &self.fetcher) {
-            (Some(path), _) => path,
-            (None, Some(fetcher)) => fetcher.fetch(id).await?,
-            (None, None) => return None,
-        };
-        let size = tokio::fs::metadata(&path).await.ok().filter(std::fs::Metadata::is_file)?.len();
-        if size > MAX_PICTURE_LEN {
-            return None;
-        }
-        tokio::fs::read(&path).await.ok().map(Bytes::from)
     }
+}
+
+/// The pictures in a folder that fills up.
+async fn downloaded(
+    folder: PathBuf,
+    found: &Mutex<Option<(Instant, Arc<Pictures>)>>,
+) -> Option<Arc<Pictures>> {
+    if let Some((time, pictures)) = &*lock(found)
+        && time.elapsed() < MAX_AGE
+    {
+        return Some(Arc::clone(pictures));
+    }
+    let find = move || Arc::new(Pictures::find(&folder, &folder));
+    let pictures = tokio::task::spawn_blocking(find).await.ok()?;
+    *lock(found) = Some((Instant::now(), Arc::clone(&pictures)));
+    Some(pictures)
+}
+
+async fn read(path: PathBuf) -> Option<Bytes> {
+    let size = tokio::fs::metadata(&path).await.ok().filter(std::fs::Metadata::is_file)?.len();
+    if size > MAX_PICTURE_LEN {
+        return None;
+    }
+    tokio::fs::read(&path).await.ok().map(Bytes::from)
 }
 
 impl Fetcher {
     /// Requests a fresh URL, because those of the table expire, and downloads the picture.
-    async fn fetch(&self, id: &ImageId) -> Option<std::path::PathBuf> {
+    async fn fetch(&self, id: &ImageId) -> Option<PathBuf> {
         let path = self.folder.path().join(format!("{id}_{QUALITY}.jpg"));
         // Two requests for the same picture fetch it once.
         let _turn = self.turn.lock().await;

@@ -7,8 +7,11 @@ use http_body_util::Full;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
+use std::sync::Arc;
+
+use super::live::LiveImages;
 use super::pictures::PictureServer;
-use streetflow::map::Page;
+use streetflow::map::{Page, Served};
 use streetflow::{ImageId, Result};
 
 /// What the server sends.
@@ -16,17 +19,35 @@ pub(super) struct Site {
     html: Bytes,
     blocks: HashMap<String, Bytes>,
     pictures: PictureServer,
+    /// The images of a running crawl.
+    live: Option<Arc<LiveImages>>,
     /// The values of `Host` under which a browser on this computer reaches the server.
     hosts: [String; 2],
 }
 
 impl Site {
-    pub(super) fn new(page: &Page, pictures: PictureServer, port: u16) -> Result<Self> {
+    pub(super) fn of_table(page: &Page, pictures: PictureServer, port: u16) -> Result<Self> {
+        Self::new(page, pictures, None, port)
+    }
+
+    /// `page` is one without images.
+    pub(super) fn of_crawl(
+        page: &Page,
+        pictures: PictureServer,
+        live: Arc<LiveImages>,
+        port: u16,
+    ) -> Result<Self> {
+        Self::new(page, pictures, Some(live), port)
+    }
+
+    fn new(page: &Page, pictures: PictureServer, live: Option<Arc<LiveImages>>, port: u16) -> Result<Self> {
         let blocks = page.blocks().map(|(name, bytes)| (name.to_owned(), Bytes::copy_from_slice(bytes)));
+        let served = Served { has_all_pictures: pictures.has_all(), is_growing: live.is_some() };
         Ok(Self {
-            html: page.served_html(pictures.can_fetch())?.into(),
+            html: page.served_html(served)?.into(),
             blocks: blocks.collect(),
             pictures,
+            live,
             hosts: [format!("127.0.0.1:{port}"), format!("localhost:{port}")],
         })
     }
@@ -48,6 +69,16 @@ pub(super) async fn respond<B>(site: &Site, request: &Request<B>) -> Response<Fu
     }
     if let Some(block) = path.strip_prefix("/columns/").and_then(|name| site.blocks.get(name)) {
         return found("application/octet-stream", block.clone());
+    }
+    match (&site.live, path) {
+        (Some(live), "/state") => return found("application/json", live.state()),
+        (Some(live), "/images") => {
+            return match live.bundle().await {
+                Ok(bundle) => found("application/octet-stream", bundle),
+                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the images can't be encoded"),
+            };
+        }
+        _ => {}
     }
     if let Some(id) = path.strip_prefix("/picture/").and_then(|id| ImageId::new(id).ok())
         && let Some(picture) = site.pictures.picture(&id).await
