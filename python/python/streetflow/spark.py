@@ -135,6 +135,10 @@ def _value(name: str, text: str) -> Any:
         return text.strip().lower() in ("true", "1")
     if name in _NUMBERS:
         return int(text)
+    if name == "tile_rate":
+        return float(text)
+    if name == "rate_share":
+        return int(text) if text.strip().isdigit() else text
     return text.split(",") if name in ("org_id", "exclude_owner", "allow_host") else text
 
 
