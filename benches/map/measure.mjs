@@ -3,9 +3,12 @@
 //   node benches/map/measure.mjs [--assets FOLDER] PAGE…    medians of five runs; CHROMIUM names the browser
 //
 // For a page of streetflow, "ready" is the time until `data-state` of the body says so, and the heap is that of
-// JavaScript. "Drawn" is the time until a screenshot of the map has coloured points, for any page: 50 ms to 200 ms more,
-// because a screenshot takes so long. Other pages load their libraries from CDNs: FOLDER/node_modules has them instead,
-// so no page waits for a network. Needs `npm ci` in map/tests.
+// JavaScript. "Drawn" is the time until a screenshot of the map has coloured points, for any page: later,
+// because a screenshot without a GPU takes up to a second. Other pages load their libraries from CDNs: FOLDER/node_modules has them instead,
+// so no page waits for a network: npm install --ignore-scripts leaflet@1.9.3
+// leaflet.markercluster@1.1.0 leaflet.awesome-markers jquery@3.7.1 bootstrap@5.2.2 @fortawesome/fontawesome-free@6.2.0
+//
+// Needs `npm ci` in map/tests.
 
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";

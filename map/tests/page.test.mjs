@@ -67,6 +67,25 @@ test("a hostile name is shown as text", async (t) => {
   assert.deepEqual(page.seen, { requests: [], problems: [] });
 });
 
+test("a name of 10,000 characters, or in another direction, leaves the page as it is", async (t) => {
+  const names = ["x".repeat(10000), "\u202eمحمد الخطيب", "a\u0000b\u001b[2Jc", "名前"];
+  const rows = names.map((creator_username, at) => image({ img_id: `${at + 1}`, creator_username, creator_id: `${at}`, make: names[at], model: names.at(-1 - at) }));
+  for (const width of [1200, 400]) {
+    const page = await open(t, pageOf(t, rows), { width });
+    if (width === 400) await page.click("#panel-toggle");
+    await page.selectOption("#colour", "owner");
+    for (let row = 0; row < names.length; row++) {
+      await page.evaluate((at) => window.streetflow.select(at), row);
+      const text = await page.textContent("#attribution");
+      assert.ok(text.length < 400 && text.endsWith(" / Mapillary, CC BY-SA 4.0"), text.slice(0, 100));
+      assert.doesNotMatch(text, /[\u0000-\u001f\u202a-\u202e]/u);
+      const wide = await page.evaluate(() => ["panel", "card"].filter((id) => document.getElementById(id).scrollWidth > document.getElementById(id).clientWidth));
+      assert.deepEqual(wide, [], `row ${row} at ${width}`);
+    }
+    assert.deepEqual(page.seen, { requests: [], problems: [] });
+  }
+});
+
 test("an empty table and a table without coordinates give a page that says so", async (t) => {
   const page = await open(t, pageOf(t, []));
   assert.equal(await state(page), "ready");

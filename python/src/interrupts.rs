@@ -36,7 +36,7 @@ pub(crate) fn is_main_thread() -> bool {
 #[pyfunction]
 pub(crate) fn listen(py: Python<'_>) -> PyResult<bool> {
     #[cfg(unix)]
-    let descriptor = Some(unix::descriptor().map_err(Failure::from)?);
+    let descriptor = unix::descriptor().map_err(Failure::from)?;
     #[cfg(not(unix))]
     let descriptor = elsewhere::listen()?;
     let (is_main, is_owned): (bool, bool) =
@@ -61,30 +61,34 @@ mod unix {
     /// Number of the signal, on every Unix.
     const SIGINT: u8 = 2;
 
-    /// The end that is read, and the end into which Python writes. They are open as long as the process.
-    static ENDS: OnceLock<[UnixStream; 2]> = OnceLock::new();
+    /// The process, the end that is read, and the end into which Python writes. They are open as long as the process.
+    static ENDS: OnceLock<(u32, UnixStream, UnixStream)> = OnceLock::new();
 
-    /// The descriptor into which Python writes the numbers of signals.
-    pub(super) fn descriptor() -> streetflow::Result<i32> {
-        if let Some([_, written]) = ENDS.get() {
-            return Ok(written.as_raw_fd());
+    /// The descriptor into which Python writes the numbers of signals. A forked process has none: its parent reads it.
+    pub(super) fn descriptor() -> streetflow::Result<Option<i32>> {
+        if ENDS.get().is_none() {
+            let open = || -> io::Result<_> {
+                let (read, written) = UnixStream::pair()?;
+                read.set_nonblocking(true)?;
+                written.set_nonblocking(true)?;
+                Ok((std::process::id(), read, written))
+            };
+            let failed = |error| Error::new(ErrorKind::Io, "open a socket for signals").with_source(error);
+            // Another thread may have been faster.
+            ENDS.set(open().map_err(failed)?).ok();
         }
-        let open = || -> io::Result<[UnixStream; 2]> {
-            let (read, written) = UnixStream::pair()?;
-            read.set_nonblocking(true)?;
-            written.set_nonblocking(true)?;
-            Ok([read, written])
-        };
-        let failed = |error| Error::new(ErrorKind::Io, "open a socket for signals").with_source(error);
-        let ends = open().map_err(failed)?;
-        Ok(ENDS.get_or_init(|| ends)[1].as_raw_fd())
+        Ok(ends().map(|(_, written)| written.as_raw_fd()))
+    }
+
+    fn ends() -> Option<(&'static UnixStream, &'static UnixStream)> {
+        let (process, read, written) = ENDS.get()?;
+        (*process == std::process::id()).then_some((read, written))
     }
 
     /// Counts the signals that have arrived.
     pub(super) fn drain() {
-        let Some([read, _]) = ENDS.get() else { return };
+        let Some((mut read, _)) = ends() else { return };
         let mut numbers = [0; 64];
-        let mut read: &UnixStream = read;
         while let Ok(count @ 1..) = read.read(&mut numbers) {
             if numbers[..count].contains(&SIGINT) {
                 COUNT.fetch_add(1, Ordering::AcqRel);

@@ -270,6 +270,7 @@ def map_page(
     """
     skip = _skips(on_error)
     options = PageOptions(path, title, geometry, ids, basemap, basemap_credit, pictures)
+    options.check()
     used = _client_for(source, client, sandbox) if isinstance(source, (Stream, Query)) else None
     images = take_images(source, "make the map")
     report = source.report if isinstance(source, Stream) else _core.Report(used)

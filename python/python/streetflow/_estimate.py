@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 #: Images per sequence, if the tiles show none: a typical number, and a range that holds for most areas.
 _IMAGES_PER_SEQUENCE = 150
@@ -21,8 +21,7 @@ _ENTITIES_PER_MINUTE = 60_000
 _SEARCHES_PER_MINUTE = 10_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The size of a crawl, from the tiles of its area.
 
     >>> import streetflow as sf

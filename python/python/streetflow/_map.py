@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import _core
 from ._core import Client, MapPage, Report
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     _Geometry = Literal["original", "computed", "best"]
 
 
-@dataclass
-class PageOptions:
+class PageOptions(NamedTuple):
     """How a page looks, and where it is written."""
 
     path: str | os.PathLike[str] | None
@@ -29,7 +27,8 @@ class PageOptions:
     basemap_credit: str | None
     pictures: str | os.PathLike[str] | None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuses pictures for a page that is not written, whose paths would lead nowhere."""
         if self.pictures is not None and self.path is None:
             raise UsageError("failed to use `pictures`: the page is not written", "set `path` too")
 

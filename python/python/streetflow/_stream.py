@@ -256,6 +256,7 @@ class Stream:
         <streetflow.MapPage of 611 images: .write("map.html") makes a file>
         """
         options = PageOptions(path, title, geometry, ids, basemap, basemap_credit, pictures)
+        options.check()
         if self.kind != "images":
             raise UsageError(f"failed to make the map: the stream has {self.kind}, not images")
         self._use()

@@ -20,6 +20,8 @@ impl EarlierIndex {
     /// Opens an index. `None` if it is not one of this version: the shards are read then.
     #[cfg(feature = "parquet")]
     pub(crate) fn open(path: &Path) -> Option<Self> {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+
         use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
         let file = std::fs::File::open(path).ok()?;
@@ -27,8 +29,10 @@ impl EarlierIndex {
         let notes = builder.metadata().file_metadata().key_value_metadata()?;
         let quality = notes.iter().find(|note| note.key == super::index::QUALITY_KEY)?.value.as_deref()?;
         let quality = quality.parse().ok();
-        let batches = builder.build().ok()?;
-        let rows = batches.map_while(|batch| rows(&batch.ok()?)).flatten();
+        let mut batches = builder.build().ok()?;
+        // A decoder that panics on a damaged file ends the index.
+        let next = move || catch_unwind(AssertUnwindSafe(|| batches.next())).ok().flatten();
+        let rows = std::iter::from_fn(next).map_while(|batch| rows(&batch.ok()?)).flatten();
         Some(Self { quality, rows: (Box::new(rows) as Box<dyn Iterator<Item = _> + Send>).peekable() })
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
+use super::table::read_sidecar;
 use super::{Position, Shard, ShardTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ImageId;
@@ -69,6 +70,6 @@ fn quality_of(shard: &mut Shard) -> Result<Option<String>> {
     let Some(at) = shard.names().position(|name| name.strip_suffix(".json").is_some()) else {
         return Ok(None);
     };
-    let json: serde_json::Value = serde_json::from_slice(&shard.read_entry(at)?).unwrap_or_default();
-    Ok(json["quality"].as_str().map(str::to_owned))
+    let json = read_sidecar(shard, at)?;
+    Ok(json.get("quality").and_then(|quality| quality.as_str()).map(str::to_owned))
 }

@@ -112,7 +112,7 @@ impl ShardTable {
         let mut copy = ShardWriter::create(target)?;
         for at in sidecars(&shard) {
             let key = shard.names().nth(at).and_then(|name| name.strip_suffix(".json")).map(str::to_owned);
-            let json = shard.read_entry(at)?;
+            let json = sidecar_bytes(&mut shard, at)?;
             copy.add(&key.unwrap_or_default(), [("json", &json[..])])?;
         }
         copy.commit().map(drop)
@@ -129,18 +129,23 @@ fn sidecars(shard: &Shard) -> Vec<usize> {
         .collect()
 }
 
-fn read_sidecar(shard: &mut Shard, at: usize) -> Result<Map<String, Json>> {
-    let reject = |shard: &Shard, why: String| {
-        Error::new(ErrorKind::Malformed, "read the shard")
-            .with_subject(shard.path().display().to_string())
-            .with_location(shard.names().nth(at).unwrap_or_default().to_owned())
-            .with_source(why)
-    };
+/// Reads a sidecar. One that is too long or no JSON object is an error.
+pub(super) fn read_sidecar(shard: &mut Shard, at: usize) -> Result<Map<String, Json>> {
+    let json = sidecar_bytes(shard, at)?;
+    serde_json::from_slice(&json).map_err(|error| invalid_sidecar(shard, at, &error.to_string()))
+}
+
+fn sidecar_bytes(shard: &mut Shard, at: usize) -> Result<Vec<u8>> {
     if shard.position(at).is_none_or(|position| position.len > MAX_SIDECAR_LEN) {
-        return Err(reject(shard, "it is too long".to_owned()));
+        return Err(invalid_sidecar(shard, at, "it is too long"));
     }
-    let json = shard.read_entry(at)?;
-    serde_json::from_slice(&json).map_err(|error| reject(shard, error.to_string()))
+    shard.read_entry(at)
+}
+
+fn invalid_sidecar(shard: &Shard, at: usize, why: &str) -> Error {
+    Error::new(ErrorKind::Malformed, "read the shard")
+        .with_subject(shard.path().display().to_string())
+        .with_source(format!("its file `{}`: {why}", shard.names().nth(at).unwrap_or_default()))
 }
 
 /// The rows as features without a geometry, one per line: coordinates are columns.
@@ -187,5 +192,46 @@ impl Read for Rows {
         out[..len].copy_from_slice(&self.text[self.at..self.at + len]);
         self.at += len;
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(folder: &Path, number: u64, sidecar: &[u8]) -> PathBuf {
+        let path = folder.join(super::super::shard_name(number));
+        let mut shard = ShardWriter::create(&path).expect("created");
+        shard.add("7", [("json", sidecar), ("jpg", b"\xff\xd8")]).expect("added");
+        shard.commit().expect("committed");
+        path
+    }
+
+    #[test]
+    fn the_columns_of_all_shards_are_known_and_a_copy_has_the_same_rows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = shard(folder.path(), 0, br#"{"img_id":"7","width":5,"quality":"256"}"#);
+        shard(folder.path(), 1, br#"{"img_id":"8","captured_at":6,"other":[]}"#);
+        let table = ShardTable::in_folder(folder.path()).expect("shards");
+        assert_eq!((table.rows(), &table.columns[..]), (2, &["img_id", "captured_at", "width"][..]));
+        let copy = folder.path().join("copy.tar");
+        ShardTable::copy_rows(&first, &copy).expect("copied");
+        assert_eq!(Shard::open(&copy).expect("a shard").names().collect::<Vec<_>>(), ["7.json"]);
+        assert_eq!(ShardTable::open([copy]).expect("a shard").rows(), 1);
+    }
+
+    #[test]
+    fn a_damaged_sidecar_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for sidecar in [&b"{"[..], b"[1]", b"\xff"] {
+            let path = shard(folder.path(), 0, sidecar);
+            let error = ShardTable::open([path]).expect_err("damaged");
+            assert!(
+                error.kind() == ErrorKind::Malformed && error.chain().contains("7.json"),
+                "{}",
+                error.chain()
+            );
+        }
+        assert!(ShardTable::in_folder(&folder.path().join("none")).is_err());
     }
 }

@@ -157,7 +157,7 @@ fn split_part_size(
 
 fn retry() -> RetryConfig {
     let backoff = BackoffConfig { init_backoff: Duration::from_millis(300), ..BackoffConfig::default() };
-    RetryConfig { max_retries: 12, backoff, ..RetryConfig::default() }
+    RetryConfig { max_retries: 20, backoff, ..RetryConfig::default() }
 }
 
 /// Sets all options on a builder. `prefix` may be left out of their names.
