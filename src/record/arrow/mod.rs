@@ -2,6 +2,7 @@
 
 mod block;
 mod build;
+mod builder;
 mod cells;
 mod columns;
 pub(crate) mod geo;
