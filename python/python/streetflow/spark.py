@@ -15,7 +15,8 @@ crawls one. A task that is lost is run again by Spark, and has the same rows.
   an option it is refused, because options are in logs.
 - Executors have no common rate: set `rate_share` to the number of Python workers that run at once, or use one token per
   executor.
-- Times have microseconds, because Spark has no milliseconds. Geometries are WKB in a binary column.
+- Times have microseconds, because Spark has no milliseconds. With the option `ntz`, they have no time zone (UTC is meant),
+  which Sail needs. Geometries are WKB in a binary column.
 - Spark in local mode retries no task: use `local[2,4]` for four attempts.
 """
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["data_source", "download", "register"]
 
-_FLAGS = ("pano", "flat", "clip", "lines_only", "thorough", "exhaustive", "trust_gone")
+_FLAGS = ("pano", "flat", "clip", "lines_only", "thorough", "exhaustive", "trust_gone", "ntz")
 _NUMBERS = ("concurrency", "attempts")
 
 
@@ -49,13 +50,14 @@ def register(spark: _SparkSession) -> None:
     spark.dataSource.register(data_source())
 
 
-def spark_schema(schema: _pa.Schema) -> _pa.Schema:
-    """The schema with types that Spark has: microseconds, and no extension types."""
+def spark_schema(schema: _pa.Schema, *, ntz: bool = False) -> _pa.Schema:
+    """The schema with types that Spark has: microseconds, and no extension types. With `ntz`, times have no zone."""
     import pyarrow as pa
 
+    time = pa.timestamp("us") if ntz else pa.timestamp("us", "UTC")
     fields = []
     for field in schema:
-        kind = pa.timestamp("us", "UTC") if pa.types.is_timestamp(field.type) else field.type
+        kind = time if pa.types.is_timestamp(field.type) else field.type
         fields.append(pa.field(field.name, kind, field.nullable))
     return pa.schema(fields)
 
@@ -69,8 +71,11 @@ def data_source() -> Any:
             self.query = query
 
     class _Reader(DataSourceReader):
-        def __init__(self, query: Query, options: dict[str, Any], count: int | None, skip: bool) -> None:
+        def __init__(
+            self, query: Query, options: dict[str, Any], count: int | None, *, skip: bool, ntz: bool
+        ) -> None:
             self.query = query.to_json()
+            self.ntz = ntz
             self.options = options
             self.count = count
             self.skip = skip
@@ -81,7 +86,7 @@ def data_source() -> Any:
 
         def read(self, partition: InputPartition) -> Iterator[_pa.RecordBatch]:
             assert isinstance(partition, _Part)
-            schema = spark_schema(_arrow_schema(Query.from_json(self.query)))
+            schema = spark_schema(_arrow_schema(Query.from_json(self.query)), ntz=self.ntz)
             for batch in read(Query.from_json(partition.query), "images", worker_client(self.options), self.skip):
                 yield _to_spark(batch, schema)
 
@@ -97,6 +102,7 @@ def data_source() -> Any:
             values = {name: _value(name, text) for name, text in options.items()}
             self.partitions = int(values.pop("partitions")) if "partitions" in values else None
             self.skip = values.pop("on_error", "skip") == "skip"
+            self.ntz = bool(values.pop("ntz", False))
             names = {name.rstrip("_") for name in NAMES}
             self.query = Query(**{name: value for name, value in values.items() if name in names})
             self.client_options = check_options({name: value for name, value in values.items() if name not in names})
@@ -104,10 +110,11 @@ def data_source() -> Any:
         def schema(self) -> Any:
             from pyspark.sql.pandas.types import from_arrow_schema
 
-            return from_arrow_schema(spark_schema(_arrow_schema(self.query)))
+            schema = spark_schema(_arrow_schema(self.query), ntz=self.ntz)
+            return from_arrow_schema(schema, prefer_timestamp_ntz=self.ntz)
 
         def reader(self, schema: Any) -> DataSourceReader:
-            return _Reader(self.query, self.client_options, self.partitions, self.skip)
+            return _Reader(self.query, self.client_options, self.partitions, skip=self.skip, ntz=self.ntz)
 
     return StreetflowDataSource
 

@@ -51,3 +51,11 @@ def test_they_are_written_once(reader, sandbox, spark, tmp_path):
     reader.options(fields="is_pano").load().write.parquet(str(tmp_path / "out"))
     rows = [row["img_id"] for row in spark.read.parquet(str(tmp_path / "out")).select("img_id").collect()]
     assert sorted(rows) == sorted(expected)
+
+
+def test_times_without_a_zone_and_geometries_are_those_of_the_crawl(reader, sandbox):
+    expected = sf.images(bbox=WORLD, fields=["captured_at", "geometry"], client=sandbox).to_arrow().to_pylist()
+    rows = reader.options(fields="captured_at,geometry", ntz="true").load().toArrow().to_pylist()
+    key = lambda row: row["img_id"]
+    utc = [{**row, "captured_at": row["captured_at"].replace(tzinfo=None)} for row in expected]
+    assert sorted(rows, key=key) == sorted(utc, key=key)
