@@ -22,6 +22,10 @@ use support::{Args, Cost, best, table, tile};
 /// Environment variable with the path of a real tile of zoom 14.
 const REAL_TILE: &str = "STREETFLOW_BENCH_TILE";
 
+/// Nested responses of images to records, and to a Parquet file.
+const DECODED: &str = "decode detections";
+const TO_PARQUET: &str = "decode detections to parquet";
+
 /// Number of times that a response is decoded per round.
 const REPEATS: usize = 200;
 
@@ -36,7 +40,7 @@ fn main() {
     tables(&args, &folder);
     needed(&args, &folder);
     tiles(&args, &folder);
-    if args.selects("detections to parquet") {
+    if args.selects(DECODED) || args.selects(TO_PARQUET) {
         tokio::runtime::Runtime::new().unwrap().block_on(detections(&args, &folder));
     }
     if args.selects("decode response") {
@@ -189,7 +193,8 @@ async fn responses(args: &Args, folder: &Path) {
     args.print("decode response", 50 * REPEATS, cost, Some((body.len() * REPEATS) as u64));
 }
 
-/// Decodes nested responses of twenty images with their detections, and encodes them as Parquet.
+/// Decodes nested responses of twenty images with their detections, and encodes them as Parquet. Writes them for peers,
+/// one per line.
 async fn detections(args: &Args, folder: &Path) {
     let sandbox = Sandbox::builder().mock_data(MockData::with_image_count(2000, 1)).start().await.unwrap();
     let fields = "id,width,height,exif_orientation,geometry,computed_geometry,detections.id,detections.value,\
@@ -208,6 +213,8 @@ async fn detections(args: &Args, folder: &Path) {
             (ids, format!("{{{}}}", entries.join(",")))
         })
         .collect();
+    let lines = responses.iter().fold(String::new(), |lines, (_, body)| lines + body + "\n");
+    std::fs::write(folder.join("decode-detections.jsonl"), lines).unwrap();
     let decode = |(ids, body): &(Vec<ImageId>, String)| {
         streetflow::client::fuzzing::detections(ids, body.as_bytes()).unwrap()
     };
@@ -215,22 +222,26 @@ async fn detections(args: &Args, folder: &Path) {
     let rounds = (args.size(1_000_000) / each).max(1);
     let path = folder.join("detections.parquet");
     let format = Format::ALL.iter().find(|format| format.name() == "parquet").copied().unwrap();
-    let cost = best(args, || {
-        let out = BufWriter::new(File::create(&path).unwrap());
-        let mut encoder = encoder_for::<Detection>(Box::new(out), format, &Layout::default()).unwrap();
-        for _ in 0..rounds {
-            for response in &responses {
-                encoder.encode(&decode(response)).unwrap();
+    if args.selects(DECODED) {
+        let cost = best(args, || {
+            for _ in 0..rounds {
+                assert_eq!(responses.iter().map(|response| decode(response).len()).sum::<usize>(), each);
             }
-        }
-        encoder.finish().unwrap();
-    });
-    args.print("detections to parquet", rounds * each, cost, Some(path.metadata().unwrap().len()));
-    let cost = best(args, || {
-        for _ in 0..rounds {
-            assert_eq!(responses.iter().map(|response| decode(response).len()).sum::<usize>(), each);
-        }
-    });
-    let bytes: usize = responses.iter().map(|(_, body)| body.len()).sum();
-    args.print("detections decoded", rounds * each, cost, Some((bytes * rounds) as u64));
+        });
+        let bytes: usize = responses.iter().map(|(_, body)| body.len()).sum();
+        args.print(DECODED, rounds * each, cost, Some((bytes * rounds) as u64));
+    }
+    if args.selects(TO_PARQUET) {
+        let cost = best(args, || {
+            let out = BufWriter::new(File::create(&path).unwrap());
+            let mut encoder = encoder_for::<Detection>(Box::new(out), format, &Layout::default()).unwrap();
+            for _ in 0..rounds {
+                for response in &responses {
+                    encoder.encode(&decode(response)).unwrap();
+                }
+            }
+            encoder.finish().unwrap();
+        });
+        args.print(TO_PARQUET, rounds * each, cost, Some(path.metadata().unwrap().len()));
+    }
 }

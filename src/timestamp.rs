@@ -20,6 +20,9 @@ pub(crate) enum TimeError {
 /// after milliseconds are truncated. A leap second, `23:59:60` in UTC at the end of June or December, is the second after
 /// it, as in POSIX time.
 pub(crate) fn parse_timestamp(text: &str) -> Result<i64, TimeError> {
+    if let Some(at) = parse_api_form(text) {
+        return Ok(at);
+    }
     let (date, time) = text.split_at_checked(10).ok_or(TimeError::Syntax)?;
     let (hms, milliseconds, east) = parse_clock(time).ok_or(TimeError::Syntax)?;
     let [hour, minute, second] = hms;
@@ -33,6 +36,24 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<i64, TimeError> {
         true if has_leap_second(at) => Ok(at + 1000),
         true => Err(TimeError::OutOfRange),
     }
+}
+
+/// Parses a time as the API writes it: `2021-05-20T20:21:14+0000`. Returns `None` for any other text.
+///
+/// There is one in each detection, so this is several times as fast as the rest.
+fn parse_api_form(text: &str) -> Option<i64> {
+    let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', ref time @ ..] = text.as_bytes() else {
+        return None;
+    };
+    let &[h0, h1, b':', i0, i1, b':', s0, s1, b'+', b'0', b'0', b'0', b'0'] = time else { return None };
+    let two = |tens: u8, ones: u8| {
+        let is_number = tens.is_ascii_digit() && ones.is_ascii_digit();
+        is_number.then(|| u32::from(tens - b'0') * 10 + u32::from(ones - b'0'))
+    };
+    let year = i32::try_from(two(y0, y1)? * 100 + two(y2, y3)?).ok()?;
+    let date = NaiveDate::from_ymd_opt(year, two(m0, m1)?, two(d0, d1)?)?;
+    let time = NaiveTime::from_hms_opt(two(h0, h1)?, two(i0, i1)?, two(s0, s1)?)?;
+    Some(date.and_time(time).and_utc().timestamp_millis())
 }
 
 /// Parses a day such as `2024-06-01` as its first millisecond since 1970 in UTC.
@@ -112,6 +133,7 @@ mod tests {
             "2023-12-10 11:43:46+00",
             "2023-12-10T11:43:46.000000+00:00",
             "2023-12-10T13:43:46+0200",
+            "2023-12-10T11:43:46+0000",
             "2023-12-10T06:13:46-05:30",
         ] {
             assert_eq!(parse_timestamp(text), Ok(1_702_208_626_000), "{text}");

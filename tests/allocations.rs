@@ -165,3 +165,31 @@ fn reading_an_image_of_a_response_allocates_little_more_than_its_texts() {
     println!("decode answer: {each:.3} an image");
     assert!(each < 3.5, "{each}");
 }
+
+#[test]
+fn reading_a_detection_allocates_only_its_texts_and_its_shape() {
+    let _alone = lock();
+    let sign = "GjgKBm1weS1vchIYEgIAABgDIhAJ4iDyJhq8AQAApAG7AQAPGgR0eXBlIgkKB3BvbHlnb24ogCB4AQ==";
+    let image = ImageId::new("728019821979741").unwrap();
+    let response = |count: usize| {
+        let detection = |index: usize| {
+            format!(
+                "{{\"id\":\"{}\",\"value\":\"regulatory--stop--g1\",\"geometry\":\"{sign}\",\
+                 \"created_at\":\"2021-05-20T20:21:14+0000\"}}",
+                2_000_000_000_000_000 + index
+            )
+        };
+        let list = (0..count).map(detection).collect::<Vec<_>>().join(",");
+        (count, format!("{{\"{image}\":{{\"id\":\"{image}\",\"detections\":{{\"data\":[{list}]}}}}}}"))
+    };
+    let responses = [1000, 3000].map(response);
+    let each = per_item(1000, |count| {
+        let (_, body) = responses.iter().find(|(detections, _)| *detections == count).unwrap();
+        let found =
+            streetflow::client::fuzzing::detections(std::slice::from_ref(&image), body.as_bytes()).unwrap();
+        assert!(found.len() == count && found.iter().all(|detection| detection.area.is_some()));
+    });
+    println!("decode detection: {each:.3} a detection");
+    // The class, the shape as text, and its vertices.
+    assert!(each < 3.5, "{each}");
+}

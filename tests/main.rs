@@ -29,6 +29,8 @@ mod formats {
     mod columns;
     #[cfg(feature = "parquet")]
     mod geoparquet;
+    #[cfg(feature = "parquet")]
+    mod odd_shapes;
     mod round_trip;
 }
 mod training {

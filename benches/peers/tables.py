@@ -265,20 +265,71 @@ def decode_response(folder):
     return work
 
 
+def detections(response, decode):
+    """Makes the rows of a nested response, with shapes and boxes as fractions of the picture, y down."""
+    import base64
+
+    for image_id, image in response.items():
+        size = [image.get(key) for key in ("width", "height", "exif_orientation")]
+        for found in image.get("detections", {"data": []})["data"]:
+            polygons = []
+            if "geometry" in found:
+                layers = decode(base64.b64decode(found["geometry"]), default_options={"y_coord_down": True})
+                layer = layers.get("mpy-or", {"features": [], "extent": 4096})
+                extent = layer["extent"]
+                for feature in layer["features"]:
+                    shape = feature["geometry"]
+                    parts = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
+                    polygons += [[[[x / extent, y / extent] for x, y in ring] for ring in part] for part in parts]
+            xs = [x for part in polygons for ring in part for x, _ in ring]
+            ys = [y for part in polygons for ring in part for _, y in ring]
+            box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)] if xs else [None] * 4
+            yield [image_id, found["id"], found.get("value"), found.get("created_at"), *size, *box, polygons, found.get("geometry")]
+
+
+DETECTION_COLUMNS = (
+    "img_id detection_id value created_at width height exif_orientation x y w h polygons geometry".split()
+)
+
+
+def decode_detections(folder, peer, out):
+    """Rows of all detections in memory, or with pyarrow in a Parquet file."""
+    import mapbox_vector_tile
+
+    module = __import__(peer.split(" ")[0])
+    with open(os.path.join(folder, "decode-detections.jsonl"), "rb") as file:
+        bodies = file.read().splitlines()
+
+    def rows():
+        return [row for body in bodies for row in detections(module.loads(body), mapbox_vector_tile.decode)]
+
+    def to_parquet():
+        import pyarrow
+        from pyarrow import parquet
+
+        columns = dict(zip(DETECTION_COLUMNS, zip(*rows())))
+        parquet.write_table(pyarrow.table(columns), out, compression="zstd", compression_level=1)
+
+    return (to_parquet if "pyarrow" in peer else rows), len(rows())
+
+
 def main():
     work, peer, folder = sys.argv[1:4]
     way, what, *shape = work.split(" ", 2)
+    items = None
     if what == "tile":
         ready = decode_tile(os.path.join(folder, f"decode-tile-{shape[0]}.mvt"))
     elif what == "response":
-        ready = decode_response(folder)
+        ready, items = decode_response(folder), 100_000
+    elif what == "detections":
+        ready, items = decode_detections(folder, peer, os.path.join(folder, "peer-detections.parquet"))
     else:
         source = os.path.join(folder, SHAPES[shape[0]])
         verb = {"encode": "write", "decode": "read"}[way]
         ending = {"geojsonseq": "geojsonl"}.get(what, what)
         make = globals()[f"{verb}_{what}_{peer}"]
         ready = make(source, os.path.join(folder, f"peer-{peer}.{ending}"))
-    print(json.dumps(best(ready) | {"items": 100_000 if what == "response" else None}))
+    print(json.dumps(best(ready) | {"items": items}))
 
 
 main()

@@ -32,12 +32,22 @@ TABLES = [
     ("decode geojsonseq 200k x 4", ["gdal", "polars", "pyarrow"], ["polars", "pyarrow"], 1.0),
 ]
 
-# Work, peer, and the target in million items per CPU second.
+# Work, peers, and the target in million items per CPU second.
+VECTOR_TILES = ["json + mapbox-vector-tile", "orjson + mapbox-vector-tile"]
 RATES = [
-    ("decode tile real", "mapbox-vector-tile", 10.0),
-    ("decode tile synthetic", "mapbox-vector-tile", 10.0),
-    ("decode response", "orjson", 1.0),
+    ("decode tile real", ["mapbox-vector-tile"], 10.0),
+    ("decode tile synthetic", ["mapbox-vector-tile"], 10.0),
+    ("decode response", ["orjson"], 1.0),
+    ("decode detections", VECTOR_TILES, 1.0),
+    ("decode detections to parquet", [f"{peer} + pyarrow" for peer in VECTOR_TILES], 1.0),
 ]
+
+# Detections of the training sets, of 40 a picture, and the target in thousand per CPU second.
+DETECTIONS, SETS_TARGET = 200_000, 300
+# Detections whose sets must be built within so many MB.
+MANY_DETECTIONS, MAX_MEMORY = 1_000_000, 300
+# Task and format of our table. panlabel has boxes only.
+SETS = [("detect", "csv"), ("detect", "parquet"), ("segment", "csv"), ("segment", "parquet")]
 
 
 def artifact(line):
@@ -163,20 +173,77 @@ class Comparison:
             row(f"{work}: memory", ours, ratio=f"{memory:.0f} MB", target="≤ 60", reached=memory <= 60)
 
     def rates(self):
-        for work, peer, target in RATES:
+        for work, peers, target in RATES:
             if not self.wants(work) or (work.endswith("real") and not self.args.tile):
                 continue
-            # It writes the tile or the response that the peer reads.
+            # It writes the tile or the responses that the peers read.
             items = self.ours(work)()["items"]
-            least = by_turns(self.args.rounds, {"ours": self.ours(work), peer: self.theirs(work, peer)})
+            each = {"ours": self.ours(work), **{peer: self.theirs(work, peer) for peer in peers}}
+            least = by_turns(self.args.rounds, each)
             rate = items / least["ours"]["cpu"] / 1e6
-            said = f"{rate:.2f} M/CPU-s"
-            if least[peer]:
-                its = (least[peer].turns[0]["items"] or items) / least[peer]["cpu"] / 1e6
-                said += f" beside {its:.2f}"
-            row(work, least["ours"], peer, least[peer], said, f"≥ {target:g} M", rate >= target)
+            for peer in peers:
+                said = f"{rate:.2f} M/CPU-s"
+                if least[peer]:
+                    its = (least[peer].turns[0]["items"] or items) / least[peer]["cpu"] / 1e6
+                    said += f" beside {its:.2f}"
+                is_first = peer == peers[0]
+                goal, reached = (f"≥ {target:g} M", rate >= target) if is_first else ("", None)
+                row(work, least["ours"], peer, least[peer], said, goal, reached)
             if "tile" in work:
                 self.tile_memory(work)
+
+    def detections(self, name, rows, formats):
+        """Writes tables of detections and pictures. Returns their folder."""
+        folder = os.path.join(self.data, name)
+        os.makedirs(folder, exist_ok=True)
+        child([self.benches["dataset"], "--json", "--rows", str(rows), "--folder", folder, "--prepare", formats])
+        return folder
+
+    def set_memory(self):
+        """Peak memory of whole processes that build sets of many detections, with outlines and masks."""
+        wanted = [form for form in ("coco", "yolo", "webdataset", "hf") if self.wants(f"dataset {form} memory")]
+        if not wanted:
+            return
+        folder = self.detections("many", MANY_DETECTIONS, "parquet")
+        for form in wanted:
+            argv = [self.command, "dataset", "--to", form, "--task", "segment", "-o", folder, os.path.join(folder, form)]
+            ours = by_turns(1, {"ours": lambda argv=argv: network.run(argv)})["ours"]
+            shutil.rmtree(os.path.join(folder, form), ignore_errors=True)
+            memory = ours["memory"] / 1e6 if ours else 0
+            reached = memory <= MAX_MEMORY if ours else None
+            row(f"dataset {form} memory, {MANY_DETECTIONS:,} detections", ours, ratio=f"{memory:.0f} MB", target=f"≤ {MAX_MEMORY}", reached=reached)
+        shutil.rmtree(folder)
+
+    def sets(self):
+        """Training sets as whole processes, from a table and a folder of pictures."""
+        wanted = [entry for entry in SETS if self.wants("dataset coco {} from {}".format(*entry))]
+        if not wanted:
+            return
+        folder = self.detections("sets", DETECTIONS, "csv,parquet")
+        table = os.path.join(folder, "img_detections_dataset")
+        script = os.path.join(os.path.dirname(__file__), "panlabel.py")
+        boxes = os.path.join(self.data, "panlabel.csv")
+        child([self.python, script, table + ".csv", boxes])
+        panlabel = os.path.join(os.path.dirname(self.python), "panlabel")
+        out = os.path.join(self.data, "panlabel.json")
+        theirs = [panlabel, "convert", "-f", "tfod", "-t", "coco", "-i", boxes, "-o", out, "--allow-lossy"]
+        for task, form in wanted:
+            work = f"dataset coco {task} from {form}"
+            ours = [self.command, "dataset", "--to", "coco", "--task", task, "-i", f"{table}.{form}"]
+            ours += ["-o", folder, os.path.join(folder, "set")]
+            each = {"ours": lambda ours=ours: network.run(ours)}
+            if task == "detect":
+                each["panlabel"] = lambda: network.run(theirs)
+            least = by_turns(self.args.rounds, each)
+            if not least["ours"]:
+                row(work, least["ours"])
+                continue
+            rate, memory = DETECTIONS / least["ours"]["cpu"] / 1e3, least["ours"]["memory"] / 1e6
+            said, peer = f"{rate:.0f} k/CPU-s; {memory:.0f} MB", least.get("panlabel")
+            if peer:
+                said += f" beside {DETECTIONS / peer['cpu'] / 1e3:.0f} k/CPU-s; {peer['memory'] / 1e6:.0f} MB"
+            name = "panlabel" if task == "detect" else ""
+            row(work, least["ours"], name, peer, said, f"≥ {SETS_TARGET} k", rate >= SETS_TARGET)
 
     def tile_memory(self, work):
         argv = [self.benches["decode"], "--json", "--peak", os.path.join(self.data, work.replace(" ", "-") + ".mvt")]
@@ -258,5 +325,7 @@ def compare(args, folder, python, benches, command):
     comparison.tables()
     comparison.conversions()
     comparison.rates()
+    comparison.sets()
+    comparison.set_memory()
     comparison.crawls()
     comparison.starts()

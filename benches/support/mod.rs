@@ -26,10 +26,15 @@ pub(crate) struct Args {
     pub(crate) peak: Option<PathBuf>,
     /// Folder for files that other programs read too.
     pub(crate) folder: Option<PathBuf>,
+    /// Number of rows instead of the usual one.
+    rows: Option<usize>,
+    /// Only the data for other programs, in these formats.
+    pub(crate) prepare: Option<String>,
 }
 
 impl Args {
-    /// Parses `--json`, `--once`, `--peak FILE`, `--only TEXT` and `--folder DIR`. Ignores the arguments of Cargo.
+    /// Parses `--json`, `--once`, `--peak FILE`, `--only TEXT`, `--folder DIR`, `--rows N` and `--prepare FORMAT,…`.
+    /// Ignores the arguments of Cargo.
     pub(crate) fn read() -> Self {
         let args: Vec<String> = std::env::args().collect();
         let after = |name| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1).cloned());
@@ -41,6 +46,8 @@ impl Args {
             only: after("--only"),
             peak: after("--peak").map(PathBuf::from),
             folder: after("--folder").map(PathBuf::from),
+            rows: after("--rows").map(|rows| rows.parse().unwrap()),
+            prepare: after("--prepare"),
         }
     }
 
@@ -51,6 +58,7 @@ impl Args {
 
     /// Returns the full size, or a small one for a quick run.
     pub(crate) fn size(&self, full: usize) -> usize {
+        let full = self.rows.unwrap_or(full);
         if self.quick { full.min(300) } else { full }
     }
 

@@ -5,6 +5,7 @@ mod commands {
     #[cfg(feature = "parquet")]
     mod convert;
     mod crawl;
+    mod crawl_features;
     mod detections;
     mod download_guard;
     mod estimate;
@@ -90,5 +91,6 @@ mod runs {
     mod tile_cache;
     mod tile_walk;
     mod update;
+    mod update_detections;
 }
 mod support;

@@ -5,11 +5,12 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
+use futures::{StreamExt, TryStreamExt};
 use streetflow::client::Tileset;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
-    Client, Fields, Format, GeometryChoice, Image, ImageId, LonLat, Metadata, OwnerId, Record, Sequence,
-    SequenceId, TileId, Token,
+    Bbox, Client, FeatureSource, Fields, Format, GeometryChoice, Image, ImageId, LonLat, MapFeature,
+    Metadata, OwnerId, Record, Sequence, SequenceId, Source, TileId, Token,
 };
 use streetflow_sandbox::Sandbox;
 
@@ -72,6 +73,7 @@ async fn main() -> Result<()> {
     responses(&sandbox, &images, &fields)?;
     pictures(&found)?;
     all_tables(&sandbox, &images, &found, &fields)?;
+    objects(&sandbox, &client, &images, found[0].geometry.ok_or("an image without coordinates")?).await?;
     texts(&found)?;
     Ok(())
 }
@@ -97,6 +99,50 @@ async fn tiles(sandbox: &Sandbox, client: &Client, location: LonLat) -> Result<(
         seed("features", tileset.name(), None, &bytes)?;
     }
     seed("tile", "empty", Some(0), &[]).map_err(Into::into)
+}
+
+/// Detections and map features: responses, shapes and tables.
+async fn objects(sandbox: &Sandbox, client: &Client, images: &[Image], location: LonLat) -> Result<()> {
+    let fields = "width,height,exif_orientation,geometry,computed_geometry,detections.id,detections.value,\
+                  detections.created_at,detections.geometry";
+    let mut found = Vec::new();
+    for Image { img_id, .. } in images {
+        let body = get(&format!("{}/?ids={img_id}&fields={fields}", sandbox.graph_url()))?;
+        // Long responses slow down the fuzzer and add nothing.
+        if body.len() < 20_000 {
+            seed("detections", img_id.as_str(), None, &body)?;
+        }
+        found.extend(client.detections(img_id).await?);
+    }
+    for (index, shape) in
+        found.iter().filter_map(|detection| detection.geometry.as_ref()).take(200).enumerate()
+    {
+        seed("shape", &format!("text-{index}"), None, shape.as_bytes())?;
+        if let Some(bytes) = base64_bytes(shape) {
+            seed("shape", &format!("bytes-{index}"), None, &bytes)?;
+        }
+    }
+    tables("detections", &Layout::default(), &found[..found.len().min(5)])?;
+    let LonLat { lon, lat } = location;
+    let area = Bbox::new(lon - 0.005, lat - 0.005, lon + 0.005, lat + 0.005)?;
+    let features: Vec<MapFeature> =
+        FeatureSource::within(client, area).stream().take(5).try_collect().await?;
+    tables("features", &Layout::default(), &features)
+}
+
+/// Decodes base64 with padding.
+fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
+    for letter in text.trim_end_matches('=').chars() {
+        bits = bits << 6 | u32::try_from(letters.find(letter)?).ok()?;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
 }
 
 fn responses(sandbox: &Sandbox, images: &[Image], fields: &Fields) -> Result<()> {

@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use streetflow::{GeoJsonSource, Image, Metadata, Record, Sequence};
+use streetflow::{Detection, GeoJsonSource, Image, MapFeature, Metadata, Record, Sequence};
 use streetflow_fuzz::{Chunks, assert_safe_id, check_csv, check_geojson, read};
 
 fn table<T: Record + PartialEq + Debug>(bytes: &[u8], size: usize, lines: bool) -> Vec<T> {
@@ -34,4 +34,11 @@ fuzz_target!(|input: &[u8]| {
     let images = table::<Metadata>(bytes, size, lines);
     images.iter().for_each(|image| assert_safe_id(image.img_id.as_str()));
     check_csv(&images);
+    let detections = table::<Detection>(bytes, size, lines);
+    for Detection { img_id, detection_id, .. } in &detections {
+        assert_safe_id(img_id.as_str());
+        assert_safe_id(detection_id.as_str());
+    }
+    let features = table::<MapFeature>(bytes, size, lines);
+    features.iter().for_each(|feature| assert_safe_id(feature.feature_id.as_str()));
 });

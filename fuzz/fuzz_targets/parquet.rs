@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use streetflow::{Image, Metadata, ParquetSource, Record, Sequence};
+use streetflow::{Detection, Image, MapFeature, Metadata, ParquetSource, Record, Sequence};
 use streetflow_fuzz::{assert_safe_id, check_csv, read};
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -47,4 +47,13 @@ fuzz_target!(|bytes: &[u8]| {
     let images = table::<Metadata>();
     images.iter().for_each(|image| assert_safe_id(image.img_id.as_str()));
     check_csv(&images);
+    let detections = table::<Detection>();
+    for Detection { img_id, detection_id, .. } in &detections {
+        assert_safe_id(img_id.as_str());
+        assert_safe_id(detection_id.as_str());
+    }
+    let features = table::<MapFeature>();
+    features.iter().for_each(|feature| assert_safe_id(feature.feature_id.as_str()));
+    check_csv(&detections);
+    check_csv(&features);
 });

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path};
 
 use futures::StreamExt;
+use streetflow::record::Polygons;
 use streetflow::sinks::{CsvEncoder, GeoJsonEncoder, GeoJsonForm, Layout};
 use streetflow::{CsvSource, Encoder, Error, FieldList, GeoJsonSource, Record, Result, Source, Value};
 
@@ -72,6 +73,32 @@ pub fn assert_safe_id(id: &str) {
     assert!(id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{id:?}");
     let parts: Vec<_> = Path::new(id).components().collect();
     assert_eq!(parts, [Component::Normal(id.as_ref())]);
+}
+
+/// Encodes bytes as base64 with padding.
+pub fn base64(bytes: &[u8]) -> String {
+    let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let mut group = [0; 4];
+        group[1..=chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from_be_bytes(group);
+        for place in 0..4 {
+            let letter = letters[(bits >> (18 - 6 * place) & 63) as usize];
+            text.push(if place > chunk.len() { '=' } else { char::from(letter) });
+        }
+    }
+    text
+}
+
+/// Asserts that a shape is bounded and inside the picture, and comes back from JSON to the bit.
+pub fn check_shape(shape: &Polygons) {
+    assert!(shape.vertices().len() <= 20_000);
+    assert!(shape.vertices().iter().flatten().all(|at| (0.0..=1.0).contains(at)));
+    assert!(shape.iter().all(|polygon| polygon.rings().all(|ring| ring.len() >= 3)));
+    assert!(shape.area() >= 0.0);
+    let json = shape.to_string();
+    assert_eq!(&serde_json::from_str::<Polygons>(&json).expect("JSON"), shape);
 }
 
 /// Returns the exact bits of all values: `0.0` and `-0.0` are equal but differ in their bits.

@@ -10,6 +10,7 @@ use super::transport::classify::ResponseHead;
 use super::transport::image_hosts::ImageHosts;
 use super::wire::batch::{Batch, Single};
 use super::wire::detections::WireDetections;
+use super::wire::parse_json;
 use super::wire::signed_url::is_expired;
 use crate::error::{Error, Result};
 use crate::model::{Detection, Image, ImageId, Metadata};
@@ -34,9 +35,14 @@ pub fn image(image: &Image, body: &[u8]) -> Option<Metadata> {
 
 /// Parses the response to a batch request for detections. Returns those of the images that it has, in the order of `ids`.
 pub fn detections(ids: &[ImageId], body: &[u8]) -> Option<Vec<Detection>> {
-    let mut batch: Batch<WireDetections> = serde_json::from_slice(body).ok()?;
-    let images = ids.iter().filter_map(|id| Some(batch.take_object(id)?.into_records(id, Vec::new())));
-    Some(images.flat_map(|image| image.detections).collect())
+    let mut batch: Batch<WireDetections> = parse_json(body).ok()?;
+    let mut all = Vec::new();
+    for id in ids {
+        if let Some(image) = batch.take_object(id) {
+            all.append(&mut image.into_records(id, Vec::new()).detections);
+        }
+    }
+    Some(all)
 }
 
 /// Parses a page of ids. Returns the ids, the number of invalid entries, and the link to the next page.

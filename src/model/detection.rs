@@ -78,7 +78,7 @@ pub enum DetectionKind {
 named_variants!(DetectionKind, "read the kind of detection", [Sign => "sign", Segment => "segment"]);
 
 /// First parts of the classes of traffic signs. `general--traffic-sign--g1` occurs too.
-const SIGN_GROUPS: [&str; 5] = ["regulatory", "warning", "information", "complementary", "general"];
+const SIGN_GROUPS: [&str; 5] = ["regulatory--", "warning--", "information--", "complementary--", "general--"];
 
 impl DetectionKind {
     /// The kind of a class. The first part of its name decides, because neither the form of the geometry nor its version
@@ -91,10 +91,7 @@ impl DetectionKind {
     /// assert_eq!(DetectionKind::of("object--traffic-sign--front"), DetectionKind::Segment);
     /// ```
     pub fn of(value: &str) -> Self {
-        match value.split_once("--") {
-            Some((group, _)) if SIGN_GROUPS.contains(&group) => Self::Sign,
-            _ => Self::Segment,
-        }
+        if SIGN_GROUPS.iter().any(|group| value.starts_with(group)) { Self::Sign } else { Self::Segment }
     }
 }
 
@@ -107,12 +104,18 @@ impl DetectionKind {
 impl Detection {
     /// Sets the shape and all columns that follow from it and from the class: the kind, the box, the area and the counts.
     pub fn with_polygons(mut self, polygons: Option<Polygons>) -> Self {
+        self.set_polygons(polygons);
+        self
+    }
+
+    /// Like [`Detection::with_polygons`], without moving the record.
+    pub(crate) fn set_polygons(&mut self, polygons: Option<Polygons>) {
         self.kind = self.value.as_deref().map(DetectionKind::of).or(self.kind);
         self.polygons = polygons;
         let Some((polygons, [left, top, right, bottom])) =
             self.polygons.as_ref().and_then(|polygons| Some((polygons, polygons.bounds()?)))
         else {
-            return self;
+            return;
         };
         (self.x, self.y) = (Some(left), Some(top));
         (self.w, self.h) = (Some(right - left), Some(bottom - top));
@@ -120,7 +123,6 @@ impl Detection {
         self.parts = i32::try_from(polygons.len()).ok();
         self.holes = i32::try_from(polygons.holes()).ok();
         self.touches_edge = Some(left <= 0.0 || top <= 0.0 || right >= 1.0 || bottom >= 1.0);
-        self
     }
 
     /// Width and height of the picture as displayed, in pixels of the original: swapped for the orientations 5 to 8.
@@ -170,15 +172,16 @@ impl Record for Detection {
         field!(height: Integer, repeats: true),
         field!(exif_orientation: Integer, repeats: true),
         field!(kind: Text, repeats: true),
-        field!(x: Float, repeats: false),
-        field!(y: Float, repeats: false),
-        field!(w: Float, repeats: false),
-        field!(h: Float, repeats: false),
+        // Coordinates are multiples of 1/4096, so few of them differ.
+        field!(x: Float, repeats: true),
+        field!(y: Float, repeats: true),
+        field!(w: Float, repeats: true),
+        field!(h: Float, repeats: true),
         field!(area: Float, repeats: false),
         field!(parts: Integer, repeats: true),
         field!(holes: Integer, repeats: true),
         field!(touches_edge: Bool, repeats: true),
-        field!(polygons: Polygons, repeats: false),
+        field!(polygons: Polygons, repeats: true),
         field!(geometry: Text, repeats: false),
         degrees!("lon": Longitude, lon of image_geometry),
         degrees!("lat": Latitude, lat of image_geometry),
@@ -211,7 +214,7 @@ impl Record for Detection {
             && let Some(text) = &self.geometry
             && let Ok(shape) = ShapeDecoder::default().decode(text)
         {
-            *self = std::mem::take(self).with_polygons(Some(shape));
+            self.set_polygons(Some(shape));
         }
     }
 

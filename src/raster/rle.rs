@@ -35,7 +35,7 @@ impl Rle {
         }
         end_below(above, height, &mut changes);
         changes.retain(|&(column, _)| column < width);
-        changes.sort_unstable();
+        let changes = by_column(&changes);
         let mut counts = Vec::with_capacity(changes.len() + 1);
         let mut position = 0;
         for (column, row) in changes {
@@ -86,6 +86,25 @@ impl Rle {
         }
         text
     }
+}
+
+/// Sorts changes, which are in order of their rows, by column: takes time for the changes and the columns between them.
+fn by_column(changes: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let columns = || changes.iter().map(|(column, _)| *column);
+    let (Some(first), Some(last)) = (columns().min(), columns().max()) else { return Vec::new() };
+    // The place of the next change of each column.
+    let mut places = vec![0_usize; (last - first) as usize + 2];
+    columns().for_each(|column| places[(column - first) as usize + 1] += 1);
+    for index in 1..places.len() {
+        places[index] += places[index - 1];
+    }
+    let mut sorted = vec![(0, 0); changes.len()];
+    for change in changes {
+        let place = &mut places[(change.0 - first) as usize];
+        sorted[*place] = *change;
+        *place += 1;
+    }
+    sorted
 }
 
 /// Adds the changes after the last row of a block of rows.

@@ -5,9 +5,11 @@
 
 #[cfg(feature = "arrow")]
 pub(crate) mod arrow;
+mod ends;
 pub(crate) mod formula;
 mod geometry;
 mod polygons;
+mod polygons_text;
 pub(crate) mod text;
 
 use std::borrow::Cow;
@@ -230,9 +232,7 @@ impl Kind {
             Self::Texts => Value::Texts(Cow::Owned(
                 serde_json::from_str(text).map_err(|_| "it is not a JSON list of texts")?,
             )),
-            Self::Polygons => Value::Polygons(Cow::Owned(
-                serde_json::from_str(text).map_err(|_| "it is not a JSON list of polygons")?,
-            )),
+            Self::Polygons => Value::Polygons(Cow::Owned(polygons_text::parse(text)?)),
         })
     }
 

@@ -6,6 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::ends::Ends;
+
 /// Polygons with holes: the shape of a detection.
 ///
 /// As JSON and in Parquet it is a list of polygons, each a list of rings, each a list of vertices `[x, y]`. The first
@@ -28,9 +30,9 @@ use serde::{Deserialize, Serialize, Serializer};
 pub struct Polygons {
     vertices: Vec<[f64; 2]>,
     /// The number of vertices up to the end of each ring.
-    ring_ends: Vec<u32>,
+    ring_ends: Ends,
     /// The number of rings up to the end of each polygon.
-    polygon_ends: Vec<u32>,
+    polygon_ends: Ends,
 }
 
 /// A polygon of [`Polygons`].
@@ -97,9 +99,29 @@ impl Polygons {
         }))
     }
 
+    /// Copies the polygons without spare memory.
+    pub(crate) fn compact(&self) -> Self {
+        let ends = |ends: &Ends| Ends::from(&**ends);
+        let Self { vertices, ring_ends, polygon_ends } = self;
+        Self { vertices: vertices.clone(), ring_ends: ends(ring_ends), polygon_ends: ends(polygon_ends) }
+    }
+
+    /// Removes all polygons and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.vertices.clear();
+        self.ring_ends.clear();
+        self.polygon_ends.clear();
+    }
+
     /// Adds a vertex to the last ring.
     pub(crate) fn push_vertex(&mut self, vertex: [f64; 2]) {
         self.vertices.push(vertex);
+    }
+
+    /// Makes polygons of all vertices and the ends of [`Polygons::ends`].
+    #[cfg(feature = "arrow")]
+    pub(crate) fn from_ends(vertices: Vec<[f64; 2]>, ring_ends: Ends, polygon_ends: Ends) -> Self {
+        Self { vertices, ring_ends, polygon_ends }
     }
 
     /// Adds vertices to the last ring.

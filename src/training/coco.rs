@@ -185,7 +185,7 @@ fn push_annotation(
         annotation.area
     };
     // An area that rounds to 0 is not 0.
-    push_decimal(line, area.max(0.001), DECIMALS);
+    push_decimal::<DECIMALS>(line, area.max(0.001));
     line.extend_from_slice(b",\"segmentation\":");
     if task == Task::Segment {
         push_segmentation(line, annotation, size);
@@ -204,7 +204,7 @@ pub(super) fn push_box(line: &mut Vec<u8>, annotation: &Annotation) {
         if index > 0 {
             line.push(b',');
         }
-        push_decimal(line, value, DECIMALS);
+        push_decimal::<DECIMALS>(line, value);
     }
     line.push(b']');
 }
@@ -232,6 +232,6 @@ fn push_outline(line: &mut Vec<u8>, polygon: &Polygon) {
         if index > 0 {
             line.push(b',');
         }
-        push_decimal(line, value, DECIMALS);
+        push_decimal::<DECIMALS>(line, value);
     }
 }

@@ -52,6 +52,8 @@ pub struct Counts {
     pub below_min_area: u64,
     /// Detections that cover no pixel of the picture.
     pub without_pixel: u64,
+    /// Detections whose outline is too long for a mask: more than 10 million pixels.
+    pub too_detailed: u64,
     /// Holes that the format can't express; their pixels count as inside.
     pub lost_holes: u64,
     /// Detections of several parts that are several annotations, because the format has one outline for each.
@@ -73,7 +75,7 @@ impl Counts {
         others.map(|(name, count, _)| (name, count))
     }
 
-    fn all(&self) -> [(&'static str, u64, &'static str); 16] {
+    fn all(&self) -> [(&'static str, u64, &'static str); 17] {
         let row = |name, count, one, many| (name, count, if count == 1 { one } else { many });
         [
             row("pictures", self.pictures, "picture", "pictures"),
@@ -143,6 +145,12 @@ impl Counts {
                 self.without_pixel,
                 "detection left out: it covers no pixel",
                 "detections left out: they cover no pixel",
+            ),
+            row(
+                "too_detailed",
+                self.too_detailed,
+                "detection left out: its outline has more than 10 million pixels",
+                "detections left out: their outline has more than 10 million pixels",
             ),
             row(
                 "lost_holes",

@@ -7,7 +7,11 @@ use super::options::Task;
 use super::report::Counts;
 use crate::model::{Detection, DetectionKind, ImageId};
 use crate::pictures::PictureFile;
-use crate::raster::{Bounds, Polygon, Rle, area, bounds, spans, to_pixels};
+use crate::raster::{Bounds, Polygon, Ring, Rle, area, bounds, spans, to_pixels};
+
+/// Maximum length of the rings of a shape with a mask, in pixels along both axes. Time and memory of a mask grow with it:
+/// a comb of 20,000 vertices over a large picture would take gigabytes. The outline of a whole panorama has 50,000.
+const MAX_OUTLINE_LEN: f64 = 10_000_000.0;
 
 /// A picture with its annotations.
 pub(super) struct Sample {
@@ -106,6 +110,9 @@ impl Selection {
             mask: None,
         };
         if self.task == Task::Segment {
+            if outline_len(&annotation.polygons) > MAX_OUTLINE_LEN {
+                return Err(LeftOut::TooDetailed);
+            }
             let is_small = annotation.area < 64.0 + 4.0 * (bounds.width + bounds.height);
             let has_holes = annotation.holes() > 0;
             if is_small || has_holes {
@@ -132,6 +139,7 @@ fn left_out(counts: &mut Counts, reason: LeftOut) -> &mut u64 {
         LeftOut::NoShape => &mut counts.without_shape,
         LeftOut::SmallArea => &mut counts.below_min_area,
         LeftOut::NoPixel => &mut counts.without_pixel,
+        LeftOut::TooDetailed => &mut counts.too_detailed,
     }
 }
 
@@ -142,4 +150,44 @@ enum LeftOut {
     NoShape,
     SmallArea,
     NoPixel,
+    TooDetailed,
+}
+
+/// The length of all rings along both axes.
+fn outline_len(polygons: &[Polygon]) -> f64 {
+    let side = |(from, to): (&[f64; 2], &[f64; 2])| (to[0] - from[0]).abs() + (to[1] - from[1]).abs();
+    let ring = |ring: &Ring| ring.iter().zip(ring.iter().cycle().skip(1)).map(side).sum::<f64>();
+    polygons.iter().flatten().map(ring).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Polygons;
+
+    /// A detection whose outline goes up and down between two edges of the picture.
+    fn comb(teeth: u32) -> Detection {
+        let tooth = |at: u32| {
+            let x = f64::from(at) / f64::from(teeth);
+            [[x, 0.0], [x, 1.0]]
+        };
+        let outline = (0..teeth).flat_map(tooth).collect();
+        Detection { value: Some("nature--sky".to_owned()), ..Detection::default() }
+            .with_polygons(Some(Polygons::from(vec![vec![outline]])))
+    }
+
+    fn count(task: Task, teeth: u32) -> (usize, u64) {
+        let class = Class { id: 1, name: "sky".to_owned(), values: vec![("nature--sky".to_owned(), 1)] };
+        let mut counts = Counts::default();
+        let selection = Selection::new(vec![class], task, 0.0);
+        let annotations = selection.annotations(vec![comb(teeth)], (10_000, 10_000), &mut counts);
+        (annotations.len(), counts.too_detailed)
+    }
+
+    #[test]
+    fn a_comb_over_a_large_picture_has_a_box_and_no_mask() {
+        assert_eq!(count(Task::Detect, 10_000), (1, 0));
+        assert_eq!(count(Task::Segment, 10_000), (0, 1));
+        assert_eq!(count(Task::Segment, 100), (1, 0));
+    }
 }

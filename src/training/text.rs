@@ -1,39 +1,46 @@
 //! Numbers and texts in files.
 
-/// Adds a number from 0 with at most this many decimals, without zeros at its end.
+/// Adds a number from 0 with at most this many decimals, 9 at most, without zeros at its end.
+#[inline]
 #[expect(
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "positions in a picture are small"
 )]
-pub(super) fn push_decimal(line: &mut Vec<u8>, value: f64, decimals: u32) {
-    let scale = 10_u32.pow(decimals);
-    let scaled = (value.max(0.0) * f64::from(scale)).round() as u64;
-    let scale = u64::from(scale);
-    push_integer(line, scaled / scale);
-    let mut rest = scaled % scale;
-    if rest == 0 {
-        return;
+pub(super) fn push_decimal<const DECIMALS: u32>(line: &mut Vec<u8>, value: f64) {
+    let scale = 10_u64.pow(DECIMALS);
+    let exact = value.max(0.0) * scale as f64;
+    // Halves away from zero, like `f64::round`, which is a call of a function on common processors.
+    let floor = exact as u64;
+    let scaled = floor.saturating_add(u64::from(exact - floor as f64 >= 0.5));
+    // The digits from the last one on. The longest whole number has 20.
+    let mut digits = [0_u8; 32];
+    let mut begin = digits.len();
+    let mut push = |digit: u64| {
+        begin -= 1;
+        digits[begin] = digit as u8;
+    };
+    let (mut whole, mut rest) = (scaled / scale, scaled % scale);
+    if rest > 0 {
+        let mut is_significant = false;
+        for _ in 0..DECIMALS {
+            is_significant |= !rest.is_multiple_of(10);
+            if is_significant {
+                push(u64::from(b'0') + rest % 10);
+            }
+            rest /= 10;
+        }
+        push(u64::from(b'.'));
     }
-    line.push(b'.');
-    let mut place = scale / 10;
-    while rest > 0 {
-        line.push(b'0' + (rest / place) as u8);
-        rest %= place;
-        place = (place / 10).max(1);
-    }
-}
-
-fn push_integer(line: &mut Vec<u8>, mut value: u64) {
-    let from = line.len();
     loop {
-        line.push(b'0' + (value % 10) as u8);
-        value /= 10;
-        if value == 0 {
+        push(u64::from(b'0') + whole % 10);
+        whole /= 10;
+        if whole == 0 {
             break;
         }
     }
-    line[from..].reverse();
+    line.extend_from_slice(&digits[begin..]);
 }
 
 /// Adds a text as JSON.
@@ -48,9 +55,9 @@ mod tests {
 
     use super::*;
 
-    fn text(value: f64, decimals: u32) -> String {
+    fn text<const DECIMALS: u32>(value: f64) -> String {
         let mut line = Vec::new();
-        push_decimal(&mut line, value, decimals);
+        push_decimal::<DECIMALS>(&mut line, value);
         String::from_utf8(line).expect("digits")
     }
 
@@ -68,18 +75,21 @@ mod tests {
             (100.0, "100"),
             (65_535.125, "65535.125"),
             (-1.0, "0"),
+            (0.0005, "0.001"),
+            (1e15, "1000000000000000"),
+            (f64::INFINITY, "18446744073709551.615"),
             (f64::NAN, "0"),
         ] {
-            assert_eq!(text(value, 3), expected, "{value}");
+            assert_eq!(text::<3>(value), expected, "{value}");
         }
-        assert_eq!(text(0.1, 6), "0.1");
-        assert_eq!(text(0.000_001, 6), "0.000001");
+        assert_eq!(text::<6>(0.1), "0.1");
+        assert_eq!(text::<6>(0.000_001), "0.000001");
     }
 
     proptest! {
         #[test]
         fn a_number_is_read_back(value in 0.0..70_000.0_f64) {
-            let read: f64 = text(value, 3).parse().expect("a number");
+            let read: f64 = text::<3>(value).parse().expect("a number");
             prop_assert!((read - value).abs() <= 0.000_500_1, "{} {}", read, value);
         }
     }

@@ -133,7 +133,7 @@ fn description(sample: &Sample, classes: &[(u32, String)], task: Task) -> Vec<u8
         text.extend_from_slice(format!(",\"kind\":\"{kind}\",\"bbox\":").as_bytes());
         push_box(&mut text, annotation);
         text.extend_from_slice(b",\"area\":");
-        push_decimal(&mut text, annotation.area, 3);
+        push_decimal::<3>(&mut text, annotation.area);
         if task == Task::Segment {
             text.extend_from_slice(b",\"polygons\":");
             push_polygons(&mut text, &annotation.polygons);
@@ -150,7 +150,7 @@ fn push_polygons(text: &mut Vec<u8>, polygons: &[Polygon]) {
     push_list(text, polygons, |text, polygon| {
         push_list(text, polygon, |text, ring| {
             push_list(text, ring, |text, vertex| {
-                push_list(text, vertex, |text, value| push_decimal(text, *value, 3));
+                push_list(text, vertex, |text, value| push_decimal::<3>(text, *value));
             });
         });
     });

@@ -86,7 +86,7 @@ fn push_box(text: &mut Vec<u8>, annotation: &Annotation, (width, height): (u32, 
     {
         text.push(b' ');
         // A width that rounds to 0 would be no box.
-        push_decimal(text, (value / f64::from(size)).max(0.000_001), DECIMALS);
+        push_decimal::<DECIMALS>(text, (value / f64::from(size)).max(0.000_001));
     }
     text.push(b'\n');
 }
@@ -98,7 +98,7 @@ fn push_outlines(text: &mut Vec<u8>, annotation: &Annotation, (width, height): (
         for &[x, y] in outline {
             for (value, size) in [(x, width), (y, height)] {
                 text.push(b' ');
-                push_decimal(text, value / f64::from(size), DECIMALS);
+                push_decimal::<DECIMALS>(text, value / f64::from(size));
             }
         }
         text.push(b'\n');

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from objects import objects
 from pictures import with_exiftool
 from readers import (
     attempt,
@@ -232,6 +233,11 @@ def training_sets(root):
     sets(root / "sets", streetflow, folder)
 
 
+def object_tables(root):
+    """Checks the tables of detections and map features."""
+    objects(root, streetflow)
+
+
 def no_token(root):
     """Checks that no file contains the token of the crawl."""
     files = [path for path in root.rglob("*") if path.is_file()]
@@ -239,13 +245,27 @@ def no_token(root):
     check(f"no token in any of {len(files)} files", files and not found, found)
 
 
+PARTS = (
+    crawls, separators, conversions, odd_values, big, pictures, object_tables, training_sets, no_token,
+)  # fmt: skip
+
+
+def chosen(parts):
+    """Returns the parts named on the command line, by default all. `conversions` and `odd_values` need `crawls`."""
+    names = sys.argv[1:]
+    if unknown := set(names) - {part.__name__ for part in parts}:
+        sys.exit(f"no such part: {', '.join(sorted(unknown))}")
+    return [part for part in parts if not names or part.__name__ in names]
+
+
 def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for part in (crawls, separators, conversions, odd_values, big, pictures, training_sets, no_token):
+        for part in chosen(PARTS):
             part(root)
-        attempt(csv_in_duckdb, "default img_meta_dataset.csv", root / "default/img_meta_dataset.csv")
+        if (root / "default").exists():
+            attempt(csv_in_duckdb, "default img_meta_dataset.csv", root / "default/img_meta_dataset.csv")
     failed = results.count(False)
     print(f"{len(results)} checks, {failed} failed, {time.monotonic() - began:.0f} s")
     sys.exit(1 if failed else 0)

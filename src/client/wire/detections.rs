@@ -1,5 +1,7 @@
 //! Detections in the API's JSON: below an image, and at the edge `/<image>/detections`.
 
+use std::collections::HashSet;
+
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess};
 
 use super::Paging;
@@ -40,9 +42,12 @@ pub(crate) struct DetectionList {
 struct WireDetection {
     id: Option<ImageId>,
     value: Option<String>,
-    geometry: Option<String>,
+    geometry: Option<ShapeText>,
     created_at: Option<i64>,
 }
+
+/// The text of a shape; `None` if it is too long, or of another type.
+struct ShapeText(Option<String>);
 
 /// The detections of an image, and what is known about them besides.
 #[derive(Debug, Default, Clone)]
@@ -62,11 +67,11 @@ pub(crate) struct DetectionFacts {
     pub(crate) is_unprocessed: bool,
     /// Detections for which the API returned no shape.
     pub(crate) without_shape: u64,
-    /// Detections with a shape that can't be decoded.
+    /// Detections with a shape that can't be decoded, or that is no text of at most 1 MiB.
     pub(crate) broken_shapes: u64,
     /// Entries without a valid id, which are no rows.
     pub(crate) without_id: u64,
-    /// Detections that a later page repeats, which are one row.
+    /// Detections that occur again on the same or a later page, of which the first is the row.
     pub(crate) repeated: u64,
 }
 
@@ -80,15 +85,21 @@ impl WireDetections {
         let first = self.list.unwrap_or_default();
         let mut detections = Vec::with_capacity(first.data.len());
         let mut decoder = ShapeDecoder::default();
-        let has_pages = !pages.is_empty();
+        let mut seen = HashSet::with_capacity(first.data.len());
         for list in std::iter::once(first).chain(pages) {
             facts.without_id += list.invalid;
             for found in list.data {
                 let Some(detection_id) = found.id else { continue };
-                let shape = found.geometry.as_deref().map(|text| decoder.decode(text));
-                facts.without_shape += u64::from(shape.is_none());
-                facts.broken_shapes += u64::from(matches!(shape, Some(Err(_))));
-                let detection = Detection {
+                // Rows that are added or removed between two requests shift the pages.
+                if !seen.insert(detection_id.clone()) {
+                    facts.repeated += 1;
+                    continue;
+                }
+                facts.without_shape += u64::from(found.geometry.is_none());
+                let geometry = found.geometry.as_ref().and_then(|shape| shape.0.as_deref());
+                let polygons = geometry.and_then(|text| decoder.decode(text).ok());
+                facts.broken_shapes += u64::from(found.geometry.is_some() && polygons.is_none());
+                detections.push(Detection {
                     img_id: img_id.clone(),
                     detection_id,
                     value: found.value,
@@ -96,18 +107,14 @@ impl WireDetections {
                     width: self.width,
                     height: self.height,
                     exif_orientation: self.exif_orientation,
-                    geometry: found.geometry,
+                    geometry: found.geometry.and_then(|shape| shape.0),
                     image_geometry: self.geometry,
                     ..Detection::default()
-                };
-                detections.push(detection.with_polygons(shape.and_then(Result::ok)));
+                });
+                if let Some(detection) = detections.last_mut() {
+                    detection.set_polygons(polygons);
+                }
             }
-        }
-        if has_pages {
-            // Rows that are added or removed between two requests shift the pages.
-            let (before, mut seen) = (detections.len(), std::collections::HashSet::new());
-            detections.retain(|detection| seen.insert(detection.detection_id.clone()));
-            facts.repeated = (before - detections.len()) as u64;
         }
         facts.has_none = detections.is_empty();
         ImageDetections { detections, facts }
@@ -153,6 +160,29 @@ impl FromJson for WireDetection {
             }
         }
         Ok(Some(detection))
+    }
+}
+
+impl FromJson for ShapeText {
+    fn text(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(String::text(text)))
+    }
+    fn float(_: f64) -> Option<Self> {
+        Some(Self(None))
+    }
+    fn integer(_: i64) -> Option<Self> {
+        Some(Self(None))
+    }
+    fn truth(_: bool) -> Option<Self> {
+        Some(Self(None))
+    }
+    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Some(Self(None)))
+    }
+    fn map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Some(Self(None)))
     }
 }
 
@@ -248,6 +278,55 @@ mod tests {
         assert_eq!(sign.displayed_size(), Some((3000, 4000)));
         assert_eq!((&broken.polygons, broken.geometry.as_deref()), (&None, Some("GiV4!")));
         assert_eq!((bare.geometry.as_ref(), bare.image_geometry.map(|at| at.lon)), (None, Some(33.5)));
+    }
+
+    #[test]
+    fn a_shape_that_is_no_short_text_is_broken_and_costs_no_other_value() {
+        let long = "A".repeat(10 << 20);
+        for shape in
+            [&format!("\"{long}\""), "7", "1.5", "true", "[[1,2],[3]]", r#"{"type":"Polygon"}"#, "\"A\""]
+        {
+            let json = format!(
+                r#"{{"id":"1","detections":{{"data":[{{"geometry":{shape},"id":"7","value":"nature--sky"}}]}}}}"#
+            );
+            let found = read(&json);
+            let facts =
+                DetectionFacts { broken_shapes: 1, is_unprocessed: false, ..DetectionFacts::default() };
+            let shown = &shape[..shape.len().min(20)];
+            assert_eq!(found.facts, facts, "{shown}");
+            assert_eq!(found.detections[0].value.as_deref(), Some("nature--sky"), "{shown}");
+            assert!(found.detections[0].geometry.as_ref().is_none_or(|text| text == "A"), "{shown}");
+        }
+        for absent in ["null", "\"\""] {
+            let json = format!(r#"{{"detections":{{"data":[{{"geometry":{absent},"id":"7"}}]}}}}"#);
+            assert_eq!(read(&json).facts.without_shape, 1, "{absent}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_occurs_twice_in_a_list_is_one_row() {
+        let found = read(
+            r#"{"detections":{"data":[{"id":"7","value":"a"},{"id":"8"},{"id":"7","value":"b"},{"id":7}]}}"#,
+        );
+        let rows: Vec<_> =
+            found.detections.iter().map(|row| (row.detection_id.as_str(), row.value.as_deref())).collect();
+        assert_eq!(rows, [("7", Some("a")), ("8", None)]);
+        assert_eq!(found.facts.repeated, 2);
+    }
+
+    #[test]
+    fn a_value_of_great_depth_is_skipped_and_does_not_overflow_the_stack() {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let deep = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+            let found = read(&format!(
+                r#"{{"other":{deep},"detections":{{"data":[{deep},{{"id":"7","geometry":{deep},"more":{deep}}}]}}}}"#
+            ));
+            assert_eq!(
+                (found.detections.len(), found.facts.broken_shapes, found.facts.without_id),
+                (1, 1, 1)
+            );
+            assert!(read(&format!(r#"{{"detections":{deep}}}"#)).facts.has_none);
+        }
     }
 
     #[test]

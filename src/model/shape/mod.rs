@@ -24,7 +24,7 @@ const MAX_FEATURES: u32 = 1000;
 /// a table.
 const MAX_VERTICES: usize = 20_000;
 
-/// Decodes the shapes of detections. It keeps its buffer between two shapes.
+/// Decodes the shapes of detections. It keeps its buffers between two shapes.
 ///
 /// - All features and all rings count: a detection may have several parts and holes.
 /// - The first ring of a feature is an outline, whatever its winding. A later ring with the same winding begins a new
@@ -44,6 +44,8 @@ const MAX_VERTICES: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct ShapeDecoder {
     bytes: Vec<u8>,
+    /// The last shape, whose memory the next one uses.
+    polygons: Polygons,
 }
 
 impl ShapeDecoder {
@@ -53,20 +55,20 @@ impl ShapeDecoder {
             return Err("it is longer than 256 KiB");
         }
         base64::decode(text, &mut self.bytes).ok_or("it is not base64")?;
-        let mut shape = Shape::default();
+        self.polygons.clear();
+        let mut shape = Shape { polygons: &mut self.polygons, features: 0, rings: Rings::default() };
         for field in Message::new(&self.bytes) {
             if let (3, Field::Bytes(layer)) = field? {
                 shape.read_layer(layer)?;
             }
         }
-        if shape.polygons.is_empty() { Err("it has no polygon") } else { Ok(shape.polygons) }
+        if self.polygons.is_empty() { Err("it has no polygon") } else { Ok(self.polygons.compact()) }
     }
 }
 
 /// A shape while it is read.
-#[derive(Default)]
-struct Shape {
-    polygons: Polygons,
+struct Shape<'a> {
+    polygons: &'a mut Polygons,
     features: u32,
     rings: Rings,
 }
@@ -79,7 +81,7 @@ struct Rings {
     outline: i64,
 }
 
-impl Shape {
+impl Shape<'_> {
     fn read_layer(&mut self, layer: &[u8]) -> Result<(), Reason> {
         let (mut name, mut extent): (&[u8], _) = (&[], u64::from(DEFAULT_EXTENT));
         // The extent may follow the features.

@@ -15,6 +15,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
+use super::polygons::PolygonsReader;
 use crate::record::{Kind, MAX_VERTICES, Polygons, Value};
 
 type Reason = &'static str;
@@ -38,6 +39,7 @@ enum Known<'a> {
     Float(&'a Float64Array),
     Bool(&'a BooleanArray),
     Time(&'a TimestampMillisecondArray),
+    Polygons(PolygonsReader<'a>),
     Other,
 }
 
@@ -50,6 +52,7 @@ impl<'a> Cells<'a> {
             DataType::Float64 => Known::Float(array.as_primitive()),
             DataType::Boolean => Known::Bool(array.as_boolean()),
             DataType::Timestamp(TimeUnit::Millisecond, _) => Known::Time(array.as_primitive()),
+            DataType::List(_) => PolygonsReader::new(array).map_or(Known::Other, Known::Polygons),
             _ => Known::Other,
         };
         Self { array, known }
@@ -74,6 +77,9 @@ impl<'a> Cells<'a> {
                 Some(array.value(row)).filter(|number| !number.is_nan()).map(Value::Float)
             }
             (Known::Time(array), Kind::Time) if array.is_valid(row) => Some(Value::Time(array.value(row))),
+            (Known::Polygons(array), Kind::Polygons) => {
+                array.read(row).map(|polygons| Value::Polygons(Cow::Owned(polygons)))
+            }
             (Known::Bool(array), Kind::Bool) if array.is_valid(row) => Some(Value::Bool(array.value(row))),
             _ => None,
         }
@@ -89,14 +95,14 @@ impl<'a> Cells<'a> {
 
     #[inline]
     pub(crate) fn at(&self, row: usize) -> Cell<'a> {
-        match self.known {
+        match &self.known {
             Known::Text(array) if array.is_valid(row) => Cell::Text(array.value(row)),
             Known::Bytes(array) if array.is_valid(row) => Cell::Bytes(array.value(row)),
             Known::Integer(array) if array.is_valid(row) => Cell::Whole(array.value(row).into()),
             Known::Float(array) if array.is_valid(row) => Cell::Float(array.value(row)),
             Known::Time(array) if array.is_valid(row) => Cell::Time(array.value(row)),
             Known::Bool(array) if array.is_valid(row) => Cell::Bool(array.value(row)),
-            Known::Other => Cell::read(self.array, row),
+            Known::Polygons(_) | Known::Other => Cell::read(self.array, row),
             _ => Cell::Null,
         }
     }
@@ -260,8 +266,13 @@ fn polygons(list: &dyn Array) -> Result<Polygons, Reason> {
         _ => Err(NOT_POLYGONS),
     };
     let mut polygons = Polygons::default();
+    let mut ring_count = 0;
     for polygon in 0..list.len() {
         let rings = inner(list, polygon)?;
+        ring_count += rings.len();
+        if list.len().max(ring_count) > MAX_VERTICES {
+            return Err("it has more than 200,000 rings");
+        }
         for ring in 0..rings.len() {
             let vertices = inner(rings.as_ref(), ring)?;
             if polygons.vertices().len() + vertices.len() > MAX_VERTICES {

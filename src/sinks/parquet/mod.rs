@@ -81,6 +81,9 @@ impl ParquetSink {
     }
 }
 
+/// Rows passed to the library together: as many as a sink passes to an encoder.
+const MAX_BATCH_ROWS: usize = 1024;
+
 /// Encodes records as Parquet.
 pub struct ParquetEncoder<T: 'static, W: Write + Send> {
     writer: ArrowWriter<W>,
@@ -114,6 +117,11 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
         Ok(Self { writer, batches, schema, notes, geometry })
     }
 
+    fn write_batch(&mut self) -> io::Result<()> {
+        let batch = self.batches.take().and_then(|batch| self.with_boxes(batch)).map_err(io::Error::other)?;
+        self.writer.write(&batch).map_err(plain)
+    }
+
     /// Adds the bounding box of a point.
     fn add_box(&mut self, point: Option<LonLat>) {
         let Some((boxes, extent)) = &mut self.geometry else { return };
@@ -133,19 +141,22 @@ impl<T: Record, W: Write + Send> ParquetEncoder<T, W> {
 }
 
 impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
+    /// Small batches are collected, because each has a cost for every column.
     fn encode(&mut self, records: &[T]) -> io::Result<()> {
-        if records.is_empty() {
-            return Ok(());
-        }
         for record in records {
             let point = self.batches.push(record);
             self.add_box(point);
+            if self.batches.len() >= MAX_BATCH_ROWS || self.batches.is_full() {
+                self.write_batch()?;
+            }
         }
-        let batch = self.batches.take().and_then(|batch| self.with_boxes(batch)).map_err(io::Error::other)?;
-        self.writer.write(&batch).map_err(plain)
+        Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
+        if self.batches.len() > 0 {
+            self.write_batch()?;
+        }
         let geo = |(_, extent): &(Boxes, Extent)| (geo::KEY.to_owned(), extent.metadata(T::GEOMETRY_COLUMN));
         let geo = self.geometry.as_ref().map(geo);
         // Readers of the embedded schema do not see the metadata of the footer.
@@ -162,6 +173,9 @@ impl<T: Record, W: Write + Send> Encoder<T> for ParquetEncoder<T, W> {
 
 impl<T: Record, W: Write + Send> Encoder<ColumnBlock<T>> for ParquetEncoder<T, W> {
     fn encode(&mut self, blocks: &[ColumnBlock<T>]) -> io::Result<()> {
+        if self.batches.len() > 0 {
+            self.write_batch()?;
+        }
         for block in blocks {
             let (batch, points) = self.batches.of_block(block).map_err(io::Error::other)?;
             for point in points {

@@ -84,6 +84,10 @@ pub(super) fn properties<T: Record>(
         let column =
             T::COLUMNS.iter().find(|column| path.parts().first().is_some_and(|part| part == column.name));
         let path = ColumnPath::new(path.parts().to_vec());
+        if column.is_some_and(|column| column.kind == Kind::Polygons) {
+            // No search uses the smallest coordinate of all vertices.
+            properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+        }
         let (dictionary, encoding) = encoding(column.map(|column| (column.kind, column.repeats)));
         properties = properties.set_column_dictionary_enabled(path.clone(), dictionary);
         if let Some(encoding) = encoding {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
-use self::rows::{Rows, unquoted};
+use self::rows::{Rows, unquoted, unquoted_text};
 use super::messages::{self, Row, TableInfo};
 use super::reader_channel::{self, Batch, BatchSender};
 use super::{RecordStream, Source};
@@ -190,7 +190,11 @@ impl<T: Record> CsvSource<T> {
             Ok(text) if !self.rows.is_quoted() => {
                 self.cells(record, row, self.rows.cells().map(|cell| Ok(&text[cell])))
             }
-            _ => {
+            Ok(text) => {
+                let cells: Vec<_> = self.rows.cells().map(|cell| unquoted_text(&text[cell])).collect();
+                self.cells(record, row, cells.iter().map(|cell| Ok(&**cell)))
+            }
+            Err(_) => {
                 let bytes = self.rows.text();
                 let cells: Vec<_> = self.rows.cells().map(|cell| unquoted(&bytes[cell])).collect();
                 self.cells(

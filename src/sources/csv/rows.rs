@@ -277,6 +277,18 @@ pub(super) fn unquoted(cell: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text)
 }
 
+/// Like [`unquoted`]. Quotes are whole characters, so the text stays valid.
+pub(super) fn unquoted_text(cell: &str) -> Cow<'_, str> {
+    match unquoted(cell.as_bytes()) {
+        // Borrowed from the cell behind the quote, if there is one.
+        Cow::Borrowed(inner) => {
+            let begin = usize::from(cell.starts_with('"'));
+            Cow::Borrowed(&cell[begin..begin + inner.len()])
+        }
+        Cow::Owned(inner) => Cow::Owned(String::from_utf8(inner).unwrap_or_default()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
