@@ -8,7 +8,7 @@ use arrow_array::types::{Float64Type, TimestampMillisecondType};
 use arrow_array::{Array, ArrayRef, Int64Array, TimestampMillisecondArray, new_null_array};
 use arrow_schema::DataType;
 
-use super::build::{Builder, block_type};
+use super::builder::{Builder, block_type};
 use super::cells::Cells;
 use crate::geo::LonLat;
 use crate::record::{Column, Kind, Record, TIMESTAMP_RANGE, Value, select};

@@ -8,7 +8,7 @@ use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, TimestampMilliseco
 use arrow_schema::{DataType, TimeUnit};
 
 use super::block::{ColumnBlock, point};
-use super::build::{Builder, block_type};
+use super::builder::{Builder, block_type};
 use super::cells::Cells;
 use super::geo;
 use super::rows::Columns;

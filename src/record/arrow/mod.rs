@@ -6,6 +6,7 @@
 )]
 mod block;
 mod build;
+mod builder;
 mod cells;
 #[cfg_attr(
     not(feature = "parquet"),
