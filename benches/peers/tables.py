@@ -274,12 +274,16 @@ def detections(response, decode):
         for found in image.get("detections", {"data": []})["data"]:
             polygons = []
             if "geometry" in found:
-                layers = decode(base64.b64decode(found["geometry"]), default_options={"y_coord_down": True})
+                try:
+                    layers = decode(base64.b64decode(found["geometry"]), default_options={"y_coord_down": True})
+                # The mock data has broken shapes, for which it raises errors of many types.
+                except Exception:
+                    layers = {}
                 layer = layers.get("mpy-or", {"features": [], "extent": 4096})
                 extent = layer["extent"]
                 for feature in layer["features"]:
                     shape = feature["geometry"]
-                    parts = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
+                    parts = {"Polygon": [shape["coordinates"]], "MultiPolygon": shape["coordinates"]}.get(shape["type"], [])
                     polygons += [[[[x / extent, y / extent] for x, y in ring] for ring in part] for part in parts]
             xs = [x for part in polygons for ring in part for x, _ in ring]
             ys = [y for part in polygons for ring in part for _, y in ring]

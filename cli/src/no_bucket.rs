@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures::Stream;
 use streetflow::storage::Target;
 use streetflow::{Error, ErrorKind, Result};
 
@@ -81,6 +82,10 @@ impl Bucket {
         false
     }
 
+    pub(crate) fn list(&self) -> impl Stream<Item = Result<ObjectInfo>> + Send + 'static {
+        futures::stream::once(async { unsupported() })
+    }
+
     pub(crate) async fn list_folder(&self) -> Result<Vec<ObjectInfo>> {
         unsupported()
     }
@@ -90,10 +95,6 @@ impl Bucket {
     }
 
     pub(crate) async fn size(&self, _: &str) -> Result<Option<u64>> {
-        unsupported()
-    }
-
-    pub(crate) async fn get(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>> {
         unsupported()
     }
 

@@ -120,8 +120,8 @@ pub fn check_csv<T: Record + PartialEq + Debug>(records: &[T]) {
     let records: Vec<T> = records.iter().filter(|record| !is_header(record)).cloned().collect();
     let mut bytes = SharedBuffer::default();
     let mut encoder = Box::new(CsvEncoder::new(bytes.clone(), &all::<T>()).expect("a header"));
-    encoder.encode(&records).expect("rows");
-    encoder.finish().expect("an end");
+    Encoder::<T>::encode(&mut *encoder, &records).expect("rows");
+    Encoder::<T>::finish(encoder).expect("an end");
     assert_same(&records, read(CsvSource::new("written", io::Cursor::new(bytes.take()))));
 }
 
@@ -131,8 +131,8 @@ pub fn check_geojson<T: Record + PartialEq + Debug>(records: &[T], lines: bool) 
     let form = if lines { GeoJsonForm::Lines } else { GeoJsonForm::Collection };
     let layout = all::<T>();
     let mut encoder = Box::new(GeoJsonEncoder::new(bytes.clone(), form, &layout).expect("a header"));
-    encoder.encode(records).expect("features");
-    encoder.finish().expect("an end");
+    Encoder::<T>::encode(&mut *encoder, records).expect("features");
+    Encoder::<T>::finish(encoder).expect("an end");
     let from = io::Cursor::new(bytes.take());
     let source =
         if lines { GeoJsonSource::lines("written", from) } else { GeoJsonSource::new("written", from) };

@@ -55,7 +55,7 @@ mod unix {
     use std::sync::OnceLock;
     use std::sync::atomic::Ordering;
 
-    use super::COUNT;
+    use crate::interrupts::COUNT;
     use streetflow::{Error, ErrorKind};
 
     /// Number of the signal, on every Unix.
@@ -101,8 +101,8 @@ mod unix {
 mod elsewhere {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::COUNT;
     use crate::errors::Attempt;
+    use crate::interrupts::COUNT;
 
     /// Counts interruptions in a task. There is no descriptor.
     pub(super) fn listen() -> Attempt<Option<i32>> {

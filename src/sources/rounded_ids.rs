@@ -96,6 +96,7 @@ impl<T: Record> RoundedIds<T> {
     }
 
     /// The name of the column with the ids.
+    #[cfg(feature = "arrow")]
     pub(super) fn column(&self) -> Option<&'static str> {
         self.column.map(|column| column.name)
     }

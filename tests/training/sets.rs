@@ -229,7 +229,7 @@ async fn what_is_left_out_is_counted_and_in_the_card() {
     for text in [
         "license: cc-by-sa-4.0",
         "without a score",
-        "| 1 | images of the table without a picture",
+        "| 1 | image of the table without a picture",
         "© Mapillary",
     ] {
         assert!(card.contains(text), "{text}: {card}");

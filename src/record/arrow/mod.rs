@@ -1,9 +1,17 @@
 //! Records and Arrow record batches: one rule about values for Parquet files and for streams of batches.
 
+#[cfg_attr(
+    not(feature = "parquet"),
+    allow(dead_code, reason = "only tables in files are converted by columns")
+)]
 mod block;
 mod build;
 mod builder;
 mod cells;
+#[cfg_attr(
+    not(feature = "parquet"),
+    allow(dead_code, reason = "only tables in files are converted by columns")
+)]
 mod columns;
 pub(crate) mod geo;
 mod polygons;

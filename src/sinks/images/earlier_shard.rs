@@ -89,6 +89,10 @@ impl Earlier {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "object-store"),
+        expect(clippy::unnecessary_wraps, reason = "only buckets can fail")
+    )]
     fn opened(&mut self) -> Result<&mut OpenShard> {
         #[cfg(feature = "object-store")]
         if let ShardContent::Indexed { bucket, name, quality, .. } = &self.content {

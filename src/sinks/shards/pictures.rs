@@ -11,7 +11,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::ImageId;
 use crate::sinks::Quality;
 
-/// The pictures in the shards of a table. An image takes about 100 bytes of memory.
+/// The pictures in the shards of a table, for [`ImageSink::take_from`](crate::ImageSink::take_from). An image takes about
+/// 100 bytes of memory.
+///
+/// ```
+/// use streetflow::Quality;
+/// use streetflow::sinks::{ShardPictures, ShardTable, ShardWriter};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let mut shard = ShardWriter::create(folder.path().join("pictures-000000.tar"))?;
+/// shard.add("728", [("json", &br#"{"img_id":"728","quality":"256"}"#[..]), ("jpg", b"\xff\xd8")])?;
+/// shard.commit()?;
+///
+/// let table = ShardTable::in_folder(folder.path())?;
+/// assert_eq!(ShardPictures::open(&table, Quality::Q256)?.len(), 1);
+/// assert!(ShardPictures::open(&table, Quality::Q1024).is_err());
+/// # Ok::<(), streetflow::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ShardPictures {
     shards: Vec<PathBuf>,
@@ -40,6 +56,16 @@ impl ShardPictures {
             images.extend(pictures);
         }
         Ok(Self { shards, images })
+    }
+
+    /// The number of pictures.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether there are no pictures.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
     }
 
     /// Reads a picture; `None` if it is in no shard. Blocks.
