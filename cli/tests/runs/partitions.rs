@@ -143,7 +143,8 @@ async fn a_partition_stops_early_if_the_token_sees_nothing() {
     let expected = ["none of the first 200 images exist at Mapillary", "--trust-gone"];
     assert!(exit == 1 && expected.iter().all(|part| stderr.contains(part)), "{stderr}");
     let images = sandbox.requests().iter().filter(|request| is_image(request)).count();
-    assert!((200..400).contains(&images), "{images} requests");
+    // Batches that are gone are split down to single images, and four are in flight. All 611 images take 1,200 requests.
+    assert!((200..700).contains(&images), "{images} requests");
     // With a flag that says so, all are gone; `merge` has the last word.
     ok(&sandbox, path, &format!("{partition} --trust-gone --restart")).await;
     let (exit, stderr) = run(&sandbox, path, "merge plan").await;

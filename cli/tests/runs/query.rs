@@ -40,8 +40,10 @@ async fn a_crawl_from_the_query_of_a_report_writes_the_same_tables() {
         let (exit, stderr) = run(&sandbox, folder.path(), &repeated).await;
         assert_eq!(exit, 0, "{stderr}");
         let [first, second] = ["", "-again"].map(|end| folder.path().join(format!("{name}{end}")));
-        for table in ["img_dataset.csv", "img_meta_dataset.csv"] {
-            assert_eq!(read(&first, table), read(&second, table), "{name}: {table}");
+        assert_eq!(read(&first, "img_meta_dataset.csv"), read(&second, "img_meta_dataset.csv"), "{name}");
+        // How many images are listed beyond a limit depends on the time.
+        if !flags.contains("--limit") {
+            assert_eq!(read(&first, "img_dataset.csv"), read(&second, "img_dataset.csv"), "{name}");
         }
         assert!(read(&first, "img_meta_dataset.csv").lines().count() > 3, "{name}");
         let (first, second) = (report(&first), report(&second));
