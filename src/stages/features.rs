@@ -26,7 +26,7 @@ const MAX_WAITING: usize = 65_536;
 ///
 /// Records keep their order. Values of the API replace those of tiles, except the times, which are finer in tiles. A
 /// feature without coordinates in the API keeps those of its tile. A feature that the API does not know any more yields
-/// one error of kind [`ErrorKind::Gone`]. Requests have 50 features; a batch that fails is split.
+/// one error of kind [`ErrorKind::Gone`](crate::ErrorKind::Gone). Requests have 50 features; a batch that fails is split.
 ///
 /// ```
 /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {

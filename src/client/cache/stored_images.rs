@@ -11,7 +11,7 @@ use crate::model::{Image, ImageId, Metadata, SequenceId};
 /// Responses that are read at once.
 const MAX_RESPONSES: usize = 200;
 
-/// Reads the images that a run has fetched so far, from its [`ResponseStore`](super::ResponseStore) and without a lock.
+/// Reads the images that a run has fetched so far, from its [`ResponseStore`](crate::client::ResponseStore) and without a lock.
 ///
 /// Images come in the order of their responses, each once, with the fields that the run requests, before its filters.
 /// Memory grows by about 100 bytes an image.
