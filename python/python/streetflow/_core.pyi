@@ -8,6 +8,7 @@ __all__ = [
     "Batch",
     "Collected",
     "Client",
+    "Leases",
     "run_command",
     "convert",
     "download",
