@@ -43,6 +43,11 @@ FEATURES = {
 }  # fmt: skip
 
 
+def is_time(value):
+    """Whether a value is a time of Arrow. `None in TIMES` would visit the whole range."""
+    return value is not None and value in TIMES
+
+
 class Table:
     """The CSV file, and what it is in Parquet. `point` is the name of the geometry column there; None without one."""
 
@@ -69,8 +74,8 @@ class Table:
                 continue
             columns[name] = (values, *self.kinds[name][1:])
             if self.kinds[name] is TIME:
-                columns[name] = ([time if time in TIMES else None for time in values], *TIME[1:])
-                raw = [None if time in TIMES else time for time in values]
+                columns[name] = ([time if is_time(time) else None for time in values], *TIME[1:])
+                raw = [None if is_time(time) else time for time in values]
                 columns[f"{name}_raw"] = (raw, pa.int64(), "BIGINT")
         if self.point:
             columns[self.point] = ([wkb(place) for place in self.places], pa.binary(), "GEOMETRY")
