@@ -30,6 +30,12 @@ pub(crate) fn outputs(folder: &Path) -> std::path::PathBuf {
     folder.join("outputs")
 }
 
+/// The names and the bytes of all tables.
+pub(crate) fn tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = names(&outputs(folder)).into_iter().filter(|name| name.contains("_dataset."));
+    names.map(|name| (name.clone(), fs::read(outputs(folder).join(name)).unwrap())).collect()
+}
+
 fn table(folder: &Path) -> String {
     read(&outputs(folder), "img_meta_dataset.csv")
 }
@@ -72,13 +78,7 @@ async fn an_unchanged_area_needs_no_metadata_in_any_format() {
         let crawl = format!("{FEW} --format={format}");
         let (exit, stderr) = run(&sandbox, folder.path(), &crawl).await;
         assert_eq!(exit, 0, "{stderr}");
-        let files = |folder: &Path| {
-            let names = names(&outputs(folder)).into_iter().filter(|name| name.contains("_dataset."));
-            names
-                .map(|name| (name.clone(), fs::read(outputs(folder).join(name)).unwrap()))
-                .collect::<Vec<_>>()
-        };
-        let before = files(folder.path());
+        let before = tables(folder.path());
         sandbox.clear_requests();
         let update = format!("{crawl} --update");
         let (exit, stderr) = run(&sandbox, folder.path(), &update).await;
@@ -87,7 +87,7 @@ async fn an_unchanged_area_needs_no_metadata_in_any_format() {
         assert!(
             stderr.contains("update: 0 new, 610 unchanged, 0 gone") || stderr.contains("unchanged, 0 gone")
         );
-        assert!(files(folder.path()) == before, "{format}");
+        assert!(tables(folder.path()) == before, "{format}");
         assert_eq!(read(&outputs(folder.path()), "changes.csv"), "img_id,change\n");
         assert_eq!(report(folder.path())["update"]["new"], 0);
         assert!(!outputs(folder.path()).join(".streetflow").exists());

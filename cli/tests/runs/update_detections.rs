@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 
-use super::update::{FEW, change_table, changes, outputs, report};
+use super::update::{FEW, change_table, changes, outputs, report, tables};
 use crate::support::accounting::run;
-use crate::support::{command_on, eventually, names, read};
+use crate::support::{command_on, eventually, read};
 
 /// The ids of the images of all requests for detections.
 fn detections_requested(sandbox: &Sandbox) -> BTreeSet<String> {
@@ -38,13 +38,7 @@ async fn an_update_requests_the_detections_of_images_without_rows_only() {
         let crawl = format!("{FEW} --detections --format={format}");
         let (exit, stderr) = run(&sandbox, folder.path(), &crawl).await;
         assert_eq!(exit, 0, "{stderr}");
-        let files = |folder: &Path| {
-            let names = names(&outputs(folder)).into_iter().filter(|name| name.contains("_dataset."));
-            names
-                .map(|name| (name.clone(), fs::read(outputs(folder).join(name)).unwrap()))
-                .collect::<Vec<_>>()
-        };
-        let before = files(folder.path());
+        let before = tables(folder.path());
         sandbox.clear_requests();
         let (exit, stderr) = run(&sandbox, folder.path(), &format!("{crawl} --update")).await;
         assert_eq!(exit, 0, "{format}: {stderr}");
@@ -55,7 +49,7 @@ async fn an_update_requests_the_detections_of_images_without_rows_only() {
         assert!(known > 200 && stderr.contains(" images from the earlier table"), "{findings}: {stderr}");
         assert_eq!(known + number("no_detections") + number("not_processed"), images, "{findings}");
         assert_eq!(detections_requested(&sandbox).len() as u64, images - known, "{format}");
-        for ((name, before), (_, after)) in before.iter().zip(files(folder.path())) {
+        for ((name, before), (_, after)) in before.iter().zip(tables(folder.path())) {
             assert!(*before == after, "{format}: {name}");
         }
         assert!(!outputs(folder.path()).join(".streetflow").exists());
