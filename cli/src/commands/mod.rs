@@ -166,7 +166,7 @@ impl Command {
             Self::Download(args) => args.input.fetch(&args.files.storage).await,
             Self::Overlay(args) => args.detections.fetch().await,
             Self::Crops(args) => args.detections.fetch().await,
-            Self::Dataset(args) => args.detections.fetch().await,
+            Self::Dataset(args) => args.fetch().await,
             _ => Ok(()),
         }
     }

@@ -59,8 +59,10 @@ pub(crate) struct ImageDetections {
 /// Counts of what the detections of an image lack.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DetectionFacts {
-    /// The detections are those of an earlier table, which its filters have passed.
+    /// The detections, or that there are none, are known from an earlier run with the same filters.
     pub(crate) is_known: bool,
+    /// The filters of that run dropped all detections.
+    pub(crate) none_kept: bool,
     /// The API returned no list, or an empty one.
     pub(crate) has_none: bool,
     /// The API returned no list, and the image has no reconstructed place either.
