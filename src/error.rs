@@ -247,7 +247,7 @@ impl Error {
 
     /// The causes on one line.
     fn causes(&self) -> Option<String> {
-        let causes = std::iter::successors(StdError::source(self), |cause| cause.source());
+        let causes = std::iter::successors(StdError::source(self), |cause| (*cause).source());
         causes.map(|cause| shown(cause.to_string())).reduce(|line, cause| format!("{line}: {cause}"))
     }
 }

@@ -94,7 +94,7 @@ impl Job<'_> {
         let Some(remote) = &self.files.remote else { return Ok(None) };
         monitor.stats.set_bucket(remote.bucket.clone());
         let names = &self.files.names;
-        let needed = match self.input {
+        let mut needed = match self.input {
             // The table of metadata wins over that of images, if there is one.
             JobInput::Table { args, previous }
                 if args.path().is_none() && self.steps == [Step::DETECTIONS] =>
@@ -105,9 +105,9 @@ impl Job<'_> {
             _ if self.updates_metadata() => vec![&*names.img_meta_out_file],
             _ => Vec::new(),
         };
-        let detections = self.update && self.detections.is_some();
-        let needed =
-            [needed, detections.then_some(&*names.detections_out_file).into_iter().collect()].concat();
+        if self.update && self.detections.is_some() {
+            needed.push(&names.detections_out_file);
+        }
         let run = RemoteRun::begin(remote, &self.files.output, names, &needed, monitor).await?;
         Ok(Some(run))
     }

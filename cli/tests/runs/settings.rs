@@ -110,7 +110,8 @@ async fn a_flag_overrides_the_environment_the_file_and_the_default() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_of_other_commands_are_shown_with_their_values() {
     let folder = tempfile::tempdir().unwrap();
-    let file = "image_detections_folder = \"drawn\"\n[detection_masks]\nnature--terrain = 1\nnature--water = 2\n";
+    let file =
+        "image_detections_folder = \"drawn\"\n[detection_masks]\nnature--terrain = 1\nnature--water = 2\n";
     write(folder.path(), file);
     let table = config(command(folder.path())).await;
     let origin = |name: &str| format!("streetflow.toml, key `{name}`");
