@@ -235,6 +235,11 @@ impl FromJson for DetectionList {
         let Some(Entries(data, invalid)) = data.0 else { return Ok(None) };
         Ok(Some(Self { data, invalid, next: paging.0.and_then(|paging| paging.next.0) }))
     }
+    /// A list without paging.
+    fn list<'de, A: SeqAccess<'de>>(list: A) -> Result<Option<Self>, A::Error> {
+        let entries = Entries::list(list)?;
+        Ok(entries.map(|Entries(data, invalid)| Self { data, invalid, next: None }))
+    }
 }
 
 #[cfg(test)]
@@ -255,6 +260,7 @@ mod tests {
             (r#"{"id":"1","detections":{"data":[]}}"#.to_owned(), true, false),
             (r#"{"id":"1","detections":{"data":[{"id":"7"}]}}"#.to_owned(), false, false),
             (r#"{"id":"1","detections":7}"#.to_owned(), true, true),
+            (r#"{"id":"1","detections":[{"id":"7"}]}"#.to_owned(), false, false),
         ] {
             let facts = read(&json).facts;
             assert_eq!((facts.has_none, facts.is_unprocessed), (has_none, is_unprocessed), "{json}");
