@@ -214,6 +214,7 @@ mod tests {
                 "plan",
                 "port",
                 "query",
+                "recheck_detections",
                 "restart",
                 "sequences",
                 "serve",
