@@ -193,8 +193,9 @@ async fn a_link_to_a_next_page_may_be_a_path() {
     let body = format!(
         r#"{{"id":"{id}","detections":{{"data":[{{"id":"7"}}],"paging":{{"next":"/{id}/detections?after=x&access_token=y"}}}}}}"#
     );
-    let page =
-        Rule::on(Host::Graph).path("/detections").fault(Fault::status(200, r#"{"data":[{"id":"8"}]}"#));
+    let page = Rule::on(Host::Graph)
+        .path(&format!("/{id}/detections"))
+        .fault(Fault::status(200, r#"{"data":[{"id":"8"}]}"#));
     sandbox.add_rule(page);
     sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
     let found = fetch(&client(&sandbox), &images).await;
