@@ -235,7 +235,9 @@ mod tests {
     /// Whether a table with the ids of these rows is rejected.
     fn is_rejected(ids: &[&str]) -> bool {
         let mut check = RoundedIds::<Detection>::new(IdCheck::default());
-        ids.iter().for_each(|id| check.observe_id(id));
+        for id in ids {
+            check.observe_id(id);
+        }
         check.finish(&TableInfo::new("a table", "row")).is_some()
     }
 
