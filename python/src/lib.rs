@@ -11,6 +11,7 @@
 //! - `records`: the flows of each kind of records
 //! - `input`: a query, a table or Arrow data as images
 //! - `query`, `download`, `map`, `estimate`, `convert`, `command`: the functions
+//! - `absent`: stands for the mock server and the command in a build without them
 //!
 //! Tokio's threads never call Python.
 
@@ -25,9 +26,13 @@
     reason = "these comments are Python's documentation"
 )]
 
+#[cfg(not(all(feature = "command", feature = "sandbox")))]
+mod absent;
 mod batch;
 mod client;
+#[cfg(feature = "command")]
 mod command;
+#[cfg(feature = "command")]
 mod convert;
 mod counts;
 mod download;
@@ -43,6 +48,7 @@ mod query;
 mod records;
 mod report;
 mod runtime;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod stream;
 mod task;
@@ -51,12 +57,20 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = true)]
 mod _core {
+    #[cfg(not(feature = "command"))]
+    #[pymodule_export]
+    use crate::absent::command::{convert, run_command};
+    #[cfg(not(feature = "sandbox"))]
+    #[pymodule_export]
+    use crate::absent::sandbox::Sandbox;
     #[pymodule_export]
     use crate::batch::{Batch, Collected};
     #[pymodule_export]
     use crate::client::Client;
+    #[cfg(feature = "command")]
     #[pymodule_export]
     use crate::command::run_command;
+    #[cfg(feature = "command")]
     #[pymodule_export]
     use crate::convert::convert;
     #[pymodule_export]
@@ -71,10 +85,11 @@ mod _core {
     use crate::map::{MapPage, map_page};
     #[pymodule_export]
     use crate::query::{
-        column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,
+        check, column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,
     };
     #[pymodule_export]
     use crate::report::Report;
+    #[cfg(feature = "sandbox")]
     #[pymodule_export]
     use crate::sandbox::Sandbox;
     #[pymodule_export]

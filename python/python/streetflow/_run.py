@@ -6,6 +6,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from . import _signals
 from .exceptions import StreetflowWarning, _from_kind
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Run:
             )
 
     def close(self) -> None:
-        """Ends the bar, also after an error."""
+        """Ends the bar, also after an error, and what was set up for signals."""
+        _signals.rest()
         if self.bar is not None:
             self._show()
             self.bar.close()
