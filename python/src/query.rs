@@ -1,7 +1,7 @@
 //! Functions of queries: checks, schemas, streams and tables.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -17,8 +17,10 @@ use crate::report::Report;
 use crate::stream::{Batches, Reader};
 use crate::task::run_to_end;
 use streetflow::arrow::BATCH_ROWS;
-use streetflow::sinks::{Layout, sink_for};
-use streetflow::{Area, Bbox, Detection, Error, Flow, Format, OnError, Query, Record, Result};
+use streetflow::geo::Area;
+use streetflow::sinks::{Layout, sink_to};
+use streetflow::storage::{Bucket, Target};
+use streetflow::{Bbox, Detection, Error, Flow, Format, OnError, Query, Record, Result};
 
 /// Evaluates an expression for the flow of a request, whatever its record type is.
 macro_rules! with_flow {
@@ -179,10 +181,11 @@ pub(crate) fn write(
         request.layout().and_then(|layout| encoding(layout, format, compression, native_geometry, rs));
     // The notes of the command, in its order.
     let layout = layout.map_err(Failure::from)?.licensed().note("query", request.query.to_json().to_string());
+    let target = target(&path).map_err(Failure::from)?;
     let client = client.get()?.clone();
     let counts = Arc::clone(&report.get().counts);
     with_flow!(request, client, |flow| {
-        let work = write_table(flow, path, format, layout, counts, skip);
+        let work = write_table(flow, target, format, layout, counts, skip);
         run_to_end(py, work, &report, &run)?;
     });
     Ok(())
@@ -222,9 +225,16 @@ fn encoding(
     Ok(layout)
 }
 
+/// The destination of a path, or of the URL of an object, with credentials from the environment.
+fn target(path: &Path) -> Result<Target> {
+    let Some(url) = path.to_str().filter(|url| Bucket::is_url(url)) else { return Ok(Target::from(path)) };
+    let (folder, name) = url.rsplit_once('/').unwrap_or_default();
+    Ok(Bucket::open(folder, &[])?.target(name))
+}
+
 async fn write_table<T: Record>(
     open: impl Future<Output = Result<Flow<T>>> + Send,
-    path: PathBuf,
+    target: Target,
     format: Format,
     layout: Layout,
     counts: Arc<Counts>,
@@ -235,5 +245,5 @@ async fn write_table<T: Record>(
         records.add_records(1);
         true
     });
-    flow.into_sink(sink_for::<T>(&path, format, &layout)).await.map(drop)
+    flow.into_sink(sink_to::<T>(target, format, &layout)).await.map(drop)
 }

@@ -225,7 +225,8 @@ class Stream:
     ) -> Report:
         """Writes the stream as a table: CSV, Parquet or GeoJSON, by the extension of the path or by `format`.
 
-        The file is that of the command, and is complete or absent. Returns the counts. `compression` ("zstd:3",
+        The file is that of the command, and is complete or absent. `path` may be in a bucket: `"s3://bucket/a.parquet"`, also
+        `gs://` and `az://`, with credentials from the environment. Returns the counts. `compression` ("zstd:3",
         "snappy", "none") and `native_geometry` are flags of the command for Parquet, `rs` is one for newline-delimited
         GeoJSON.
 
