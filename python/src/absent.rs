@@ -1,14 +1,21 @@
-//! What stands for the mock server and the command in a build without them: classes and functions that say so.
+//! What stands for the parts that a build was made without: classes and functions that say so.
 
 use pyo3::prelude::*;
 
 use crate::errors::{Failure, usage};
+use streetflow::Error;
 
-/// Returns the exception for a part that this build does not have.
+/// Returns the error for a part that this build does not have.
+pub(crate) fn error(doing: &'static str, why: &'static str) -> Error {
+    usage(doing, why).with_hint(
+        "the standard wheel of streetflow has all parts; `pip install ./python` in a checkout builds and installs it",
+    )
+}
+
+/// As an exception.
+#[allow(dead_code, reason = "buckets have an error of the library")]
 fn absent(doing: &'static str, why: &'static str) -> PyErr {
-    let hint = "the standard wheel of streetflow has both, this one was built without; `pip install ./python` in a \
-                checkout builds the standard wheel";
-    Failure::from(usage(doing, why).with_hint(hint)).into()
+    Failure::from(error(doing, why)).into()
 }
 
 #[cfg(not(feature = "sandbox"))]
@@ -31,6 +38,30 @@ pub(crate) mod sandbox {
             let error: PyErr = absent("use the mock server", "this build of streetflow has no mock server");
             Err(error)
         }
+    }
+}
+
+#[cfg(not(feature = "map"))]
+pub(crate) mod map {
+    use std::convert::Infallible;
+
+    use pyo3::types::{PyDict, PyTuple};
+
+    use super::{Bound, PyResult, absent, pyclass, pyfunction};
+
+    /// Stands for the map page in a build without it.
+    #[pyclass(frozen, module = "streetflow")]
+    #[expect(dead_code, reason = "there is no value of this type")]
+    pub(crate) struct MapPage(Infallible);
+
+    /// Stands for the map page in a build without it.
+    #[pyfunction]
+    #[pyo3(signature = (*_args, **_options))]
+    pub(crate) fn map_page(
+        _args: &Bound<'_, PyTuple>,
+        _options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<MapPage> {
+        Err(absent("make the map", "this build of streetflow has no map page"))
     }
 }
 

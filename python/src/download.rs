@@ -10,12 +10,12 @@ use pyo3::types::PyCapsule;
 use crate::client::{Client, within};
 use crate::errors::{Failure, usage};
 use crate::input::Input;
+use crate::place::picture_sink;
 use crate::query::counted;
 use crate::records::images;
 use crate::report::Report;
 use crate::task::run_to_end;
 use streetflow::sinks::{Exif, FileTime, PictureLayout, PictureStorage};
-use streetflow::storage::Bucket;
 use streetflow::{
     FetchMetadata, Fields, Flow, Image, ImageSink, Metadata, Quality, Record, RecordStream, Result, Source,
 };
@@ -42,10 +42,7 @@ impl Pictures {
 
     /// The sink of a local folder, or of one in a bucket, with credentials from the environment.
     fn sink(&self, client: &streetflow::Client, folder: PathBuf) -> Result<ImageSink> {
-        let sink = match folder.to_str().filter(|url| Bucket::is_url(url)) {
-            Some(url) => ImageSink::to_bucket(client, &Bucket::open(url, &[])?),
-            None => ImageSink::new(client, folder),
-        };
+        let sink = picture_sink(client, folder)?;
         let sink = sink.quality(self.quality).exif(self.exif).layout(self.layout).file_time(self.file_time);
         let sink = self.shard_rows.into_iter().fold(sink, ImageSink::shards);
         Ok(if self.check_existing { sink.check_existing() } else { sink })

@@ -9,9 +9,9 @@
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
 //! - `records`: the flows of each kind of records
-//! - `input`: a query, a table or Arrow data as images
+//! - `input`, `place`: where images come from, and where tables and pictures go
 //! - `query`, `download`, `map`, `estimate`, `convert`, `command`: the functions
-//! - `absent`: stands for the mock server and the command in a build without them
+//! - `absent`: stands for the parts that a build was made without
 //!
 //! Tokio's threads never call Python.
 
@@ -26,7 +26,7 @@
     reason = "these comments are Python's documentation"
 )]
 
-#[cfg(not(all(feature = "command", feature = "sandbox")))]
+#[cfg(not(all(feature = "buckets", feature = "command", feature = "map", feature = "sandbox")))]
 mod absent;
 mod batch;
 mod client;
@@ -42,7 +42,9 @@ mod events;
 mod input;
 mod interrupts;
 mod leases;
+#[cfg(feature = "map")]
 mod map;
+mod place;
 mod pylist;
 mod query;
 mod records;
@@ -60,6 +62,9 @@ mod _core {
     #[cfg(not(feature = "command"))]
     #[pymodule_export]
     use crate::absent::command::{convert, run_command};
+    #[cfg(not(feature = "map"))]
+    #[pymodule_export]
+    use crate::absent::map::{MapPage, map_page};
     #[cfg(not(feature = "sandbox"))]
     #[pymodule_export]
     use crate::absent::sandbox::Sandbox;
@@ -81,6 +86,7 @@ mod _core {
     use crate::interrupts::listen;
     #[pymodule_export]
     use crate::leases::Leases;
+    #[cfg(feature = "map")]
     #[pymodule_export]
     use crate::map::{MapPage, map_page};
     #[pymodule_export]

@@ -1,7 +1,7 @@
 //! Functions of queries: checks, schemas, streams and tables.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -12,6 +12,7 @@ use crate::batch::{Collected, schema_capsule};
 use crate::client::Client;
 use crate::counts::Counts;
 use crate::errors::{Failure, usage};
+use crate::place::target;
 use crate::records::{Columns, Kind, Request, detections, features, images, sequences};
 use crate::report::Report;
 use crate::stream::{Batches, Reader};
@@ -19,7 +20,7 @@ use crate::task::run_to_end;
 use streetflow::arrow::BATCH_ROWS;
 use streetflow::geo::Area;
 use streetflow::sinks::{Layout, sink_to};
-use streetflow::storage::{Bucket, Target};
+use streetflow::storage::Target;
 use streetflow::{Bbox, Detection, Error, Flow, Format, OnError, Query, Record, Result};
 
 /// Evaluates an expression for the flow of a request, whatever its record type is.
@@ -223,13 +224,6 @@ fn encoding(
         layout = layout.record_separators();
     }
     Ok(layout)
-}
-
-/// The destination of a path, or of the URL of an object, with credentials from the environment.
-fn target(path: &Path) -> Result<Target> {
-    let Some(url) = path.to_str().filter(|url| Bucket::is_url(url)) else { return Ok(Target::from(path)) };
-    let (folder, name) = url.rsplit_once('/').unwrap_or_default();
-    Ok(Bucket::open(folder, &[])?.target(name))
 }
 
 async fn write_table<T: Record>(

@@ -1,4 +1,4 @@
-"""The build without the mock server and the command: streams work, and what is missing says so."""
+"""The build without default features: streams work, and what is missing says so."""
 
 from __future__ import annotations
 
@@ -31,13 +31,22 @@ def server():
         process.wait(10)
 
 
-def test_streams_pictures_and_pages(tmp_path):
+def test_streams_and_pictures(tmp_path):
     images = sf.images(bbox=NICOSIA, fields=["captured_at", "is_pano"])
     assert pl.DataFrame(images).shape == (611, 5)
     assert images.report.gone == 1
     assert sf.images(bbox=NICOSIA, limit=5).write(tmp_path / "images.parquet").records == 5
     assert sf.download(tmp_path / "images.parquet", tmp_path / "pictures").records == 5
-    assert len(sf.images(bbox=NICOSIA, limit=5).map()) == 5
+
+def test_the_map_page_and_buckets_are_missing(tmp_path):
+    with pytest.raises(sf.UsageError, match="no map page"):
+        sf.images(bbox=NICOSIA, limit=5).map()
+    for use in (
+        lambda: sf.images(bbox=NICOSIA, limit=5).write("s3://bucket/a.csv"),
+        lambda: sf.download(sf.Query(bbox=NICOSIA, limit=5), "s3://bucket/pictures"),
+    ):
+        with pytest.raises(sf.UsageError, match="no buckets"):
+            use()
 
 
 @pytest.mark.parametrize(
