@@ -51,7 +51,6 @@ pub(crate) mod map {
 
     /// Stands for the map page in a build without it.
     #[pyclass(frozen, module = "streetflow")]
-    #[expect(dead_code, reason = "there is no value of this type")]
     pub(crate) struct MapPage(Infallible);
 
     /// Stands for the map page in a build without it.

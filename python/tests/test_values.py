@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -64,9 +65,7 @@ def test_tables_are_those_of_the_command(kind, sandbox, tmp_path):
 
 
 def without_hosts(path: pathlib.Path) -> str:
-    import re
-
-    return re.sub(r"http://127\.0\.0\.1:\d+/[^\",]*", "URL", path.read_text(encoding="utf-8"))
+    return re.sub(r"http://[^\",]*", "URL", path.read_text(encoding="utf-8"))
 
 
 def test_options_of_a_format(sandbox, tmp_path):

@@ -238,7 +238,7 @@ def download(
     layout: str,
     file_time: str,
     check_existing: bool,
-    pictures: str,
+    storage: str,
     shard_rows: int,
     skip: bool,
     report: Report,

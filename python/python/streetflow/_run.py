@@ -79,7 +79,10 @@ def _stack_level() -> int:
 def _bar(unit: str) -> Any:
     """A bar of tqdm, in a notebook as a widget if that is possible; without tqdm, a line of our own."""
     try:
-        from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        with warnings.catch_warnings():
+            # Without ipywidgets, a notebook shows the bar of a terminal, and tqdm would warn of it.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         return _Line(unit)
     return tqdm(unit=f" {unit}")
