@@ -71,7 +71,9 @@ mod tests {
         let long = "ü".repeat(MIN_MAPPED_LEN);
         let mut builder = TextsBuilder::new();
         for texts in [vec![Some("a"), None, Some(""), Some(&*long)], vec![], vec![Some("b")], vec![None; 9]] {
-            texts.iter().for_each(|text| builder.append(*text));
+            for text in &texts {
+                builder.append(*text);
+            }
             let array = builder.finish();
             assert_eq!(array.len(), texts.len());
             assert_eq!(array.as_string::<i32>().iter().collect::<Vec<_>>(), texts);
