@@ -150,9 +150,11 @@ impl Error {
         self
     }
 
-    /// The same failure for another subject, with this error as the cause.
+    /// The same failure for another subject, with this error as the cause; for the same subject a copy.
     pub(crate) fn for_subject(&self, doing: &'static str, subject: &str) -> Self {
-        let mut error = Self::new(self.0.kind, doing).with_subject(subject).with_source(self.chain());
+        let mut error = Self::new(self.0.kind, doing).with_subject(subject);
+        let is_same = self.0.doing == doing && error.0.subject == self.0.subject;
+        error.0.source = if is_same { self.causes().map(Into::into) } else { Some(self.chain().into()) };
         error.0.attempts = self.0.attempts;
         error.0.elapsed = self.0.elapsed;
         error.0.status = self.0.status;
@@ -237,13 +239,16 @@ impl Error {
 
     /// The error and all its causes in one line, joined by `: `.
     pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = StdError::source(self);
-        while let Some(error) = cause {
-            line = format!("{line}: {}", shown(error.to_string()));
-            cause = error.source();
+        match self.causes() {
+            Some(causes) => format!("{self}: {causes}"),
+            None => self.to_string(),
         }
-        line
+    }
+
+    /// The causes on one line.
+    fn causes(&self) -> Option<String> {
+        let causes = std::iter::successors(StdError::source(self), |cause| (*cause).source());
+        causes.map(|cause| shown(cause.to_string())).reduce(|line, cause| format!("{line}: {cause}"))
     }
 }
 

@@ -67,6 +67,8 @@ mod resources {
 }
 mod runs {
     #[cfg(feature = "object-store")]
+    mod bucket_detections;
+    #[cfg(feature = "object-store")]
     mod bucket_partitions;
     #[cfg(feature = "object-store")]
     mod bucket_uploads;

@@ -25,6 +25,7 @@ mod transport;
 mod wire;
 
 pub use self::builder::{ClientBuilder, DEFAULT_CONCURRENCY, GRAPH_URL, TILES_URL};
+pub use self::cache::known_empty::{EmptyImage, KnownEmpty};
 pub use self::cache::known_records::{
     KnownDetections, KnownMetadata, KnownRecords, KnownRecordsWriter, Mark, OfImage,
 };

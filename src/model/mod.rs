@@ -6,6 +6,7 @@ mod feature;
 mod fields;
 mod ids;
 mod licence;
+mod no_detections;
 mod shape;
 mod value_patterns;
 
@@ -15,6 +16,7 @@ pub use self::fields::{DERIVED_FROM, FieldList, Fields};
 pub use self::ids::FLOAT_ID;
 pub use self::ids::{FeatureId, ImageId, OwnerId, SequenceId};
 pub use self::licence::{attribution, page_url, shown_line, shown_name};
+pub use self::no_detections::NoDetections;
 pub use self::shape::ShapeDecoder;
 pub use self::value_patterns::ValuePatterns;
 pub(crate) use self::value_patterns::matches_pattern;

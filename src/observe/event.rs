@@ -6,6 +6,7 @@ use super::class::Class;
 use super::step::Step;
 use crate::error::Error;
 use crate::geo::TileId;
+use crate::model::ImageId;
 
 /// Something that happened in a run.
 #[derive(Debug)]
@@ -166,6 +167,8 @@ pub enum Event<'a> {
         name: &'static str,
         /// How often.
         count: u64,
+        /// The image, if it is about one.
+        image: Option<&'a ImageId>,
     },
     /// A picture was written, but not all metadata fitted into its EXIF and XMP segments.
     ExifIncomplete {

@@ -69,7 +69,7 @@ impl StepEvents {
     /// A fact that is counted, unless the count is 0.
     pub(crate) fn finding(&self, name: &'static str, count: u64) {
         if count > 0 {
-            self.emit(&Event::Finding { step: self.step, name, count });
+            self.emit(&Event::Finding { step: self.step, name, count, image: None });
         }
     }
 }

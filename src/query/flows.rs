@@ -156,7 +156,7 @@ fn map<A: Send + 'static, B: Send + 'static>(
 /// [`Step::IMAGES`] of the client's observer. If the table has no column `image_ids`, the ids are requested.
 pub fn images_of_features(client: &Client, table: TableSource<MapFeature>) -> Flow<Image> {
     let has_images = table.header().iter().any(|name| name == "image_ids");
-    let features = Flow::from(table.only(&["image_ids"]));
+    let features = Flow::from(table.only(&["image_ids", "n_images"]));
     let features = features.observe_input(Step::IMAGES, client.shared_observer());
     let features = if has_images { features } else { features.then(FetchFeatures::new(client)) };
     features.then(ListFeatureImages::new(client))

@@ -224,12 +224,17 @@ impl<R: ImageRequest> Fetch<R> {
         let attempts = self.client.max_attempts().saturating_sub(failed).max(MIN_SINGLE_ATTEMPTS);
         let found = self.request.single(&self.client, image, self.splitting.attempts(attempts)).await;
         found.map_err(|error| match error.kind() {
-            // The sequence is more useful than the id of a deleted image.
-            ErrorKind::Gone if !image.seq_id.as_str().is_empty() => {
-                error.with_subject(format!("{} of sequence {}", image.img_id, image.seq_id))
-            }
+            ErrorKind::Gone => about_gone(error, image),
             _ => error,
         })
+    }
+}
+
+/// Names the image that is gone, and its sequence, which is more useful.
+pub(super) fn about_gone(error: Error, image: &Image) -> Error {
+    match image.seq_id.as_str() {
+        "" => error.with_subject(image.img_id.as_str()),
+        sequence => error.with_subject(format!("{} of sequence {sequence}", image.img_id)),
     }
 }
 

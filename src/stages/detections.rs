@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use futures::{StreamExt, stream};
 
-use super::batches::{ImageRequest, Rows, fetch_batches};
+use super::batches::{ImageRequest, Rows, about_gone, fetch_batches};
 use super::{Stage, stop_if_too_many_missing};
 use crate::client::{
-    BatchFound, Class, Client, DetectionFacts, ImageDetections, KnownDetections, MAX_BATCH, RetryOverride,
+    BatchFound, Class, Client, DetectionFacts, ImageDetections, KnownDetections, KnownEmpty, MAX_BATCH,
+    RetryOverride,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Detection, Image, ImageId, Metadata, ValuePatterns};
+use crate::model::{Detection, Image, ImageId, Metadata, NoDetections, ValuePatterns};
 use crate::observe::{Event, Step};
 use crate::sources::RecordStream;
 
@@ -25,8 +26,9 @@ const MAX_WAITING: usize = 100_000;
 /// - A batch that fails is halved until the image that causes the failure is found. An image that is missing from a
 ///   response is requested again on its own.
 /// - An image without detections gives no record. [`Event::InputDone`] is reported for it like for others, and an
-///   [`Event::Finding`] tells why there are none: `no_detections`, or `not_processed` if the image has neither a list of
-///   detections nor a reconstructed place, so that Mapillary probably did not process it yet.
+///   [`Event::Finding`] tells why there are none: `no_detections`; `not_processed` if the image has neither a list of
+///   detections nor a reconstructed place, so that Mapillary probably did not process it yet; or `none_kept` if the
+///   filters dropped all.
 /// - An image that was deleted on Mapillary yields one error of kind [`Gone`](crate::ErrorKind::Gone).
 /// - A shape that is absent (`no_shape`) or can't be decoded (`broken_shape`) costs only itself: the record has none.
 /// - Further pages of a list are requested. A link to another host is an error of kind
@@ -58,13 +60,26 @@ pub struct FetchDetections {
     batch_size: usize,
     values: Option<ValuePatterns>,
     min_area: Option<f64>,
-    known: Option<KnownDetections>,
+    known: Known,
+}
+
+/// What an earlier run with the same filters found out.
+#[derive(Clone, Default)]
+struct Known {
+    detections: Option<KnownDetections>,
+    empty: KnownEmpty,
 }
 
 impl FetchDetections {
     /// Fetches all detections through a client, 20 images per request.
     pub fn new(client: &Client) -> Self {
-        Self { client: client.clone(), batch_size: BATCH_SIZE, values: None, min_area: None, known: None }
+        Self {
+            client: client.clone(),
+            batch_size: BATCH_SIZE,
+            values: None,
+            min_area: None,
+            known: Known::default(),
+        }
     }
 
     /// Sets the number of images per request, clamped to 1 to 50.
@@ -74,9 +89,18 @@ impl FetchDetections {
     }
 
     /// Sets the detections of an earlier table, made with the same filters. Images with rows in it are not requested;
-    /// [`Event::Finding`] counts them as `known`. Images without any are requested: they may have been processed since.
+    /// [`Event::Finding`] counts them as `known`. Images without any are requested, unless they are
+    /// [`known_empty`](Self::known_empty).
     pub fn known(mut self, known: &KnownDetections) -> Self {
-        self.known = Some(known.clone());
+        self.known.detections = Some(known.clone());
+        self
+    }
+
+    /// Sets the images that an earlier run with the same filters requested and that have no detections. They are not
+    /// requested, and count as `known` too. Leave out those that may have detections by now, such as images that were
+    /// not processed. An image that was gone yields an error of kind [`Gone`](crate::ErrorKind::Gone) again.
+    pub fn known_empty(mut self, images: &KnownEmpty) -> Self {
+        self.known.empty = images.clone();
         self
     }
 
@@ -103,22 +127,13 @@ impl FetchDetections {
     }
 
     /// The records of an image, whose findings are reported.
-    fn records(&self, mut found: ImageDetections) -> impl Iterator<Item = Detection> + use<> {
+    fn records(
+        &self,
+        image: &ImageId,
+        mut found: ImageDetections,
+    ) -> impl Iterator<Item = Detection> + use<> {
         let (client, step) = (self.client.clone(), Step::DETECTIONS);
         let facts = found.facts;
-        for (name, count) in [
-            ("known", u64::from(facts.is_known)),
-            ("not_processed", u64::from(facts.is_unprocessed)),
-            ("no_detections", u64::from(facts.has_none && !facts.is_unprocessed)),
-            ("no_shape", facts.without_shape),
-            ("broken_shape", facts.broken_shapes),
-            ("no_id", facts.without_id),
-            ("repeated", facts.repeated),
-        ] {
-            if count > 0 {
-                client.emit(&Event::Finding { step, name, count });
-            }
-        }
         found.detections.retain(|detection| match self.dropped_by(detection).filter(|_| !facts.is_known) {
             Some(by) => {
                 client.emit(&Event::Filtered { step, by });
@@ -126,6 +141,21 @@ impl FetchDetections {
             }
             None => true,
         });
+        let none_kept = facts.none_kept || (!facts.has_none && found.detections.is_empty());
+        for (name, count) in [
+            ("known", u64::from(facts.is_known)),
+            ("not_processed", u64::from(facts.is_unprocessed)),
+            ("no_detections", u64::from(facts.has_none && !facts.is_unprocessed)),
+            ("none_kept", u64::from(none_kept)),
+            ("no_shape", facts.without_shape),
+            ("broken_shape", facts.broken_shapes),
+            ("no_id", facts.without_id),
+            ("repeated", facts.repeated),
+        ] {
+            if count > 0 {
+                client.emit(&Event::Finding { step, name, count, image: Some(image) });
+            }
+        }
         let mut end = Some(client);
         let done = std::iter::from_fn(move || {
             end.take().iter().for_each(|client| client.emit(&Event::InputDone { step }));
@@ -138,29 +168,51 @@ impl FetchDetections {
 /// A request for the detections of images, except those that are known.
 #[derive(Clone)]
 struct DetectionRequest {
-    known: Option<KnownDetections>,
+    known: Known,
 }
 
-/// The images with detections in an earlier table, and the others.
+/// The images that are known from an earlier run, and the others.
 type Divided = (HashMap<ImageId, Result<ImageDetections>>, Vec<Image>);
 
-/// Divides images into those with detections in an earlier table, which are read, and the others.
-async fn divide(known: KnownDetections, images: Vec<Image>) -> Result<Divided> {
-    let read = move || {
-        let (mut found, mut others) = (HashMap::new(), Vec::new());
-        for image in images {
-            let detections = known.get(&image.img_id);
-            if detections.is_empty() {
-                others.push(image);
-            } else {
-                let facts = DetectionFacts { is_known: true, ..DetectionFacts::default() };
-                found.insert(image.img_id, Ok(ImageDetections { detections, facts }));
+impl Known {
+    fn is_nothing(&self) -> bool {
+        self.detections.is_none() && self.empty.is_empty()
+    }
+
+    /// Divides images into those that are known, whose detections are read, and the others.
+    async fn divide(self, images: Vec<Image>) -> Result<Divided> {
+        let read = move || {
+            let (mut found, mut others) = (HashMap::new(), Vec::new());
+            for image in images {
+                match self.find(&image) {
+                    Some(known) => drop(found.insert(image.img_id, known)),
+                    None => others.push(image),
+                }
+            }
+            (found, others)
+        };
+        let failed = |panic| Error::new(ErrorKind::Io, "read the earlier detections").with_source(panic);
+        tokio::task::spawn_blocking(read).await.map_err(failed)
+    }
+
+    /// What is known of an image. Rows of the table win.
+    fn find(&self, image: &Image) -> Option<Result<ImageDetections>> {
+        let mut facts = DetectionFacts { is_known: true, ..DetectionFacts::default() };
+        let detections = self.detections.as_ref().map(|known| known.get(&image.img_id)).unwrap_or_default();
+        if detections.is_empty() {
+            match self.empty.get(&image.img_id)?.0 {
+                NoDetections::NoneFound => facts.has_none = true,
+                NoDetections::NotProcessed => (facts.has_none, facts.is_unprocessed) = (true, true),
+                NoDetections::NoneKept => facts.none_kept = true,
+                NoDetections::Gone => {
+                    let gone = Error::new(ErrorKind::Gone, DetectionRequest::DOING)
+                        .with_source("an earlier run found it gone");
+                    return Some(Err(about_gone(gone, image)));
+                }
             }
         }
-        (found, others)
-    };
-    let failed = |panic| Error::new(ErrorKind::Io, "read the earlier detections").with_source(panic);
-    tokio::task::spawn_blocking(read).await.map_err(failed)
+        Some(Ok(ImageDetections { detections, facts }))
+    }
 }
 
 impl ImageRequest for DetectionRequest {
@@ -175,8 +227,10 @@ impl ImageRequest for DetectionRequest {
         images: &[Image],
         retry: RetryOverride,
     ) -> Result<BatchFound<Result<ImageDetections>>> {
-        let Some(known) = &self.known else { return client.batch_detections(images, retry).await };
-        let (known, others) = divide(known.clone(), images.to_vec()).await?;
+        if self.known.is_nothing() {
+            return client.batch_detections(images, retry).await;
+        }
+        let (known, others) = self.known.clone().divide(images.to_vec()).await?;
         let mut found = if others.is_empty() {
             BatchFound::default()
         } else {
@@ -187,8 +241,8 @@ impl ImageRequest for DetectionRequest {
     }
 
     async fn single(&self, client: &Client, image: &Image, retry: RetryOverride) -> Result<ImageDetections> {
-        if let Some(known) = &self.known
-            && let Some(found) = divide(known.clone(), vec![image.clone()]).await?.0.remove(&image.img_id)
+        if !self.known.is_nothing()
+            && let Some(found) = self.known.clone().divide(vec![image.clone()]).await?.0.remove(&image.img_id)
         {
             return found;
         }
@@ -213,7 +267,7 @@ impl Stage<Image> for FetchDetections {
         let fetched = batches.flat_map(move |batch| {
             let stage = self.clone();
             let records = batch.rows.into_iter().flat_map(move |row| match row {
-                Ok((_, found)) => Box::new(stage.records(found).map(Ok)),
+                Ok((image, found)) => Box::new(stage.records(&image.img_id, found).map(Ok)),
                 Err(error) => Box::new(std::iter::once(Err(error))) as Box<dyn Iterator<Item = _> + Send>,
             });
             // It belongs to no input, so it counts as one.

@@ -78,9 +78,14 @@ fn images_of(feature: &MapFeature, seen: &mut HashSet<ImageId>) -> Vec<Result<Im
             .with_subject(feature.feature_id.as_str())
     };
     let Some(ids) = &feature.image_ids else {
-        return vec![Err(error()
-            .with_source("its images are unknown")
-            .with_hint("fetch them with `streetflow features --details`"))];
+        return vec![Err(match feature.n_images {
+            Some(count) if count > 0 => {
+                error().with_source(format!("its {count} images are too many for a list"))
+            }
+            _ => error()
+                .with_source("its images are unknown")
+                .with_hint("fetch them with `streetflow features --details`"),
+        })];
     };
     let mut items = Vec::new();
     let mut invalid = None;

@@ -189,6 +189,42 @@ def uploads(env, client, objects):
         print(f"uploads in parts: {os.path.getsize(table)} and {size} bytes, {killed} left by a kill")
 
 
+def detections(env, objects):
+    """Updates detections in a bucket, counts their classes, and builds a training set from the tables there."""
+    url = "s3://streets/detections"
+    with tempfile.TemporaryDirectory() as folder:
+        env = dict(env, XDG_STATE_HOME=os.path.join(folder, "state"))
+
+        def call(*args):
+            done = subprocess.run([STREETFLOW, *args], env=env, cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, f"{args}: exit code {done.returncode}\n{done.stderr}"
+            assert SECRET not in done.stderr + done.stdout, "a credential was printed"
+            return done.stdout
+
+        crawl = ["crawl", "--sandbox", "--bbox", BOX, "--detections", "--format", "csv,parquet"]
+        call(*crawl, "-o", "local")
+        call(*crawl, "-o", url, "--no-download")
+        before = objects("detections")
+        without = [row.rsplit(b",", 1)[0] for row in before.pop("img_detections_dataset_none.csv").splitlines()]
+        call(*crawl, "-o", url, "--no-download", "--update")
+        after = objects("detections")
+        assert [row.rsplit(b",", 1)[0] for row in after.pop("img_detections_dataset_none.csv").splitlines()] == without
+        assert after.pop("changes.csv") and after == before, "an update changes the tables"
+        table = f"{url}/img_detections_dataset.parquet"
+        counts = call("classes", table)
+        assert counts == call("classes", "local") and counts.count("\n") > 5, counts
+        call("dataset", "--to", "coco", "--split", "60,40", "-o", "local", "here")
+        there = ["--input", table, "--images", f"{url}/img_meta_dataset.csv", "--classes", "s3://streets/classes.csv"]
+        with open(os.path.join(folder, "here", "classes.csv"), "rb") as file:
+            objects.client.put_object(Bucket="streets", Key="classes.csv", Body=file.read())
+        call("dataset", "--to", "coco", "--split", "60,40", "-o", "local", *there, "there")
+        for split in ("train", "val"):
+            names = (os.path.join(folder, name, "annotations", f"instances_{split}.json") for name in ("here", "there"))
+            here, there = (json.load(open(name))["annotations"] for name in names)
+            assert here == there and here, split
+    print(f"detections: {len(without) - 1} images without any are not requested again; classes and sets from the bucket")
+
+
 def s3():
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
@@ -208,12 +244,15 @@ def s3():
                 read = lambda key: client.get_object(Bucket="streets", Key=key)["Body"].read()
                 return {key.split("/", 1)[1]: read(key) for key in keys}
 
+            objects.client = client
+
             def clean():
                 uploads = client.list_multipart_uploads(Bucket="streets").get("Uploads", [])
                 print(f"S3: {len(uploads)} unfinished uploads left by kills")
 
             timed(drill, env, objects, lambda folder: f"s3://streets/{folder}", clean)
             timed(partitions, env, objects)
+            timed(detections, env, objects)
             timed(uploads, env, client, objects)
             error = run("s3://nowhere/x", env, scratch, exit=1)
             assert "does not create buckets" in error, error

@@ -339,6 +339,9 @@ async fn a_next_page_on_another_host_is_not_requested() {
     for next in [
         &format!("blob:{ours}/#"),
         "https://example.org/",
+        "//example.org/1",
+        "/\\\\example.org/1",
+        "1/detections",
         &ours.replace("http", "https"),
         &ours.replace("//", "//somebody:secret@"),
         "file:///",

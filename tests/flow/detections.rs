@@ -26,7 +26,7 @@ impl Findings {
 impl Observer for Findings {
     fn on_event(&self, event: &Event<'_>) {
         let (name, count) = match event {
-            Event::Finding { step: Step::DETECTIONS, name, count } => (*name, *count),
+            Event::Finding { step: Step::DETECTIONS, name, count, .. } => (*name, *count),
             Event::InputDone { step: Step::DETECTIONS } => ("done", 1),
             Event::Filtered { step: Step::DETECTIONS, by } => (*by, 1),
             _ => return,
@@ -183,6 +183,26 @@ async fn further_pages_are_followed_and_a_link_to_another_host_is_refused() {
     let error = found[0].as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     assert!(error.chain().contains("another host"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_link_to_a_next_page_may_be_a_path() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let images = images(&sandbox, 1);
+    let id = images[0].img_id.as_str();
+    let body = format!(
+        r#"{{"id":"{id}","detections":{{"data":[{{"id":"7"}}],"paging":{{"next":"/{id}/detections?after=x&access_token=y"}}}}}}"#
+    );
+    let page = Rule::on(Host::Graph)
+        .path(&format!("/{id}/detections"))
+        .fault(Fault::status(200, r#"{"data":[{"id":"8"}]}"#));
+    sandbox.add_rule(page);
+    sandbox.add_rule(Rule::on(Host::Graph).fault(Fault::status(200, &body)));
+    let found = fetch(&client(&sandbox), &images).await;
+    let ids: Vec<_> = found.iter().map(|row| row.as_ref().unwrap().detection_id.as_str()).collect();
+    assert_eq!(ids, ["7", "8"]);
+    let last = sandbox.requests_to(Host::Graph).pop().unwrap();
+    assert_eq!((last.param("after").as_deref(), last.param("access_token")), (Some("x"), None));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,18 +162,31 @@ def with_panlabel(label, form, path):
     check(f"{label}: panlabel validates {form}", ended.returncode == 0, ended.stdout + ended.stderr)
 
 
-def with_ultralytics(label, target):
+def with_ultralytics(label, target, task):
     if importlib.util.find_spec("ultralytics") is None:
         print(f"MISSING {label}: ultralytics is not installed")
         return
-    from ultralytics.data.utils import verify_image_label
+    # It looks for newer versions of itself otherwise, and writes its settings into the home directory.
+    os.environ.update(YOLO_OFFLINE="true", YOLO_CONFIG_DIR=str(target.parent), YOLO_VERBOSE="false")
+    from ultralytics.data.dataset import YOLODataset
+    from ultralytics.data.utils import check_det_dataset
 
-    bad = []
-    for path in sorted((target / "images").glob("*/*.jpg")):
-        text = str(path).replace("/images/", "/labels/").removesuffix(".jpg") + ".txt"
-        *_, corrupt, message = verify_image_label(((str(path), text), "", False, 10_000, 0, 0, False))
-        bad.extend([message] if corrupt or message else [])
-    check(f"{label}: ultralytics accepts every label", not bad, bad[:3])
+    found = check_det_dataset(str(target / "data.yaml"))
+    for split in ("train", "val"):
+        pictures = {path.stem for path in (target / "images" / split).glob("*.jpg")}
+        # It leaves out pictures with a bad label, and equal lines of a label.
+        read = {Path(image["im_file"]).stem: image for image in YOLODataset(img_path=found[split], data=found, task=task).labels}
+        check(f"{label}: ultralytics accepts every label of {split}", read.keys() == pictures, pictures - read.keys())
+        for name, image in read.items():
+            text = (target / "labels" / split / f"{name}.txt").read_text(encoding="utf-8")
+            rows = {tuple(map(float, line.split())) for line in text.splitlines()}
+            boxes = {tuple(numpy.float32(row)) for row in rows} if task == "detect" else None
+            same = len(image["cls"]) == len(rows) and task == "segment"
+            if boxes is not None:
+                same = boxes == {(*cls, *box) for cls, box in zip(image["cls"], image["bboxes"])}
+            if not same:
+                check(f"{label}: ultralytics reads the lines of {name}", same, text[:200])
+                break
 
 
 def sets(root, streetflow, folder):
@@ -194,5 +208,5 @@ def sets(root, streetflow, folder):
     attempt(with_datasets, "hf detect", build("hf"), root / "cache")
     detect = build("yolo")
     attempt(with_panlabel, "yolo", "yolo", detect)
-    attempt(with_ultralytics, "yolo detect", detect)
-    attempt(with_ultralytics, "yolo segment", yolo)
+    attempt(with_ultralytics, "yolo detect", detect, "detect")
+    attempt(with_ultralytics, "yolo segment", yolo, "segment")

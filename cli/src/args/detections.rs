@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 
 use super::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
-use super::storage::{Bucket, StorageArgs};
+use super::storage::{Bucket, FetchedTable, StorageArgs};
 use super::values::parsed;
+use streetflow::client::without_credentials;
 use streetflow::{Error, ErrorKind, Quality, Result, training::ClassRules};
 
 /// Standard input is not possible: the table is read twice.
@@ -46,13 +47,24 @@ impl DetectionArgs {
 
     /// Copies the table from its bucket, if it is in one. An output directory in a bucket is a usage error.
     pub(crate) async fn fetch(&mut self) -> Result<()> {
-        if self.output.to_str().is_some_and(Bucket::is_url) {
-            return Err(Error::new(ErrorKind::Usage, "use the output directory")
-                .with_subject(self.output.display().to_string())
-                .with_source("this command reads and writes pictures in local directories only")
-                .with_hint("copy the pictures to a local directory; `--input` may be in a bucket"));
+        let local = [("output", Some(&self.output)), ("pictures", self.pictures.as_ref())];
+        for (name, path) in local {
+            if let Some(url) = path.and_then(|path| path.to_str()).filter(|text| Bucket::is_url(text)) {
+                return Err(Error::new(ErrorKind::Usage, "use the flag")
+                    .with_subject(format!("--{name} {}", without_credentials(url)))
+                    .with_source("this command reads and writes pictures in local directories only")
+                    .with_hint("copy the pictures to a local directory; `--input` may be in a bucket"));
+            }
         }
         self.table.fetch(&self.storage).await
+    }
+
+    /// Copies another file from its bucket, if it is in one.
+    pub(crate) async fn fetch_file(&self, file: Option<&str>) -> Result<Option<FetchedTable>> {
+        match file {
+            Some(file) => self.storage.fetch_file(file).await,
+            None => Ok(None),
+        }
     }
 
     /// The output directory with its report and failure log.

@@ -2,10 +2,14 @@
 
 use clap::{Args, value_parser};
 
-use super::values::parsed;
+use super::files::ONE_RUN;
+use super::values::{CacheAge, parsed};
 use streetflow::client::MAX_BATCH;
 use streetflow::model::ValuePatterns;
 use streetflow::{Client, Detection, Error, ErrorKind, FetchDetections, FieldList, Format, Record, Result};
+
+/// The flags that decide the rows.
+const FILTERS: [&str; 2] = ["--detections-to-keep", "--min-detection-area"];
 
 /// Prefix of the fields of detections in the API and in the Python toolset.
 const PREFIX: &str = "detections.";
@@ -29,6 +33,11 @@ pub(crate) struct FetchDetectionArgs {
     /// Images per request of detections
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u16).range(1..=MAX_BATCH as i64), hide_short_help = true)]
     pub(crate) img_detections_batch_size: u16,
+    /// With --update, request images without detections again if this long ago, such as 30d
+    ///
+    /// Without it, only those that were not processed are requested again. 0 requests all of them.
+    #[arg(long, value_name = "AGE", group = ONE_RUN, requires = "update", hide_short_help = true)]
+    pub(crate) recheck_detections: Option<CacheAge>,
     /// Write the table of detections with the columns of the Python toolset
     ///
     /// Only for csv. decoded_geometry has pixels of the first ring, y up.
@@ -77,9 +86,15 @@ impl FetchDetectionArgs {
 
     /// The flags that decide the rows.
     pub(crate) fn to_cli_args(&self) -> Vec<String> {
-        let values = self.detections_to_keep.iter().map(|values| format!("--detections-to-keep {values}"));
-        let area = self.min_detection_area.iter().map(|area| format!("--min-detection-area {area}"));
+        let [values, area] = FILTERS;
+        let values = self.detections_to_keep.iter().map(|patterns| format!("{values} {patterns}"));
+        let area = self.min_detection_area.iter().map(|min| format!("{area} {min}"));
         values.chain(area).collect()
+    }
+
+    /// Whether an argument is one of these flags.
+    pub(crate) fn is_filter(arg: &str) -> bool {
+        FILTERS.iter().any(|flag| arg.strip_prefix(flag).is_some_and(|rest| rest.starts_with(' ')))
     }
 }
 

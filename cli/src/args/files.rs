@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 
 use super::storage::{FetchedTable, Remote, StorageArgs};
 use super::values::{file_name, parsed, table_name};
+use crate::artifacts::empty_images;
 use crate::terminal::shell::quoted;
 use streetflow::{Error, ErrorKind, Format, Result, Step};
 
@@ -117,7 +118,8 @@ impl NameArgs {
     /// Rejects two files with the same name.
     pub(crate) fn check(&self) -> Result<()> {
         let mut names: Vec<_> = Step::BUILT_IN.into_iter().filter_map(|step| self.table(step)).collect();
-        names.push(&self.image_downloads_folder);
+        let empty = empty_images::stem(&self.detections_out_file);
+        names.extend([&*self.image_downloads_folder, &empty]);
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(Error::new(ErrorKind::Usage, "use the name")

@@ -91,6 +91,18 @@ impl StorageArgs {
         if Path::new(url).extension().is_none() {
             return self.fetch_shards(url.trim_end_matches('/'), pictures).await.map(Some);
         }
+        self.fetch_object(url).await.map(Some)
+    }
+
+    /// Copies the file at the URL of a bucket to a temporary directory; `None` for a local path.
+    pub(crate) async fn fetch_file(&self, file: &str) -> Result<Option<FetchedTable>> {
+        if !Bucket::is_url(file) {
+            return Ok(None);
+        }
+        self.fetch_object(file).await.map(Some)
+    }
+
+    async fn fetch_object(&self, url: &str) -> Result<FetchedTable> {
         let (folder, name) = split_url(url)?;
         let directory = self.temporary_directory(url)?;
         let path = directory.path().join(name);
@@ -101,7 +113,7 @@ impl StorageArgs {
                 .with_hint("check the name of the bucket and of the table"));
         }
         show_as(&path, url);
-        Ok(Some(FetchedTable { path, _directory: directory }))
+        Ok(FetchedTable { path, _directory: directory })
     }
 
     fn temporary_directory(&self, url: &str) -> Result<tempfile::TempDir> {

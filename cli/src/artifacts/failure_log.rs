@@ -58,9 +58,7 @@ impl FailureLog {
     pub(crate) fn add(&self, step: Step, error: &Error) -> Result<()> {
         let (step, id, reason) = (step.name(), error.id(), error.chain());
         if error.kind() == ErrorKind::Gone {
-            // The reason names the sequence.
-            let id = id.split_once(" of sequence ").map_or(&*id, |(id, _)| id);
-            return self.gone.add(&[step, id, &reason]);
+            return self.gone.add(&[step, &id_of_gone(error), &reason]);
         }
         let status = error.status().map(|status| status.to_string()).unwrap_or_default();
         self.failures.add(&[step, &id, &reason, &error.attempts().to_string(), &status])
@@ -71,6 +69,12 @@ impl FailureLog {
         let failures = self.failures.finish(&self.steps, is_complete);
         failures.and(self.gone.finish(&self.steps, is_complete))
     }
+}
+
+/// The id of an item that is gone. The reason names its sequence, too.
+pub(crate) fn id_of_gone(error: &Error) -> String {
+    let id = error.id();
+    id.split_once(" of sequence ").map_or(&*id, |(id, _)| id).to_owned()
 }
 
 /// A CSV file of rows that start with a step and an id.

@@ -2,6 +2,8 @@
 
 pub(crate) mod attribution;
 pub(crate) mod changes;
+pub(crate) mod csv_file;
+pub(crate) mod empty_images;
 pub(crate) mod failure_log;
 pub(crate) mod owned_file;
 pub(crate) mod report;

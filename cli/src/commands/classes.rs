@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{DisplayArgs, InputArgs, parsed};
+use crate::args::{DisplayArgs, InputArgs, StorageArgs, parsed};
 use crate::exit_code::Exit;
 use crate::job::{Input, table_path};
 use crate::terminal::format::{grouped, plural};
@@ -23,6 +23,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   streetflow classes
   streetflow classes outputs/map_features.parquet
+  streetflow classes s3://bucket/town/img_detections_dataset.parquet
   streetflow classes | head -20";
 
 /// The tables that are looked for, without a name.
@@ -36,12 +37,16 @@ const MAX_CLASSES: usize = 1_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct ClassesArgs {
-    /// Table of detections or map features [default: that of outputs/]; `-` is standard input
+    /// Table of detections or map features, or its directory [default: outputs]; `-` is standard input
+    ///
+    /// May be in a bucket: s3://…, gs://… or az://….
     #[arg(value_name = "TABLE")]
     table: Option<PathBuf>,
     /// Format of the table, if its file name does not tell
     #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
     input_format: Option<Format>,
+    #[command(flatten)]
+    storage: StorageArgs,
 }
 
 /// Counts the classes and prints them as CSV: the most frequent one first.
@@ -83,8 +88,14 @@ pub(crate) async fn run(args: &ClassesArgs, display: &DisplayArgs) -> Exit {
 
 /// Counts the classes, as CSV. Calls `skip` for each row that can't be read.
 async fn count(args: &ClassesArgs, skip: impl FnMut(Error)) -> Result<String> {
-    let name = args.table.clone().map_or_else(default_table, Ok)?;
-    let input = Input::find(&InputArgs::table(name, args.input_format), "".as_ref(), "")?;
+    let name = match &args.table {
+        Some(folder) if folder.is_dir() => table_in(folder)?,
+        Some(table) => table.clone(),
+        None => table_in("outputs".as_ref())?,
+    };
+    let mut table = InputArgs::table(name, args.input_format);
+    table.fetch(&args.storage).await?;
+    let input = Input::find(&table, "".as_ref(), "")?;
     let table = input.open::<HeaderOnly>(&CancellationToken::new()).await?;
     if table.header().iter().any(|column| column == "feature_id") {
         // A table of another program may have no kinds. The class tells signs from objects.
@@ -113,16 +124,14 @@ async fn count(args: &ClassesArgs, skip: impl FnMut(Error)) -> Result<String> {
     Ok(counts.csv(true))
 }
 
-/// The first table of the default output directory.
-fn default_table() -> Result<PathBuf> {
-    let output = PathBuf::from("outputs");
-    let paths = TABLES.iter().flat_map(|name| {
-        let output = &output;
-        Format::ALL.iter().map(move |format| table_path(output, name, *format))
-    });
+/// The first table of an output directory.
+fn table_in(output: &Path) -> Result<PathBuf> {
+    let paths = TABLES
+        .iter()
+        .flat_map(|name| Format::ALL.iter().map(move |format| table_path(output, name, *format)));
     paths.into_iter().find(|path| path.exists()).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "find a table of detections or map features")
-            .with_subject("outputs")
+            .with_subject(output.display().to_string())
             .with_source("the directory has none")
             .with_hint("run `streetflow detections` or `streetflow features` first, or name a table")
     })

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::parser::ValueSource;
 
-use crate::config::{Parsed, SETTINGS_FILE, setting_names, value};
+use crate::config::{Parsed, SETTINGS_FILE, flag, has_flag, setting_names, value};
 use crate::terminal::shell::strip_credentials;
 use crate::terminal::stdout;
 use streetflow::client::{redact, without_credentials};
@@ -26,11 +26,13 @@ const MAX_VALUE_WIDTH: usize = 60;
 
 /// Prints each setting with its value and origin.
 pub(crate) fn run<C>(parsed: &Parsed<C>, command: &clap::Command) -> Result<()> {
-    let Some((_, matches)) = parsed.matches.subcommand() else { return Ok(()) };
+    let Some((own, matches)) = parsed.matches.subcommand() else { return Ok(()) };
+    let own = command.find_subcommand(own);
     let mut rows = Vec::new();
     for name in setting_names(command) {
         // Other commands have the flags of some settings.
-        if matches.try_contains_id(&name).is_err() {
+        if !own.is_some_and(|own| has_flag(own, &name)) {
+            rows.push(row_of_others(parsed, command, name));
             continue;
         }
         let set = parsed.settings.iter().find(|setting| setting.name == name);
@@ -58,6 +60,17 @@ pub(crate) fn run<C>(parsed: &Parsed<C>, command: &clap::Command) -> Result<()> 
         writeln!(text, "{name:names$}  {value:values$}  {origin}").ok();
     }
     stdout::print(redact(&text).as_bytes())
+}
+
+/// A setting for which only other commands have a flag.
+fn row_of_others<C>(parsed: &Parsed<C>, command: &clap::Command, name: String) -> [String; 3] {
+    if let Some(set) = parsed.others.iter().find(|setting| setting.name == name) {
+        return [name, set.values.join(";"), set.origin.clone()];
+    }
+    let defaults = flag(command, &name).map(clap::Arg::get_default_values).unwrap_or_default();
+    let default = defaults.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",");
+    let shown = if default.is_empty() { "not set".to_owned() } else { default };
+    [name, shown, "default".to_owned()]
 }
 
 /// Whether a token is set, and where. Never the token itself.

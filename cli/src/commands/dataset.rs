@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::offline;
-use crate::args::{ClassNumber, DetectionArgs, DisplayArgs, class_rules, parsed};
+use crate::args::{ClassNumber, DetectionArgs, DisplayArgs, FetchedTable, class_rules, parsed};
 use crate::exit_code::Exit;
 use crate::job::{RunContext, table_path};
 use crate::terminal::format::{grouped, path_text, plural};
@@ -36,7 +36,7 @@ pub(crate) struct DatasetArgs {
     /// Classes: PATTERN,… or NAME=PATTERN,… or a file [default: all]
     ///
     /// `*` stands for any text. NAME merges all classes that match. A file has one of these per line, or is a CSV table
-    /// with the columns value, class and id, such as the classes.csv of another training set.
+    /// with the columns value, class and id, such as the classes.csv of another training set. It may be in a bucket.
     #[arg(long, value_name = "FILE|PATTERN,…")]
     classes: Option<String>,
     /// Numbers of classes in masks: CLASS=NUMBER, separated by `;`
@@ -68,10 +68,33 @@ pub(crate) struct DatasetArgs {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     shard_size: u64,
     /// Table with the sequences of the images [default: img_meta_dataset or img_dataset]
+    ///
+    /// May be in a bucket: s3://…, gs://… or az://….
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     images: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) detections: DetectionArgs,
+    /// The copies of files in a bucket.
+    #[arg(skip)]
+    fetched: Vec<FetchedTable>,
+}
+
+impl DatasetArgs {
+    /// Copies the tables and the file of classes from their buckets, if they are in one.
+    pub(crate) async fn fetch(&mut self) -> Result<()> {
+        self.detections.fetch().await?;
+        if let Some(copy) =
+            self.detections.fetch_file(self.images.as_ref().and_then(|path| path.to_str())).await?
+        {
+            self.images = Some(copy.path().to_owned());
+            self.fetched.push(copy);
+        }
+        if let Some(copy) = self.detections.fetch_file(self.classes.as_deref()).await? {
+            self.classes = Some(copy.path().display().to_string());
+            self.fetched.push(copy);
+        }
+        Ok(())
+    }
 }
 
 pub(crate) async fn run(args: &DatasetArgs, display: &DisplayArgs) -> Exit {

@@ -33,8 +33,14 @@ pub(crate) struct DetectionsArgs {
     /// Count the images and the requests instead of sending them
     ///
     /// Time and disk space are guesses and marked as such.
-    #[arg(long, help_heading = "Files", group = ONE_RUN)]
+    #[arg(long, help_heading = "Files", group = ONE_RUN, conflicts_with = "update")]
     estimate: bool,
+    /// Update the table of an earlier run
+    ///
+    /// Requests only the images that were not requested before, failed, or were not processed. The filters must be those
+    /// of the earlier run.
+    #[arg(long, help_heading = "Files", group = ONE_RUN)]
+    update: bool,
     #[command(flatten)]
     detections: FetchDetectionArgs,
     #[command(flatten)]
@@ -64,11 +70,11 @@ pub(crate) async fn run(args: &DetectionsArgs, display: &DisplayArgs) -> Exit {
             Some(images) => JobInput::Ids(IdList::Images(images)),
             None => JobInput::Table { args: &args.input, previous: previous(args) },
         },
-        filters: args.detections.to_cli_args(),
+        filters: Vec::new(),
         query: None,
-        detections: None,
+        detections: Some(&args.detections),
         clip: false,
-        update: false,
+        update: args.update,
         next: None,
     };
     job.run(display, async |run| flow(run, args, outputs).await).await
@@ -114,7 +120,7 @@ async fn flow(run: &RunContext, args: &DetectionsArgs, outputs: TableOutputs<'_>
     let query = [query].into_iter().chain(ids).chain(flags).collect::<Vec<_>>().join(" ");
     let outputs = outputs.query(&job::append_query(&source, &query));
     let images = Flow::from(source).then(job::map_records(streetflow::query::to_image));
-    let flow = job::fetch_detections(images, args.detections.stage(&run.client), &run.observer());
+    let flow = job::fetch_detections(images, job::detection_stage(run, &args.detections), &run.observer());
     let sinks = outputs.detection_sinks(&args.files.names.detections_out_file, &args.detections);
     let (flow, sink) = job::tap_all_but_last(flow, sinks);
     match sink {

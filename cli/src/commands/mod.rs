@@ -166,7 +166,7 @@ impl Command {
             Self::Download(args) => args.input.fetch(&args.files.storage).await,
             Self::Overlay(args) => args.detections.fetch().await,
             Self::Crops(args) => args.detections.fetch().await,
-            Self::Dataset(args) => args.detections.fetch().await,
+            Self::Dataset(args) => args.fetch().await,
             _ => Ok(()),
         }
     }
@@ -214,6 +214,7 @@ mod tests {
                 "plan",
                 "port",
                 "query",
+                "recheck_detections",
                 "restart",
                 "sequences",
                 "serve",

@@ -15,7 +15,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 
 use self::setting::{ENV_PREFIX, SettingNames};
-pub(crate) use self::setting::{SETTINGS_FILE, Setting, setting_names, takes_settings};
+pub(crate) use self::setting::{SETTINGS_FILE, Setting, flag, setting_names, takes_settings};
 pub(crate) use self::template::template;
 use crate::args::{QUERY_FLAGS, StorageArgs};
 use crate::job::{PLAN_NAME, PlanDirectory};
@@ -42,6 +42,8 @@ pub(crate) struct Parsed<C> {
     pub(crate) cli: C,
     pub(crate) matches: ArgMatches,
     pub(crate) settings: Vec<Setting>,
+    /// Settings for which the command has no flag.
+    pub(crate) others: Vec<Setting>,
     /// The settings file that was read.
     pub(crate) file: Option<PathBuf>,
 }
@@ -77,11 +79,13 @@ pub(crate) fn parse<C: Parser>(
         .filter(|(flags, _)| takes_settings(flags));
     let Some((flags, given)) = subcommand else {
         let cli = C::from_arg_matches(&matches).map_err(reject)?;
-        return Ok(Parsed { cli, matches, settings: Vec::new(), file: None });
+        return Ok(Parsed { cli, matches, settings: Vec::new(), others: Vec::new(), file: None });
     };
     let (file, candidates) =
         find_settings(&SettingNames::new(&command), &matches).map_err(ParseError::Settings)?;
     let candidates = with_plan(candidates, given).map_err(ParseError::Settings)?;
+    let (candidates, others): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|setting| has_flag(flags, &setting.name));
     let settings: Vec<Setting> =
         candidates.into_iter().filter(|setting| is_in_effect(setting, flags, given)).collect();
     let settings = without_unused(settings, given);
@@ -92,7 +96,7 @@ pub(crate) fn parse<C: Parser>(
         ParseError::Arguments(error, origin)
     })?;
     let cli = C::from_arg_matches(&matches).map_err(reject)?;
-    Ok(Parsed { cli, matches, settings, file })
+    Ok(Parsed { cli, matches, settings, others, file })
 }
 
 /// The settings file, and the settings of the environment and the file. The environment overrides the file.
@@ -143,10 +147,14 @@ fn from_environment(
     Ok(settings)
 }
 
+/// Whether the command has a flag. A hidden one belongs to a shared group, and does not apply to the command.
+pub(crate) fn has_flag(command: &Command, name: &str) -> bool {
+    command.get_arguments().any(|arg| arg.get_id() == name && !arg.is_hide_set())
+}
+
 /// Whether the command has the flag, and the command line sets neither it nor a flag that excludes it.
 fn is_in_effect(setting: &Setting, flags: &Command, given: &ArgMatches) -> bool {
-    // A hidden flag belongs to a shared group, and does not apply to the command.
-    let has = |name: &str| flags.get_arguments().any(|arg| arg.get_id() == name && !arg.is_hide_set());
+    let has = |name: &str| has_flag(flags, name);
     let is_given = |name: &str| {
         let source = has(name).then(|| given.value_source(name)).flatten();
         matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))

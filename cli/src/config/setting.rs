@@ -69,7 +69,7 @@ impl SettingNames {
 }
 
 /// The flag of a setting: that of `crawl`, else that of the first command that has it.
-pub(super) fn flag<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+pub(crate) fn flag<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     let find = |command: &'a Command| command.get_arguments().find(|arg| *arg.get_id() == name);
     let reference = command.find_subcommand(REFERENCE_COMMAND).and_then(find);
     reference.or_else(|| command.get_subcommands().find_map(find))

@@ -2,21 +2,25 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::context::{RunContext, client_builder};
+use super::earlier::{EarlierDetections, EarlierTable, EarlierTables};
 use super::empty_result::EmptyResultGuard;
 use super::monitor::Monitor;
 use super::outputs::table_path;
 use super::place::save_place;
 use super::remote::RemoteRun;
 use super::spec::{Job, JobInput};
-use super::state_dir::StateDir;
+use super::state_dir::{EARLIER_DETECTIONS, StateDir};
 use super::table_queries::{PreparedTables, RowSource, TablePlan, TableQueries, merge_repeated_flags};
 use super::tile_cache;
-use super::update::{EarlierTable, EarlierTables, Update};
+use super::update::Update;
 use crate::args::{AreaArgs, FetchDetectionArgs, NetworkArgs};
 use crate::artifacts::attribution::Attribution;
-use crate::artifacts::changes::ChangeFile;
+use crate::artifacts::changes::change_file;
+use crate::artifacts::csv_file::CsvFile;
+use crate::artifacts::empty_images::{self, EmptyImageLog};
 use crate::artifacts::failure_log::FailureLog;
 use crate::artifacts::owned_file::MOVE_HINT;
 use crate::artifacts::report::ReportFile;
@@ -90,7 +94,7 @@ impl Job<'_> {
         let Some(remote) = &self.files.remote else { return Ok(None) };
         monitor.stats.set_bucket(remote.bucket.clone());
         let names = &self.files.names;
-        let needed = match self.input {
+        let mut needed = match self.input {
             // The table of metadata wins over that of images, if there is one.
             JobInput::Table { args, previous }
                 if args.path().is_none() && self.steps == [Step::DETECTIONS] =>
@@ -98,12 +102,12 @@ impl Job<'_> {
                 vec![previous, &*names.img_meta_out_file]
             }
             JobInput::Table { args, previous } if args.path().is_none() => vec![previous],
-            _ if self.update && self.detections.is_some() => {
-                vec![&*names.img_meta_out_file, &names.detections_out_file]
-            }
-            _ if self.update => vec![&*names.img_meta_out_file],
+            _ if self.updates_metadata() => vec![&*names.img_meta_out_file],
             _ => Vec::new(),
         };
+        if self.update && self.detections.is_some() {
+            needed.push(&names.detections_out_file);
+        }
         let run = RemoteRun::begin(remote, &self.files.output, names, &needed, monitor).await?;
         Ok(Some(run))
     }
@@ -134,18 +138,26 @@ impl Job<'_> {
         // `--trust-gone` accepts tables without rows, and so does a partition.
         let accepts_empty = self.network.trust_gone || self.network.trust_gone_after.is_some();
         let protected = if accepts_empty { Vec::new() } else { with_rows };
-        let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query(), earlier.is_some()));
-        let update = match (earlier, state.earlier_table()) {
-            (Some(tables), Some(copy)) => {
-                let update = Update::open(tables, copy, &self.files.output, &monitor.printer).await?;
-                Some(Arc::new(update))
+        let guard = Arc::new(EmptyResultGuard::new(protected, !plan.is_query(), earlier.exist()));
+        let replaces = replaces || earlier.exist();
+        let (mut update, mut earlier_detections) = (None, None);
+        if let Some(copy) = state.earlier_table() {
+            if let Some(table) = earlier.detections {
+                let (copy, printer) = (copy.with_extension(EARLIER_DETECTIONS), &monitor.printer);
+                let empty = empty_images::read(&self.empty_images(), self.max_age())?;
+                earlier_detections = EarlierDetections::open(table, empty, copy, printer).await?;
             }
-            _ => None,
-        };
-        let replaces = replaces || update.is_some();
+            if let Some(table) = earlier.metadata {
+                update = Some(Arc::new(Update::open(table, copy, &self.files.output).await?));
+            }
+        }
+        if self.steps.contains(&Step::DETECTIONS) {
+            let known = earlier_detections.as_ref().map(|earlier| earlier.empty.clone()).unwrap_or_default();
+            monitor.empty_images.get_or_init(|| EmptyImageLog::new(self.empty_images(), known));
+        }
         let mut run =
             RunContext::new(self.network, builder, Arc::clone(monitor), replaces, Arc::clone(&guard)).await?;
-        run.update = update;
+        (run.update, run.earlier_detections) = (update, earlier_detections);
         Ok((run, PreparedTables { plan, known, guard }))
     }
 
@@ -155,37 +167,61 @@ impl Job<'_> {
         plan: &TablePlan,
         known: &TableQueries,
         monitor: &Monitor,
-    ) -> Result<Option<EarlierTables>> {
-        if !self.update {
-            return Ok(None);
+    ) -> Result<EarlierTables> {
+        let mut earlier = EarlierTables::default();
+        if self.updates_metadata() {
+            change_file(&self.files.output).check()?;
+            earlier.metadata = EarlierTable::find(&self.files.output, &self.files.names.img_meta_out_file)?;
+            let Some(metadata) = &earlier.metadata else {
+                monitor.printer.note("there is no earlier table to update; crawling everything");
+                return Ok(earlier);
+            };
+            plan.check_update(known, &metadata.path)?;
         }
-        ChangeFile::new(&self.files.output).check()?;
-        let names = &self.files.names;
-        let Some(metadata) = EarlierTable::find(&self.files.output, &names.img_meta_out_file)? else {
-            monitor.printer.note("there is no earlier table to update; crawling everything");
-            return Ok(None);
-        };
-        plan.check_update(known, &metadata.path)?;
-        let Some(args) = self.detections else {
-            return Ok(Some(EarlierTables { metadata, detections: None }));
-        };
-        let detections: Option<EarlierTable<Detection>> =
-            EarlierTable::find(&self.files.output, &names.detections_out_file)?;
-        let reject = |why: &str| {
-            monitor.printer.note(&format!("{why}, so the detections of all images are requested"));
-            None
-        };
-        let detections = match detections {
-            None => reject("there is no earlier table of detections"),
-            Some(table) if !plan.has_same_query(known, &table.path) => {
-                reject("the earlier table of detections has another query, or an unknown one")
+        if let Some(args) = self.detections.filter(|_| self.update) {
+            match self.earlier_detections(args, plan, known)? {
+                Ok(table) => earlier.detections = Some(table),
+                Err(why) => {
+                    monitor.printer.note(&format!("{why}, so the detections of all images are requested"));
+                }
             }
-            Some(table) => match table.lacks(&args.table_fields(&self.formats)) {
-                Some(field) => reject(&format!("the earlier table of detections has no `{field}`")),
-                None => Some(table),
-            },
-        };
-        Ok(Some(EarlierTables { metadata, detections }))
+        }
+        Ok(earlier)
+    }
+
+    /// The table of detections to update, or why there is none.
+    fn earlier_detections(
+        &self,
+        args: &FetchDetectionArgs,
+        plan: &TablePlan,
+        known: &TableQueries,
+    ) -> Result<std::result::Result<EarlierTable<Detection>, String>> {
+        let table = EarlierTable::find(&self.files.output, &self.files.names.detections_out_file)?;
+        let Some(table) = table else { return Ok(Err("there is no earlier table of detections".to_owned())) };
+        if !plan.has_same_detection_filters(known, &table.path) {
+            return Ok(Err(
+                "the earlier table of detections has other filters, or an unknown query".to_owned()
+            ));
+        }
+        Ok(match table.lacks(&args.table_fields(&self.formats)) {
+            Some(field) => Err(format!("the earlier table of detections has no `{field}`")),
+            None => Ok(table),
+        })
+    }
+
+    /// Whether the run is an update of a table of metadata. Otherwise it may be one of detections.
+    fn updates_metadata(&self) -> bool {
+        self.update && self.steps.contains(&Step::METADATA)
+    }
+
+    /// The file of images without detections.
+    pub(super) fn empty_images(&self) -> CsvFile {
+        empty_images::file(&self.files.output, &self.files.names.detections_out_file)
+    }
+
+    /// The age from which images without detections are requested again.
+    fn max_age(&self) -> Option<Duration> {
+        self.detections.and_then(|args| args.recheck_detections).map(|age| age.0)
     }
 
     /// The tables of this run and their query.
@@ -212,7 +248,7 @@ impl Job<'_> {
         let output = &self.files.output;
         let mut paths: Vec<PathBuf> =
             vec![ReportFile::new(output).path().to_owned(), Attribution::new(output).path().to_owned()];
-        paths.push(ChangeFile::new(output).path().to_owned());
+        paths.extend([change_file(output), self.empty_images()].map(|file| file.path().to_owned()));
         paths.extend([&log.failures, &log.gone].map(|list| list.path().to_owned()));
         for table in Step::BUILT_IN.into_iter().filter_map(|step| self.files.names.table(step)) {
             paths.extend(Format::ALL.iter().map(|&format| table_path(output, table, format)));
@@ -229,6 +265,9 @@ impl Job<'_> {
         log.check()?;
         if self.steps.contains(&Step::DOWNLOAD) {
             Attribution::new(&self.files.output).check()?;
+        }
+        if self.steps.contains(&Step::DETECTIONS) {
+            self.empty_images().check()?;
         }
         let mut replaces = false;
         for table in self.steps.iter().filter_map(|step| self.files.names.table(*step)) {

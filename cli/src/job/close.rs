@@ -19,10 +19,11 @@ impl Job<'_> {
     /// Writes the failure log, closes the response store, and prints how the run ended.
     pub(super) async fn close(&self, monitor: &Monitor, begun: Begun, ended: Ended<Report>) -> Exit {
         let Begun { mut state, tables, run, remote } = begun;
-        let (report, mut error) = match ended.result {
+        let (mut report, mut error) = match ended.result {
             Ok(report) => (Some(report), None),
             Err(error) => (None, Some(error)),
         };
+        let listed = report.as_mut().map_or(Ok(()), |report| monitor.finish_empty_images(report));
         // A missing confirmation ended the run, whatever error followed from that.
         let denial = monitor.take_refusal();
         let was_denied = denial.is_some();
@@ -30,9 +31,13 @@ impl Job<'_> {
         let is_complete = report.as_ref().is_some_and(|report| !report.stopped);
         let logged = monitor.failure_log.finish(is_complete);
         // The responses are the state of a run with failures: the next run requests only what failed.
-        let is_finished =
-            (is_complete || tables.guard.found_nothing()) && logged.is_ok() && monitor.stats.failed() == 0;
-        for failure in [logged.err(), state.close_store(is_finished).err()].into_iter().flatten() {
+        let is_finished = (is_complete || tables.guard.found_nothing())
+            && logged.is_ok()
+            && listed.is_ok()
+            && monitor.stats.failed() == 0;
+        for failure in
+            [logged.err(), listed.err(), state.close_store(is_finished).err()].into_iter().flatten()
+        {
             match error {
                 None => error = Some(failure),
                 Some(_) => monitor.printer.error(&failure),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::earlier::EarlierDetections;
 use super::empty_result::EmptyResultGuard;
 use super::input::Input;
 use super::monitor::Monitor;
@@ -33,6 +34,8 @@ pub(crate) struct RunContext {
     pub(super) guard: Arc<EmptyResultGuard>,
     /// The update of an earlier table.
     pub(crate) update: Option<Arc<Update>>,
+    /// What an update takes from an earlier table of detections.
+    pub(crate) earlier_detections: Option<EarlierDetections>,
     /// Serves as long as the run lasts.
     _sandbox: Option<streetflow_sandbox::Sandbox>,
 }
@@ -101,7 +104,16 @@ impl RunContext {
             (builder, None)
         };
         let stop = CancellationToken::new();
-        Ok(Self { client: builder.build()?, monitor, stop, replaces, guard, update: None, _sandbox: sandbox })
+        Ok(Self {
+            client: builder.build()?,
+            monitor,
+            stop,
+            replaces,
+            guard,
+            update: None,
+            earlier_detections: None,
+            _sandbox: sandbox,
+        })
     }
 
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {

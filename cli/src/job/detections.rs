@@ -14,6 +14,15 @@ use streetflow::{
     Written, async_trait,
 };
 
+/// The stage, with what an earlier run found out.
+pub(crate) fn detection_stage(run: &RunContext, args: &FetchDetectionArgs) -> FetchDetections {
+    let stage = args.stage(&run.client);
+    match &run.earlier_detections {
+        Some(earlier) => earlier.apply(stage),
+        None => stage,
+    }
+}
+
 /// Fetches the detections of images, and counts them.
 pub(crate) fn fetch_detections(
     flow: Flow<Image>,
@@ -50,9 +59,7 @@ impl DetectionBranch {
         args: &FetchDetectionArgs,
     ) -> Self {
         let sinks = outputs.detection_sinks(table, args);
-        let known = run.update.as_ref().and_then(|update| update.detections.as_ref());
-        let stage = known.into_iter().fold(args.stage(&run.client), FetchDetections::known);
-        Self { stage, sinks, observer: run.observer(), stop: run.stop.clone() }
+        Self { stage: detection_stage(run, args), sinks, observer: run.observer(), stop: run.stop.clone() }
     }
 }
 

@@ -9,6 +9,7 @@ mod close;
 mod context;
 mod detections;
 mod download_guard;
+mod earlier;
 mod empty_result;
 mod feature_images;
 mod id_list;
@@ -39,7 +40,7 @@ mod update;
 
 pub(crate) use self::begin::configure_client;
 pub(crate) use self::context::RunContext;
-pub(crate) use self::detections::{DetectionBranch, fetch_detections, tap_all_but_last};
+pub(crate) use self::detections::{DetectionBranch, detection_stage, fetch_detections, tap_all_but_last};
 pub(crate) use self::download_guard::{CountEstimate, MAX_UNCONFIRMED_PICTURES};
 pub(crate) use self::feature_images::{FeatureTable, tap_images};
 pub(crate) use self::id_list::{IdList, open_images, open_sequences};

@@ -2,10 +2,11 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 
 use crate::args::{DisplayArgs, ProgressArg};
-use crate::artifacts::failure_log::FailureLog;
+use crate::artifacts::empty_images::EmptyImageLog;
+use crate::artifacts::failure_log::{FailureLog, id_of_gone};
 use crate::progress::forecast::planned;
 use crate::progress::messages::EventPrinter;
 use crate::progress::render::{Display, ProgressRenderer, REDRAW_INTERVAL};
@@ -13,7 +14,8 @@ use crate::progress::stats::RunStats;
 use crate::sync::lock;
 use crate::terminal::printer::Printer;
 use streetflow::file_system::report_unsupported;
-use streetflow::{Error, Event, Observer, Step};
+use streetflow::model::NoDetections;
+use streetflow::{Error, Event, ImageId, Observer, Report, Result, Step};
 
 /// The observer of a run.
 pub(crate) struct Monitor {
@@ -21,6 +23,8 @@ pub(crate) struct Monitor {
     pub(crate) stats: Arc<RunStats>,
     pub(crate) progress: ProgressRenderer,
     pub(crate) failure_log: FailureLog,
+    /// Set if the run requests detections.
+    pub(super) empty_images: OnceLock<EmptyImageLog>,
     messages: EventPrinter,
     /// Called for the first input of the run.
     on_first_input: Mutex<Option<Box<dyn FnOnce() + Send>>>,
@@ -44,6 +48,7 @@ impl Monitor {
                 Arc::clone(&printer),
             ),
             failure_log,
+            empty_images: OnceLock::new(),
             stats,
             printer,
             on_first_input: Mutex::default(),
@@ -87,6 +92,30 @@ impl Monitor {
         }
     }
 
+    /// Writes the file of images without detections, which belongs to the tables of the report.
+    pub(super) fn finish_empty_images(&self, report: &mut Report) -> Result<()> {
+        if let Some(log) = self.empty_images.get() {
+            report.taps.extend(log.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Logs an image without detections.
+    fn log_empty(&self, event: &Event<'_>) {
+        let Some(log) = self.empty_images.get() else { return };
+        match event {
+            Event::Finding { step: Step::DETECTIONS, name, image: Some(image), .. } => {
+                let why = NoDetections::ALL.into_iter().find(|why| why.name() == *name);
+                why.iter().for_each(|why| log.add(image, *why));
+            }
+            Event::Gone { step: Step::DETECTIONS, error } => {
+                let image = ImageId::new(&id_of_gone(error));
+                image.iter().for_each(|image| log.add(image, NoDetections::Gone));
+            }
+            _ => {}
+        }
+    }
+
     fn log(&self, step: Step, error: &Error) {
         if let Err(failure) = self.failure_log.add(step, error) {
             self.printer.warn(&failure.chain());
@@ -105,6 +134,7 @@ impl Observer for Monitor {
             Event::Gone { step, error } | Event::Failed { step, error } => self.log(*step, error),
             _ => {}
         }
+        self.log_empty(event);
         self.messages.on_event(event);
     }
 }

@@ -18,18 +18,21 @@ use super::outputs::table_path;
 use super::place;
 use super::pull::pull;
 use crate::args::{BucketLock, LockOwner, NameArgs, Remote};
+use crate::artifacts::empty_images;
 use crate::sync::lock;
 use streetflow::atomic_file::output_error;
 use streetflow::{Error, ErrorKind, Format, Report, Result, Step};
 
 const REPORT: &str = "report.json";
 
-/// The files of a run besides tables and pictures. The report is last.
+/// The files of every run besides tables and pictures. The report is last.
 const FILES: [&str; 6] = ["failures.csv", "gone.csv", "changes.csv", "ATTRIBUTION.txt", place::NAME, REPORT];
 
 /// A run into a bucket.
 pub(super) struct RemoteRun {
     remote: Remote,
+    /// The names of the files besides tables and pictures.
+    files: Vec<String>,
     lock: BucketLock,
     /// The objects of the folder when the run began.
     existing: BTreeSet<String>,
@@ -63,6 +66,7 @@ impl RemoteRun {
         let taken = BucketLock::take(&remote.bucket, owner, on_lost).await?;
         let mut run = Self {
             remote: remote.clone(),
+            files: files(names),
             lock: taken,
             existing: BTreeSet::new(),
             lost,
@@ -81,7 +85,7 @@ impl RemoteRun {
     async fn copy_files(&mut self, output: &Path, names: &NameArgs, needed: &[&str]) -> Result<()> {
         let bucket = &self.remote.bucket;
         let objects = bucket.list_folder().await?;
-        for name in FILES {
+        for name in &self.files {
             pull(&self.remote, output, name).await?;
         }
         remove_tables(output, names);
@@ -145,7 +149,7 @@ impl RemoteRun {
                 .await
                 .map_err(|panic| Error::new(ErrorKind::Io, "remove the report").with_source(panic))??;
         }
-        for name in FILES {
+        for name in &self.files {
             let path = output.join(name);
             match tokio::fs::read(&path).await {
                 Ok(content) => self.remote.bucket.put(name, content.into()).await?,
@@ -164,6 +168,12 @@ impl RemoteRun {
     pub(super) async fn release(self, unfinished: bool) -> Result<()> {
         self.lock.release(unfinished).await
     }
+}
+
+/// The names of the files of a run besides tables and pictures. The report is last.
+fn files(names: &NameArgs) -> Vec<String> {
+    let of_detections = empty_images::name(&names.detections_out_file);
+    [of_detections].into_iter().chain(FILES.map(str::to_owned)).collect()
 }
 
 /// Replaces the URLs in a report by paths of the local directory, which the report and the summary show as names.

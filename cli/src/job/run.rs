@@ -9,7 +9,7 @@ use super::supervise::supervise;
 use crate::args::{AreaArgs, DisplayArgs, OutputArgs};
 use crate::artifacts::report::ReportFile;
 use crate::exit_code::Exit;
-use streetflow::{Error, Report, Result};
+use streetflow::{Error, Report, Result, Step};
 
 impl Job<'_> {
     /// Runs the flow of a command, from the lock of the output directory to the summary.
@@ -33,8 +33,14 @@ impl Job<'_> {
         }
         let report = ReportFile::new(&self.files.output);
         let removal = begun.remote.as_ref().map(RemoteRun::report_removal);
+        // Its images may have detections in the tables of this run.
+        let is_stale = self.steps.contains(&Step::DETECTIONS) && begun.run.earlier_detections.is_none();
+        let stale = is_stale.then(|| self.empty_images());
         monitor.on_first_input(move || {
             report.remove();
+            if let Some(file) = stale {
+                file.remove().ok(); // If this fails, writing fails too and reports it.
+            }
             if let Some(remove) = removal {
                 remove();
             }

@@ -97,9 +97,10 @@ fn findings(step: &StepStats) -> String {
         findings.get(name).map(|count| format!("{} {}", grouped(*count), plural(*count, one, many)))
     };
     let parts = [
-        text("known", "image from the earlier table", "images from the earlier table"),
+        text("known", "image from the earlier run", "images from the earlier run"),
         text("no_detections", "image without any", "images without any"),
         text("not_processed", "image not processed yet", "images not processed yet"),
+        text("none_kept", "image with others only", "images with others only"),
         text("no_shape", "detection without a shape", "detections without a shape"),
         text("broken_shape", "broken shape", "broken shapes"),
         text("no_id", "entry without an id left out", "entries without an id left out"),

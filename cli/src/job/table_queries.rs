@@ -17,6 +17,7 @@ use super::empty_result::EmptyResultGuard;
 use super::input::Input;
 use super::monitor::Monitor;
 use super::spec::JobInput;
+use crate::args::FetchDetectionArgs;
 use crate::terminal::format::path_text;
 use crate::terminal::question::read_yes_or_no;
 use streetflow::atomic_file::{commit, temporary_beside};
@@ -241,13 +242,12 @@ impl TablePlan {
         }
     }
 
-    /// Whether an existing table has the query of this run. With `--yes` a table of an unknown query has it.
-    pub(super) fn has_same_query(&self, known: &TableQueries, table: &Path) -> bool {
-        match (known.get(table), self.query(known, table)) {
-            (Some(theirs), Some(ours)) => *theirs == ours,
-            (None, _) => self.yes,
-            (Some(_), None) => false,
-        }
+    /// Whether an existing table of detections has the filters of this run on detections, so that it has the rows of
+    /// this run for each of its images. With `--yes` a table of an unknown query has them.
+    pub(super) fn has_same_detection_filters(&self, known: &TableQueries, table: &Path) -> bool {
+        let Some(theirs) = known.get(table) else { return self.yes };
+        let filters = theirs.filters.iter().filter(|filter| FetchDetectionArgs::is_filter(filter));
+        theirs.sandbox == self.sandbox && filters.eq(&self.detection_filters)
     }
 
     /// The query of a table of this run.
@@ -360,15 +360,26 @@ mod tests {
 
     #[test]
     fn filters_of_detections_belong_to_their_table_only() {
-        let tables = known("1,2,3,4", "--pano", false);
         let plan = plan(RowSource::Query("1,2,3,4".to_owned()), "--pano");
-        assert!(plan.has_same_query(&tables, Path::new("x/a.csv")));
+        let path = Path::new("x/detections.csv");
+        for (source, filters, sandbox, is_same) in [
+            ("1,2,3,4", "--pano;--detections-to-keep a", false, true),
+            ("5,6,7,8", "--detections-to-keep a", false, true),
+            ("1,2,3,4", "--pano;--detections-to-keep a", true, false),
+            ("1,2,3,4", "--pano;--detections-to-keep b", false, false),
+            ("1,2,3,4", "--pano;--detections-to-keep a;--min-detection-area 0.1", false, false),
+            ("1,2,3,4", "--pano", false, false),
+        ] {
+            let query = known(source, filters, sandbox).0["a.csv"].clone();
+            let tables = TableQueries([("detections.csv".to_owned(), query)].into());
+            assert_eq!(plan.has_same_detection_filters(&tables, path), is_same, "{source} {filters}");
+        }
+        let tables = known("1,2,3,4", "--pano", false);
+        assert!(!plan.has_same_detection_filters(&tables, Path::new("x/unknown.csv")));
         let mut tables = tables;
         let query = tables.0["a.csv"].clone();
         tables.0.insert("detections.csv".to_owned(), query);
-        let path = Path::new("x/detections.csv");
-        assert!(!plan.has_same_query(&tables, path) && plan.conflict(&tables, path).is_some());
-        assert!(!plan.has_same_query(&tables, Path::new("x/unknown.csv")));
+        assert!(plan.conflict(&tables, path).is_some());
     }
 
     #[test]

@@ -6,70 +6,41 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use futures::StreamExt;
 use serde_json::{Value, json};
 
+use super::earlier::EarlierTable;
 use super::monitor::Monitor;
-use super::outputs::table_path;
-use super::state_dir::EARLIER_DETECTIONS;
-use crate::artifacts::changes::{ChangeFile, ChangeWriter};
+use crate::artifacts::changes::change_file;
+use crate::artifacts::csv_file::{CsvFile, CsvRows};
+use crate::artifacts::failure_log::id_of_gone;
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text};
-use crate::terminal::printer::Printer;
-use streetflow::client::{KnownDetections, KnownMetadata, KnownRecords, KnownRecordsWriter, Mark, OfImage};
-use streetflow::sources::IdCheck;
-use streetflow::{
-    Detection, Error, ErrorKind, FieldList, Format, Image, Metadata, Report, Result, Source, Step,
-    TableSource,
-};
-
-/// The columns that are derived from the shape of a detection.
-const DECODED: [&str; 10] =
-    ["kind", "x", "y", "w", "h", "area", "parts", "holes", "touches_edge", "polygons"];
+use streetflow::client::{KnownMetadata, Mark};
+use streetflow::{Error, ErrorKind, Image, Metadata, Report, Result, Step};
 
 /// An update of an earlier table.
 pub(crate) struct Update {
     pub(crate) known: KnownMetadata,
-    /// The detections of the earlier table, if the run fetches detections and they have all its fields.
-    pub(crate) detections: Option<KnownDetections>,
-    changes: ChangeFile,
-    writer: Mutex<Option<ChangeWriter>>,
+    changes: CsvFile,
+    writer: Mutex<Option<CsvRows>>,
     /// The first error of the copy or of the changes, which makes the result useless.
     failure: Mutex<Option<Error>>,
     new: AtomicU64,
     unchanged: AtomicU64,
     gone: AtomicU64,
-    is_complete: std::sync::atomic::AtomicBool,
+    is_complete: AtomicBool,
 }
 
 impl Update {
-    /// Opens the copies of an unfinished update, else copies the tables.
-    pub(super) async fn open(
-        tables: EarlierTables,
-        copy: PathBuf,
-        output: &Path,
-        printer: &Printer,
-    ) -> Result<Self> {
-        let of_detections = copy.with_extension(EARLIER_DETECTIONS);
-        let mut detections = None;
-        if let Some(table) = tables.detections {
-            match table.open_copy(of_detections).await {
-                Ok(known) => detections = Some(known),
-                // A row that can't be read may be one of several of its image.
-                Err(error) if !error.is_fatal() => {
-                    printer.warn(&format!("{}; the detections of all images are requested", error.chain()));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let known = tables.metadata.open_copy(copy).await?;
-        let changes = ChangeFile::new(output);
-        let writer = Mutex::new(Some(changes.writer()?));
+    /// Opens the copy of an unfinished update, else copies the table.
+    pub(super) async fn open(table: EarlierTable<Metadata>, copy: PathBuf, output: &Path) -> Result<Self> {
+        let known = table.open_copy(copy).await?;
+        let changes = change_file(output);
+        let writer = Mutex::new(Some(changes.rows()?));
         Ok(Self {
             known,
-            detections,
             changes,
             writer,
             failure: Mutex::default(),
@@ -99,9 +70,7 @@ impl Update {
                 Some(true) => {}
             },
             Err(error) if error.kind() == ErrorKind::Gone => {
-                let id = error.id();
-                let id = id.split_once(" of sequence ").map_or(&*id, |(id, _)| id);
-                if let Ok(id) = streetflow::ImageId::new(id) {
+                if let Ok(id) = streetflow::ImageId::new(&id_of_gone(error)) {
                     self.check(self.known.unmark(&id, Mark::Listed));
                 }
             }
@@ -119,7 +88,7 @@ impl Update {
 
     fn add(&self, id: &str, change: &str) {
         if let Some(writer) = &mut *lock(&self.writer)
-            && let Err(error) = self.changes.add(writer, id, change)
+            && let Err(error) = self.changes.add(writer, &[id, change])
         {
             lock(&self.failure).get_or_insert(error);
         }
@@ -190,85 +159,4 @@ impl Update {
 fn has_failures(monitor: &Monitor) -> bool {
     let steps = [Step::SEQUENCES, Step::IMAGES, Step::METADATA];
     steps.iter().filter_map(|step| monitor.stats.step(*step)).any(|step| step.counts().failed > 0)
-}
-
-/// The tables of an earlier run.
-pub(super) struct EarlierTables {
-    pub(super) metadata: EarlierTable<Metadata>,
-    pub(super) detections: Option<EarlierTable<Detection>>,
-}
-
-/// A table of an earlier run.
-pub(super) struct EarlierTable<T> {
-    pub(super) path: PathBuf,
-    format: Format,
-    /// The fields of the table.
-    fields: FieldList<T>,
-}
-
-impl<T: OfImage> EarlierTable<T> {
-    /// Finds the newest table; of several of the same age, the one with most fields.
-    pub(super) fn find(output: &Path, table: &str) -> Result<Option<Self>> {
-        let mut found = Vec::new();
-        for &format in Format::ALL {
-            let path = table_path(output, table, format);
-            let Ok(modified) = std::fs::metadata(&path).and_then(|file| file.modified()) else { continue };
-            let source = TableSource::<T>::open_as(&path, format)?;
-            let fields = fields_of(&source);
-            found.push((modified, fields.names().len(), Self { path, format, fields }));
-        }
-        // The first of equals: CSV is read faster than GeoJSON.
-        found.reverse();
-        Ok(found
-            .into_iter()
-            .max_by_key(|(modified, fields, _)| (*modified, *fields))
-            .map(|(_, _, table)| table))
-    }
-
-    /// The first of some fields that the table does not have.
-    pub(super) fn lacks(&self, fields: &FieldList<T>) -> Option<&'static str> {
-        fields.names().iter().copied().find(|field| !self.fields.names().contains(field))
-    }
-
-    /// Opens the copy of an unfinished update, else copies the table.
-    async fn open_copy(self, copy: PathBuf) -> Result<KnownRecords<T>> {
-        match KnownRecords::open(&copy) {
-            Ok(known) => Ok(known),
-            Err(_) => self.copy_to(copy).await,
-        }
-    }
-
-    async fn copy_to(self, copy: PathBuf) -> Result<KnownRecords<T>> {
-        let keys = T::COLUMNS.iter().filter(|column| column.field.is_none()).map(|column| column.name);
-        let columns: Vec<_> = keys.chain(self.fields.columns()).collect();
-        // An image with a rounded id is not listed, so it counts as gone.
-        let source = TableSource::<T>::open_as(&self.path, self.format)?
-            .only(&columns)
-            .on_rounded_ids(IdCheck::warn(|_| {}));
-        let mut writer = KnownRecordsWriter::create(copy, &self.fields)?;
-        let mut rows = source.stream();
-        while let Some(row) = rows.next().await {
-            writer.add(&row?)?;
-        }
-        writer.finish()
-    }
-}
-
-/// The fields of a table. A column that is named `geometry`, but is none, does not count.
-fn fields_of<T: OfImage>(table: &TableSource<T>) -> FieldList<T> {
-    let geometry = table.geometry();
-    // Detections have a column `geometry` of their own, the shape.
-    let is_shape = T::GEOMETRY_COLUMN != "geometry";
-    let names = table.header().iter().filter_map(|name| match name.as_str() {
-        "geometry" if is_shape => Some("geometry"),
-        name if Some(name) == geometry => Some("geometry"),
-        "geometry" => None,
-        name => Some(name),
-    });
-    let place = geometry.filter(|_| is_shape).map(|_| T::GEOMETRY_COLUMN);
-    let has = |wanted: &str| names.clone().any(|name| name == wanted);
-    // Without the decoded shapes, as in the table of the Python toolset, they are decoded on reading.
-    let is_decoded = is_shape && has("geometry") && !has("polygons");
-    let decoded: &[&str] = if is_decoded { &DECODED } else { &[] };
-    FieldList::from_columns(names.chain(place).chain(decoded.iter().copied()))
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::support::bucket::{Answer, Bucket, Fault, KEY_ID, SECRET};
 use crate::support::{command, eventually};
 
-const CRAWL: &str = "crawl --sandbox --bbox 33.355,35.165,33.37,35.18 -o s3://streets/n";
+pub(crate) const CRAWL: &str = "crawl --sandbox --bbox 33.355,35.165,33.37,35.18 -o s3://streets/n";
 
-fn crawl(bucket: &Bucket, folder: &Path, args: &str) -> Command {
+pub(crate) fn crawl(bucket: &Bucket, folder: &Path, args: &str) -> Command {
     let mut command = command(folder);
     bucket.configure(&mut command, folder);
     command.args(args.split_whitespace());
@@ -18,7 +18,7 @@ fn crawl(bucket: &Bucket, folder: &Path, args: &str) -> Command {
 }
 
 /// Runs a command. Returns exit code and stderr. Asserts that no output has a credential.
-fn run(bucket: &Bucket, folder: &Path, args: &str) -> (i32, String) {
+pub(crate) fn run(bucket: &Bucket, folder: &Path, args: &str) -> (i32, String) {
     let Output { status, stdout, stderr } = crawl(bucket, folder, args).output().unwrap();
     let text = String::from_utf8(stderr).unwrap();
     let stored: Vec<u8> = bucket.objects().into_values().flatten().collect();
@@ -44,7 +44,7 @@ fn files(folder: &Path) -> Vec<u8> {
 }
 
 /// The objects, without the report, which has times.
-fn rows(bucket: &Bucket) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn rows(bucket: &Bucket) -> BTreeMap<String, Vec<u8>> {
     let mut objects = bucket.objects();
     objects.retain(|key, _| !key.ends_with("report.json"));
     objects
@@ -80,44 +80,6 @@ fn a_crawl_into_a_bucket_writes_what_a_local_one_writes_and_a_second_one_finds_i
     let (exit, text) =
         run(&bucket, folder.path(), "crawl --sandbox --bbox 33.36,35.165,33.37,35.18 -o s3://streets/n");
     assert!(exit == 2 && text.contains("another query") && text.contains("s3://streets/n"), "{text}");
-}
-
-#[test]
-fn tables_of_features_and_detections_are_written_to_a_bucket_and_read_from_it() {
-    let (bucket, folder) = (Bucket::start(), tempfile::tempdir().unwrap());
-    let here = "-o s3://streets/n";
-    let features = "features --sandbox --bbox 33.33,35.15,33.39,35.19 --values regulatory--stop--* --details";
-    for args in [
-        format!("{features} {here}"),
-        format!("images --sandbox --features s3://streets/n/map_features.csv {here} --yes"),
-        format!("detections --sandbox {here}"),
-        "detections --sandbox --input s3://streets/n/img_dataset.csv -o local".to_owned(),
-        "crawl --sandbox --features s3://streets/n/map_features.csv --detections -o crawled".to_owned(),
-        "overlay --input s3://streets/n/img_detections_dataset.csv -o crawled".to_owned(),
-    ] {
-        let (exit, text) = run(&bucket, folder.path(), &args);
-        assert_eq!(exit, 0, "{args}: {text}");
-    }
-    let objects = bucket.objects();
-    for (key, path) in [
-        ("n/img_dataset.csv", "crawled/img_dataset.csv"),
-        ("n/img_detections_dataset.csv", "local/img_detections_dataset.csv"),
-        ("n/img_detections_dataset.csv", "crawled/img_detections_dataset.csv"),
-    ] {
-        assert!(objects[key] == std::fs::read(folder.path().join(path)).unwrap(), "{key} {path}");
-    }
-    let (exit, text) = run(&bucket, folder.path(), &format!("overlay {here}"));
-    assert!(exit == 2 && text.contains("local directories only"), "{text}");
-    // An update of what is in the bucket.
-    let crawl = format!("{CRAWL} --detections --no-download").replace("streets/n", "streets/u");
-    let (exit, text) = run(&bucket, folder.path(), &crawl);
-    assert_eq!(exit, 0, "{text}");
-    let before = rows(&bucket);
-    let (exit, text) = run(&bucket, folder.path(), &format!("{crawl} --update"));
-    assert!(exit == 0 && text.contains("images from the earlier table"), "{text}");
-    let mut after = rows(&bucket);
-    assert!(after.remove("u/changes.csv").is_some());
-    assert!(after == before);
 }
 
 #[test]

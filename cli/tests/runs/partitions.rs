@@ -178,6 +178,12 @@ async fn a_plan_carries_the_flags_of_the_crawl_and_rejects_those_that_do_not_app
         }
         assert_eq!(read(path, "plan.geojson"), read(path, "single.geojson"), "{table}");
     }
+    // The list of images without detections has times besides.
+    let without = |folder: &str| {
+        let list = read(&path.join(folder), "img_detections_dataset_none.csv");
+        list.lines().map(|row| row.rsplit_once(',').unwrap().0.to_owned()).collect::<Vec<_>>()
+    };
+    assert!(without("single").len() > 10 && without("plan") == without("single"));
     let parts = report(&path.join("plan"))["parts"].clone();
     let images: u64 = (0..3).map(|index| number(&parts[index]["images"])).sum();
     assert_eq!(images, column(&path.join("single"), "img_meta_dataset.csv", "img_id").len() as u64);

@@ -108,6 +108,23 @@ async fn a_flag_overrides_the_environment_the_file_and_the_default() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn settings_of_other_commands_are_shown_with_their_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let file =
+        "image_detections_folder = \"drawn\"\n[detection_masks]\nnature--terrain = 1\nnature--water = 2\n";
+    write(folder.path(), file);
+    let table = config(command(folder.path())).await;
+    let origin = |name: &str| format!("streetflow.toml, key `{name}`");
+    let set = |name: &'static str, value: &'static str| [name.to_owned(), value.to_owned(), origin(name)];
+    assert_eq!(row(&table, "image_detections_folder"), set("image_detections_folder", "drawn"));
+    let masks = row(&table, "detection_masks");
+    assert_eq!(masks, set("detection_masks", "nature--terrain=1;nature--water=2"), "{table}");
+    let crops = row(&table, "image_cropped_detections_folder");
+    assert_eq!(crops, ["image_cropped_detections_folder", "cropped_images", "default"]);
+    assert_eq!(row(&table, "detection_colours"), ["detection_colours", "not set", "default"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_in_settings_are_reported_with_their_source_and_exit_code_2() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

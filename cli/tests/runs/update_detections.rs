@@ -1,6 +1,6 @@
 //! `crawl --update --detections`: detections come from the earlier table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +10,9 @@ use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
 use super::update::{FEW, change_table, changes, outputs, report, tables};
 use crate::support::accounting::run;
 use crate::support::{command_on, eventually, read};
+
+/// The file of images without detections.
+const EMPTY: &str = "img_detections_dataset_none.csv";
 
 /// The ids of the images of all requests for detections.
 fn detections_requested(sandbox: &Sandbox) -> BTreeSet<String> {
@@ -30,30 +33,125 @@ fn detections(folder: &Path) -> Vec<(String, String)> {
     text.lines().skip(1).map(|row| (row.split(',').next().unwrap().to_owned(), row.to_owned())).collect()
 }
 
+/// The images of the file of images without detections, by reason.
+fn empty_images(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let mut images = BTreeMap::new();
+    for row in read(&outputs(folder), EMPTY).lines().skip(1) {
+        let [image, reason, at] = row.split(',').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        assert!(at.ends_with('Z') && at.starts_with("20"), "{row}");
+        let images: &mut BTreeSet<String> = images.entry(reason.to_owned()).or_default();
+        assert!(images.insert(image.to_owned()), "{row}");
+    }
+    images
+}
+
+/// The findings of the step.
+fn finding(folder: &Path, name: &str) -> u64 {
+    report(folder)["steps"]["detections"]["findings"][name].as_u64().unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_requests_the_detections_of_images_without_rows_only() {
+async fn an_update_requests_the_detections_of_images_that_were_not_processed_only() {
     let sandbox = Sandbox::start().await.unwrap();
     for format in ["csv", "parquet", "geojson", "csv,geojsonseq"] {
         let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         let crawl = format!("{FEW} --detections --format={format}");
-        let (exit, stderr) = run(&sandbox, folder.path(), &crawl).await;
+        let (exit, stderr) = run(&sandbox, folder, &crawl).await;
         assert_eq!(exit, 0, "{stderr}");
-        let before = tables(folder.path());
-        sandbox.clear_requests();
-        let (exit, stderr) = run(&sandbox, folder.path(), &format!("{crawl} --update")).await;
-        assert_eq!(exit, 0, "{format}: {stderr}");
-        let report = report(folder.path());
-        let findings = &report["steps"]["detections"]["findings"];
-        let number = |name: &str| findings[name].as_u64().unwrap_or_default();
-        let (images, known) = (report["steps"]["detections"]["inputs"].as_u64().unwrap(), number("known"));
-        assert!(known > 200 && stderr.contains(" images from the earlier table"), "{findings}: {stderr}");
-        assert_eq!(known + number("no_detections") + number("not_processed"), images, "{findings}");
-        assert_eq!(detections_requested(&sandbox).len() as u64, images - known, "{format}");
-        for ((name, before), (_, after)) in before.iter().zip(tables(folder.path())) {
-            assert!(*before == after, "{format}: {name}");
+        let (before, empty) = (tables(folder), empty_images(folder));
+        let file = read(&outputs(folder), EMPTY);
+        let images = report(folder)["steps"]["detections"]["inputs"].as_u64().unwrap();
+        let counts = ["no_detections", "not_processed"].map(|name| finding(folder, name));
+        assert_eq!(counts, ["no_detections", "not_processed"].map(|name| empty[name].len() as u64));
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        for update in ["--update", "--update --recheck-detections=1d"] {
+            sandbox.clear_requests();
+            let (exit, stderr) = run(&sandbox, folder, &format!("{crawl} {update}")).await;
+            assert_eq!(exit, 0, "{format}: {stderr}");
+            assert!(detections_requested(&sandbox) == empty["not_processed"], "{format}");
+            assert_eq!(finding(folder, "known") + counts[1], images, "{format}");
+            assert_eq!(["no_detections", "not_processed"].map(|name| finding(folder, name)), counts);
+            assert!(stderr.contains(" images from the earlier run"), "{stderr}");
+            assert!(tables(folder) == before && empty_images(folder) == empty, "{format}");
+            assert!(!outputs(folder).join(".streetflow").exists());
         }
-        assert!(!outputs(folder.path()).join(".streetflow").exists());
+        // Images that were not requested keep their time.
+        let year = &file.split(",no_detections,").nth(1).unwrap()[..4];
+        let old = file.replace(&format!(",no_detections,{year}"), ",no_detections,2001");
+        fs::write(outputs(folder).join(EMPTY), &old).unwrap();
+        for (age, asks_again) in
+            [("", false), (" --recheck-detections=90000d", false), (" --recheck-detections=300d", true)]
+        {
+            sandbox.clear_requests();
+            let (exit, stderr) = run(&sandbox, folder, &format!("{crawl} --update{age}")).await;
+            assert_eq!(exit, 0, "{format}: {stderr}");
+            let requested = detections_requested(&sandbox).len() as u64;
+            assert_eq!(requested, counts[1] + if asks_again { counts[0] } else { 0 }, "{format}{age}");
+            assert_eq!(
+                read(&outputs(folder), EMPTY).contains("detections,2001"),
+                !asks_again,
+                "{format}{age}"
+            );
+            assert!(tables(folder) == before && empty_images(folder) == empty, "{format}");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn detections_of_a_table_are_updated_and_gone_images_stay_gone() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let go = async |args: &str| {
+        sandbox.clear_requests();
+        let (exit, stderr) = run(&sandbox, folder, args).await;
+        assert_eq!(exit, 0, "{args}: {stderr}");
+        detections_requested(&sandbox)
+    };
+    go("sequences --bbox=33.33,35.15,33.39,35.19").await;
+    go("images").await;
+    let detections = "detections --detections-to-keep=object--* --min-detection-area=0.1";
+    let all = go(detections).await;
+    let (before, empty) = (tables(folder), empty_images(folder));
+    let gone = read(&outputs(folder), "gone.csv");
+    assert!(empty.keys().eq(["gone", "no_detections", "none_kept", "not_processed"]), "{empty:?}");
+    assert_eq!(finding(folder, "none_kept"), empty["none_kept"].len() as u64);
+    // A second run of the step requests all, an update only what may have changed.
+    assert!(go(detections).await == all);
+    assert!(go(&format!("{detections} --update")).await == empty["not_processed"]);
+    assert!(tables(folder) == before && empty_images(folder) == empty);
+    let images =
+        |file: &str| file.lines().map(|row| row.split(',').nth(1).unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(images(&read(&outputs(folder), "gone.csv")), images(&gone));
+    let step = &report(folder)["steps"]["detections"];
+    assert_eq!(step["gone"], empty["gone"].len());
+    // New rows of the input are requested, and rows of other images go.
+    let table = read(&outputs(folder), "img_dataset.csv");
+    let lines: Vec<_> = table.lines().collect();
+    fs::write(outputs(folder).join("img_dataset.csv"), lines[..200].join("\n") + "\n").unwrap();
+    let some = go(&format!("{detections} --update")).await;
+    assert!(some.is_subset(&empty["not_processed"]) && some.len() < empty["not_processed"].len());
+    fs::write(outputs(folder).join("img_dataset.csv"), &table).unwrap();
+    let rest = go(&format!("{detections} --update")).await;
+    assert!(rest.len() >= lines.len() - 200 && rest.len() < all.len(), "{}", rest.len());
+    assert!(tables(folder) == before && empty_images(folder) == empty);
+    // With other filters, images of which none was kept may have rows.
+    assert!(go("detections --detections-to-keep=object--* --update").await == all);
+    assert!(empty_images(folder)["none_kept"].len() < empty["none_kept"].len());
+    assert!(go("detections --detections-to-keep=object--* --update").await == empty["not_processed"]);
+    // Without the file, images without rows are requested; a file of another program is not replaced.
+    fs::remove_file(outputs(folder).join(EMPTY)).unwrap();
+    let more = go("detections --detections-to-keep=object--* --update").await;
+    assert_eq!(more.len(), empty_images(folder).values().map(BTreeSet::len).sum::<usize>());
+    fs::write(outputs(folder).join(EMPTY), "mine\n").unwrap();
+    let (exit, stderr) = run(&sandbox, folder, "detections --update").await;
+    assert!(exit == 1 && stderr.contains("not written by streetflow"), "{exit} {stderr}");
+    assert_eq!(read(&outputs(folder), EMPTY), "mine\n");
+    let (exit, stderr) = run(&sandbox, folder, "detections --recheck-detections=30d").await;
+    assert!(exit == 2 && stderr.contains("--update"), "{exit} {stderr}");
+    let (exit, stderr) = run(&sandbox, folder, "detections --img-out-file=img_detections_dataset_none").await;
+    assert!(exit == 2 && stderr.contains("two files cannot have the same name"), "{exit} {stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +164,10 @@ async fn new_images_get_their_detections_and_rows_of_gone_images_go() {
     assert_eq!(exit, 0, "{stderr}");
     let full = read(&outputs(folder.path()), "img_detections_dataset.csv");
     let new = change_table(folder.path(), 40, &["5"]);
+    let list = outputs(folder.path()).join(EMPTY);
+    let text = fs::read_to_string(&list).unwrap();
+    let old = text.lines().filter(|row| !new.contains(row.split(',').next().unwrap()));
+    fs::write(&list, old.collect::<Vec<_>>().join("\n") + "\n").unwrap();
     // A row of an old image is changed by hand, and stays. The rows of new images are absent, a gone one has a row.
     let (header, rows) = full.split_once('\n').unwrap();
     let image = |row: &str| row.split(',').next().unwrap().to_owned();
@@ -123,7 +225,7 @@ async fn detections_are_all_requested_if_the_earlier_table_does_not_serve() {
     assert!(more == all && stderr.contains("has no `value`"), "{more}: {stderr}");
     let values = format!("{FEW} --update --detections --detections-to-keep=object--* --yes");
     let (more, stderr) = go(&values).await;
-    assert!(more == all && stderr.contains("another query"), "{more}: {stderr}");
+    assert!(more == all && stderr.contains("other filters"), "{more}: {stderr}");
     // A row that can't be read may be one of several of its image.
     let path = outputs(folder.path()).join("img_detections_dataset.csv");
     let good = fs::read_to_string(&path).unwrap();

@@ -159,7 +159,7 @@ impl Client {
 
     /// Follows the links to the next pages of an image's detections.
     async fn with_pages(&self, id: &ImageId, mut image: Box<WireDetections>) -> Result<ImageDetections> {
-        let about = |error: Error| error.for_subject(DOING_SINGLE, id.as_str());
+        let about = |error: Error| error.with_context(DOING_SINGLE, id.as_str());
         let mut next = image.list.as_mut().and_then(|list| list.next.take());
         let (mut pages, mut visited) = (Vec::new(), HashSet::new());
         while let Some(link) = next {

@@ -59,8 +59,10 @@ pub(crate) struct ImageDetections {
 /// Counts of what the detections of an image lack.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DetectionFacts {
-    /// The detections are those of an earlier table, which its filters have passed.
+    /// The detections, or that there are none, are known from an earlier run with the same filters.
     pub(crate) is_known: bool,
+    /// The filters of that run dropped all detections.
+    pub(crate) none_kept: bool,
     /// The API returned no list, or an empty one.
     pub(crate) has_none: bool,
     /// The API returned no list, and the image has no reconstructed place either.
@@ -233,6 +235,11 @@ impl FromJson for DetectionList {
         let Some(Entries(data, invalid)) = data.0 else { return Ok(None) };
         Ok(Some(Self { data, invalid, next: paging.0.and_then(|paging| paging.next.0) }))
     }
+    /// A list without paging.
+    fn list<'de, A: SeqAccess<'de>>(list: A) -> Result<Option<Self>, A::Error> {
+        let entries = Entries::list(list)?;
+        Ok(entries.map(|Entries(data, invalid)| Self { data, invalid, next: None }))
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +260,7 @@ mod tests {
             (r#"{"id":"1","detections":{"data":[]}}"#.to_owned(), true, false),
             (r#"{"id":"1","detections":{"data":[{"id":"7"}]}}"#.to_owned(), false, false),
             (r#"{"id":"1","detections":7}"#.to_owned(), true, true),
+            (r#"{"id":"1","detections":[{"id":"7"}]}"#.to_owned(), false, false),
         ] {
             let facts = read(&json).facts;
             assert_eq!((facts.has_none, facts.is_unprocessed), (has_none, is_unprocessed), "{json}");

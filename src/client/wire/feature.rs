@@ -1,12 +1,12 @@
 //! Map features in the API's JSON: one, and a batch by id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::image::{Name, Point, lonlat, text_of, value};
-use super::lenient::{FromJson, Lenient, lenient_objects};
+use super::image::{Linked, Name, Point, lonlat, text_of, value};
+use super::lenient::{FromJson, Lenient, MAX_LIST_LEN, lenient_objects};
 use crate::model::{FeatureId, ImageId, MapFeature};
 use crate::timestamp::parse_timestamp;
 
@@ -23,10 +23,41 @@ pub(crate) struct WireFeature {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct Images {
-    data: Lenient<Vec<ImageId>>,
+    data: Lenient<ImageList>,
 }
 
 lenient_objects!(Images);
+
+/// The images of a feature, each once.
+#[derive(Default)]
+struct ImageList {
+    /// Empty if there are more than a cell of a table holds.
+    ids: Vec<ImageId>,
+    seen: HashSet<ImageId>,
+}
+
+impl ImageList {
+    fn is_complete(&self) -> bool {
+        self.ids.len() == self.seen.len()
+    }
+}
+
+impl FromJson for ImageList {
+    fn list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        let mut images = Self::default();
+        while let Some(Lenient(image)) = list.next_element::<Lenient<Linked>>()? {
+            let Some(id) = image.and_then(|image| image.id.0) else { continue };
+            let is_complete = images.is_complete();
+            if images.seen.insert(id.clone()) && is_complete {
+                images.ids.push(id);
+            }
+            if images.ids.len() > MAX_LIST_LEN {
+                images.ids = Vec::new();
+            }
+        }
+        Ok(Some(images))
+    }
+}
 
 impl WireFeature {
     /// Returns the record, or `None` if this is another feature. The API always returns the id.
@@ -48,9 +79,11 @@ impl WireFeature {
             "images" => {
                 let images: Option<Images> = value(map)?;
                 // An empty list is known to be empty.
-                let ids = images.map(|images| images.data.0.unwrap_or_default());
-                to.n_images = ids.as_ref().and_then(|ids| i32::try_from(ids.len()).ok());
-                to.image_ids = ids.map(|ids| ids.into_iter().map(text_of).collect());
+                if let Some(images) = images.map(|images| images.data.0.unwrap_or_default()) {
+                    to.n_images = i32::try_from(images.seen.len()).ok();
+                    let is_complete = images.is_complete();
+                    to.image_ids = is_complete.then(|| images.ids.into_iter().map(text_of).collect());
+                }
             }
             _ => drop(map.next_value::<IgnoredAny>()?),
         }
@@ -142,11 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn more_images_than_a_cell_holds_are_counted_and_not_listed() {
+        for (images, is_listed) in [(MAX_LIST_LEN, true), (MAX_LIST_LEN + 2, false)] {
+            let list = (1..=images).map(|id| format!(r#"{{"id":"{id}"}}"#)).collect::<Vec<_>>().join(",");
+            let json = format!(r#"{{"4":{{"id":"4","images":{{"data":[{list},{list}]}}}}}}"#);
+            let mut batch: FeatureBatch = serde_json::from_str(&json).expect("valid");
+            let found = batch.take(&id("4")).expect("it is there");
+            assert_eq!(found.n_images, i32::try_from(images).ok());
+            assert_eq!(found.image_ids.map(|ids| ids.len()), is_listed.then_some(images));
+        }
+    }
+
+    #[test]
     fn a_batch_is_matched_by_id_and_a_bad_value_is_absent() {
         let json = r#"{
             "36028797018963971": {"id":"36028797018963971","object_value":"regulatory--stop--g1","object_type":"trafficsign",
                 "geometry":{"type":"Point","coordinates":[-83.417193328459,42.5]},"aligned_direction":"north",
-                "first_seen_at":"2021-05-20T20:21:14+0000","last_seen_at":"0000","images":{"data":[{"id":"7"},{},{"id":8}]}},
+                "first_seen_at":"2021-05-20T20:21:14+0000","last_seen_at":"0000","images":{"data":[{"id":"7"},{},{"id":8},{"id":"7"}]}},
             "2": {"id":"3"}, "4": {"id":"4"}, "x": {}, "5": 7, "6": {"id":"6"}, "6": {"id":"6"}}"#;
         let mut batch: FeatureBatch = serde_json::from_str(json).expect("valid");
         let found = batch.take(&id("36028797018963971")).expect("it is there");

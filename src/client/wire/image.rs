@@ -25,8 +25,8 @@ struct Creator {
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
-struct Linked {
-    id: Lenient<ImageId>,
+pub(super) struct Linked {
+    pub(super) id: Lenient<ImageId>,
     url: Lenient<String>,
 }
 

@@ -248,14 +248,14 @@ mod tests {
     fn an_unusable_id_costs_its_feature_only() {
         let float = [&[3 << 3 | 1][..], &36_028_797_018_963_968_f64.to_le_bytes()].concat();
         let exact = [&[3 << 3 | 1][..], &42_f64.to_le_bytes()].concat();
-        let ids = [float, exact, block(1, b"abc"), vec![7 << 3, 1]];
-        let mut all: Vec<_> = (2..6).map(|id| point(id, Some((1, 1)))).collect();
+        let ids = [float, exact, block(1, b"abc"), vec![7 << 3, 1], whole(-7_i64 as u64)];
+        let mut all: Vec<_> = (2..7).map(|id| point(id, Some((1, 1)))).collect();
         all.push(point(99, Some((1, 1))));
         all.push(block(2, &[0xFF]));
         let found = read(&layer("point", &all, &ids));
         assert_eq!(found.features.len(), 1);
         assert_eq!(found.features[0].feature_id.as_str(), "42");
-        assert_eq!(found.unusable.len(), 5, "{:?}", found.unusable);
+        assert_eq!(found.unusable.len(), 6, "{:?}", found.unusable);
         assert!(found.unusable[0].contains("float"));
     }
 

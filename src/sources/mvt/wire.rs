@@ -139,8 +139,10 @@ impl<'a> Value<'a> {
                 Ok((1, Field::Bytes(text))) => std::str::from_utf8(text).map_or(Self::Unusable, Self::Text),
                 Ok((2, Field::Fixed32(bits))) => Self::Double(f32::from_bits(bits).into()),
                 Ok((3, Field::Fixed64(bits))) => Self::Double(f64::from_bits(bits)),
+                // An id is never negative.
+                Ok((4, Field::Varint(number))) if number >> 63 != 0 => Self::Unusable,
                 Ok((4 | 5, Field::Varint(number))) => Self::Whole(number),
-                // Zigzag encoding; an id is never negative.
+                // Zigzag encoding.
                 Ok((6, Field::Varint(number))) if number & 1 == 0 => Self::Whole(number >> 1),
                 Ok((7, Field::Varint(flag))) => Self::Flag(flag != 0),
                 Ok(_) => continue,
