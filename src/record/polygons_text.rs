@@ -117,11 +117,12 @@ impl Parser<'_> {
     #[inline]
     fn digits(&mut self, number: &mut u64) -> usize {
         let begin = self.at;
-        while let Some(eight) = self.text.as_bytes()[self.at..].first_chunk().and_then(eight_digits) {
+        while let Some(eight) = self.text.as_bytes()[self.at..].first_chunk().copied().and_then(eight_digits)
+        {
             *number = number.wrapping_mul(100_000_000).wrapping_add(eight);
             self.at += 8;
         }
-        if let Some(four) = self.text.as_bytes()[self.at..].first_chunk().and_then(four_digits) {
+        if let Some(four) = self.text.as_bytes()[self.at..].first_chunk().copied().and_then(four_digits) {
             *number = number.wrapping_mul(10_000).wrapping_add(four);
             self.at += 4;
         }
@@ -135,16 +136,16 @@ impl Parser<'_> {
 
 /// The number of four digits. `None` if a character is no digit.
 #[inline]
-fn four_digits(&[a, b, c, d]: &[u8; 4]) -> Option<u64> {
-    eight_digits(&[b'0', b'0', b'0', b'0', a, b, c, d])
+fn four_digits([a, b, c, d]: [u8; 4]) -> Option<u64> {
+    eight_digits([b'0', b'0', b'0', b'0', a, b, c, d])
 }
 
 /// The number of eight digits. `None` if a character is no digit.
 #[inline]
-fn eight_digits(text: &[u8; 8]) -> Option<u64> {
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
     const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
     const ZEROS: u64 = 0x3030_3030_3030_3030;
-    let text = u64::from_le_bytes(*text);
+    let text = u64::from_le_bytes(text);
     // The characters after `9` leave the range from 0x30 to 0x3f when 6 is added to each.
     let above_nine = text.wrapping_add(0x0606_0606_0606_0606);
     if text & HIGH != ZEROS || above_nine & HIGH != ZEROS {
@@ -216,7 +217,7 @@ mod tests {
     fn eight_characters_are_a_number_if_all_are_digits() {
         for text in ["00000000", "12345678", "99999999", "10000000", "00000001"] {
             assert_eq!(
-                eight_digits(text.as_bytes().first_chunk().expect("eight")),
+                eight_digits(*text.as_bytes().first_chunk().expect("eight")),
                 text.parse().ok(),
                 "{text}"
             );
@@ -225,7 +226,7 @@ mod tests {
             for other in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
                 let mut text = *b"90909090";
                 text[at] = other;
-                assert_eq!(eight_digits(&text), None, "{text:?}");
+                assert_eq!(eight_digits(text), None, "{text:?}");
             }
         }
     }
