@@ -7,6 +7,7 @@ use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt};
 use streetflow::client::Tileset;
+use streetflow::model::DERIVED_FROM;
 use streetflow::sinks::{Layout, encoder_for};
 use streetflow::{
     Bbox, Client, FeatureSource, Fields, Format, GeometryChoice, Image, ImageId, LonLat, MapFeature,
@@ -64,7 +65,10 @@ async fn main() -> Result<()> {
         .lines()
         .map(|id| Ok(Image { seq_id: SequenceId::new("SWxf3IwpsCM9GKBaetvkAy")?, img_id: ImageId::new(id)? }))
         .collect::<Result<_>>()?;
-    let fields = Fields::known().join(",").parse::<Fields>()?;
+    // The API does not have the derived ones.
+    let is_derived = |name: &&str| DERIVED_FROM.iter().any(|(derived, _)| derived == name);
+    let names: Vec<_> = Fields::known().into_iter().filter(|name| !is_derived(name)).collect();
+    let fields = names.join(",").parse::<Fields>()?;
     let mut found: Vec<Metadata> = Vec::new();
     for image in &images {
         found.push(client.image(image, &fields).await?);

@@ -49,6 +49,12 @@ pub(super) trait ImageRequest: Clone + Send + Sync + 'static {
 
     /// Whether the response store has a batch that begins with an image.
     fn is_stored(client: &Client, image: &Image) -> bool;
+
+    /// Whether an image probably needs no request, so that it does not count in a batch.
+    fn is_known(&self, image: &Image) -> bool {
+        let _ = image;
+        false
+    }
 }
 
 /// Requests images in batches of `size`. Yields the results of each batch, in the order of the images.
@@ -66,7 +72,9 @@ pub(super) fn fetch_batches<R: ImageRequest>(
     let store = client.clone();
     // A batch of an unfinished run starts at the same image again. Otherwise, a sequence that failed in that run would
     // shift all batches behind it, and their stored responses would not match.
-    let batches = batches(images, size, move |image| R::is_stored(&store, image));
+    let known = request.clone();
+    let batches =
+        batches(images, size, move |image| R::is_stored(&store, image), move |image| !known.is_known(image));
     let client = client.clone();
     let start = move |batch: Vec<Result<Image>>, permit: OwnedSemaphorePermit| {
         // A task of its own, so that the search for a bad image continues while earlier records are processed.

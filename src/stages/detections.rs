@@ -171,26 +171,21 @@ struct DetectionRequest {
     known: Known,
 }
 
-/// The images that are known from an earlier run, and the others.
-type Divided = (HashMap<ImageId, Result<ImageDetections>>, Vec<Image>);
-
 impl Known {
     fn is_nothing(&self) -> bool {
         self.detections.is_none() && self.empty.is_empty()
     }
 
-    /// Divides images into those that are known, whose detections are read, and the others.
-    async fn divide(self, images: Vec<Image>) -> Result<Divided> {
-        let read = move || {
-            let (mut found, mut others) = (HashMap::new(), Vec::new());
-            for image in images {
-                match self.find(&image) {
-                    Some(known) => drop(found.insert(image.img_id, known)),
-                    None => others.push(image),
-                }
-            }
-            (found, others)
-        };
+    /// Whether an image is known, by the index in memory, in which two ids may share an entry.
+    fn is_probable(&self, image: &ImageId) -> bool {
+        self.detections.as_ref().is_some_and(|known| known.has_probably(image))
+            || self.empty.get(image).is_some()
+    }
+
+    /// Reads what is known of images. Others have no entry.
+    async fn read(self, images: Vec<Image>) -> Result<HashMap<ImageId, Result<ImageDetections>>> {
+        let find = move |image: Image| Some((image.img_id.clone(), self.find(&image)?));
+        let read = move || images.into_iter().filter_map(find).collect();
         let failed = |panic| Error::new(ErrorKind::Io, "read the earlier detections").with_source(panic);
         tokio::task::spawn_blocking(read).await.map_err(failed)
     }
@@ -230,19 +225,21 @@ impl ImageRequest for DetectionRequest {
         if self.known.is_nothing() {
             return client.batch_detections(images, retry).await;
         }
-        let (known, others) = self.known.clone().divide(images.to_vec()).await?;
+        let (known, others): (Vec<_>, Vec<_>) =
+            images.iter().cloned().partition(|image| self.is_known(image));
         let mut found = if others.is_empty() {
             BatchFound::default()
         } else {
             client.batch_detections(&others, retry).await?
         };
-        found.records.extend(known);
+        // Read last, so that they do not wait for the response. One that is not known after all is requested alone.
+        found.records.extend(self.known.clone().read(known).await?);
         Ok(found)
     }
 
     async fn single(&self, client: &Client, image: &Image, retry: RetryOverride) -> Result<ImageDetections> {
         if !self.known.is_nothing()
-            && let Some(found) = self.known.clone().divide(vec![image.clone()]).await?.0.remove(&image.img_id)
+            && let Some(found) = self.known.clone().read(vec![image.clone()]).await?.remove(&image.img_id)
         {
             return found;
         }
@@ -251,6 +248,10 @@ impl ImageRequest for DetectionRequest {
 
     fn is_stored(client: &Client, image: &Image) -> bool {
         client.has_stored_detections(image)
+    }
+
+    fn is_known(&self, image: &Image) -> bool {
+        self.known.is_probable(&image.img_id)
     }
 }
 

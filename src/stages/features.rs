@@ -71,8 +71,8 @@ impl Stage<MapFeature> for FetchFeatures {
             async move { task.await.unwrap_or_else(|panic| panicked(DOING, &ids, &panic)) }
         };
         let bounds = Bounds::new(concurrency, MAX_WAITING);
-        let rows =
-            in_order(batches(features, MAX_BATCH, |_| false), bounds, start, Vec::len).flat_map(stream::iter);
+        let rows = in_order(batches(features, MAX_BATCH, |_| false, |_| true), bounds, start, Vec::len)
+            .flat_map(stream::iter);
         stop_if_too_many_missing(rows, client, Class::Entity)
     }
 }

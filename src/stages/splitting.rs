@@ -9,19 +9,24 @@ use crate::sources::RecordStream;
 /// Attempts before a batch is split, while the host responds to others. A part of a batch gets one.
 pub(super) const BATCH_ATTEMPTS: u32 = 2;
 
-/// Cuts a stream into batches of `size` items. Errors stay in place and do not count; a fatal one ends the stream.
+/// Most items of a batch with those that do not count, in multiples of the size.
+const MAX_BATCH_LEN: usize = 16;
+
+/// Cuts a stream into batches of `size` items. Errors, and items for which `counts` returns false, stay in place and do
+/// not count; a fatal error ends the stream.
 ///
 /// An item for which `starts_batch` returns true begins a new batch.
 pub(super) fn batches<T: Send + 'static>(
     items: RecordStream<T>,
     size: usize,
     starts_batch: impl Fn(&T) -> bool + Send + 'static,
+    counts: impl Fn(&T) -> bool + Send + 'static,
 ) -> impl Stream<Item = Vec<Result<T>>> + Send {
     let items = Box::pin(items.peekable());
-    stream::unfold(Some((items, starts_batch)), move |state| async move {
-        let (mut items, starts_batch) = state?;
+    stream::unfold(Some((items, starts_batch, counts)), move |state| async move {
+        let (mut items, starts_batch, counts) = state?;
         let (mut batch, mut good) = (Vec::new(), 0);
-        while good < size && batch.len() < 4 * size {
+        while good < size && batch.len() < MAX_BATCH_LEN * size {
             if good > 0 && matches!(items.as_mut().peek().await, Some(Ok(item)) if starts_batch(item)) {
                 break;
             }
@@ -29,13 +34,13 @@ pub(super) fn batches<T: Send + 'static>(
                 return (!batch.is_empty()).then_some((batch, None));
             };
             let is_last = item.as_ref().is_err_and(Error::is_fatal);
-            good += usize::from(item.is_ok());
+            good += usize::from(item.as_ref().is_ok_and(&counts));
             batch.push(item);
             if is_last {
                 return Some((batch, None));
             }
         }
-        Some((batch, Some((items, starts_batch))))
+        Some((batch, Some((items, starts_batch, counts))))
     })
 }
 

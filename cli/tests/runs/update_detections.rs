@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use streetflow_sandbox::{Fault, Host, Rule, Sandbox};
+use streetflow_sandbox::{Fault, Host, RecordedRequest, Rule, Sandbox};
 
 use super::update::{FEW, change_table, changes, outputs, report, tables};
 use crate::support::accounting::run;
@@ -14,15 +14,20 @@ use crate::support::{command_on, eventually, read};
 /// The file of images without detections.
 const EMPTY: &str = "img_detections_dataset_none.csv";
 
+/// All requests for detections.
+fn detection_requests(sandbox: &Sandbox) -> Vec<RecordedRequest> {
+    let mut requests = sandbox.requests_to(Host::Graph);
+    requests.retain(|request| request.param("fields").is_some_and(|fields| fields.contains("detections.")));
+    requests
+}
+
 /// The ids of the images of all requests for detections.
 fn detections_requested(sandbox: &Sandbox) -> BTreeSet<String> {
-    let requests = sandbox.requests_to(Host::Graph);
-    let of_detections = requests
-        .iter()
-        .filter(|request| request.param("fields").is_some_and(|fields| fields.contains("detections.")));
-    let ids = of_detections.flat_map(|request| match request.path.trim_start_matches('/') {
-        "" => request.ids(),
-        single => vec![single.to_owned()],
+    let ids = detection_requests(sandbox).into_iter().flat_map(|request| {
+        match request.path.trim_start_matches('/') {
+            "" => request.ids(),
+            single => vec![single.to_owned()],
+        }
     });
     ids.collect()
 }
@@ -70,6 +75,9 @@ async fn an_update_requests_the_detections_of_images_that_were_not_processed_onl
             let (exit, stderr) = run(&sandbox, folder, &format!("{crawl} {update}")).await;
             assert_eq!(exit, 0, "{format}: {stderr}");
             assert!(detections_requested(&sandbox) == empty["not_processed"], "{format}");
+            // Known images do not make batches smaller.
+            let requests = detection_requests(&sandbox).len() as u64;
+            assert!(requests <= counts[1].div_ceil(20) + images.div_ceil(320), "{requests}");
             assert_eq!(finding(folder, "known") + counts[1], images, "{format}");
             assert_eq!(["no_detections", "not_processed"].map(|name| finding(folder, name)), counts);
             assert!(stderr.contains(" images from the earlier run"), "{stderr}");

@@ -224,6 +224,11 @@ impl<T: OfImage> KnownRecords<T> {
         Ok(())
     }
 
+    /// Whether there are records of an image, by the index in memory, in which two ids may share an entry.
+    pub(crate) fn has_probably(&self, id: &ImageId) -> bool {
+        self.0.candidates(id).next().is_some()
+    }
+
     /// Returns the records of an image, in the order of the table. A group that can't be read is left out.
     pub(crate) fn get(&self, id: &ImageId) -> Vec<T> {
         let groups = self.0.candidates(id).filter_map(|entry| self.0.read(entry).ok());
