@@ -70,7 +70,7 @@ pub const BATCH_ROWS: usize = 8192;
 
 /// Builds batches for streams.
 pub(crate) fn builder<T: Record>(layout: &Layout) -> Batches<T> {
-    Batches::new(&layout.columns::<T>(), layout.geometry, geometry_in_stream)
+    Batches::new(&layout.columns::<T>(), layout.geometry, geometry_in_stream).for_stream()
 }
 
 /// The batch of the records added.

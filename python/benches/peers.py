@@ -1,11 +1,12 @@
 """Images a second and peak memory beside other packages, against the same mock server.
 
-    pip install mapillary
+    pip install mapillary zensvi
     python python/benches/peers.py [--images 20000] [--runs 3]
 
-`mapillary` is Mapillary's Python SDK. It has no setting for the hosts, so its requests are sent to the mock server where
-the HTTP library opens the connection. Each package gets the images of the same box with the same fields, in its own way:
-the SDK reads the tiles and then requests each image, which is what its functions offer. A package that is not installed
+`mapillary` is Mapillary's Python SDK, `zensvi` a package that downloads and analyses street views. Neither has a setting
+for the hosts, so their requests are sent to the mock server where the HTTP library opens the connection. Each package
+gets the images of the same box with the same fields, in its own way: both peers read the tiles and then request each
+image, which is what their functions offer. A package that is not installed
 is listed as missing.
 """
 
@@ -29,8 +30,8 @@ import streetflow as sf
 rows = len(sf.images(bbox={box!r}, fields={fields!r}, clip=True).to_pylist())
 """
 
-SDK = """
-import json, os
+TO_THE_MOCK_SERVER = """
+import json, os, pathlib, tempfile
 from urllib.parse import urlsplit
 import requests
 
@@ -44,10 +45,13 @@ def to_the_mock_server(self, request, **options):
     return send(self, request, **options)
 
 requests.adapters.HTTPAdapter.send = to_the_mock_server
+west, south, east, north = {box!r}
+"""
+
+SDK = """
 import mapillary.interface as mly
 
 mly.set_access_token(os.environ["MAPILLARY_TOKEN"])
-west, south, east, north = {box!r}
 found = json.loads(mly.images_in_bbox(dict(west=west, south=south, east=east, north=north)))
 rows = 0
 for feature in found["features"]:
@@ -57,6 +61,19 @@ for feature in found["features"]:
     except Exception:
         continue
     rows += "captured_at" in image
+"""
+
+ZENSVI = """
+import pandas
+from zensvi.download import MLYDownloader
+
+folder = pathlib.Path(tempfile.mkdtemp())
+ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+area = folder / "area.geojson"
+area.write_text(json.dumps(dict(type="Polygon", coordinates=[ring])))
+downloader = MLYDownloader(os.environ["MAPILLARY_TOKEN"], verbosity=0)
+downloader.download_svi(folder, input_shp_file=str(area), metadata_only=True, additional_fields={fields_of_sdk!r})
+rows = len(pandas.read_csv(downloader.pids_url))
 """
 
 PROGRAM = """
@@ -70,7 +87,7 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps([rows, wall, used.ru_maxrss / 1024, used.ru_utime + used.ru_stime]))
 """
 
-PEERS = {"streetflow": OURS, "mapillary": SDK}
+PEERS = {"streetflow": OURS, "mapillary": TO_THE_MOCK_SERVER + SDK, "zensvi": TO_THE_MOCK_SERVER + ZENSVI}
 
 
 def densest_box(env: dict[str, str]) -> tuple[float, float, float, float]:

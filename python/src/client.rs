@@ -1,5 +1,6 @@
 //! `streetflow.Client`: hosts, token, limits.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,7 @@ impl Client {
     }
 
     /// Creates the client of a mock server. `owner` keeps the server running.
+    #[cfg(feature = "sandbox")]
     pub(crate) fn for_sandbox(
         server: &streetflow_sandbox::Sandbox,
         owner: Py<PyAny>,
@@ -92,11 +94,11 @@ impl Client {
     fn new(
         token: Option<&str>,
         token_file: Option<PathBuf>,
-        concurrency: usize,
+        concurrency: i64,
         tile_rate: Option<f64>,
         rate: Option<f64>,
         rate_share: Option<Share>,
-        attempts: u32,
+        attempts: i64,
         graph_url: Option<String>,
         tiles_url: Option<String>,
         image_proxy: Option<String>,
@@ -109,12 +111,9 @@ impl Client {
         if let Some(token) = read_token(token, token_file).map_err(Failure::from)? {
             builder = builder.token(token);
         }
-        if !(1..=1024).contains(&concurrency) {
-            return Err(Failure::from(usage("use `concurrency`", "it must be 1 to 1024")).into());
-        }
-        if !(1..=20).contains(&attempts) {
-            return Err(Failure::from(usage("use `attempts`", "it must be 1 to 20")).into());
-        }
+        let concurrency = concurrency_of(concurrency)?;
+        let attempts = within(attempts, 1..=20)
+            .ok_or_else(|| Failure::from(usage("use `attempts`", "it must be 1 to 20")))?;
         builder = builder.concurrency(concurrency).max_attempts(attempts);
         if let Some(rate) = tile_rate.or(rate) {
             builder = builder.tile_rate_limit(tile_rate_limit(rate).map_err(Failure::from)?);
@@ -174,6 +173,16 @@ impl Client {
             "a streetflow.Client cannot be pickled: its limits belong to this process. Make one in each worker; the token comes from MAPILLARY_TOKEN there",
         ))
     }
+}
+
+/// Checks a maximum number of requests in flight.
+pub(crate) fn concurrency_of(number: i64) -> Attempt<usize> {
+    Ok(within(number, 1..=1024).ok_or_else(|| usage("use `concurrency`", "it must be 1 to 1024"))?)
+}
+
+/// The number, if it is in the range. Python has negative numbers, too, whose conversion would fail without a name.
+pub(crate) fn within<T: TryFrom<i64>>(number: i64, range: RangeInclusive<i64>) -> Option<T> {
+    T::try_from(number).ok().filter(|_| range.contains(&number))
 }
 
 /// The share of one process in the rate limits: the number of processes, or the text of the flag, such as `1/8`.

@@ -1,12 +1,13 @@
 //! The counts of one flow.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{StreamExt, future, stream};
 
 use crate::errors::kind_name;
+use crate::events::Events;
 use streetflow::{Error, ErrorKind, RecordStream};
 
 /// The number of failures that are kept with their reasons. Further ones are counted only.
@@ -33,9 +34,23 @@ pub(crate) struct Counts {
     pub(crate) started: OnceLock<Instant>,
     pub(crate) elapsed: OnceLock<Duration>,
     pub(crate) items: Mutex<Vec<Item>>,
+    /// The events of the client.
+    events: Weak<Events>,
+    /// What other flows of the client had filtered before this one.
+    filtered_before: u64,
 }
 
 impl Counts {
+    pub(crate) fn new(events: &Arc<Events>) -> Self {
+        Self { events: Arc::downgrade(events), filtered_before: events.tally.filtered(), ..Self::default() }
+    }
+
+    /// Images and sequences that filters dropped, in all flows of the client since this one began.
+    pub(crate) fn filtered(&self) -> u64 {
+        let filtered = self.events.upgrade().map_or(0, |events| events.tally.filtered());
+        filtered.saturating_sub(self.filtered_before)
+    }
+
     pub(crate) fn start(&self) {
         self.started.get_or_init(Instant::now);
     }
@@ -86,6 +101,33 @@ impl Counts {
                 message: error.chain(),
             });
         }
+    }
+
+    /// Returns a stage that ends in an error if there was no record, nothing was filtered, and some failed.
+    pub(crate) fn refuse_nothing<T: Send + 'static>(
+        self: &Arc<Self>,
+    ) -> impl FnOnce(RecordStream<T>) -> RecordStream<T> + use<T> {
+        let counts = Arc::clone(self);
+        move |records| {
+            let is_empty = Arc::new(AtomicBool::new(true));
+            let seen = Arc::clone(&is_empty);
+            let end = async move {
+                let failed = counts.failed();
+                let is_nothing = is_empty.load(Ordering::Relaxed) && failed > 0 && counts.filtered() == 0;
+                is_nothing.then(|| Err(counts.all_failed(failed)))
+            };
+            let records = records.inspect(move |_| seen.store(false, Ordering::Relaxed));
+            records.chain(stream::once(end).filter_map(future::ready)).boxed()
+        }
+    }
+
+    fn all_failed(&self, failed: u64) -> Error {
+        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = items.iter().find(|item| item.kind != kind_name(ErrorKind::Gone));
+        let first = first.map(|item| format!("; the first: {}", item.message)).unwrap_or_default();
+        Error::new(ErrorKind::Unavailable, "get any records")
+            .with_source(format!("none were received, {failed} failed{first}"))
+            .with_hint("check the network connection; `.report.failures` lists what failed")
     }
 
     /// Returns a stage that counts failed records.

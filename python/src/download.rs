@@ -1,20 +1,21 @@
 //! `streetflow.download`: pictures of a query, of a table, or of Arrow data of another library.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use crate::client::Client;
-use crate::errors::Failure;
+use crate::client::{Client, within};
+use crate::errors::{Failure, usage};
 use crate::input::Input;
+use crate::place::picture_sink;
 use crate::query::counted;
 use crate::records::images;
 use crate::report::Report;
 use crate::task::run_to_end;
-use streetflow::sinks::{Exif, FileTime, PictureLayout};
-use streetflow::storage::Bucket;
+use streetflow::sinks::{Exif, FileTime, PictureLayout, PictureStorage};
 use streetflow::{
     FetchMetadata, Fields, Flow, Image, ImageSink, Metadata, Quality, Record, RecordStream, Result, Source,
 };
@@ -26,6 +27,8 @@ struct Pictures {
     layout: PictureLayout,
     file_time: FileTime,
     check_existing: bool,
+    /// The table rows of a shard, if pictures go into shards.
+    shard_rows: Option<NonZeroU32>,
 }
 
 impl Pictures {
@@ -39,11 +42,9 @@ impl Pictures {
 
     /// The sink of a local folder, or of one in a bucket, with credentials from the environment.
     fn sink(&self, client: &streetflow::Client, folder: PathBuf) -> Result<ImageSink> {
-        let sink = match folder.to_str().filter(|url| Bucket::is_url(url)) {
-            Some(url) => ImageSink::to_bucket(client, &Bucket::open(url, &[])?),
-            None => ImageSink::new(client, folder),
-        };
+        let sink = picture_sink(client, folder)?;
         let sink = sink.quality(self.quality).exif(self.exif).layout(self.layout).file_time(self.file_time);
+        let sink = self.shard_rows.into_iter().fold(sink, ImageSink::shards);
         Ok(if self.check_existing { sink.check_existing() } else { sink })
     }
 }
@@ -63,17 +64,21 @@ pub(crate) fn download(
     layout: &str,
     file_time: &str,
     check_existing: bool,
+    storage: &str,
+    shard_rows: i64,
     skip: bool,
     report: Py<Report>,
     run: Py<PyAny>,
 ) -> PyResult<()> {
     let pictures = (|| -> Result<Pictures> {
+        let layout = layout.parse()?;
         Ok(Pictures {
             quality: quality.parse()?,
             exif: exif.parse()?,
-            layout: layout.parse()?,
+            layout,
             file_time: file_time.parse()?,
             check_existing,
+            shard_rows: shards(storage.parse()?, shard_rows, layout)?,
         })
     })()
     .map_err(Failure::from)?;
@@ -89,10 +94,28 @@ pub(crate) fn download(
     Ok(run_to_end(py, work, &report, &run)?)
 }
 
+/// The rows of a shard, if pictures go into shards.
+fn shards(storage: PictureStorage, rows: i64, layout: PictureLayout) -> Result<Option<NonZeroU32>> {
+    if storage == PictureStorage::Files {
+        return Ok(None);
+    }
+    if layout != PictureLayout::Flat {
+        return Err(usage("use `layout`", "shards have no directories")
+            .with_hint("omit it, or choose `pictures=\"files\"`"));
+    }
+    let rows = within(rows, 1..=1_000_000).and_then(NonZeroU32::new);
+    rows.map(Some).ok_or_else(|| usage("use `shard_rows`", "it must be 1 to 1,000,000"))
+}
+
 /// Opens the images. A table without picture URLs gets them from Mapillary.
 async fn open(input: Input, pictures: &Pictures, client: &streetflow::Client) -> Result<Flow<Metadata>> {
     let needed = pictures.fields();
-    let all = needed.iter().try_fold(Fields::from_columns([]), |fields, field| fields.with(field))?;
+    // Shards contain the whole row.
+    let is_whole = pictures.shard_rows.is_some();
+    let fields = |header: &[String]| {
+        let kept = header.iter().map(String::as_str).filter(|_| is_whole);
+        needed.iter().try_fold(Fields::from_columns(kept), |fields, field| fields.with(field))
+    };
     match input {
         Input::Query(mut query) => {
             query.fields = needed.iter().try_fold(query.fields, |fields, field| fields.with(field))?;
@@ -100,13 +123,15 @@ async fn open(input: Input, pictures: &Pictures, client: &streetflow::Client) ->
         }
         Input::Table(table) => {
             let header = table.header().to_vec();
-            let table = table.only(&columns(&needed));
-            Ok(with_urls(table, &header, pictures, all, client))
+            let fields = fields(&header)?;
+            let table = if is_whole { table } else { table.only(&columns(&needed)) };
+            Ok(with_urls(table, &header, pictures, fields, client))
         }
         Input::Arrow(source) => {
             let header = source.header().to_vec();
-            let source = source.only(&columns(&needed));
-            Ok(with_urls(source, &header, pictures, all, client))
+            let fields = fields(&header)?;
+            let source = if is_whole { source } else { source.only(&columns(&needed)) };
+            Ok(with_urls(source, &header, pictures, fields, client))
         }
     }
 }

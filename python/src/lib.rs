@@ -9,8 +9,9 @@
 //! - `report`: counts
 //! - `batch`, `pylist`, `stream`, `task`: batches, and the way from a flow to a consumer
 //! - `records`: the flows of each kind of records
-//! - `input`: a query, a table or Arrow data as images
+//! - `input`, `place`: where images come from, and where tables and pictures go
 //! - `query`, `download`, `map`, `estimate`, `convert`, `command`: the functions
+//! - `absent`: stands for the parts that a build was made without
 //!
 //! Tokio's threads never call Python.
 
@@ -25,9 +26,13 @@
     reason = "these comments are Python's documentation"
 )]
 
+#[cfg(not(all(feature = "buckets", feature = "command", feature = "map", feature = "sandbox")))]
+mod absent;
 mod batch;
 mod client;
+#[cfg(feature = "command")]
 mod command;
+#[cfg(feature = "command")]
 mod convert;
 mod counts;
 mod download;
@@ -37,12 +42,15 @@ mod events;
 mod input;
 mod interrupts;
 mod leases;
+#[cfg(feature = "map")]
 mod map;
+mod place;
 mod pylist;
 mod query;
 mod records;
 mod report;
 mod runtime;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod stream;
 mod task;
@@ -51,12 +59,23 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = true)]
 mod _core {
+    #[cfg(not(feature = "command"))]
+    #[pymodule_export]
+    use crate::absent::command::{convert, run_command};
+    #[cfg(not(feature = "map"))]
+    #[pymodule_export]
+    use crate::absent::map::{MapPage, map_page};
+    #[cfg(not(feature = "sandbox"))]
+    #[pymodule_export]
+    use crate::absent::sandbox::Sandbox;
     #[pymodule_export]
     use crate::batch::{Batch, Collected};
     #[pymodule_export]
     use crate::client::Client;
+    #[cfg(feature = "command")]
     #[pymodule_export]
     use crate::command::run_command;
+    #[cfg(feature = "command")]
     #[pymodule_export]
     use crate::convert::convert;
     #[pymodule_export]
@@ -67,14 +86,16 @@ mod _core {
     use crate::interrupts::listen;
     #[pymodule_export]
     use crate::leases::Leases;
+    #[cfg(feature = "map")]
     #[pymodule_export]
     use crate::map::{MapPage, map_page};
     #[pymodule_export]
     use crate::query::{
-        column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,
+        check, column_names, empty, known_fields, normalize_query, query_fields, schema, start, write,
     };
     #[pymodule_export]
     use crate::report::Report;
+    #[cfg(feature = "sandbox")]
     #[pymodule_export]
     use crate::sandbox::Sandbox;
     #[pymodule_export]

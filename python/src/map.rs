@@ -15,22 +15,10 @@ use crate::query::counted;
 use crate::records::images;
 use crate::report::Report;
 use crate::task::run_to_end;
-use streetflow::map::{Basemap, COLUMNS, MAX_IMAGES_IN_PAGE, MapImages, MapOptions, Page, Pictures, is_page};
-use streetflow::{Error, ErrorKind, Fields, Flow, GeometryChoice, Metadata, Result};
-
-/// What the page shows of an image, besides its coordinates.
-const FIELDS: [&str; 10] = [
-    "captured_at",
-    "compass_angle",
-    "computed_compass_angle",
-    "camera_type",
-    "make",
-    "model",
-    "is_pano",
-    "quality_score",
-    "creator",
-    "organization",
-];
+use streetflow::map::{
+    Basemap, COLUMNS, MAX_IMAGES_IN_PAGE, MapImages, MapOptions, Page, Pictures, fields, is_page,
+};
+use streetflow::{Error, ErrorKind, Flow, GeometryChoice, Metadata, Result};
 
 /// Height of the frame in a notebook, in pixels.
 const FRAME_HEIGHT: u32 = 560;
@@ -195,8 +183,7 @@ async fn open(
 ) -> Result<Flow<Metadata>> {
     match input {
         Input::Query(mut query) => {
-            let shown = geometry.fields().iter().chain(&FIELDS);
-            query.fields = shown.copied().try_fold(Fields::from_columns([]), Fields::with)?;
+            query.fields = fields(geometry);
             let client = client.ok_or_else(|| usage("make the map", "there is no client"))?;
             images(*query, client).await
         }

@@ -11,14 +11,17 @@ use pyo3::types::PyCapsule;
 use crate::batch::{Collected, schema_capsule};
 use crate::client::Client;
 use crate::counts::Counts;
-use crate::errors::Failure;
+use crate::errors::{Failure, usage};
+use crate::place::target;
 use crate::records::{Columns, Kind, Request, detections, features, images, sequences};
 use crate::report::Report;
 use crate::stream::{Batches, Reader};
 use crate::task::run_to_end;
 use streetflow::arrow::BATCH_ROWS;
-use streetflow::sinks::{Layout, sink_for};
-use streetflow::{Error, Flow, Format, OnError, Query, Record, Result};
+use streetflow::geo::Area;
+use streetflow::sinks::{Layout, sink_to};
+use streetflow::storage::Target;
+use streetflow::{Bbox, Detection, Error, Flow, Format, OnError, Query, Record, Result};
 
 /// Evaluates an expression for the flow of a request, whatever its record type is.
 macro_rules! with_flow {
@@ -44,9 +47,12 @@ macro_rules! with_flow {
     };
 }
 
-/// Applies the policy for failed records, and counts them.
-pub(crate) fn counted<T: Send + 'static>(flow: Flow<T>, counts: &Arc<Counts>, skip: bool) -> Flow<T> {
-    flow.then(counts.watch()).on_error(if skip { OnError::Skip } else { OnError::Stop })
+/// Applies the policy for failed records, and counts them. A flow without any record of which some failed ends in an error,
+/// as in the command: a result without rows would look like an area without images.
+pub(crate) fn counted<T: Record>(flow: Flow<T>, counts: &Arc<Counts>, skip: bool) -> Flow<T> {
+    let flow = flow.then(counts.watch()).on_error(if skip { OnError::Skip } else { OnError::Stop });
+    // Most images have no detections of a certain class, so one failed image says nothing about the others.
+    if T::NAME == Detection::NAME { flow } else { flow.then(counts.refuse_nothing()) }
 }
 
 /// Returns the batches of a flow that is made when the first one is requested.
@@ -87,6 +93,20 @@ pub(crate) fn query_fields(text: &str) -> PyResult<Vec<&'static str>> {
 #[pyfunction]
 pub(crate) fn known_fields() -> Vec<&'static str> {
     streetflow::Fields::known()
+}
+
+/// Checks the request of a stream: what contradicts itself is an error before the first read.
+#[pyfunction]
+pub(crate) fn check(text: &str, kind: &str) -> PyResult<()> {
+    let check = || -> Result<()> {
+        let mut query = Request::parse(text, kind)?.query;
+        if query.place.is_some() && query.area.is_none() {
+            // The area is requested with the first read. Any other passes the checks in the same way.
+            query.area = Some(Area::from("0,0,1,1".parse::<Bbox>()?));
+        }
+        query.check()
+    };
+    Ok(check().map_err(Failure::from)?)
 }
 
 /// Returns the names of the columns of a stream.
@@ -145,6 +165,9 @@ pub(crate) fn write(
     run: Py<PyAny>,
     path: PathBuf,
     format: Option<&str>,
+    compression: Option<&str>,
+    native_geometry: bool,
+    rs: bool,
 ) -> PyResult<()> {
     let request = Request::parse(text, kind).map_err(Failure::from)?;
     let format = match format {
@@ -155,20 +178,57 @@ pub(crate) fn write(
             )
         })?,
     };
-    let layout = request.layout().map_err(Failure::from)?;
-    let layout = layout.note("query", request.query.to_json().to_string());
+    let layout =
+        request.layout().and_then(|layout| encoding(layout, format, compression, native_geometry, rs));
+    // The notes of the command, in its order.
+    let layout = layout.map_err(Failure::from)?.licensed().note("query", request.query.to_json().to_string());
+    let target = target(&path).map_err(Failure::from)?;
     let client = client.get()?.clone();
     let counts = Arc::clone(&report.get().counts);
     with_flow!(request, client, |flow| {
-        let work = write_table(flow, path, format, layout, counts, skip);
+        let work = write_table(flow, target, format, layout, counts, skip);
         run_to_end(py, work, &report, &run)?;
     });
     Ok(())
 }
 
+/// Adds options to a layout. One that the format does not have is an error.
+fn encoding(
+    layout: Layout,
+    format: Format,
+    compression: Option<&str>,
+    native_geometry: bool,
+    rs: bool,
+) -> Result<Layout> {
+    let unused = |argument: &'static str, needs: &'static str| {
+        let why = format!("it applies only to {needs}, and the format is {format}");
+        Err(usage("write the table", why).with_subject(argument))
+    };
+    let mut layout = layout;
+    if let Some(text) = compression {
+        if !format.is_parquet() {
+            return unused("compression", "parquet");
+        }
+        layout = layout.compression(text.parse()?);
+    }
+    if native_geometry {
+        if !format.is_parquet() {
+            return unused("native_geometry", "parquet");
+        }
+        layout = layout.native_geometry();
+    }
+    if rs {
+        if format != Format::GeoJsonSeq {
+            return unused("rs", "geojsonseq");
+        }
+        layout = layout.record_separators();
+    }
+    Ok(layout)
+}
+
 async fn write_table<T: Record>(
     open: impl Future<Output = Result<Flow<T>>> + Send,
-    path: PathBuf,
+    target: Target,
     format: Format,
     layout: Layout,
     counts: Arc<Counts>,
@@ -179,5 +239,5 @@ async fn write_table<T: Record>(
         records.add_records(1);
         true
     });
-    flow.into_sink(sink_for::<T>(&path, format, &layout)).await.map(drop)
+    flow.into_sink(sink_to::<T>(target, format, &layout)).await.map(drop)
 }

@@ -58,7 +58,9 @@ impl Request {
         let request = Self { query, kind: Kind::parse(kind)?, options };
         // Invalid options are errors before the first request.
         match request.kind {
-            Kind::Detections => drop((request.fields::<Detection>()?, request.patterns()?)),
+            Kind::Detections => {
+                drop((request.fields::<Detection>()?, request.patterns()?, request.batch_size()?));
+            }
             Kind::Features => drop((request.fields_of_features()?, request.seen()?, request.patterns()?)),
             Kind::Images | Kind::Sequences => {}
         }
@@ -84,6 +86,16 @@ impl Request {
 
     fn min_images(&self) -> Option<i64> {
         self.options.get("min_images").and_then(Value::as_i64)
+    }
+
+    /// The number of images per request of detections.
+    fn batch_size(&self) -> Result<Option<usize>> {
+        let Some(value) = self.options.get("batch_size") else { return Ok(None) };
+        let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
+        match size.filter(|size| (1..=50).contains(size)) {
+            Some(size) => Ok(Some(size)),
+            None => Err(usage("use `batch_size`", "it must be 1 to 50")),
+        }
     }
 
     fn needs_details(&self) -> bool {
@@ -170,6 +182,9 @@ pub(crate) async fn detections(request: Request, client: Client) -> Result<Flow<
     }
     if let Some(least) = request.options.get("min_area").and_then(Value::as_f64) {
         fetch = fetch.min_area(least);
+    }
+    if let Some(size) = request.batch_size()? {
+        fetch = fetch.batch_size(size);
     }
     let mut query = request.query;
     query.find_place().await?;

@@ -24,8 +24,6 @@ use streetflow::Error;
 pub(crate) struct Report {
     pub(crate) counts: Arc<Counts>,
     pub(crate) events: Arc<Events>,
-    /// What other flows of the client had filtered before this one.
-    filtered_before: u64,
     /// The exception that ended the flow.
     error: Mutex<Option<Py<PyAny>>>,
     /// The error that ended it in a thread without the interpreter.
@@ -35,9 +33,8 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(events: &Arc<Events>) -> Self {
         Self {
-            counts: Arc::default(),
+            counts: Arc::new(Counts::new(events)),
             events: Arc::clone(events),
-            filtered_before: events.tally.filtered(),
             error: Mutex::default(),
             library_error: Mutex::default(),
         }
@@ -87,7 +84,7 @@ impl Report {
     /// Images and sequences that filters dropped, in all flows of the client since this one began.
     #[getter]
     fn filtered(&self) -> u64 {
-        self.events.tally.filtered().saturating_sub(self.filtered_before)
+        self.counts.filtered()
     }
 
     /// Pictures that existed already.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::client::Client;
+use crate::client::{Client, concurrency_of, within};
 use crate::errors::{Attempt, Failure, usage};
 use crate::runtime::{Owned, wait};
 use streetflow::{Error, ErrorKind};
@@ -32,19 +32,20 @@ impl Sandbox {
 impl Sandbox {
     #[new]
     #[pyo3(signature = (*, images=None, latency=0.0, port=None))]
-    fn new(py: Python<'_>, images: Option<u64>, latency: f64, port: Option<u16>) -> PyResult<Self> {
+    fn new(py: Python<'_>, images: Option<i64>, latency: f64, port: Option<i64>) -> PyResult<Self> {
         let latency = Duration::try_from_secs_f64(latency / 1000.0)
             .map_err(|error| Failure::from(usage("use `latency`", error.to_string())))?;
         // Recorded requests take memory, which a large data set has many of.
         let mut builder =
             streetflow_sandbox::Sandbox::builder().latency(latency).record_requests(images.is_none());
         if let Some(port) = port {
+            let port = within(port, 0..=65535)
+                .ok_or_else(|| Failure::from(usage("use `port`", "it must be 0 to 65535")))?;
             builder = builder.port(port);
         }
         if let Some(count) = images {
-            if !(1..=100_000_000).contains(&count) {
-                return Err(Failure::from(usage("use `images`", "it must be 1 to 100,000,000")).into());
-            }
+            let count = within(count, 1..=100_000_000)
+                .ok_or_else(|| Failure::from(usage("use `images`", "it must be 1 to 100,000,000")))?;
             builder = builder.mock_data(py.detach(|| MockData::with_image_count(count, 1)));
         }
         let started = wait(py, builder.start(), |_| Ok(()))?;
@@ -57,8 +58,9 @@ impl Sandbox {
 
     /// Returns a client of this server, which keeps it running.
     #[pyo3(signature = (*, concurrency=64))]
-    fn client(slf: &Bound<'_, Self>, concurrency: usize) -> PyResult<Client> {
-        Client::for_sandbox(slf.get().get()?, slf.clone().into_any().unbind(), concurrency)
+    fn client(slf: &Bound<'_, Self>, concurrency: i64) -> PyResult<Client> {
+        let owner = slf.clone().into_any().unbind();
+        Client::for_sandbox(slf.get().get()?, owner, concurrency_of(concurrency)?)
     }
 
     /// The base URL of the Graph API and of the tiles.

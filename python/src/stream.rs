@@ -24,8 +24,9 @@ use crate::runtime::{Owned, TICK, runtime, wait};
 use crate::task::panicked;
 use streetflow::Error;
 
-/// Batches that wait for the consumer. With the one that is being filled, the memory of a stream is bounded.
-const MAX_WAITING: usize = 2;
+/// Batches that wait for the consumer. With the one that is being filled, the memory of a stream is bounded. One is enough:
+/// it is made while the consumer works on the batch before.
+const MAX_WAITING: usize = 1;
 
 /// A stream of batches of the library.
 pub(crate) type Batches = BoxStream<'static, Result<RecordBatch, Error>>;
@@ -203,7 +204,7 @@ impl Drop for Feed {
     fn drop(&mut self) {
         if !self.ended {
             self.close(false);
-            if self.shows_progress && self.is_at_home() {
+            if self.is_at_home() {
                 Python::try_attach(|py| self.run.call_method0(py, "close").ok());
             }
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 
 import geopandas
 import pandas as pd
@@ -26,6 +27,25 @@ def test_pictures_of_a_stream(nicosia, tmp_path):
         sf.download(images, tmp_path)
     again = sf.download(nicosia(limit=5), tmp_path, quality=1024)
     assert (again.records, again.existing) == (0, 5)
+
+
+def test_pictures_in_shards(sandbox, nicosia, tmp_path):
+    report = sf.download(nicosia(limit=5, fields=["captured_at"]), tmp_path / "a", pictures="tar", shard_rows=3)
+    assert report.records == 5
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        "pictures-000000.tar",
+        "pictures-000001.tar",
+        "shards.parquet",
+    }
+    table = nicosia(limit=5, fields=["captured_at", "make"]).to_arrow()
+    # The row beside each picture is whole, although the table has no URLs.
+    sf.download(table, tmp_path / "b", pictures="tar", client=sandbox)
+    with tarfile.open(tmp_path / "b/pictures-000000.tar") as shard:
+        rows = [json.load(shard.extractfile(name)) for name in shard.getnames() if name.endswith(".json")]
+    assert [row["make"] for row in rows] == table["make"].to_pylist()
+    for wrong in ({"pictures": "zip"}, {"pictures": "tar", "shard_rows": 0}, {"pictures": "tar", "layout": "date"}):
+        with pytest.raises(sf.UsageError):
+            sf.download(table, tmp_path / "c", client=sandbox, **wrong)
 
 
 def sources(images: sf.Stream, tmp_path):

@@ -210,3 +210,56 @@ def test_a_query_pickles_and_a_client_and_a_stream_do_not(sandbox):
         pickle.dumps(sandbox.client())
     with pytest.raises(TypeError):
         pickle.dumps(sf.images(query, client=sandbox))
+
+
+def test_a_stream_of_which_everything_failed_is_an_error(sandbox, tmp_path):
+    def images(**more) -> sf.Stream:
+        return sf.images(bbox=NICOSIA, client=sf.Client(**urls(sandbox), attempts=1, concurrency=1), **more)
+
+    sandbox.fail("graph", "unavailable")
+    for read in (sf.Stream.to_pylist, lambda stream: stream.write(tmp_path / "a.csv"), lambda stream: stream.map()):
+        with pytest.raises(sf.UnavailableError, match="none were received, 12 failed; the first: ") as caught:
+            read(images())
+        assert "network" in caught.value.hint
+    assert not (tmp_path / "a.csv").exists()
+    with pytest.raises(pl.exceptions.ComputeError, match="UnavailableError: failed to get any records"):
+        pl.DataFrame(images())
+    sandbox.clear_faults()
+    sandbox.fail("graph", "unavailable", skip=14)
+    # All images that were received were filtered.
+    with pytest.warns(sf.StreetflowWarning):
+        assert images(make="no such maker").to_pylist() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"pano": True, "flat": True, "bbox": NICOSIA},
+        {"bbox": NICOSIA, "images": ["1"]},
+        {"around": (33.36, 35.17)},
+        {"bbox": NICOSIA, "from_": "2024-01-02", "to": "2024-01-01"},
+        {"bbox": NICOSIA, "min_quality": 2},
+        {"bbox": NICOSIA, "place": "Nicosia"},
+        {"bbox": (float("nan"), 35, 33, 36)},
+    ],
+)
+def test_contradictions_are_errors_before_the_first_read(arguments):
+    with pytest.raises(sf.UsageError):
+        sf.images(**arguments)
+    sf.images(place="Nicosia, Cyprus")  # Its area is found later.
+
+
+def test_numbers_out_of_range_are_usage_errors(sandbox):
+    for call in (
+        lambda: sf.Sandbox(images=-1),
+        lambda: sf.Sandbox(port=70_000),
+        lambda: sf.Client(concurrency=-1),
+        lambda: sf.Client(attempts=-1),
+        lambda: sandbox.client(concurrency=0),
+        lambda: sf.Query(images=b"53"),
+        lambda: sf.Query(images={"img_id": "53"}),
+        lambda: sf.Query(images=pl.DataFrame({"img_id": ["53"]})),
+    ):
+        with pytest.raises(sf.UsageError):
+            call()

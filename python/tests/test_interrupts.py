@@ -165,6 +165,62 @@ def test_ctrl_c_still_ends_calls_of_python_after_a_stream():
             process.kill()
 
 
+def test_the_place_for_a_descriptor_of_signals_is_free_after_the_streams():
+    # Trio warns if something else has the place, and asyncio replaces it.
+    script = """
+        import asyncio, signal, socket
+        import duckdb
+        import streetflow as sf
+
+        def is_free():
+            found = signal.set_wakeup_fd(-1)
+            signal.set_wakeup_fd(found)
+            return found == -1
+
+        def images():
+            return sf.images(bbox=(33.33, 35.15, 33.39, 35.19), client=sandbox)
+
+        async def read(stream):
+            async for batch in stream:
+                pass
+
+        sandbox = sf.Sandbox()
+        first, second = images(), images()
+        assert not is_free()
+        first.to_arrow()
+        assert not is_free(), "the other stream may still be read"
+        second.close()
+        assert is_free()
+        for use in (
+            lambda stream: [next(iter(stream)), stream.close()],
+            lambda stream: stream.write(path),
+            lambda stream: stream.map(),
+            lambda stream: asyncio.run(read(stream)),
+            lambda stream: sf.download(stream, path + ".pictures"),
+        ):
+            use(images())
+            assert is_free(), use
+        dropped = images()
+        del dropped
+        # DuckDB ends it in a thread of its own.
+        stream = images()
+        duckdb.sql("select count(*) from stream").fetchall()
+        images().to_arrow()
+        assert is_free()
+
+        # The place of others is left alone.
+        other, end = socket.socketpair()
+        other.setblocking(False)
+        signal.set_wakeup_fd(other.fileno())
+        images().to_arrow()
+        assert signal.set_wakeup_fd(-1) == other.fileno()
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        text = f"path = {os.path.join(folder, 'images.csv')!r}\n{textwrap.dedent(script)}"
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def main() -> None:
     print("Seconds from the signal to the end of the read: median and maximum of three.\n")
     print("| consumer |", " | ".join(MOMENTS), "|\n|---|" + "--:|" * len(MOMENTS))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -81,3 +83,29 @@ def test_the_script_is_installed():
 def test_the_package_imports_no_other_library():
     code = "import sys, streetflow; print(sorted({'pyarrow', 'polars', 'pandas', 'numpy', 'tqdm'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def flags(command: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-m", "streetflow", command, "--help"], capture_output=True, text=True)
+    return {name.replace("-", "_") for name in re.findall(r"^ +(?:-\w, )?--([a-z-]+)", done.stdout, re.MULTILINE)}
+
+
+def arguments(call) -> set[str]:
+    return {
+        name.rstrip("_") for name, parameter in inspect.signature(call).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def test_arguments_have_the_names_of_flags():
+    from streetflow._query import NAMES
+
+    # `python/README.md` gives the reasons.
+    common = {"client", "sandbox", "on_error", "progress"}
+    assert {name.rstrip("_") for name in NAMES} <= flags("crawl")
+    assert arguments(sf.Client) - {"token", "rate", "image_proxy", "leases"} <= flags("crawl")
+    assert arguments(sf.download) - common <= flags("download")
+    assert arguments(sf.features) - common - {"fields"} <= flags("features")
+    assert arguments(sf.convert) <= flags("convert")
+    detections = subprocess.run([sys.executable, "-m", "streetflow", "detections", "--help"], capture_output=True, text=True).stdout
+    assert all(f"--{name.replace('_', '-')}" in detections for name in arguments(sf.detections) - common)
+    assert arguments(sf.Stream.write) <= flags("crawl")

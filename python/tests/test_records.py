@@ -74,3 +74,29 @@ def test_the_schemas_are_those_of_the_rows(sandbox):
     for stream in (sf.detections(bbox=NICOSIA, limit=5, client=sandbox), sf.features(bbox=NICOSIA, client=sandbox)):
         schema = pa.schema(stream)
         assert stream.to_pylist()[0].keys() == set(schema.names)
+
+
+def test_arguments_without_effect_are_refused(sandbox):
+    for name, value in {"min_quality": 0.5, "every": 20, "limit": 3, "fields": ["geometry"], "clip": True}.items():
+        with pytest.raises(sf.UsageError, match=f"failed to list the sequences: `{name}` does not apply"):
+            sf.sequences(bbox=NICOSIA, client=sandbox, **{name: value})
+    for name, value in {"org_id": [1], "from_": "2024-01-01", "pano": True, "user": "maria_streets"}.items():
+        with pytest.raises(sf.UsageError, match=f"failed to find map features: `{name}` does not apply"):
+            sf.features(bbox=NICOSIA, client=sandbox, **{name: value})
+    with pytest.raises(TypeError, match="did you mean `every`"):
+        sf.features(bbox=NICOSIA, client=sandbox, evry=3)
+    # A query may be for images too.
+    query = sf.Query(bbox=NICOSIA, limit=3, fields=["geometry"])
+    assert sf.sequences(query, client=sandbox).to_arrow().num_rows == 12
+
+
+def test_the_size_of_requests_of_detections(sandbox):
+    def requests(**size) -> int:
+        before = len(sandbox.requests())
+        sf.detections(bbox=NICOSIA, limit=40, client=sandbox, **size).to_arrow()
+        return sum("detections" in path for _, path in sandbox.requests()[before:])
+
+    assert (requests(), requests(batch_size=10)) == (2, 4)
+    for size in (0, 51, -1, 2.5):
+        with pytest.raises(sf.UsageError, match="`batch_size`"):
+            sf.detections(bbox=NICOSIA, batch_size=size, client=sandbox)

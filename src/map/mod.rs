@@ -20,6 +20,9 @@
 //! # Ok(()) }
 //! ```
 
+use crate::model::Fields;
+use crate::record::GeometryChoice;
+
 mod base64;
 mod basemap;
 mod columns;
@@ -73,3 +76,19 @@ pub const COLUMNS: [&str; 19] = [
     "organization_id",
     "attribution",
 ];
+
+/// Fields whose columns a table may have instead of others: ids of sequences, and names of users.
+const SUBSTITUTES: [&str; 2] = ["sequence", "attribution"];
+
+/// The fields of images that the page shows, to request them. `geometry` chooses their coordinates.
+///
+/// ```
+/// use streetflow::{GeometryChoice, map};
+///
+/// assert!(map::fields(GeometryChoice::Original).names().contains(&"captured_at"));
+/// assert!(map::fields(GeometryChoice::Best).names().contains(&"computed_geometry"));
+/// ```
+pub fn fields(geometry: GeometryChoice) -> Fields {
+    let is_shown = |name: &str| name != "computed_geometry" || geometry.fields().contains(&name);
+    Fields::from_columns(COLUMNS).retain(|name| !SUBSTITUTES.contains(&name) && is_shown(name))
+}

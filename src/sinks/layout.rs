@@ -78,6 +78,14 @@ impl Layout {
         self
     }
 
+    /// Adds the note `licence`: the licence of Mapillary's data.
+    pub fn licensed(self) -> Self {
+        self.note(
+            "licence",
+            "CC BY-SA 4.0 (Mapillary's default, not stated per image); name Mapillary and link to it",
+        )
+    }
+
     /// Adds an entry `streetflow:<name>` to the Parquet metadata.
     pub fn note(mut self, name: &str, text: impl Into<String>) -> Self {
         self.notes.push((name.to_owned(), text.into()));

@@ -49,6 +49,8 @@ pub(super) struct RoundedIds<T: 'static> {
     is_holding: bool,
     since: Instant,
     rows: usize,
+    /// The last id with more digits than a spreadsheet stores. Rows of an image follow each other, and count once.
+    last: String,
     /// Ids with more digits than a spreadsheet stores.
     long: u64,
     rounded: u64,
@@ -68,6 +70,7 @@ impl<T: Record> RoundedIds<T> {
             check,
             since: Instant::now(),
             rows: 0,
+            last: String::new(),
             long: 0,
             rounded: 0,
             lost_digits: 0,
@@ -102,6 +105,10 @@ impl<T: Record> RoundedIds<T> {
     }
 
     fn observe_long(&mut self, id: &str) {
+        if self.last == id {
+            return;
+        }
+        id.clone_into(&mut self.last);
         self.long += 1;
         let lost = id.len() - STORED_DIGITS;
         self.expected += 0.1_f64.powi(i32::try_from(lost).unwrap_or(i32::MAX));
@@ -217,5 +224,29 @@ impl<T: Record> RoundedIds<T> {
     fn rejection(&self, table: &TableInfo) -> Error {
         let why = format!("{}: they are no longer the ids of these images", self.finding());
         table.error(&why).with_hint(IMPORT_AS_TEXT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Detection;
+
+    /// Whether a table with the ids of these rows is rejected.
+    fn is_rejected(ids: &[&str]) -> bool {
+        let mut check = RoundedIds::<Detection>::new(IdCheck::default());
+        for id in ids {
+            check.observe_id(id);
+        }
+        check.finish(&TableInfo::new("a table", "row")).is_some()
+    }
+
+    #[test]
+    fn the_rows_of_an_image_count_once() {
+        let image = "3921028559267930";
+        assert!(!is_rejected(&[image; 5]));
+        assert!(!is_rejected(&[image, image, "1006260623478750", "1006260623478750"]));
+        assert!(is_rejected(&[image, image, "1006260623478750", "2552820949151870"]));
+        assert!(is_rejected(&["39210285592679000", "39210285592679000", "10062606234787500"]));
     }
 }

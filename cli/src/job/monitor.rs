@@ -105,12 +105,14 @@ impl Monitor {
         let Some(log) = self.empty_images.get() else { return };
         match event {
             Event::Finding { step: Step::DETECTIONS, name, image: Some(image), .. } => {
-                let why = NoDetections::ALL.into_iter().find(|why| why.name() == *name);
-                why.iter().for_each(|why| log.add(image, *why));
+                if let Some(why) = NoDetections::ALL.into_iter().find(|why| why.name() == *name) {
+                    log.add(image, why);
+                }
             }
             Event::Gone { step: Step::DETECTIONS, error } => {
-                let image = ImageId::new(&id_of_gone(error));
-                image.iter().for_each(|image| log.add(image, NoDetections::Gone));
+                if let Ok(image) = ImageId::new(&id_of_gone(error)) {
+                    log.add(&image, NoDetections::Gone);
+                }
             }
             _ => {}
         }

@@ -13,10 +13,6 @@ use streetflow::{
     Record, Report, Result, Sink,
 };
 
-/// The licence note in the files.
-const LICENCE: &str =
-    "CC BY-SA 4.0 (Mapillary's default, not stated per image); name Mapillary and link to it";
-
 /// The tables that a run writes: directory, formats and layout.
 pub(crate) struct TableOutputs<'a> {
     files: &'a OutputArgs,
@@ -139,7 +135,7 @@ pub(crate) fn layout(
             .with_subject(flag)
             .with_source(format!("it applies only to {needs}")))
     };
-    let mut layout = Layout::default().note("licence", LICENCE);
+    let mut layout = Layout::default().licensed();
     if let Some(compression) = encoding.compression {
         if !has_parquet {
             return unused("--compression", "`--format parquet`");

@@ -5,12 +5,18 @@ from __future__ import annotations
 import sys
 
 from ._core import run_command
+from .exceptions import UsageError
 
 
 def main() -> int:
     """Runs the command line of this process and returns the exit code."""
-    # The command handles signals by itself.
-    return run_command(["streetflow", *sys.argv[1:]])
+    try:
+        # The command handles signals by itself.
+        return run_command(["streetflow", *sys.argv[1:]])
+    except UsageError as error:
+        # A build without the command.
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ._client import ClientLike, get_client
 from ._core import Client, MapPage, Report
 from ._estimate import Estimate, make_estimate
 from ._map import PageOptions, make_page
-from ._query import Query, _time, make_query
+from ._query import NAMES, Query, _time, make_query
 from ._run import Run
 from ._source import take_images
 from ._stream import Stream
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from ._stream import _OnError
 
 _MAX_ZOOM = 14
+
+#: Arguments that select single images, or say what is known of an image.
+_OF_IMAGES = ("min_quality", "heading", "make", "model", "every", "clip", "limit", "fields", "geometry", "batch_size")
+
+#: What selects map features, besides their own arguments. Their tiles know no owner and no date of an image.
+_OF_FEATURES = ("bbox", "area", "around", "radius", "place", "place_url", "exhaustive", "limit")
 
 
 def images(
@@ -66,12 +72,16 @@ def sequences(
     progress: bool = False,
     **arguments: Any,
 ) -> Stream:
-    """Returns the sequences of a query, with the id of their organisation. The arguments are those of `images`.
+    """Returns the sequences of a query, with the id of their organisation.
+
+    The arguments are those of `images` that say where, and `org_id`, `exclude_owner`, `from_`, `to`, `pano` and `flat`. A
+    `Query` may have all of them.
 
     >>> import streetflow as sf
     >>> sf.sequences(bbox=(33.33, 35.15, 33.39, 35.19), sandbox=True).to_arrow().num_rows
     12
     """
+    _refuse("list the sequences", arguments, _OF_IMAGES, "it selects images: use `streetflow.images`")
     chosen = make_query(query, arguments, sandbox=sandbox)
     return Stream("sequences", chosen, get_client(client, sandbox), on_error, progress)
 
@@ -82,6 +92,7 @@ def detections(
     values: str | Iterable[str] | None = None,
     min_area: float | None = None,
     fields: str | Iterable[str] | None = None,
+    batch_size: int | None = None,
     client: ClientLike = None,
     sandbox: bool = False,
     on_error: _OnError = "skip",
@@ -91,7 +102,8 @@ def detections(
     """Returns the detections in the images of a query: class, shape in the picture, and area.
 
     `values` are classes, in which `*` stands for any text, such as `"object--sign--*"`. `min_area` is a fraction of the
-    picture. `fields` are those of detections. The other arguments are those of `images`, and select the images.
+    picture, `fields` are those of detections, and `batch_size` is the number of images per request, 20 by default. The
+    other arguments are those of `images`, and select the images.
 
     >>> import streetflow as sf
     >>> signs = sf.detections(bbox=(33.33, 35.15, 33.39, 35.19), limit=20, values="object--*", sandbox=True)
@@ -100,7 +112,7 @@ def detections(
     True
     """
     chosen = make_query(query, arguments, sandbox=sandbox)
-    options = {"values": _joined(values), "min_area": min_area, "fields": _joined(fields)}
+    options = {"values": _joined(values), "min_area": min_area, "fields": _joined(fields), "batch_size": batch_size}
     return Stream("detections", chosen, get_client(client, sandbox), on_error, progress, _given(options))
 
 
@@ -122,7 +134,8 @@ def features(
 ) -> Stream:
     """Returns the map features in an area: traffic signs and objects, each a point with a class.
 
-    The arguments are the flags of `streetflow features`: `kind` is "sign" or "object", `values` are classes with `*`,
+    The arguments are the flags of `streetflow features`, and `limit`: `bbox`, `area`, `around` with `radius`, or `place`
+    say where, `exhaustive` reads every tile, `kind` is "sign" or "object", `values` are classes with `*`,
     `seen_from` and `seen_to` a period, `min_images` the number of images that saw a feature, and `details` adds exact
     coordinates and the images.
 
@@ -131,6 +144,8 @@ def features(
     >>> len(signs.to_pylist()) > 0
     True
     """
+    others = [name for name in arguments if name not in _OF_FEATURES]
+    _refuse("find map features", arguments, others, "it selects images or sequences, and map features are neither")
     chosen = make_query(query, arguments, sandbox=sandbox)
     options = {
         "kind": kind,
@@ -142,6 +157,13 @@ def features(
         "fields": _joined(fields),
     }
     return Stream("features", chosen, get_client(client, sandbox), on_error, progress, _given(options))
+
+
+def _refuse(doing: str, arguments: dict[str, Any], names: Iterable[str], why: str) -> None:
+    """Refuses arguments that would have no effect. Unknown ones have an error of their own."""
+    for name in names:
+        if arguments.get(name) is not None and name in (*NAMES, "from"):
+            raise UsageError(f"failed to {doing}: `{name}` does not apply", why)
 
 
 def _joined(texts: str | Iterable[str] | None) -> str | None:
@@ -194,6 +216,8 @@ def download(
     layout: str = "flat",
     file_time: str = "capture",
     check_existing: bool = False,
+    pictures: str = "files",
+    shard_rows: int = 10_000,
     client: ClientLike = None,
     sandbox: bool = False,
     on_error: _OnError = "skip",
@@ -207,7 +231,7 @@ def download(
     under its name only when it is complete.
 
     `quality` is 256, 1024, 2048 or "original"; `exif`, `layout`, `file_time` and `check_existing` are the flags of
-    `streetflow download`.
+    `streetflow download`. `pictures="tar"` packs the pictures of `shard_rows` rows into each WebDataset shard.
 
     >>> import streetflow as sf, tempfile
     >>> images = sf.images(bbox=(33.33, 35.15, 33.39, 35.19), limit=3, sandbox=True)
@@ -230,6 +254,8 @@ def download(
         layout,
         file_time,
         check_existing,
+        pictures,
+        shard_rows,
         skip,
         report,
         run,

@@ -16,6 +16,7 @@ __all__ = [
     "MapPage",
     "listen",
     "map_page",
+    "check",
     "column_names",
     "empty",
     "known_fields",
@@ -223,6 +224,7 @@ class MapPage:
     def _repr_html_(self) -> str: ...
     def __len__(self) -> int: ...
 
+def check(text: str, kind: str) -> None: ...
 def column_names(text: str, kind: str) -> list[str]: ...
 def convert(args: list[str], report: Report, run: object) -> list[str]: ...
 def download(
@@ -236,6 +238,8 @@ def download(
     layout: str,
     file_time: str,
     check_existing: bool,
+    storage: str,
+    shard_rows: int,
     skip: bool,
     report: Report,
     run: object,
@@ -279,4 +283,7 @@ def write(
     run: object,
     path: str,
     format: str | None,
+    compression: str | None,
+    native_geometry: bool,
+    rs: bool,
 ) -> None: ...

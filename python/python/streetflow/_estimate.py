@@ -34,7 +34,8 @@ class Estimate(NamedTuple):
 
     #: Sequences that intersect the area.
     sequences: int
-    #: Images, at most the limit. A guess if `images_are_estimated`.
+    #: Images in the tiles read, at most the limit. Sequences that continue outside the area are complete, so there may
+    #: be more, except with `clip`. A guess if `images_are_estimated`.
     images: int
     #: The tiles showed no images, so their number is a guess within `images_range`.
     images_are_estimated: bool

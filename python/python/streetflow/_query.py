@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -189,6 +190,8 @@ def _plain(name: str, value: Any) -> Any:
     # Numbers of numpy are no numbers of JSON.
     item = getattr(value, "item", None)
     value = item() if callable(item) and getattr(value, "shape", None) == () else value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"failed to use `{name}`: {value} is no number")
     if isinstance(value, (int, float)):
         return value
     raise UsageError(f"failed to use `{name}`: {type(value).__name__} is no number, text or truth value")
@@ -206,6 +209,11 @@ def _ids(name: str, value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, str):
         return value
+    if isinstance(value, (bytes, Mapping)) or hasattr(value, "columns") or hasattr(value, "column_names"):
+        raise UsageError(
+            f"failed to use `{name}`: {type(value).__name__} is no list of ids",
+            "pass a column, such as `frame[\"img_id\"]`, a list of ids, or the path of a table",
+        )
     items = value if isinstance(value, Iterable) else [value]
     return [_id(name, item) for item in items]
 
@@ -286,6 +294,8 @@ def _geometry_only(geojson: Any) -> Any:
 def _time(name: str, value: Any) -> Any:
     if isinstance(value, str):
         return value
+    if str(value) == "NaT":
+        raise UsageError(f"failed to use `{name}`: NaT is no date")
     if isinstance(value, dt.datetime):
         # Without a zone it is UTC, as everywhere in this package.
         value = value.replace(tzinfo=dt.timezone.utc) if value.tzinfo is None else value.astimezone(dt.timezone.utc)

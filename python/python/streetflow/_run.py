@@ -6,6 +6,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from . import _signals
 from .exceptions import StreetflowWarning, _from_kind
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Run:
             )
 
     def close(self) -> None:
-        """Ends the bar, also after an error."""
+        """Ends the bar, also after an error, and what was set up for signals."""
+        _signals.rest()
         if self.bar is not None:
             self._show()
             self.bar.close()
@@ -77,7 +79,10 @@ def _stack_level() -> int:
 def _bar(unit: str) -> Any:
     """A bar of tqdm, in a notebook as a widget if that is possible; without tqdm, a line of our own."""
     try:
-        from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        with warnings.catch_warnings():
+            # Without ipywidgets, a notebook shows the bar of a terminal, and tqdm would warn of it.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         return _Line(unit)
     return tqdm(unit=f" {unit}")

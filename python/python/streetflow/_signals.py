@@ -5,8 +5,43 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import weakref
+from typing import TYPE_CHECKING
 
-_registered = False
+if TYPE_CHECKING:
+    from ._stream import Stream
+
+#: The end into which Python writes, if it is registered.
+_descriptor: int | None = None
+
+#: Streams that may still wait for Ctrl-C in a thread of a consumer.
+_streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+def expect(stream: Stream) -> None:
+    """Keeps the descriptor until this stream has ended."""
+    with _lock:
+        _streams.add(stream)
+
+
+def forget(stream: Stream) -> None:
+    """Does not keep the descriptor for this stream any more."""
+    with _lock:
+        _streams.discard(stream)
+
+
+def rest() -> None:
+    """Takes the descriptor back when all streams have ended, because other event loops expect its place to be free.
+
+    Only the main thread can do it. After a stream that ended in another thread, the next one that ends in the main thread does.
+    """
+    if _descriptor is None or threading.current_thread() is not threading.main_thread():
+        return
+    with _lock:
+        waits = any(not stream.report.ended for stream in _streams)
+    if not waits:
+        _unset(_descriptor)
 
 
 def listen(descriptor: int | None) -> tuple[bool, bool]:
@@ -15,14 +50,14 @@ def listen(descriptor: int | None) -> tuple[bool, bool]:
     Returns whether this is the main thread, and whether Python made this thread. Called for each stream, because an event
     loop takes the only place for such a descriptor while it handles signals by itself. Only the main thread can set it.
     """
-    global _registered
+    global _descriptor
     thread = threading.current_thread()
     is_main = thread is threading.main_thread()
     raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_main and raises and descriptor is not None:
         _set(descriptor)
-        if not _registered:
-            _registered = True
+        if _descriptor is None:
+            _descriptor = descriptor
             # A signal of a child is none of the parent, which reads the same descriptor.
             os.register_at_fork(after_in_child=lambda: _unset(descriptor))
     # The interpreter has a stand-in for a thread that it did not make.

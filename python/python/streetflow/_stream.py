@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import _core
+from . import _core, _signals
 from ._map import PageOptions, make_page
 from ._query import Query
 from ._run import Run
@@ -65,7 +65,8 @@ class Stream:
         self._request = query.to_json()
         if options:
             self._request = json.dumps({"query": query.to_dict(), **options})
-            _core.column_names(self._request, kind)  # Invalid options are errors at once.
+        _core.check(self._request, kind)
+        _signals.expect(self)
         _core.listen()
         self._on_error = on_error
         self._progress = progress
@@ -126,6 +127,7 @@ class Stream:
                 yield batch
         finally:
             reader.close()
+            _signals.rest()  # The other thread could not do it.
 
     def close(self) -> None:
         """Ends the requests. Closing a stream that has ended does nothing.
@@ -135,8 +137,10 @@ class Stream:
         >>> images.close()
         """
         self._taken = True
+        _signals.forget(self)
         if self._reader is not None:
             self._reader.close()
+        _signals.rest()
 
     def __enter__(self) -> Stream:
         return self
@@ -210,10 +214,21 @@ class Stream:
         """
         return [row for batch in self for row in batch.to_pylist()]
 
-    def write(self, path: str | os.PathLike[str], *, format: str | None = None) -> Report:
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        compression: str | None = None,
+        native_geometry: bool = False,
+        rs: bool = False,
+    ) -> Report:
         """Writes the stream as a table: CSV, Parquet or GeoJSON, by the extension of the path or by `format`.
 
-        The file is that of the command, and is complete or absent. Returns the counts.
+        The file is that of the command, and is complete or absent. `path` may be in a bucket: `"s3://bucket/a.parquet"`, also
+        `gs://` and `az://`, with credentials from the environment. Returns the counts. `compression` ("zstd:3",
+        "snappy", "none") and `native_geometry` are flags of the command for Parquet, `rs` is one for newline-delimited
+        GeoJSON.
 
         >>> import streetflow as sf, tempfile, os
         >>> path = os.path.join(tempfile.mkdtemp(), "images.parquet")
@@ -231,6 +246,9 @@ class Stream:
             run,
             os.fspath(path),
             format,
+            compression,
+            native_geometry,
+            rs,
         )
         return self.report
 

@@ -58,6 +58,7 @@ pub(crate) struct ImageDetections {
 
 /// Counts of what the detections of an image lack.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct DetectionFacts {
     /// The detections, or that there are none, are known from an earlier run with the same filters.
     pub(crate) is_known: bool,

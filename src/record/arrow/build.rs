@@ -51,6 +51,12 @@ impl<T: Record> Batches<T> {
         Self { schema: Arc::new(Schema::new(fields)), columns, geometry, len: 0, bytes: 0 }
     }
 
+    /// Builds arrays for a stream, whose consumers drop them.
+    pub(crate) fn for_stream(mut self) -> Self {
+        self.columns.iter_mut().for_each(|(column, builder)| *builder = Builder::for_stream(column.kind));
+        self
+    }
+
     pub(crate) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }

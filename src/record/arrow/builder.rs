@@ -10,6 +10,7 @@ use arrow_array::builder::{
 use arrow_schema::{DataType, TimeUnit};
 
 use super::polygons::{PolygonsBuilder, element, polygons_type};
+use super::texts::TextsBuilder;
 use crate::record::{Kind, Value};
 
 /// The type of a column in a file or a stream.
@@ -38,6 +39,8 @@ pub(super) fn block_type(kind: Kind) -> DataType {
 /// The array builder of a column.
 pub(super) enum Builder {
     Text(StringBuilder),
+    /// Texts of a stream.
+    StreamText(TextsBuilder),
     Integer(Int32Builder),
     Float(Float64Builder),
     Bool(BooleanBuilder),
@@ -65,12 +68,22 @@ impl Builder {
         }
     }
 
+    /// As [`Builder::new`], for arrays whose consumers drop them.
+    pub(super) fn for_stream(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::StreamText(TextsBuilder::new()),
+            kind => Self::new(kind),
+        }
+    }
+
     /// Adds a value; a value of another kind becomes null.
     #[inline]
     pub(super) fn push(&mut self, value: Value<'_>) {
         match (self, value) {
             (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
             (Self::Text(builder), _) => builder.append_null(),
+            (Self::StreamText(builder), Value::Text(text)) => builder.append(Some(&text)),
+            (Self::StreamText(builder), _) => builder.append(None),
             (Self::Integer(builder), Value::Integer(number)) => builder.append_value(number),
             (Self::Integer(builder), _) => builder.append_null(),
             (Self::Float(builder), Value::Float(number)) => builder.append_value(number),
@@ -111,6 +124,7 @@ impl Builder {
             Self::Floats(builder) => Arc::new(builder.finish()),
             Self::Texts(builder) => Arc::new(builder.finish()),
             Self::Polygons(builder) => builder.finish(),
+            Self::StreamText(builder) => builder.finish(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod columns;
 pub(crate) mod geo;
 mod polygons;
 mod rows;
+mod texts;
 
 pub(crate) use self::block::BlockBuilder;
 pub use self::block::ColumnBlock;

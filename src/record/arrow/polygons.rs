@@ -143,7 +143,7 @@ fn last(offsets: &[i32]) -> i32 {
     clippy::cast_possible_wrap,
     reason = "bounded by the size of a batch"
 )]
-fn offset(index: usize) -> i32 {
+pub(super) fn offset(index: usize) -> i32 {
     index as i32
 }
 
