@@ -24,13 +24,14 @@ impl Rle {
     pub fn new(spans: &[Span], width: u32, height: u32) -> Self {
         // A run of a column starts or ends where a row differs from the row above it.
         let mut changes: Vec<(u32, u32)> = Vec::new();
+        let mut borders = Vec::new();
         let mut above: &[Span] = &[];
         for row in spans.chunk_by(|one, next| one.row == next.row) {
             let follows = above.first().is_some_and(|last| last.row + 1 == row[0].row);
             if !follows {
                 end_below(above, height, &mut changes);
             }
-            difference(if follows { above } else { &[] }, row, &mut changes);
+            difference(if follows { above } else { &[] }, row, &mut borders, &mut changes);
             above = row;
         }
         end_below(above, height, &mut changes);
@@ -116,11 +117,12 @@ fn end_below(last: &[Span], height: u32, changes: &mut Vec<(u32, u32)>) {
     }
 }
 
-/// Adds the columns that are in one of two rows only.
-fn difference(above: &[Span], row: &[Span], changes: &mut Vec<(u32, u32)>) {
+/// Adds the columns that are in one of two rows only. `borders` is memory that is used again for each row.
+fn difference(above: &[Span], row: &[Span], borders: &mut Vec<u32>, changes: &mut Vec<(u32, u32)>) {
     let number = row[0].row;
     // The borders of both rows in order: between an odd and the next even one of them the rows differ.
-    let mut borders: Vec<u32> = above.iter().chain(row).flat_map(|span| [span.start, span.end]).collect();
+    borders.clear();
+    borders.extend(above.iter().chain(row).flat_map(|span| [span.start, span.end]));
     borders.sort_unstable();
     for pair in borders.chunks_exact(2) {
         changes.extend((pair[0]..pair[1]).map(|column| (column, number)));

@@ -99,6 +99,11 @@ impl Polygons {
         }))
     }
 
+    /// No polygons, with memory for a number of vertices.
+    pub(super) fn with_capacity(vertices: usize) -> Self {
+        Self { vertices: Vec::with_capacity(vertices), ..Self::default() }
+    }
+
     /// Copies the polygons without spare memory.
     pub(crate) fn compact(&self) -> Self {
         let ends = |ends: &Ends| Ends::from(&**ends);

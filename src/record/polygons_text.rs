@@ -9,11 +9,15 @@ const POWERS: [f64; MAX_DIGITS + 1] =
 /// Digits of a number that is the quotient of a whole number below 2^53 and a power of ten.
 const MAX_DIGITS: usize = 15;
 
+/// Length of a vertex whose coordinates are odd multiples of 1/4096, as most vertices of detections are.
+const VERTEX_LEN: usize = "[0.000244140625,0.000244140625],".len();
+
 /// Parses nested lists of `[x,y]`.
 ///
 /// Returns the reason if the text is no such list, or has more than 200,000 vertices or rings.
 pub(super) fn parse(text: &str) -> Result<Polygons, &'static str> {
-    let mut parser = Parser { text, at: 0, polygons: Polygons::default(), rings: 0 };
+    let polygons = Polygons::with_capacity(text.len() / VERTEX_LEN + 1);
+    let mut parser = Parser { text, at: 0, polygons, rings: 0 };
     if parser.polygons().is_some() && parser.at == text.len() {
         return Ok(parser.polygons);
     }
@@ -113,12 +117,45 @@ impl Parser<'_> {
     #[inline]
     fn digits(&mut self, number: &mut u64) -> usize {
         let begin = self.at;
+        while let Some(eight) = self.text.as_bytes()[self.at..].first_chunk().copied().and_then(eight_digits)
+        {
+            *number = number.wrapping_mul(100_000_000).wrapping_add(eight);
+            self.at += 8;
+        }
+        if let Some(four) = self.text.as_bytes()[self.at..].first_chunk().copied().and_then(four_digits) {
+            *number = number.wrapping_mul(10_000).wrapping_add(four);
+            self.at += 4;
+        }
         while let Some(digit @ b'0'..=b'9') = self.peek() {
             *number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             self.at += 1;
         }
         self.at - begin
     }
+}
+
+/// The number of four digits. `None` if a character is no digit.
+#[inline]
+fn four_digits([a, b, c, d]: [u8; 4]) -> Option<u64> {
+    eight_digits([b'0', b'0', b'0', b'0', a, b, c, d])
+}
+
+/// The number of eight digits. `None` if a character is no digit.
+#[inline]
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    let text = u64::from_le_bytes(text);
+    // The characters after `9` leave the range from 0x30 to 0x3f when 6 is added to each.
+    let above_nine = text.wrapping_add(0x0606_0606_0606_0606);
+    if text & HIGH != ZEROS || above_nine & HIGH != ZEROS {
+        return None;
+    }
+    // Adds neighbours: digits to pairs, pairs to fours, fours to one number. The first digit is in the lowest byte.
+    let digits = text - ZEROS;
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 #[cfg(test)]
@@ -174,6 +211,24 @@ mod tests {
             check(text);
         }
         check(&format!("[[[[{},1]]]]", "9".repeat(400)));
+    }
+
+    #[test]
+    fn eight_characters_are_a_number_if_all_are_digits() {
+        for text in ["00000000", "12345678", "99999999", "10000000", "00000001"] {
+            assert_eq!(
+                eight_digits(*text.as_bytes().first_chunk().expect("eight")),
+                text.parse().ok(),
+                "{text}"
+            );
+        }
+        for at in 0..8 {
+            for other in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+                let mut text = *b"90909090";
+                text[at] = other;
+                assert_eq!(eight_digits(text), None, "{text:?}");
+            }
+        }
     }
 
     #[test]

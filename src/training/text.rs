@@ -9,38 +9,20 @@
     reason = "positions in a picture are small"
 )]
 pub(super) fn push_decimal<const DECIMALS: u32>(line: &mut Vec<u8>, value: f64) {
-    let scale = 10_u64.pow(DECIMALS);
-    let exact = value.max(0.0) * scale as f64;
+    let exact = value.max(0.0) * 10_u64.pow(DECIMALS) as f64;
     // Halves away from zero, like `f64::round`, which is a call of a function on common processors.
     let floor = exact as u64;
     let scaled = floor.saturating_add(u64::from(exact - floor as f64 >= 0.5));
-    // The digits from the last one on. The longest whole number has 20.
-    let mut digits = [0_u8; 32];
-    let mut begin = digits.len();
-    let mut push = |digit: u64| {
-        begin -= 1;
-        digits[begin] = digit as u8;
-    };
-    let (mut whole, mut rest) = (scaled / scale, scaled % scale);
-    if rest > 0 {
-        let mut is_significant = false;
-        for _ in 0..DECIMALS {
-            is_significant |= !rest.is_multiple_of(10);
-            if is_significant {
-                push(u64::from(b'0') + rest % 10);
-            }
-            rest /= 10;
-        }
-        push(u64::from(b'.'));
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(scaled).as_bytes();
+    let decimals = DECIMALS as usize;
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(decimals));
+    line.extend_from_slice(if whole.is_empty() { b"0" } else { whole });
+    if let Some(last) = fraction.iter().rposition(|digit| *digit != b'0') {
+        line.push(b'.');
+        line.resize(line.len() + decimals - fraction.len(), b'0');
+        line.extend_from_slice(&fraction[..=last]);
     }
-    loop {
-        push(u64::from(b'0') + whole % 10);
-        whole /= 10;
-        if whole == 0 {
-            break;
-        }
-    }
-    line.extend_from_slice(&digits[begin..]);
 }
 
 /// Adds a text as JSON.

@@ -74,7 +74,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run all four steps in one flow
+    /// Run all steps in one flow
     #[command(after_help = crawl::EXAMPLES)]
     Crawl(Box<crawl::CrawlArgs>),
     /// Divide a crawl into partitions for several processes or machines

@@ -6,6 +6,7 @@ mod rows;
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use self::rows::{Rows, unquoted, unquoted_text};
@@ -186,49 +187,49 @@ impl<T: Record> CsvSource<T> {
             });
         }
         // Validates UTF-8 for the whole row at once, because most rows are valid.
+        let is_quoted = self.rows.is_quoted();
         match std::str::from_utf8(self.rows.text()) {
-            Ok(text) if !self.rows.is_quoted() => {
-                self.cells(record, row, self.rows.cells().map(|cell| Ok(&text[cell])))
-            }
-            Ok(text) => {
-                let cells: Vec<_> = self.rows.cells().map(|cell| unquoted_text(&text[cell])).collect();
-                self.cells(record, row, cells.iter().map(|cell| Ok(&**cell)))
-            }
+            Ok(text) if !is_quoted => self.cells(record, row, |cell| Ok(Cow::Borrowed(&text[cell]))),
+            Ok(text) => self.cells(record, row, |cell| Ok(unquoted_text(&text[cell]))),
             Err(_) => {
                 let bytes = self.rows.text();
-                let cells: Vec<_> = self.rows.cells().map(|cell| unquoted(&bytes[cell])).collect();
-                self.cells(
-                    record,
-                    row,
-                    cells.iter().map(|cell| std::str::from_utf8(cell).map_err(|_| &**cell)),
-                )
+                self.cells(record, row, |cell| text_of(unquoted(&bytes[cell])))
             }
         }
     }
 
-    /// Fills a record from cells. A cell that is not UTF-8 is an `Err` with its bytes.
+    /// Fills a record from cells. `text` returns the text of a cell, or its bytes if it is not UTF-8. Only cells of the
+    /// columns that are read lose their quotes.
     fn cells<'a>(
         &self,
         record: &mut impl Target<T>,
         row: &Row,
-        cells: impl Iterator<Item = std::result::Result<&'a str, &'a [u8]>> + Clone,
+        text: impl Fn(Range<usize>) -> std::result::Result<Cow<'a, str>, Cow<'a, [u8]>>,
     ) -> Result<()> {
+        let cells = self.rows.cells();
         // Detects two tables in one file.
-        if cells.clone().zip(&self.table.header).all(|(cell, name)| cell == Ok(name)) {
+        if cells
+            .clone()
+            .zip(&self.table.header)
+            .all(|(cell, name)| text(cell).is_ok_and(|cell| cell == *name))
+        {
             return Err(self.table.row_error(row, " repeats the header"));
         }
-        let len = |cell: std::result::Result<&str, &[u8]>| cell.map_or_else(<[u8]>::len, str::len);
-        if let Some(long) = cells.clone().position(|cell| len(cell) > MAX_TEXT_LEN) {
+        let len = |cell| text(cell).map_or_else(|bytes| bytes.len(), |text| text.len());
+        let is_long = |cell: Range<usize>| cell.len() > MAX_TEXT_LEN && len(cell) > MAX_TEXT_LEN;
+        if let Some(long) = cells.clone().position(is_long) {
             let name = messages::printable(&self.table.header[long], 60);
             return Err(self.table.row_error(row, &format!(", column `{name}`: {TOO_LONG}")));
         }
         for (index, (cell, column)) in cells.zip(&self.columns).enumerate() {
             let Some(column) = column else { continue };
-            let value = cell.map_err(|_| "it is not UTF-8 text").and_then(|text| {
+            let cell = text(cell);
+            let value = cell.as_deref().map_err(|_| "it is not UTF-8 text").and_then(|text| {
                 column.kind.parse(if column.kind == Kind::Text { formula::unescape(text) } else { text })
             });
             value.and_then(|value| record.set(index, column, value)).map_err(|why| {
-                let shown = cell.map_or_else(String::from_utf8_lossy, Cow::Borrowed);
+                let shown =
+                    cell.as_deref().map_or_else(|bytes| String::from_utf8_lossy(bytes), Cow::Borrowed);
                 self.table.value_error(column.name, &shown, why, row)
             })?;
         }
@@ -263,6 +264,16 @@ impl<T: Record> Target<T> for T {
     fn end(&mut self) -> std::result::Result<(), &'static str> {
         self.complete();
         self.validate()
+    }
+}
+
+/// The text of a cell, or its bytes if it is not UTF-8.
+fn text_of(cell: Cow<'_, [u8]>) -> std::result::Result<Cow<'_, str>, Cow<'_, [u8]>> {
+    match cell {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| cell),
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).map(Cow::Owned).map_err(|error| error.into_bytes().into())
+        }
     }
 }
 
