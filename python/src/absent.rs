@@ -22,9 +22,10 @@ fn absent(doing: &'static str, why: &'static str) -> PyErr {
 pub(crate) mod sandbox {
     use std::convert::Infallible;
 
+    use pyo3::prelude::*;
     use pyo3::types::{PyDict, PyTuple};
 
-    use super::{Bound, PyErr, PyResult, absent, pyclass, pymethods};
+    use crate::absent::absent;
 
     /// Stands for the mock server in a build without it.
     #[pyclass(frozen, module = "streetflow")]
@@ -45,9 +46,10 @@ pub(crate) mod sandbox {
 pub(crate) mod map {
     use std::convert::Infallible;
 
+    use pyo3::prelude::*;
     use pyo3::types::{PyDict, PyTuple};
 
-    use super::{Bound, PyResult, absent, pyclass, pyfunction};
+    use crate::absent::absent;
 
     /// Stands for the map page in a build without it.
     #[pyclass(frozen, module = "streetflow")]
@@ -68,9 +70,10 @@ pub(crate) mod map {
 pub(crate) mod command {
     use std::ffi::OsString;
 
+    use pyo3::prelude::*;
     use pyo3::types::PyAny;
 
-    use super::{Py, PyResult, absent, pyfunction};
+    use crate::absent::absent;
     use crate::report::Report;
 
     /// Stands for the command in a build without it.

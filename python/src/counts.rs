@@ -1,14 +1,13 @@
 //! The counts of one flow.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, future, stream};
 
 use crate::errors::kind_name;
-use crate::events::Events;
-use streetflow::{Error, ErrorKind, RecordStream};
+use streetflow::{Error, ErrorKind, RecordStream, Tally};
 
 /// The number of failures that are kept with their reasons. Further ones are counted only.
 const MAX_FAILURES: usize = 1000;
@@ -34,21 +33,20 @@ pub(crate) struct Counts {
     pub(crate) started: OnceLock<Instant>,
     pub(crate) elapsed: OnceLock<Duration>,
     pub(crate) items: Mutex<Vec<Item>>,
-    /// The events of the client.
-    events: Weak<Events>,
+    /// The counts of all flows of the client.
+    tally: Arc<Tally>,
     /// What other flows of the client had filtered before this one.
     filtered_before: u64,
 }
 
 impl Counts {
-    pub(crate) fn new(events: &Arc<Events>) -> Self {
-        Self { events: Arc::downgrade(events), filtered_before: events.tally.filtered(), ..Self::default() }
+    pub(crate) fn new(tally: &Arc<Tally>) -> Self {
+        Self { tally: Arc::clone(tally), filtered_before: tally.filtered(), ..Self::default() }
     }
 
     /// Images and sequences that filters dropped, in all flows of the client since this one began.
     pub(crate) fn filtered(&self) -> u64 {
-        let filtered = self.events.upgrade().map_or(0, |events| events.tally.filtered());
-        filtered.saturating_sub(self.filtered_before)
+        self.tally.filtered().saturating_sub(self.filtered_before)
     }
 
     pub(crate) fn start(&self) {

@@ -31,7 +31,7 @@ struct Waiting {
 /// Counts events and collects messages for the logger `streetflow`.
 #[derive(Default)]
 pub(crate) struct Events {
-    pub(crate) tally: Tally,
+    pub(crate) tally: Arc<Tally>,
     tiles_read: AtomicU64,
     tiles_expected: AtomicU64,
     waiting: Mutex<Waiting>,

@@ -33,7 +33,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(events: &Arc<Events>) -> Self {
         Self {
-            counts: Arc::new(Counts::new(events)),
+            counts: Arc::new(Counts::new(&events.tally)),
             events: Arc::clone(events),
             error: Mutex::default(),
             library_error: Mutex::default(),

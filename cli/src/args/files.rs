@@ -6,7 +6,6 @@ use clap::{ArgGroup, Args};
 
 use super::storage::{FetchedTable, Remote, StorageArgs};
 use super::values::{file_name, parsed, table_name};
-use crate::artifacts::empty_images;
 use crate::terminal::shell::quoted;
 use streetflow::{Error, ErrorKind, Format, Result, Step};
 
@@ -78,6 +77,11 @@ impl OutputArgs {
     }
 }
 
+/// The name, without its extension, of the list of images without rows in a table of detections.
+pub(crate) fn empty_images_stem(table: &str) -> String {
+    format!("{table}_none")
+}
+
 /// Names below the output directory. The format of a table decides its extension.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Files")]
@@ -118,7 +122,7 @@ impl NameArgs {
     /// Rejects two files with the same name.
     pub(crate) fn check(&self) -> Result<()> {
         let mut names: Vec<_> = Step::BUILT_IN.into_iter().filter_map(|step| self.table(step)).collect();
-        let empty = empty_images::stem(&self.detections_out_file);
+        let empty = empty_images_stem(&self.detections_out_file);
         names.extend([&*self.image_downloads_folder, &empty]);
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {

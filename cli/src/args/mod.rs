@@ -31,7 +31,7 @@ pub(crate) use self::display::{DisplayArgs, ProgressArg};
 pub(crate) use self::features::{FeatureArgs, FeatureFilter};
 pub(crate) use self::fetch::FetchArgs;
 pub(crate) use self::fetch_detections::FetchDetectionArgs;
-pub(crate) use self::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs};
+pub(crate) use self::files::{InputArgs, NameArgs, ONE_RUN, OutputArgs, empty_images_stem};
 pub(crate) use self::filters::FilterArgs;
 pub(crate) use self::network::NetworkArgs;
 pub(crate) use self::partition::{MAX_PARTITIONS, Partition, partition};

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use csv::StringRecord;
 
 use super::csv_file::{CsvFile, CsvRows};
+use crate::args::empty_images_stem;
 use crate::sync::lock;
 use crate::terminal::format::iso_time;
 use streetflow::client::{EmptyImage, KnownEmpty};
@@ -21,12 +22,7 @@ const COLUMNS: &[&str] = &["img_id", "reason", "requested_at"];
 
 /// The name of the file, by that of the table of detections.
 pub(crate) fn name(table: &str) -> String {
-    format!("{}.csv", stem(table))
-}
-
-/// The name without its extension.
-pub(crate) fn stem(table: &str) -> String {
-    format!("{table}_none")
+    format!("{}.csv", empty_images_stem(table))
 }
 
 /// The file of an output directory.
