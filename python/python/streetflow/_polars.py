@@ -12,7 +12,9 @@ from ._stream import Stream
 
 if TYPE_CHECKING:
     import polars as pl  # type: ignore[import-not-found, unused-ignore]
+    from typing_extensions import Unpack
 
+    from ._arguments import OfMetadata
     from ._stream import _OnError
 
 #: Columns that every stream has.
@@ -26,7 +28,7 @@ def scan_polars(
     sandbox: bool = False,
     on_error: _OnError = "skip",
     progress: bool = False,
-    **arguments: Any,
+    **arguments: Unpack[OfMetadata],
 ) -> pl.LazyFrame:
     """Returns the images of a query as a `LazyFrame` of polars.
 
