@@ -86,12 +86,20 @@ def announce():
     print("reading", flush=True)
 
 threading.Thread(target=announce, daemon=True).start()
+ended = None
 try:
-    {code}
-except BaseException as error:
-    print("ended", type(error).__name__, str(error).splitlines()[:1], time.time(), flush=True)
-else:
+    try:
+        {code}
+    except BaseException as error:
+        ended = error
+        # Where a thread of the consumer saw the signal first, Python raises a second exception here.
+        time.sleep(0)
+except KeyboardInterrupt:
+    pass
+if ended is None:
     print("not interrupted", flush=True)
+else:
+    print("ended", type(ended).__name__, str(ended).splitlines()[:1], time.time(), flush=True)
 """
 
 
