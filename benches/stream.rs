@@ -1,8 +1,10 @@
 //! Not a bench: reads the images of the whole world to the end of the flow, for `python/benches/run.py`.
 //!
 //! `cargo bench --bench stream --features internals -- --fields captured_at,geometry` takes hosts and token from the
-//! environment, and prints rows, seconds and peak memory in MiB as JSON.
+//! environment, and prints rows, seconds, peak memory in MiB and seconds of CPU time as JSON.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
+
+mod support;
 
 use std::time::Instant;
 
@@ -18,14 +20,15 @@ async fn main() {
     query.fields = args[at + 1].parse().unwrap();
     let client = Client::from_env().unwrap();
 
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), support::cpu());
     let mut images = query.metadata(&client).await.unwrap();
     let mut rows = 0_u64;
     while let Some(image) = images.next().await {
         // Deleted images are in the mock data.
         rows += u64::from(image.is_ok());
     }
-    println!("[{rows}, {}, {}]", start.elapsed().as_secs_f64(), peak_memory());
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), (support::cpu() - cpu).as_secs_f64());
+    println!("[{rows}, {wall}, {}, {cpu}]", peak_memory());
 }
 
 /// Peak memory in MiB, or 0 where the system does not tell it in this way.

@@ -76,7 +76,7 @@ def measure(code: str, env: dict[str, str]) -> list[float]:
 
 def measure_library(env: dict[str, str]) -> list[float]:
     command = ["cargo", "bench", "--quiet", "--locked", "--bench", "stream", "--features", "internals"]
-    return [*output([*command, "--", "--fields", ",".join(FIELDS)], env), 0, 0]
+    return [*output([*command, "--", "--fields", ",".join(FIELDS)], env), 0]
 
 
 def import_time() -> float:
