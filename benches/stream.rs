@@ -27,7 +27,7 @@ async fn main() {
         // Deleted images are in the mock data.
         rows += u64::from(image.is_ok());
     }
-    let (wall, cpu) = (start.elapsed().as_secs_f64(), (support::cpu() - cpu).as_secs_f64());
+    let (wall, cpu) = (start.elapsed().as_secs_f64(), support::cpu().saturating_sub(cpu).as_secs_f64());
     println!("[{rows}, {wall}, {}, {cpu}]", peak_memory());
 }
 
