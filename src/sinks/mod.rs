@@ -136,7 +136,7 @@ pub struct Written {
     pub already_exists: u64,
     /// Pictures that do not exist on Mapillary.
     pub gone: u64,
-    /// Pictures not downloaded because the run was stopped.
+    /// Pictures not downloaded because the run was stopped. In other sinks, 1 if they ended early for that reason.
     pub interrupted: u64,
     /// Records that could not be written, or pictures that could not be downloaded.
     pub failed: u64,
