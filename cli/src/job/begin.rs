@@ -142,10 +142,12 @@ impl Job<'_> {
         let replaces = replaces || earlier.exist();
         let (mut update, mut earlier_detections) = (None, None);
         if let Some(copy) = state.earlier_table() {
-            if let Some(table) = earlier.detections {
-                let (copy, printer) = (copy.with_extension(EARLIER_DETECTIONS), &monitor.printer);
+            if let (Some(table), Some(args)) = (earlier.detections, self.detections) {
+                let (copy, fields) =
+                    (copy.with_extension(EARLIER_DETECTIONS), args.table_fields(&self.formats));
                 let empty = empty_images::read(&self.empty_images(), self.max_age())?;
-                earlier_detections = EarlierDetections::open(table, empty, copy, printer).await?;
+                earlier_detections =
+                    EarlierDetections::open(table, &fields, empty, copy, &monitor.printer).await?;
             }
             if let Some(table) = earlier.metadata {
                 update = Some(Arc::new(Update::open(table, copy, &self.files.output).await?));
