@@ -60,10 +60,12 @@ impl Request {
         match request.kind {
             Kind::Detections => {
                 drop((request.fields::<Detection>()?, request.patterns()?));
-                drop((request.min_area()?, request.batch_size()?));
+                request.min_area()?;
+                request.batch_size()?;
             }
             Kind::Features => {
-                drop((request.fields_of_features()?, request.feature_kind()?, request.patterns()?));
+                drop((request.fields_of_features()?, request.patterns()?));
+                request.feature_kind()?;
                 request.seen()?;
             }
             Kind::Images | Kind::Sequences => {}

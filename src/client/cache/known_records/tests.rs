@@ -84,7 +84,9 @@ fn an_image_of_which_some_records_are_lost_is_unknown() {
     let path = folder.path().join("known");
     let fields = "width".parse().unwrap();
     let mut writer = KnownRecordsWriter::create(&path, &fields).unwrap();
-    [1, 2, 1].iter().for_each(|n| writer.add(&image(*n)).unwrap());
+    for n in [1, 2, 1] {
+        writer.add(&image(n)).unwrap();
+    }
     let known = writer.finish().unwrap();
     assert_eq!(known.get(&id(1)).len(), 2);
     let file = File::options().write(true).open(&path).unwrap();
