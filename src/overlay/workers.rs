@@ -42,6 +42,8 @@ pub struct Report {
     pub already_exists: u64,
     /// Images of the table without a picture in the folder.
     pub without_picture: u64,
+    /// Images of the table with other detections only than those that were selected.
+    pub none_selected: u64,
     /// Detections without a shape. They are in no file.
     pub without_shape: u64,
     /// Detections left out because their box is smaller than the smallest size of a crop.
@@ -57,6 +59,7 @@ impl Report {
         self.bytes += other.bytes;
         self.already_exists += other.already_exists;
         self.without_picture += other.without_picture;
+        self.none_selected += other.none_selected;
         self.without_shape += other.without_shape;
         self.too_small += other.too_small;
         self.failures.append(other.failures);
@@ -140,10 +143,11 @@ pub(super) async fn run(
     while let Some(group) = images.next().await? {
         let detections: Vec<_> =
             group.detections.into_iter().filter(|detection| work.scope().selects(detection)).collect();
+        events.input();
         if detections.is_empty() {
+            count(&*work, Report { none_selected: 1, ..Report::default() }, &mut report);
             continue;
         }
-        events.input();
         let Some(picture) = pictures.find(&group.image) else {
             count(&*work, Report { without_picture: 1, ..Report::default() }, &mut report);
             continue;
@@ -170,12 +174,14 @@ fn count<W: Work>(work: &W, image: Report, report: &mut Report) {
     if W::GIVES_MANY {
         events.finding("already_exists", image.already_exists);
         events.finding("no_picture", image.without_picture);
+        events.finding("none_selected", image.none_selected);
     }
     match image.failures.errors.first() {
         Some(error) => events.failed(error),
         None if W::GIVES_MANY => events.done(),
         None if image.already_exists > 0 => events.already_exists(),
         None if image.without_picture > 0 => events.left_out("no_picture"),
+        None if image.none_selected > 0 => events.left_out("none_selected"),
         // The record is the end of the image.
         None => {}
     }

@@ -69,6 +69,16 @@ fn overlays_crops_and_sets_are_made_and_a_second_run_changes_nothing() {
         "{told}"
     );
     assert!(names(&outputs.join("cropped_images")).iter().all(|name| name.starts_with("object--vehicle--")));
+    // Images without a detection of the classes are counted.
+    let (code, told) = run(folder.path(), &["overlay", "--values", "no--such--class"]);
+    let expected =
+        format!("overlay: {count} images: 0 drawn, {count} left out ({count} with other classes only)");
+    assert!(code == Some(0) && told.contains(&expected), "{told}");
+    let (code, told) = run(folder.path(), &["crops", "--values", "no--such--class"]);
+    let expected = format!(
+        "crops: {count} images: {count} done; 0 crops written ({count} images with other classes only)"
+    );
+    assert!(code == Some(0) && told.contains(&expected), "{told}");
     for format in ["coco", "yolo", "masks", "webdataset"] {
         for _ in 0..2 {
             let (code, told) = run(folder.path(), &["dataset", "--to", format, "--split", "80,20"]);
