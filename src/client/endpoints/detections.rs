@@ -7,7 +7,7 @@ use bytes::Bytes;
 use url::Url;
 
 use super::metadata::{BatchFound, unrequested_error};
-use super::url::endpoint_url;
+use super::url::{batch_request, endpoint_url};
 use crate::client::cache::response_cache::{CacheEntry, ResponseCache};
 use crate::client::handle::Client;
 use crate::client::transport::request::ApiRequest;
@@ -125,13 +125,9 @@ impl Client {
         ids: Vec<ImageId>,
         retry: RetryOverride,
     ) -> Result<(HashMap<ImageId, Box<WireDetections>>, Option<Error>)> {
-        let list = ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join(",");
-        let url = endpoint_url(&self.shared.graph_url, &format!("/?ids={list}&fields={FIELDS}"))?;
-        let subject = match &ids[..] {
-            [only] => only.to_string(),
-            _ => format!("{} and {} more", ids[0], ids.len() - 1),
-        };
-        let request = ApiRequest { class: Class::Entity, url, doing: DOING_BATCH, subject };
+        let texts: Vec<_> = ids.iter().map(ImageId::as_str).collect();
+        let request = batch_request(&self.shared.graph_url, &texts, FIELDS, DOING_BATCH)?;
+        let list = texts.join(",");
         self.fetch(request, retry, move |body| {
             let mut batch: Batch<WireDetections> = parse_json(&body)?;
             let found = ids.iter().filter_map(|id| Some((id.clone(), take(&mut batch, id)?))).collect();
