@@ -32,7 +32,7 @@ pub use self::folders::pictures_in;
 #[cfg(feature = "map")]
 pub(crate) use self::folders::{PictureFile, picture_files};
 pub use self::folders::{PictureLayout, PictureStorage};
-pub(crate) use self::folders::{picture_folders, picture_name};
+pub(crate) use self::folders::{list_pictures, picture_folders};
 pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
 pub use self::images::ImageSink;
 pub use self::jpeg::JpegCheck;
