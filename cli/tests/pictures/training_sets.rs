@@ -102,13 +102,35 @@ fn a_failed_picture_is_named_and_gives_exit_code_3() {
     let pictures = folder.path().join("outputs/downloaded_images");
     let damaged = &names(&pictures)[0];
     fs::write(pictures.join(damaged), "no picture").unwrap();
+    // A folder with the name of a picture can't be read at all.
+    let folder_name = &names(&pictures)[1];
+    fs::remove_file(pictures.join(folder_name)).unwrap();
+    fs::create_dir(pictures.join(folder_name)).unwrap();
     for args in [&["overlay"][..], &["crops"], &["dataset", "--to", "coco"]] {
         let (code, told) = run(folder.path(), args);
-        assert!(
-            code == Some(3) && told.contains(damaged.as_str()) && told.contains("failed: 1, listed in"),
-            "{told}"
-        );
+        assert!(code == Some(3) && told.contains("failed: 2, listed in"), "{told}");
+        assert!(told.contains(damaged.as_str()) && told.contains(folder_name.as_str()), "{told}");
     }
+}
+
+#[test]
+fn a_row_that_occurs_twice_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let outputs = folder.path().join("outputs");
+    let annotations = || {
+        let (code, told) = run(folder.path(), &["dataset", "--to", "coco"]);
+        assert_eq!(code, Some(0), "{told}");
+        fs::read(outputs.join("dataset_coco/annotations/instances_train.json")).unwrap().len()
+    };
+    let before = annotations();
+    let table = outputs.join("img_detections_dataset.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    let (header, rows) = text.split_once('\n').unwrap();
+    fs::write(&table, format!("{header}\n{rows}{rows}")).unwrap();
+    assert_eq!(annotations(), before);
+    let (code, told) = run(folder.path(), &["crops"]);
+    assert!(code == Some(0) && told.contains(" repeated)"), "{told}");
 }
 
 #[test]
