@@ -16,6 +16,7 @@ mod id_list;
 mod input;
 mod join;
 mod join_text;
+mod known_queries;
 mod monitor;
 mod outputs;
 mod partition;
