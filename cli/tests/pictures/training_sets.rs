@@ -134,6 +134,24 @@ fn a_row_that_occurs_twice_counts_once() {
 }
 
 #[test]
+fn a_set_is_not_replaced_by_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = folder.path().join("outputs");
+    prepare(folder.path());
+    let build = || run(folder.path(), &["dataset", "--to", "yolo"]);
+    assert_eq!(build().0, Some(0));
+    let before = names(&outputs.join("dataset_yolo/labels/train"));
+    let table = outputs.join("img_detections_dataset.csv");
+    let header = fs::read_to_string(&table).unwrap().lines().next().unwrap().to_owned();
+    fs::write(&table, header + "\n").unwrap();
+    let (code, told) = build();
+    assert!(code == Some(1) && told.contains("the earlier one is unchanged"), "{told}");
+    assert_eq!(names(&outputs.join("dataset_yolo/labels/train")), before);
+    fs::remove_dir_all(outputs.join("dataset_yolo")).unwrap();
+    assert_eq!([build().0, build().0], [Some(0); 2], "an empty set is possible");
+}
+
+#[test]
 fn failures_are_logged_by_image_and_removed_once_they_are_mended() {
     let folder = tempfile::tempdir().unwrap();
     let count = prepare(folder.path());
