@@ -19,6 +19,7 @@
 # %%
 import duckdb
 import polars as pl
+import shapely
 import streetflow as sf
 
 BOX = (33.33, 35.15, 33.39, 35.19)
@@ -60,7 +61,7 @@ page
 
 # %%
 frame = sf.images(bbox=BOX, fields=["geometry", "is_pano"], clip=True, sandbox=True).to_geopandas()
-assert frame.within(__import__("shapely").box(*BOX)).all()
+assert frame.within(shapely.box(*BOX)).all()
 frame.head()
 
 # %% [markdown]

@@ -10,7 +10,7 @@ use pyo3::types::PyCapsule;
 use crate::client::{Client, within};
 use crate::errors::{Failure, usage};
 use crate::input::Input;
-use crate::place::picture_sink;
+use crate::place::{TableFile, picture_sink};
 use crate::query::counted;
 use crate::records::images;
 use crate::report::Report;
@@ -82,7 +82,8 @@ pub(crate) fn download(
         })
     })()
     .map_err(Failure::from)?;
-    let input = Input::new("download", query, table, stream)?;
+    let table = table.map(|path| TableFile::fetch(py, path)).transpose()?;
+    let input = Input::new("download", query, table.as_ref(), stream)?;
     let (client, counts) = (client.get()?.clone(), Arc::clone(&report.get().counts));
     report.get().events.listen(&counts);
     let work = async move {

@@ -73,7 +73,9 @@ pub(crate) fn kind_name(kind: ErrorKind) -> &'static str {
 
 /// Returns the exception of an error.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    new_exception(py, kind_name(error.kind()), &error.chain(), error.hint(), error.subject(), error.status())
+    let hint = error.hint().map(with_arguments);
+    let kind = kind_name(error.kind());
+    new_exception(py, kind, &error.chain(), hint.as_deref(), error.subject(), error.status())
 }
 
 fn new_exception(
@@ -114,8 +116,25 @@ pub(crate) fn text_of(error: &Error) -> String {
         ErrorKind::Interrupted => "StoppedError".to_owned(),
         _ => format!("{class}Error"),
     };
-    let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    let hint = error.hint().map(with_arguments).map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     format!("{class}: {}{hint}", error.chain())
+}
+
+/// Names arguments instead of flags in a hint: `tile_rate` for `--tile-rate`. Whole command lines are left as they are.
+fn with_arguments(hint: &str) -> String {
+    let argument = |code: &str| {
+        let flag = code.strip_prefix("--")?;
+        let (name, value) = flag.split_once(' ').map_or((flag, None), |(name, value)| (name, Some(value)));
+        let name = if name == "from" { "from_".to_owned() } else { name.replace('-', "_") };
+        Some(value.map_or_else(|| name.clone(), |value| format!("{name}={value}")))
+    };
+    let parts = hint.split('`').enumerate();
+    // Every second part is between backticks.
+    let parts = parts.map(|(number, part)| match argument(part) {
+        Some(argument) if number % 2 == 1 => argument,
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 fn capitalized(word: &str) -> String {

@@ -1,13 +1,12 @@
 //! Where the images of a function come from: a query, a table, or Arrow data of another library.
 
-use std::path::PathBuf;
-
 use arrow_array::RecordBatchReader;
 use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::errors::{Attempt, usage};
+use crate::place::TableFile;
 use streetflow::arrow::ArrowSource;
 use streetflow::{Error, Metadata, Query, TableSource};
 
@@ -19,16 +18,16 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// Takes the one that is given: a query as JSON, the path of a table, or the capsule of a stream.
+    /// Takes the one that is given: a query as JSON, a table, or the capsule of a stream.
     pub(crate) fn new(
         doing: &'static str,
         query: Option<&str>,
-        table: Option<PathBuf>,
+        table: Option<&TableFile>,
         stream: Option<&Bound<'_, PyCapsule>>,
     ) -> Attempt<Self> {
         match (query, table, stream) {
             (Some(text), ..) => Ok(Self::Query(Box::new(Query::from_json(text)?))),
-            (_, Some(path), _) => Ok(Self::Table(TableSource::open(path)?)),
+            (_, Some(table), _) => Ok(Self::Table(TableSource::open(&table.path)?)),
             (.., Some(stream)) => Ok(Self::Arrow(arrow_source(stream)?)),
             _ => Err(usage(doing, "there is no input").into()),
         }

@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::counts::Counts;
 use crate::errors::{Failure, usage};
 use crate::input::Input;
+use crate::place::TableFile;
 use crate::query::counted;
 use crate::records::images;
 use crate::report::Report;
@@ -146,7 +147,8 @@ pub(crate) fn map_page(
     report: Py<Report>,
     run: Py<PyAny>,
 ) -> PyResult<MapPage> {
-    let input = Input::new("make the map", query, table, stream)?;
+    let table = table.map(|path| TableFile::fetch(py, path)).transpose()?;
+    let input = Input::new("make the map", query, table.as_ref(), stream)?;
     let of_query = match &input {
         Input::Query(query) => query.geometry,
         _ => None,

@@ -152,8 +152,12 @@ impl Report {
             (true, true) => "complete",
             (true, false) => "incomplete",
         };
+        let existing = match self.existing() {
+            0 => String::new(),
+            count => format!(" and {count} that existed"),
+        };
         format!(
-            "<streetflow.Report {state}: {} records, {} gone, {} failed, {} filtered, {:.1} s>",
+            "<streetflow.Report {state}: {} records{existing}, {} gone, {} failed, {} filtered, {:.1} s>",
             self.records(),
             self.gone(),
             self.failed(),

@@ -9,6 +9,7 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use tokio::sync::mpsc;
@@ -109,9 +110,17 @@ impl Feed {
     }
 
     fn receive(&mut self, py: Python<'_>) -> Option<Attempt<RecordBatch>> {
+        // In a thread of polars, the wait itself sees no signals.
+        let watches = self.home.is_none() && !interrupts::is_main_thread();
+        let before = self.interrupts;
         let (receiver, run, error) = (&mut self.receiver, &self.run, self.error.take());
         let next = async { if error.is_some() { error.map(Err) } else { receiver.recv().await } };
-        let next = wait(py, next, |py| Ok(run.call_method0(py, "tick").map(drop)?));
+        let next = wait(py, next, |py| {
+            if watches && interrupts::count() != before {
+                return Err(PyKeyboardInterrupt::new_err(()).into());
+            }
+            Ok(run.call_method0(py, "tick").map(drop)?)
+        });
         self.last_tick = Instant::now();
         let ended = match next {
             Ok(Some(Ok(batch))) => {

@@ -27,6 +27,7 @@ def test_pictures_of_a_stream(nicosia, tmp_path):
         sf.download(images, tmp_path)
     again = sf.download(nicosia(limit=5), tmp_path, quality=1024)
     assert (again.records, again.existing) == (0, 5)
+    assert "0 records and 5 that existed" in repr(again)
 
 
 def test_pictures_in_shards(sandbox, nicosia, tmp_path):

@@ -208,8 +208,21 @@ def test_a_query_pickles_and_a_client_and_a_stream_do_not(sandbox):
     assert pickle.loads(pickle.dumps(query)) == query
     with pytest.raises(TypeError, match="token"):
         pickle.dumps(sandbox.client())
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="pass its `.query` on"):
         pickle.dumps(sf.images(query, client=sandbox))
+
+
+def test_hints_name_arguments_instead_of_flags(tmp_path):
+    (tmp_path / "a.csv").write_text("img_id\n1\n")
+    with pytest.raises(sf.UsageError) as caught:
+        sf.convert(tmp_path / "a.csv", tmp_path / "b.unknown")
+    assert "`format`" in caught.value.hint and "--" not in caught.value.hint
+
+
+def test_a_client_of_another_type_is_an_error():
+    with pytest.raises(sf.UsageError, match="type str") as caught:
+        sf.images(bbox=NICOSIA, client="MLY|1234|abcd")
+    assert "streetflow.Client" in caught.value.hint and "abcd" not in str(caught.value)
 
 
 def test_a_stream_of_which_everything_failed_is_an_error(sandbox, tmp_path):

@@ -34,8 +34,13 @@ CONSUMERS = {
     "download": "sf.download(images, path)",
     "async": "asyncio.run(read(images))",
 }
-#: These read no metadata.
-ONLY_TILES = {"estimate": "sf.estimate(bbox=BOX, client=sandbox)", "sequences": "sf.sequences(bbox=BOX, client=sandbox).to_arrow()"}
+#: These do not read `images`.
+OTHERS = {
+    "estimate": "sf.estimate(bbox=BOX, client=sandbox)",
+    "sequences": "sf.sequences(bbox=BOX, client=sandbox).to_arrow()",
+    "scan_polars": "sf.scan_polars(bbox=BOX, fields=['geometry'], client=sandbox).collect()",
+    "scan_polars, streaming": "sf.scan_polars(bbox=BOX, fields=['geometry'], client=sandbox).collect(engine='streaming')",
+}
 
 #: Where the requests stop: what makes them stall, and what tells that the consumer waits.
 MOMENTS = {
@@ -81,12 +86,20 @@ def announce():
     print("reading", flush=True)
 
 threading.Thread(target=announce, daemon=True).start()
+ended = None
 try:
-    {code}
-except BaseException as error:
-    print("ended", type(error).__name__, str(error).splitlines()[:1], time.time(), flush=True)
-else:
+    try:
+        {code}
+    except BaseException as error:
+        ended = error
+        # Where a thread of the consumer saw the signal first, Python raises a second exception here.
+        time.sleep(0)
+except KeyboardInterrupt:
+    pass
+if ended is None:
     print("not interrupted", flush=True)
+else:
+    print("ended", type(ended).__name__, str(ended).splitlines()[:1], time.time(), flush=True)
 """
 
 
@@ -119,10 +132,10 @@ def seconds_to_end(code: str, path: pathlib.Path, moment: str, history: str = "n
 MAX_SECONDS = 5
 
 
-@pytest.mark.parametrize("consumer", [*CONSUMERS, *ONLY_TILES])
+@pytest.mark.parametrize("consumer", [*CONSUMERS, *OTHERS])
 def test_ctrl_c_ends_each_consumer_at_once(consumer, tmp_path):
     """The first tile never arrives, so only the signal can end the read."""
-    code = {**CONSUMERS, **ONLY_TILES}[consumer]
+    code = {**CONSUMERS, **OTHERS}[consumer]
     assert seconds_to_end(code, tmp_path / "out.csv", "before the first batch") < MAX_SECONDS
     assert not (tmp_path / "out.csv").is_file()
 
@@ -133,10 +146,41 @@ def test_ctrl_c_ends_a_consumer_that_has_a_batch(consumer, tmp_path):
 
 
 @pytest.mark.parametrize("history", ["an event loop", "a prompt of IPython"])
-@pytest.mark.parametrize("consumer", ["duckdb", "polars"])
+@pytest.mark.parametrize("consumer", ["duckdb", "polars", "scan_polars"])
 def test_ctrl_c_works_after_other_users_of_the_signal(consumer, history, tmp_path):
-    code = CONSUMERS[consumer]
+    code = {**CONSUMERS, **OTHERS}[consumer]
     assert seconds_to_end(code, tmp_path / "out.csv", "before the first batch", history) < MAX_SECONDS
+
+
+def test_ctrl_c_ends_a_lazy_frame_of_an_earlier_cell():
+    script = """
+        import signal, threading, time
+        from IPython.core.interactiveshell import InteractiveShell
+
+        shell = InteractiveShell.instance()
+        shell.run_cell("import streetflow as sf; sandbox = sf.Sandbox(); sandbox.fail('tiles', 'stall')")
+        shell.run_cell("frame = sf.scan_polars(bbox=(33.33, 35.15, 33.39, 35.19), client=sandbox)")
+        # As the prompt of the next cell does.
+        signal.set_wakeup_fd(-1)
+
+        def announce():
+            while not shell.user_ns["sandbox"].requests():
+                time.sleep(0.005)
+            print("reading", flush=True)
+
+        threading.Thread(target=announce, daemon=True).start()
+        print("ended", type(shell.run_cell("frame.collect()").error_in_exec).__name__, flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "reading\n"
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+            assert "ended KeyboardInterrupt" in process.stdout.read()
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_still_ends_calls_of_python_after_a_stream():

@@ -109,3 +109,17 @@ def test_arguments_have_the_names_of_flags():
     detections = subprocess.run([sys.executable, "-m", "streetflow", "detections", "--help"], capture_output=True, text=True).stdout
     assert all(f"--{name.replace('_', '-')}" in detections for name in arguments(sf.detections) - common)
     assert arguments(sf.Stream.write) <= flags("crawl")
+
+
+def test_type_checkers_know_the_arguments(tmp_path):
+    from streetflow._arguments import OfMetadata
+    from streetflow._query import NAMES
+
+    assert set(OfMetadata.__annotations__) == set(NAMES)
+    script = tmp_path / "script.py"
+    script.write_text("import streetflow as sf\nsf.images(bbox=(1, 2, 3, 4), org_id=[1])\nsf.images(bbx=(1, 2, 3, 4))\nsf.sequences(every=3)\n")
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", str(CONFIG), str(script)], capture_output=True, text=True
+    )
+    errors = [line.partition(": error: ")[0] for line in checked.stdout.splitlines() if ": error: " in line]
+    assert [error.rpartition(":")[2] for error in errors] == ["3", "4"], checked.stdout

@@ -1,4 +1,5 @@
-"""Crawls into moto and azurite, kills runs and partitions, uploads large tables, and reads shards in other programs."""
+"""Crawls into moto and azurite, kills runs and partitions, uploads large tables, and reads shards in other programs. Writes
+there from Python too, if the package is installed."""
 
 import glob
 import json
@@ -225,6 +226,31 @@ def detections(env, objects):
     print(f"detections: {len(without) - 1} images without any are not requested again; classes and sets from the bucket")
 
 
+def package(env, objects, url):
+    """Writes tables and pictures from Python, and compares them with those of a folder."""
+    python = os.environ.get("PACKAGE_PYTHON")
+    if not python:
+        print("left out: the Python package, because it is not in STREETFLOW_VENV")
+        return
+    program = os.path.join(os.path.dirname(__file__), "package.py")
+    with tempfile.TemporaryDirectory() as folder:
+        env = dict(env, XDG_STATE_HOME=os.path.join(folder, "state"))
+        done = subprocess.run([python, program, url("python"), folder, BOX], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for secret in (SECRET, AZURITE_KEY):
+            assert secret not in done.stderr + done.stdout, "a credential was printed"
+        here = {}
+        for name in glob.glob(os.path.join(folder, "python", "**"), recursive=True):
+            if os.path.isfile(name):
+                with open(name, "rb") as file:
+                    here[os.path.relpath(name, os.path.join(folder, "python"))] = file.read()
+        there = objects("python")
+        assert set(there) == set(here) and len(here) > 20, (sorted(there), sorted(here))
+        different = [name for name in here if here[name] != there[name]]
+        assert not different, different
+    print(f"Python: {len(here)} tables, pictures and shards equal to those of a folder")
+
+
 def s3():
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
@@ -254,6 +280,7 @@ def s3():
             timed(partitions, env, objects)
             timed(detections, env, objects)
             timed(uploads, env, client, objects)
+            timed(package, env, objects, lambda folder: f"s3://streets/{folder}")
             error = run("s3://nowhere/x", env, scratch, exit=1)
             assert "does not create buckets" in error, error
         finally:

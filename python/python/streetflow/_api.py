@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -19,6 +19,9 @@ from ._stream import Stream
 from .exceptions import UsageError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._arguments import OfFeatures, OfImages, OfMetadata, OfSequences
     from ._map import _Geometry
     from ._stream import _OnError
 
@@ -38,7 +41,7 @@ def images(
     sandbox: bool = False,
     on_error: _OnError = "skip",
     progress: bool = False,
-    **arguments: Any,
+    **arguments: Unpack[OfMetadata],
 ) -> Stream:
     """Returns the images of a query with their metadata, as a stream that requests nothing before it is read.
 
@@ -70,7 +73,7 @@ def sequences(
     sandbox: bool = False,
     on_error: _OnError = "skip",
     progress: bool = False,
-    **arguments: Any,
+    **arguments: Unpack[OfSequences],
 ) -> Stream:
     """Returns the sequences of a query, with the id of their organisation.
 
@@ -97,7 +100,7 @@ def detections(
     sandbox: bool = False,
     on_error: _OnError = "skip",
     progress: bool = False,
-    **arguments: Any,
+    **arguments: Unpack[OfImages],
 ) -> Stream:
     """Returns the detections in the images of a query: class, shape in the picture, and area.
 
@@ -130,7 +133,7 @@ def features(
     sandbox: bool = False,
     on_error: _OnError = "skip",
     progress: bool = False,
-    **arguments: Any,
+    **arguments: Unpack[OfFeatures],
 ) -> Stream:
     """Returns the map features in an area: traffic signs and objects, each a point with a class.
 
@@ -159,7 +162,7 @@ def features(
     return Stream("features", chosen, get_client(client, sandbox), on_error, progress, _given(options))
 
 
-def _refuse(doing: str, arguments: dict[str, Any], names: Iterable[str], why: str) -> None:
+def _refuse(doing: str, arguments: Mapping[str, Any], names: Iterable[str], why: str) -> None:
     """Refuses arguments that would have no effect. Unknown ones have an error of their own."""
     for name in names:
         if arguments.get(name) is not None and name in (*NAMES, "from"):
@@ -180,7 +183,7 @@ def estimate(
     client: ClientLike = None,
     sandbox: bool = False,
     progress: bool = False,
-    **arguments: Any,
+    **arguments: Unpack[OfMetadata],
 ) -> Estimate:
     """Reads the tiles of an area, and estimates what a crawl of it would cost. The arguments are those of `images`.
 
@@ -227,8 +230,8 @@ def download(
 
     `source` is a stream of images that was not read, a `Query`, the path of a table, or a table in memory: anything
     with `__arrow_c_stream__`, such as a table of pyarrow or a data frame of polars or pandas, with a column `img_id`.
-    Picture URLs that a table lacks are requested. Pictures that exist are not downloaded again, and a file appears
-    under its name only when it is complete.
+    The table may be in a bucket, such as `"s3://bucket/images.parquet"`. Picture URLs that it lacks are requested. Pictures
+    that exist are not downloaded again, and a file appears under its name only when it is complete.
 
     `quality` is 256, 1024, 2048 or "original"; `exif`, `layout`, `file_time` and `check_existing` are the flags of
     `streetflow download`. `pictures="tar"` packs the pictures of `shard_rows` rows into each WebDataset shard.
@@ -281,8 +284,8 @@ def map_page(
     """Shows images on a map: one HTML page that works offline. A notebook shows the result in a frame.
 
     `source` is what `download` takes: a stream of images that was not read, a `Query`, the path of a table, or a table
-    in memory with `__arrow_c_stream__`. A table needs a geometry, or the columns `lon` and `lat`, and sends no requests.
-    A stream and a query request what the page shows, whatever their fields are.
+    in memory with `__arrow_c_stream__`. A path may lead into a bucket. A table needs a geometry, or the columns `lon` and
+    `lat`, and sends no requests. A stream and a query request what the page shows, whatever their fields are.
 
     With `path`, the page is also written to that file. `geometry` is the point of an image: "original", "computed" or
     "best". `ids=False` makes a page of half the size, without links to Mapillary. `basemap` offers a background map,

@@ -35,7 +35,14 @@ def get_client(client: ClientLike, sandbox: bool = False) -> Client:
         return _shared_sandbox()
     if isinstance(client, Sandbox):
         return _client_of(client)
-    return default_client() if client is None else client
+    if client is None:
+        return default_client()
+    if not isinstance(client, Client):
+        raise UsageError(
+            f"failed to choose the client: it is of the type {type(client).__name__}",
+            "pass a streetflow.Client, such as `streetflow.Client(token=...)`, or a streetflow.Sandbox",
+        )
+    return client
 
 
 def default_client() -> Client:

@@ -12,7 +12,9 @@ from ._stream import Stream
 
 if TYPE_CHECKING:
     import polars as pl  # type: ignore[import-not-found, unused-ignore]
+    from typing_extensions import Unpack
 
+    from ._arguments import OfMetadata
     from ._stream import _OnError
 
 #: Columns that every stream has.
@@ -26,7 +28,7 @@ def scan_polars(
     sandbox: bool = False,
     on_error: _OnError = "skip",
     progress: bool = False,
-    **arguments: Any,
+    **arguments: Unpack[OfMetadata],
 ) -> pl.LazyFrame:
     """Returns the images of a query as a `LazyFrame` of polars.
 
@@ -49,9 +51,15 @@ def scan_polars(
     chosen = make_query(query, arguments, sandbox=sandbox)
     used = get_client(client, sandbox)
     columns = _columns_of_fields(chosen)
+    unread = Stream("images", chosen, used)
 
+    # A thread of polars reads, and cannot listen for Ctrl-C. The unread stream does, for as long as the frame exists.
     def read(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+        _unread: Stream = unread,
     ) -> Iterator[pl.DataFrame]:
         scan = chosen if with_columns is None else chosen.replace(fields=_fields(chosen, columns, with_columns))
         left = n_rows
@@ -67,8 +75,7 @@ def scan_polars(
                 if left == 0:
                     return
 
-    empty = Stream("images", chosen, used)
-    schema = pl.DataFrame(_core.empty(empty.query.to_json(), "images")).schema
+    schema = pl.DataFrame(_core.empty(chosen.to_json(), "images")).schema
     return register_io_source(read, schema=schema, validate_schema=False, is_pure=False)
 
 

@@ -7,10 +7,15 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .exceptions import UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._arguments import OfMetadata
 
 #: The names of the arguments that select what is crawled. They are those of the command's flags.
 NAMES = (
@@ -70,7 +75,7 @@ class Query:
 
     __slots__ = ("_json",)
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, **arguments: Unpack[OfMetadata]) -> None:
         self._json: str = _core.normalize_query(json.dumps(_values(arguments)))
 
     @classmethod

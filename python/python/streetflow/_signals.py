@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING
@@ -38,10 +39,13 @@ def rest() -> None:
     """
     if _descriptor is None or threading.current_thread() is not threading.main_thread():
         return
-    with _lock:
-        waits = any(not stream.report.ended for stream in _streams)
-    if not waits:
+    if not _waits():
         _unset(_descriptor)
+
+
+def _waits() -> bool:
+    with _lock:
+        return any(not stream.report.ended for stream in _streams)
 
 
 def listen(descriptor: int | None) -> tuple[bool, bool]:
@@ -60,8 +64,23 @@ def listen(descriptor: int | None) -> tuple[bool, bool]:
             _descriptor = descriptor
             # A signal of a child is none of the parent, which reads the same descriptor.
             os.register_at_fork(after_in_child=lambda: _unset(descriptor))
+            _listen_in_cells()
     # The interpreter has a stand-in for a thread that it did not make.
     return is_main, not isinstance(thread, threading._DummyThread)
+
+
+def _listen_in_cells() -> None:
+    """Takes the place again before each cell of IPython, whose prompt takes it away from streams of earlier cells."""
+
+    def again(*_: object) -> None:
+        raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if _descriptor is not None and raises and _waits():
+            _set(_descriptor)
+
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        shell.events.register("pre_run_cell", again)
 
 
 def _set(descriptor: int) -> None:

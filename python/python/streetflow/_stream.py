@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import _core, _signals
 from ._map import PageOptions, make_page
@@ -281,6 +281,9 @@ class Stream:
         skip = self._on_error == "skip"
         images = (self.query.to_json(), None, None)
         return make_page(images, self._client, self.report, options, skip=skip, progress=self._progress)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a streetflow.Stream cannot be pickled: pass its `.query` on, and make a stream of it there")
 
     def __repr__(self) -> str:
         state = "read" if self._taken else "not read"

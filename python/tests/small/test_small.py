@@ -44,6 +44,7 @@ def test_the_map_page_and_buckets_are_missing(tmp_path):
     for use in (
         lambda: sf.images(bbox=NICOSIA, limit=5).write("s3://bucket/a.csv"),
         lambda: sf.download(sf.Query(bbox=NICOSIA, limit=5), "s3://bucket/pictures"),
+        lambda: sf.download("s3://bucket/a.csv", tmp_path),
     ):
         with pytest.raises(sf.UsageError, match="no buckets"):
             use()
