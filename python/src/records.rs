@@ -59,59 +59,81 @@ impl Request {
         // Invalid options are errors before the first request.
         match request.kind {
             Kind::Detections => {
-                drop((request.fields::<Detection>()?, request.patterns()?, request.batch_size()?));
+                drop((request.fields::<Detection>()?, request.patterns()?));
+                request.min_area()?;
+                request.batch_size()?;
             }
-            Kind::Features => drop((request.fields_of_features()?, request.seen()?, request.patterns()?)),
+            Kind::Features => {
+                drop((request.fields_of_features()?, request.patterns()?));
+                request.feature_kind()?;
+                request.seen()?;
+            }
             Kind::Images | Kind::Sequences => {}
         }
         Ok(request)
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
-        self.options.get(name).and_then(Value::as_str)
+    /// An option. A value that can't be read is an error, because without the option there would be other rows.
+    fn option<'a, T>(
+        &'a self,
+        name: &'static str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+        why: &'static str,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.options.get(name) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| usage("use the argument", why).with_subject(name))
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<&str>> {
+        self.option(name, Value::as_str, "it must be a text")
     }
 
     fn patterns(&self) -> Result<Option<ValuePatterns>> {
-        self.text("values").map(str::parse).transpose()
+        self.text("values")?.map(str::parse).transpose()
     }
 
     fn fields<R: streetflow::Record>(&self) -> Result<FieldList<R>> {
-        self.text("fields").map_or_else(|| Ok(FieldList::default()), str::parse)
+        self.text("fields")?.map_or_else(|| Ok(FieldList::default()), str::parse)
     }
 
-    /// The kind of features: signs, objects, or both.
-    fn feature_kind(&self) -> Result<Option<FeatureKind>> {
-        self.text("kind").map(str::parse).transpose()
-    }
-
-    fn min_images(&self) -> Option<i64> {
-        self.options.get("min_images").and_then(Value::as_i64)
+    /// The smallest area of a detection, as a fraction of the picture.
+    fn min_area(&self) -> Result<Option<f64>> {
+        let fraction = |value: &Value| value.as_f64().filter(|area| (0.0..=1.0).contains(area));
+        self.option("min_area", fraction, "it must be a number from 0 to 1")
     }
 
     /// The number of images per request of detections.
     fn batch_size(&self) -> Result<Option<usize>> {
-        let Some(value) = self.options.get("batch_size") else { return Ok(None) };
-        let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
-        match size.filter(|size| (1..=50).contains(size)) {
-            Some(size) => Ok(Some(size)),
-            None => Err(usage("use `batch_size`", "it must be 1 to 50")),
-        }
+        let size =
+            |value: &Value| usize::try_from(value.as_u64()?).ok().filter(|size| (1..=50).contains(size));
+        self.option("batch_size", size, "it must be 1 to 50")
     }
 
-    fn needs_details(&self) -> bool {
-        self.min_images().is_some() || self.options.get("details").and_then(Value::as_bool) == Some(true)
+    /// The kind of features: signs, objects, or both.
+    fn feature_kind(&self) -> Result<Option<FeatureKind>> {
+        self.text("kind")?.map(str::parse).transpose()
+    }
+
+    fn min_images(&self) -> Result<Option<u64>> {
+        let count = |value: &Value| value.as_u64().filter(|count| *count > 0);
+        self.option("min_images", count, "it must be a whole number from 1")
+    }
+
+    fn needs_details(&self) -> Result<bool> {
+        let details = self.option("details", Value::as_bool, "it must be true or false")?;
+        Ok(self.min_images()?.is_some() || details == Some(true))
     }
 
     fn fields_of_features(&self) -> Result<FieldList<MapFeature>> {
-        self.feature_kind()?;
-        let details = MapFeature::DETAILS.iter().filter(|_| self.needs_details());
+        let needs_details = self.needs_details()?;
+        let details = MapFeature::DETAILS.iter().filter(|_| needs_details);
         details.into_iter().try_fold(self.fields()?, |fields, name| fields.with(name))
     }
 
     /// The first and the last millisecond of the period in which a feature was seen.
     fn seen(&self) -> Result<[Option<i64>; 2]> {
-        let from = self.text("seen_from").map(Dates::first).transpose()?;
-        let to = self.text("seen_to").map(Dates::last).transpose()?;
+        let from = self.text("seen_from")?.map(Dates::first).transpose()?;
+        let to = self.text("seen_to")?.map(Dates::last).transpose()?;
         Dates::new(from, to)?;
         Ok([from, to])
     }
@@ -177,10 +199,10 @@ pub(crate) async fn sequences(mut query: Query, client: Client) -> Result<Flow<S
 /// Returns the detections in the images of a query.
 pub(crate) async fn detections(request: Request, client: Client) -> Result<Flow<Detection>> {
     let mut fetch = FetchDetections::new(&client);
-    if let Some(patterns) = request.text("values") {
-        fetch = fetch.values(&patterns.parse::<ValuePatterns>()?);
+    if let Some(patterns) = request.patterns()? {
+        fetch = fetch.values(&patterns);
     }
-    if let Some(least) = request.options.get("min_area").and_then(Value::as_f64) {
+    if let Some(least) = request.min_area()? {
         fetch = fetch.min_area(least);
     }
     if let Some(size) = request.batch_size()? {
@@ -238,10 +260,11 @@ pub(crate) async fn features(request: Request, client: Client) -> Result<Flow<Ma
         let since = from.is_none_or(|from| feature.last_seen_at.is_some_and(|at| at >= from));
         is_named && since && to.is_none_or(|to| feature.first_seen_at.is_some_and(|at| at <= to))
     });
-    let flow = if request.needs_details() {
-        let least = request.min_images().unwrap_or(0);
+    let flow = if request.needs_details()? {
+        let least = request.min_images()?.unwrap_or(0);
         flow.then(FetchFeatures::new(&client)).filter(move |feature| {
-            least == 0 || feature.n_images.is_some_and(|count| i64::from(count) >= least)
+            let count = feature.n_images.and_then(|count| u64::try_from(count).ok());
+            least == 0 || count.is_some_and(|count| count >= least)
         })
     } else {
         flow

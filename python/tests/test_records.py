@@ -62,7 +62,11 @@ def test_details_of_map_features(sandbox):
         (sf.features, {"kind": "tree"}),
         (sf.features, {"seen_from": "2024-01-02", "seen_to": "2024-01-01"}),
         (sf.features, {"fields": "colour"}),
+        (sf.features, {"kind": 5}),
+        (sf.features, {"details": "yes"}),
+        *[(sf.features, {"min_images": count}) for count in ("3", 2.5, 0, -1)],
         (sf.detections, {"fields": ["colour"]}),
+        *[(sf.detections, {"min_area": area}) for area in ("0.1", 1.5, -0.1, True)],
     ],
 )
 def test_invalid_options_are_errors_at_once(sandbox, call, arguments):

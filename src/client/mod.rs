@@ -37,6 +37,7 @@ pub(crate) use self::endpoints::features::FoundFeatures;
 pub(crate) use self::endpoints::id_list::IdList;
 pub(crate) use self::endpoints::image_ids::invalid_entries_error;
 pub(crate) use self::endpoints::metadata::BatchFound;
+pub(crate) use self::endpoints::tileset::TileAddress;
 pub use self::endpoints::tileset::Tileset;
 pub(crate) use self::endpoints::user::{UserPage, unknown_user};
 pub use self::handle::Client;

@@ -174,12 +174,46 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// Call it last: the stream before it is dropped, with its requests, when the sink polls next.
     pub fn until(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.end_early(signal.boxed(), None)
+    }
+
+    /// Like [`Flow::until`], but never between two adjacent records with the same key, such as two detections of an image.
+    ///
+    /// Call it directly behind the stage that makes the groups: the records of a group must be ready at once.
+    ///
+    /// ```
+    /// use streetflow::{Detection, Flow, ImageId, Result};
+    ///
+    /// # #[tokio::main] async fn main() -> Result<()> {
+    /// let rows = ["1", "1", "1", "2", "2"].map(|id| {
+    ///     Ok(Detection { img_id: ImageId::new(id)?, ..Detection::default() })
+    /// });
+    /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    /// let mut stop = Some(stop);
+    /// // The first row stops the flow.
+    /// let rows = futures::stream::iter(rows.into_iter().inspect(move |_: &Result<Detection>| drop(stop.take())));
+    /// let flow = Flow::from(rows)
+    ///     .until_group_end(|row| row.img_id.clone(), async { drop(stopped.await) });
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let sink = streetflow::CsvSink::create(&folder.path().join("detections.csv"));
+    /// assert_eq!(flow.into_sink(sink).await?.records, 3);
+    /// # Ok(()) }
+    /// ```
+    pub fn until_group_end<K: PartialEq + Send + 'static>(
+        self,
+        key: impl Fn(&T) -> K + Send + 'static,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.end_early(signal.boxed(), Some(until::same_key(key)))
+    }
+
+    fn end_early(self, signal: BoxFuture<'static, ()>, continues: Option<until::Continues<T>>) -> Self {
         self.with(|records, run| {
             let stopped = {
                 let run = Arc::clone(run);
                 move || run.counts.set_stopped()
             };
-            until::stoppable(records, signal.boxed(), stopped)
+            until::stoppable(records, signal, continues, stopped)
         })
     }
 
@@ -233,14 +267,16 @@ impl<T: Send + 'static> Flow<T> {
             }
         };
         run.taps.commit().await?;
+        let taps = run.taps.written();
+        let is_interrupted = taps.iter().chain([&written]).any(|written| written.interrupted > 0);
         Ok(Report {
             records: run.counts.records(),
             gone: run.counts.gone(),
             failed: run.counts.failed(),
             filtered: run.counts.filtered(),
-            stopped: run.counts.stopped() || written.interrupted > 0,
+            stopped: run.counts.stopped() || is_interrupted,
             written,
-            taps: run.taps.written(),
+            taps,
             elapsed: started.elapsed(),
         })
     }

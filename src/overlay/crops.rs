@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::picture::{Pixels, cut, decode, encode};
-use super::workers::{Plan, Report, Selects, Work, run, write_file};
+use super::workers::{Plan, Report, Scope, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::Detection;
 use crate::observe::{Observer, Step};
-use crate::pictures::{DetectionTable, PictureFile, PictureFolder, StepEvents};
+use crate::pictures::{DetectionTable, PictureFile, PictureFolder};
 use crate::record::Polygons;
 use crate::text::folder_name;
 
@@ -33,13 +33,12 @@ use crate::text::folder_name;
 pub struct Crops {
     margin: f64,
     min_size: u32,
-    selects: Option<Selects>,
-    events: StepEvents,
+    scope: Scope,
 }
 
 impl Default for Crops {
     fn default() -> Self {
-        Self { margin: 0.0, min_size: 0, selects: None, events: StepEvents::of(Step::CROPS) }
+        Self { margin: 0.0, min_size: 0, scope: Scope::of(Step::CROPS) }
     }
 }
 
@@ -63,13 +62,13 @@ impl Crops {
 
     /// Crops only these detections.
     pub fn only(mut self, selects: impl Fn(&Detection) -> bool + Send + Sync + 'static) -> Self {
-        self.selects = Some(Arc::new(selects));
+        self.scope.only(selects);
         self
     }
 
     /// Reports each image and each crop to an observer, as step [`Step::CROPS`].
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.events.observe(observer);
+        self.scope.observe(observer);
         self
     }
 
@@ -80,35 +79,32 @@ impl Crops {
         pictures: &PictureFolder,
         folder: impl Into<PathBuf>,
     ) -> Result<Report> {
-        run(Arc::new(CropWork { crops: self, folder: folder.into() }), table, pictures).await
+        run(self, table, pictures, folder.into()).await
     }
 }
 
-struct CropWork {
-    crops: Crops,
-    folder: PathBuf,
-}
-
-impl Work for CropWork {
+impl Work for Crops {
     const DOING: &'static str = "crop the picture of image";
     const GIVES_MANY: bool = true;
 
-    fn events(&self) -> &StepEvents {
-        &self.crops.events
+    fn scope(&self) -> &Scope {
+        &self.scope
     }
 
-    fn selects(&self, detection: &Detection) -> bool {
-        self.crops.selects.as_ref().is_none_or(|selects| selects(detection))
-    }
-
-    fn plan(&self, _: &PictureFile, detections: Vec<Detection>, report: &mut Report) -> Result<Option<Plan>> {
+    fn plan(
+        &self,
+        folder: &Path,
+        _: &PictureFile,
+        detections: Vec<Detection>,
+        report: &mut Report,
+    ) -> Result<Option<Plan>> {
         let mut plan = Plan { detections: Vec::new(), targets: Vec::new() };
         for detection in detections {
             if detection.polygons.as_ref().and_then(Polygons::bounds).is_none() {
                 report.without_shape += 1;
                 continue;
             }
-            let target = target(&self.folder, &detection);
+            let target = target(folder, &detection);
             if is_file(&target).map_err(|error| output_error("write the crop", &target, error))? {
                 report.already_exists += 1;
             } else {
@@ -122,7 +118,7 @@ impl Work for CropWork {
     fn execute(&self, jpeg: &[u8], plan: Plan, report: &mut Report) -> Result<()> {
         let pixels = decode(jpeg)?;
         for (detection, target) in plan.detections.iter().zip(&plan.targets) {
-            let Some(part) = rectangle(detection, &pixels, self.crops.margin, self.crops.min_size) else {
+            let Some(part) = rectangle(detection, &pixels, self.margin, self.min_size) else {
                 report.too_small += 1;
                 continue;
             };

@@ -11,7 +11,7 @@ mod picture;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::crops::Crops;
@@ -19,12 +19,12 @@ use self::draw::{Shape, draw};
 pub use self::palette::Colour;
 use self::picture::{decode, encode};
 pub use self::workers::Report;
-use self::workers::{Plan, Selects, Work, run, write_file};
+use self::workers::{Plan, Scope, Work, run, write_file};
 use crate::atomic_file::{is_file, output_error};
 use crate::error::Result;
 use crate::model::{Detection, DetectionKind};
 use crate::observe::{Observer, Step};
-use crate::pictures::{DetectionTable, PictureFile, PictureFolder, StepEvents};
+use crate::pictures::{DetectionTable, PictureFile, PictureFolder};
 use crate::record::Polygons;
 use crate::text::printable;
 
@@ -59,14 +59,12 @@ pub struct Overlay {
     legend: bool,
     outline: Option<f32>,
     colours: Option<Colours>,
-    selects: Option<Selects>,
-    events: StepEvents,
+    scope: Scope,
 }
 
 impl Default for Overlay {
     fn default() -> Self {
-        let events = StepEvents::of(Step::OVERLAY);
-        Self { legend: true, outline: None, colours: None, selects: None, events }
+        Self { legend: true, outline: None, colours: None, scope: Scope::of(Step::OVERLAY) }
     }
 }
 
@@ -96,13 +94,13 @@ impl Overlay {
 
     /// Draws only these detections.
     pub fn only(mut self, selects: impl Fn(&Detection) -> bool + Send + Sync + 'static) -> Self {
-        self.selects = Some(Arc::new(selects));
+        self.scope.only(selects);
         self
     }
 
     /// Reports each image to an observer, as step [`Step::OVERLAY`].
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.events.observe(observer);
+        self.scope.observe(observer);
         self
     }
 
@@ -155,7 +153,7 @@ impl Overlay {
         pictures: &PictureFolder,
         folder: impl Into<PathBuf>,
     ) -> Result<Report> {
-        run(Arc::new(OverlayWork { overlay: self, folder: folder.into() }), table, pictures).await
+        run(self, table, pictures, folder.into()).await
     }
 
     fn colour(&self, value: &str) -> Colour {
@@ -164,30 +162,22 @@ impl Overlay {
     }
 }
 
-struct OverlayWork {
-    overlay: Overlay,
-    folder: PathBuf,
-}
-
-impl Work for OverlayWork {
+impl Work for Overlay {
     const DOING: &'static str = "draw on the picture of image";
     const GIVES_MANY: bool = false;
 
-    fn events(&self) -> &StepEvents {
-        &self.overlay.events
-    }
-
-    fn selects(&self, detection: &Detection) -> bool {
-        self.overlay.selects.as_ref().is_none_or(|selects| selects(detection))
+    fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     fn plan(
         &self,
+        folder: &Path,
         picture: &PictureFile,
         detections: Vec<Detection>,
         report: &mut Report,
     ) -> Result<Option<Plan>> {
-        let target = self.folder.join(&picture.below).join(&picture.name);
+        let target = folder.join(&picture.below).join(&picture.name);
         report.without_shape +=
             detections.iter().filter(|one| one.polygons.as_ref().is_none_or(Polygons::is_empty)).count()
                 as u64;
@@ -199,7 +189,7 @@ impl Work for OverlayWork {
     }
 
     fn execute(&self, jpeg: &[u8], plan: Plan, report: &mut Report) -> Result<()> {
-        let drawn = self.overlay.draw(jpeg, &plan.detections)?;
+        let drawn = self.draw(jpeg, &plan.detections)?;
         for target in &plan.targets {
             write_file(target, &drawn)?;
             report.written += 1;

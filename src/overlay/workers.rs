@@ -13,6 +13,7 @@ use super::picture::MAX_PIXELS;
 use crate::atomic_file::{commit, output_error, temporary_beside};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Detection, ImageId};
+use crate::observe::{Observer, Step};
 use crate::pictures::{
     DetectionTable, Failures, JpegHeader, PictureFile, PictureFolder, StepEvents, failed_picture,
 };
@@ -41,6 +42,8 @@ pub struct Report {
     pub already_exists: u64,
     /// Images of the table without a picture in the folder.
     pub without_picture: u64,
+    /// Images of the table with other detections only than those that were selected.
+    pub none_selected: u64,
     /// Detections without a shape. They are in no file.
     pub without_shape: u64,
     /// Detections left out because their box is smaller than the smallest size of a crop.
@@ -56,6 +59,7 @@ impl Report {
         self.bytes += other.bytes;
         self.already_exists += other.already_exists;
         self.without_picture += other.without_picture;
+        self.none_selected += other.none_selected;
         self.without_shape += other.without_shape;
         self.too_small += other.too_small;
         self.failures.append(other.failures);
@@ -63,7 +67,33 @@ impl Report {
 }
 
 /// Selects detections.
-pub(super) type Selects = Arc<dyn Fn(&Detection) -> bool + Send + Sync>;
+type Selects = Arc<dyn Fn(&Detection) -> bool + Send + Sync>;
+
+/// Which detections take part in a step, and to whom it is reported.
+#[derive(Clone)]
+pub(super) struct Scope {
+    selects: Option<Selects>,
+    events: StepEvents,
+}
+
+impl Scope {
+    /// All detections, without an observer.
+    pub(super) fn of(step: Step) -> Self {
+        Self { selects: None, events: StepEvents::of(step) }
+    }
+
+    pub(super) fn only(&mut self, selects: impl Fn(&Detection) -> bool + Send + Sync + 'static) {
+        self.selects = Some(Arc::new(selects));
+    }
+
+    pub(super) fn observe(&mut self, observer: Arc<dyn Observer>) {
+        self.events.observe(observer);
+    }
+
+    fn selects(&self, detection: &Detection) -> bool {
+        self.selects.as_ref().is_none_or(|selects| selects(detection))
+    }
+}
 
 /// What to do with a picture.
 pub(super) trait Work: Send + Sync + 'static {
@@ -72,14 +102,12 @@ pub(super) trait Work: Send + Sync + 'static {
     /// Whether a picture gives any number of files, not exactly one.
     const GIVES_MANY: bool;
 
-    fn events(&self) -> &StepEvents;
+    fn scope(&self) -> &Scope;
 
-    /// Whether a detection takes part.
-    fn selects(&self, detection: &Detection) -> bool;
-
-    /// The target files that do not exist yet. Counts the others.
+    /// The target files below `folder` that do not exist yet. Counts the others.
     fn plan(
         &self,
+        folder: &Path,
         picture: &PictureFile,
         detections: Vec<Detection>,
         report: &mut Report,
@@ -95,27 +123,31 @@ pub(super) struct Plan {
     pub(super) targets: Vec<PathBuf>,
 }
 
-/// Does the work for each picture of a table.
+/// Does the work for each picture of a table, and writes files into a folder.
 pub(super) async fn run(
-    work: Arc<impl Work>,
+    work: impl Work,
     table: &DetectionTable,
     pictures: &PictureFolder,
+    folder: PathBuf,
 ) -> Result<Report> {
+    let (work, folder) = (Arc::new(work), Arc::<Path>::from(folder));
+    let events = &work.scope().events;
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let index = table.index().await?;
-    work.events().expect(index.images);
-    let mut images = table.images(index, work.events())?;
+    events.expect(index.images);
+    let mut images = table.images(index, events)?;
     let permits = MAX_PIXELS / PIXELS_PER_PERMIT + 1;
     let budget = Arc::new(Semaphore::new(usize::try_from(permits).unwrap_or(Semaphore::MAX_PERMITS)));
     let mut report = Report::default();
     let mut running = FuturesUnordered::new();
     while let Some(group) = images.next().await? {
         let detections: Vec<_> =
-            group.detections.into_iter().filter(|detection| work.selects(detection)).collect();
+            group.detections.into_iter().filter(|detection| work.scope().selects(detection)).collect();
+        events.input();
         if detections.is_empty() {
+            count(&*work, Report { none_selected: 1, ..Report::default() }, &mut report);
             continue;
         }
-        work.events().input();
         let Some(picture) = pictures.find(&group.image) else {
             count(&*work, Report { without_picture: 1, ..Report::default() }, &mut report);
             continue;
@@ -123,8 +155,8 @@ pub(super) async fn run(
         if running.len() >= threads {
             count(&*work, running.next().await.transpose()?.unwrap_or_default(), &mut report);
         }
-        let image = (group.image, picture);
-        running.push(one_picture(Arc::clone(&work), image, detections, Arc::clone(&budget)));
+        let target = (Arc::clone(&work), Arc::clone(&folder));
+        running.push(one_picture(target, (group.image, picture), detections, Arc::clone(&budget)));
     }
     while let Some(done) = running.next().await {
         count(&*work, done?, &mut report);
@@ -135,19 +167,21 @@ pub(super) async fn run(
 
 /// Adds the outcome for an image to the report, and reports it as events.
 fn count<W: Work>(work: &W, image: Report, report: &mut Report) {
-    let events = work.events();
+    let events = &work.scope().events;
     (0..image.written).for_each(|_| events.record());
     events.finding("no_shape", image.without_shape);
     events.finding("too_small", image.too_small);
     if W::GIVES_MANY {
         events.finding("already_exists", image.already_exists);
         events.finding("no_picture", image.without_picture);
+        events.finding("none_selected", image.none_selected);
     }
     match image.failures.errors.first() {
         Some(error) => events.failed(error),
         None if W::GIVES_MANY => events.done(),
         None if image.already_exists > 0 => events.already_exists(),
         None if image.without_picture > 0 => events.left_out("no_picture"),
+        None if image.none_selected > 0 => events.left_out("none_selected"),
         // The record is the end of the image.
         None => {}
     }
@@ -156,7 +190,7 @@ fn count<W: Work>(work: &W, image: Report, report: &mut Report) {
 
 /// Does the work for one picture. Its failure is part of the report; only fatal errors are returned.
 async fn one_picture<W: Work>(
-    work: Arc<W>,
+    (work, folder): (Arc<W>, Arc<Path>),
     (image, picture): (ImageId, PictureFile),
     detections: Vec<Detection>,
     budget: Arc<Semaphore>,
@@ -166,7 +200,7 @@ async fn one_picture<W: Work>(
     let planned = spawn_blocking({
         let work = Arc::clone(&work);
         move || {
-            let plan = work.plan(&picture, detections, &mut report);
+            let plan = work.plan(&folder, &picture, detections, &mut report);
             let header = match plan {
                 Ok(Some(_)) => JpegHeader::of_file(&picture.path).map(Some),
                 _ => Ok(None),

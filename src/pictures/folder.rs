@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ImageId;
-use crate::sinks::{Quality, picture_folders, picture_name};
+use crate::sinks::{Quality, list_pictures, picture_folders};
 
 /// The pictures in a folder, as [`ImageSink`](crate::ImageSink) writes them in any layout.
 ///
@@ -71,14 +71,13 @@ impl PictureFolder {
         found.folders.sort();
         let mut pictures: HashMap<ImageId, (u32, Quality)> = HashMap::new();
         for (index, folder) in (0_u32..).zip(&found.folders) {
-            let entries = match fs::read_dir(folder) {
-                Ok(entries) => entries,
+            let listed = match list_pictures(folder) {
+                Ok(listed) => listed,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(folder, error)),
             };
-            for entry in entries {
-                let name = entry.map_err(|error| failed(folder, error))?.file_name();
-                let Some((id, found)) = name.to_str().and_then(picture_name) else { continue };
+            for picture in listed {
+                let (id, found) = picture.map_err(|error| failed(folder, error))?;
                 if quality.is_some_and(|quality| quality != found) {
                     continue;
                 }

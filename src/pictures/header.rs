@@ -75,13 +75,14 @@ impl JpegHeader {
         }
     }
 
-    /// Reads the header of a file.
+    /// Reads the header of a file. A file that can't be read is an error of kind [`ErrorKind::Malformed`], which costs only
+    /// itself, whatever the reason.
     pub fn of_file(path: &Path) -> Result<Self> {
         let read = || Self::read(&mut BufReader::new(File::open(path)?));
         read().map_err(|error| {
-            // A file that is damaged or was removed meanwhile costs only itself.
-            let kind = if is_about_content(&error) { ErrorKind::Malformed } else { ErrorKind::Io };
-            Error::new(kind, "read the picture").with_subject(path.display().to_string()).with_source(error)
+            Error::new(ErrorKind::Malformed, "read the picture")
+                .with_subject(path.display().to_string())
+                .with_source(error)
         })
     }
 
@@ -94,13 +95,6 @@ impl JpegHeader {
     pub fn is_turned(self) -> bool {
         self.orientation != 1
     }
-}
-
-fn is_about_content(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
-    )
 }
 
 fn invalid(why: &'static str) -> io::Error {

@@ -152,7 +152,7 @@ impl ImageGroups {
             if self.at_end {
                 let Some(image) = self.order.pop() else { return Ok(None) };
                 let detections = self.held.remove(&image).unwrap_or_default();
-                return Ok(Some(ImageDetections { image, detections }));
+                return Ok(Some(self.unique(ImageDetections { image, detections })));
             }
             let Some(first) = self.row().await? else {
                 self.at_end = true;
@@ -163,7 +163,8 @@ impl ImageGroups {
                 self.hold(first)?;
                 continue;
             }
-            return self.group(first).await.map(Some);
+            let group = self.group(first).await?;
+            return Ok(Some(self.unique(group)));
         }
     }
 
@@ -199,6 +200,14 @@ impl ImageGroups {
             }
         }
         Ok(group)
+    }
+
+    /// Drops rows with the id of an earlier one: a table of an image that was requested twice has each of its rows twice.
+    fn unique(&self, mut group: ImageDetections) -> ImageDetections {
+        let (rows, mut seen) = (group.detections.len(), HashSet::with_capacity(group.detections.len()));
+        group.detections.retain(|detection| seen.insert(detection.detection_id.clone()));
+        self.events.finding("repeated", (rows - group.detections.len()) as u64);
+        group
     }
 
     fn fail(&mut self, error: Error) {

@@ -188,12 +188,29 @@ fn is_number(name: &str, digits: usize, values: RangeInclusive<u16>) -> bool {
     is_decimal && name.parse::<u16>().is_ok_and(|value| values.contains(&value))
 }
 
+/// Lists the pictures that are directly in a folder.
+pub(crate) fn list_pictures(
+    folder: &Path,
+) -> io::Result<impl Iterator<Item = io::Result<(ImageId, Quality)>> + use<>> {
+    let pictures = fs::read_dir(folder)?.filter_map(|entry| match entry {
+        Ok(entry) => entry.file_name().to_str().and_then(picture_name).map(Ok),
+        Err(error) => Some(Err(error)),
+    });
+    Ok(pictures)
+}
+
+/// Finds the pictures in a folder, in all layouts and qualities, each with its folder. Folders that can't be read contain
+/// none.
+fn pictures_below(root: &Path) -> impl Iterator<Item = (PathBuf, ImageId, Quality)> + use<> {
+    picture_folders(root).folders.into_iter().flat_map(|folder| {
+        let pictures = list_pictures(&folder).into_iter().flatten().flatten();
+        pictures.map(move |(id, quality)| (folder.clone(), id, quality))
+    })
+}
+
 /// Counts the pictures of a quality in a folder, in all layouts.
 pub fn pictures_in(root: &Path, quality: Quality) -> u64 {
-    let is_one = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(picture_quality) == Some(quality);
-    let folders = picture_folders(root).folders.into_iter();
-    let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
-    entries.flatten().filter(is_one).count() as u64
+    pictures_below(root).filter(|(_, _, found)| *found == quality).count() as u64
 }
 
 /// A picture in a folder.
@@ -207,29 +224,20 @@ pub(crate) struct PictureFile {
 
 #[cfg(feature = "map")]
 impl PictureFile {
-    /// The picture with a name in a folder; `None` for other files.
-    fn in_folder(folder: &Path, name: &str) -> Option<Self> {
-        let quality = picture_quality(name)?;
-        let (id, _) = name.split_once('_')?;
-        Some(Self { folder: folder.to_owned(), id: ImageId::check(id).ok()?, quality })
-    }
-
-    /// The picture with a name below the searched folder, with `/` between folders.
+    /// The picture with a name below the searched folder, with `/` between folders. `None` for other files.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         let (folder, name) = name.rsplit_once('/').unwrap_or(("", name));
-        Self::in_folder(Path::new(folder), name)
+        let (id, quality) = picture_name(name)?;
+        Some(Self { folder: folder.into(), id, quality })
     }
 }
 
 /// Finds the pictures in a folder, in all layouts and qualities. Folders that can't be read contain none.
 #[cfg(feature = "map")]
 pub(crate) fn picture_files(root: &Path) -> impl Iterator<Item = PictureFile> {
-    picture_folders(root).folders.into_iter().flat_map(move |folder| {
-        let below = folder.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
-        fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(move |entry| {
-            let name = entry.file_name();
-            PictureFile::in_folder(&below, name.to_str()?)
-        })
+    pictures_below(root).map(move |(folder, id, quality)| {
+        let folder = folder.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
+        PictureFile { folder, id, quality }
     })
 }
 

@@ -32,7 +32,7 @@ pub use self::folders::pictures_in;
 #[cfg(feature = "map")]
 pub(crate) use self::folders::{PictureFile, picture_files};
 pub use self::folders::{PictureLayout, PictureStorage};
-pub(crate) use self::folders::{picture_folders, picture_name};
+pub(crate) use self::folders::{list_pictures, picture_folders};
 pub use self::geojson::{GeoJsonEncoder, GeoJsonForm, GeoJsonSeqSink, GeoJsonSink};
 pub use self::images::ImageSink;
 pub use self::jpeg::JpegCheck;
@@ -136,7 +136,7 @@ pub struct Written {
     pub already_exists: u64,
     /// Pictures that do not exist on Mapillary.
     pub gone: u64,
-    /// Pictures not downloaded because the run was stopped.
+    /// Pictures not downloaded because the run was stopped. In other sinks, 1 if they ended early for that reason.
     pub interrupted: u64,
     /// Records that could not be written, or pictures that could not be downloaded.
     pub failed: u64,

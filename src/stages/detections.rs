@@ -1,6 +1,6 @@
 //! From images to the detections in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 
@@ -193,7 +193,11 @@ impl Known {
     /// What is known of an image. Rows of the table win.
     fn find(&self, image: &Image) -> Option<Result<ImageDetections>> {
         let mut facts = DetectionFacts { is_known: true, ..DetectionFacts::default() };
-        let detections = self.detections.as_ref().map(|known| known.get(&image.img_id)).unwrap_or_default();
+        let known = self.detections.as_ref().map(|known| known.get(&image.img_id));
+        let mut detections = known.unwrap_or_default();
+        // An image that the input has twice has its rows twice, and each of its inputs gets them once.
+        let mut seen = HashSet::with_capacity(detections.len());
+        detections.retain(|detection| seen.insert(detection.detection_id.clone()));
         if detections.is_empty() {
             match self.empty.get(&image.img_id)?.0 {
                 NoDetections::NoneFound => facts.has_none = true,

@@ -116,6 +116,9 @@ impl Builder {
             }
         }
         writer.finish()?;
+        if report.counts.pictures == 0 {
+            output.check_no_earlier_set()?;
+        }
         report.failures.append(std::mem::take(&mut images.failures));
         report.counts.details().for_each(|(name, count)| events.finding(name, count));
         report.splits = names.iter().copied().zip(pictures).collect();

@@ -66,6 +66,17 @@ impl Output {
         write(&self.temporary.join(below), content)
     }
 
+    /// Rejects an earlier set with pictures at the place of this one, which has none.
+    pub(super) fn check_no_earlier_set(&self) -> Result<()> {
+        if read_marker(&self.target)["counts"]["pictures"].is_null() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "replace the training set")
+            .with_subject(self.target.display().to_string())
+            .with_source("the new set has no picture; the earlier one is unchanged")
+            .with_hint("check the table of detections and the folder of pictures, or remove the earlier set"))
+    }
+
     /// Syncs everything to disk, and gives the folder its final name. Replaces an earlier training set.
     pub(super) fn commit(self) -> Result<()> {
         let failed = |error| output_error("write the training set", &self.target, error);
@@ -131,15 +142,19 @@ fn check_existing(target: &Path) -> Result<()> {
     if entries.next().is_none() {
         return Ok(());
     }
-    let marker = fs::read_to_string(target.join(MARKER)).unwrap_or_default();
-    let marker: serde_json::Value = serde_json::from_str(&marker).unwrap_or_default();
-    if marker["generator"] != GENERATOR {
+    if read_marker(target)["generator"] != GENERATOR {
         return Err(refused("it contains files, and is no training set of streetflow".to_owned()));
     }
     match foreign_file(target, 0).map_err(failed)? {
         Some(path) => Err(refused(format!("`{}` is not from streetflow", path.display()))),
         None => Ok(()),
     }
+}
+
+/// The content of the marker; null if there is none.
+fn read_marker(folder: &Path) -> serde_json::Value {
+    let text = fs::read_to_string(folder.join(MARKER)).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 /// A file in a training set that streetflow does not write.

@@ -22,7 +22,10 @@ use crate::job::{
 use crate::terminal::printer::Severity;
 use crate::terminal::shell::quoted;
 use streetflow::query::Selection;
-use streetflow::{FetchMetadata, Flow, Image, Quality, RecordStream, Report, Result, Sequence, Step, query};
+use streetflow::{
+    FetchMetadata, Fields, Flow, Image, Metadata, Quality, RecordStream, Report, Result, Sequence, Step,
+    query,
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -121,61 +124,8 @@ async fn flow(
     selection: Selection,
     live: Option<&LiveMap>,
 ) -> Result<Report> {
-    let mut request_fields = plan.request_fields.clone();
-    let images = match &plan.source {
-        CrawlSource::Area { sequences, prefetch: reads_ahead } => {
-            let flow = sequences.open(run).await?;
-            let flow = if *reads_ahead { flow.then(|records| prefetch(records, PREFETCH)) } else { flow };
-            let flow = flow.observe(Step::SEQUENCES, run.observer());
-            list_images(
-                run,
-                plan,
-                &selection,
-                plan.outputs.tap(flow, &plan.names.seq_out_file, &plan.columns),
-            )
-        }
-        CrawlSource::Ids(IdList::Sequences(text)) => {
-            let source = job::open_sequences(text, &run.stop).await?.only(&["seq_id"]);
-            list_images(run, plan, &selection, Flow::from(source))
-        }
-        CrawlSource::Ids(IdList::Part(part)) => {
-            let rows = part.open(&run.stop).await?;
-            list_images(run, plan, &selection, Flow::from(rows))
-        }
-        CrawlSource::Ids(IdList::Images(text)) => {
-            let source = job::open_images(text, &run.stop).await?;
-            if !source.header().iter().any(|name| name == "seq_id") {
-                request_fields = request_fields.with("sequence")?;
-            }
-            let source = source.only(&["seq_id"]).on_rounded_ids(run.id_check());
-            let flow = Flow::from(source).then(job::map_records(query::to_image));
-            selection.apply_before_metadata(flow, &run.observer())
-        }
-        CrawlSource::Ids(IdList::Features(table)) => {
-            request_fields = request_fields.with("sequence")?;
-            let flow = FeatureTable::open(table, run).await?.images(run);
-            selection.apply_before_metadata(flow, &run.observer()).observe(Step::IMAGES, run.observer())
-        }
-    };
-    let fetch = FetchMetadata::new(&run.client).fields(&request_fields).batch_size(plan.query.batch_size);
-    let (images, fetch) = match &run.update {
-        Some(update) => (images.then(inspect(update, Update::observe_listed)), fetch.known(&update.known)),
-        None => (images, fetch),
-    };
-    let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
-    let flow = match plan.source {
-        CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(query::fill_sequence)),
-        CrawlSource::Ids(IdList::Features(_)) => {
-            let flow = flow.then(job::map_records(query::fill_sequence));
-            job::tap_images(flow, &plan.outputs, &plan.names.img_out_file)
-        }
-        _ => flow,
-    };
-    let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());
-    let flow = match &run.update {
-        Some(update) => flow.then(inspect(update, Update::observe_metadata)),
-        None => flow,
-    };
+    let (images, request_fields) = images(run, plan, &selection).await?;
+    let flow = metadata(run, plan, selection, images, &request_fields);
     let flow = match plan.detections {
         Some(args) => {
             flow.tap(DetectionBranch::new(run, &plan.outputs, &plan.names.detections_out_file, args))
@@ -202,6 +152,76 @@ async fn flow(
         update.finish(&run.monitor, &mut report)?;
     }
     Ok(report)
+}
+
+/// The images whose metadata the crawl fetches, and the fields to request.
+async fn images(
+    run: &RunContext,
+    plan: &CrawlPlan<'_>,
+    selection: &Selection,
+) -> Result<(Flow<Image>, Fields)> {
+    let mut request_fields = plan.request_fields.clone();
+    let images = match &plan.source {
+        CrawlSource::Area { sequences, prefetch: reads_ahead } => {
+            let flow = sequences.open(run).await?;
+            let flow = if *reads_ahead { flow.then(|records| prefetch(records, PREFETCH)) } else { flow };
+            let flow = flow.observe(Step::SEQUENCES, run.observer());
+            let flow = plan.outputs.tap(flow, &plan.names.seq_out_file, &plan.columns);
+            list_images(run, plan, selection, flow)
+        }
+        CrawlSource::Ids(IdList::Sequences(text)) => {
+            let source = job::open_sequences(text, &run.stop).await?.only(&["seq_id"]);
+            list_images(run, plan, selection, Flow::from(source))
+        }
+        CrawlSource::Ids(IdList::Part(part)) => {
+            let rows = part.open(&run.stop).await?;
+            list_images(run, plan, selection, Flow::from(rows))
+        }
+        CrawlSource::Ids(IdList::Images(text)) => {
+            let source = job::open_images(text, &run.stop).await?;
+            if !source.header().iter().any(|name| name == "seq_id") {
+                request_fields = request_fields.with("sequence")?;
+            }
+            let source = source.only(&["seq_id"]).on_rounded_ids(run.id_check());
+            let flow = Flow::from(source).then(job::map_records(query::to_image));
+            selection.apply_before_metadata(flow, &run.observer())
+        }
+        CrawlSource::Ids(IdList::Features(table)) => {
+            request_fields = request_fields.with("sequence")?;
+            let flow = FeatureTable::open(table, run).await?.images(run);
+            selection.apply_before_metadata(flow, &run.observer()).observe(Step::IMAGES, run.observer())
+        }
+    };
+    Ok((images, request_fields))
+}
+
+/// Fetches the metadata of images, and applies the filters on it.
+fn metadata(
+    run: &RunContext,
+    plan: &CrawlPlan<'_>,
+    selection: Selection,
+    images: Flow<Image>,
+    request_fields: &Fields,
+) -> Flow<Metadata> {
+    let fetch = FetchMetadata::new(&run.client).fields(request_fields).batch_size(plan.query.batch_size);
+    let (images, fetch) = match &run.update {
+        Some(update) => (images.then(inspect(update, Update::observe_listed)), fetch.known(&update.known)),
+        None => (images, fetch),
+    };
+    let flow = images.observe_input(Step::METADATA, run.observer()).then(fetch);
+    let flow = match plan.source {
+        CrawlSource::Ids(IdList::Images(_)) => flow.then(job::map_records(query::fill_sequence)),
+        CrawlSource::Ids(IdList::Features(_)) => {
+            let flow = flow.then(job::map_records(query::fill_sequence));
+            job::tap_images(flow, &plan.outputs, &plan.names.img_out_file)
+        }
+        _ => flow,
+    };
+    let flow = selection.apply_after_metadata(flow, &run.observer()).observe(Step::METADATA, run.observer());
+    match &run.update {
+        Some(update) => flow.then(inspect(update, Update::observe_metadata)),
+        None => flow,
+    }
 }
 
 /// A stage that shows each item to the update.

@@ -120,11 +120,12 @@ async fn flow(run: &RunContext, args: &DetectionsArgs, outputs: TableOutputs<'_>
     let query = [query].into_iter().chain(ids).chain(flags).collect::<Vec<_>>().join(" ");
     let outputs = outputs.query(&job::append_query(&source, &query));
     let images = Flow::from(source).then(job::map_records(streetflow::query::to_image));
-    let flow = job::fetch_detections(images, job::detection_stage(run, &args.detections), &run.observer());
+    let stage = job::detection_stage(run, &args.detections);
+    let flow = job::fetch_detections(images, stage, &run.observer(), &run.stop);
     let sinks = outputs.detection_sinks(&args.files.names.detections_out_file, &args.detections);
     let (flow, sink) = job::tap_all_but_last(flow, sinks);
     match sink {
-        Some(sink) => job::finish(run, flow, sink).await,
+        Some(sink) => job::finish_stoppable(run, flow, sink).await,
         None => Err(Error::new(ErrorKind::Usage, "choose the format").with_source("there is none")),
     }
 }

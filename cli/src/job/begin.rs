@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::context::{RunContext, client_builder};
 use super::earlier::{EarlierDetections, EarlierTable, EarlierTables};
 use super::empty_result::EmptyResultGuard;
+use super::known_queries::TableQueries;
 use super::monitor::Monitor;
 use super::outputs::table_path;
 use super::place::save_place;
 use super::remote::RemoteRun;
 use super::spec::{Job, JobInput};
 use super::state_dir::{EARLIER_DETECTIONS, StateDir};
-use super::table_queries::{PreparedTables, RowSource, TablePlan, TableQueries, merge_repeated_flags};
+use super::table_queries::{PreparedTables, RowSource, TablePlan, merge_repeated_flags};
 use super::tile_cache;
 use super::update::Update;
 use crate::args::{AreaArgs, FetchDetectionArgs, NetworkArgs};
@@ -124,7 +125,8 @@ impl Job<'_> {
         self.remove_temporary_files(&monitor.failure_log);
         let replaces = self.check_files(&monitor.failure_log, remote)?;
         let (plan, copy) = (self.table_plan()?, state.table_queries());
-        let known = TableQueries::read(ReportFile::new(&self.files.output).path(), &copy);
+        let report = ReportFile::new(&self.files.output);
+        let known = TableQueries::read(report.path(), &copy, remote.is_some());
         let with_rows = plan.tables_with_rows(|path| remote.is_some_and(|remote| remote.has(path)));
         let earlier = self.earlier_tables(&plan, &known, monitor)?;
         plan.confirm(&known, &with_rows, monitor).await?;
@@ -133,7 +135,7 @@ impl Job<'_> {
         }
         let builder = self.open_store(monitor, state, remote, builder)?;
         known
-            .save_copy(&copy)
+            .save_copy(&copy, &plan.queries_of_run(&known))
             .map_err(|error| output_error("write the queries of the tables to", &copy, error))?;
         // `--trust-gone` accepts tables without rows, and so does a partition.
         let accepts_empty = self.network.trust_gone || self.network.trust_gone_after.is_some();
@@ -142,10 +144,12 @@ impl Job<'_> {
         let replaces = replaces || earlier.exist();
         let (mut update, mut earlier_detections) = (None, None);
         if let Some(copy) = state.earlier_table() {
-            if let Some(table) = earlier.detections {
-                let (copy, printer) = (copy.with_extension(EARLIER_DETECTIONS), &monitor.printer);
+            if let (Some(table), Some(args)) = (earlier.detections, self.detections) {
+                let (copy, fields) =
+                    (copy.with_extension(EARLIER_DETECTIONS), args.table_fields(&self.formats));
                 let empty = empty_images::read(&self.empty_images(), self.max_age())?;
-                earlier_detections = EarlierDetections::open(table, empty, copy, printer).await?;
+                earlier_detections =
+                    EarlierDetections::open(table, &fields, empty, copy, &monitor.printer).await?;
             }
             if let Some(table) = earlier.metadata {
                 update = Some(Arc::new(Update::open(table, copy, &self.files.output).await?));

@@ -11,7 +11,9 @@ use super::outputs::table_path;
 use crate::terminal::printer::Printer;
 use streetflow::client::{KnownDetections, KnownEmpty, KnownRecords, KnownRecordsWriter, OfImage};
 use streetflow::sources::IdCheck;
-use streetflow::{Detection, FetchDetections, FieldList, Format, Metadata, Result, Source, TableSource};
+use streetflow::{
+    Detection, FetchDetections, FieldList, Format, Metadata, Record, Result, Source, TableSource,
+};
 
 /// The columns that are derived from the shape of a detection.
 const DECODED: [&str; 10] =
@@ -37,14 +39,16 @@ pub(crate) struct EarlierDetections {
 }
 
 impl EarlierDetections {
-    /// Opens the copy of an unfinished update, else copies the table. `None` if a row of it can't be read.
+    /// Opens the copy of an unfinished update if it has the fields of this run, else copies the table, which has them.
+    /// `None` if a row of the table can't be read.
     pub(super) async fn open(
         table: EarlierTable<Detection>,
+        fields: &FieldList<Detection>,
         empty: KnownEmpty,
         copy: PathBuf,
         printer: &Printer,
     ) -> Result<Option<Self>> {
-        match table.open_copy(copy).await {
+        match table.open_copy(copy, fields).await {
             Ok(known) => Ok(Some(Self { known, empty })),
             // A row that can't be read may be one of several of its image.
             Err(error) if !error.is_fatal() => {
@@ -90,14 +94,14 @@ impl<T: OfImage> EarlierTable<T> {
 
     /// The first of some fields that the table does not have.
     pub(super) fn lacks(&self, fields: &FieldList<T>) -> Option<&'static str> {
-        fields.names().iter().copied().find(|field| !self.fields.names().contains(field))
+        first_lacking(fields, &self.fields)
     }
 
-    /// Opens the copy of an unfinished update, else copies the table.
-    pub(super) async fn open_copy(self, copy: PathBuf) -> Result<KnownRecords<T>> {
+    /// Opens the copy of an unfinished update if it has these fields, else copies the table.
+    pub(super) async fn open_copy(self, copy: PathBuf, needed: &FieldList<T>) -> Result<KnownRecords<T>> {
         match KnownRecords::open(&copy) {
-            Ok(known) => Ok(known),
-            Err(_) => self.copy_to(copy).await,
+            Ok(known) if first_lacking(needed, known.fields()).is_none() => Ok(known),
+            _ => self.copy_to(copy).await,
         }
     }
 
@@ -115,6 +119,11 @@ impl<T: OfImage> EarlierTable<T> {
         }
         writer.finish()
     }
+}
+
+/// The first of the needed fields that is not among those of a table.
+fn first_lacking<T: Record>(needed: &FieldList<T>, has: &FieldList<T>) -> Option<&'static str> {
+    needed.names().iter().copied().find(|field| !has.names().contains(field))
 }
 
 /// The fields of a table. A column that is named `geometry`, but is none, does not count.

@@ -16,6 +16,7 @@ mod id_list;
 mod input;
 mod join;
 mod join_text;
+mod known_queries;
 mod monitor;
 mod outputs;
 mod partition;
@@ -51,7 +52,7 @@ pub(crate) use self::outputs::{TableOutputs, layout, table_path};
 pub(crate) use self::partition::{CrawlPlanFile, PLAN_NAME, PlanPart};
 pub(crate) use self::picture_size::picture_size;
 pub(crate) use self::pipeline::{
-    PicturePlan, append_query, download_pictures, finish, map_records, query_text,
+    PicturePlan, append_query, download_pictures, finish, finish_stoppable, map_records, query_text,
 };
 pub(crate) use self::plan_directory::{PlanDirectory, is_done};
 pub(crate) use self::prefetch::prefetch;

@@ -49,10 +49,20 @@ pub(crate) async fn finish<T: Send + 'static>(
     flow: Flow<T>,
     sink: impl Sink<T>,
 ) -> Result<Report> {
+    let stopped = run.stop.clone().cancelled_owned();
+    finish_stoppable(run, flow.until(stopped), sink).await
+}
+
+/// As [`finish`], for a flow that ends at a stop signal by itself.
+pub(crate) async fn finish_stoppable<T: Send + 'static>(
+    run: &RunContext,
+    flow: Flow<T>,
+    sink: impl Sink<T>,
+) -> Result<Report> {
     let (monitor, guard) = (Arc::clone(&run.monitor), Arc::clone(&run.guard));
     // Without tables to replace, even an empty result of a stopped run is written.
     let stop = run.replaces.then(|| run.stop.clone());
-    let flow = flow.on_error(OnError::Skip).until(run.stop.clone().cancelled_owned());
+    let flow = flow.on_error(OnError::Skip);
     let report = flow.then(move |records| guard.guard(records, monitor, stop)).into_sink(sink).await?;
     set_same_time(&report);
     Ok(report)

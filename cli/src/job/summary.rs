@@ -84,6 +84,7 @@ fn filtered_by(step: Step, name: &str, count: u64) -> String {
     let reason = match name {
         "no_picture" => "without a picture",
         "no_annotation" => "without an annotation",
+        "none_selected" => "with other classes only",
         _ => return format!("{} by {name}", grouped(count)),
     };
     debug_assert!(is_offline(step), "filters of images have other names");
@@ -108,6 +109,7 @@ fn findings(step: &StepStats) -> String {
         text("already_exists", "already exists", "already exist"),
         text("too_small", "detection too small", "detections too small"),
         text("no_picture", "image without a picture", "images without a picture"),
+        text("none_selected", "image with other classes only", "images with other classes only"),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }

@@ -1,46 +1,23 @@
-//! The queries of the tables in an output directory. A run must not replace the tables of another query without
-//! confirmation.
-//!
-//! `report.json` contains the queries under `tables`. The report is removed while a run is in progress, so a copy is in
-//! the state directory until then, in case the run is killed. Tables without a known query are replaced without
-//! confirmation.
+//! The tables that a run writes, and their query. A run must not replace the tables of another query without
+//! confirmation. Tables without a known query are replaced without confirmation.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::empty_result::EmptyResultGuard;
 use super::input::Input;
+use super::known_queries::{TableQueries, TableQuery, file_name};
 use super::monitor::Monitor;
 use super::spec::JobInput;
 use crate::args::FetchDetectionArgs;
 use crate::terminal::format::path_text;
 use crate::terminal::question::read_yes_or_no;
-use streetflow::atomic_file::{commit, temporary_beside};
-use streetflow::client::redact;
 use streetflow::{Error, ErrorKind, Format, Report, Result};
-
-/// Maximum size of a report that is read, in bytes.
-const MAX_REPORT: u64 = 64 << 20;
 
 /// The prefix of a source that is a table named on the command line.
 const NAMED_PREFIX: &str = "--input ";
-
-/// The query that decides the rows of a table. Fields and formats do not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct TableQuery {
-    /// The area and the owners, the list of ids, or the table that was named.
-    source: String,
-    /// The filters, with each flag once.
-    filters: Vec<String>,
-    /// Whether the rows come from the built-in sandbox.
-    #[serde(default)]
-    sandbox: bool,
-}
 
 /// Where the rows of a run come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,66 +54,6 @@ impl RowSource {
 fn is_in(path: &Path, output: &Path) -> bool {
     let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
     parent.is_some() && parent == fs::canonicalize(output).ok()
-}
-
-impl TableQuery {
-    /// The query of a run. `None` if the query of the table that it reads is unknown.
-    fn of_run(source: &RowSource, filters: &[String], sandbox: bool, known: &TableQueries) -> Option<Self> {
-        let source = match source {
-            RowSource::Query(query) => query.clone(),
-            RowSource::Named(path) => format!("{NAMED_PREFIX}{path}"),
-            RowSource::SameDirectory(path) => known.get(path)?.source.clone(),
-            RowSource::Unknown => return None,
-        };
-        Some(Self { source, filters: filters.to_owned(), sandbox })
-    }
-
-    fn to_cli_args(&self) -> String {
-        let sandbox = if self.sandbox { "--sandbox" } else { "" };
-        let filters = self.filters.iter().map(String::as_str);
-        let args = [self.source.as_str()].into_iter().chain(filters).chain([sandbox]);
-        args.filter(|arg| !arg.is_empty()).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// The queries of the tables of a directory, by file name.
-#[derive(Debug, Default, Clone)]
-pub(super) struct TableQueries(BTreeMap<String, TableQuery>);
-
-#[derive(Deserialize)]
-struct ReportTables {
-    #[serde(default)]
-    tables: BTreeMap<String, TableQuery>,
-}
-
-impl TableQueries {
-    /// Reads the report of the last run, else the copy that a killed run left.
-    pub(super) fn read(report: &Path, copy: &Path) -> Self {
-        let read = |path: &Path| {
-            let mut text = String::new();
-            File::open(path).ok()?.take(MAX_REPORT).read_to_string(&mut text).ok()?;
-            Some(serde_json::from_str::<ReportTables>(&text).ok()?.tables)
-        };
-        Self(read(report).or_else(|| read(copy)).unwrap_or_default())
-    }
-
-    /// Writes the copy for the case that the run is killed.
-    pub(super) fn save_copy(&self, copy: &Path) -> io::Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let mut file = temporary_beside(copy)?;
-        file.write_all(redact(&format!("{:#}\n", serde_json::json!({ "tables": self.0 }))).as_bytes())?;
-        commit(file, copy)
-    }
-
-    pub(super) fn json(&self) -> serde_json::Value {
-        serde_json::json!(self.0)
-    }
-
-    fn get(&self, table: &Path) -> Option<&TableQuery> {
-        self.0.get(table.file_name()?.to_str()?)
-    }
 }
 
 /// The tables of a run after its begin.
@@ -250,12 +167,24 @@ impl TablePlan {
         theirs.sandbox == self.sandbox && filters.eq(&self.detection_filters)
     }
 
-    /// The query of a table of this run.
+    /// The query of a table of this run. `None` if the query of the table that it reads is unknown.
     fn query(&self, known: &TableQueries, table: &Path) -> Option<TableQuery> {
+        let source = match &self.source {
+            RowSource::Query(query) => query.clone(),
+            RowSource::Named(path) => format!("{NAMED_PREFIX}{path}"),
+            RowSource::SameDirectory(path) => known.get(path)?.source.clone(),
+            RowSource::Unknown => return None,
+        };
         let is_of_detections =
             table.file_stem().is_some_and(|name| name.to_str() == Some(self.detection_table.as_str()));
         let more = if is_of_detections { self.detection_filters.as_slice() } else { &[] };
-        TableQuery::of_run(&self.source, &[&self.filters, more].concat(), self.sandbox, known)
+        Some(TableQuery { source, filters: [self.filters.as_slice(), more].concat(), sandbox: self.sandbox })
+    }
+
+    /// The queries of the tables that the run writes, for [`TableQueries::save_copy`].
+    pub(super) fn queries_of_run(&self, known: &TableQueries) -> BTreeMap<String, Option<TableQuery>> {
+        let query = |(path, _): &(PathBuf, Format)| Some((file_name(path)?, self.query(known, path)));
+        self.tables.iter().filter_map(query).collect()
     }
 
     /// The query of an existing table, if it is known to differ from that of this run.
@@ -280,11 +209,10 @@ impl TablePlan {
     /// The queries after the run: that of this run for the tables it wrote, the known ones for the others.
     pub(super) fn queries_after(&self, known: &TableQueries, report: Option<&Report>) -> TableQueries {
         let mut after = known.clone();
-        let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         let written = report.into_iter().flat_map(|report| report.taps.iter().chain([&report.written]));
         for path in written.flat_map(|written| &written.paths) {
             let is_table = self.tables.iter().any(|(table, _)| table == path);
-            let Some(name) = name(path).filter(|_| is_table) else { continue };
+            let Some(name) = file_name(path).filter(|_| is_table) else { continue };
             match self.query(known, path) {
                 Some(ours) => after.0.insert(name, ours),
                 None => after.0.remove(&name),

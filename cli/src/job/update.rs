@@ -18,7 +18,7 @@ use crate::artifacts::failure_log::id_of_gone;
 use crate::sync::lock;
 use crate::terminal::format::{grouped, path_text};
 use streetflow::client::{KnownMetadata, Mark};
-use streetflow::{Error, ErrorKind, Image, Metadata, Report, Result, Step};
+use streetflow::{Error, ErrorKind, FieldList, Image, Metadata, Report, Result, Step};
 
 /// An update of an earlier table.
 pub(crate) struct Update {
@@ -36,7 +36,8 @@ pub(crate) struct Update {
 impl Update {
     /// Opens the copy of an unfinished update, else copies the table.
     pub(super) async fn open(table: EarlierTable<Metadata>, copy: PathBuf, output: &Path) -> Result<Self> {
-        let known = table.open_copy(copy).await?;
+        // Fields that the copy lacks are requested.
+        let known = table.open_copy(copy, &FieldList::from_columns([])).await?;
         let changes = change_file(output);
         let writer = Mutex::new(Some(changes.rows()?));
         Ok(Self {

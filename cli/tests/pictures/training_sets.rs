@@ -69,6 +69,16 @@ fn overlays_crops_and_sets_are_made_and_a_second_run_changes_nothing() {
         "{told}"
     );
     assert!(names(&outputs.join("cropped_images")).iter().all(|name| name.starts_with("object--vehicle--")));
+    // Images without a detection of the classes are counted.
+    let (code, told) = run(folder.path(), &["overlay", "--values", "no--such--class"]);
+    let expected =
+        format!("overlay: {count} images: 0 drawn, {count} left out ({count} with other classes only)");
+    assert!(code == Some(0) && told.contains(&expected), "{told}");
+    let (code, told) = run(folder.path(), &["crops", "--values", "no--such--class"]);
+    let expected = format!(
+        "crops: {count} images: {count} done; 0 crops written ({count} images with other classes only)"
+    );
+    assert!(code == Some(0) && told.contains(&expected), "{told}");
     for format in ["coco", "yolo", "masks", "webdataset"] {
         for _ in 0..2 {
             let (code, told) = run(folder.path(), &["dataset", "--to", format, "--split", "80,20"]);
@@ -92,13 +102,53 @@ fn a_failed_picture_is_named_and_gives_exit_code_3() {
     let pictures = folder.path().join("outputs/downloaded_images");
     let damaged = &names(&pictures)[0];
     fs::write(pictures.join(damaged), "no picture").unwrap();
+    // A folder with the name of a picture can't be read at all.
+    let folder_name = &names(&pictures)[1];
+    fs::remove_file(pictures.join(folder_name)).unwrap();
+    fs::create_dir(pictures.join(folder_name)).unwrap();
     for args in [&["overlay"][..], &["crops"], &["dataset", "--to", "coco"]] {
         let (code, told) = run(folder.path(), args);
-        assert!(
-            code == Some(3) && told.contains(damaged.as_str()) && told.contains("failed: 1, listed in"),
-            "{told}"
-        );
+        assert!(code == Some(3) && told.contains("failed: 2, listed in"), "{told}");
+        assert!(told.contains(damaged.as_str()) && told.contains(folder_name.as_str()), "{told}");
     }
+}
+
+#[test]
+fn a_row_that_occurs_twice_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    let outputs = folder.path().join("outputs");
+    let annotations = || {
+        let (code, told) = run(folder.path(), &["dataset", "--to", "coco"]);
+        assert_eq!(code, Some(0), "{told}");
+        fs::read(outputs.join("dataset_coco/annotations/instances_train.json")).unwrap().len()
+    };
+    let before = annotations();
+    let table = outputs.join("img_detections_dataset.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    let (header, rows) = text.split_once('\n').unwrap();
+    fs::write(&table, format!("{header}\n{rows}{rows}")).unwrap();
+    assert_eq!(annotations(), before);
+    let (code, told) = run(folder.path(), &["crops"]);
+    assert!(code == Some(0) && told.contains(" repeated)"), "{told}");
+}
+
+#[test]
+fn a_set_is_not_replaced_by_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = folder.path().join("outputs");
+    prepare(folder.path());
+    let build = || run(folder.path(), &["dataset", "--to", "yolo"]);
+    assert_eq!(build().0, Some(0));
+    let before = names(&outputs.join("dataset_yolo/labels/train"));
+    let table = outputs.join("img_detections_dataset.csv");
+    let header = fs::read_to_string(&table).unwrap().lines().next().unwrap().to_owned();
+    fs::write(&table, header + "\n").unwrap();
+    let (code, told) = build();
+    assert!(code == Some(1) && told.contains("the earlier one is unchanged"), "{told}");
+    assert_eq!(names(&outputs.join("dataset_yolo/labels/train")), before);
+    fs::remove_dir_all(outputs.join("dataset_yolo")).unwrap();
+    assert_eq!([build().0, build().0], [Some(0); 2], "an empty set is possible");
 }
 
 #[test]

@@ -252,3 +252,97 @@ async fn detections_are_all_requested_if_the_earlier_table_does_not_serve() {
             && read(&outputs(folder.path()), "img_detections_dataset.csv") == table
     );
 }
+
+/// The tables of detections of all formats.
+#[cfg(unix)]
+fn detection_tables(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    tables(folder).into_iter().filter(|(name, _)| name.contains("detections")).collect()
+}
+
+/// Runs a command, and stops it when detections are requested. Other requests are fast, so all metadata is there.
+#[cfg(unix)]
+async fn run_and_stop(sandbox: &Sandbox, folder: &Path, args: &str) -> Option<i32> {
+    sandbox.clear_requests();
+    let is_slow = |request: &RecordedRequest| {
+        request.param("fields").is_some_and(|fields| fields.contains("detections."))
+    };
+    sandbox.add_rule(Rule::when(is_slow).fault(Fault::Delay(Duration::from_millis(100))));
+    let mut child = command_on(sandbox, folder).args(args.split(' ')).arg("-q").spawn().unwrap();
+    eventually("detections are requested", || detection_requests(sandbox).len() > 4).await;
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    sandbox.clear_rules();
+    status.code()
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crawl_that_is_stopped_while_detections_are_left_is_not_complete() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let crawl = format!("{FEW} --detections --concurrency=2");
+    assert_eq!(run_and_stop(&sandbox, folder.path(), &crawl).await, Some(130));
+    let report = report(folder.path());
+    assert_eq!(report["outcome"], "stopped");
+    assert!(report["steps"]["detections"]["not_reached"].as_u64().unwrap() > 0, "{report:#}");
+    let some = detection_tables(folder.path());
+    // An update takes the rows of the table, and the other images are requested.
+    let (exit, stderr) = run(&sandbox, folder.path(), &format!("{crawl} --update")).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let fresh = tempfile::tempdir().unwrap();
+    let (exit, stderr) = run(&sandbox, fresh.path(), &crawl).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let all = detection_tables(fresh.path());
+    assert!(detection_tables(folder.path()) == all && some != all);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_update_keeps_the_table_of_detections() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let crawl = format!("{FEW} --detections --format=csv,parquet --concurrency=2");
+    let (exit, stderr) = run(&sandbox, folder.path(), &crawl).await;
+    assert_eq!(exit, 0, "{stderr}");
+    fs::remove_file(outputs(folder.path()).join(EMPTY)).unwrap();
+    let before = detection_tables(folder.path());
+    let update = format!("{crawl} --update");
+    assert_eq!(run_and_stop(&sandbox, folder.path(), &update).await, Some(130));
+    assert!(detection_tables(folder.path()) == before);
+    let (exit, stderr) = run(&sandbox, folder.path(), &update).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(detection_tables(folder.path()) == before);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_with_more_fields_after_one_that_did_not_finish_has_their_values() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let go = async |args: &str| run(&sandbox, folder.path(), args).await;
+    let narrow = format!("{FEW} --detections --image-detections-fields=value");
+    let wide = narrow.replace("=value", "=value,area");
+    let (exit, stderr) = go(&wide).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let full = read(&outputs(folder.path()), "img_detections_dataset.csv");
+    let (exit, stderr) = go(&narrow).await;
+    assert_eq!(exit, 0, "{stderr}");
+    // The copy of the narrow table stays for the next run, as after a kill.
+    let bad = empty_images(folder.path())["not_processed"].first().unwrap().clone();
+    let failing = bad.clone();
+    sandbox.add_rule(
+        Rule::when(move |request| {
+            request.param("fields").is_some_and(|fields| fields.contains("detections."))
+                && (request.ids().contains(&failing) || request.path == format!("/{failing}"))
+        })
+        .fault(Fault::status(500, "x")),
+    );
+    let (exit, stderr) = go(&format!("{narrow} --update --attempts=1")).await;
+    assert_eq!(exit, 3, "{stderr}");
+    let (exit, stderr) = go(&format!("{wide} --attempts=1")).await;
+    assert_eq!(exit, 3, "{stderr}");
+    sandbox.clear_rules();
+    let (exit, stderr) = go(&format!("{wide} --update")).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert!(read(&outputs(folder.path()), "img_detections_dataset.csv") == full);
+}

@@ -229,9 +229,10 @@ impl<T: OfImage> KnownRecords<T> {
         self.0.candidates(id).next().is_some()
     }
 
-    /// Returns the records of an image, in the order of the table. A group that can't be read is left out.
+    /// Returns the records of an image, in the order of the table. None if some can't be read, as for an unknown image.
     pub(crate) fn get(&self, id: &ImageId) -> Vec<T> {
-        let groups = self.0.candidates(id).filter_map(|entry| self.0.read(entry).ok());
+        let groups: io::Result<Vec<_>> = self.0.candidates(id).map(|entry| self.0.read(entry)).collect();
+        let groups = groups.unwrap_or_default().into_iter();
         groups.filter(|group| group.first().is_some_and(|record| record.img_id() == id)).flatten().collect()
     }
 }

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use url::Url;
 
 use super::metadata::{BatchFound, unrequested_error};
-use super::url::endpoint_url;
+use super::url::{batch_request, endpoint_url};
 use crate::client::cache::response_cache::{CacheEntry, ResponseCache};
 use crate::client::handle::Client;
 use crate::client::transport::request::ApiRequest;
 use crate::client::transport::retry::RetryOverride;
 use crate::client::wire::batch::Batch;
-use crate::client::wire::detections::{DetectionList, ImageDetections, WireDetections};
+use crate::client::wire::detections::{DetectionList, ImageDetections, MAX_DETECTIONS, WireDetections};
 use crate::client::wire::lenient::Lenient;
 use crate::client::wire::parse_json;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +22,7 @@ use crate::observe::{Class, Event};
 
 const DOING_BATCH: &str = "fetch detections of images";
 const DOING_SINGLE: &str = "fetch detections of image";
+const DOING_PAGE: &str = "fetch the next page of detections of image";
 
 /// The fields of a request. Always the same, so that stored responses serve every run.
 const FIELDS: &str = "width,height,exif_orientation,geometry,computed_geometry,\
@@ -124,13 +125,9 @@ impl Client {
         ids: Vec<ImageId>,
         retry: RetryOverride,
     ) -> Result<(HashMap<ImageId, Box<WireDetections>>, Option<Error>)> {
-        let list = ids.iter().map(ImageId::as_str).collect::<Vec<_>>().join(",");
-        let url = endpoint_url(&self.shared.graph_url, &format!("/?ids={list}&fields={FIELDS}"))?;
-        let subject = match &ids[..] {
-            [only] => only.to_string(),
-            _ => format!("{} and {} more", ids[0], ids.len() - 1),
-        };
-        let request = ApiRequest { class: Class::Entity, url, doing: DOING_BATCH, subject };
+        let texts: Vec<_> = ids.iter().map(ImageId::as_str).collect();
+        let request = batch_request(&self.shared.graph_url, &texts, FIELDS, DOING_BATCH)?;
+        let list = texts.join(",");
         self.fetch(request, retry, move |body| {
             let mut batch: Batch<WireDetections> = parse_json(&body)?;
             let found = ids.iter().filter_map(|id| Some((id.clone(), take(&mut batch, id)?))).collect();
@@ -161,6 +158,7 @@ impl Client {
     async fn with_pages(&self, id: &ImageId, mut image: Box<WireDetections>) -> Result<ImageDetections> {
         let about = |error: Error| error.with_context(DOING_SINGLE, id.as_str());
         let mut next = image.list.as_mut().and_then(|list| list.next.take());
+        let mut count = image.list.as_ref().map_or(0, DetectionList::len);
         let (mut pages, mut visited) = (Vec::new(), HashSet::new());
         while let Some(link) = next {
             let page = self.next_page(&link);
@@ -170,6 +168,10 @@ impl Client {
             }
             let mut list = self.detections_page(id, page).await?;
             next = list.next.take();
+            count += list.len();
+            if count > MAX_DETECTIONS {
+                return Err(about(malformed("it has more than 10,000 detections")));
+            }
             pages.push(list);
         }
         Ok(image.into_records(id, pages))
@@ -187,10 +189,14 @@ impl Client {
         }
         let url = self.with_login(page);
         let request = ApiRequest { class: Class::Entity, url, doing: DOING_SINGLE, subject: id.to_string() };
-        self.fetch(request, RetryOverride::default(), move |body| {
+        let fetched = self.fetch(request, RetryOverride::default(), move |body| {
             Ok((parse(&body)?, Some(CacheEntry::new(key.clone(), body))))
+        });
+        fetched.await.map_err(|error| match error.kind() {
+            // The image itself exists: its first page was in a response.
+            ErrorKind::Gone => error.for_subject(DOING_PAGE, id.as_str()).with_kind(ErrorKind::Malformed),
+            _ => error,
         })
-        .await
     }
 
     /// Returns what an unfinished run stored about images.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::url::endpoint_url;
+use super::url::{batch_request, endpoint_url};
 use crate::client::cache::response_cache::CacheEntry;
 use crate::client::handle::Client;
 use crate::client::transport::request::ApiRequest;
@@ -63,13 +63,9 @@ impl Client {
     }
 
     async fn fetch_features(&self, ids: Vec<FeatureId>, retry: RetryOverride) -> Result<FoundFeatures> {
-        let list = ids.iter().map(FeatureId::as_str).collect::<Vec<_>>().join(",");
-        let url = endpoint_url(&self.shared.graph_url, &format!("/?ids={list}&fields={FIELDS}"))?;
-        let subject = match &ids[..] {
-            [only] => only.to_string(),
-            _ => format!("{} and {} more", ids[0], ids.len() - 1),
-        };
-        let request = ApiRequest { class: Class::Entity, url, doing: DOING_BATCH, subject };
+        let texts: Vec<_> = ids.iter().map(FeatureId::as_str).collect();
+        let request = batch_request(&self.shared.graph_url, &texts, FIELDS, DOING_BATCH)?;
+        let list = texts.join(",");
         self.fetch(request, retry, move |body| {
             let mut batch: FeatureBatch = parse_json(&body)?;
             let entry = [list.as_bytes(), b"\n", &body].concat();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::url::endpoint_url;
+use super::url::{batch_request, endpoint_url};
 use crate::client::cache::cached_metadata::CachedMetadata;
 use crate::client::cache::response_cache::CacheEntry;
 use crate::client::handle::Client;
@@ -114,14 +114,8 @@ impl Client {
         retry: RetryOverride,
     ) -> Result<BatchFound> {
         let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();
-        let path = format!("/?ids={}&fields={}", ids.join(","), fields_parameter(&fields));
-        let url = endpoint_url(&self.shared.graph_url, &path)?;
-        let subject = match ids[..] {
-            [only] => only.to_owned(),
-            _ => format!("{} and {} more", ids.first().unwrap_or(&"none"), ids.len().saturating_sub(1)),
-        };
+        let request = batch_request(&self.shared.graph_url, &ids, &fields_parameter(&fields), DOING_BATCH)?;
         self.store_fields(&fields)?;
-        let request = ApiRequest { class: Class::Entity, url, doing: DOING_BATCH, subject };
         self.fetch(request, retry, move |body| {
             let mut batch: Batch = parse_json(&body)?;
             let ids: Vec<&str> = images.iter().map(|image| image.img_id.as_str()).collect();

@@ -11,8 +11,8 @@ use crate::geo::LonLat;
 use crate::model::{Detection, ImageId, ShapeDecoder};
 use crate::timestamp::parse_timestamp;
 
-/// The largest number of detections in a list. Hundreds per image are documented.
-const MAX_DETECTIONS: usize = 10_000;
+/// The largest number of detections of an image, on all pages. Hundreds per image are documented.
+pub(crate) const MAX_DETECTIONS: usize = 10_000;
 
 /// An image with its detections, as the API returns it.
 #[derive(Default)]
@@ -36,6 +36,13 @@ pub(crate) struct DetectionList {
     invalid: u64,
     /// The link to the next page.
     pub(crate) next: Option<String>,
+}
+
+impl DetectionList {
+    /// The number of entries, also of those without a valid id.
+    pub(crate) fn len(&self) -> usize {
+        self.data.len() + usize::try_from(self.invalid).unwrap_or(usize::MAX)
+    }
 }
 
 #[derive(Default)]

@@ -15,9 +15,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use self::progress::Progress;
 use super::mvt::{self, Features};
 use super::{RecordStream, Source, TileSource};
-use crate::client::{Client, Tileset};
+use crate::client::{Client, TileAddress, Tileset};
 use crate::error::{Error, ErrorKind, Result};
-use crate::geo::{Area, Bbox, MAX_ZOOM, TileId};
+use crate::geo::{Area, Bbox, MAX_ZOOM};
 use crate::model::{FeatureKind, MapFeature};
 use crate::observe::{Event, Step};
 
@@ -133,21 +133,16 @@ impl FeatureSource {
     }
 
     /// Reads a tile of map features.
-    async fn read(
-        self,
-        tileset: Tileset,
-        tile: TileId,
-        progress: Arc<Progress>,
-    ) -> Result<(TileId, Features)> {
+    async fn read(self, address: TileAddress, progress: Arc<Progress>) -> Result<(TileAddress, Features)> {
         self.client.emit(&Event::InputStarted { step: Step::FEATURES });
         let area = self.area.clone();
         let parse = move |bytes: &[u8]| {
             let malformed = |fault| Error::new(ErrorKind::Malformed, "").with_source(fault);
-            mvt::features(bytes, tile, &area).map_err(malformed)
+            mvt::features(bytes, address.tile, &area).map_err(malformed)
         };
-        let read = self.client.parsed_tile((tileset, tile), parse, is_whole).await;
+        let read = self.client.parsed_tile(address, parse, is_whole).await;
         progress.feature_tile_read(&self.client);
-        read.map(|features| (tile, features))
+        read.map(|features| (address, features))
     }
 }
 
@@ -164,7 +159,10 @@ impl Source for FeatureSource {
                 Ok(tiles) => {
                     let tilesets = tilesets.clone();
                     let addresses = tiles.into_iter().flat_map(move |tile| {
-                        tilesets.clone().into_iter().map(move |tileset| Ok((tileset, tile)))
+                        tilesets
+                            .clone()
+                            .into_iter()
+                            .map(move |tileset| Ok(TileAddress::from((tileset, tile))))
                     });
                     stream::iter(addresses).left_stream()
                 }
@@ -173,18 +171,15 @@ impl Source for FeatureSource {
         });
         let read = tiles.map(move |address| {
             let (source, progress) = (self.clone(), Arc::clone(&progress));
-            async move {
-                let (tileset, tile) = address?;
-                source.read(tileset, tile, progress).await
-            }
+            async move { source.read(address?, progress).await }
         });
         let records = read.buffered(max_in_flight).flat_map(move |read| {
-            let (tile, mut found) = match read {
+            let (address, mut found) = match read {
                 Ok(read) => read,
                 Err(error) => return stream::once(std::future::ready(Err(error))).right_stream(),
             };
             found.features.retain(|feature| seen.insert(feature.feature_id.clone()));
-            let mut end = Some((unusable(tile, &found), client.clone()));
+            let mut end = Some((unusable(address, &found), client.clone()));
             let mut features = found.features.into_iter();
             let items = move || {
                 if let Some(feature) = features.next() {
@@ -219,13 +214,13 @@ fn is_whole(features: &Features) -> bool {
 }
 
 /// The error for the unusable features of a tile, if there are any.
-fn unusable(tile: TileId, found: &Features) -> Option<Error> {
+fn unusable(address: TileAddress, found: &Features) -> Option<Error> {
     let named: Vec<_> = found.unusable.iter().take(MAX_LISTED).map(String::as_str).collect();
     let more = found.unusable.len().saturating_sub(MAX_LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!named.is_empty()).then(|| {
         Error::new(ErrorKind::Malformed, "use all of the tile")
-            .with_subject(tile.to_string())
+            .with_subject(address.subject())
             .with_source(format!("{}{more}; its other map features are used", named.join(", ")))
     })
 }

@@ -78,6 +78,22 @@ fn all_detections_of_an_image_are_found_in_the_order_of_the_table() {
     }
 }
 
+#[test]
+fn an_image_of_which_some_records_are_lost_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known");
+    let fields = "width".parse().unwrap();
+    let mut writer = KnownRecordsWriter::create(&path, &fields).unwrap();
+    for n in [1, 2, 1] {
+        writer.add(&image(n)).unwrap();
+    }
+    let known = writer.finish().unwrap();
+    assert_eq!(known.get(&id(1)).len(), 2);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    assert_eq!((known.get(&id(1)).len(), known.get(&id(2)).len()), (0, 1));
+}
+
 fn id(n: u64) -> ImageId {
     ImageId::new(&(1_000_000 + n).to_string()).unwrap()
 }
