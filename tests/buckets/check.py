@@ -235,7 +235,9 @@ def package(env, objects, url):
     program = os.path.join(os.path.dirname(__file__), "package.py")
     with tempfile.TemporaryDirectory() as folder:
         env = dict(env, XDG_STATE_HOME=os.path.join(folder, "state"))
-        done = subprocess.run([python, program, url("python"), folder, BOX], env=env, capture_output=True, text=True)
+        # A write that cannot be interrupted would never end.
+        arguments = [url("python"), folder, BOX]
+        done = subprocess.run([python, program, *arguments], env=env, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         for secret in (SECRET, AZURITE_KEY):
             assert secret not in done.stderr + done.stdout, "a credential was printed"

@@ -9,6 +9,8 @@ import time
 import streetflow as sf
 
 url, folder, box = sys.argv[1:]
+# A shell starts jobs in the background with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 here = os.path.join(folder, "python")
 os.mkdir(here)
 server = sf.Sandbox()
