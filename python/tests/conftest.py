@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import streetflow as sf
+
+# A shell may start jobs in the background with the signal ignored, which the programs of the tests would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NICOSIA = (33.33, 35.15, 33.39, 35.19)
 
